@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data that flows between robot, policy and reasoner: one frozen type per hand-over, numpy only, checked when made.
+
+Times are integer nanoseconds on the clock of the camera stamps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .embodiment import Embodiment
+
+NS = 1_000_000_000
+
+
+def check_image(name: str, image: np.ndarray) -> None:
+    """Raise ValueError unless `image` is uint8 [H, W, 3]."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"{name}: expected a uint8 array [H, W, 3] (RGB), got {got}")
+
+
+def _check_array(name: str, array: np.ndarray, ndim: int) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim != ndim:
+        got = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{name}: expected a float32 array with {ndim} dimension(s), got {got}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite values, got {int((~np.isfinite(array)).sum())} NaN or infinite")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observation:
+    """What the robot saw and felt at one moment.
+
+    images: view name -> uint8 [H, W, 3] RGB; state: float32 [D], columns and units = `Embodiment.state`;
+    stamp: capture time in ns, the oldest of the images' stamps.
+    """
+
+    images: Mapping[str, np.ndarray]
+    state: np.ndarray
+    instruction: str
+    stamp: int
+
+    def __post_init__(self) -> None:
+        for view, image in self.images.items():
+            check_image(f"Observation.images[{view!r}]", image)
+        _check_array("Observation.state", self.state, 1)
+        if not self.instruction.strip():
+            raise ValueError("Observation.instruction: expected a sentence, got an empty string")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ActionChunk:
+    """Commands for the near future, as a function of time: row i is due at `stamp + (i + 1) * step`.
+
+    values: float32 [H, D] in the units of `names`; stamp: ns, capture time of the observation it answers; step: ns
+    between rows; discrete: the columns that jump instead of moving (grippers): held, never interpolated or blended.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...]
+    stamp: int
+    step: int
+    discrete: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_array("ActionChunk.values", self.values, 2)
+        rows, width = self.values.shape
+        if rows == 0 or width != len(self.names):
+            raise ValueError(f"ActionChunk.values: expected [>=1, {len(self.names)}] for {self.names}, got {[rows, width]}")
+        if len(set(self.names)) != width:
+            raise ValueError(f"ActionChunk.names: expected distinct names, got {self.names}")
+        if self.step <= 0:
+            raise ValueError(f"ActionChunk.step: expected a positive number of ns, got {self.step}")
+        if unknown := set(self.discrete) - set(self.names):
+            raise ValueError(f"ActionChunk.discrete: {sorted(unknown)} not among {self.names}")
+
+    @property
+    def start(self) -> int:
+        """When the first row is due, ns."""
+        return self.stamp + self.step
+
+    @property
+    def end(self) -> int:
+        """When the last row is due, ns."""
+        return self.stamp + len(self.values) * self.step
+
+    def times(self) -> np.ndarray:
+        """When each row is due: int64 [H], ns."""
+        return self.stamp + self.step * np.arange(1, len(self.values) + 1, dtype=np.int64)
+
+    def at(self, now: int) -> np.ndarray | None:
+        """The command due at `now`: float32 [D], linear between rows, first row before `start`, None after `end`."""
+        if now > self.end:
+            return None
+        place = max(0.0, (now - self.start) / self.step)
+        row = min(int(place), len(self.values) - 1)
+        after = min(row + 1, len(self.values) - 1)
+        command = self.values[row] + np.float32(place - row) * (self.values[after] - self.values[row])
+        for name in self.discrete:
+            column = self.names.index(name)
+            command[column] = self.values[row, column]
+        return command
+
+    def rows(self, begin: int, end: int) -> ActionChunk | None:
+        """The rows due in (begin, end], stamped so that they stay due when they were; None if there is none."""
+        due = self.times()
+        keep = np.flatnonzero((due > begin) & (due <= end))
+        if keep.size == 0:
+            return None
+        stamp = self.stamp + int(keep[0]) * self.step
+        return dataclasses.replace(self, values=self.values[keep], stamp=stamp)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Future:
+    """What the model expects to see: frames uint8 [T, H, W, 3]; frame k is expected at `stamp + k * step` (ns).
+
+    Frame 0 is the observed moment itself, as the video autoencoder reproduces it.
+    """
+
+    frames: np.ndarray
+    stamp: int
+    step: int
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 4 or self.frames.dtype != np.uint8 or self.frames.shape[3] != 3:
+            raise ValueError(f"Future.frames: expected uint8 [T, H, W, 3], got {self.frames.dtype} {list(self.frames.shape)}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a policy returns: the chunk, how long each stage took (seconds), and the undecoded future.
+
+    latents is whatever the policy's own `decode` turns into a Future; nobody else looks inside.
+    """
+
+    chunk: ActionChunk
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    latents: Any = None
+
+
+class Policy(Protocol):
+    """A world-action policy: observation in, action chunk and imagined future out."""
+
+    embodiment: Embodiment
+
+    def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
+        """Predict the next chunk. `committed`: rows that will be executed meanwhile and must come back unchanged."""
+
+    def decode(self, prediction: Prediction) -> Future:
+        """Decode the video of the predicted future (slow; call it off the action path)."""
+
+    def reset(self) -> None:
+        """Forget everything about the running episode."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Box:
+    """A labelled box in one image; x and y in 0..1 from the top left corner."""
+
+    label: str
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What the reasoner said: the text, the thought that came before it (may be empty), boxes it named, its cost."""
+
+    text: str
+    thought: str = ""
+    boxes: tuple[Box, ...] = ()
+    tokens: int = 0
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+class Reasoner(Protocol):
+    """The text tower as a vision-language model."""
+
+    def ask(self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128) -> Answer:
+        """Answer `question` about `images` (uint8 [H, W, 3] each), greedily, in at most `max_tokens` tokens."""

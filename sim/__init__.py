@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A MuJoCo DROID-like arm with cameras and language-conditioned tasks; over ROS it looks like a real robot."""
