@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shape of the two-tower network, as numbers: presets, and the reading of a checkpoint's own transformer/config.json."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Sizes and constants of one Cosmos 3 network; both towers share them.
+
+    activation: "silu" (gated MLP) or "relu2" (Edge: plain MLP, and RMSNorm that rounds after its weight).
+    text_key_norm_for_generator: the generator sees text keys through a norm of their own (Edge).
+    action_width 0 means that the checkpoint has no action heads.
+    """
+
+    hidden: int = 4096
+    layers: int = 36
+    heads: int = 32
+    kv_heads: int = 8
+    head_dim: int = 128
+    mlp: int = 12288
+    vocab: int = 151936
+    rope_theta: float = 5e6
+    rope_sections: tuple[int, int, int] = (24, 20, 20)
+    norm_eps: float = 1e-6
+    activation: str = "silu"
+    text_qk_norm: bool = True
+    text_key_norm_for_generator: bool = False
+    latent_channels: int = 48
+    patch: int = 2
+    action_width: int = 64
+    domains: int = 32
+    sound: bool = False
+    base_fps: float = 24.0
+    fps_modulation: bool = True
+    reset_spatial: bool = True
+    temporal_margin: int = 15000
+    temporal_compression: int = 4
+    timestep_scale: float = 0.001
+
+    def __post_init__(self) -> None:
+        if self.activation not in ("silu", "relu2"):
+            raise ValueError(f"ModelConfig.activation: expected 'silu' or 'relu2', got {self.activation!r}")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"ModelConfig.heads: {self.heads} is no multiple of kv_heads {self.kv_heads}")
+        if sum(self.rope_sections) * 2 != self.head_dim:
+            raise ValueError(f"ModelConfig.rope_sections: {self.rope_sections} do not add up to {self.head_dim // 2}")
+
+    @property
+    def patch_width(self) -> int:
+        """Numbers in one vision token: patch * patch * latent_channels."""
+        return self.patch * self.patch * self.latent_channels
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of a Hub-layout transformer/config.json."""
+        fields = {theirs: getattr(self, ours) for theirs, ours in _JSON_NAMES.items()}
+        fields["rope_axes_dim"] = list(self.rope_sections)
+        fields["action_gen"] = self.action_width > 0
+        return {"_class_name": "Cosmos3OmniTransformer", **fields, "patch_latent_dim": self.patch_width}
+
+
+_JSON_NAMES = {
+    "hidden_size": "hidden",
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "num_key_value_heads": "kv_heads",
+    "head_dim": "head_dim",
+    "intermediate_size": "mlp",
+    "vocab_size": "vocab",
+    "rope_theta": "rope_theta",
+    "rms_norm_eps": "norm_eps",
+    "hidden_act": "activation",
+    "qk_norm_for_text": "text_qk_norm",
+    "use_und_k_norm_for_gen": "text_key_norm_for_generator",
+    "latent_channel": "latent_channels",
+    "latent_patch_size": "patch",
+    "action_dim": "action_width",
+    "num_embodiment_domains": "domains",
+    "sound_gen": "sound",
+    "base_fps": "base_fps",
+    "enable_fps_modulation": "fps_modulation",
+    "unified_3d_mrope_reset_spatial_ids": "reset_spatial",
+    "unified_3d_mrope_temporal_modality_margin": "temporal_margin",
+    "temporal_compression_factor": "temporal_compression",
+    "timestep_scale": "timestep_scale",
+}
+
+
+def config_from_json(fields: Mapping[str, Any]) -> ModelConfig:
+    """Read a Hub-layout transformer/config.json; absent fields keep the Nano defaults, unsupported ones raise."""
+    if fields.get("attention_bias"):
+        raise ValueError("transformer/config.json: attention_bias true is not supported, expected false")
+    ours = {name: fields[key] for key, name in _JSON_NAMES.items() if fields.get(key) is not None}
+    if not fields.get("action_gen"):
+        ours["action_width"] = 0
+    scaling = fields.get("rope_scaling") or {}
+    sections = fields.get("rope_axes_dim") or scaling.get("mrope_section") or ModelConfig.rope_sections
+    # As the released code reads it: the extra norm exists only where the text tower has no key norm.
+    extra = bool(ours.get("text_key_norm_for_generator")) and not ours.get("text_qk_norm", True)
+    return ModelConfig(**{**ours, "rope_sections": tuple(sections), "text_key_norm_for_generator": extra})
+
+
+NANO = ModelConfig()
+SUPER = dataclasses.replace(NANO, hidden=5120, layers=64, heads=64, mlp=25600)
+EDGE = ModelConfig(
+    hidden=2048,
+    layers=28,
+    heads=16,
+    mlp=9216,
+    vocab=131072,
+    rope_theta=1e8,
+    norm_eps=1e-5,
+    activation="relu2",
+    text_qk_norm=False,
+    text_key_norm_for_generator=True,
+)
+TINY = ModelConfig(
+    hidden=128, layers=4, heads=4, kv_heads=2, head_dim=32, mlp=384, vocab=1024, rope_sections=(6, 5, 5), domains=32
+)
+PRESETS = {"nano": NANO, "super": SUPER, "edge": EDGE, "tiny": TINY}

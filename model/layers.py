@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts both towers are made of: norm, MLPs, rotary positions in three axes, attention, the small heads."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import ModelConfig
+
+Rope = tuple[Tensor, Tensor]  # cosines and sines, each [B or 1, N, head_dim]
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight over the last axis, in float32; `late` (Edge) rounds after the weight instead of before."""
+
+    def __init__(self, width: int, eps: float, late: bool):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+        self.late = late
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        if self.late:
+            return (self.weight.float() * wide).to(x.dtype)
+        return wide.to(x.dtype) * self.weight
+
+
+class MLP(nn.Module):
+    """down(silu(gate(x)) * up(x)), or for Edge down(relu(up(x))^2)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.gated = config.activation == "silu"
+        if self.gated:
+            self.gate = nn.Linear(config.hidden, config.mlp, bias=False)
+        self.up = nn.Linear(config.hidden, config.mlp, bias=False)
+        self.down = nn.Linear(config.mlp, config.hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.gated:
+            return self.down(functional.silu(self.gate(x)) * self.up(x))
+        return self.down(functional.relu(self.up(x)).square())
+
+
+class DomainLinear(nn.Module):
+    """x @ W[d] + b[d] with one weight and bias per embodiment domain d; the weight is stored flat as [domains, in * out]."""
+
+    def __init__(self, width_in: int, width_out: int, domains: int):
+        super().__init__()
+        self.shape = (width_in, width_out)
+        self.weight = nn.Parameter(torch.zeros(domains, width_in * width_out))
+        self.bias = nn.Parameter(torch.zeros(domains, width_out))
+
+    def forward(self, x: Tensor, domain: Tensor) -> Tensor:
+        """x [B, N, in], domain int64 [B] -> [B, N, out]."""
+        weight = self.weight[domain].view(-1, *self.shape)
+        return torch.baddbmm(self.bias[domain].unsqueeze(1), x, weight.expand(x.shape[0], -1, -1))
+
+
+class TimeEmbedding(nn.Module):
+    """Noise time (0..1000, scaled) -> hidden; kept in float32 whatever the rest of the network is."""
+
+    WAVES = 128
+
+    def __init__(self, hidden: int, scale: float):
+        super().__init__()
+        self.scale = scale
+        self.first = nn.Linear(2 * self.WAVES, hidden)
+        self.second = nn.Linear(hidden, hidden)
+
+    def forward(self, time: Tensor) -> Tensor:
+        """time [B] -> float32 [B, hidden]; the cosines come first."""
+        index = torch.arange(self.WAVES, dtype=torch.float32, device=time.device)
+        angle = (time.float() * self.scale).unsqueeze(-1) * torch.exp(index * (-math.log(10000.0) / self.WAVES))
+        waves = torch.cat([angle.cos(), angle.sin()], dim=-1)
+        return self.second(functional.silu(self.first(waves.to(self.first.weight.dtype))))
+
+
+def rope_table(positions: Tensor, config: ModelConfig, dtype: torch.dtype) -> Rope:
+    """Cosines and sines for positions [B, 3, N] or [3, N] (time, row, column).
+
+    The frequencies are dealt out in turn, t h w t h w ...; what is left over at the end belongs to time.
+    """
+    if positions.dim() == 2:
+        positions = positions.unsqueeze(0)
+    half = config.head_dim // 2
+    exponent = torch.arange(0, config.head_dim, 2, dtype=torch.float32, device=positions.device) / config.head_dim
+    frequency = 1.0 / config.rope_theta**exponent
+    axis = torch.zeros(half, dtype=torch.long, device=positions.device)
+    for number in (1, 2):
+        axis[number : 3 * config.rope_sections[number] : 3] = number
+    angle = positions.float().transpose(1, 2)[..., axis] * frequency  # [B, N, half]
+    angle = torch.cat([angle, angle], dim=-1)
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def rotate(x: Tensor, rope: Rope) -> Tensor:
+    """Turn x [B, N, heads, head_dim] by its positions; dimension i is paired with i + head_dim / 2."""
+    cosine, sine = rope[0].unsqueeze(2), rope[1].unsqueeze(2)
+    first, second = x.chunk(2, dim=-1)
+    return x * cosine + torch.cat([-second, first], dim=-1) * sine
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, causal: bool = False, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention with grouped heads: the only call into an attention kernel.
+
+    query [B, Q, heads, d]; key, value [B, K, kv_heads, d], K >= Q; causal: the queries are the last Q of the K places;
+    mask: bool [B, 1, 1 or Q, K], True where a query may look. Returns [B, Q, heads * d].
+    """
+    queries, keys = query.shape[1], key.shape[1]
+    if causal and 1 < queries < keys:
+        mask = torch.ones(queries, keys, dtype=torch.bool, device=query.device).tril(keys - queries)
+    out = functional.scaled_dot_product_attention(
+        query.transpose(1, 2),
+        key.transpose(1, 2),
+        value.transpose(1, 2),
+        attn_mask=mask,
+        is_causal=causal and queries == keys and mask is None,
+        enable_gqa=query.shape[2] != key.shape[2],
+    )
+    return out.transpose(1, 2).flatten(2)
+
+
+def patchify(latents: Tensor, patch: int) -> Tensor:
+    """[B, C, T, H, W] -> [B, T * rows * columns, patch * patch * C]; odd sides are zero-padded below and to the right."""
+    latents = functional.pad(latents, (0, -latents.shape[4] % patch, 0, -latents.shape[3] % patch))
+    batch, channels, frames, height, width = latents.shape
+    tiles = latents.reshape(batch, channels, frames, height // patch, patch, width // patch, patch)
+    return tiles.permute(0, 2, 3, 5, 4, 6, 1).reshape(batch, -1, patch * patch * channels)
+
+
+def unpatchify(tokens: Tensor, shape: tuple[int, ...], patch: int) -> Tensor:
+    """The inverse of `patchify`: tokens -> [B, C, T, H, W] = shape, padding cropped."""
+    _, channels, frames, height, width = shape
+    rows, columns = -(-height // patch), -(-width // patch)
+    tiles = tokens.reshape(tokens.shape[0], frames, rows, columns, patch, patch, channels)
+    image = tiles.permute(0, 6, 1, 2, 4, 3, 5).reshape(tokens.shape[0], channels, frames, rows * patch, columns * patch)
+    return image[..., :height, :width]
