@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lifecycle node that all nodes here are, and the one `main` that runs them.
+
+configure = check parameters and load (slow, loud), activate = begin, deactivate = stop safely, cleanup = let go.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import rclpy
+from lifecycle_msgs.msg import State
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from .params import Parameters
+from .topics import Service, Topic
+
+P = TypeVar("P")
+_RCLError = rclpy._rclpy_pybind11.RCLError
+
+
+class ManagedNode(LifecycleNode, Generic[P]):
+    """A lifecycle node whose parameters are the dataclass `params_class`.
+
+    Subclasses fill `setup`, `start`, `stop` and `teardown`; an exception in one is logged (one line for the expected
+    ValueError and OSError, the traceback for others) and refuses the transition.
+    """
+
+    def __init__(self, name: str, params_class: type[P], **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self.failure = ""  # why the last transition was refused
+        self._made: list[tuple[Callable[[Any], Any], Any]] = []
+        self.parameters: Parameters[P] = Parameters(self, params_class, locked=lambda: self.is_in_use)
+
+    @property
+    def params(self) -> P:
+        """The parameters as they are now."""
+        return self.parameters.values
+
+    @property
+    def state_id(self) -> int:
+        """lifecycle_msgs/State id of this node."""
+        return self._state_machine.current_state[0]
+
+    @property
+    def is_in_use(self) -> bool:
+        """Configured or on the way there."""
+        return self.state_id not in (State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_FINALIZED)
+
+    def setup(self) -> None:
+        """Load and create everything."""
+
+    def start(self) -> None:
+        """Begin to work."""
+
+    def stop(self) -> None:
+        """Stop working, safely; called only after `start`."""
+
+    def teardown(self) -> None:
+        """Let go of what `setup` made besides topics, services and timers; called after a failed setup too."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        done = self._attempt(self.setup) and super().on_configure(state) == TransitionCallbackReturn.SUCCESS
+        if not done:
+            self._let_go()
+        return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.FAILURE
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        super().on_activate(state)
+        return TransitionCallbackReturn.SUCCESS if self._attempt(self.start) else TransitionCallbackReturn.FAILURE
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        done = self._attempt(self.stop)
+        super().on_deactivate(state)
+        return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.ERROR
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return TransitionCallbackReturn.SUCCESS if self._let_go() else TransitionCallbackReturn.ERROR
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if state.state_id == State.PRIMARY_STATE_ACTIVE:
+            self._attempt(self.stop)
+        self._let_go()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._let_go()
+        return TransitionCallbackReturn.SUCCESS
+
+    def advertise(self, topic: Topic) -> Any:
+        """A publisher that is silent while the node is not active."""
+        publisher = self.create_lifecycle_publisher(topic.type, topic.name, topic.qos)
+        self._made.append((self.destroy_lifecycle_publisher, publisher))
+        return publisher
+
+    def subscribe(self, topic: Topic, callback: Callable[[Any], None], **kwargs: Any) -> Any:
+        """A subscription that lives until cleanup."""
+        subscription = self.create_subscription(topic.type, topic.name, callback, topic.qos, **kwargs)
+        self._made.append((self.destroy_subscription, subscription))
+        return subscription
+
+    def offer(self, service: Service, callback: Callable[[Any, Any], Any]) -> None:
+        """A service that lives until cleanup."""
+        self._made.append((self.destroy_service, self.create_service(service.type, service.name, callback)))
+
+    def every(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call `callback` at this period until cleanup, while the node is active."""
+
+        def tick() -> None:
+            if self.state_id == State.PRIMARY_STATE_ACTIVE:
+                callback()
+
+        self._made.append((self.destroy_timer, self.create_timer(seconds, tick)))
+
+    def now(self) -> int:
+        """The node's clock in ns (simulated time if use_sim_time)."""
+        return self.get_clock().now().nanoseconds
+
+    def _attempt(self, step: Callable[[], None]) -> bool:
+        try:
+            step()
+        except (ValueError, OSError) as error:
+            self.failure = str(error)
+            self.get_logger().error(f"cannot {step.__name__}: {error}")
+            return False
+        except Exception as error:  # noqa: BLE001  # rclpy would swallow it without a word
+            self.failure = f"{type(error).__name__}: {error}"
+            self.get_logger().error(f"cannot {step.__name__}: unexpected error\n{traceback.format_exc()}")
+            return False
+        return True
+
+    def _let_go(self) -> bool:
+        done = self._attempt(self.teardown)
+        while self._made:
+            destroy, entity = self._made.pop()
+            destroy(entity)
+        return done
+
+    def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:  # noqa: N802
+        """Refuse a transition that does not exist in this state instead of dying of it (ros2/rclpy#1209)."""
+        try:
+            return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]
+        except _RCLError as error:
+            self.get_logger().error(f"transition {transition_id} refused in state {self._state_machine.current_state[1]}: {error}")
+            return TransitionCallbackReturn.FAILURE
+
+
+def bring_up(node: ManagedNode[Any]) -> bool:
+    """Configure and activate; False if one was refused (`node.failure` says why)."""
+    success = TransitionCallbackReturn.SUCCESS
+    return node.trigger_configure() == success and node.trigger_activate() == success
+
+
+def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None = None) -> int:
+    """Run nodes until SIGINT or SIGTERM, each in a thread of its own; the exit code of the process.
+
+    With the parameter `autostart` (default true) they are configured and activated at once; a refusal then ends the
+    process with code 1. Parameters of the wrong type end it with code 2.
+    """
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # may come twice, from a terminal and from a launcher
+        signal.signal(number, lambda *_: ended.set())
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    nodes: list[ManagedNode[Any]] = []
+    threads: list[tuple[SingleThreadedExecutor, threading.Thread]] = []
+    try:
+        for make in makers:
+            nodes.append(make())
+            threads.append(_spin(nodes[-1]))
+        if all(bring_up(node) for node in nodes if getattr(node.params, "autostart", True)):
+            ended.wait()
+            return 0
+        return 1
+    except ValueError as error:  # a parameter
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        for node in nodes:
+            if node.state_id != State.PRIMARY_STATE_FINALIZED:
+                node.trigger_shutdown()
+        for executor, thread in threads:
+            executor.shutdown()
+            thread.join()
+        for node in nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _spin(node: ManagedNode[Any]) -> tuple[SingleThreadedExecutor, threading.Thread]:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+
+    def spin() -> None:
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    thread = threading.Thread(target=spin, name=node.get_name())
+    thread.start()
+    return executor, thread

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every topic and service of the node graph, once: name, type, quality of service, meaning.
+
+Names are relative: a namespace or a remapping moves them. `docs/graph.md` is written from these tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import Float64MultiArray, String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from .msg import ActionChunk, CommanderStatus, Future, Scene
+from .srv import Ask
+
+
+def _qos(depth: int, best_effort: bool = False, latched: bool = False) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+NEWEST = _qos(1, best_effort=True)  # sensors: matches any publisher, keeps only what is new
+RELIABLE = _qos(5)
+LATCHED = _qos(1, latched=True)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the graph."""
+
+    name: str
+    type: Any
+    qos: QoSProfile
+    doc: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Service:
+    """One service of the graph."""
+
+    name: str
+    type: Any
+    doc: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Interface:
+    """What one node subscribes to, publishes and offers."""
+
+    subscribes: tuple[Topic, ...]
+    publishes: tuple[Topic, ...]
+    offers: tuple[Service, ...] = ()
+
+
+def camera(view: str, transport: str) -> Topic:
+    """The image topic of one view; transport is "raw" or "compressed"."""
+    if transport == "compressed":
+        return Topic(f"camera/{view}/image_raw/compressed", CompressedImage, NEWEST, "camera image, JPEG or PNG")
+    return Topic(f"camera/{view}/image_raw", Image, NEWEST, "camera image, stamped at capture")
+
+
+JOINT_STATES = Topic("joint_states", JointState, NEWEST, "measured joints, any order, extra joints ignored")
+INSTRUCTION = Topic("cosmos3/instruction", String, RELIABLE, "what to do from now on; replaces the parameter `instruction`")
+ACTION_CHUNK = Topic("cosmos3/action_chunk", ActionChunk, RELIABLE, "the next actions, as a function of time")
+FUTURE = Topic("cosmos3/future", Future, RELIABLE, "the video the policy expects; decoded only if somebody subscribes")
+SCENE = Topic("cosmos3/scene", Scene, RELIABLE, "what the reasoner sees, at a bounded rate")
+COMMAND = Topic("cosmos3/command", JointState, RELIABLE, "set points of this moment; published in a dry run too")
+COMMANDER_STATUS = Topic("cosmos3/commander_status", CommanderStatus, LATCHED, "mode, reason, counts; 5 Hz and on change")
+DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, RELIABLE, "1 Hz: rates, ages, latencies, refusals")
+TRAJECTORY = Topic("arm_controller/joint_trajectory", JointTrajectory, RELIABLE, "to the joint trajectory controller")
+GRIPPER = Topic("gripper_controller/commands", Float64MultiArray, RELIABLE, "position of the gripper's joint")
+
+POLICY = Interface((JOINT_STATES, INSTRUCTION), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
+REASONER = Interface((), (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
+COMMANDER = Interface(
+    (ACTION_CHUNK, JOINT_STATES),
+    (TRAJECTORY, GRIPPER, COMMAND, COMMANDER_STATUS),
+    (
+        Service("~/arm", SetBool, "true: let commands out to the controllers; false: hold and go back to the dry run"),
+        Service("~/stop", Trigger, "decelerate, hold, and disarm"),
+    ),
+)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One thread that owns a slow job and always works on the newest input."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Worker(Generic[T]):
+    """Runs `job(item)` in its own thread; an item that waits is replaced by a newer one, never queued.
+
+    An exception of the job goes to `failed` and the worker goes on.
+    """
+
+    def __init__(self, name: str, job: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
+        self._job, self._failed = job, failed
+        self._changed = threading.Condition()
+        self._newest: T | None = None
+        self._busy = self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name)
+        self._thread.start()
+
+    @property
+    def idle(self) -> bool:
+        """True if nothing runs and nothing waits."""
+        with self._changed:
+            return not self._busy and self._newest is None
+
+    def submit(self, item: T) -> None:
+        """Hand over the newest item; returns at once."""
+        with self._changed:
+            self._newest = item
+            self._changed.notify_all()
+
+    def drop(self) -> None:
+        """Forget what waits; what runs, runs on."""
+        with self._changed:
+            self._newest = None
+
+    def close(self) -> None:
+        """End the thread after the running item; what waits is dropped."""
+        with self._changed:
+            self._closing, self._newest = True, None
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.wait_for(lambda: self._closing or self._newest is not None)
+                if self._closing:
+                    return
+                item, self._newest, self._busy = self._newest, None, True
+            try:
+                self._job(item)  # type: ignore[arg-type]  # not None: see wait_for
+            except Exception as error:  # noqa: BLE001  # whatever a job raises is the node's to report
+                self._failed(error)
