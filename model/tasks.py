@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -107,7 +108,7 @@ def _fractions(values: Any, count: int) -> tuple[float, ...] | None:
     """0..1000 to 0..1, clipped; None unless `values` is a list of `count` numbers."""
     if not isinstance(values, list) or len(values) != count:
         return None
-    if not all(isinstance(value, int | float) and value == value for value in values):
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
         return None
     return tuple(min(max(value / 1000, 0.0), 1.0) for value in values)
 
