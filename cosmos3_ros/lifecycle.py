@@ -106,9 +106,9 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._made.append((self.destroy_subscription, subscription))
         return subscription
 
-    def offer(self, service: Service, callback: Callable[[Any, Any], Any]) -> None:
+    def offer(self, service: Service, callback: Callable[[Any, Any], Any], **kwargs: Any) -> None:
         """A service that lives until cleanup."""
-        self._made.append((self.destroy_service, self.create_service(service.type, service.name, callback)))
+        self._made.append((self.destroy_service, self.create_service(service.type, service.name, callback, **kwargs)))
 
     def every(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call `callback` at this period until cleanup, while the node is active."""

@@ -84,7 +84,7 @@ POLICY = Interface((JOINT_STATES, INSTRUCTION), (ACTION_CHUNK, FUTURE, DIAGNOSTI
 REASONER = Interface((), (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
 COMMANDER = Interface(
     (ACTION_CHUNK, JOINT_STATES),
-    (TRAJECTORY, GRIPPER, COMMAND, COMMANDER_STATUS),
+    (TRAJECTORY, GRIPPER, COMMAND, COMMANDER_STATUS, DIAGNOSTICS),
     (
         Service("~/arm", SetBool, "true: let commands out to the controllers; false: hold and go back to the dry run"),
         Service("~/stop", Trigger, "decelerate, hold, and disarm"),

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one module of this package that knows torch: loads a checkpoint once and makes the policy and reasoner on it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .model.interface import Policy, Reasoner
+from .model.policy import Cosmos3Policy
+from .model.reasoner import Cosmos3Reasoner
+from .model.tiny import tiny_checkpoint
+from .model.weights import load_model
+
+if TYPE_CHECKING:
+    from . import policy_node, reasoner_node
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class Models:
+    """Loaded checkpoints of this process. policy, reasoner: which nodes will ask, so that only their parts are loaded."""
+
+    def __init__(self, policy: bool = True, reasoner: bool = True) -> None:
+        self._towers = {"generator": policy, "reasoner": reasoner}
+        self._loaded: dict[tuple[str, str, str], Any] = {}
+        self._lock = threading.Lock()
+
+    def policy(self, params: policy_node.Params) -> Policy:
+        """The policy that the node's parameters describe."""
+        if params.threads:
+            torch.set_num_threads(params.threads)
+        return Cosmos3Policy(
+            self._model(params.checkpoint, params.device, params.dtype),
+            embodiment=params.embodiment or None,
+            num_steps=params.num_steps,
+            guidance=params.guidance,
+            shift=params.shift,
+            seed=params.seed,
+            prompt_format=params.prompt_format,
+        )
+
+    def reasoner(self, params: reasoner_node.Params) -> Reasoner:
+        """The reasoner that the node's parameters describe."""
+        return Cosmos3Reasoner(self._model(params.checkpoint, params.device, params.dtype), max_tokens=params.max_tokens)
+
+    def _model(self, checkpoint: str, device: str, dtype: str) -> Any:
+        """One copy per checkpoint, device and dtype, whoever asks."""
+        device, dtype = resolve(device, dtype)
+        key = (checkpoint or str(tiny_checkpoint()), device, dtype)
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = load_model(key[0], device=device, dtype=DTYPES[dtype], **self._towers)
+            return self._loaded[key]
+
+
+def resolve(device: str, dtype: str) -> tuple[str, str]:
+    """Device and dtype with `auto` decided; ValueError if they do not exist here."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.split(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"parameter 'device': expected auto, cpu, cuda or cuda:N, got {device!r}")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"parameter 'device' is {device!r}, but torch sees no CUDA GPU here; expected cpu or auto")
+    if dtype == "auto":
+        dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    if dtype not in DTYPES:
+        raise ValueError(f"parameter 'dtype': expected auto, {' or '.join(DTYPES)}, got {dtype!r}")
+    return device, dtype

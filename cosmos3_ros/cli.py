@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `cosmos3`. Each subcommand imports what it needs, so that one works where another's libraries are absent."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+
+from .graph import Options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand; an expected error is one line on stderr and exit code 1."""
+    parser = argparse.ArgumentParser("cosmos3", description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_demo(commands)
+    _add_replay(commands)
+    _add_ask(commands)
+    _add_inspect(commands)
+    _add_tiny(commands)
+    chosen = parser.parse_args(arguments)
+    try:
+        return chosen.function(chosen) or 0
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _add_options(parser: argparse.ArgumentParser, leave_out: tuple[str, ...] = ()) -> None:
+    """One command line option per field of `graph.Options`."""
+    for field in dataclasses.fields(Options):
+        if field.name in leave_out:
+            continue
+        flag, text = "--" + field.name.replace("_", "-"), f"{field.metadata['doc']} (default: {field.default!r})"
+        if isinstance(field.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=text)
+        else:
+            parser.add_argument(flag, type=type(field.default), default=field.default, help=text)
+
+
+def _options(chosen: argparse.Namespace, **fixed: object) -> Options:
+    names = {field.name for field in dataclasses.fields(Options)}
+    return Options(**{name: value for name, value in vars(chosen).items() if name in names} | fixed)  # type: ignore[arg-type]
+
+
+def _add_run(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("run", help="start the node graph without the ROS command line")
+    _add_options(parser)
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .graph import processes
+        from .run import run
+
+        return run(processes(_options(chosen)))
+
+    parser.set_defaults(function=function)
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
+    parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
+    parser.add_argument("--task", default="all", help="a task of the simulation, several with commas, or all (default: all)")
+    parser.add_argument("--time-limit", type=float, default=8.0, help="seconds per episode (default: 8)")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/demo"), help="folder for what it writes (default: out/demo)")
+    parser.add_argument("--view", action="store_true", help="show the cameras in a window while it runs")
+    _add_options(parser, leave_out=("policy", "commander", "sim", "armed", "task", "instruction", "use_sim_time", "log_level"))
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .demo import demo
+
+        options = _options(chosen, task="reach", log_level="warn")
+        return demo(options, chosen.task, chosen.episodes, chosen.time_limit, chosen.out, chosen.view)
+
+    parser.set_defaults(function=function)
+
+
+def _add_replay(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("replay", help="feed a recorded clip with a joint log through the nodes")
+    parser.add_argument("video", nargs="+", help="VIEW=FILE for each camera view, or one FILE if the embodiment has one view")
+    parser.add_argument("--joints", type=pathlib.Path, help="CSV: a column `time` [s from the first frame] and one per joint")
+    parser.add_argument("--frames", type=int, default=0, help="stop after this many frames (default: the whole clip)")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/replay"), help="folder for what it writes")
+    _add_options(parser, leave_out=("policy", "commander", "sim", "armed", "task", "seed", "use_sim_time", "log_level"))
+    parser.set_defaults(robot="droid_single_view")
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .replay import replay
+
+        return replay(_options(chosen, sim=False, commander=False), chosen.video, chosen.joints, chosen.frames, chosen.out)
+
+    parser.set_defaults(function=function)
+
+
+def _add_ask(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("ask", help="ask the reasoner about images, without ROS")
+    parser.add_argument("question")
+    parser.add_argument("image", nargs="*", type=pathlib.Path)
+    parser.add_argument("--checkpoint", default="", help="checkpoint folder in the Hub layout; empty: the embedded one")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--max-tokens", type=int, default=128)
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .backend import ask
+
+        print(ask(chosen.question, chosen.image, chosen.checkpoint, chosen.device, chosen.max_tokens))
+        return 0
+
+    parser.set_defaults(function=function)
+
+
+def _add_inspect(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("inspect", help="what a checkpoint folder holds and needs, before anything is loaded")
+    parser.add_argument("checkpoint", type=pathlib.Path)
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .model.report import report
+
+        print(report(chosen.checkpoint))
+        return 0
+
+    parser.set_defaults(function=function)
+
+
+def _add_tiny(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("tiny", help="write a small random checkpoint of the same architecture")
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--seed", type=int, default=0)
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .model.tiny import write_tiny
+
+        write_tiny(chosen.folder, seed=chosen.seed)
+        print(f"wrote {chosen.folder}")
+        return 0
+
+    parser.set_defaults(function=function)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reasoner node: says what it sees at a bounded rate, and answers questions about the newest camera images."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from lifecycle_msgs.msg import State
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
+from sensor_msgs.msg import CompressedImage, Image
+
+from . import topics
+from .convert import scene_message, to_ns
+from .images import to_rgb
+from .lifecycle import ManagedNode
+from .model.interface import NS, Reasoner
+from .msg import Scene
+from .params import param
+from .srv import Ask
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """Parameters of the reasoner node."""
+
+    autostart: bool = param(True, "configure and activate when the process starts")
+    checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
+    device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
+    dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
+    views: list[str] = param(["wrist", "exterior_1", "exterior_2"], "camera views it may look at")
+    image_transport: str = param("raw", "raw or compressed")
+    max_age: float = param(1.0, "refuse to answer about images older than this [s]")
+    rate: float = param(0.2, "at most this many scenes per second; 0: only answer questions [Hz]", live=True)
+    question: str = param("Describe the scene.", "what it asks itself for each scene", live=True)
+    max_tokens: int = param(64, "longest answer [tokens]", live=True)
+
+    def __post_init__(self) -> None:
+        if self.image_transport not in ("raw", "compressed"):
+            raise ValueError(f"parameter 'image_transport': expected raw or compressed, got {self.image_transport!r}")
+        if not self.views:
+            raise ValueError("parameter 'views': expected at least one camera view")
+        if self.max_age <= 0 or self.rate < 0 or self.max_tokens < 1:
+            raise ValueError("parameters max_age, rate, max_tokens: expected > 0, >= 0, >= 1")
+
+
+class ReasonerNode(ManagedNode[Params]):
+    """See the module. `load` makes the reasoner from the parameters; it is called at configure."""
+
+    def __init__(self, load: Callable[[Params], Reasoner], **kwargs: Any) -> None:
+        super().__init__("reasoner", Params, **kwargs)
+        self._load = load
+        self._thread: concurrent.futures.ThreadPoolExecutor | None = None
+
+    def setup(self) -> None:
+        p = self.params
+        self._reasoner = self._load(p)
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "reason")
+        self._images: dict[str, Image | CompressedImage] = {}
+        self._running: concurrent.futures.Future[Scene] | None = None
+        self._next = 0
+        self._fault = ""
+        self._scenes = self.advertise(topics.SCENE)
+        for view in p.views:
+            self.subscribe(topics.camera(view, p.image_transport), self._on_image(view))
+        self.offer(topics.REASONER.offers[0], self._on_ask, callback_group=ReentrantCallbackGroup())
+        self.every(0.05, self._look)
+        self.get_logger().info("reasoner ready")
+
+    def stop(self) -> None:
+        self._images.clear()
+
+    def teardown(self) -> None:
+        if self._thread:
+            self._thread.shutdown(cancel_futures=True)
+        self._thread = None
+        self._reasoner = None  # type: ignore[assignment]  # gives the memory back
+
+    def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
+        def store(message: Image | CompressedImage) -> None:
+            self._images[view] = message
+
+        return store
+
+    async def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
+        """Waits as a coroutine, so that images go on arriving while the thread thinks."""
+        try:
+            if self.state_id != State.PRIMARY_STATE_ACTIVE or self._thread is None:
+                raise ValueError("the reasoner node is not active")
+            if not request.question.strip():
+                raise ValueError("the question is empty")
+            views = list(request.views) or self.params.views
+            job = self._thread.submit(self._reason, request.question, views, request.max_tokens or self.params.max_tokens)
+            done: Future = Future()
+            job.add_done_callback(lambda _: (done.set_result(None), self.executor.wake()))
+            await done
+            response.scene, response.success = job.result(), True
+        except (ValueError, concurrent.futures.CancelledError) as error:
+            response.message = str(error) or "the reasoner node was stopped"
+        return response
+
+    def _look(self) -> None:
+        """Begin the next scene if it is due and nothing runs."""
+        now = self.now()
+        if self.params.rate == 0 or now < self._next or (self._running and not self._running.done()):
+            return
+        self._next = now + int(NS / self.params.rate)
+        assert self._thread
+        self._running = self._thread.submit(self._reason, self.params.question, self.params.views, self.params.max_tokens)
+        self._running.add_done_callback(self._publish)
+
+    def _reason(self, question: str, views: list[str], max_tokens: int) -> Scene:
+        messages = [self._newest(view) for view in views]
+        stamp = min(to_ns(message.header.stamp) for message in messages)
+        answer = self._reasoner.ask(question, [to_rgb(message) for message in messages], max_tokens)
+        return scene_message(answer, stamp=stamp, views=views, question=question)
+
+    def _newest(self, view: str) -> Image | CompressedImage:
+        if view not in self.params.views:
+            raise ValueError(f"no view {view!r}; there are {self.params.views}")
+        message = self._images.get(view)
+        if message is None:
+            raise ValueError(f"no image from view {view!r} yet")
+        age = (self.now() - to_ns(message.header.stamp)) / NS
+        if age > self.params.max_age:
+            raise ValueError(f"the image from view {view!r} is {age:.2f} s old, limit {self.params.max_age:.2f} s")
+        return message
+
+    def _publish(self, done: concurrent.futures.Future[Scene]) -> None:
+        if done.cancelled():
+            return
+        fault = str(done.exception() or "")
+        if fault and fault.split(" is ")[0] != self._fault:
+            self.get_logger().warning(f"no scene: {fault}")
+        elif self._fault and not fault:
+            self.get_logger().info("scenes again")
+        self._fault = fault.split(" is ")[0]  # without the age, which changes
+        if not fault:
+            self._scenes.publish(done.result())

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the node graph without the ROS command line, watches it, and ends it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import IO
+
+from .graph import MODULES, Process
+
+GRACE = 5.0  # seconds a process has to end after SIGINT before it is killed
+
+
+class Graph:
+    """The running processes of a graph; a context manager that leaves none of them behind."""
+
+    def __init__(self, processes: Sequence[Process], output: IO[str] | None = None) -> None:
+        self._processes, self._output = processes, output
+        self._running: dict[str, subprocess.Popen[str]] = {}
+
+    def __enter__(self) -> Graph:
+        for process in self._processes:
+            command = [sys.executable, "-m", *MODULES[process.executable], *process.arguments()]
+            # a session of its own: Ctrl-C in a terminal reaches only us, and we end the others in order
+            self._running[process.executable] = subprocess.Popen(
+                command, stdout=self._output, stderr=self._output, text=True, start_new_session=True
+            )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def ended(self) -> dict[str, int]:
+        """Exit codes of the processes that are no longer running."""
+        return {name: code for name, popen in self._running.items() if (code := popen.poll()) is not None}
+
+    def stop(self) -> None:
+        """End everything: first the commander, so that the arm is held while the rest goes, then the others."""
+        for name in sorted(self._running, key=lambda name: name != "commander"):
+            popen = self._running[name]
+            if popen.poll() is None:
+                popen.send_signal(signal.SIGINT)
+            if name == "commander":
+                _wait(popen)
+        for popen in self._running.values():
+            _wait(popen)
+
+
+def _wait(popen: subprocess.Popen[str]) -> None:
+    try:
+        popen.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        popen.kill()
+        popen.wait()
+
+
+def run(processes: Sequence[Process]) -> int:
+    """Run the graph until Ctrl-C (exit code 0) or until one of its processes ends (its code, at least 1)."""
+    stopped = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stopped.append(number))
+    with Graph(processes) as graph:
+        while not stopped:
+            if ended := graph.ended():
+                names = ", ".join(f"{name} (exit code {code})" for name, code in ended.items())
+                print(f"error: {names} ended; ending the others", file=sys.stderr)
+                return max(1, *(abs(code) for code in ended.values()))
+            time.sleep(0.1)
+    return 0

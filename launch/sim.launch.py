@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded simulation alone: a robot to point any policy at."""
+
+from cosmos3_ros.launching import describe
+
+
+def generate_launch_description():
+    """The options of cosmos3_ros.graph.Options that matter to the simulation are launch arguments."""
+    return describe(fixed={"policy": False, "reasoner": False, "commander": False, "sim": True})
