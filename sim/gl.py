@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place that imports mujoco: it fixes its OpenGL backend at import, so the choice is made here, just before.
+
+Everybody else writes `from .gl import mujoco`. A backend that the user chose with MUJOCO_GL is kept.
+
+Mesa and Triton each bring an LLVM, and the process crashes when Triton's is loaded second. Where torch is already
+loaded, Triton is therefore loaded here; a process that trains must import torch before this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+
+NO_GL = "no OpenGL to render with: `apt-get install libosmesa6` or `apt-get install libegl1 libgl1-mesa-dri` mends it"
+_EGL_PLATFORM_DEVICE = 0x313F
+_OFF = "disable"
+
+
+def _osmesa_works() -> bool:
+    for name in ("libOSMesa.so.8", "libOSMesa.so"):
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(name)
+            return True
+    return False
+
+
+def _egl_works() -> bool:
+    """Whether a headless EGL display can be opened, on a GPU or with Mesa's software renderer."""
+    try:
+        egl = ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        return False
+    pointer = ctypes.c_void_p
+    egl.eglGetProcAddress.restype = pointer
+    egl.eglInitialize.argtypes = [pointer, pointer, pointer]
+    query, display = egl.eglGetProcAddress(b"eglQueryDevicesEXT"), egl.eglGetProcAddress(b"eglGetPlatformDisplayEXT")
+    if not query or not display:
+        return False
+    devices, count = (pointer * 16)(), ctypes.c_int(0)
+    ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, pointer, pointer)(query)(16, devices, ctypes.byref(count))
+    open_display = ctypes.CFUNCTYPE(pointer, ctypes.c_int, pointer, pointer)(display)
+    displays = [open_display(_EGL_PLATFORM_DEVICE, device, None) for device in devices[: count.value]]
+    return any(found and egl.eglInitialize(found, None, None) for found in displays)
+
+
+def _choose() -> str:
+    if "torch" in sys.modules:
+        with contextlib.suppress(ImportError):
+            import triton  # noqa: F401
+    if _egl_works():
+        return "egl"
+    return "osmesa" if _osmesa_works() else _OFF
+
+
+os.environ["MUJOCO_GL"] = os.environ.get("MUJOCO_GL") or _choose()
+
+import mujoco  # noqa: E402
+
+
+def make_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
+    """A renderer for images of this size. Close it in the thread that made it. Raises RuntimeError without OpenGL."""
+    if os.environ["MUJOCO_GL"] == _OFF:
+        raise RuntimeError(NO_GL)
+    model.vis.global_.offheight, model.vis.global_.offwidth = height, width
+    try:
+        return mujoco.Renderer(model, height, width, max_geom=400)
+    except Exception as error:  # each backend has exceptions of its own
+        raise RuntimeError(f"MUJOCO_GL={os.environ['MUJOCO_GL']} cannot render ({error}); {NO_GL}") from error
+
+
+__all__ = ["NO_GL", "make_renderer", "mujoco"]

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiled MuJoCo scenes: table, robot, cameras and the objects of one kind of task, which a layout then arranges."""
+
+from __future__ import annotations
+
+import math
+
+from .gl import mujoco
+from .robot import MODEL, PREFIX
+
+# Simulation steps per second: at 2.1 ms the four-bar linkage of the gripper is stable while it grasps.
+STEPS_PER_SECOND = 480
+
+COLOURS = {"red": (0.85, 0.10, 0.10), "green": (0.10, 0.65, 0.20), "blue": (0.10, 0.25, 0.85)}
+KINDS = ("cubes", "bowl", "circle", "drawer")
+VIEWS = ("wrist", "exterior_1", "exterior_2")
+CUBE = 0.02  # half the edge, m
+# Cubes that take no part stand on a shelf under the table, where no camera sees them.
+PARKED = {colour: (0.2, 0.1 * i, -0.38) for i, colour in enumerate(COLOURS)}
+
+_YELLOW, _WOOD, _FRONT, _METAL = "0.9 0.75 0.2 1", "0.55 0.36 0.2 1", "0.78 0.63 0.43 1", "0.2 0.2 0.22 1"
+
+
+def _numbers(*values: float) -> str:
+    return " ".join(f"{value:.6g}" for value in values)
+
+
+def _box(size: tuple[float, ...], at: tuple[float, ...], rgba: str, more: str = "") -> str:
+    return f'<geom type="box" size="{_numbers(*size)}" pos="{_numbers(*at)}" rgba="{rgba}" {more}/>'
+
+
+def _cubes() -> str:
+    contact = 'mass="0.06" friction="0.5 0.005 0.0001" solref="0.005 1" condim="4"'
+    return "".join(
+        f'<body name="{colour}" pos="{_numbers(*PARKED[colour])}"><freejoint name="{colour}"/>'
+        + _box((CUBE, CUBE, CUBE), (0, 0, 0), _numbers(*rgb, 1), f'name="{colour}" {contact}')
+        + "</body>"
+        for colour, rgb in COLOURS.items()
+    )
+
+
+def _bowl(radius: float = 0.062, height: float = 0.035, sides: int = 16) -> str:
+    """A round tray with a rim of flat plates: MuJoCo collides convex shapes only."""
+    half = radius * math.tan(math.pi / sides) + 0.002
+    rim = "".join(
+        _box(
+            (0.004, half, height / 2),
+            (radius * math.cos(angle), radius * math.sin(angle), height / 2 + 0.004),
+            _YELLOW,
+            f'euler="0 0 {angle:.5f}"',
+        )
+        for angle in (2 * math.pi * i / sides for i in range(sides))
+    )
+    floor = f'<geom type="cylinder" size="{radius} 0.003" pos="0 0 0.003" rgba="{_YELLOW}"/>'
+    return f'<body name="bowl">{floor}{rim}</body>'
+
+
+def _circle() -> str:
+    paint = 'size="0.06 0.0006" pos="0 0 0.0006" contype="0" conaffinity="0" rgba="0.95 0.85 0.1 1"'
+    return f'<body name="circle"><geom type="cylinder" {paint}/></body>'
+
+
+def _cabinet(width: float = 0.11, depth: float = 0.10, height: float = 0.07, wall: float = 0.006) -> str:
+    """A cabinet that opens towards the robot (-x): half width, half depth, half height, half thickness of its walls."""
+    front, bar = -depth - wall - 0.003, -depth - 0.085
+    arm = (0.042, 0.005, 0.006)
+    handle = 'name="handle" mass="0.03" friction="1.2 0.005 0.0001"'
+    return f"""<body name="cabinet" pos="0.7 0 0">
+      {_box((depth, wall, height), (0, width, height), _WOOD)}
+      {_box((depth, wall, height), (0, -width, height), _WOOD)}
+      {_box((wall, width, height), (depth, 0, height), _WOOD)}
+      {_box((depth, width + wall, wall), (0, 0, 2 * height), _WOOD)}
+      <body name="drawer">
+        <joint name="drawer" type="slide" axis="-1 0 0" range="0 0.16" damping="4" frictionloss="0.5" armature="0.01"/>
+        {_box((depth - 0.01, width - 0.012, wall), (0, 0, 0.02), _FRONT, 'mass="0.2"')}
+        {_box((wall, width - 0.004, height - 0.008), (front, 0, height), _FRONT, 'mass="0.1"')}
+        {_box(arm, (-depth - 0.0425, 0.03, height + 0.03), _METAL, 'mass="0.01"')}
+        {_box(arm, (-depth - 0.0425, -0.03, height + 0.03), _METAL, 'mass="0.01"')}
+        {_box((0.007, 0.035, 0.008), (bar, 0, height + 0.03), _METAL, handle)}
+      </body></body>"""
+
+
+def _objects(kind: str) -> str:
+    if kind == "drawer":
+        return _cabinet()
+    return _cubes() + {"cubes": "", "bowl": _bowl(), "circle": _circle()}[kind]
+
+
+def _xml(kind: str) -> str:
+    # Drawer and cabinet are both children of the world for MuJoCo's collision filter: without the exclusion they jam.
+    exclude = '<contact><exclude body1="cabinet" body2="drawer"/></contact>' if kind == "drawer" else ""
+    return f"""<mujoco model="{kind}">
+      <compiler angle="radian" autolimits="true"/>
+      <option timestep="{1 / STEPS_PER_SECOND!r}" integrator="implicitfast" cone="elliptic" impratio="10"
+        iterations="20" ls_iterations="20"/>
+      <statistic center="0.4 0 0.2" extent="1"/>
+      <visual>
+        <quality shadowsize="1" offsamples="0"/>
+        <headlight ambient="0.35 0.35 0.35" diffuse="0.4 0.4 0.4" specular="0 0 0"/><map znear="0.01" zfar="10"/>
+      </visual>
+      <asset>
+        <texture type="skybox" builtin="gradient" rgb1="0.75 0.8 0.85" rgb2="0.45 0.5 0.55" width="32" height="192"/>
+        <texture type="2d" name="table" builtin="checker" rgb1="0.62 0.55 0.47" rgb2="0.58 0.51 0.43"
+          width="64" height="64"/>
+        <material name="table" texture="table" texrepeat="6 8" specular="0" shininess="0"/>
+      </asset>
+      <worldbody>
+        <light name="key" pos="0.2 -0.6 1.6" dir="0.2 0.4 -1" directional="true" diffuse="0.5 0.5 0.5"
+          specular="0.1 0.1 0.1" castshadow="false"/>
+        <geom name="table" type="box" size="0.6 0.7 0.02" pos="0.4 0 -0.02" material="table"
+          friction="0.5 0.005 0.0001"/>
+        <geom name="shelf" type="box" size="0.1 0.2 0.01" pos="0.2 0.1 -0.41"/>
+        <camera name="exterior_1" fovy="38"/>
+        <camera name="exterior_2" fovy="38"/>
+        {_objects(kind)}
+      </worldbody>{exclude}
+    </mujoco>"""
+
+
+def compile_scene(kind: str) -> mujoco.MjModel:
+    """The model of one of KINDS, with the robot in it."""
+    scene = mujoco.MjSpec.from_string(_xml(kind))
+    robot = mujoco.MjSpec.from_file(str(MODEL))
+    scene.worldbody.add_frame().attach_body(robot.body("link0"), PREFIX, "")
+    return scene.compile()

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks: how a person would ask for them, which scene they need, how a seed arranges it, when they are solved."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from .robot import HOME, closure
+from .scene import COLOURS, CUBE
+from .world import Layout, Look, World
+
+Arrange = Callable[[np.random.Generator, int], dict]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Task:
+    """One task. wordings: ways to ask for it, {target} and {base} are colours; the last one is kept out of training.
+
+    arrange(random, distractors): the fields of Layout beyond `start` and `look`; solved(world, layout): at this moment.
+    """
+
+    kind: str
+    wordings: tuple[str, ...]
+    arrange: Arrange
+    solved: Callable[[World, Layout], bool]
+
+
+class _Table:
+    """Draws places on the table that keep clear of those already taken."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self._random = random
+        self._taken: list[tuple[np.ndarray, float]] = []
+
+    def take(self, place: np.ndarray, radius: float = 0.0) -> np.ndarray:
+        self._taken.append((np.asarray(place, float), radius))
+        return place
+
+    def draw(self, x: tuple[float, float], y: tuple[float, float], radius: float = 0.0) -> np.ndarray:
+        for _ in range(1000):
+            place = np.array([self._random.uniform(*x), self._random.uniform(*y)])
+            if all(np.hypot(*(place - other)) > gap + 0.085 for other, gap in self._taken):
+                return self.take(place, radius)
+        raise RuntimeError("no free place on the table")
+
+    def cubes(self, colours: list[str]) -> dict[str, tuple[float, float, float]]:
+        places = {colour: self.draw((0.40, 0.60), (-0.20, 0.20)) for colour in colours}
+        turns = self._random.uniform(-math.pi / 4, math.pi / 4, len(colours))
+        return {c: (float(p[0]), float(p[1]), float(turn)) for (c, p), turn in zip(places.items(), turns, strict=True)}
+
+
+def _shuffled(random: np.random.Generator) -> list[str]:
+    return [str(colour) for colour in random.permutation(list(COLOURS))]
+
+
+def _some_cubes(random: np.random.Generator, distractors: int) -> dict:
+    colours = _shuffled(random)
+    return {"target": colours[0], "cubes": _Table(random).cubes(colours[: 1 + distractors])}
+
+
+def _two_cubes(random: np.random.Generator, distractors: int) -> dict:
+    colours = _shuffled(random)
+    cubes = _Table(random).cubes(colours[: 2 + min(distractors, 1)])
+    return {"target": colours[0], "base": colours[1], "cubes": cubes}
+
+
+def _cubes_and_bowl(random: np.random.Generator, distractors: int) -> dict:
+    colours, table = _shuffled(random), _Table(random)
+    bowl = table.draw((0.45, 0.58), (-0.20, 0.20), radius=0.06)
+    return {"target": colours[0], "cubes": table.cubes(colours[: 1 + distractors]), "place": tuple(map(float, bowl))}
+
+
+def _cubes_and_circle(random: np.random.Generator, distractors: int) -> dict:
+    """The cube stands square to the line on which it is to be pushed, and that line is kept free."""
+    colours, table = _shuffled(random), _Table(random)
+    cube = np.array([random.uniform(0.40, 0.46), random.uniform(-0.12, 0.12)])
+    turn, way = random.uniform(-0.5, 0.5), random.uniform(0.12, 0.17)
+    along = np.array([math.cos(turn), math.sin(turn)])
+    circle = cube + way * along
+    for place, radius in ((cube, 0.06), ((cube + circle) / 2, 0.06), (circle, 0.07), (cube - 0.08 * along, 0.05)):
+        table.take(place, radius)
+    cubes = {colours[0]: (float(cube[0]), float(cube[1]), float(turn)), **table.cubes(colours[1 : 1 + distractors])}
+    return {"target": colours[0], "cubes": cubes, "place": tuple(map(float, circle))}
+
+
+def _drawer(shut: bool) -> Arrange:
+    def arrange(random: np.random.Generator, distractors: int) -> dict:
+        place = (float(random.uniform(0.68, 0.74)), float(random.uniform(-0.10, 0.10)))
+        opening = random.uniform(0.0, 0.01) if shut else random.uniform(0.11, 0.15)
+        return {"cubes": {}, "place": place, "drawer": float(opening)}
+
+    return arrange
+
+
+def _is_open(world: World) -> bool:
+    return closure(world.positions()[7]) < 0.3
+
+
+def _apart(a: np.ndarray, b: np.ndarray | tuple[float, float]) -> float:
+    """Distance seen from above, m."""
+    return float(np.hypot(a[0] - b[0], a[1] - b[1]))
+
+
+def _reached(world: World, layout: Layout) -> bool:
+    tool, cube = world.tool(), world.position(layout.target)
+    return _apart(tool, cube) < 0.025 and 0.0 < tool[2] - cube[2] < 0.07
+
+
+def _lifted(world: World, layout: Layout) -> bool:
+    return world.position(layout.target)[2] > 0.10
+
+
+def _pushed(world: World, layout: Layout) -> bool:
+    cube = world.position(layout.target)
+    return _apart(cube, layout.place) < 0.04 and cube[2] < 0.04
+
+
+def _in_bowl(world: World, layout: Layout) -> bool:
+    cube = world.position(layout.target)
+    return _apart(cube, layout.place) < 0.05 and cube[2] < 0.06 and _is_open(world)
+
+
+def _stacked(world: World, layout: Layout) -> bool:
+    cube, base = world.position(layout.target), world.position(layout.base)
+    return _apart(cube, base) < 0.025 and abs(cube[2] - base[2] - 2 * CUBE) < 0.01 and _is_open(world)
+
+
+TASKS: dict[str, Task] = {
+    "reach": Task(
+        "cubes",
+        (
+            "move the gripper to the {target} cube",
+            "go to the {target} cube",
+            "reach for the {target} cube",
+            "bring the hand over the {target} cube",
+            "approach the {target} cube with the gripper",
+        ),
+        _some_cubes,
+        _reached,
+    ),
+    "lift": Task(
+        "cubes",
+        (
+            "pick up the {target} cube",
+            "lift the {target} cube",
+            "grasp the {target} cube and raise it",
+            "take the {target} cube off the table",
+            "grab the {target} cube and lift it up",
+        ),
+        _some_cubes,
+        _lifted,
+    ),
+    "push": Task(
+        "circle",
+        (
+            "push the {target} cube to the yellow circle",
+            "slide the {target} cube onto the yellow circle",
+            "move the {target} cube to the circle",
+            "shove the {target} cube into the yellow circle",
+            "push the {target} cube until it is on the circle",
+        ),
+        _cubes_and_circle,
+        _pushed,
+    ),
+    "bowl": Task(
+        "bowl",
+        (
+            "put the {target} cube in the bowl",
+            "place the {target} cube into the bowl",
+            "drop the {target} cube in the yellow bowl",
+            "pick up the {target} cube and put it in the bowl",
+            "the {target} cube belongs in the bowl",
+        ),
+        _cubes_and_bowl,
+        _in_bowl,
+    ),
+    "drawer": Task(
+        "drawer",
+        (
+            "open the drawer",
+            "pull the drawer open",
+            "slide the drawer out",
+            "pull out the drawer",
+            "open the cabinet drawer",
+        ),
+        _drawer(shut=True),
+        lambda world, layout: world.opening() > 0.10,
+    ),
+    "close_drawer": Task(
+        "drawer",
+        (
+            "close the drawer",
+            "push the drawer shut",
+            "shut the drawer",
+            "push the drawer in",
+            "close the cabinet drawer",
+        ),
+        _drawer(shut=False),
+        lambda world, layout: world.opening() < 0.015,
+    ),
+    "stack": Task(
+        "cubes",
+        (
+            "stack the {target} cube on the {base} cube",
+            "put the {target} cube on the {base} cube",
+            "place the {target} cube on top of the {base} cube",
+            "set the {target} cube onto the {base} one",
+            "build a tower with the {target} cube on the {base} cube",
+        ),
+        _two_cubes,
+        _stacked,
+    ),
+}
+
+
+def find(name: str) -> Task:
+    """The task of that name. Raises ValueError with the list of names."""
+    try:
+        return TASKS[name]
+    except KeyError:
+        raise ValueError(f"task: expected one of {', '.join(TASKS)}, got {name!r}") from None
+
+
+def _look(random: np.random.Generator) -> Look:
+    def around(point: tuple[float, ...], spread: float) -> np.ndarray:
+        return np.array(point) + random.uniform(-spread, spread, 3)
+
+    sides = {"exterior_1": 0.75, "exterior_2": -0.75}
+    return Look(
+        cameras={view: (around((0.42, y, 0.60), 0.03), around((0.48, 0.0, 0.11), 0.02)) for view, y in sides.items()},
+        light=float(random.uniform(0.7, 1.3)),
+        light_direction=around((0.2, 0.4, -1.0), 0.3),
+        table_tint=random.uniform(0.9, 1.1, 3),
+        cube_tints={colour: random.uniform(0.85, 1.15, 3) for colour in COLOURS},
+    )
+
+
+def arrange(name: str, seed: int, distractors: int = 2) -> Layout:
+    """The layout that belongs to a task and a seed (>= 0), with up to `distractors` (0 to 2) cubes it does not need."""
+    task = find(name)
+    if seed < 0:
+        raise ValueError(f"seed: expected a number >= 0, got {seed}")
+    if not 0 <= distractors < len(COLOURS):
+        raise ValueError(f"distractors: expected 0 to {len(COLOURS) - 1}, got {distractors}")
+    random = np.random.default_rng([zlib.crc32(name.encode()), seed])
+    look, start = _look(random), HOME + random.uniform(-0.08, 0.08, 7)
+    return Layout(start=start, look=look, **task.arrange(random, int(random.integers(distractors + 1))))
+
+
+def instruction(name: str, layout: Layout, wording: int = 0) -> str:
+    """The instruction for a layout of the task, in one of its wordings."""
+    wordings = find(name).wordings
+    if not 0 <= wording < len(wordings):
+        raise ValueError(f"wording: expected 0 to {len(wordings) - 1}, got {wording}")
+    return wordings[wording].format(target=layout.target, base=layout.base)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The physics of one scene: arranged from a layout, driven by joint positions, read in the units of the real robot."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from .gl import mujoco
+from .robot import ARM, DOWN, FINGER_CLOSED, LOWER, PREFIX, UPPER
+from .scene import COLOURS, CUBE, STEPS_PER_SECOND, compile_scene
+
+TICKS_PER_SECOND = 120
+STEPS_PER_TICK = STEPS_PER_SECOND // TICKS_PER_SECOND
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """How the scene looks. cameras: exterior view -> (position, point it looks at), m; light and tints are factors."""
+
+    cameras: dict[str, tuple[np.ndarray, np.ndarray]]
+    light: float
+    light_direction: np.ndarray
+    table_tint: np.ndarray
+    cube_tints: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layout:
+    """What a seed decides about one episode of a task. Lengths in m, angles in rad, the table's surface is z = 0.
+
+    cubes: colour -> (x, y, yaw) of those on the table; target: the cube the instruction names; base: the one to stack
+    on; place: (x, y) of the bowl, the circle or the cabinet; drawer: how far it is open; start: joint positions [7].
+    """
+
+    cubes: dict[str, tuple[float, float, float]]
+    start: np.ndarray
+    look: Look
+    target: str = ""
+    base: str = ""
+    place: tuple[float, float] = (0.0, 0.0)
+    drawer: float = 0.0
+
+
+def _facing(position: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Quaternion wxyz of a camera at `position` that looks at `point`, upright."""
+    forward = (point - position) / np.linalg.norm(point - position)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, np.column_stack([right, np.cross(right, forward), -forward]).ravel())
+    return quaternion
+
+
+class World:
+    """One compiled scene and its state. kind: one of scene.KINDS."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.model = compile_scene(kind)
+        self.data = mujoco.MjData(self.model)
+        joints = [self.model.joint(name) for name in ARM]
+        self.arm_q = np.array([joint.qposadr[0] for joint in joints])
+        self.arm_v = np.array([joint.dofadr[0] for joint in joints])
+        driver = self.model.joint(PREFIX + "right_driver_joint")
+        self._finger_q, self._finger_v = int(driver.qposadr[0]), int(driver.dofadr[0])
+        self._arm_motors = np.array([self.model.actuator(name).id for name in ARM])
+        self._finger_motor = self.model.actuator(PREFIX + "fingers_actuator").id
+        self._plain_table = self.model.mat_rgba[self.model.material("table").id].copy()
+        self._plain_light = self.model.light_diffuse[0].copy()
+
+    def arrange(self, layout: Layout) -> None:
+        """Put everything where the layout says, at rest, and hold the arm there."""
+        mujoco.mj_resetData(self.model, self.data)
+        for colour, (x, y, yaw) in layout.cubes.items():
+            pose = (x, y, CUBE, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
+            self.data.joint(colour).qpos[:] = pose
+        fixed = {"bowl": "bowl", "circle": "circle", "drawer": "cabinet"}.get(self.kind)
+        if fixed:
+            self.model.body(fixed).pos[:2] = layout.place
+        if self.kind == "drawer":
+            self.data.joint("drawer").qpos[0] = layout.drawer
+        self.data.qpos[self.arm_q] = layout.start
+        self.drive(layout.start, 0.0)
+        self._dress(layout.look)
+        mujoco.mj_forward(self.model, self.data)
+
+    def _dress(self, look: Look) -> None:
+        for view, (position, point) in look.cameras.items():
+            self.model.camera(view).pos[:] = position
+            self.model.camera(view).quat[:] = _facing(position, point)
+        self.model.light_diffuse[0] = self._plain_light * look.light
+        self.model.light_dir[0] = look.light_direction
+        self.model.mat_rgba[self.model.material("table").id, :3] = self._plain_table[:3] * look.table_tint
+        for colour, tint in look.cube_tints.items() if self.kind != "drawer" else ():
+            self.model.geom(colour).rgba[:3] = np.clip(np.array(COLOURS[colour]) * tint, 0.0, 1.0)
+
+    def drive(self, arm: np.ndarray, finger: float) -> None:
+        """Set the targets of the position servos: joints [7] and finger_joint, rad, cut off at their limits."""
+        self.data.ctrl[self._arm_motors] = np.clip(arm, LOWER, UPPER)
+        self.data.ctrl[self._finger_motor] = 255.0 * min(max(finger / FINGER_CLOSED, 0.0), 1.0)
+
+    def tick(self) -> None:
+        """Advance by 1 / TICKS_PER_SECOND."""
+        mujoco.mj_step(self.model, self.data, STEPS_PER_TICK)
+
+    def positions(self) -> np.ndarray:
+        """Measured positions of robot.JOINTS, rad [8]."""
+        return np.append(self.data.qpos[self.arm_q], self.data.qpos[self._finger_q])
+
+    def velocities(self) -> np.ndarray:
+        """Measured velocities of robot.JOINTS, rad/s [8]."""
+        return np.append(self.data.qvel[self.arm_v], self.data.qvel[self._finger_v])
+
+    def tool(self) -> np.ndarray:
+        """Position of the point between the finger tips, m [3]."""
+        return self.data.site(PREFIX + "tcp").xpos.copy()
+
+    def tool_yaw(self) -> float:
+        """Turn of the gripper about the vertical against DOWN, rad."""
+        turn = self.data.site(PREFIX + "tcp").xmat.reshape(3, 3) @ DOWN.T
+        return math.atan2(turn[1, 0], turn[0, 0])
+
+    def position(self, body: str) -> np.ndarray:
+        """Position of a body, m [3]."""
+        return self.data.body(body).xpos.copy()
+
+    def yaw(self, body: str) -> float:
+        """Turn of a body about the vertical, rad."""
+        turn = self.data.body(body).xmat.reshape(3, 3)
+        return math.atan2(turn[1, 0], turn[0, 0])
+
+    def handle(self) -> np.ndarray:
+        """Position of the drawer's handle, m [3]."""
+        return self.data.geom("handle").xpos.copy()
+
+    def opening(self) -> float:
+        """How far the drawer is open, m."""
+        return float(self.data.joint("drawer").qpos[0])
