@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Point the CMake files of the ROS 2 wheels at this Python.
 
-The wheels were built in another image, and the CMake targets they export name the Python and NumPy headers of that image
-(/opt/python/cp3XX-cp3XX/...), where CMake finds nothing. This rewrites them in the environment whose Python runs it.
-Run it after every installation of ros-* wheels; a second run changes nothing.
+The wheels were built in another image, and the CMake targets they export name the Python and NumPy headers of that
+image (/opt/python/cp3XX-cp3XX/...), where CMake finds nothing. This rewrites them in the environment whose Python runs
+it. Run it after every installation of ros-* wheels; a second run changes nothing.
 """
 
 import re

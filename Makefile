@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything without a ROS installation: `make demo`, `make test`. The first run sets up by itself.
+#
+#   PYTHON=python3.12    the Python to use, 3.11 or 3.12        VENV=.venv    where to put the environment
+#   TORCH_INDEX=URL      package index with another PyTorch build (pypi: PyPI); default: a CPU build without a GPU
+
+usable = $(shell $(1) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $(1))
+PYTHON := $(firstword $(foreach python,python3 python3.12 python3.11,$(call usable,$(python))) python3)
+VENV := .venv
+TORCH_INDEX :=
+EPISODES := 3
+TASK :=
+VIEW :=
+TEST := test
+
+RUN = tools/run.sh $(VENV)
+SETUP = $(PYTHON) tools/setup_env.py --venv "$(VENV)" --torch-index "$(TORCH_INDEX)"
+SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
+
+.PHONY: demo test lint build setup clean
+
+demo: build  ## the simulated arm, driven over ROS 2 topics
+	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(VIEW),--view "$(VIEW)")
+
+test: lint  ## all checks; TEST=test/test_x.py for some of the tests
+	@$(RUN) python -m pytest -n 2 $(TEST)
+
+lint: build
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@cd $(SITE) && $(CURDIR)/$(RUN) mypy --config-file $(CURDIR)/pyproject.toml -p cosmos3_ros
+
+build:  ## environment, messages and nodes
+	@$(SETUP)
+
+setup:  ## environment only
+	@$(SETUP) --no-build
+
+clean:  ## remove everything that was made
+	rm -rf "$(VENV)" build install log out .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for tests with ROS: a domain of their own, and processes that are gone afterwards.
+
+What is skipped, and why, is decided here from the markers: `ros`, `sim`, `gpu`.
+"""
+
+import functools
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Before anything imports rclpy, and for every process that a test starts. Unless messages check their fields, a value
+# of the wrong type is sent as 0.0 without a word.
+os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds.xml")
+# Two workers on a small machine: more threads only get into each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@functools.cache
+def _why_not(marker: str) -> str:
+    """Why tests with this marker cannot run here; empty if they can."""
+    if marker == "ros":
+        if importlib.util.find_spec("rclpy") is None:
+            return "rclpy is not installed"
+        if importlib.util.find_spec("cosmos3_ros.msg") is None:
+            return "the messages are not built, or install/setup.bash is not sourced"
+    if marker == "sim":
+        if importlib.util.find_spec("mujoco") is None:
+            return "mujoco is not installed"
+        from cosmos3_ros.sim.gl import NO_GL, mujoco  # noqa: F401
+
+        if os.environ["MUJOCO_GL"] == "disable":
+            return NO_GL
+    if marker == "gpu":
+        import torch
+
+        if not torch.cuda.is_available():
+            return "no CUDA device"
+    return ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, with the reason."""
+    for item in items:
+        for marker in ("ros", "sim", "gpu"):
+            if item.get_closest_marker(marker) and (reason := _why_not(marker)):
+                item.add_marker(pytest.mark.skip(reason=f"{marker}: {reason}"))
+
+
+@pytest.fixture
+def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS_DOMAIN_ID that no other test uses now; set in the environment for the processes of this test."""
+    from domain_coordinator import domain_id
+
+    with domain_id() as number:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(number))
+        yield number
+
+
+def _wait_until(condition: Callable[[], object], what: str, timeout: float = 20.0) -> None:
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"waited {timeout:.0f} s for {what}")
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    """Function that returns as soon as a condition holds: wait_until(lambda: node.chunks, "a chunk", timeout=20.0).
+
+    It fails the test with the given words when the time is over.
+    """
+    return _wait_until
+
+
+class Started:
+    """A process with all that it started, and all they print."""
+
+    def __init__(self, command: Sequence[str | Path], log: Path) -> None:
+        self._log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+
+    @property
+    def output(self) -> str:
+        """What it printed until now."""
+        return self._log.read_text(errors="replace")
+
+    def wait_for(self, text: str, timeout: float = 30.0) -> None:
+        """Return when it has printed `text`; fail with its output when it ends or when the time is over before."""
+        end = time.monotonic() + timeout
+        while text not in self.output:
+            if self.process.poll() is not None and text not in self.output:
+                pytest.fail(f"exit code {self.process.returncode} before {text!r}:\n{self.output}")
+            if time.monotonic() > end:
+                pytest.fail(f"{text!r} not printed in {timeout:.0f} s:\n{self.output}")
+            time.sleep(0.02)
+
+    def running(self) -> list[int]:
+        """Process ids of its session that are still alive."""
+        alive = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
+            except OSError:  # it ended meanwhile
+                continue
+            if int(session) == self.process.pid and state != "Z":
+                alive.append(int(stat.parent.name))
+        return alive
+
+    def interrupt(self, timeout: float = 15.0) -> int:
+        """Press Ctrl-C: SIGINT to the whole session. Returns the exit code of the first process; fails if one stays."""
+        for pid in self.running():
+            os.kill(pid, signal.SIGINT)
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"still running {timeout:.0f} s after Ctrl-C:\n{self.output}")
+        _wait_until(lambda: not self.running(), f"the children to end; still there: {self.running()}", 5.0)
+        return code
+
+    def kill(self) -> None:
+        """End all of it now."""
+        for pid in self.running():
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def start(domain: int, tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """Function that starts a command in this test's domain: start("commander", "--ros-args", ...) -> Started.
+
+    A first word without a slash is one of the package's executables. After the test none of them is alive.
+    """
+    from ament_index_python import get_package_prefix
+
+    executables = Path(get_package_prefix("cosmos3_ros"), "lib", "cosmos3_ros")
+    started: list[Started] = []
+
+    def run(program: str | Path, *arguments: str | Path) -> Started:
+        script = [program] if "/" in str(program) else [sys.executable, executables / program]
+        started.append(Started([*script, *arguments], tmp_path / f"process{len(started)}.log"))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
