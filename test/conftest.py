@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -35,6 +36,9 @@ def _why_not(marker: str) -> str:
             return "rclpy is not installed"
         if importlib.util.find_spec("cosmos3_ros.msg") is None:
             return "the messages are not built, or install/setup.bash is not sourced"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # an old parser below the generators uses sre_parse
+            import rosidl_generator_py  # noqa: F401
     if marker == "sim":
         if importlib.util.find_spec("mujoco") is None:
             return "mujoco is not installed"
