@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shape of the two-tower network, as numbers: presets, and the reading of a checkpoint's own transformer/config.json."""
+"""The shape of the two-tower network as numbers: presets, and a checkpoint's own transformer/config.json."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def config_from_json(fields: Mapping[str, Any]) -> ModelConfig:
     if not fields.get("action_gen"):
         ours["action_width"] = 0
     scaling = fields.get("rope_scaling") or {}
-    sections = fields.get("rope_axes_dim") or scaling.get("mrope_section") or ModelConfig.rope_sections
+    sections = fields.get("rope_axes_dim") or scaling.get("mrope_section") or (24, 20, 20)
     # As the released code reads it: the extra norm exists only where the text tower has no key norm.
     extra = bool(ours.get("text_key_norm_for_generator")) and not ours.get("text_qk_norm", True)
     return ModelConfig(**{**ours, "rope_sections": tuple(sections), "text_key_norm_for_generator": extra})

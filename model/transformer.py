@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cosmos 3: a text tower and a generator tower of the same shape, tied by one key/value cache.
 
-Text tokens attend causally to text only, so the text tower is an ordinary language model (the reasoner) and its keys and
-values are computed once per prompt. Generator tokens attend to that cache and to each other: in every denoising step the
-generator tower runs alone.
+Text tokens attend causally to text only, so the text tower is an ordinary language model (the reasoner) and its keys
+and values are computed once per prompt. Generator tokens attend to that cache and to each other: in every denoising
+step the generator tower runs alone.
 """
 
 from __future__ import annotations
@@ -59,9 +59,12 @@ def join_caches(caches: Sequence[KVCache]) -> KVCache:
         pad = torch.nn.functional.pad
         return [torch.cat([pad(x, (0, 0, 0, 0, 0, longest - x.shape[1])) for x in layer]) for layer in layers]
 
-    device = caches[0].keys[0].device
-    rows = [torch.full((c.keys[0].shape[0],), c.length, device=device) if c.lengths is None else c.lengths for c in caches]
-    return KVCache(stack("keys"), stack("values"), stack("generator_keys"), torch.cat(rows))
+    def real(cache: KVCache) -> Tensor:
+        key = cache.keys[0]
+        return torch.full((len(key),), cache.length, device=key.device) if cache.lengths is None else cache.lengths
+
+    lengths = torch.cat([real(cache) for cache in caches])
+    return KVCache(stack("keys"), stack("values"), stack("generator_keys"), lengths)
 
 
 class Attention(nn.Module):
@@ -135,7 +138,7 @@ class Transformer(nn.Module):
         self.config = config
         self.embed = nn.Embedding(config.vocab, config.hidden)
         self.text = Tower(config, config.text_qk_norm, config.text_key_norm_for_generator and generator)
-        self.head = nn.Linear(config.hidden, config.vocab, bias=False) if reasoner else None
+        self.head: nn.Linear | None = nn.Linear(config.hidden, config.vocab, bias=False) if reasoner else None
         if generator:
             self.generator = Tower(config, qk_norm=True)
             self.vision_in = nn.Linear(config.patch_width, config.hidden)
@@ -202,15 +205,15 @@ class Transformer(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """One pass of the generator: d(sample)/d(noise level), zero for what is clean.
 
-        latents [B, C, T, H, W]; time [B], 0..1000; rope: `rope_table` of `generator_positions`; noisy_frames bool [T] or
-        [B, T]; actions [B, rows, action_width]; noisy_rows bool [rows] or [B, rows]; domain int64 [B].
+        latents [B, C, T, H, W]; time [B], 0..1000; rope: `rope_table` of `generator_positions`; noisy_frames bool [T]
+        or [B, T]; actions [B, rows, action_width]; noisy_rows bool [rows] or [B, rows]; domain int64 [B].
         `text` may have one row for the whole batch. Returns the velocities of latents and of actions.
         """
         late = self.time(time).to(self.dtype).unsqueeze(1)  # [B, 1, hidden]
         tokens = self.vision_in(patchify(latents.to(self.dtype), self.config.patch))
         seen = tokens.shape[1]
         noisy = noisy_frames.expand(latents.shape[0], -1).repeat_interleave(seen // latents.shape[2], dim=1)
-        if actions is not None:
+        if actions is not None and noisy_rows is not None:
             rows = self.action_in(actions.to(self.dtype), domain) + self.action_embed
             tokens = torch.cat([tokens, rows], dim=1)
             noisy = torch.cat([noisy, noisy_rows.expand(actions.shape[0], -1)], dim=1)
@@ -260,10 +263,8 @@ def generator_positions(
         return index / (fps / compression) * base + start
 
     down, across = -(-height // config.patch), -(-width // config.patch)
-    grid = torch.meshgrid(
-        clock(frames, 0, config.temporal_compression), torch.arange(float(down)), torch.arange(float(across)), indexing="ij"
-    )
-    vision = torch.stack([axis.flatten() for axis in grid])
+    axes = (clock(frames, 0, config.temporal_compression), torch.arange(float(down)), torch.arange(float(across)))
+    vision = torch.stack([axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij")])
     if not config.reset_spatial:
         vision[1:] += start
     action = torch.zeros(3, rows) if config.reset_spatial else torch.full((3, rows), float(start))
