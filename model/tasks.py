@@ -92,12 +92,12 @@ def parse_points(text: str) -> tuple[Point, ...]:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The complete JSON objects in `text`, whether in a list, fenced, alone, or before the place where it breaks off."""
+    """The complete JSON objects in `text`: in a list, fenced, alone, or before the place where it breaks off."""
     decoder, place = json.JSONDecoder(), text.find("{")
     while place >= 0:
         try:
             value, end = decoder.raw_decode(text, place)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             end = place + 1
         else:
             yield value
@@ -108,9 +108,11 @@ def _fractions(values: Any, count: int) -> tuple[float, ...] | None:
     """0..1000 to 0..1, clipped; None unless `values` is a list of `count` numbers."""
     if not isinstance(values, list) or len(values) != count:
         return None
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+    try:
+        numbers = [float(value) / 1000 for value in values]
+    except (TypeError, ValueError, OverflowError):
         return None
-    return tuple(min(max(value / 1000, 0.0), 1.0) for value in values)
+    return None if any(map(math.isnan, numbers)) else tuple(min(max(number, 0.0), 1.0) for number in numbers)
 
 
 TASKS = {

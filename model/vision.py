@@ -107,7 +107,7 @@ def image_patches(image: np.ndarray, pixels: Pixels, device: torch.device | str 
 def video_patches(
     frames: Sequence[np.ndarray], pixels: Pixels, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Grid]:
-    """Frames, each uint8 [H, W, 3] and of one size -> float32 patches [frames * rows * columns, numbers] and the grid."""
+    """Frames, each uint8 [H, W, 3] of one size -> float32 patches [frames * rows * columns, numbers] and the grid."""
     if len(frames) < pixels.temporal:
         raise ValueError(f"video: expected at least {pixels.temporal} frames, got {len(frames)}")
     for number, frame in enumerate(frames):
@@ -136,7 +136,7 @@ def _patches(
 
 
 def sample_frames(count: int, fps: float, rate: float = 2.0, least: int = 4, most: int = 768) -> np.ndarray:
-    """Which of `count` frames at `fps` to look at to see about `rate` a second: int64 [n], evenly spread, ends included."""
+    """Which of `count` frames at `fps` to use for about `rate` a second: int64 [n], evenly spread, ends included."""
     if count < 1 or not (math.isfinite(fps) and fps > 0 and math.isfinite(rate) and rate > 0):
         raise ValueError(f"video: expected frames at positive rates, got {count} frame(s), fps {fps}, rate {rate}")
     wanted = min(max(int(count / fps * rate), least), most, count)
@@ -179,15 +179,15 @@ class VisionEncoder(nn.Module):
                 f"config.json: expected a vision_config of qwen3_vl_vision or cosmos3_edge_vision, got {vision}"
             )
 
-    def forward(self, patches: Tensor, grids: Sequence[Grid]) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, patches: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
         """Patches [P, numbers] of several images or videos one after the other, and their grids.
 
-        Returns tokens [P / merge^2, hidden] and the deepstack features, each of that shape (none for Edge).
+        Returns tokens [P / merge^2, hidden], then the deepstack features, each of that shape (none for Edge).
         """
         seen = self.visual(patches, grid_thw=torch.tensor(grids, device=patches.device), return_dict=True)
         if self.projector is not None:
-            return self.projector(seen.last_hidden_state), []
-        return seen.pooler_output, list(seen.deepstack_features)
+            return [self.projector(seen.last_hidden_state)]
+        return [seen.pooler_output, *seen.deepstack_features]
 
 
 def retained(features: Tensor, frames: int, rate: float) -> Tensor:
@@ -196,8 +196,6 @@ def retained(features: Tensor, frames: int, rate: float) -> Tensor:
     features [frames * n, width]: tokens with their deepstack features beside them. What differs most from the token at
     the same place one frame earlier stays; the first frame stays whole. Source: arXiv 2510.14624.
     """
-    if not 0 <= rate < 1:
-        raise ValueError(f"pruning rate: expected a number in [0, 1), got {rate}")
     video = features.unflatten(0, (frames, -1))
     change = 1 - functional.cosine_similarity(video[1:], video[:-1], dim=-1)
     change = torch.cat([change.new_full(video.shape[1:2], 255.0), change.flatten()])

@@ -34,6 +34,7 @@ def test_a_broken_answer_keeps_its_whole_entries():
     assert [box.label for box in parse_boxes(text)] == ["a"]
     assert parse_boxes('[{"bbox_2d": ["x", 0, 0, 0]}, {"bbox_2d": null}, {"bbox_2d": [NaN, 0, 0, 0]}] {') == ()
     assert parse_boxes("{" * 5000) == ()
+    assert parse_boxes('{"bbox_2d": [1' + "0" * 400 + ', 0, 0, 0]} {"bbox_2d": [1' + "0" * 5000 + ", 0, 0, 0]}") == ()
     assert parse_boxes("I see no load.") == ()
 
 
