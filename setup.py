@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`pip install .`: the Python package that CMakeLists.txt installs, for machines without ROS (no nodes, no messages)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+FOLDERS = {
+    "cosmos3_ros" if folder == "cosmos3_ros" else f"cosmos3_ros.{folder}": folder
+    for folder in ("cosmos3_ros", "model", "sim", "training", "serve")
+    if Path(folder, "__init__.py").is_file()
+}
+NOT_DATA = {".py", ".pyc", ".toml"}
+
+
+def data(folder: str) -> list[str]:
+    """Files that belong to the package beside its modules: checkpoints, robot meshes, py.typed."""
+    files = (path for path in Path(folder).rglob("*") if path.is_file() and path.suffix not in NOT_DATA)
+    return [str(path.relative_to(folder)) for path in files]
+
+
+setup(
+    name="cosmos3_ros",
+    version="0.1.0",
+    description="NVIDIA Cosmos 3 as a world-action policy and reasoner for ROS 2",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[
+        name
+        for package, folder in FOLDERS.items()
+        for name in (package, *(f"{package}.{p}" for p in find_packages(folder)))
+    ],
+    package_dir=FOLDERS,
+    package_data={package: data(folder) for package, folder in FOLDERS.items()},
+    # What was tested together stands in tools/requirements.txt.
+    install_requires=[
+        "numpy>=2",
+        "torch>=2.9",
+        "transformers>=5",
+        "diffusers>=0.38",
+        "safetensors>=0.5",
+        "pillow",
+        "av>=14",
+        "opencv-python-headless>=4.10",
+        "msgpack>=1",
+        "websockets>=13",
+    ],
+    extras_require={
+        "sim": ["mujoco>=3.3", "matplotlib>=3.9"],
+        "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6"],
+    },
+    entry_points={"console_scripts": ["cosmos3 = cosmos3_ros.cli:main"]},
+)
