@@ -20,7 +20,7 @@ SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 .PHONY: demo test lint build setup clean
 
 demo: build  ## the simulated arm, driven over ROS 2 topics
-	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(VIEW),--view "$(VIEW)")
+	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(VIEW),--view)
 
 test: lint  ## all checks; TEST=test/test_x.py for some of the tests
 	@$(RUN) python -m pytest -n 2 $(TEST)
