@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .decoding import GREEDY, Sampling, TokenPicker, pieces
 from .interface import Answer, check_image
-from .tasks import parse_boxes, split_thought
+from .tasks import TASKS, parse_boxes, split_thought
 from .transformer import Transformer
 from .vision import Grid, Pixels, VisionEncoder, image_patches, retained, sample_frames, timestamps, video_patches
 
@@ -103,12 +103,27 @@ class Cosmos3Reasoner:
         special = {number for number, token in added if token.special and token.content not in ("<think>", "</think>")}
         self.reserved = special | stop | {*dataclasses.astuple(media)}
 
-    def ask(self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int | None = None) -> Answer:
+    def ask(
+        self,
+        question: str,
+        images: Sequence[np.ndarray] = (),
+        max_tokens: int | None = None,
+        sampling: Sampling | None = None,
+    ) -> Answer:
         """Answer `question` about `images` (uint8 [H, W, 3] each), in at most `max_tokens` tokens.
 
         Raises ValueError for an empty question, one that is too long or holds reserved tokens, and for a bad image.
         """
-        return self._answer(self.prompt(question, images), max_tokens)
+        return self._answer(self._limit(max_tokens), sampling, self.prompt(question, images))
+
+    def solve(
+        self, task: str, subject: str = "", images: Sequence[np.ndarray] = (), think: bool = False
+    ) -> tuple[Any, Answer]:
+        """Ask the question of one of `tasks.TASKS`; returns its parsed result and the whole answer."""
+        if task not in TASKS:
+            raise ValueError(f"task: unknown {task!r}, expected one of {sorted(TASKS)}")
+        answer = self.ask(TASKS[task].question(subject, think), images)
+        return TASKS[task].parse(answer.text), answer
 
     def ask_video(
         self,
@@ -118,17 +133,25 @@ class Cosmos3Reasoner:
         rate: float = 2.0,
         pruning: float = 0.0,
         max_tokens: int | None = None,
+        sampling: Sampling | None = None,
     ) -> Answer:
         """Answer `question` about a video: uint8 [H, W, 3] frames at `fps`, of which about `rate` a second are used.
 
         pruning: share of the video's tokens to leave out (efficient video sampling), in [0, 1).
         """
-        return self._answer(self.video_prompt(question, frames, fps, rate, pruning), max_tokens)
+        limit = self._limit(max_tokens)
+        return self._answer(limit, sampling, self.video_prompt(question, frames, fps, rate, pruning))
 
-    def stream(self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int | None = None) -> Iterator[str]:
+    def stream(
+        self,
+        question: str,
+        images: Sequence[np.ndarray] = (),
+        max_tokens: int | None = None,
+        sampling: Sampling | None = None,
+    ) -> Iterator[str]:
         """Like `ask`, but yields the text as it comes, thought included; bad input is refused at the call."""
         limit = self._limit(max_tokens)
-        return pieces(self.tokens(self.prompt(question, images), limit), self.tokenizer)
+        return pieces(self.tokens(self.prompt(question, images), limit, sampling), self.tokenizer)
 
     @torch.inference_mode()
     def prompt(self, question: str, images: Sequence[np.ndarray] = ()) -> Prompt:
@@ -157,13 +180,13 @@ class Cosmos3Reasoner:
         return self._embed(ids, [video], pruning, since)
 
     @torch.inference_mode()
-    def tokens(self, prompt: Prompt, max_tokens: int) -> Iterator[int]:
+    def tokens(self, prompt: Prompt, max_tokens: int, sampling: Sampling | None = None) -> Iterator[int]:
         """The tokens of the answer as they are decided, without the one that ends it."""
         since = time.perf_counter()
         hidden, cache = self.model.prefill(embeds=prompt.embeds, positions=prompt.positions, deepstack=prompt.deepstack)
         scores = self.model.logits(hidden[0, -1]).float()
         since = self._lap(prompt.seconds, "prefill", since)
-        pick = TokenPicker(self.sampling, prompt.ids, len(scores))
+        pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
         for number in range(max_tokens):
             token = pick(scores)
             prompt.seconds["decode"] = time.perf_counter() - since
@@ -175,8 +198,8 @@ class Cosmos3Reasoner:
             hidden, _ = self.model.prefill(step, positions=place, cache=cache)
             scores = self.model.logits(hidden[0, -1]).float()
 
-    def _answer(self, prompt: Prompt, max_tokens: int | None) -> Answer:
-        tokens = list(self.tokens(prompt, self._limit(max_tokens)))
+    def _answer(self, limit: int, sampling: Sampling | None, prompt: Prompt) -> Answer:
+        tokens = list(self.tokens(prompt, limit, sampling))
         thought, text = split_thought(self.tokenizer.decode(tokens))
         return Answer(text, thought, parse_boxes(text), len(tokens), prompt.seconds)
 

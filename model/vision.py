@@ -98,10 +98,10 @@ def _enlarge(height: int, width: int, side: int) -> tuple[int, int]:
 def image_patches(image: np.ndarray, pixels: Pixels, device: torch.device | str = "cpu") -> tuple[Tensor, Grid]:
     """uint8 [H, W, 3] -> float32 patches [rows * columns, numbers] and the grid."""
     check_image("image", image)
-    size = image.shape[:2]
+    height, width = image.shape[:2]
     if pixels.edge:
-        size = _enlarge(*size, pixels.side)
-    return _patches([image], fit(*size, pixels.side, pixels.image_area), pixels, device)
+        height, width = _enlarge(height, width, pixels.side)
+    return _patches([image], fit(height, width, pixels.side, pixels.image_area), pixels, device)
 
 
 def video_patches(
@@ -116,8 +116,9 @@ def video_patches(
             raise ValueError(
                 f"video frame {number}: expected {list(frames[0].shape)} like frame 0, got {list(frame.shape)}"
             )
-    size = _enlarge(*frames[0].shape[:2], pixels.side)
-    return _patches(frames, fit(*size, pixels.side, pixels.video_area, len(frames), pixels.temporal), pixels, device)
+    height, width = _enlarge(frames[0].shape[0], frames[0].shape[1], pixels.side)
+    size = fit(height, width, pixels.side, pixels.video_area, len(frames), pixels.temporal)
+    return _patches(frames, size, pixels, device)
 
 
 def _patches(
@@ -159,25 +160,24 @@ class VisionEncoder(nn.Module):
     def __init__(self, fields: Mapping[str, Any]):
         super().__init__()
         vision = dict(fields.get("vision_config") or {})
-        kind = vision.pop("model_type", fields.get("model_type"))
-        self.edge = "edge" in str(kind)
+        kind = str(vision.pop("model_type", fields.get("model_type")))
         self.projector = None
+        self.edge = "edge" in kind
         if self.edge:
             from transformers.models.cosmos3_edge import modeling_cosmos3_edge as edge
 
-            config = edge.Cosmos3EdgeConfig.from_dict(dict(fields))
-            self.visual = edge.Cosmos3EdgeVisionModel(config.vision_config)
+            config: Any = edge.Cosmos3EdgeConfig.from_dict(dict(fields))
+            self.visual: nn.Module = edge.Cosmos3EdgeVisionModel(config.vision_config)
             self.projector = edge.Cosmos3EdgePatchMerger(config)
-            self.merge = config.vision_config.spatial_merge_size
-        elif "hidden_size" in vision:
+        elif "depth" in vision:
             from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen
 
-            self.visual = qwen.Qwen3VLVisionModel(qwen.Qwen3VLVisionConfig(**vision))
-            self.merge = vision.get("spatial_merge_size", 2)
+            config = qwen.Qwen3VLVisionConfig(**vision)
+            self.visual = qwen.Qwen3VLVisionModel(config)
+            with torch.device("cpu"):  # no weight but a table, which must have values where weights still have none
+                self.visual.rotary_pos_emb = qwen.Qwen3VLVisionRotaryEmbedding(config)
         else:
-            raise ValueError(
-                f"config.json: expected a vision_config of qwen3_vl_vision or cosmos3_edge_vision, got {vision}"
-            )
+            raise ValueError(f"config.json: expected a vision_config of Qwen3-VL or Cosmos 3 Edge, got {kind} {vision}")
 
     def forward(self, patches: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
         """Patches [P, numbers] of several images or videos one after the other, and their grids.
