@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
 from sensor_msgs.msg import CompressedImage, Image, JointState
@@ -123,7 +124,10 @@ class PolicyNode(ManagedNode[Params]):
 
     def _warm_up(self) -> None:
         """One chunk of a grey picture, so that the first real one is not late; its result is thrown away."""
-        self._policy.infer(self._policy.embodiment.example())
+        embodiment = self._policy.embodiment
+        grey = {view: np.full((180, 320, 3), 128, np.uint8) for view in embodiment.views}
+        state = np.zeros(len(embodiment.state), np.float32)
+        self._policy.infer(Observation(grey, state, self.params.instruction or "wait", 0))
         self._policy.reset()
 
     # -- inputs -------------------------------------------------------------------------------------------------------

@@ -26,9 +26,9 @@ class Graph:
     def __enter__(self) -> Graph:
         for process in self._processes:
             command = [sys.executable, "-m", *MODULES[process.executable], *process.arguments()]
-            # a session of its own: Ctrl-C in a terminal reaches only us, and we end the others in order
+            # a group of its own: Ctrl-C in a terminal reaches only us, and we end the others in order
             self._running[process.executable] = subprocess.Popen(
-                command, stdout=self._output, stderr=self._output, text=True, start_new_session=True
+                command, stdout=self._output, stderr=self._output, text=True, process_group=0
             )
         return self
 
@@ -62,7 +62,7 @@ def _wait(popen: subprocess.Popen[str]) -> None:
 def run(processes: Sequence[Process]) -> int:
     """Run the graph until Ctrl-C (exit code 0) or until one of its processes ends (its code, at least 1)."""
     stopped = []
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: stopped.append(number))
     with Graph(processes) as graph:
         while not stopped:

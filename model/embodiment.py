@@ -228,6 +228,14 @@ DROID_SIM = dataclasses.replace(
     ),
     horizon=16,
 )
+# One exterior camera of the same robot: for recordings that have no more. No released checkpoint was trained on it.
+DROID_SINGLE_VIEW = dataclasses.replace(
+    DROID_JOINT_POS,
+    name="droid_single_view",
+    canvas=single_view("exterior_1", (360, 640), (360, 640), (480, 832)),
+    viewpoint="third_person_view",
+    view_description="",
+)
 LIBERO = Embodiment(
     name="libero",
     domain="libero",
@@ -295,4 +303,6 @@ AV = Embodiment(
     horizon=60,
     kind=POSES,
 )
-EMBODIMENTS = {e.name: e for e in (DROID_JOINT_POS, DROID_MIDTRAIN, LIBERO, BRIDGE, UMI, AV, DROID_SIM)}
+EMBODIMENTS = {
+    e.name: e for e in (DROID_JOINT_POS, DROID_MIDTRAIN, DROID_SIM, DROID_SINGLE_VIEW, LIBERO, BRIDGE, UMI, AV)
+}

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of a run: an mp4 of the cameras beside the predicted future, and a plot of commanded and measured joints."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import av
+import cv2
+import numpy as np
+
+HEIGHT, BAND = 432, 48  # of the picture and of the text below it
+LEFT = 576
+
+
+def canvas(views: Mapping[str, np.ndarray], height: int, width: int) -> np.ndarray:
+    """All views in one picture: the first on top at full width, the others side by side below."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    names = list(views)
+    if not names:
+        return picture
+    top = height if len(names) == 1 else height * 2 // 3
+    _paste(picture[:top], views[names[0]], names[0])
+    for k, name in enumerate(names[1:]):
+        share = width // (len(names) - 1)
+        _paste(picture[top:, k * share : (k + 1) * share], views[name], name)
+    return picture
+
+
+def _paste(target: np.ndarray, image: np.ndarray, name: str) -> None:
+    """Fit the image into the target, keeping its shape, and write its name on it."""
+    scale = min(target.shape[0] / image.shape[0], target.shape[1] / image.shape[1])
+    size = (max(1, int(image.shape[1] * scale)), max(1, int(image.shape[0] * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    top, left = (target.shape[0] - size[1]) // 2, (target.shape[1] - size[0]) // 2
+    target[top : top + size[1], left : left + size[0]] = small
+    write(target, name, (left + 6, top + 16), 0.45)
+
+
+def write(picture: np.ndarray, text: str, place: tuple[int, int], scale: float = 0.5) -> None:
+    """White text with a dark edge."""
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+
+
+def frame(views: Mapping[str, np.ndarray], future: np.ndarray | None, lines: Sequence[str]) -> np.ndarray:
+    """One frame of the film: cameras left, the frame predicted for this moment right, two lines of text below."""
+    picture = np.zeros((HEIGHT + BAND, 2 * LEFT, 3), np.uint8)
+    picture[:HEIGHT, :LEFT] = canvas(views, HEIGHT, LEFT)
+    if future is not None:
+        _paste(picture[:HEIGHT, LEFT:], future, "predicted for this moment")
+    else:
+        write(picture, "no prediction for this moment", (LEFT + 160, HEIGHT // 2))
+    for k, line in enumerate(lines[:2]):
+        write(picture, line, (8, HEIGHT + 19 + 20 * k))
+    return picture
+
+
+class Film:
+    """An mp4 (H.264) that grows frame by frame; a context manager."""
+
+    def __init__(self, path: pathlib.Path, rate: int) -> None:
+        self._container = av.open(str(path), "w")
+        self._stream = self._container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "23"})
+        self._stream.height, self._stream.width, self._stream.pix_fmt = HEIGHT + BAND, 2 * LEFT, "yuv420p"
+        self._stream.codec_context.thread_count = 1  # the robot and the network need the other cores
+        self.frames = 0
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._container.mux(self._stream.encode())
+        self._container.close()
+
+    def add(self, picture: np.ndarray) -> None:
+        """Append a picture as `frame` makes it."""
+        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        self.frames += 1
+
+
+def plot_joints(
+    path: pathlib.Path, joints: Sequence[str], commanded: np.ndarray, measured: np.ndarray, chunks: Sequence[float], title: str
+) -> None:
+    """Commanded and measured joints over time. commanded, measured: [T, 1 + N], seconds first; chunks: when one came [s]."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots((len(joints) + 1) // 2, 2, figsize=(12, 1.9 * ((len(joints) + 1) // 2)), sharex=True)
+    for k, (axis, joint) in enumerate(zip(np.ravel(axes), joints, strict=False)):
+        axis.plot(measured[:, 0], measured[:, 1 + k], lw=1.6, color="tab:blue", label="measured")
+        axis.plot(commanded[:, 0], commanded[:, 1 + k], lw=1.0, color="tab:orange", label="commanded")
+        for time in chunks:
+            axis.axvline(time, color="0.85", lw=0.6, zorder=0)
+        axis.set_ylabel(f"{joint} [rad]", fontsize=8)
+        axis.tick_params(labelsize=8)
+    np.ravel(axes)[0].legend(fontsize=8, loc="best")
+    for axis in np.ravel(axes)[-2:]:
+        axis.set_xlabel("time [s]; grey: a new chunk", fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node graph is described once: what is started, with which parameters and names."""
+
+import pathlib
+
+import pytest
+
+from cosmos3_ros.graph import MODULES, Options, config_folder, processes, read_remappings, robot_file, yaml_value
+
+
+def test_the_default_graph_is_simulation_brain_and_commander() -> None:
+    found = processes(Options())
+    assert [(p.executable, p.nodes) for p in found] == [
+        ("sim", ("sim",)),
+        ("brain", ("policy", "reasoner")),
+        ("commander", ("commander",)),
+    ]
+    assert all(p.executable in MODULES for p in found)
+
+
+def test_the_arm_does_not_move_unless_it_is_asked_for() -> None:
+    assert "commander:armed:=false" in processes(Options())[-1].arguments()
+    assert "commander:armed:=true" in processes(Options(armed=True))[-1].arguments()
+
+
+@pytest.mark.parametrize(
+    ("options", "executables"),
+    [
+        (Options(sim=False, reasoner=False), ["policy", "commander"]),
+        (Options(sim=False, policy=False, commander=False), ["reasoner"]),
+        (Options(policy=False, reasoner=False, commander=False), ["sim"]),
+    ],
+)
+def test_parts_can_be_left_out(options: Options, executables: list[str]) -> None:
+    assert [p.executable for p in processes(options)] == executables
+
+
+def test_words_keep_their_type_on_the_way_through_yaml() -> None:
+    assert [yaml_value(value) for value in (True, 3, "3", "pick up", "")] == ["true", "3", '"3"', '"pick up"', '""']
+
+
+def test_unknown_robots_and_files_are_named() -> None:
+    with pytest.raises(ValueError, match=r"unknown robot 'nobody': expected one of \[.*'droid_sim'"):
+        robot_file("nobody")
+    with pytest.raises(ValueError, match="'/nowhere/x.yaml' does not exist"):
+        robot_file("/nowhere/x.yaml")
+    with pytest.raises(ValueError, match="nothing to start"):
+        processes(Options(policy=False, reasoner=False, commander=False, sim=False))
+
+
+def test_remappings_come_from_the_robot_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("remappings:\n  ros__parameters:\n    camera/wrist/image_raw: /wrist/rgb\n")
+    assert read_remappings(path) == (("camera/wrist/image_raw", "/wrist/rgb"),)
+    assert "camera/wrist/image_raw:=/wrist/rgb" in processes(Options(robot=str(path)))[1].arguments()
+    path.write_text("- not\n- a mapping\n")
+    with pytest.raises(ValueError, match="not a ROS parameter file"):
+        read_remappings(path)
+
+
+@pytest.mark.parametrize("path", sorted(config_folder().glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_robot_file_fits_the_nodes(path: pathlib.Path) -> None:
+    """Its parameters exist and are valid, and its joints fit its embodiment."""
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    import typing
+
+    import yaml
+
+    from cosmos3_ros import commander, policy_node, reasoner_node
+    from cosmos3_ros.model.embodiment import find_embodiment
+    from cosmos3_ros.params import coerce
+
+    content = yaml.safe_load(path.read_text())
+    classes = {"/**/policy": policy_node.Params, "/**/reasoner": reasoner_node.Params, "/**/commander": commander.Params}
+    for name, cls in classes.items():
+        given, kinds = content[name]["ros__parameters"], typing.get_type_hints(cls)
+        cls(**{key: coerce(key, kinds[key], value) for key, value in given.items()})
+    policy = content["/**/policy"]["ros__parameters"]
+    embodiment = find_embodiment(policy["embodiment"])
+    assert len(policy["joints"]) == len(embodiment.state)
+    assert set(content["/**/reasoner"]["ros__parameters"]["views"]) == set(embodiment.views)
