@@ -18,6 +18,8 @@ JOINTS = (*ARM, FINGER)
 
 # finger_joint, rad: 0 is open, this is closed with nothing between the pads.
 FINGER_CLOSED = 0.8
+# How fast the gripper can move, rad/s: it closes in 0.4 s.
+FINGER_SPEED = 2.0
 
 # DROID's start pose, rad.
 HOME = np.array([0.0, -math.pi / 5, 0.0, -4 * math.pi / 5, 0.0, 3 * math.pi / 5, 0.0])

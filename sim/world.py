@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from .gl import mujoco
-from .robot import ARM, DOWN, FINGER_CLOSED, LOWER, PREFIX, UPPER
+from .robot import ARM, DOWN, FINGER_CLOSED, FINGER_SPEED, LOWER, PREFIX, UPPER
 from .scene import COLOURS, CUBE, STEPS_PER_SECOND, compile_scene
 
 TICKS_PER_SECOND = 120
@@ -68,6 +68,7 @@ class World:
         self._finger_q, self._finger_v = int(driver.qposadr[0]), int(driver.dofadr[0])
         self._arm_motors = np.array([self.model.actuator(name).id for name in ARM])
         self._finger_motor = self.model.actuator(PREFIX + "fingers_actuator").id
+        self._finger = 0.0  # where the gripper's own drive wants its joint now
         self._plain_table = self.model.mat_rgba[self.model.material("table").id].copy()
         self._plain_light = self.model.light_diffuse[0].copy()
 
@@ -83,6 +84,7 @@ class World:
         if self.kind == "drawer":
             self.data.joint("drawer").qpos[0] = layout.drawer
         self.data.qpos[self.arm_q] = layout.start
+        self._finger = 0.0
         self.drive(layout.start, 0.0)
         self._dress(layout.look)
         mujoco.mj_forward(self.model, self.data)
@@ -98,9 +100,11 @@ class World:
             self.model.geom(colour).rgba[:3] = np.clip(np.array(COLOURS[colour]) * tint, 0.0, 1.0)
 
     def drive(self, arm: np.ndarray, finger: float) -> None:
-        """Set the targets of the position servos: joints [7] and finger_joint, rad, cut off at their limits."""
+        """Set the targets of the servos for one tick: joints [7] and finger_joint, rad, cut off at their limits."""
         self.data.ctrl[self._arm_motors] = np.clip(arm, LOWER, UPPER)
-        self.data.ctrl[self._finger_motor] = 255.0 * min(max(finger / FINGER_CLOSED, 0.0), 1.0)
+        step = FINGER_SPEED / TICKS_PER_SECOND
+        self._finger = min(max(finger, self._finger - step, 0.0), self._finger + step, FINGER_CLOSED)
+        self.data.ctrl[self._finger_motor] = 255.0 * self._finger / FINGER_CLOSED
 
     def tick(self) -> None:
         """Advance by 1 / TICKS_PER_SECOND."""
