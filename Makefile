@@ -23,12 +23,12 @@ demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(VIEW),--view)
 
 test: lint  ## all checks; TEST=test/test_x.py for some of the tests
-	@$(RUN) python -m pytest -n 2 $(TEST)
+	@$(RUN) pytest -n 2 $(TEST)
 
 lint: build
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
-	@cd $(SITE) && $(CURDIR)/$(RUN) mypy --config-file $(CURDIR)/pyproject.toml -p cosmos3_ros
+	@cd $(SITE) && $(CURDIR)/$(RUN) mypy --cache-dir $(CURDIR)/.mypy_cache --config-file $(CURDIR)/pyproject.toml -p cosmos3_ros
 
 build:  ## environment, messages and nodes
 	@$(SETUP)
