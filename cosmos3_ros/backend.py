@@ -21,7 +21,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Models:
-    """Loaded checkpoints of this process. policy, reasoner: which nodes will ask, so that only their parts are loaded."""
+    """Loaded checkpoints of this process. policy, reasoner: who will ask, so that only their parts are loaded."""
 
     def __init__(self, policy: bool = True, reasoner: bool = True) -> None:
         self._towers = {"generator": policy, "reasoner": reasoner}
@@ -44,7 +44,9 @@ class Models:
 
     def reasoner(self, params: reasoner_node.Params) -> Reasoner:
         """The reasoner that the node's parameters describe."""
-        return Cosmos3Reasoner(self._model(params.checkpoint, params.device, params.dtype), max_tokens=params.max_tokens)
+        return Cosmos3Reasoner(
+            self._model(params.checkpoint, params.device, params.dtype), max_tokens=params.max_tokens
+        )
 
     def _model(self, checkpoint: str, device: str, dtype: str) -> Any:
         """One copy per checkpoint, device and dtype, whoever asks."""

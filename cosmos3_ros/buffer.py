@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the sensors sent, aligned by capture stamp. Pure: any payload, the clock is passed in. Nothing is ever invented."""
+"""What the sensors sent, aligned by capture stamp. Pure: any payload, time is passed in. Nothing is ever invented."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATE = "joint states"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """One aligned set: view -> payload, the state, the stamp of the oldest image and when the last image arrived (ns)."""
+    """One aligned set: view -> payload, the state, the oldest image's stamp, when the last image arrived (ns)."""
 
     images: dict[str, Any]
     state: Any
@@ -37,7 +37,7 @@ class ObservationBuffer:
         }
 
     def add(self, stream: str, stamp: int, received: int, payload: Any) -> bool:
-        """Store one message of a view or of STATE. True if the stamp ran backwards far: everything older was dropped."""
+        """Store one message of a view or of STATE. True if the stamp jumped far back: everything older was dropped."""
         messages = self._streams[stream]
         jumped = bool(messages) and stamp < messages[-1][0] - NS
         if jumped:

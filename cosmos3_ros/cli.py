@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `cosmos3`. Each subcommand imports what it needs, so that one works where another's libraries are absent."""
+"""The command `cosmos3`. Each subcommand imports what it needs: one works where another's libraries are absent."""
 
 from __future__ import annotations
 
@@ -62,11 +62,20 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
     parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
-    parser.add_argument("--task", default="all", help="a task of the simulation, several with commas, or all (default: all)")
+    parser.add_argument(
+        "--task", default="all", help="a task of the simulation, several with commas, or all (default: all)"
+    )
     parser.add_argument("--time-limit", type=float, default=8.0, help="seconds per episode (default: 8)")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/demo"), help="folder for what it writes (default: out/demo)")
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("out/demo"),
+        help="folder for what it writes (default: out/demo)",
+    )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while it runs")
-    _add_options(parser, leave_out=("policy", "commander", "sim", "armed", "task", "instruction", "use_sim_time", "log_level"))
+    _add_options(
+        parser, leave_out=("policy", "commander", "sim", "armed", "task", "instruction", "use_sim_time", "log_level")
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .demo import demo
@@ -79,17 +88,25 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
 
 def _add_replay(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("replay", help="feed a recorded clip with a joint log through the nodes")
-    parser.add_argument("video", nargs="+", help="VIEW=FILE for each camera view, or one FILE if the embodiment has one view")
-    parser.add_argument("--joints", type=pathlib.Path, help="CSV: a column `time` [s from the first frame] and one per joint")
+    parser.add_argument(
+        "video", nargs="+", help="VIEW=FILE for each camera view, or one FILE if the embodiment has one view"
+    )
+    parser.add_argument(
+        "--joints", type=pathlib.Path, help="CSV: a column `time` [s from the first frame] and one per joint"
+    )
     parser.add_argument("--frames", type=int, default=0, help="stop after this many frames (default: the whole clip)")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/replay"), help="folder for what it writes")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out/replay"), help="folder for what it writes"
+    )
     _add_options(parser, leave_out=("policy", "commander", "sim", "armed", "task", "seed", "use_sim_time", "log_level"))
     parser.set_defaults(robot="droid_single_view")
 
     def function(chosen: argparse.Namespace) -> int:
         from .replay import replay
 
-        return replay(_options(chosen, sim=False, commander=False), chosen.video, chosen.joints, chosen.frames, chosen.out)
+        return replay(
+            _options(chosen, sim=False, commander=False), chosen.video, chosen.joints, chosen.frames, chosen.out
+        )
 
     parser.set_defaults(function=function)
 

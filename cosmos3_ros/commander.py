@@ -27,7 +27,6 @@ from .params import param
 from .player import HOLDING, PLAYING, Player
 from .robot import RobotMap
 
-
 NEAR = 0.1  # rad or m: a resting arm this close to its set point goes on from the set point, else from where it is
 
 
@@ -36,7 +35,9 @@ class Params:
     """Parameters of the commander. One value per arm joint, in the order of `joints`, for the limits."""
 
     autostart: bool = param(True, "configure and activate when the process starts")
-    armed: bool = param(False, "true: commands go to the controllers from the start; false: dry run until ~/arm is called")
+    armed: bool = param(
+        False, "true: commands go to the controllers from the start; false: dry run until ~/arm is called"
+    )
     joints: list[str] = param([], "arm joints as in joint_states")
     gripper_joint: str = param("", "gripper joint as in joint_states; empty: none")
     gripper_open: float = param(0.0, "position of gripper_joint when open [rad or m]")
@@ -67,7 +68,9 @@ class Commander(ManagedNode[Params]):
     def setup(self) -> None:
         p = self.params
         if not p.joints:
-            raise ValueError("parameter 'joints' is empty: expected the arm's joints; give a robot file (config/<robot>.yaml)")
+            raise ValueError(
+                "parameter 'joints' is empty: expected the arm's joints; give a robot file (config/<robot>.yaml)"
+            )
         self._arm = RobotMap(tuple(p.joints))
         limits = Limits(*(np.array(values) for values in (p.lower, p.upper, p.velocity, p.acceleration)))
         self._player = Player(tuple(p.joints), limits, p.gripper_joint)
@@ -157,14 +160,20 @@ class Commander(ManagedNode[Params]):
     def _set_armed(self, armed: bool) -> None:
         self._hold("armed: waiting for a chunk" if armed else "dry run: waiting for a chunk")
         if armed != self._armed:
-            self.get_logger().info("armed: commands go to the controllers" if armed else "dry run: nothing goes to the controllers")
+            self.get_logger().info(
+                "armed: commands go to the controllers" if armed else "dry run: nothing goes to the controllers"
+            )
         self._armed, self._armed_at, self._gripper_sent = armed, self.now(), None
 
     def _state_trouble(self, now: int) -> str:
         if self._measured is None:
             return f"no usable joint states{': ' + self._state_fault if self._state_fault else ''}"
         age = (now - self._state_stamp) / NS
-        return f"joint states are {age:.2f} s old, limit {self.params.max_state_age:.2f} s" if age > self.params.max_state_age else ""
+        return (
+            f"joint states are {age:.2f} s old, limit {self.params.max_state_age:.2f} s"
+            if age > self.params.max_state_age
+            else ""
+        )
 
     def _is_where_commanded(self, now: int) -> bool:
         if not self._armed or self._player.motion is None or self._measured is None:
@@ -228,7 +237,13 @@ class Commander(ManagedNode[Params]):
     def _diagnose(self) -> None:
         now, player = self.now(), self._player
         fault = self._state_trouble(now)
-        level = DiagnosticStatus.ERROR if fault else DiagnosticStatus.WARN if player.mode == HOLDING else DiagnosticStatus.OK
+        level = (
+            DiagnosticStatus.ERROR
+            if fault
+            else DiagnosticStatus.WARN
+            if player.mode == HOLDING
+            else DiagnosticStatus.OK
+        )
         values = {
             "armed": self._armed,
             "mode": player.mode,
@@ -239,7 +254,10 @@ class Commander(ManagedNode[Params]):
             "last_rejection": player.last_rejection,
         }
         status = DiagnosticStatus(
-            level=level, name=f"{self.get_name()}: chunks", message=fault or player.reason or player.mode, hardware_id="arm"
+            level=level,
+            name=f"{self.get_name()}: chunks",
+            message=fault or player.reason or player.mode,
+            hardware_id="arm",
         )
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         self._diagnostics.publish(DiagnosticArray(header=header(now), status=[status]))

@@ -85,16 +85,20 @@ def demo(options: Options, tasks: str, episodes: int, time_limit: float, out: pa
     began = time.monotonic()
     say(f"starting simulation, policy, reasoner and commander (log: {out / 'nodes.log'})")
     done: list[Episode] = []
-    with (out / "nodes.log").open("w") as log, Film(out / "demo.mp4", RATE) as film:
-        with Graph(processes(dataclasses.replace(options, task=names[0])), log) as graph, watching(options) as recorder:
-            show = Show(recorder, film, view)
-            wait_until(lambda: is_ready(recorder), 120, "the nodes' start", lambda: check(graph, out))
-            say(f"ready after {time.monotonic() - began:.1f} s; episodes of up to {time_limit:.0f} s each")
-            for k in range(episodes):
-                for name in names:
-                    done.append(show.episode(name, options.seed + k, time_limit, lambda: check(graph, out)))
-                    if len(done) == 1:
-                        draw(recorder, done[0], out / "joints.png")
+    with (
+        (out / "nodes.log").open("w") as log,
+        Film(out / "demo.mp4", RATE) as film,
+        Graph(processes(dataclasses.replace(options, task=names[0])), log) as graph,
+        watching(options) as recorder,
+    ):
+        show = Show(recorder, film, view)
+        wait_until(lambda: is_ready(recorder), 120, "the nodes' start", lambda: check(graph, out))
+        say(f"ready after {time.monotonic() - began:.1f} s; episodes of up to {time_limit:.0f} s each")
+        for k in range(episodes):
+            for name in names:
+                done.append(show.episode(name, options.seed + k, time_limit, lambda: check(graph, out)))
+                if len(done) == 1:
+                    draw(recorder, done[0], out / "joints.png")
     summary = summarise(done, options, film.frames, time.monotonic() - began)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(table(done))
@@ -109,7 +113,9 @@ def say(text: str) -> None:
 
 def is_ready(recorder: Recorder) -> bool:
     """Simulation and commander report, and the policy listens."""
-    policy = recorder.count_subscribers("cosmos3/instruction") > 0 and recorder.count_publishers("cosmos3/action_chunk") > 0
+    policy = (
+        recorder.count_subscribers("cosmos3/instruction") > 0 and recorder.count_publishers("cosmos3/action_chunk") > 0
+    )
     return recorder.status is not None and recorder.commander is not None and policy
 
 
@@ -142,7 +148,7 @@ class Show:
         recorder.begin()
         before = recorder.commander
         recorder.instruct(scene.instruction)
-        wait_until(lambda: self._arm(), 10, "arming the commander", alive)
+        wait_until(self._arm, 10, "arming the commander", alive)
         self._title, self._filming = f"{task}, seed {seed}: {scene.instruction}", True
         start = time.monotonic()
         while time.monotonic() - start < time_limit and not (recorder.status and recorder.status.success):
@@ -152,7 +158,9 @@ class Show:
         self._filming = False
         seconds = time.monotonic() - start
         status, after = recorder.status, recorder.commander
-        assert status and before and after
+        assert status is not None
+        assert before is not None
+        assert after is not None
         print(end="\n" if sys.stdout.isatty() else "")
         episode = Episode(
             task=task,
@@ -167,7 +175,8 @@ class Show:
             rejected=int(after.rejected - before.rejected),
             limited=int(after.limited - before.limited),
         )
-        say(f"{self._title}: {'solved' if episode.success else 'not solved'} after {seconds:.1f} s, {episode.chunks} chunks")
+        outcome = "solved" if episode.success else "not solved"
+        say(f"{self._title}: {outcome} after {seconds:.1f} s, {episode.chunks} chunks")
         return episode
 
     def _arm(self) -> bool:
@@ -178,7 +187,8 @@ class Show:
         latest = recorder.latencies[-1]["total"] if recorder.latencies else float("nan")
         mode = recorder.commander.mode if recorder.commander else "?"
         factor = recorder.status.real_time_factor if recorder.status else float("nan")
-        line = f"{elapsed:5.1f} s  {mode:8s} chunk {len(recorder.latencies):3d}  latency {latest * 1e3:5.0f} ms  real time x{factor:.2f}"
+        chunks = f"chunk {len(recorder.latencies):3d}  latency {latest * 1e3:5.0f} ms"
+        line = f"{elapsed:5.1f} s  {mode:8s} {chunks}  real time x{factor:.2f}"
         if sys.stdout.isatty():
             print(f"\r{line}  ", end="", flush=True)
         self._last = line
@@ -239,7 +249,8 @@ def percentile(values: list[float], part: float) -> float:
 
 def table(done: list[Episode]) -> str:
     """One row per task and one for all."""
-    rows = [f"{'task':14s}{'episodes':>9s}{'success':>9s}{'chunk p50':>11s}{'p95 [ms]':>10s}{'commands [Hz]':>15s}{'real time':>11s}"]
+    head = f"{'task':14s}{'episodes':>9s}{'success':>9s}{'chunk p50':>11s}{'p95 [ms]':>10s}"
+    rows = [f"{head}{'commands [Hz]':>15s}{'real time':>11s}"]
     names = list(dict.fromkeys(episode.task for episode in done))
     for name in [*names, "all"]:
         chosen = [episode for episode in done if name in (episode.task, "all")]

@@ -81,9 +81,14 @@ class Film:
 
 
 def plot_joints(
-    path: pathlib.Path, joints: Sequence[str], commanded: np.ndarray, measured: np.ndarray, chunks: Sequence[float], title: str
+    path: pathlib.Path,
+    joints: Sequence[str],
+    commanded: np.ndarray,
+    measured: np.ndarray,
+    chunks: Sequence[float],
+    title: str,
 ) -> None:
-    """Commanded and measured joints over time. commanded, measured: [T, 1 + N], seconds first; chunks: when one came [s]."""
+    """Commanded and measured joints over time [T, 1 + N], seconds first; chunks: when one came [s]."""
     import matplotlib
 
     matplotlib.use("Agg")

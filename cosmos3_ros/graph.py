@@ -35,7 +35,9 @@ class Options:
     reasoner: bool = option(True, "start the reasoner node, in the policy's process if that runs too")
     commander: bool = option(True, "start the commander node, which alone moves the robot")
     sim: bool = option(True, "start the embedded simulation in place of a robot")
-    armed: bool = option(False, "let the commander move the robot at once; false: dry run until /commander/arm is called")
+    armed: bool = option(
+        False, "let the commander move the robot at once; false: dry run until /commander/arm is called"
+    )
     task: str = option("reach", "task of the simulation")
     seed: int = option(0, "seed of the simulation's first scene")
     use_sim_time: bool = option(False, "everybody follows /clock; the embedded simulation then publishes it")
@@ -118,7 +120,9 @@ def processes(options: Options) -> list[Process]:
     model = {"checkpoint": options.checkpoint, "device": options.device, **clock}
     found = []
 
-    def add(executable: str, parameters: dict[str, dict[str, Any]], names: tuple[tuple[str, str], ...] = remappings) -> None:
+    def add(
+        executable: str, parameters: dict[str, dict[str, Any]], names: tuple[tuple[str, str], ...] = remappings
+    ) -> None:
         found.append(Process(executable, tuple(parameters), path, parameters, names, options.log_level))
 
     if options.sim:

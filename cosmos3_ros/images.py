@@ -53,10 +53,14 @@ def to_numpy(msg: Image) -> np.ndarray:
         raise ValueError(f"image is empty: height {msg.height}, width {msg.width}")
     if step < row or len(msg.data) < step * (msg.height - 1) + row:
         raise ValueError(
-            f"image data too short: {len(msg.data)} bytes for {msg.height} rows of {step} bytes ({msg.encoding}, width {msg.width})"
+            f"image data too short: {len(msg.data)} bytes for {msg.height} rows of {step} bytes "
+            f"({msg.encoding}, width {msg.width})"
         )
     pixels = np.ndarray(
-        (msg.height, msg.width, channels), dtype, buffer=msg.data, strides=(step, channels * dtype.itemsize, dtype.itemsize)
+        (msg.height, msg.width, channels),
+        dtype,
+        buffer=msg.data,
+        strides=(step, channels * dtype.itemsize, dtype.itemsize),
     )
     return pixels[:, :, 0] if channels == 1 else pixels
 
@@ -84,7 +88,9 @@ def _with_cv_bridge(msg: Image) -> np.ndarray:
     try:
         from cv_bridge import CvBridge  # only on a ROS install
     except ImportError:
-        raise ValueError(f"image encoding {msg.encoding!r} has no colours that are known here; expected rgb8, bgr8, ...") from None
+        raise ValueError(
+            f"image encoding {msg.encoding!r} has no colours that are known here; expected rgb8, bgr8, ..."
+        ) from None
     bridge: Any = CvBridge()
     try:
         return np.ascontiguousarray(bridge.imgmsg_to_cv2(msg, "rgb8"))
@@ -96,7 +102,9 @@ def decode(msg: CompressedImage) -> np.ndarray:
     """A JPEG or PNG message as uint8 [H, W, 3] RGB; ValueError if it does not decode."""
     pixels = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR) if len(msg.data) else None
     if pixels is None:
-        raise ValueError(f"compressed image (format {msg.format!r}, {len(msg.data)} bytes) does not decode as JPEG or PNG")
+        raise ValueError(
+            f"compressed image (format {msg.format!r}, {len(msg.data)} bytes) does not decode as JPEG or PNG"
+        )
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
@@ -105,7 +113,9 @@ def fill(msg: Image, image: np.ndarray, encoding: str) -> Image:
     dtype, channels = _layout(encoding)
     shape = image.shape[:2] if channels == 1 else (*image.shape[:2], channels)
     if image.dtype != dtype or image.shape != shape:
-        raise ValueError(f"{encoding}: expected {dtype} with {channels} channel(s), got {image.dtype} {list(image.shape)}")
+        raise ValueError(
+            f"{encoding}: expected {dtype} with {channels} channel(s), got {image.dtype} {list(image.shape)}"
+        )
     image = np.ascontiguousarray(image)
     msg.height, msg.width = image.shape[:2]
     msg.encoding, msg.step = encoding, image.nbytes // image.shape[0]

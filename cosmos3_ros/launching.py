@@ -21,7 +21,8 @@ def describe(fixed: dict[str, Any] | None = None) -> LaunchDescription:
     fixed = fixed or {}
     free = [field for field in dataclasses.fields(Options) if field.name not in fixed]
     arguments = [
-        DeclareLaunchArgument(field.name, default_value=_text(field.default), description=field.metadata["doc"]) for field in free
+        DeclareLaunchArgument(field.name, default_value=_text(field.default), description=field.metadata["doc"])
+        for field in free
     ]
 
     def start(context: LaunchContext) -> list[Any]:
@@ -52,7 +53,11 @@ def _text(value: Any) -> str:
 def _actions(process: Process) -> list[Any]:
     """One process, and the end of everything when it ends."""
     node = Node(
-        package="cosmos3_ros", executable=process.executable, output="screen", emulate_tty=True, arguments=process.arguments()
+        package="cosmos3_ros",
+        executable=process.executable,
+        output="screen",
+        emulate_tty=True,
+        arguments=process.arguments(),
     )
     end = EmitEvent(event=Shutdown(reason=f"{process.executable} ended"))
     return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=[end]))]

@@ -6,6 +6,7 @@ configure = check parameters and load (slow, loud), activate = begin, deactivate
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -130,7 +131,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
             self.failure = str(error)
             self.get_logger().error(f"cannot {step.__name__}: {error}")
             return False
-        except Exception as error:  # noqa: BLE001  # rclpy would swallow it without a word
+        except Exception as error:  # rclpy would swallow it without a word
             self.failure = f"{type(error).__name__}: {error}"
             self.get_logger().error(f"cannot {step.__name__}: unexpected error\n{traceback.format_exc()}")
             return False
@@ -148,7 +149,9 @@ class ManagedNode(LifecycleNode, Generic[P]):
         try:
             return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]
         except _RCLError as error:
-            self.get_logger().error(f"transition {transition_id} refused in state {self._state_machine.current_state[1]}: {error}")
+            self.get_logger().error(
+                f"transition {transition_id} refused in state {self._state_machine.current_state[1]}: {error}"
+            )
             return TransitionCallbackReturn.FAILURE
 
 
@@ -198,10 +201,8 @@ def _spin(node: ManagedNode[Any]) -> tuple[SingleThreadedExecutor, threading.Thr
     executor.add_node(node)
 
     def spin() -> None:
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             executor.spin()
-        except ExternalShutdownException:
-            pass
 
     thread = threading.Thread(target=spin, name=node.get_name())
     thread.start()

@@ -103,7 +103,9 @@ def _path(chunk: ActionChunk, position: np.ndarray, now: int) -> tuple[np.ndarra
     return times, np.concatenate([position[None], chunk.values[keep].astype(np.float64)])
 
 
-def _hermite(times: np.ndarray, knots: np.ndarray, velocity: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _hermite(
+    times: np.ndarray, knots: np.ndarray, velocity: np.ndarray, grid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Cubic through the knots (velocities: ours at first, zero at last, central differences between)."""
     seconds = (times - times[0]) / NS
     slopes = np.zeros_like(knots)
@@ -140,7 +142,11 @@ def _track(
         limited += bool((np.abs(pace + step - wanted) > 0.05 * limits.velocity).any())
         velocities.append(pace + step)
         positions.append(np.clip(here + (pace + 0.5 * step) * dt, limits.lower, limits.upper))
-        if k >= last and (np.abs(positions[-1] - goals[last]) < AT_REST[0]).all() and (np.abs(velocities[-1]) < AT_REST[1]).all():
+        if (
+            k >= last
+            and (np.abs(positions[-1] - goals[last]) < AT_REST[0]).all()
+            and (np.abs(velocities[-1]) < AT_REST[1]).all()
+        ):
             break
     velocities[-1] = still
     return Motion(now, np.array(positions), np.array(velocities), limited)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plays chunks by time: which motion the arm and which position the gripper should follow now. Pure; time is passed in."""
+"""Plays chunks by time: the motion the arm and the position the gripper should follow now. Pure; time is passed in."""
 
 from __future__ import annotations
 

@@ -214,7 +214,11 @@ class PolicyNode(ManagedNode[Params]):
         chunk = self._robot.chunk(prediction.chunk)
         self._chunks.publish(
             chunk_message(
-                chunk, number=self._number, instruction=instruction, embodiment=self._policy.embodiment.name, seconds=seconds
+                chunk,
+                number=self._number,
+                instruction=instruction,
+                embodiment=self._policy.embodiment.name,
+                seconds=seconds,
             )
         )
         self._latencies = [*self._latencies[-99:], (self.now() - sample.stamp) / NS]
@@ -253,6 +257,8 @@ class PolicyNode(ManagedNode[Params]):
         }
         message = "; ".join(f"{name}: {why}" for name, why in trouble.items())
         level = DiagnosticStatus.ERROR if trouble else DiagnosticStatus.OK
-        status = DiagnosticStatus(level=level, name=f"{self.get_name()}: observations", message=message or "good", hardware_id="")
+        status = DiagnosticStatus(
+            level=level, name=f"{self.get_name()}: observations", message=message or "good", hardware_id=""
+        )
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         self._diagnostics.publish(DiagnosticArray(header=header(now), status=[status]))

@@ -93,7 +93,9 @@ class ReasonerNode(ManagedNode[Params]):
             if not request.question.strip():
                 raise ValueError("the question is empty")
             views = list(request.views) or self.params.views
-            job = self._thread.submit(self._reason, request.question, views, request.max_tokens or self.params.max_tokens)
+            job = self._thread.submit(
+                self._reason, request.question, views, request.max_tokens or self.params.max_tokens
+            )
             done: Future = Future()
             job.add_done_callback(lambda _: (done.set_result(None), self.executor.wake()))
             await done
@@ -109,7 +111,9 @@ class ReasonerNode(ManagedNode[Params]):
             return
         self._next = now + int(NS / self.params.rate)
         assert self._thread
-        self._running = self._thread.submit(self._reason, self.params.question, self.params.views, self.params.max_tokens)
+        self._running = self._thread.submit(
+            self._reason, self.params.question, self.params.views, self.params.max_tokens
+        )
         self._running.add_done_callback(self._publish)
 
     def _reason(self, question: str, views: list[str], max_tokens: int) -> Scene:
@@ -133,10 +137,10 @@ class ReasonerNode(ManagedNode[Params]):
         if done.cancelled():
             return
         fault = str(done.exception() or "")
-        if fault and fault.split(" is ")[0] != self._fault:
+        if fault and fault.split(" is ", maxsplit=1)[0] != self._fault:
             self.get_logger().warning(f"no scene: {fault}")
         elif self._fault and not fault:
             self.get_logger().info("scenes again")
-        self._fault = fault.split(" is ")[0]  # without the age, which changes
+        self._fault = fault.split(" is ", maxsplit=1)[0]  # without the age, which changes
         if not fault:
             self._scenes.publish(done.result())

@@ -35,7 +35,9 @@ class Recorder(Node):
         self.status: TaskStatus | None = None
         self.commander: CommanderStatus | None = None
         self.scene: Scene | None = None
-        self.on_image: Callable[[int], None] = lambda stamp: None  # called with the stamp of each image of the first view
+        self.on_image: Callable[[int], None] = lambda stamp: (
+            None
+        )  # called with the stamp of each image of the first view
         self.begin()
         for view in views:
             topic = topics.camera(view, "compressed")
@@ -45,7 +47,9 @@ class Recorder(Node):
         self._listen(topics.ACTION_CHUNK, self._on_chunk)
         self._listen(topics.COMMANDER_STATUS, lambda message: setattr(self, "commander", message))
         self._listen(topics.SCENE, lambda message: setattr(self, "scene", message))
-        self.create_subscription(TaskStatus, "sim/status", lambda m: setattr(self, "status", m), qos_profile_system_default)
+        self.create_subscription(
+            TaskStatus, "sim/status", lambda m: setattr(self, "status", m), qos_profile_system_default
+        )
         if futures:
             self._listen(topics.FUTURE, lambda message: setattr(self, "future", message))
         self._instruction = self.create_publisher(String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
@@ -120,7 +124,9 @@ class Recorder(Node):
         self.latencies.append({"total": (now - stamp) / NS, **stages})
 
 
-def wait_until(condition: Callable[[], bool], timeout: float, what: str, alive: Callable[[], None] = lambda: None) -> None:
+def wait_until(
+    condition: Callable[[], bool], timeout: float, what: str, alive: Callable[[], None] = lambda: None
+) -> None:
     """Return as soon as `condition` holds; `alive` may raise meanwhile; TimeoutError names what did not happen."""
     deadline = time.monotonic() + timeout
     while not condition():

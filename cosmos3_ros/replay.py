@@ -94,28 +94,38 @@ def replay(options: Options, videos: list[str], joint_log: pathlib.Path | None, 
         say("no joint log given: every frame is published with DROID's start pose")
     log = JointLog(joint_log, joints) if joint_log else None
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "nodes.log").open("w") as output, Film(out / "replay.mp4", 15) as film:
-        with Graph(processes(options), output) as graph, watching(options) as recorder:
-            listening = lambda: recorder.count_subscribers("joint_states") > 1  # noqa: E731  # ours and the policy's
-            wait_until(listening, 180, "the policy's start", lambda: check(graph, out))
-            player = Player(recorder, list(clips), joints, options.instruction)
-            for k, pictures in enumerate(zip(*(clip.frames() for clip in clips.values()), strict=False)):
-                if limit and k >= limit:
-                    break
-                check(graph, out)
-                time_in_clip = pictures[0][0]
-                player.publish(time_in_clip, [image for _, image in pictures], log.at(time_in_clip) if log else list(HOME))
-                film.add(frame(recorder.images, recorder.predicted(player.stamps[-1]), player.lines()))
-            wait_until(lambda: bool(recorder.latencies), 60, "a chunk", lambda: check(graph, out))
+    with (
+        (out / "nodes.log").open("w") as output,
+        Film(out / "replay.mp4", 15) as film,
+        Graph(processes(options), output) as graph,
+        watching(options) as recorder,
+    ):
+
+        def is_alive() -> None:
+            check(graph, out)
+
+        others = lambda: recorder.count_subscribers("joint_states") > 1  # noqa: E731  # the policy beside ourselves
+        wait_until(others, 180, "the policy's start", is_alive)
+        player = ClipPlayer(recorder, list(clips), joints, options.instruction)
+        for k, pictures in enumerate(zip(*(clip.frames() for clip in clips.values()), strict=False)):
+            if limit and k >= limit:
+                break
+            is_alive()
+            moment = pictures[0][0]
+            player.publish(moment, [image for _, image in pictures], log.at(moment) if log else list(HOME))
+            film.add(frame(recorder.images, recorder.predicted(player.stamps[-1]), player.lines()))
+        wait_until(lambda: bool(recorder.latencies), 60, "a chunk", is_alive)
     return report(recorder, player, out)
 
 
-class Player:
+class ClipPlayer:
     """Publishes frames at the pace of the clip and remembers their stamps."""
 
     def __init__(self, recorder: Recorder, views: list[str], joints: list[str], instruction: str) -> None:
         self._recorder, self._views, self._joints, self._instruction = recorder, views, joints, instruction
-        self._cameras = {view: recorder.create_publisher(CompressedImage, _name(view), qos_profile_system_default) for view in views}
+        self._cameras = {
+            view: recorder.create_publisher(CompressedImage, _name(view), qos_profile_system_default) for view in views
+        }
         self._states = recorder.create_publisher(JointState, topics.JOINT_STATES.name, qos_profile_system_default)
         self._begin = 0
         self.stamps: list[int] = []
@@ -145,7 +155,7 @@ def _name(view: str) -> str:
     return topics.camera(view, "compressed").name
 
 
-def report(recorder: Recorder, player: Player, out: pathlib.Path) -> int:
+def report(recorder: Recorder, player: ClipPlayer, out: pathlib.Path) -> int:
     """Print and write what came of it; exit code 1 if a chunk answers a stamp that no frame had."""
     known = set(player.stamps)
     strangers = [stamp for stamp in recorder.chunk_stamps if stamp not in known]
@@ -161,8 +171,8 @@ def report(recorder: Recorder, player: Player, out: pathlib.Path) -> int:
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     say(
-        f"{summary['frames']} frames, {summary['chunks']} chunks, latency p50 {summary['chunk_latency_p50'] * 1e3:.0f} ms, "
-        f"p95 {summary['chunk_latency_p95'] * 1e3:.0f} ms"
+        f"{summary['frames']} frames, {summary['chunks']} chunks, "
+        f"latency p50 {percentile(latencies, 0.5) * 1e3:.0f} ms, p95 {percentile(latencies, 0.95) * 1e3:.0f} ms"
     )
     say(f"wrote {out}/replay.mp4, summary.json, nodes.log")
     if strangers:

@@ -11,13 +11,14 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from .msg import ActionChunk, CommanderStatus, Future, Scene
-from .srv import Ask
+from .msg import ActionChunk, CommanderStatus, Future, Scene, TaskStatus
+from .srv import Ask, ResetTask
 
 
 def _qos(depth: int, best_effort: bool = False, latched: bool = False) -> QoSProfile:
@@ -70,18 +71,31 @@ def camera(view: str, transport: str) -> Topic:
 
 
 JOINT_STATES = Topic("joint_states", JointState, NEWEST, "measured joints, any order, extra joints ignored")
-INSTRUCTION = Topic("cosmos3/instruction", String, RELIABLE, "what to do from now on; replaces the parameter `instruction`")
+INSTRUCTION = Topic(
+    "cosmos3/instruction", String, RELIABLE, "what to do from now on; replaces the parameter `instruction`"
+)
 ACTION_CHUNK = Topic("cosmos3/action_chunk", ActionChunk, RELIABLE, "the next actions, as a function of time")
 FUTURE = Topic("cosmos3/future", Future, RELIABLE, "the video the policy expects; decoded only if somebody subscribes")
 SCENE = Topic("cosmos3/scene", Scene, RELIABLE, "what the reasoner sees, at a bounded rate")
 COMMAND = Topic("cosmos3/command", JointState, RELIABLE, "set points of this moment; published in a dry run too")
-COMMANDER_STATUS = Topic("cosmos3/commander_status", CommanderStatus, LATCHED, "mode, reason, counts; 5 Hz and on change")
+COMMANDER_STATUS = Topic(
+    "cosmos3/commander_status", CommanderStatus, LATCHED, "mode, reason, counts; 5 Hz and on change"
+)
 DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, RELIABLE, "1 Hz: rates, ages, latencies, refusals")
 TRAJECTORY = Topic("arm_controller/joint_trajectory", JointTrajectory, RELIABLE, "to the joint trajectory controller")
 GRIPPER = Topic("gripper_controller/commands", Float64MultiArray, RELIABLE, "position of the gripper's joint")
 
-POLICY = Interface((JOINT_STATES, INSTRUCTION), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
-REASONER = Interface((), (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
+IMAGES = camera("<view>", "raw")
+COMPRESSED_IMAGES = camera("<view>", "compressed")
+# A robot's own topics, as the embedded simulation has them.
+SIM_CAMERA_INFO = Topic("camera/<view>/camera_info", CameraInfo, RELIABLE, "intrinsics, stamped with the image")
+SIM_STATUS = Topic("sim/status", TaskStatus, RELIABLE, "task, seed, instruction, success, real-time factor; 5 Hz")
+POSITIONS = Topic("arm_position_controller/commands", Float64MultiArray, RELIABLE, "a stream of arm positions")
+JOINT_COMMAND = Topic("joint_command", JointState, RELIABLE, "positions by joint name, as Isaac Sim takes them")
+CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
+
+POLICY = Interface((IMAGES, JOINT_STATES, INSTRUCTION), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
+REASONER = Interface((IMAGES,), (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
 COMMANDER = Interface(
     (ACTION_CHUNK, JOINT_STATES),
     (TRAJECTORY, GRIPPER, COMMAND, COMMANDER_STATUS, DIAGNOSTICS),
@@ -89,4 +103,9 @@ COMMANDER = Interface(
         Service("~/arm", SetBool, "true: let commands out to the controllers; false: hold and go back to the dry run"),
         Service("~/stop", Trigger, "decelerate, hold, and disarm"),
     ),
+)
+SIM = Interface(
+    (TRAJECTORY, POSITIONS, GRIPPER, JOINT_COMMAND),
+    (JOINT_STATES, IMAGES, COMPRESSED_IMAGES, SIM_CAMERA_INFO, SIM_STATUS, CLOCK),
+    (Service("sim/reset_task", ResetTask, "begin an episode of a task with a seed"),),
 )

@@ -58,5 +58,5 @@ class Worker(Generic[T]):
                 item, self._newest, self._busy = self._newest, None, True
             try:
                 self._job(item)  # type: ignore[arg-type]  # not None: see wait_for
-            except Exception as error:  # noqa: BLE001  # whatever a job raises is the node's to report
+            except Exception as error:  # whatever a job raises is the node's to report
                 self._failed(error)

@@ -24,7 +24,12 @@ def test_a_chunk_survives_the_way_through_a_message() -> None:
     back = chunk_from(got)
     assert np.array_equal(back.values, CHUNK.values)
     assert (back.names, back.stamp, back.step, back.discrete) == (CHUNK.names, CHUNK.stamp, CHUNK.step, CHUNK.discrete)
-    assert (got.number, got.instruction, list(got.latency_stages), list(got.latency_seconds)) == (4, "go", ["network"], [0.25])
+    assert (got.number, got.instruction, list(got.latency_stages), list(got.latency_seconds)) == (
+        4,
+        "go",
+        ["network"],
+        [0.25],
+    )
 
 
 def test_a_chunk_message_whose_lengths_do_not_fit_is_refused() -> None:
@@ -74,6 +79,8 @@ def test_frames_of_a_future_carry_their_own_stamps() -> None:
 def test_a_scene_carries_text_and_boxes() -> None:
     from cosmos3_ros.convert import scene_message
 
-    answer = Answer("a cube", boxes=(Box("cube", 0.1, 0.2, 0.3, 0.4),), tokens=3, seconds={"prefill": 0.5, "decode": 0.25})
+    answer = Answer(
+        "a cube", boxes=(Box("cube", 0.1, 0.2, 0.3, 0.4),), tokens=3, seconds={"prefill": 0.5, "decode": 0.25}
+    )
     message = scene_message(answer, stamp=NS, views=["wrist"], question="what?")
     assert (message.text, message.tokens, message.seconds, message.boxes[0].label) == ("a cube", 3, 0.75, "cube")

@@ -42,7 +42,7 @@ def test_words_keep_their_type_on_the_way_through_yaml() -> None:
 def test_unknown_robots_and_files_are_named() -> None:
     with pytest.raises(ValueError, match=r"unknown robot 'nobody': expected one of \[.*'droid_sim'"):
         robot_file("nobody")
-    with pytest.raises(ValueError, match="'/nowhere/x.yaml' does not exist"):
+    with pytest.raises(ValueError, match=r"'/nowhere/x\.yaml' does not exist"):
         robot_file("/nowhere/x.yaml")
     with pytest.raises(ValueError, match="nothing to start"):
         processes(Options(policy=False, reasoner=False, commander=False, sim=False))
@@ -71,7 +71,11 @@ def test_every_robot_file_fits_the_nodes(path: pathlib.Path) -> None:
     from cosmos3_ros.params import coerce
 
     content = yaml.safe_load(path.read_text())
-    classes = {"/**/policy": policy_node.Params, "/**/reasoner": reasoner_node.Params, "/**/commander": commander.Params}
+    classes = {
+        "/**/policy": policy_node.Params,
+        "/**/reasoner": reasoner_node.Params,
+        "/**/commander": commander.Params,
+    }
     for name, cls in classes.items():
         given, kinds = content[name]["ros__parameters"], typing.get_type_hints(cls)
         cls(**{key: coerce(key, kinds[key], value) for key, value in given.items()})

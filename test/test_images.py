@@ -15,14 +15,16 @@ SCENE[:, :4] = (200, 30, 60)
 SCENE[:, 4:] = (10, 120, 220)
 
 
-def message(pixels: np.ndarray, encoding: str, pad: int = 0, big: bool = False):  # noqa: ANN201  # a ROS type
+def message(pixels: np.ndarray, encoding: str, pad: int = 0, big: bool = False):  # a ROS type
     """An Image as a driver might fill it: rows padded by `pad` bytes, big endian if asked."""
     from sensor_msgs.msg import Image
 
     if big:
         pixels = pixels.astype(pixels.dtype.newbyteorder(">"))
     rows = [row.tobytes() + b"\x55" * pad for row in pixels]
-    out = Image(height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=len(rows[0]), is_bigendian=int(big))
+    out = Image(
+        height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=len(rows[0]), is_bigendian=int(big)
+    )
     out.data = array.array("B", b"".join(rows))
     return out
 
@@ -154,7 +156,15 @@ def test_the_same_as_cv_bridge() -> None:
 
     from cosmos3_ros.images import to_rgb
 
-    channels = {"mono8": (), "bayer_rggb8": (), "bayer_grbg8": (), "yuv422": (2,), "rgb8": (3,), "bgr8": (3,), "rgba8": (4,)}
+    channels = {
+        "mono8": (),
+        "bayer_rggb8": (),
+        "bayer_grbg8": (),
+        "yuv422": (2,),
+        "rgb8": (3,),
+        "bgr8": (3,),
+        "rgba8": (4,),
+    }
     for encoding, shape in channels.items():
         pixels = np.random.default_rng(0).integers(0, 256, (16, 16, *shape), np.uint8)
         ours, theirs = to_rgb(message(pixels, encoding)), CvBridge().imgmsg_to_cv2(message(pixels, encoding), "rgb8")

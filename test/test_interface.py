@@ -77,5 +77,5 @@ def test_a_wrong_observation_cannot_be_made(image: np.ndarray, state: np.ndarray
 
 
 def test_a_future_is_video() -> None:
-    with pytest.raises(ValueError, match="Future.frames"):
+    with pytest.raises(ValueError, match=r"Future\.frames"):
         Future(np.zeros((2, 4, 4), np.uint8), 0, 1)
