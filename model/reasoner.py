@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,18 +19,8 @@ from torch import Tensor
 from .decoding import GREEDY, Sampling, TokenPicker, pieces
 from .interface import Answer, check_image
 from .tasks import TASKS, parse_boxes, split_thought
-from .transformer import Transformer
-from .vision import Grid, Pixels, VisionEncoder, image_patches, retained, sample_frames, timestamps, video_patches
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class MediaTokens:
-    """Ids of the tokens around and in place of pictures: start and end of each, and one per image or video patch."""
-
-    start: int
-    end: int
-    image: int
-    video: int
+from .vision import Grid, VisionEncoder, image_patches, retained, sample_frames, timestamps, video_patches
+from .weights import Model, load_model, read_json
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,38 +61,32 @@ def spread(ids: Sequence[int], places: Sequence[int], frames: Sequence[tuple[int
 class Cosmos3Reasoner:
     """Answers questions; implements the `Reasoner` protocol of interface.py.
 
-    model: the transformer, with its lm_head; tokenizer: the checkpoint's, with its chat template; media: its picture
-    tokens; stop: ids that end an answer; vision and pixels: None for a reasoner that only reads; max_tokens: of an
-    answer; max_prompt: most tokens of a question with its pictures; system: a system message to start from.
+    model: the loaded checkpoint, whose transformer has its lm_head; without a vision encoder it answers questions about
+    text only. max_tokens: of an answer; max_prompt: most tokens of a question with its pictures; system: a system
+    message to start every chat with. sampling is for the questions that do not say otherwise.
     """
 
     def __init__(
         self,
-        model: Transformer,
+        model: Model,
         max_tokens: int = 128,
-        *,
-        tokenizer: Any,
-        media: MediaTokens,
-        stop: frozenset[int],
-        vision: VisionEncoder | None = None,
-        pixels: Pixels | None = None,
         sampling: Sampling = GREEDY,
         max_prompt: int = 16384,
         system: str = "",
     ):
-        self.model = model
+        if model.transformer.head is None:
+            raise ValueError(f"{model.path}: loaded without its lm_head, expected load_model(..., reasoner=True)")
+        self.transformer = model.transformer
+        self.tokenizer = model.tokenizer
+        self.vision = cast("VisionEncoder | None", model.vision)
         self.max_tokens = max_tokens
-        self.tokenizer = tokenizer
-        self.media = media
-        self.stop = stop
-        self.vision = vision
-        self.pixels = pixels
         self.sampling = sampling
         self.max_prompt = max_prompt
         self.system = system
-        added = tokenizer.added_tokens_decoder.items()
-        special = {number for number, token in added if token.special and token.content not in ("<think>", "</think>")}
-        self.reserved = special | stop | {*dataclasses.astuple(media)}
+        self.stop = stop_tokens(model)
+        added = self.tokenizer.added_tokens_decoder.items()
+        self._reserved = {number for number, token in added if token.special and "think>" not in token.content}
+        self._reserved |= {*dataclasses.astuple(self.vision.media)} if self.vision else set()
 
     def ask(
         self,
@@ -159,8 +144,11 @@ class Cosmos3Reasoner:
         since = time.perf_counter()
         for number, image in enumerate(images):
             check_image(f"images[{number}]", image)
-        ids = self._tokenize(self._frame(self.media.image) * len(images), question)
-        pictures = [image_patches(image, self._eyes()[1], self.model.device) for image in images]
+        if not images:
+            return self._embed(self._tokenize("", question), [], 0.0, since)
+        eyes = self._eyes()
+        ids = self._tokenize(self._frame(eyes.media.image) * len(images), question)
+        pictures = [image_patches(image, eyes.pixels, self.transformer.device) for image in images]
         return self._embed(ids, pictures, 0.0, since)
 
     @torch.inference_mode()
@@ -171,20 +159,22 @@ class Cosmos3Reasoner:
         since = time.perf_counter()
         if not 0 <= pruning < 1:
             raise ValueError(f"pruning: expected a share in [0, 1), got {pruning}")
-        pixels = self._eyes()[1]
+        eyes = self._eyes()
         picked = sample_frames(len(frames), fps, rate)
-        stamps = timestamps(picked, fps, pixels.temporal)
-        text = "".join(f"<{seconds:.1f} seconds>{self._frame(self.media.video)}" for seconds in stamps)
+        stamps = timestamps(picked, fps, eyes.pixels.temporal)
+        text = "".join(f"<{seconds:.1f} seconds>{self._frame(eyes.media.video)}" for seconds in stamps)
         ids = self._tokenize(text, question)
-        video = video_patches([frames[index] for index in picked], pixels, self.model.device)
+        video = video_patches([frames[index] for index in picked], eyes.pixels, self.transformer.device)
         return self._embed(ids, [video], pruning, since)
 
     @torch.inference_mode()
     def tokens(self, prompt: Prompt, max_tokens: int, sampling: Sampling | None = None) -> Iterator[int]:
         """The tokens of the answer as they are decided, without the one that ends it."""
         since = time.perf_counter()
-        hidden, cache = self.model.prefill(embeds=prompt.embeds, positions=prompt.positions, deepstack=prompt.deepstack)
-        scores = self.model.logits(hidden[0, -1]).float()
+        hidden, cache = self.transformer.prefill(
+            embeds=prompt.embeds, positions=prompt.positions, deepstack=prompt.deepstack
+        )
+        scores = self.transformer.logits(hidden[0, -1]).float()
         since = self._lap(prompt.seconds, "prefill", since)
         pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
         for number in range(max_tokens):
@@ -193,10 +183,10 @@ class Cosmos3Reasoner:
             if token in self.stop:
                 return
             yield token
-            place = torch.full((3, 1), prompt.position + number, device=self.model.device)
-            step = torch.tensor([[token]], device=self.model.device)
-            hidden, _ = self.model.prefill(step, positions=place, cache=cache)
-            scores = self.model.logits(hidden[0, -1]).float()
+            place = torch.full((3, 1), prompt.position + number, device=self.transformer.device)
+            step = torch.tensor([[token]], device=self.transformer.device)
+            hidden, _ = self.transformer.prefill(step, positions=place, cache=cache)
+            scores = self.transformer.logits(hidden[0, -1]).float()
 
     def _answer(self, limit: int, sampling: Sampling | None, prompt: Prompt) -> Answer:
         tokens = list(self.tokens(prompt, limit, sampling))
@@ -209,20 +199,21 @@ class Cosmos3Reasoner:
             raise ValueError(f"max_tokens: expected at least 1, got {limit}")
         return limit
 
-    def _eyes(self) -> tuple[VisionEncoder, Pixels]:
-        if self.vision is None or self.pixels is None:
-            raise ValueError("this reasoner has no vision encoder: expected a question without images or video")
-        return self.vision, self.pixels
+    def _eyes(self) -> VisionEncoder:
+        if self.vision is None:
+            raise ValueError("this checkpoint has no vision_encoder: expected a question without images or video")
+        return self.vision
 
     def _frame(self, token: int) -> str:
-        return "".join(self.tokenizer.convert_ids_to_tokens([self.media.start, token, self.media.end]))
+        media = self._eyes().media
+        return "".join(self.tokenizer.convert_ids_to_tokens([media.start, token, media.end]))
 
     def _tokenize(self, pictures: str, question: str) -> list[int]:
         """Ids of the chat up to where the answer begins, pictures before words, one placeholder per frame."""
         if not question.strip():
             raise ValueError("question: expected a sentence, got an empty string")
         words = self.tokenizer(question, add_special_tokens=False).input_ids
-        if used := self.reserved.intersection(words):
+        if used := self._reserved.intersection(words):
             raise ValueError(f"question: expected plain words, got {self.tokenizer.convert_ids_to_tokens([*used])}")
         turns = [{"role": "system", "content": self.system}] if self.system else []
         turns.append({"role": "user", "content": pictures + question})
@@ -231,18 +222,18 @@ class Cosmos3Reasoner:
 
     def _embed(self, ids: list[int], pictures: list[tuple[Tensor, Grid]], pruning: float, since: float) -> Prompt:
         """Put what the vision encoder sees into the places kept for it, and leave out the share `pruning` of that."""
-        places = [self.media.image, self.media.video]
-        merge = 1 if self.pixels is None else self.pixels.merge
+        model, eyes = self.transformer, self.vision
+        merge, places = (eyes.pixels.merge, [eyes.media.image, eyes.media.video]) if eyes else (1, [])
         frames = [(grid[1] // merge, grid[2] // merge) for _, grid in pictures for _ in range(grid[0])]
         tokens, positions, position = spread(ids, places, frames)
         if len(tokens) > self.max_prompt:
             raise ValueError(f"question: expected at most {self.max_prompt} tokens with pictures, got {len(tokens)}")
-        tokens, positions = tokens.to(self.model.device), positions.to(self.model.device)
-        prompt = Prompt(tokens, self.model.embed(tokens)[None], positions, [], position, {})
+        tokens, positions = tokens.to(model.device), positions.to(model.device)
+        prompt = Prompt(tokens, model.embed(tokens)[None], positions, [], position, {})
         since = self._lap(prompt.seconds, "prepare", since)
-        if not pictures:
+        if not pictures or not eyes:
             return prompt
-        features = self._eyes()[0](torch.cat([patches for patches, _ in pictures]), [grid for _, grid in pictures])
+        features = eyes(torch.cat([patches for patches, _ in pictures]), [grid for _, grid in pictures])
         visual = torch.isin(tokens, torch.tensor(places, device=tokens.device))
         layers = [prompt.embeds, *(torch.zeros_like(prompt.embeds) for _ in features[1:])]
         for layer, feature in zip(layers, features, strict=True):
@@ -256,8 +247,24 @@ class Cosmos3Reasoner:
 
     def _lap(self, seconds: dict[str, float], stage: str, since: float) -> float:
         """Note how long a stage took, once the device has done it; returns the time now."""
-        if self.model.device.type == "cuda":
-            torch.cuda.current_stream(self.model.device).synchronize()
+        if self.transformer.device.type == "cuda":
+            torch.cuda.current_stream(self.transformer.device).synchronize()
         now = time.perf_counter()
         seconds[stage] = now - since
         return now
+
+
+def load_reasoner(
+    path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | str | None = None, **settings: Any
+) -> Cosmos3Reasoner:
+    """The reasoner of a checkpoint folder, without the generator; settings: see `Cosmos3Reasoner`.
+
+    To share the weights with a policy, load once with `load_model` and make both on that.
+    """
+    return Cosmos3Reasoner(load_model(path, device, dtype, generator=False), **settings)
+
+
+def stop_tokens(model: Model) -> frozenset[int]:
+    """Ids that end an answer: the tokenizer's end of turn, and those of generation_config.json."""
+    ends = read_json(model.path / "generation_config.json", optional=True).get("eos_token_id", [])
+    return frozenset({model.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .interface import check_image
+from .weights import fill, find_tensors, read_json
 
 Grid = tuple[int, int, int]  # frames, rows, columns, in patches
 
@@ -151,19 +153,29 @@ def timestamps(indices: np.ndarray, fps: float, temporal: int) -> list[float]:
     return [(seconds[i] + seconds[i + temporal - 1]) / 2 for i in range(0, len(seconds), temporal)]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class MediaTokens:
+    """Ids of the tokens around and in place of pictures: start and end of each, and one per image or video patch."""
+
+    start: int
+    end: int
+    image: int
+    video: int
+
+
 class VisionEncoder(nn.Module):
     """Patches to text-tower embeddings: transformers' Qwen3-VL encoder, or for Edge its SigLIP2 encoder and projector.
 
-    fields: the checkpoint's root config.json. Raises ValueError if it describes neither.
+    fields: the checkpoint's root config.json; ValueError if it describes neither.
     """
 
-    def __init__(self, fields: Mapping[str, Any]):
+    def __init__(self, fields: Mapping[str, Any], pixels: Pixels):
         super().__init__()
-        vision = dict(fields.get("vision_config") or {})
-        kind = str(vision.pop("model_type", fields.get("model_type")))
+        self.pixels = pixels
+        self.media = _media_tokens(fields)
         self.projector = None
-        self.edge = "edge" in kind
-        if self.edge:
+        vision = {key: value for key, value in (fields.get("vision_config") or {}).items() if key != "model_type"}
+        if pixels.edge:
             from transformers.models.cosmos3_edge import modeling_cosmos3_edge as edge
 
             config: Any = edge.Cosmos3EdgeConfig.from_dict(dict(fields))
@@ -177,7 +189,7 @@ class VisionEncoder(nn.Module):
             with torch.device("cpu"):  # no weight but a table, which must have values where weights still have none
                 self.visual.rotary_pos_emb = qwen.Qwen3VLVisionRotaryEmbedding(config)
         else:
-            raise ValueError(f"config.json: expected a vision_config of Qwen3-VL or Cosmos 3 Edge, got {kind} {vision}")
+            raise ValueError(f"config.json: expected a vision_config of Qwen3-VL or Cosmos 3 Edge, got {vision}")
 
     def forward(self, patches: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
         """Patches [P, numbers] of several images or videos one after the other, and their grids.
@@ -188,6 +200,27 @@ class VisionEncoder(nn.Module):
         if self.projector is not None:
             return [self.projector(seen.last_hidden_state)]
         return [seen.pooler_output, *seen.deepstack_features]
+
+
+def load_vision(folder: Path, device: torch.device, dtype: torch.dtype) -> VisionEncoder:
+    """The vision encoder of a checkpoint folder: vision_encoder/, config.json and the two preprocessor files."""
+    fields = read_json(folder / "config.json")
+    kind = (fields.get("vision_config") or {}).get("model_type", fields.get("model_type"))
+    image, video = (read_json(folder / f"{name}preprocessor_config.json") for name in ("", "video_"))
+    with torch.device("meta"):
+        encoder = VisionEncoder(fields, pixels_from_json(image, video, edge="edge" in str(kind)))
+    tensors = find_tensors(folder / "vision_encoder")
+    whole = any(name.startswith("model.") for name in tensors)  # Edge keeps transformers' full names
+    names = {ours: f"model.{ours}" if whole else ours.removeprefix("visual.") for ours in encoder.state_dict()}
+    fill(encoder, tensors, names, device, dtype)
+    return encoder.to(device)
+
+
+def _media_tokens(fields: Mapping[str, Any]) -> MediaTokens:
+    names = ("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id")
+    if missing := [name for name in names if not isinstance(fields.get(name), int)]:
+        raise ValueError(f"config.json: expected the number(s) {', '.join(missing)}, got none")
+    return MediaTokens(*(fields[name] for name in names))
 
 
 def retained(features: Tensor, frames: int, rate: float) -> Tensor:
