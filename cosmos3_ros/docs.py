@@ -86,8 +86,8 @@ def page() -> str:
     lines = [
         "# The node graph",
         "",
-        "Written by `python -m cosmos3_ros.docs`; do not edit. Names are relative: namespaces and remappings move them.",
-        "`<view>` stands for each camera view of the embodiment. Parameters marked live may change while a node is active;",
+        "Written by `python -m cosmos3_ros.docs`; do not edit. Names are relative: namespaces and remaps move them.",
+        "`<view>` stands for each camera view of the embodiment. Parameters marked live may change at any time;",
         "the others take effect at configure.",
         "",
         PICTURE,

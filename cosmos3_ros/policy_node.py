@@ -28,6 +28,9 @@ from .robot import RobotMap
 from .worker import Worker
 
 
+PATIENCE = NS // 2  # say why there is no inference only if it lasts
+
+
 @dataclasses.dataclass(frozen=True)
 class Params:
     """Parameters of the policy node."""
@@ -79,6 +82,7 @@ class PolicyNode(ManagedNode[Params]):
         self._robot = self._check_robot()
         self._buffer = ObservationBuffer(embodiment.views, int(p.max_age * NS), int(p.max_skew * NS))
         self._instruction, self._number, self._next, self._episode = p.instruction, 0, 0, 0
+        self._good = self.now()
         self._dropped = self._refused = 0
         self._latencies: list[float] = []
         self._faults: dict[str, str] = {}
@@ -167,7 +171,7 @@ class PolicyNode(ManagedNode[Params]):
         self._buffer.clear()
         self._infer.drop()
         self._episode += 1
-        self._next = 0
+        self._next, self._good = 0, self.now()
         self._policy.reset()
 
     def _fault(self, what: str, why: str) -> None:
@@ -188,11 +192,14 @@ class PolicyNode(ManagedNode[Params]):
         sample = self._buffer.sample(now)
         if isinstance(sample, str):
             self._refused += 1
-            self._fault("no inference", sample)
+            if now - self._good > PATIENCE:
+                self._fault("no inference", sample)
             return
+        self._good = now
         self._fault("no inference", "")
-        self._next = sample.stamp + int(self.params.replan * NS)
-        self._infer.submit((self._episode, self._instruction, sample))
+        if sample.stamp >= self._next:
+            self._next = sample.stamp + int(self.params.replan * NS)
+            self._infer.submit((self._episode, self._instruction, sample))
 
     def _run(self, job: tuple[int, str, Sample]) -> None:
         episode, instruction, sample = job
