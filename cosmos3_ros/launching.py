@@ -4,23 +4,25 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from .graph import Options, Process, processes
 
 
-def describe(fixed: dict[str, Any] | None = None) -> LaunchDescription:
-    """A launch description with one argument per option that is not `fixed`."""
-    fixed = fixed or {}
-    free = [field for field in dataclasses.fields(Options) if field.name not in fixed]
-    arguments = [
+def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
+    """The graph as a launch description: with these launch arguments (none named: every option), the rest as `fixed`."""
+    names = arguments or [field.name for field in dataclasses.fields(Options)]
+    free = [field for field in dataclasses.fields(Options) if field.name in names]
+    declared = [
         DeclareLaunchArgument(field.name, default_value=_text(field.default), description=field.metadata["doc"])
         for field in free
     ]
@@ -30,7 +32,7 @@ def describe(fixed: dict[str, Any] | None = None) -> LaunchDescription:
         chosen = {field.name: parse(field, texts[field.name]) for field in free}
         return [action for process in processes(Options(**chosen, **fixed)) for action in _actions(process)]
 
-    return LaunchDescription([*arguments, OpaqueFunction(function=start)])
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])
 
 
 def parse(field: dataclasses.Field[Any], text: str) -> Any:
@@ -51,7 +53,7 @@ def _text(value: Any) -> str:
 
 
 def _actions(process: Process) -> list[Any]:
-    """One process, and the end of everything when it ends."""
+    """One process, and the end of everything when it ends; with an error if that was one."""
     node = Node(
         package="cosmos3_ros",
         executable=process.executable,
@@ -59,5 +61,10 @@ def _actions(process: Process) -> list[Any]:
         emulate_tty=True,
         arguments=process.arguments(),
     )
-    end = EmitEvent(event=Shutdown(reason=f"{process.executable} ended"))
-    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=[end]))]
+
+    def ended(event: ProcessExited, context: LaunchContext) -> list[Any]:
+        if event.returncode and not context.is_shutdown:
+            raise RuntimeError(f"{process.executable} ended with exit code {event.returncode}")
+        return [EmitEvent(event=Shutdown(reason=f"{process.executable} ended"))]
+
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]

@@ -6,4 +6,5 @@ from cosmos3_ros.launching import describe
 
 def generate_launch_description():
     """The options of cosmos3_ros.graph.Options that matter to the simulation are launch arguments."""
-    return describe(fixed={"policy": False, "reasoner": False, "commander": False, "sim": True})
+    arguments = ("robot", "task", "seed", "use_sim_time", "log_level")
+    return describe(arguments, policy=False, reasoner=False, commander=False)
