@@ -17,6 +17,7 @@ import sys
 NO_GL = "no OpenGL to render with: `apt-get install libosmesa6` or `apt-get install libegl1 libgl1-mesa-dri` mends it"
 _EGL_PLATFORM_DEVICE = 0x313F
 _OFF = "disable"
+_TOO_LATE = "mujoco" in sys.modules
 
 
 def _osmesa_works() -> bool:
@@ -68,7 +69,8 @@ def make_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Rend
     try:
         return mujoco.Renderer(model, height, width, max_geom=400)
     except Exception as error:  # each backend has exceptions of its own
-        raise RuntimeError(f"MUJOCO_GL={os.environ['MUJOCO_GL']} cannot render ({error}); {NO_GL}") from error
+        cure = "import cosmos3_ros.sim.gl before mujoco" if _TOO_LATE else NO_GL
+        raise RuntimeError(f"MUJOCO_GL={os.environ['MUJOCO_GL']} cannot render ({error}); {cure}") from error
 
 
 __all__ = ["NO_GL", "make_renderer", "mujoco"]
