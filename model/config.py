@@ -118,7 +118,5 @@ EDGE = ModelConfig(
     text_qk_norm=False,
     text_key_norm_for_generator=True,
 )
-TINY = ModelConfig(
-    hidden=128, layers=4, heads=4, kv_heads=2, head_dim=32, mlp=384, vocab=1024, rope_sections=(6, 5, 5), domains=32
-)
+TINY = ModelConfig(hidden=192, layers=6, heads=6, kv_heads=2, head_dim=32, mlp=512, vocab=1024, rope_sections=(6, 5, 5))
 PRESETS = {"nano": NANO, "super": SUPER, "edge": EDGE, "tiny": TINY}

@@ -49,7 +49,7 @@ class MLP(nn.Module):
 
 
 class DomainLinear(nn.Module):
-    """x @ W[d] + b[d] with one weight and bias per embodiment domain d; weights are stored flat, [domains, in * out]."""
+    """x @ W[d] + b[d] with one weight and bias per embodiment domain d; W is stored flat, [domains, in * out]."""
 
     def __init__(self, width_in: int, width_out: int, domains: int):
         super().__init__()
@@ -128,7 +128,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, causal: bool = False, m
 
 
 def patchify(latents: Tensor, patch: int) -> Tensor:
-    """[B, C, T, H, W] -> [B, T * rows * columns, patch * patch * C]; odd sides are zero-padded below and on the right."""
+    """[B, C, T, H, W] -> [B, T * rows * columns, patch * patch * C]; odd sides are zero-padded below and right."""
     latents = functional.pad(latents, (0, -latents.shape[4] % patch, 0, -latents.shape[3] % patch))
     batch, channels, frames, height, width = latents.shape
     tiles = latents.reshape(batch, channels, frames, height // patch, patch, width // patch, patch)

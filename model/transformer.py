@@ -133,12 +133,14 @@ class Tower(nn.Module):
 class Transformer(nn.Module):
     """Both towers and their heads. `reasoner=False` leaves out lm_head, `generator=False` the whole generator."""
 
+    head: nn.Linear | None
+
     def __init__(self, config: ModelConfig, reasoner: bool = True, generator: bool = True):
         super().__init__()
         self.config = config
         self.embed = nn.Embedding(config.vocab, config.hidden)
         self.text = Tower(config, config.text_qk_norm, config.text_key_norm_for_generator and generator)
-        self.head: nn.Linear | None = nn.Linear(config.hidden, config.vocab, bias=False) if reasoner else None
+        self.head = nn.Linear(config.hidden, config.vocab, bias=False) if reasoner else None
         if generator:
             self.generator = Tower(config, qk_norm=True)
             self.vision_in = nn.Linear(config.patch_width, config.hidden)
@@ -181,6 +183,7 @@ class Transformer(nn.Module):
             positions = torch.arange(cache.length, cache.length + x.shape[1], device=x.device).expand(3, -1)
         rope = rope_table(positions, self.config, x.dtype)
         for number, layer in enumerate(self.text.layers):
+            assert isinstance(layer, Layer)
             x = layer.text(x, rope, cache, number)
             if number < len(deepstack):
                 x = x + deepstack[number]

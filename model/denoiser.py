@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The denoising loop that every use of the generator shares: prompts read once, guidance, one velocity per step."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .layers import Rope, rope_table
+from .prompt import tokenize
+from .sampler import Schedule, denoise
+from .transformer import KVCache, generator_positions, join_caches
+from .weights import Model
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Start:
+    """Where denoising starts: what is known in its place, noise elsewhere.
+
+    latents float32 [1, C, T, h, w]; clean_frames bool [T]; actions float32 [1, rows, action_width]; clean_rows bool
+    [rows]; width: action channels in use, the others are 0; first_row, scale_single: see `generator_positions`.
+    """
+
+    latents: Tensor
+    clean_frames: Tensor
+    fps: float
+    actions: Tensor | None = None
+    clean_rows: Tensor | None = None
+    width: int = 0
+    first_row: int = 1
+    domain: int = 0
+    scale_single: bool = True
+
+    def flat(self) -> Tensor:
+        """Latents and actions as one vector."""
+        parts = [self.latents] if self.actions is None else [self.latents, self.actions]
+        return torch.cat([part.flatten() for part in parts])
+
+    def split(self, flat: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The inverse of `flat`."""
+        count = self.latents.numel()
+        actions = None if self.actions is None else flat[count:].view_as(self.actions)
+        return flat[:count].view_as(self.latents), actions
+
+    def clean(self) -> Tensor:
+        """Which numbers of `flat` must not change."""
+        frames = self.clean_frames[:, None, None].expand_as(self.latents)
+        if self.actions is None or self.clean_rows is None:
+            return frames.flatten()
+        unused = torch.arange(self.actions.shape[2], device=self.actions.device) >= self.width
+        rows = self.clean_rows[:, None] | unused
+        return torch.cat([frames.flatten(), rows.flatten()])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Guidance:
+    """How hard to push away from the negative prompt: 1 means not at all.
+
+    interval: only at network times strictly inside it. batched: both prompts in one pass, which pays where a pass is
+    too small to fill the device. precise: combine in float32 as diffusers does, else in the network's dtype as trained.
+    """
+
+    scale: float = 3.0
+    interval: tuple[float, float] | None = None
+    batched: bool = False
+    precise: bool = False
+
+    def applies(self, time: float) -> bool:
+        """Whether the negative prompt is needed at this time."""
+        inside = self.interval is None or self.interval[0] < time < self.interval[1]
+        return self.scale != 1.0 and inside
+
+
+class Denoiser:
+    """One loaded model as a sampler. Remembers the text tower's keys and values of the last few prompts."""
+
+    def __init__(self, model: Model, prompts: int = 8):
+        self.model = model
+        self._prompts: collections.OrderedDict[tuple[str, str], KVCache] = collections.OrderedDict()
+        self._ropes: collections.OrderedDict[tuple, Rope] = collections.OrderedDict()
+        self._keep = prompts
+
+    @torch.no_grad()
+    def read(self, text: str, system: str = "", limit: int = 4096) -> KVCache:
+        """The prompt as the generator sees it; from memory if it was read before."""
+        key = (text, system)
+        if key not in self._prompts:
+            tokens = tokenize(self.model.tokenizer, text, limit, system)
+            ids = torch.tensor([tokens], device=self.model.device)
+            _remember(self._prompts, key, self.model.transformer.prefill(ids)[1], self._keep)
+        self._prompts.move_to_end(key)
+        return self._prompts[key]
+
+    @torch.no_grad()
+    def run(
+        self, start: Start, text: KVCache, negative: KVCache, schedule: Schedule, guidance: Guidance, seed: int = 0
+    ) -> tuple[Tensor, Tensor | None]:
+        """Denoise; returns latents and actions in the shapes of `start`. seed: for the fresh noise of students."""
+        both = join_caches([text, negative]) if guidance.batched and guidance.scale != 1.0 else None
+
+        def velocity(flat: Tensor, time: float) -> Tensor:
+            if not guidance.applies(time):
+                speed = self._velocity(start, flat, time, text)[0]
+                return speed.float() if guidance.precise else speed
+            if both is not None:
+                wanted, unwanted = self._velocity(start, flat, time, both)
+            else:
+                wanted = self._velocity(start, flat, time, text)[0]
+                unwanted = self._velocity(start, flat, time, negative)[0]
+            if guidance.precise:
+                wanted, unwanted = wanted.float(), unwanted.float()
+            return unwanted + guidance.scale * (wanted - unwanted)
+
+        return start.split(denoise(start.flat(), velocity, schedule, start.clean(), seed))
+
+    def _velocity(self, start: Start, flat: Tensor, time: float, text: KVCache) -> Tensor:
+        """What the network says for each row of `text`: [rows, numbers]."""
+        count = text.keys[0].shape[0]
+        latents, actions = start.split(flat)
+        noisy_rows = None if start.clean_rows is None else ~start.clean_rows
+        vision, action = self.model.transformer.velocity(
+            latents.expand(count, -1, -1, -1, -1),
+            torch.full((count,), time, device=flat.device),
+            text,
+            self._rope(start, text),
+            ~start.clean_frames,
+            None if actions is None else actions.expand(count, -1, -1),
+            noisy_rows,
+            torch.full((count,), start.domain, device=flat.device),
+        )
+        return vision.flatten(1) if action is None else torch.cat([vision.flatten(1), action.flatten(1)], dim=1)
+
+    def _rope(self, start: Start, text: KVCache) -> Rope:
+        """Rotations of the generator's tokens; they depend on the lengths of the prompts and the shape alone."""
+        lengths = (text.length,) if text.lengths is None else tuple(text.lengths.tolist())
+        rows = 0 if start.actions is None else start.actions.shape[1]
+        shape = tuple(start.latents.shape[2:])
+        clock = (start.fps, rows, start.first_row, start.scale_single)
+        key = (lengths, shape, clock)
+        if key not in self._ropes:
+            transformer = self.model.transformer
+            places = [generator_positions(transformer.config, length, shape, *clock) for length in lengths]
+            table = rope_table(torch.stack(places).to(transformer.device), transformer.config, transformer.dtype)
+            _remember(self._ropes, key, table, 2 * self._keep)
+        return self._ropes[key]
+
+
+def numpy_noise(shape: tuple[int, ...], seed: int, device: torch.device) -> Tensor:
+    """Standard normal float32 from numpy's legacy generator, as the released policies draw it: anew per modality."""
+    noise = np.random.RandomState(seed).standard_normal(shape)
+    return torch.from_numpy(noise.astype(np.float32)).to(device)
+
+
+def _remember(memory: collections.OrderedDict, key: tuple, value: object, most: int) -> None:
+    memory[key] = value
+    while len(memory) > most:
+        memory.popitem(last=False)

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From noise to sample: noise schedules, UniPC, and the fixed steps of distilled students. Free functions.
+
+A sample at noise level s is s * noise + (1 - s) * clean; the network predicts its velocity, noise - clean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Velocity = Callable[[Tensor, float], Tensor]  # sample, time told to the network -> velocity
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Schedule:
+    """Noise levels to go through (N + 1, the last one 0), what the network is told at the first N, and by which rule.
+
+    rule: "unipc", or for distilled students "sde" (fresh noise in every step) or "ode" (straight on).
+    """
+
+    sigmas: tuple[float, ...]
+    times: tuple[float, ...]
+    rule: str = "unipc"
+
+    def __post_init__(self) -> None:
+        if self.rule not in ("unipc", "sde", "ode"):
+            raise ValueError(f"Schedule.rule: expected 'unipc', 'sde' or 'ode', got {self.rule!r}")
+        if len(self.sigmas) != len(self.times) + 1 or self.sigmas[-1] != 0 or len(self.times) == 0:
+            raise ValueError(f"Schedule.sigmas: expected {len(self.times) + 1} levels ending in 0, got {self.sigmas}")
+
+
+def _schedule(sigmas: np.ndarray) -> Schedule:
+    """UniPC over these levels; the network is told whole numbers, the solver uses the exact level."""
+    times = (sigmas * 1000).astype(np.int64).astype(float)
+    return Schedule((*sigmas.astype(np.float32).tolist(), 0.0), tuple(times.tolist()))
+
+
+def flow_schedule(steps: int, shift: float = 5.0, native: bool = True) -> Schedule:
+    """Evenly spaced levels, pushed towards noise by `shift`; native: from 0.999 down, as trained, else from 1."""
+    _check_steps(steps)
+    if shift <= 0:
+        raise ValueError(f"shift: expected a positive number, got {shift}")
+    even = np.linspace(0.999, 0.0, steps + 1)[:-1] if native else np.linspace(1.0, 0.001, steps + 1)[:-1]
+    sigmas = shift * even / (1 + (shift - 1) * even)
+    sigmas[0] = min(sigmas[0], 1 - 1e-6)  # at exactly 1 there is no signal and its logarithm is infinite
+    return _schedule(sigmas)
+
+
+def karras_schedule(steps: int, sigma_max: float = 200.0, sigma_min: float = 0.147) -> Schedule:
+    """Karras' ramp (power 7) between two noise-to-signal ratios, as the Nano and Super checkpoints ship it."""
+    _check_steps(steps)
+    ramp = np.linspace(0, 1, steps)
+    ratio = (sigma_max ** (1 / 7) + ramp * (sigma_min ** (1 / 7) - sigma_max ** (1 / 7))) ** 7
+    return _schedule(ratio / (ratio + 1))
+
+
+def fixed_schedule(levels: Sequence[float], rule: str = "sde") -> Schedule:
+    """The levels a distilled student was trained at; a trailing 0 may be left out."""
+    kept = tuple(float(level) for level in levels if level > 0)
+    return Schedule((*kept, 0.0), tuple(1000 * level for level in kept), rule)
+
+
+def checkpoint_schedule(scheduler: Mapping[str, Any], steps: int, native: bool = False) -> Schedule:
+    """What a checkpoint's scheduler_config.json asks for; native: model_index.json says use_native_flow_schedule."""
+    if fixed := scheduler.get("fixed_step_sampler_config"):
+        return fixed_schedule(fixed["t_list"], fixed.get("sample_type", "sde"))
+    if scheduler.get("use_karras_sigmas"):
+        return karras_schedule(steps, scheduler.get("sigma_max") or 200.0, scheduler.get("sigma_min") or 0.147)
+    if not scheduler.get("use_flow_sigmas") or scheduler.get("prediction_type") != "flow_prediction":
+        raise ValueError(
+            "scheduler_config.json: expected use_flow_sigmas true and prediction_type flow_prediction, got "
+            f"{scheduler.get('use_flow_sigmas')} and {scheduler.get('prediction_type')}"
+        )
+    return flow_schedule(steps, scheduler.get("flow_shift") or 1.0, native)
+
+
+def denoise(
+    sample: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor | None = None, seed: int = 0
+) -> Tensor:
+    """Follow `schedule` from `sample` (float32, any shape) to the clean sample.
+
+    clean: bool like `sample`, True where it must stay as it is; seed: of the fresh noise of an "sde" schedule.
+    """
+    if schedule.rule == "unipc":
+        return _unipc(sample, velocity, schedule, clean)
+    return _student(sample, velocity, schedule, clean, seed)
+
+
+def _keep(clean: Tensor | None, start: Tensor, new: Tensor) -> Tensor:
+    return new if clean is None else torch.where(clean, start, new)
+
+
+def _unipc(start: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor | None) -> Tensor:
+    """UniPC of order 2, variant bh2, predicting the clean sample; the order drops at both ends.
+
+    Each step corrects the last step with what the network says now, then predicts the next with the same history.
+    """
+    sigmas = schedule.sigmas
+    logs = [math.inf if s == 0 else math.log1p(-s) - math.log(s) for s in sigmas]  # half the log signal-to-noise ratio
+    sample, before = start, start
+    guesses: list[Tensor] = []  # of the clean sample, at the predicted samples so far
+    last = len(schedule.times) - 1
+    for step, time in enumerate(schedule.times):
+        guess = sample - sigmas[step] * velocity(sample, time)
+        if step > 0:
+            sample = _keep(clean, start, _correct(before, guess, guesses, sigmas, logs, step))
+        guesses = [*guesses[-1:], guess]
+        before = sample
+        sample = _keep(clean, start, _predict(sample, guesses, sigmas, logs, step, final=step == last))
+    return sample
+
+
+def _predict(
+    sample: Tensor, guesses: list[Tensor], sigmas: Sequence[float], logs: Sequence[float], step: int, final: bool
+) -> Tensor:
+    """From level `step` to the next; first order with one guess or at the end, else second."""
+    h = logs[step + 1] - logs[step]
+    weight = (1 - sigmas[step + 1]) * math.expm1(-h)
+    moved = sigmas[step + 1] / sigmas[step] * sample - weight * guesses[-1]
+    if final or len(guesses) == 1:
+        return moved
+    r = (logs[step - 1] - logs[step]) / h
+    return moved - weight * 0.5 / r * (guesses[-2] - guesses[-1])
+
+
+def _correct(
+    before: Tensor, guess: Tensor, guesses: list[Tensor], sigmas: Sequence[float], logs: Sequence[float], step: int
+) -> Tensor:
+    """Redo the step that led to level `step`, now that the network's guess there is known."""
+    h = logs[step] - logs[step - 1]
+    e = math.expm1(-h)
+    weight = (1 - sigmas[step]) * e
+    moved = sigmas[step] / sigmas[step - 1] * before - weight * guesses[-1]
+    if len(guesses) == 1:
+        return moved - weight * 0.5 * (guess - guesses[-1])
+    r = (logs[step - 2] - logs[step - 1]) / h
+    phi = -e / h - 1
+    first, second = phi / e, 2 * (-phi / h - 0.5) / e
+    older = (first - second) / (1 - r)
+    return moved - weight * (older / r * (guesses[-2] - guesses[-1]) + (first - older) * (guess - guesses[-1]))
+
+
+def _student(start: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor | None, seed: int) -> Tensor:
+    """A distilled student: each step guesses the clean sample, then noises it again to the next level."""
+    sample = start
+    for step, time in enumerate(schedule.times):
+        now, after = schedule.sigmas[step : step + 2]
+        speed = velocity(sample, time)
+        guess = sample - now * speed
+        if after == 0:
+            sample = guess
+        elif schedule.rule == "ode":
+            sample = sample + (after - now) * speed
+        else:
+            generator = torch.Generator(sample.device).manual_seed(seed + step)
+            fresh = torch.randn(sample.shape, generator=generator, device=sample.device, dtype=sample.dtype)
+            sample = (1 - after) * guess + after * fresh
+        sample = _keep(clean, start, sample)
+    return sample
+
+
+def _check_steps(steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"num_steps: expected at least 1, got {steps}")
