@@ -119,7 +119,7 @@ class SimNode(Node):
 
         self._states = advertise(topics.JOINT_STATES)
         self._status = advertise(topics.SIM_STATUS)
-        self._clock = advertise(topics.CLOCK) if self.params.publish_clock else None
+        self._sim_clock = advertise(topics.CLOCK) if self.params.publish_clock else None
         self._raw = {view: advertise(topics.camera(view, "raw")) for view in VIEWS}
         self._compressed = {view: advertise(topics.camera(view, "compressed")) for view in VIEWS}
         name = topics.SIM_CAMERA_INFO.name
@@ -143,7 +143,8 @@ class SimNode(Node):
 
         def reset() -> None:
             try:
-                done.set_result(self._reset(task, seed))
+                self._reset(task, seed)
+                done.set_result(None)
             except ValueError as error:
                 done.set_exception(error)
 
@@ -173,7 +174,7 @@ class SimNode(Node):
 
     def now(self) -> int:
         """Stamp of the newest tick, ns: simulated time with publish_clock, else the system time at which it was due."""
-        return self._ticks * NS // TICKS_PER_SECOND if self._clock else self._system_time + self._pace.due
+        return self._ticks * NS // TICKS_PER_SECOND if self._sim_clock else self._system_time + self._pace.due
 
     def _advance(self) -> None:
         self._take()
@@ -184,8 +185,8 @@ class SimNode(Node):
 
     def _publish(self) -> None:
         stamp = self.now()
-        if self._clock:
-            self._clock.publish(Clock(clock=to_time(stamp)))
+        if self._sim_clock:
+            self._sim_clock.publish(Clock(clock=to_time(stamp)))
         if self._is_due(self.params.joint_rate):
             self._states.publish(joint_state(self._simulation.world, stamp))
         if self._is_due(self.params.camera_rate):
