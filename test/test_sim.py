@@ -15,6 +15,7 @@ if importlib.util.find_spec("mujoco") is None:
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.sim import tasks
 from cosmos3_ros.sim.cameras import intrinsics
+from cosmos3_ros.sim.controllers import ArmController, Point, Robot, State, Trajectory
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.expert import Expert
 from cosmos3_ros.sim.gl import mujoco
@@ -23,7 +24,7 @@ from cosmos3_ros.sim.pace import Pace
 from cosmos3_ros.sim.robot import ARM, FINGER_CLOSED, HOME, LOWER, UPPER
 from cosmos3_ros.sim.scene import COLOURS, KINDS, VIEWS
 from cosmos3_ros.sim.tasks import TASKS, arrange, instruction
-from cosmos3_ros.sim.world import World
+from cosmos3_ros.sim.world import TICKS_PER_SECOND, World
 
 
 @pytest.fixture
@@ -164,6 +165,25 @@ def test_inverse_kinematics_reaches_the_workspace():
         mujoco.mj_forward(world.model, world.data)
         assert np.allclose(world.tool(), [x, y, z], atol=5e-3)
         assert world.tool_yaw() == pytest.approx(yaw, abs=0.02)
+
+
+def test_a_trajectory_through_the_controllers_does_what_the_same_actions_do_in_the_env(env):
+    """What holds in process holds over ROS: rows of actions, due one step after the other, as one trajectory."""
+    env.reset("lift", 3)
+    actions = perform(env, Expert(env.simulation))
+    expected = env.simulation.world.positions()
+    env.reset("lift", 3)
+    simulation, period = env.simulation, NS // TICKS_PER_SECOND
+    robot = Robot(ArmController(ARM, period), "finger_joint")
+    robot.hold(simulation.layout.start, 0.0, 0)
+    points = [Point((i + 1) * NS // 15, action[:7]) for i, action in enumerate(actions)]
+    robot.arm.follow(Trajectory(ARM, points), 0)
+    for tick in range(len(actions) * 8):
+        if tick % 8 == 0 and tick:
+            robot.grip([actions[tick // 8 - 1, 7] * FINGER_CLOSED])
+        simulation.tick(*robot.update(tick * NS // TICKS_PER_SECOND, State(np.zeros(7), np.zeros(7))))
+    assert simulation.success
+    assert np.allclose(simulation.world.positions(), expected, atol=1e-3)
 
 
 # -- experts ----------------------------------------------------------------------------------------------------------
