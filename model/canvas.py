@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -53,9 +54,23 @@ class Canvas:
             resized = resize(images[panel.view], (panel.height, panel.width), cubic=False, antialias=self.smooth)
             place[:] = np.clip(resized, 0, 255).astype(np.uint8)
         if self.content != self.composite:
-            small = resize(picture, self.content, cubic=True, antialias=True)
-            picture = np.clip(np.rint(small), 0, 255).astype(np.uint8)
+            picture = shrink(picture, self.content)
         return pad(picture, self.size)
+
+
+def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bicubic with antialiasing, rounded: uint8 [H, W, 3] -> uint8 [*size, 3]."""
+    return np.clip(np.rint(resize(picture, size, cubic=True, antialias=True)), 0, 255).astype(np.uint8)
+
+
+def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize uint8 [H, W, 3] bilinearly until it covers `size`, and cut out the middle: uint8 [*size, 3]."""
+    check_image("image", picture)
+    scale = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
+    whole = (math.ceil(scale * picture.shape[0]), math.ceil(scale * picture.shape[1]))
+    resized = resize(picture, whole, cubic=False, antialias=True)
+    top, left = (round((have - want) / 2) for have, want in zip(whole, size, strict=True))
+    return np.clip(np.rint(resized[top : top + size[0], left : left + size[1]]), 0, 255).astype(np.uint8)
 
 
 def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
