@@ -176,9 +176,10 @@ class Commander(ManagedNode[Params]):
         )
 
     def _is_where_commanded(self, now: int) -> bool:
-        if not self._armed or self._player.motion is None or self._measured is None:
+        motion = self._player.motion
+        if not self._armed or motion is None or self._measured is None:
             return False
-        return bool((np.abs(self._player.motion.at(now)[0] - self._measured) < NEAR).all())
+        return now < motion.end or bool((np.abs(motion.at(now)[0] - self._measured) < NEAR).all())
 
     def _hold(self, reason: str) -> None:
         now = self.now()

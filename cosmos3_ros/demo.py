@@ -98,7 +98,11 @@ def demo(options: Options, tasks: str, episodes: int, time_limit: float, out: pa
             for name in names:
                 done.append(show.episode(name, options.seed + k, time_limit, lambda: check(graph, out)))
                 if len(done) == 1:
-                    draw(recorder, done[0], out / "joints.png")
+                    joints = recorder.joints, np.array(recorder.commanded), np.array(recorder.measured)
+                    chunk_times = list(recorder.chunk_times)
+    first = done[0]
+    title = f"{first.task}, seed {first.seed}: {first.instruction}"
+    plot_joints(out / "joints.png", *joints, chunk_times, title)
     summary = summarise(done, options, film.frames, time.monotonic() - began)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(table(done))
@@ -232,14 +236,6 @@ class Window:
             self._image = self._make(data=b"P6 %d %d 255\n" % (width, height) + self._picture.tobytes())
             self._label.configure(image=self._image)
         self._root.update()
-
-
-def draw(recorder: Recorder, episode: Episode, path: pathlib.Path) -> None:
-    """Plot the joints of the episode that has just ended."""
-    commanded, measured = np.array(recorder.commanded), np.array(recorder.measured)
-    if len(commanded) and len(measured):
-        title = f"{episode.task}, seed {episode.seed}: {episode.instruction}"
-        plot_joints(path, recorder.joints, commanded, measured, recorder.chunk_times, title)
 
 
 def percentile(values: list[float], part: float) -> float:

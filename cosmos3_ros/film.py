@@ -44,14 +44,16 @@ def write(picture: np.ndarray, text: str, place: tuple[int, int], scale: float =
         cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
 
 
-def frame(views: Mapping[str, np.ndarray], future: np.ndarray | None, lines: Sequence[str]) -> np.ndarray:
-    """One frame of the film: cameras left, the frame predicted for this moment right, two lines of text below."""
+def frame(views: Mapping[str, np.ndarray], future: tuple[np.ndarray, float] | None, lines: Sequence[str]) -> np.ndarray:
+    """One frame of the film: cameras left, the predicted frame and how much later it is expected right, text below."""
     picture = np.zeros((HEIGHT + BAND, 2 * LEFT, 3), np.uint8)
     picture[:HEIGHT, :LEFT] = canvas(views, HEIGHT, LEFT)
     if future is not None:
-        _paste(picture[:HEIGHT, LEFT:], future, "predicted for this moment")
+        image, later = future
+        when = "this moment" if abs(later) < 0.05 else f"{abs(later):.1f} s {'from now' if later > 0 else 'ago'}"
+        _paste(picture[:HEIGHT, LEFT:], image, f"predicted for {when}")
     else:
-        write(picture, "no prediction for this moment", (LEFT + 160, HEIGHT // 2))
+        write(picture, "no prediction yet", (LEFT + 210, HEIGHT // 2))
     for k, line in enumerate(lines[:2]):
         write(picture, line, (8, HEIGHT + 19 + 20 * k))
     return picture
@@ -94,6 +96,8 @@ def plot_joints(
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    if not len(commanded):
+        commanded = np.full((1, 1 + len(joints)), np.nan)
     figure, axes = plt.subplots((len(joints) + 1) // 2, 2, figsize=(12, 1.9 * ((len(joints) + 1) // 2)), sharex=True)
     for k, (axis, joint) in enumerate(zip(np.ravel(axes), joints, strict=False)):
         axis.plot(measured[:, 0], measured[:, 1 + k], lw=1.6, color="tab:blue", label="measured")

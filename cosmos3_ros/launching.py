@@ -19,7 +19,7 @@ from .graph import Options, Process, processes
 
 
 def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
-    """The graph as a launch description: with these launch arguments (none named: every option), the rest as `fixed`."""
+    """The graph as a launch description, with these launch arguments (none: every option) and others `fixed`."""
     names = arguments or [field.name for field in dataclasses.fields(Options)]
     free = [field for field in dataclasses.fields(Options) if field.name in names]
     declared = [

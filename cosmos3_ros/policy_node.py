@@ -27,7 +27,6 @@ from .params import param
 from .robot import RobotMap
 from .worker import Worker
 
-
 PATIENCE = NS // 2  # say why there is no inference only if it lasts
 
 
@@ -98,7 +97,7 @@ class PolicyNode(ManagedNode[Params]):
         self._decode = Worker("decode", self._imagine, self._failed)
         self._workers = [self._infer, self._decode]
         self.parameters.changed = self._on_parameters
-        self.every(0.01, self._plan)
+        self.every(0.1, self._plan)  # besides after every image: notices streams that have stopped
         self.every(1.0, self._diagnose)
         self.get_logger().info(f"{embodiment.name} ready after {time.monotonic() - began:.1f} s")
 
@@ -137,7 +136,12 @@ class PolicyNode(ManagedNode[Params]):
     # -- inputs -------------------------------------------------------------------------------------------------------
 
     def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
-        return lambda message: self._store(view, message.header, message)
+        def store(message: Image | CompressedImage) -> None:
+            self._store(view, message.header, message)
+            if self.state_id == State.PRIMARY_STATE_ACTIVE:
+                self._plan()
+
+        return store
 
     def _on_joint_state(self, message: JointState) -> None:
         try:

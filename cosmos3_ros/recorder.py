@@ -84,12 +84,13 @@ class Recorder(Node):
         finally:
             self.destroy_client(client)
 
-    def predicted(self, stamp: int) -> np.ndarray | None:
-        """The frame that the newest future expects at `stamp`; None if it does not reach there."""
+    def predicted(self, stamp: int) -> tuple[np.ndarray, float] | None:
+        """The frame of the newest future nearest to `stamp`, and how much later (s) than `stamp` it is expected."""
         if self.future is None:
             return None
-        k = round((stamp - to_ns(self.future.header.stamp)) / to_ns(self.future.step))
-        return decode(self.future.frames[k]) if 0 <= k < len(self.future.frames) else None
+        begin, step = to_ns(self.future.header.stamp), to_ns(self.future.step)
+        k = min(max(round((stamp - begin) / step), 0), len(self.future.frames) - 1)
+        return decode(self.future.frames[k]), (begin + k * step - stamp) / NS
 
     def _listen(self, topic: topics.Topic, callback: Callable[[Any], None]) -> None:
         self.create_subscription(topic.type, topic.name, callback, topic.qos)

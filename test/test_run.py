@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole graph from the command line: it drives the simulated arm, it ends cleanly, and it says what is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.ros, pytest.mark.sim]
+
+
+def cosmos3(*words: str) -> list[str]:
+    return [sys.executable, "-m", "cosmos3_ros.cli", *words]
+
+
+@pytest.fixture
+def watcher(domain: int) -> Iterator[Any]:
+    """A node spun by a thread: what a process says before it ends must be heard while it is there."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+
+    rclpy.init(args=[])
+    node, executor = rclpy.create_node("watcher"), SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    yield node
+    executor.shutdown()
+    thread.join()
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def test_ctrl_c_ends_everything_and_leaves_the_arm_held(start: Any, wait_until: Any, watcher: Any) -> None:
+    """In the middle of a long chunk: the last thing the controller hears is a braking motion."""
+    from cosmos3_ros import topics
+    from cosmos3_ros.convert import chunk_message
+    from cosmos3_ros.model.interface import NS, ActionChunk
+    from cosmos3_ros.sim.robot import ARM, FINGER, HOME
+
+    started = start(*cosmos3("run", "--armed", "--no-policy", "--no-reasoner"))
+    status: list[Any] = []
+    sent: list[Any] = []
+    for topic, heard in ((topics.COMMANDER_STATUS, status), (topics.TRAJECTORY, sent)):
+        watcher.create_subscription(topic.type, topic.name, heard.append, topic.qos)
+    chunks = watcher.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos)
+    values = np.tile(np.array([*HOME, 0.0], np.float32), (90, 1))
+    values[:, 0] += np.linspace(0, 1.5, 90, dtype=np.float32)
+
+    def playing() -> bool:
+        if not sent:  # until the commander has joint states
+            chunk = ActionChunk(values, (*ARM, FINGER), watcher.get_clock().now().nanoseconds, NS // 15, (FINGER,))
+            chunks.publish(chunk_message(chunk, number=1, instruction="turn", embodiment="droid_sim", seconds={}))
+        return bool(status and status[-1].mode == "playing" and sent)
+
+    wait_until(playing, "the arm to be driven", 60)
+    before = len(sent)
+    assert started.interrupt() == 0
+    wait_until(lambda: len(sent) > before, "the last trajectory", 5)
+    last = sent[-1].points[-1]
+    assert list(last.velocities) == [0.0] * 7
+    assert last.time_from_start.sec < 1, "braking takes less than a second, the chunk would have taken six"
+
+
+def test_when_one_process_dies_the_others_end(start: Any, wait_until: Any) -> None:
+    started = start(*cosmos3("run", "--no-reasoner"))
+    started.wait_for("ready after", 90)
+    commander = [pid for pid in started.running() if b"commander" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(commander[0], signal.SIGKILL)
+    wait_until(lambda: not started.running(), "the others to end", 20)
+    assert started.process.wait(5) != 0
+    assert "commander (exit code -9) ended" in started.output
+
+
+def test_the_demo_runs_episodes_and_writes_what_it_says(domain: int, tmp_path: Path) -> None:
+    import av
+
+    command = cosmos3(
+        "demo",
+        "--episodes",
+        "1",
+        "--task",
+        "reach,drawer",
+        "--time-limit",
+        "3",
+        "--no-reasoner",
+        "--out",
+        str(tmp_path),
+    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stderr + (tmp_path / "nodes.log").read_text()
+    assert "real time" in done.stdout
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [(e["task"], e["seed"]) for e in summary["episodes"]] == [("reach", 0), ("drawer", 0)]
+    assert all(e["chunks"] >= 2 for e in summary["episodes"])
+    assert summary["versions"]["torch"]
+    assert (tmp_path / "joints.png").read_bytes().startswith(b"\x89PNG")
+    with av.open(str(tmp_path / "demo.mp4")) as film:
+        assert film.streams.video[0].frames >= 30
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["demo", "--task", "dance"], "unknown task dance: expected all or some of"),
+        (["run", "--robot", "nobody"], "unknown robot 'nobody'"),
+        (["replay", "nowhere.mp4", "--instruction", "go"], "video 'nowhere.mp4' does not exist"),
+        (["replay", "nowhere.mp4"], "--instruction is empty"),
+    ],
+)
+def test_a_wrong_command_is_one_clear_line(domain: int, words: list[str], message: str, tmp_path: Path) -> None:
+    done = subprocess.run(cosmos3(*words), capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
