@@ -228,11 +228,11 @@ DROID_SIM = dataclasses.replace(
     ),
     horizon=16,
 )
-# One exterior camera of the same robot: for recordings that have no more. No released checkpoint was trained on it.
+# One exterior camera of the same robot, for recordings that have no more. No released checkpoint was trained on it.
 DROID_SINGLE_VIEW = dataclasses.replace(
-    DROID_JOINT_POS,
+    DROID_SIM,
     name="droid_single_view",
-    canvas=single_view("exterior_1", (360, 640), (360, 640), (480, 832)),
+    canvas=dataclasses.replace(single_view("exterior_1", (144, 256), (144, 256), (144, 256)), smooth=True),
     viewpoint="third_person_view",
     view_description="",
 )
