@@ -225,6 +225,8 @@ class Cosmos3Reasoner:
         model, eyes = self.transformer, self.vision
         merge, places = (eyes.pixels.merge, [eyes.media.image, eyes.media.video]) if eyes else (1, [])
         frames = [(grid[1] // merge, grid[2] // merge) for _, grid in pictures for _ in range(grid[0])]
+        if (found := sum(token in places for token in ids)) != len(frames):
+            raise ValueError(f"chat template: expected it to keep {len(frames)} places for pictures, it kept {found}")
         tokens, positions, position = spread(ids, places, frames)
         if len(tokens) > self.max_prompt:
             raise ValueError(f"question: expected at most {self.max_prompt} tokens with pictures, got {len(tokens)}")

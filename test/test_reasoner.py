@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reasoner against transformers on the same random weights, read from a checkpoint folder in the Hub layout."""
 
+import copy
 import dataclasses
+import gc
 import json
 import shutil
 from functools import reduce
@@ -12,58 +14,27 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     Cosmos3EdgeConfig,
     Cosmos3EdgeForConditionalGeneration,
     Cosmos3OmniConfig,
     Cosmos3OmniForConditionalGeneration,
-    PreTrainedTokenizerFast,
 )
 
 from cosmos3_ros.model.config import ModelConfig
 from cosmos3_ros.model.decoding import Sampling
+from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
+from cosmos3_ros.model.tiny import tiny_checkpoint, write_json, write_tokenizer
 from cosmos3_ros.model.vision import image_patches, retained, sample_frames, video_patches
 from cosmos3_ros.model.weights import load_model
 
-SPECIAL = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
-CHAT = (
-    "{% for turn in messages %}<|im_start|>{{ turn['role'] }}\n{{ turn['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-MEDIA_KEYS = ("vision_start_token_id", "vision_end_token_id", "image_token_id", "video_token_id")
-TEXT = {
-    "vocab_size": 264,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 32,
-}
-OURS = ModelConfig(hidden=64, layers=4, heads=4, kv_heads=2, head_dim=32, mlp=96, vocab=264, rope_sections=(6, 5, 5))
-RENAMED = {  # transformers -> Hub
-    "model.language_model.": "",
-    "q_proj": "to_q",
-    "k_proj": "to_k",
-    "v_proj": "to_v",
-    "o_proj": "to_out",
-    "q_norm": "norm_q",
-    "k_norm": "norm_k",
-    "fc1": "up_proj",
-    "fc2": "down_proj",
-}
-
-
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per byte, and the special ones."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    core = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(letters)}, merges=[]))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    core.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
-    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|im_end|>", chat_template=CHAT)
+TEXT = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4}
+TEXT |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}
+OURS = ModelConfig(hidden=64, layers=4, heads=4, kv_heads=2, head_dim=32, mlp=96, vocab=512, rope_sections=(6, 5, 5))
+# transformers -> Hub
+RENAMED = {"model.language_model.": "", "fc1": "up_proj", "fc2": "down_proj", "q_norm": "norm_q", "k_norm": "norm_k"}
+RENAMED |= {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "o_proj": "to_out"}
 
 
 def rope(theta: float) -> dict:
@@ -71,16 +42,8 @@ def rope(theta: float) -> dict:
 
 
 def make_omni(media: dict) -> tuple[torch.nn.Module, dict]:
-    vision = {
-        "depth": 3,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_heads": 2,
-        "patch_size": 8,
-        "out_hidden_size": 64,
-        "num_position_embeddings": 16,
-        "deepstack_visual_indexes": [0, 1, 2],
-    }
+    vision = {"depth": 3, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "patch_size": 8}
+    vision |= {"out_hidden_size": 64, "num_position_embeddings": 16, "deepstack_visual_indexes": [0, 1, 2]}
     config = Cosmos3OmniConfig(text_config=TEXT | rope(5e6), vision_config=vision, **media)
     return Cosmos3OmniForConditionalGeneration(config), OURS.to_json()
 
@@ -93,9 +56,7 @@ def make_edge(media: dict) -> tuple[torch.nn.Module, dict]:
     return Cosmos3EdgeForConditionalGeneration(config), ours | {"use_und_k_norm_for_gen": True}
 
 
-def write_checkpoint(
-    folder: Path, theirs: torch.nn.Module, transformer: dict, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def write_checkpoint(folder: Path, theirs: torch.nn.Module, transformer: dict) -> None:
     """Save what a reasoner needs of the Hub layout; Edge keeps its full names in vision_encoder/."""
     edge = theirs.config.model_type == "cosmos3_edge"
     text, vision = {}, {}
@@ -104,34 +65,26 @@ def write_checkpoint(
             vision[name if edge else name.removeprefix("model.visual.")] = tensor
         else:
             text[reduce(lambda known, pair: known.replace(*pair), RENAMED.items(), name)] = tensor
-    for part in ("transformer", "vision_encoder"):
-        (folder / part).mkdir(parents=True)
-    save_file(text, folder / "transformer" / "diffusion_pytorch_model.safetensors")
-    save_file(vision, folder / "vision_encoder" / "model.safetensors")
-    tokenizer.save_pretrained(folder / "text_tokenizer")
     pixels = {"patch_size": 8, "temporal_patch_size": 1 if edge else 2, "merge_size": 2}
-    files = {
-        "config.json": theirs.config.to_dict(),
-        "transformer/config.json": transformer,
-        "preprocessor_config.json": pixels | {"size": {"shortest_edge": 32 * 32, "longest_edge": 96 * 96}},
-        "video_preprocessor_config.json": pixels | {"size": {"shortest_edge": 32 * 32, "longest_edge": 8 * 96 * 96}},
-    }
-    for name, content in files.items():
-        (folder / name).write_text(json.dumps(content))
+    image, video = ({"size": {"shortest_edge": 32 * 32, "longest_edge": frames * 96 * 96}} for frames in (1, 8))
+    write_json(folder / "config.json", theirs.config.to_dict())
+    write_json(folder / "transformer" / "config.json", transformer)
+    write_json(folder / "preprocessor_config.json", pixels | image)
+    write_json(folder / "video_preprocessor_config.json", pixels | video)
+    save_file(text, folder / "transformer" / "diffusion_pytorch_model.safetensors")
+    (folder / "vision_encoder").mkdir()
+    save_file(vision, folder / "vision_encoder" / "model.safetensors")
 
 
 @pytest.fixture(scope="module", params=[make_omni, make_edge], ids=["omni", "edge"])
 def both(request, tmp_path_factory) -> SimpleNamespace:
     """Their model and ours with the same weights, and the folder they were read from."""
     torch.manual_seed(0)
-    tokenizer = make_tokenizer()
-    theirs, transformer = request.param(
-        dict(zip(MEDIA_KEYS, tokenizer.convert_tokens_to_ids(SPECIAL[2:]), strict=True))
-    )
+    folder = tmp_path_factory.mktemp("checkpoint")
+    theirs, transformer = request.param(write_tokenizer(folder / "text_tokenizer", TEXT["vocab_size"]))
     for weight in theirs.parameters():
         torch.nn.init.normal_(weight, std=0.25)
-    folder = tmp_path_factory.mktemp("checkpoint")
-    write_checkpoint(folder, theirs.eval(), transformer, tokenizer)
+    write_checkpoint(folder, theirs.eval(), transformer)
     model = load_model(folder, generator=False)
     return SimpleNamespace(theirs=theirs, folder=folder, model=model, ours=Cosmos3Reasoner(model))
 
@@ -253,11 +206,25 @@ def test_pruning_leaves_out_tokens_of_the_video_and_nothing_else(both, pruning):
     assert pruned.position == whole.position
 
 
-def test_the_weights_of_the_text_tower_exist_once(both):
+def test_policy_and_reasoner_run_on_one_copy_of_the_weights():
+    def parameters() -> int:
+        return sum(type(thing) is torch.nn.Parameter for thing in gc.get_objects())
+
+    model = load_model(tiny_checkpoint())
+    before = parameters()
+    policy, reasoner = Cosmos3Policy(model), Cosmos3Reasoner(model)
+    assert parameters() == before
+    assert policy.model.transformer is reasoner.transformer is model.transformer
+    question = reasoner.prompt("What do you see?", IMAGES[:1])
+    with torch.inference_mode():
+        untouched = scores(reasoner, question)
+        policy.model.transformer.text.layers[0].mlp.up.weight.mul_(2)
+        assert not torch.equal(scores(reasoner, question), untouched)
+
+
+def test_a_reasoner_is_loaded_without_the_generator(both):
     assert load_reasoner(both.folder).ask("Hm?", max_tokens=5).text == both.ours.ask("Hm?", max_tokens=5).text
-    second = Cosmos3Reasoner(both.model)
-    assert second.transformer is both.ours.transformer is both.model.transformer
-    assert second.vision is both.ours.vision is both.model.vision
+    assert not hasattr(load_reasoner(tiny_checkpoint()).transformer, "generator")
 
 
 def test_streaming_yields_the_answer(both):
@@ -296,14 +263,18 @@ def test_bad_input_is_refused(both):
         ours.ask("What?", [IMAGES[0], np.zeros((4, 4, 3), np.float32)])
     with pytest.raises(ValueError, match=r"question: expected plain words, got \['<\|image_pad\|>'\]"):
         ours.stream("What is <|image_pad|>?")
-    with pytest.raises(ValueError, match="question: expected at most 16384 tokens with pictures, got 20"):
-        ours.ask("x" * 20000)
+    with pytest.raises(ValueError, match=r"question: expected at most 64 tokens with pictures, got \d{3}"):
+        Cosmos3Reasoner(both.model, max_prompt=64).ask("word " * 100)
     with pytest.raises(ValueError, match="max_tokens: expected at least 1, got 0"):
         ours.stream("What?", max_tokens=0)
     with pytest.raises(ValueError, match=r"pruning: expected a share in \[0, 1\), got 1.0"):
         ours.ask_video("What?", VIDEO, 3.0, pruning=1.0)
     with pytest.raises(ValueError, match="no vision_encoder: expected a question without images or video"):
         Cosmos3Reasoner(dataclasses.replace(both.model, vision=None)).ask("What?", IMAGES)
+    plain = copy.deepcopy(both.model.tokenizer)
+    plain.chat_template = "{{ messages[0].content[-5:] }}"
+    with pytest.raises(ValueError, match="chat template: expected it to keep 1 places for pictures, it kept 0"):
+        Cosmos3Reasoner(dataclasses.replace(both.model, tokenizer=plain)).ask("What?", IMAGES[:1])
     with pytest.raises(ValueError, match="loaded without its lm_head"):
         Cosmos3Reasoner(load_model(both.folder, reasoner=False, generator=False))
 
