@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from .env import ACTIONS_PER_SECOND
-from .kinematics import Kinematics
+from .gl import mujoco
+from .kinematics import Kinematics, downwards, yaw_of
 from .robot import closure
 from .simulation import Simulation
 from .tasks import find
 
-SPEED, ACCELERATION, TURN_SPEED = 0.30, 1.5, 1.2  # m/s, m/s^2, rad/s
+SPEED, ACCELERATION = 0.30, 0.65  # m/s, m/s^2
+TURN_SPEED, TURN_ACCELERATION = 1.2, 3.0  # rad/s, rad/s^2
 
 _OPEN, _SHUT = 0.0, 1.0
 _HIGH, _PUSH_HEIGHT = 0.16, 0.036  # of the tool over the table, m; closed fingers reach 2.8 cm below the tool
@@ -40,8 +42,23 @@ Plan = Iterator[Move]
 Place = np.ndarray | tuple[float, float]
 
 
+def _towards(gap: np.ndarray, velocity: np.ndarray, speed: float, acceleration: float) -> np.ndarray:
+    """The next velocity on the way over `gap` [3]: within speed and acceleration, and coming to rest at the end."""
+    distance = float(np.linalg.norm(gap))
+    pace = min(speed, math.sqrt(acceleration * distance), distance * ACTIONS_PER_SECOND)
+    change = gap / max(distance, 1e-9) * pace - velocity
+    most = acceleration / ACTIONS_PER_SECOND
+    return velocity + change * min(1.0, most / max(float(np.linalg.norm(change)), 1e-9))
+
+
 def _over(place: np.ndarray, height: float) -> np.ndarray:
     return place + np.array([0.0, 0.0, height])
+
+
+def _quaternion(rotation: np.ndarray) -> np.ndarray:
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, rotation.ravel())
+    return quaternion
 
 
 class Expert:
@@ -55,7 +72,8 @@ class Expert:
         self._kinematics = Kinematics(self._world)
         self._joints = self._world.positions()[:7]
         self._point, self._velocity = self._world.tool(), np.zeros(3)
-        self._yaw = self._world.tool_yaw()
+        self._yaw = yaw_of(self._world.tool_rotation())
+        self._turned, self._turning = _quaternion(self._world.tool_rotation()), np.zeros(3)
         self._gripper = _OPEN
         self._plan = PLANS[simulation.task](self)
         self._move = next(self._plan, None)
@@ -69,27 +87,25 @@ class Expert:
     def act(self) -> np.ndarray:
         """The next action [8]: seven joint positions (rad) and the closure of the gripper."""
         if self._move is not None:
-            self._gripper = self._move.gripper
+            self._gripper, self._yaw = self._move.gripper, self._move.yaw
             arrived = self._advance(self._move)
-            self._joints = self._kinematics.solve(self._joints, self._point, self._yaw)
+            rotation = np.zeros(9)
+            mujoco.mju_quat2Mat(rotation, self._turned)
+            self._joints = self._kinematics.solve(self._joints, self._point, rotation.reshape(3, 3))
             if arrived:
                 self._wait(self._move)
         return np.append(self._joints, self._gripper)
 
     def _advance(self, move: Move) -> bool:
         """Take one step towards the goal, starting and stopping softly; True when it has been reached."""
-        gap = move.goal() - self._point
-        distance = float(np.linalg.norm(gap))
-        braking = math.sqrt(2 * ACCELERATION * distance)
-        pace = min(SPEED * self._speed * move.speed, braking, distance * ACTIONS_PER_SECOND)
-        change = gap / max(distance, 1e-9) * pace - self._velocity
-        most = 2 * ACCELERATION / ACTIONS_PER_SECOND
-        self._velocity += change * min(1.0, most / max(float(np.linalg.norm(change)), 1e-9))
+        gap, turn = move.goal() - self._point, np.zeros(3)
+        mujoco.mju_subQuat(turn, _quaternion(downwards(move.yaw)), self._turned)
+        speed = self._speed * move.speed
+        self._velocity = _towards(gap, self._velocity, SPEED * speed, ACCELERATION)
+        self._turning = _towards(turn, self._turning, TURN_SPEED * self._speed, TURN_ACCELERATION)
         self._point = self._point + self._velocity / ACTIONS_PER_SECOND
-        turn = (move.yaw - self._yaw + math.pi) % (2 * math.pi) - math.pi
-        limit = TURN_SPEED * self._speed / ACTIONS_PER_SECOND
-        self._yaw += min(max(0.6 * turn, -limit), limit)
-        return distance < 2e-3 and abs(turn) < 0.02
+        mujoco.mju_quatIntegrate(self._turned, self._turning, 1 / ACTIONS_PER_SECOND)
+        return bool(np.linalg.norm(gap) < 2e-3 and np.linalg.norm(turn) < 0.02)
 
     def _wait(self, move: Move) -> None:
         """Stay until the arm has followed, but not for ever: something may be in its way."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inverse kinematics of the arm with the gripper pointing straight down: damped least squares, pulled towards HOME."""
+"""Inverse kinematics of the arm: damped least squares, pulled towards HOME."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ from .robot import DOWN, HOME, LOWER, PREFIX, UPPER
 from .world import World
 
 
-def _downwards(yaw: float) -> np.ndarray:
+def downwards(yaw: float) -> np.ndarray:
+    """Rotation [3, 3] of the tool with the gripper pointing straight down, turned by `yaw` (rad) against DOWN."""
     c, s = math.cos(yaw), math.sin(yaw)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ DOWN
+
+
+def yaw_of(rotation: np.ndarray) -> float:
+    """The `yaw` of a rotation that is, but for a tilt, downwards(yaw)."""
+    turn = rotation @ DOWN.T
+    return math.atan2(turn[1, 0], turn[0, 0])
 
 
 def _rotation_error(goal: np.ndarray, now: np.ndarray) -> np.ndarray:
@@ -42,9 +49,9 @@ class Kinematics:
         rotation = self._data.site_xmat[self._tool].reshape(3, 3)
         return self._data.site_xpos[self._tool], rotation, self._jacobian[:, self._v]
 
-    def solve(self, start: np.ndarray, position: np.ndarray, yaw: float, rounds: int = 20) -> np.ndarray:
-        """Joint positions [7], near `start`, that put the tool at `position` (m) with the gripper turned by `yaw`."""
-        joints, goal = start.copy(), _downwards(yaw)
+    def solve(self, start: np.ndarray, position: np.ndarray, goal: np.ndarray, rounds: int = 20) -> np.ndarray:
+        """Joint positions [7], near `start`, that put the tool at `position` (m) with the rotation `goal` [3, 3]."""
+        joints = start.copy()
         for _ in range(rounds):
             place, rotation, jacobian = self._at(joints)
             error = np.concatenate([position - place, _rotation_error(goal, rotation)])

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from .gl import mujoco
-from .robot import ARM, DOWN, FINGER_CLOSED, FINGER_SPEED, LOWER, PREFIX, UPPER
+from .robot import ARM, FINGER_CLOSED, FINGER_SPEED, LOWER, PREFIX, UPPER
 from .scene import COLOURS, CUBE, STEPS_PER_SECOND, compile_scene
 
 TICKS_PER_SECOND = 120
@@ -122,10 +122,9 @@ class World:
         """Position of the point between the finger tips, m [3]."""
         return self.data.site(PREFIX + "tcp").xpos.copy()
 
-    def tool_yaw(self) -> float:
-        """Turn of the gripper about the vertical against DOWN, rad."""
-        turn = self.data.site(PREFIX + "tcp").xmat.reshape(3, 3) @ DOWN.T
-        return math.atan2(turn[1, 0], turn[0, 0])
+    def tool_rotation(self) -> np.ndarray:
+        """Rotation of the gripper [3, 3]."""
+        return self.data.site(PREFIX + "tcp").xmat.reshape(3, 3).copy()
 
     def position(self, body: str) -> np.ndarray:
         """Position of a body, m [3]."""

@@ -19,7 +19,7 @@ from cosmos3_ros.sim.controllers import ArmController, Point, Robot, State, Traj
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.expert import Expert
 from cosmos3_ros.sim.gl import mujoco
-from cosmos3_ros.sim.kinematics import Kinematics
+from cosmos3_ros.sim.kinematics import Kinematics, downwards
 from cosmos3_ros.sim.pace import Pace
 from cosmos3_ros.sim.robot import ARM, FINGER_CLOSED, HOME, LOWER, UPPER
 from cosmos3_ros.sim.scene import COLOURS, KINDS, VIEWS
@@ -160,11 +160,11 @@ def test_inverse_kinematics_reaches_the_workspace():
     for x, y, z, yaw in ((0.40, -0.2, 0.02, 0.7), (0.60, 0.2, 0.02, -0.7), (0.5, 0.0, 0.2, 1.5)):
         joints = HOME
         for _ in range(5):
-            joints = solver.solve(joints, np.array([x, y, z]), yaw)
+            joints = solver.solve(joints, np.array([x, y, z]), downwards(yaw))
         world.data.qpos[world.arm_q] = joints
         mujoco.mj_forward(world.model, world.data)
         assert np.allclose(world.tool(), [x, y, z], atol=5e-3)
-        assert world.tool_yaw() == pytest.approx(yaw, abs=0.02)
+        assert np.allclose(world.tool_rotation(), downwards(yaw), atol=0.01)
 
 
 def test_a_trajectory_through_the_controllers_does_what_the_same_actions_do_in_the_env(env):
@@ -204,7 +204,8 @@ def test_experts_solve_their_tasks_smoothly(task, env):
         env.reset(task, seed)
         actions = perform(env, Expert(env.simulation))
         assert env.success, f"seed {seed}"
-        assert np.abs(np.diff(actions[:, :7], axis=0)).max() < 0.12
+        assert np.abs(np.diff(actions[:, :7], axis=0)).max() * 15 < 1.8  # rad/s
+        assert np.abs(np.diff(actions[:, :7], n=2, axis=0)).max() * 15**2 < 6.0  # rad/s^2
         assert ((actions[:, 7] == 0) | (actions[:, 7] == 1)).all()
 
 
