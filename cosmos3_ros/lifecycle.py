@@ -6,10 +6,10 @@ configure = check parameters and load (slow, loud), activate = begin, deactivate
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
@@ -161,49 +161,75 @@ def bring_up(node: ManagedNode[Any]) -> bool:
     return node.trigger_configure() == success and node.trigger_activate() == success
 
 
+class Host:
+    """A node and the one thread in which everything of it happens: callbacks and transitions alike."""
+
+    def __init__(self, node: ManagedNode[Any], died: Callable[[], None] = lambda: None) -> None:
+        self.node, self._died = node, died
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(node)
+        self._thread = threading.Thread(target=self._spin, name=node.get_name())
+        self._thread.start()
+
+    def call(self, function: Callable[[], Any], ended: threading.Event | None = None) -> Any:
+        """Run `function` in the node's thread and return its result; None if `ended` or the thread's end is first."""
+        results: list[Any] = []
+        self._executor.create_task(lambda: results.append(function()))
+        while not results and self._thread.is_alive() and not (ended and ended.is_set()):
+            time.sleep(0.01)
+        return results[0] if results else None
+
+    def close(self) -> None:
+        """Shut the node down safely and end the thread."""
+        if self.node.state_id != State.PRIMARY_STATE_FINALIZED:
+            if self._thread.is_alive():
+                self.call(self.node.trigger_shutdown)
+            else:
+                self.node.trigger_shutdown()
+        self._executor.shutdown()
+        self._thread.join()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+        except Exception:  # a defect of ours: end loudly instead of going on half dead
+            self.node.get_logger().fatal(f"unexpected error\n{traceback.format_exc()}")
+            self._died()
+
+
 def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None = None) -> int:
     """Run nodes until SIGINT or SIGTERM, each in a thread of its own; the exit code of the process.
 
     With the parameter `autostart` (default true) they are configured and activated at once; a refusal then ends the
-    process with code 1. Parameters of the wrong type end it with code 2.
+    process with code 1, as does an unexpected error later. Parameters of the wrong type end it with code 2.
     """
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # may come twice, from a terminal and from a launcher
         signal.signal(number, lambda *_: ended.set())
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    nodes: list[ManagedNode[Any]] = []
-    threads: list[tuple[SingleThreadedExecutor, threading.Thread]] = []
+    hosts: list[Host] = []
+    failed = threading.Event()
+
+    def died() -> None:
+        failed.set()
+        ended.set()
+
     try:
         for make in makers:
-            nodes.append(make())
-            threads.append(_spin(nodes[-1]))
-        if all(bring_up(node) for node in nodes if getattr(node.params, "autostart", True)):
-            ended.wait()
-            return 0
-        return 1
+            hosts.append(Host(make(), died))
+        for host in hosts:
+            if host.node.params.autostart and host.call(lambda node=host.node: bring_up(node), ended) is False:
+                return 1
+        ended.wait()
+        return int(failed.is_set())
     except ValueError as error:  # a parameter
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
-        for node in nodes:
-            if node.state_id != State.PRIMARY_STATE_FINALIZED:
-                node.trigger_shutdown()
-        for executor, thread in threads:
-            executor.shutdown()
-            thread.join()
-        for node in nodes:
-            node.destroy_node()
+        for host in hosts:
+            host.close()
+        for host in hosts:
+            host.node.destroy_node()
         rclpy.try_shutdown()
-
-
-def _spin(node: ManagedNode[Any]) -> tuple[SingleThreadedExecutor, threading.Thread]:
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, name=node.get_name())
-    thread.start()
-    return executor, thread

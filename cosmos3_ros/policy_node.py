@@ -81,7 +81,7 @@ class PolicyNode(ManagedNode[Params]):
         self._robot = self._check_robot()
         self._buffer = ObservationBuffer(embodiment.views, int(p.max_age * NS), int(p.max_skew * NS))
         self._instruction, self._number, self._next, self._episode = p.instruction, 0, 0, 0
-        self._good = self.now()
+        self._waiting_since = 0  # since when an observation has been due and could not be had
         self._dropped = self._refused = 0
         self._latencies: list[float] = []
         self._faults: dict[str, str] = {}
@@ -151,6 +151,8 @@ class PolicyNode(ManagedNode[Params]):
             return
         self._fault(STATE, "")
         self._store(STATE, message.header, state)
+        if self._waiting_since:  # perhaps only for this
+            self._plan()
 
     def _store(self, stream: str, message_header: Any, payload: Any) -> None:
         if self._buffer.add(stream, to_ns(message_header.stamp), self.now(), payload):
@@ -175,7 +177,7 @@ class PolicyNode(ManagedNode[Params]):
         self._buffer.clear()
         self._infer.drop()
         self._episode += 1
-        self._next, self._good = 0, self.now()
+        self._next = self._waiting_since = 0
         self._policy.reset()
 
     def _fault(self, what: str, why: str) -> None:
@@ -196,10 +198,11 @@ class PolicyNode(ManagedNode[Params]):
         sample = self._buffer.sample(now)
         if isinstance(sample, str):
             self._refused += 1
-            if now - self._good > PATIENCE:
+            self._waiting_since = self._waiting_since or now
+            if now - self._waiting_since > PATIENCE:
                 self._fault("no inference", sample)
             return
-        self._good = now
+        self._waiting_since = 0
         self._fault("no inference", "")
         if sample.stamp >= self._next:
             self._next = sample.stamp + int(self.params.replan * NS)

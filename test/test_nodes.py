@@ -122,26 +122,40 @@ class Robot:
 def spun(domain: int) -> Iterator[Callable[[Any], Any]]:
     """Function that spins a node in a thread of its own until the test is over."""
     import rclpy
+    from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
-    from cosmos3_ros.lifecycle import _spin
+    from cosmos3_ros.lifecycle import Host
 
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    spinning = []
+    closers = []
 
     def spin(node: Any) -> Any:
-        spinning.append((node, *_spin(node)))
+        if hasattr(node, "trigger_shutdown"):
+            host = Host(node)
+            node.call = host.call
+            closers.append((host.close, node))
+            return node
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        thread = threading.Thread(target=executor.spin)
+        thread.start()
+        closers.append((lambda: (executor.shutdown(), thread.join()), node))
         return node
 
     yield spin
-    for node, executor, thread in spinning:
-        if hasattr(node, "trigger_shutdown") and node.state_id != 4:
-            node.trigger_shutdown()
-        executor.shutdown()
-        thread.join()
-    for node, _, _ in spinning:
+    for close, _ in closers:
+        close()
+    for _, node in closers:
         node.destroy_node()
     rclpy.shutdown()
+
+
+def bring_up(node: Any) -> bool:
+    """Configure and activate in the node's own thread."""
+    from cosmos3_ros import lifecycle
+
+    return node.call(lambda: lifecycle.bring_up(node))
 
 
 def overrides(values: dict[str, Any]) -> list[Any]:
@@ -183,15 +197,13 @@ def stamp_of(message: Any) -> int:
 def test_nodes_reach_active_and_come_back_and_again(policy: Any, commander: Any) -> None:
     from lifecycle_msgs.msg import State
 
-    from cosmos3_ros.lifecycle import bring_up
-
     for node in (policy, commander):
         for _ in range(2):
             assert bring_up(node)
             assert node.state_id == State.PRIMARY_STATE_ACTIVE
-            node.trigger_deactivate()
+            node.call(node.trigger_deactivate)
             assert node.state_id == State.PRIMARY_STATE_INACTIVE
-            node.trigger_cleanup()
+            node.call(node.trigger_cleanup)
             assert node.state_id == State.PRIMARY_STATE_UNCONFIGURED
 
 
@@ -207,8 +219,6 @@ def test_a_transition_that_does_not_exist_is_refused_and_the_node_lives(commande
 
 def test_a_chunk_answers_the_stamps_of_the_frames_it_saw(policy: Any, robot: Robot, wait_until: Any) -> None:
     from std_msgs.msg import String
-
-    from cosmos3_ros.lifecycle import bring_up
 
     assert bring_up(policy)
     wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy's subscription")
@@ -227,8 +237,6 @@ def test_a_chunk_answers_the_stamps_of_the_frames_it_saw(policy: Any, robot: Rob
 def test_without_an_instruction_there_is_no_chunk(policy: Any, robot: Robot, wait_until: Any) -> None:
     from rclpy.parameter import Parameter
 
-    from cosmos3_ros.lifecycle import bring_up
-
     assert bring_up(policy)
     wait_until(lambda: len(robot.stamps) > 15, "a second of images")
     assert not robot.chunks
@@ -239,8 +247,6 @@ def test_without_an_instruction_there_is_no_chunk(policy: Any, robot: Robot, wai
 
 def test_permuted_joint_names_are_put_in_order(policy: Any, robot: Robot, wait_until: Any) -> None:
     from std_msgs.msg import String
-
-    from cosmos3_ros.lifecycle import bring_up
 
     robot.order = list(reversed(JOINTS))
     robot.positions = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.4]
@@ -258,8 +264,6 @@ def test_a_stopped_camera_stops_the_chunks_and_the_commander_holds(
     policy: Any, commander: Any, robot: Robot, wait_until: Any
 ) -> None:
     from std_msgs.msg import String
-
-    from cosmos3_ros.lifecycle import bring_up
 
     assert bring_up(policy)
     assert bring_up(commander)
@@ -282,8 +286,6 @@ def test_a_stopped_camera_stops_the_chunks_and_the_commander_holds(
 def test_lost_joint_states_end_in_a_hold_at_once(policy: Any, commander: Any, robot: Robot, wait_until: Any) -> None:
     from std_msgs.msg import String
 
-    from cosmos3_ros.lifecycle import bring_up
-
     assert bring_up(policy)
     assert bring_up(commander)
     wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
@@ -297,8 +299,6 @@ def test_lost_joint_states_end_in_a_hold_at_once(policy: Any, commander: Any, ro
 
 def test_a_dry_run_sends_nothing_to_the_controllers(policy: Any, commander: Any, robot: Robot, wait_until: Any) -> None:
     from std_msgs.msg import String
-
-    from cosmos3_ros.lifecycle import bring_up
 
     assert bring_up(policy)
     assert bring_up(commander)
@@ -322,8 +322,6 @@ def test_a_dry_run_sends_nothing_to_the_controllers(policy: Any, commander: Any,
 def test_a_chunk_begun_before_a_new_instruction_is_thrown_away(policy: Any, robot: Robot, wait_until: Any) -> None:
     from std_msgs.msg import String
 
-    from cosmos3_ros.lifecycle import bring_up
-
     assert bring_up(policy)
     wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
     policy.drift.gate.clear()
@@ -340,7 +338,6 @@ def test_the_future_is_decoded_only_for_a_subscriber(policy: Any, robot: Robot, 
     from std_msgs.msg import String
 
     from cosmos3_ros import topics
-    from cosmos3_ros.lifecycle import bring_up
 
     decoded = []
     decode = policy.drift.decode
@@ -364,7 +361,6 @@ def test_the_future_is_decoded_only_for_a_subscriber(policy: Any, robot: Robot, 
     ],
 )
 def test_a_wrong_robot_is_refused_at_configure(spun: Any, change: dict[str, Any], words: str) -> None:
-    from cosmos3_ros.lifecycle import bring_up
     from cosmos3_ros.policy_node import PolicyNode
 
     node = spun(PolicyNode(lambda params: Drift(), parameter_overrides=overrides(POLICY | change)))
@@ -375,8 +371,6 @@ def test_a_wrong_robot_is_refused_at_configure(spun: Any, change: dict[str, Any]
 def test_images_that_cannot_be_used_give_no_chunk_and_recovery_does(policy: Any, robot: Robot, wait_until: Any) -> None:
     from std_msgs.msg import String
 
-    from cosmos3_ros.lifecycle import bring_up
-
     good, fill = robot.pixels, robot._fill
     robot._fill = lambda image, pixels, encoding: fill(image, np.zeros((4, 4), np.float32), "32FC1")
     assert bring_up(policy)
@@ -386,3 +380,19 @@ def test_images_that_cannot_be_used_give_no_chunk_and_recovery_does(policy: Any,
     assert not robot.chunks
     robot._fill, robot.pixels = fill, good
     wait_until(lambda: robot.chunks, "a chunk once the images are good")
+
+
+def test_an_unexpected_error_in_a_callback_ends_the_process_loudly(domain: int) -> None:
+    import rclpy
+
+    from cosmos3_ros.commander import Commander
+    from cosmos3_ros.lifecycle import Host
+
+    rclpy.init(args=[])
+    died = threading.Event()
+    host = Host(Commander(parameter_overrides=overrides(COMMANDER)), died.set)
+    host.node.create_timer(0.01, lambda: 1 / 0)
+    assert died.wait(5)
+    host.close()
+    host.node.destroy_node()
+    rclpy.shutdown()
