@@ -177,16 +177,18 @@ class Cosmos3Reasoner:
         scores = self.transformer.logits(hidden[0, -1]).float()
         since = self._lap(prompt.seconds, "prefill", since)
         pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
-        for number in range(max_tokens):
-            token = pick(scores)
+        token = pick(scores)
+        for position in range(prompt.position, prompt.position + max_tokens):
             prompt.seconds["decode"] = time.perf_counter() - since
             if token in self.stop:
                 return
             yield token
-            place = torch.full((3, 1), prompt.position + number, device=self.transformer.device)
+            if position + 1 == prompt.position + max_tokens:
+                return
             step = torch.tensor([[token]], device=self.transformer.device)
+            place = torch.full((3, 1), position, device=self.transformer.device)
             hidden, _ = self.transformer.prefill(step, positions=place, cache=cache)
-            scores = self.transformer.logits(hidden[0, -1]).float()
+            token = pick(self.transformer.logits(hidden[0, -1]).float())
 
     def _answer(self, limit: int, sampling: Sampling | None, prompt: Prompt) -> Answer:
         tokens = list(self.tokens(prompt, limit, sampling))
