@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long the reasoner takes at full size, by stage: random weights in bfloat16, made on the GPU.
 
-python bench/reasoner.py [--preset nano] [--tokens 64] [--out reasoner.json]
+python bench/reasoner_latency.py [--preset nano] [--tokens 64] [--out reasoner.json]
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("torch sees no CUDA GPU here, expected one")
     reasoner = make_reasoner(chosen.preset)
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 256, (720, 1280, 3), dtype=np.uint8) for _ in range(16)]
