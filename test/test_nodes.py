@@ -396,3 +396,49 @@ def test_an_unexpected_error_in_a_callback_ends_the_process_loudly(domain: int) 
     host.close()
     host.node.destroy_node()
     rclpy.shutdown()
+
+
+CAMERAS = """
+import time, numpy as np, rclpy
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from cosmos3_ros.convert import header
+from cosmos3_ros.images import fill
+
+rclpy.init()
+node = rclpy.create_node("cameras")
+views = ("wrist", "exterior_1", "exterior_2")
+cameras = [node.create_publisher(Image, f"camera/{view}/image_raw", QoSProfile(depth=5)) for view in views]
+while not all(camera.get_subscription_count() for camera in cameras):
+    time.sleep(0.01)
+pixels = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+begin = time.monotonic()
+for k in range(1, 91):
+    time.sleep(max(0.0, begin + k / 30 - time.monotonic()))
+    for camera in cameras:
+        message = fill(Image(), pixels, "rgb8")
+        message.header = header(k)
+        camera.publish(message)
+print("all published", flush=True)
+time.sleep(5)
+"""
+
+
+def test_three_cameras_at_30_hz_arrive_without_loss_of_the_newest(policy: Any, start: Any, wait_until: Any) -> None:
+    import sys
+
+    seen: dict[str, list[int]] = {view: [] for view in DROID_SIM.views}
+    store = policy._store
+
+    def count(stream: str, message_header: Any, payload: Any) -> None:
+        if stream in seen:
+            seen[stream].append(message_header.stamp.nanosec)
+        store(stream, message_header, payload)
+
+    policy._store = count
+    assert bring_up(policy)
+    start(sys.executable, "-c", CAMERAS).wait_for("all published", 60)
+    wait_until(lambda: all(stamps and stamps[-1] == 90 for stamps in seen.values()), "the newest of each camera", 3)
+    for view, stamps in seen.items():
+        assert len(stamps) >= 80, f"{view}: {len(stamps)} of 90"
+        assert stamps == sorted(stamps)
