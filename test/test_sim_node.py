@@ -220,3 +220,43 @@ def test_no_opengl_ends_it_with_one_line(start, monkeypatch):
     assert len(errors) == 1
     assert "apt-get install libosmesa6" in errors[0]
     assert "Traceback" not in process.output
+
+
+def test_an_experts_actions_solve_the_task_through_commander_and_controllers(client, start, wait_until):
+    """Played in this process, recorded, and sent as one chunk: over ROS the same seed ends the same way."""
+    from cosmos3_ros import topics
+    from cosmos3_ros.convert import chunk_message
+    from cosmos3_ros.graph import robot_file
+    from cosmos3_ros.model.interface import NS, ActionChunk
+    from cosmos3_ros.msg import CommanderStatus, TaskStatus
+    from cosmos3_ros.sim.env import Env
+    from cosmos3_ros.sim.expert import Expert
+    from cosmos3_ros.sim.robot import FINGER, FINGER_CLOSED, JOINTS
+
+    env, actions = Env(views=()), []
+    env.reset("lift", 0)
+    expert = Expert(env.simulation)
+    while not env.success:
+        actions.append(expert.act())
+        env.step(actions[-1])
+    values = np.array(actions + 10 * actions[-1:], np.float32)
+    values[:, 7] *= FINGER_CLOSED
+
+    client.listen(TaskStatus, "sim/status")
+    client.listen(CommanderStatus, topics.COMMANDER_STATUS.name, topics.COMMANDER_STATUS.qos)
+    chunks = client.node.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos)
+    robot = ("--ros-args", "--params-file", robot_file("droid_sim"))
+    start("sim", *robot, "-p", "task:=lift", "-p", "seed:=0")
+    commander = start("commander", *robot, "-p", "armed:=true")
+    wait_until(lambda: client.spin(lambda: all(client.seen.values()) and chunks.get_subscription_count()), "the nodes")
+    commander.wait_for("armed: commands go to the controllers")
+
+    def accepted():
+        """Sent until the commander plays it: it wants to have seen joint states first."""
+        now = client.node.get_clock().now().nanoseconds
+        chunk = ActionChunk(values, JOINTS, stamp=now, step=NS // 15, discrete=(FINGER,))
+        chunks.publish(chunk_message(chunk, number=1, instruction="", embodiment="droid_sim", seconds={}))
+        return client.spin(lambda: client.last(topics.COMMANDER_STATUS.name).mode == "playing")
+
+    wait_until(accepted, "the commander to play")
+    wait_until(lambda: client.spin(lambda: client.last("sim/status").success), "the cube to be lifted", 30.0)
