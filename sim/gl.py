@@ -56,21 +56,28 @@ def _choose() -> str:
     return "osmesa" if _osmesa_works() else _OFF
 
 
-os.environ["MUJOCO_GL"] = os.environ.get("MUJOCO_GL") or _choose()
+_wanted = os.environ.get("MUJOCO_GL")
+_problem = f"MUJOCO_GL={_wanted}: " if _wanted else ""
+os.environ["MUJOCO_GL"] = _wanted or _choose()
 
-import mujoco  # noqa: E402
+try:
+    import mujoco
+except (AttributeError, ImportError, OSError, RuntimeError) as error:  # what its backends raise at import
+    _problem += f"{error}; "
+    os.environ["MUJOCO_GL"] = _OFF  # physics needs none
+    import mujoco
 
 
 def make_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
     """A renderer for images of this size. Close it in the thread that made it. Raises RuntimeError without OpenGL."""
     if os.environ["MUJOCO_GL"] == _OFF:
-        raise RuntimeError(NO_GL)
+        raise RuntimeError(_problem + NO_GL)
     model.vis.global_.offheight, model.vis.global_.offwidth = height, width
     try:
         return mujoco.Renderer(model, height, width, max_geom=400)
     except Exception as error:  # each backend has exceptions of its own
         cure = "import cosmos3_ros.sim.gl before mujoco" if _TOO_LATE else NO_GL
-        raise RuntimeError(f"MUJOCO_GL={os.environ['MUJOCO_GL']} cannot render ({error}); {cure}") from error
+        raise RuntimeError(f"{_problem}{error}; {cure}") from error
 
 
 __all__ = ["NO_GL", "make_renderer", "mujoco"]

@@ -99,7 +99,6 @@ class SimNode(Node):
         self._ticks = self._episode = 0
         self._told_success = False
         self._inbox: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
-        self._system_time = time.time_ns() - time.monotonic_ns()
         self._pace = Pace(PERIOD, p.real_time_factor, time.monotonic_ns())
         self._advertise()
         self._reset(p.task, p.seed)
@@ -207,6 +206,7 @@ class SimNode(Node):
 
     def _reset(self, task: str, seed: int) -> None:
         self._simulation.reset(task, seed, self.params.wording)
+        self._system_time = time.time_ns() - time.monotonic_ns()  # each time anew: the system's clock may be set
         self._reset_at = self.now()
         self._robot.hold(self._simulation.layout.start, 0.0, self._reset_at)
         self._episode += 1

@@ -314,14 +314,17 @@ def test_one_env_goes_through_all_tasks_and_wordings():
     env.close()
 
 
-def test_the_choice_of_the_user_is_kept_and_physics_needs_no_opengl():
+@pytest.mark.parametrize("choice", ["disable", "nonsense"])
+def test_the_choice_of_the_user_is_kept_and_physics_needs_no_opengl(choice):
     code = "from cosmos3_ros.sim.env import Env; env = Env(); env.simulation.reset('lift', 0); env.observe()"
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=False,
-        env={**os.environ, "MUJOCO_GL": "disable"},
+        env={**os.environ, "MUJOCO_GL": choice},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
-    assert "RuntimeError: no OpenGL to render with" in done.stderr
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith(f"RuntimeError: MUJOCO_GL={choice}: ")
+    assert "no OpenGL to render with: `apt-get install libosmesa6`" in error
