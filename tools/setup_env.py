@@ -48,7 +48,9 @@ def has_nvidia_gpu() -> bool:
 
 def _has_gl() -> bool:
     has_driver = has_nvidia_gpu() or any(Path("/usr").glob("lib*/*/dri/*_dri.so"))
-    return _loads("libOSMesa.so.8") or (has_driver and _loads("libEGL.so.1"))
+    # PyOpenGL takes its functions from libGL or libOpenGL, which libEGL does not bring.
+    has_functions = _loads("libGL.so.1") or _loads("libOpenGL.so.0")
+    return _loads("libOSMesa.so.8") or (has_driver and has_functions and _loads("libEGL.so.1"))
 
 
 def missing() -> list[tuple[str, str]]:
@@ -60,7 +62,7 @@ def missing() -> list[tuple[str, str]]:
         ("cmake", "cmake", shutil.which("cmake") is not None),
         ("a C++ compiler", "g++", shutil.which("g++") is not None),
         ("make", "make", shutil.which("make") is not None),
-        ("an OpenGL library", "libegl1 libgl1-mesa-dri", _has_gl()),
+        ("an OpenGL library", "libegl1 libgl1 libgl1-mesa-dri", _has_gl()),
     )
     return [(what, packages) for what, packages, present in needs if not present]
 
