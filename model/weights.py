@@ -61,7 +61,8 @@ _INSIDE = {
     **{f"generator.mlp.{name}": (f"mlp_moe_gen.{name}_proj",) * 2 for name in ("gate", "up", "down")},
 }
 SOUND = ("audio_proj_", "audio_modality_embed", "sound2llm.", "llm2sound.", "sound_modality_embed")
-_NO_PART_OF_TRANSFORMER = (*SOUND, "visual.", "model.visual.", "model.projector.")
+_EYES = ("visual.", "model.visual.", "model.projector.")
+_NO_PART_OF_TRANSFORMER = (*SOUND, *_EYES, *(f"language_model.{name}" for name in _EYES))
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
