@@ -40,6 +40,7 @@ setup(
         "transformers>=5",
         "diffusers>=0.38",
         "safetensors>=0.5",
+        "tokenizers>=0.22",
         "pillow",
         "av>=14",
         "opencv-python-headless>=4.10",
