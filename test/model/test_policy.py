@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy: observation in, chunk and future out, equal to the same steps taken with diffusers' parts."""
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+import torch
+from diffusers import UniPCMultistepScheduler
+
+from cosmos3_ros.model.config import TINY
+from cosmos3_ros.model.embodiment import DROID_SIM, EMBODIMENTS
+from cosmos3_ros.model.interface import ActionChunk, Observation
+from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
+from cosmos3_ros.model.prompt import tokenize
+from cosmos3_ros.model.tiny import write_tiny
+from cosmos3_ros.model.transformer import generator_positions
+from cosmos3_ros.model.weights import hub_name, load_model
+
+RNG = np.random.default_rng(0)
+STAMP = 1_700_000_000_000_000_000
+IMAGES = {view: RNG.integers(0, 256, (90, 120, 3), dtype=np.uint8) for view in DROID_SIM.views}
+STATE = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.25], np.float32)
+OBSERVATION = Observation(IMAGES, STATE, "put the red cube in the bowl", STAMP)
+
+
+@pytest.fixture
+def policy(model):
+    return Cosmos3Policy(model)
+
+
+def test_a_chunk_answers_its_observation(policy):
+    prediction = policy.infer(OBSERVATION)
+    chunk = prediction.chunk
+    assert chunk.stamp == STAMP
+    assert chunk.values.shape == (16, 8)
+    assert chunk.names == DROID_SIM.action_names
+    assert chunk.discrete == ("gripper",)
+    assert chunk.step == DROID_SIM.step
+    assert set(prediction.seconds) == {"compose", "text", "encode", "denoise"}
+    future = policy.decode(prediction)
+    assert future.frames.shape == (17, 144, 128, 3)
+    assert (future.stamp, future.step) == (STAMP, chunk.step)
+
+
+def test_policy_equals_the_same_steps_with_diffusers_parts(model, pair, far):
+    # Released policies differ from diffusers' pipeline: a clean state row first, noise from numpy, whole schedule.
+    both = pair(TINY)
+    weights = {hub_name(name): tensor for name, tensor in model.transformer.state_dict().items()}
+    both.theirs.load_state_dict({**both.theirs.state_dict(), **weights})
+    policy = Cosmos3Policy(model, deterministic=True, seed=3)
+    got = policy.infer(OBSERVATION)
+
+    vision = torch.from_numpy(np.random.RandomState(3).standard_normal((1, 48, 5, 9, 8)).astype(np.float32))
+    rows = torch.from_numpy(np.random.RandomState(3).standard_normal((17, 64)).astype(np.float32))
+    video = torch.from_numpy(DROID_SIM.compose(IMAGES)).permute(2, 0, 1)[None, :, None] / 127.5 - 1
+    vision[:, :, 0] = model.vae.encode(video)[:, :, 0]
+    rows[:, 8:], rows[0, :8] = 0, torch.tensor([*STATE[:7], 0.75])
+    clean = [torch.arange(5) > 0, torch.arange(17) > 0]
+    ids = [torch.tensor(tokenize(model.tokenizer, text)) for text in (policy.caption(OBSERVATION.instruction), "")]
+    schedulers = [UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0)]
+    schedulers.append(UniPCMultistepScheduler.from_config(schedulers[0].config))
+    for scheduler in schedulers:
+        scheduler.set_timesteps(4, sigmas=np.linspace(0.999, 0, 5)[:-1])
+    for time in schedulers[0].timesteps:
+        speeds = []
+        for prompt in ids:
+            text = torch.arange(len(prompt)).float().expand(3, -1)
+            places = generator_positions(TINY, len(prompt), (5, 9, 8), 15.0, rows=17, first_row=0)
+            place = torch.cat([text, places], dim=1)
+            speeds.append(both.their_velocity(prompt, place, vision, clean[0], rows, clean[1], float(time), 8))
+        (vision_want, row_want), (vision_not, row_not) = speeds
+        guided = [vision_not + 3 * (vision_want - vision_not), row_not + 3 * (row_want - row_not)]
+        guided[1][:, 8:] = 0
+        vision = schedulers[0].step(guided[0][None], time, vision[None], return_dict=False)[0][0]
+        rows = schedulers[1].step(guided[1][None], time, rows[None], return_dict=False)[0][0]
+    expected = rows[1:, :8]
+    expected[:, 7] = 1 - expected[:, 7]
+    assert far(got.latents, vision) < 1e-4
+    assert far(torch.from_numpy(got.chunk.values), expected) < 1e-4
+
+
+def test_noise_is_fresh_per_chunk_unless_told_otherwise(model, policy):
+    first, second = (policy.infer(OBSERVATION).chunk.values for _ in range(2))
+    assert not np.array_equal(first, second)
+    policy.reset()
+    assert np.array_equal(policy.infer(OBSERVATION).chunk.values, first)
+    fixed = Cosmos3Policy(model, deterministic=True)
+    assert np.array_equal(fixed.infer(OBSERVATION).chunk.values, fixed.infer(OBSERVATION).chunk.values)
+
+
+@pytest.mark.parametrize("late", [0, 11_000_000], ids=["on-time", "jitter"])
+def test_committed_rows_come_back_unchanged_and_aligned_by_time(policy, late):
+    old = policy.infer(OBSERVATION).chunk
+    now = STAMP + 5 * old.step + late
+    committed = old.rows(now - late, now + 4 * old.step)
+    new = policy.infer(dataclasses.replace(OBSERVATION, stamp=now), committed).chunk
+    shared = [time for time in new.times() if time <= committed.end]
+    assert len(shared) == (4 if not late else 3)
+    for time in shared:
+        np.testing.assert_array_equal(new.at(int(time)), committed.at(int(time)))
+
+
+def test_committed_rows_shape_what_follows(model):
+    policy = Cosmos3Policy(model, deterministic=True)
+    free = policy.infer(OBSERVATION).chunk
+    held = ActionChunk(np.tile(STATE, (6, 1)), free.names, STAMP, free.step, free.discrete)
+    bound = policy.infer(OBSERVATION, held).chunk
+    assert np.array_equal(bound.values[:6], held.values)
+    assert not np.allclose(bound.values[6:], free.values[6:])
+
+
+def test_rows_of_the_past_are_ignored(policy):
+    old = policy.infer(OBSERVATION).chunk
+    gone = old.rows(STAMP, STAMP + 3 * old.step)
+    assert policy._committed_rows(STAMP + 3 * old.step, gone) == {}
+
+
+@pytest.mark.parametrize("name", ["libero", "bridge", "umi", "av", "droid_midtrain"])
+def test_every_embodiment_runs(name, tmp_path, write):
+    body = EMBODIMENTS[name]
+    model = load_model(write(TINY), reasoner=False)
+    model.policy |= {"domain_name": body.domain, "action_chunk_size": 4, "conditioning_fps": body.fps}
+    policy = Cosmos3Policy(model, name, num_steps=1)
+    state = np.zeros(len(body.state), np.float32)
+    if body.state:
+        state[6] = 1.0
+    images = {view: RNG.integers(0, 256, (60, 80, 3), dtype=np.uint8) for view in body.views}
+    chunk = policy.infer(Observation(images, state, "go", STAMP)).chunk
+    assert chunk.values.shape == (4, len(body.action))
+    assert chunk.step == pytest.approx(1e9 / body.fps, abs=1)
+
+
+def test_the_plain_prompt_and_the_shipped_schedule_are_options(model):
+    policy = Cosmos3Policy(model, prompt_format="plain", schedule="checkpoint", guidance=1.0, num_steps=2, horizon=8)
+    assert policy.caption("Go.").startswith("Go. This video contains")
+    assert policy._schedule.times == (995, 128)
+    assert policy.infer(OBSERVATION).chunk.values.shape == (8, 8)
+
+
+def test_future_is_decoded_while_the_next_chunk_is_made(model):
+    policy = Cosmos3Policy(model, deterministic=True)
+    prediction = policy.infer(OBSERVATION)
+    alone = policy.decode(prediction).frames
+    beside = []
+    thread = threading.Thread(target=lambda: beside.append(policy.decode(prediction).frames))
+    thread.start()
+    again = [policy.infer(OBSERVATION).chunk.values for _ in range(3)]
+    thread.join()
+    assert np.array_equal(beside[0], alone)
+    assert all(np.array_equal(values, prediction.chunk.values) for values in again)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"state": STATE[:7]}, r"state of droid_sim: expected 8 values"),
+        ({"images": {"wrist": IMAGES["wrist"]}}, r"missing view\(s\) \['exterior_1', 'exterior_2'\]"),
+        ({"instruction": "go " * 5000}, "tokens, expected at most 4096"),
+    ],
+)
+def test_bad_observations_are_refused_before_anything_is_computed(policy, monkeypatch, change, message):
+    monkeypatch.setattr(policy._vae, "encode", lambda video: pytest.fail("encoded"))
+    with pytest.raises(ValueError, match=message):
+        policy.infer(dataclasses.replace(OBSERVATION, **change))
+
+
+def test_committed_rows_of_another_robot_are_refused(policy):
+    other = ActionChunk(np.zeros((2, 1), np.float32), ("x",), STAMP, 1)
+    with pytest.raises(ValueError, match=r"committed.names: expected \('panda_joint1'"):
+        policy.infer(OBSERVATION, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"embodiment": "spot"}, "embodiment: unknown 'spot', expected one of"),
+        ({"embodiment": "libero"}, "libero is of domain 'libero', the checkpoint of 'droid_lerobot'"),
+        ({"horizon": 17}, "horizon: expected at most 16 rows as trained, got 17"),
+        ({"num_steps": 0}, "num_steps: expected at least 1, got 0"),
+        ({"prompt_format": "xml"}, "'json' or 'plain', got 'xml'"),
+        ({"schedule": "fast"}, "'flow' or 'checkpoint', got 'fast'"),
+        ({"guidance": float("nan")}, "guidance and shift: expected finite"),
+    ],
+)
+def test_bad_options_are_refused(model, options, message):
+    with pytest.raises(ValueError, match=message):
+        Cosmos3Policy(model, **options)
+
+
+def test_a_checkpoint_that_cannot_be_a_policy_is_refused(model):
+    with pytest.raises(ValueError, match="without its generator"):
+        Cosmos3Policy(dataclasses.replace(model, vae=None))
+    with pytest.raises(ValueError, match=r"embodiment: .* names none, expected one of"):
+        Cosmos3Policy(dataclasses.replace(model, policy={}))
+    narrow = dataclasses.replace(model.config, action_width=6)
+    with pytest.raises(ValueError, match="needs 8 action channels in domain 8, the checkpoint has 6 channels"):
+        Cosmos3Policy(dataclasses.replace(model, config=narrow))
+
+
+def test_load_policy_takes_only_what_control_needs(tmp_path):
+    write_tiny(tmp_path, embodiment="droid_sim")
+    policy = load_policy(tmp_path, num_steps=2)
+    assert policy.embodiment.name == "droid_sim"
+    assert policy.model.vision is None
+    assert policy.model.transformer.head is None
