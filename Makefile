@@ -14,7 +14,8 @@ VIEW :=
 TEST := test
 
 RUN = tools/run.sh $(VENV)
-SETUP = $(PYTHON) tools/setup_env.py --venv "$(VENV)" --torch-index "$(TORCH_INDEX)"
+FIND = command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON): apt-get install python3 python3-venv python3-dev"; exit 1; }
+SETUP = $(FIND); $(PYTHON) tools/setup_env.py --venv "$(VENV)" --torch-index "$(TORCH_INDEX)"
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 
 .PHONY: demo test lint build setup clean
