@@ -61,8 +61,7 @@ _INSIDE = {
     **{f"generator.mlp.{name}": (f"mlp_moe_gen.{name}_proj",) * 2 for name in ("gate", "up", "down")},
 }
 SOUND = ("audio_proj_", "audio_modality_embed", "sound2llm.", "llm2sound.", "sound_modality_embed")
-_EYES = ("visual.", "model.visual.", "model.projector.")
-_NO_PART_OF_TRANSFORMER = (*SOUND, *_EYES, *(f"language_model.{name}" for name in _EYES))
+_NO_PART_OF_TRANSFORMER = (*SOUND, "visual.", "model.projector.")
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
@@ -148,13 +147,18 @@ def load_transformer(
     tensors = find_tensors(folder)
     with torch.device("meta"):
         module, whole = Transformer(config, reasoner, generator), Transformer(config)
-    framework = [name for name in tensors if "language_model." in name]
-    prefix = framework[0].split("language_model.")[0] if framework else ""
-    known = {ours: prefix + hub_name(ours, bool(framework)) for ours in whole.state_dict()}
+    known = transformer_names(whole, tensors)
     skip = {known[ours] for ours in known.keys() - module.state_dict().keys()}
-    skip |= {name for name in tensors if name.removeprefix(prefix).startswith(_NO_PART_OF_TRANSFORMER)}
+    skip |= {name for name in tensors if any(part in name for part in _NO_PART_OF_TRANSFORMER)}
     fill(module, tensors, {ours: known[ours] for ours in module.state_dict()}, device, dtype, skip, keep=("time.",))
     return module
+
+
+def transformer_names(module: Transformer, tensors: Collection[str]) -> dict[str, str]:
+    """Our parameter names -> those of a checkpoint, whose form shows in the names of its tensors."""
+    framework = [name for name in tensors if "language_model." in name]
+    prefix = framework[0].split("language_model.")[0] if framework else ""
+    return {ours: prefix + hub_name(ours, bool(framework)) for ours in module.state_dict()}
 
 
 def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> VideoAutoencoder:
