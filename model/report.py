@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 
 from .config import PRESETS, ModelConfig, config_from_json
 from .embodiment import EMBODIMENTS
 from .transformer import Transformer
-from .weights import SOUND, find_tensors, read_json, transformer_names
+from .weights import SOUND, find_tensors, read_header, read_json, transformer_names
 
 # Which of our parameters belong to which part, in this order; the first prefix that fits.
 PARTS = {
@@ -67,11 +66,7 @@ def report(path: str | Path) -> str:
 
 def headers(tensors: Mapping[str, Path]) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor, by name in its file."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in sorted(set(tensors.values())):
-        with safe_open(file, framework="pt") as content:
-            shapes |= {name: tuple(content.get_slice(name).get_shape()) for name in content.keys()}  # noqa: SIM118
-    return shapes
+    return {name: shape for file in set(tensors.values()) for name, shape in read_header(file).items()}
 
 
 def _describe(config: ModelConfig) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import nn
 
 from .config import ModelConfig, config_from_json
@@ -211,12 +211,26 @@ def find_tensors(folder: Path) -> dict[str, Path]:
     for file in files:
         if not file.exists():
             raise ValueError(f"checkpoint: missing file {file}, which {index[0].name} names")
-        try:
-            with safe_open(file, framework="pt") as content:
-                tensors.update(dict.fromkeys(content.keys(), file))
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"{file}: not a complete safetensors file ({error})") from None
+        tensors.update(dict.fromkeys(read_header(file), file))
     return tensors
+
+
+def read_header(file: Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in a safetensors file; ValueError if the file is damaged or cut off."""
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        length = int.from_bytes(content.read(8), "little")
+        text = content.read(length) if length <= size - 8 else b""
+    try:
+        fields = json.loads(text)
+        fields.pop("__metadata__", None)
+        shapes = {name: tuple(entry["shape"]) for name, entry in fields.items()}
+        end = 8 + length + max((entry["data_offsets"][1] for entry in fields.values()), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{file}: not a safetensors file, its header is not readable") from None
+    if end != size:
+        raise ValueError(f"{file}: not a complete safetensors file, expected {end} bytes, got {size}")
+    return shapes
 
 
 def fill(
