@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import torch
 
 from .model.interface import Policy, Reasoner
@@ -56,6 +59,19 @@ class Models:
             if key not in self._loaded:
                 self._loaded[key] = load_model(key[0], device=device, dtype=DTYPES[dtype], **self._towers)
             return self._loaded[key]
+
+
+def ask(question: str, images: Sequence[Path], checkpoint: str, device: str, max_tokens: int) -> str:
+    """Answer a question about image files, without ROS; ValueError names a file that is no image."""
+    pixels = []
+    for path in images:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"{path} is not an image that can be read")
+        pixels.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    device, dtype = resolve(device, "auto")
+    model = load_model(checkpoint or tiny_checkpoint(), device=device, dtype=DTYPES[dtype], generator=False)
+    return Cosmos3Reasoner(model).ask(question, pixels, max_tokens).text
 
 
 def resolve(device: str, dtype: str) -> tuple[str, str]:

@@ -43,7 +43,7 @@ def _add_options(parser: argparse.ArgumentParser, leave_out: tuple[str, ...] = (
 
 def _options(chosen: argparse.Namespace, **fixed: object) -> Options:
     names = {field.name for field in dataclasses.fields(Options)}
-    return Options(**{name: value for name, value in vars(chosen).items() if name in names} | fixed)  # type: ignore[arg-type]
+    return Options(**{name: value for name, value in vars(chosen).items() if name in names} | fixed)
 
 
 def _add_run(commands: argparse._SubParsersAction) -> None:

@@ -121,7 +121,7 @@ def fill(msg: Image, image: np.ndarray, encoding: str) -> Image:
     msg.encoding, msg.step = encoding, image.nbytes // image.shape[0]
     msg.is_bigendian = int(sys.byteorder == "big")
     data = array.array("B")  # the one type that rclpy takes without converting element by element
-    data.frombytes(memoryview(image).cast("B"))
+    data.frombytes(image.data.cast("B"))
     msg.data = data
     return msg
 

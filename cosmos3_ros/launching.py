@@ -37,7 +37,7 @@ def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
 
 def parse(field: dataclasses.Field[Any], text: str) -> Any:
     """The value of an option from the text a person typed; ValueError says what was expected."""
-    kind = type(field.default)
+    kind: Any = type(field.default)
     if kind is bool:
         if text.lower() not in ("true", "false", "1", "0"):
             raise ValueError(f"{field.name}: expected true or false, got {text!r}")

@@ -6,6 +6,7 @@ configure = check parameters and load (slow, loud), activate = begin, deactivate
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import rclpy
 from lifecycle_msgs.msg import State
+from rclpy._rclpy_pybind11 import RCLError as _RCLError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
@@ -24,7 +26,6 @@ from .params import Parameters
 from .topics import Service, Topic
 
 P = TypeVar("P")
-_RCLError = rclpy._rclpy_pybind11.RCLError
 
 
 class ManagedNode(LifecycleNode, Generic[P]):
@@ -220,7 +221,7 @@ def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None
         for make in makers:
             hosts.append(Host(make(), died))
         for host in hosts:
-            if host.node.params.autostart and host.call(lambda node=host.node: bring_up(node), ended) is False:
+            if host.node.params.autostart and host.call(functools.partial(bring_up, host.node), ended) is False:
                 return 1
         ended.wait()
         return int(failed.is_set())

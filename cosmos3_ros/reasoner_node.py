@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -97,12 +98,17 @@ class ReasonerNode(ManagedNode[Params]):
                 self._reason, request.question, views, request.max_tokens or self.params.max_tokens
             )
             done: Future = Future()
-            job.add_done_callback(lambda _: (done.set_result(None), self.executor.wake()))
+            job.add_done_callback(functools.partial(self._wake, done))
             await done
             response.scene, response.success = job.result(), True
         except (ValueError, concurrent.futures.CancelledError) as error:
             response.message = str(error) or "the reasoner node was stopped"
         return response
+
+    def _wake(self, done: Future, job: concurrent.futures.Future[Scene]) -> None:
+        done.set_result(None)
+        if self.executor:
+            self.executor.wake()
 
     def _look(self) -> None:
         """Begin the next scene if it is due and nothing runs."""

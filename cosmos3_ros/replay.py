@@ -46,7 +46,7 @@ class Clip:
         """(ns from the first frame, uint8 [H, W, 3]) of every frame."""
         first = None
         for picture in self._container.decode(self._stream):
-            seconds = float(picture.pts * self._stream.time_base)
+            seconds = picture.time or 0.0
             first = seconds if first is None else first
             yield round((seconds - first) * NS), picture.to_ndarray(format="rgb24")
 
