@@ -60,7 +60,7 @@ class DomainLinear(nn.Module):
     def forward(self, x: Tensor, domain: Tensor) -> Tensor:
         """x [B, N, in], domain int64 [B] -> [B, N, out]."""
         weight = self.weight[domain].view(-1, *self.shape)
-        return torch.baddbmm(self.bias[domain].unsqueeze(1), x, weight.expand(x.shape[0], -1, -1))
+        return torch.bmm(x, weight.expand(x.shape[0], -1, -1)) + self.bias[domain].unsqueeze(1)
 
 
 class TimeEmbedding(nn.Module):
