@@ -10,10 +10,14 @@ the prompt anew in every pass, ours once before the first.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +143,9 @@ def compare(preset: str, device: str, dtype: torch.dtype, repeats: int = 5) -> d
     inputs = Pass(config, DROID_SIM if preset == "tiny" else DROID_JOINT_POS, device, dtype)
     velocity = inputs.ours(ours)
     result: dict[str, object] = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "versions": {name: version(name) for name in ("torch", "diffusers")},
         "preset": preset,
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
         "dtype": str(dtype).removeprefix("torch."),
