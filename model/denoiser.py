@@ -100,24 +100,21 @@ class Denoiser:
         self, start: Start, text: KVCache, negative: KVCache, schedule: Schedule, guidance: Guidance, seed: int = 0
     ) -> tuple[Tensor, Tensor | None]:
         """Denoise; returns latents and actions in the shapes of `start`. seed: for the fresh noise of students."""
-        both = join_caches([text, negative]) if guidance.batched and guidance.scale != 1.0 else None
+        alone = [(text, self._rope(start, text))]
+        branches = [*alone, (negative, self._rope(start, negative))]
+        if guidance.batched:
+            both = join_caches([text, negative])
+            branches = [(both, self._rope(start, both))]
 
         def velocity(flat: Tensor, time: float) -> Tensor:
-            if not guidance.applies(time):
-                speed = self._velocity(start, flat, time, text)[0]
-                return speed.float() if guidance.precise else speed
-            if both is not None:
-                wanted, unwanted = self._velocity(start, flat, time, both)
-            else:
-                wanted = self._velocity(start, flat, time, text)[0]
-                unwanted = self._velocity(start, flat, time, negative)[0]
-            if guidance.precise:
-                wanted, unwanted = wanted.float(), unwanted.float()
-            return unwanted + guidance.scale * (wanted - unwanted)
+            guided = guidance.applies(time)
+            speeds = [self._velocity(start, flat, time, *branch) for branch in (branches if guided else alone)]
+            speed = torch.cat(speeds).float() if guidance.precise else torch.cat(speeds)
+            return speed[1] + guidance.scale * (speed[0] - speed[1]) if guided else speed[0]
 
         return start.split(denoise(start.flat(), velocity, schedule, start.clean(), seed))
 
-    def _velocity(self, start: Start, flat: Tensor, time: float, text: KVCache) -> Tensor:
+    def _velocity(self, start: Start, flat: Tensor, time: float, text: KVCache, rope: Rope) -> Tensor:
         """What the network says for each row of `text`: [rows, numbers]."""
         count = text.keys[0].shape[0]
         latents, actions = start.split(flat)
@@ -126,7 +123,7 @@ class Denoiser:
             latents.expand(count, -1, -1, -1, -1),
             torch.full((count,), time, device=flat.device),
             text,
-            self._rope(start, text),
+            rope,
             ~start.clean_frames,
             None if actions is None else actions.expand(count, -1, -1),
             noisy_rows,

@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from . import config as config_module
 from .config import TINY, ModelConfig
 from .embodiment import EMBODIMENTS
 from .prompt import action_json, action_plain, framing
@@ -107,7 +106,8 @@ WORDS = (
 
 def tiny_checkpoint() -> Path:
     """The folder of the tiny checkpoint, in the user's cache; written when it is first asked for."""
-    sources = b"".join(Path(str(file)).read_bytes() for file in (__file__, config_module.__file__))
+    names = ("tiny", "config", "embodiment", "prompt", "transformer", "weights")  # all that decides what is written
+    sources = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in names)
     folder = Path.home() / ".cache" / "cosmos3_ros" / f"tiny-{hashlib.sha256(sources).hexdigest()[:12]}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -107,13 +107,19 @@ def load_model(
     dtype: torch.dtype | str | None = None,
     reasoner: bool = True,
     generator: bool = True,
+    download: bool = False,
 ) -> Model:
     """Load a checkpoint folder; ValueError names whatever is missing, unexpected or unreadable.
 
     dtype: by default float32 on a CPU, bfloat16 elsewhere; the time embedder stays float32. reasoner=False leaves out
-    lm_head and vision encoder, generator=False the generator tower and the video autoencoder.
+    lm_head and vision encoder, generator=False the generator tower and the video autoencoder. download: if there is no
+    such folder, take `path` for the name of a repository on the Hugging Face Hub and fetch it.
     """
     folder = Path(path)
+    if not folder.is_dir() and download:
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(str(path), allow_patterns=["*.json", "*.jinja", "*.txt", "*.safetensors"]))
     if not folder.is_dir():
         raise ValueError(f"checkpoint: no folder {folder}")
     device = torch.device(device)

@@ -118,9 +118,9 @@ def test_guidance_only_inside_its_interval(model, monkeypatch):
     calls = []
     whole = denoiser.Denoiser._velocity
 
-    def counted(self, start, flat, time, text):
+    def counted(self, start, flat, time, *text):
         calls.append(time)
-        return whole(self, start, flat, time, text)
+        return whole(self, start, flat, time, *text)
 
     monkeypatch.setattr(denoiser.Denoiser, "_velocity", counted)
     guidance = Guidance(3.0, interval=(960, 1001))
@@ -166,7 +166,7 @@ def test_a_distilled_student_follows_its_own_levels(write, far):
     sample = start.flat()
     for step, (now, after) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True)):
         with torch.no_grad():
-            guess = sample - now * reader._velocity(start, sample, 1000 * now, text)[0]
+            guess = sample - now * reader._velocity(start, sample, 1000 * now, text, reader._rope(start, text))[0]
         torch.manual_seed(SEED + step)
         sample = (1 - after) * guess + after * torch.randn_like(guess)
     assert far(got.latents.flatten(), sample) < 1e-5

@@ -5,10 +5,12 @@ import dataclasses
 
 import pytest
 import torch
+from diffusers.models.normalization import RMSNorm as DiffusersRMSNorm
+from diffusers.models.transformers.transformer_cosmos3 import Cosmos3NemotronRMSNorm
 
 from cosmos3_ros.model.config import EDGE, NANO, SUPER, TINY, config_from_json
 from cosmos3_ros.model.embodiment import DROID_JOINT_POS, LIBERO
-from cosmos3_ros.model.layers import patchify, rope_table, unpatchify
+from cosmos3_ros.model.layers import RMSNorm, patchify, rope_table, unpatchify
 from cosmos3_ros.model.transformer import KVCache, Transformer, generator_positions, join_caches
 
 FPS, DOMAIN = 15.0, 8
@@ -192,6 +194,19 @@ def test_bfloat16_is_close(pair, far):
         rounded = our_velocity(transformer, transformer.prefill(ids[None])[1], latents, actions, *noisy)[0]
     assert rounded.dtype == torch.bfloat16
     assert far(rounded.float(), exact) < 0.05
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["qwen", "nemotron"])
+def test_each_kind_of_norm_rounds_as_its_original(late):
+    torch.manual_seed(0)
+    ours = RMSNorm(64, 1e-6, late)
+    theirs = Cosmos3NemotronRMSNorm(64, 1e-6) if late else DiffusersRMSNorm(64, 1e-6)
+    other = RMSNorm(64, 1e-6, not late)
+    for norm in (ours, theirs, other):
+        norm.weight = torch.nn.Parameter((1 + torch.linspace(-1, 1, 64)).bfloat16())
+    x = torch.randn(100, 64, dtype=torch.bfloat16)
+    assert torch.equal(ours(x), theirs(x))
+    assert not torch.equal(other(x), theirs(x))
 
 
 def test_no_generator_norm_in_a_reasoner_alone():

@@ -172,6 +172,17 @@ def test_no_folder():
         load_model("/does/not/exist")
 
 
+def test_the_hub_is_asked_only_on_request(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: asked.append(name) or str(folder))
+    with pytest.raises(ValueError, match="no folder nvidia/Cosmos3-Nano"):
+        load_model("nvidia/Cosmos3-Nano")
+    load_model(folder, reasoner=False, download=True)
+    assert not asked
+    assert load_model("nvidia/Cosmos3-Nano", reasoner=False, download=True).path == folder
+    assert asked == ["nvidia/Cosmos3-Nano"]
+
+
 def test_a_file_that_is_indexed_is_found(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "x-1.safetensors")
     save_file({"old": torch.zeros(1)}, tmp_path / "unused.safetensors")
