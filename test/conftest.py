@@ -34,7 +34,7 @@ def _why_not(marker: str) -> str:
     if marker == "ros":
         if importlib.util.find_spec("rclpy") is None:
             return "rclpy is not installed"
-        if importlib.util.find_spec("cosmos3_ros.msg") is None:
+        if not all(map(importlib.util.find_spec, ("cosmos3_ros", "cosmos3_ros.msg"))):
             return "the messages are not built, or install/setup.bash is not sourced"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # an old parser below the generators uses sre_parse
