@@ -31,6 +31,7 @@ from cosmos3_ros.model.layers import rope_table
 from cosmos3_ros.model.transformer import Transformer, generator_positions
 from cosmos3_ros.model.weights import hub_name
 
+MODALITIES = ("vision", "action")
 WORDS, TIME = 82, 833.0  # tokens of a prompt; where in the denoising the pass is
 
 
@@ -103,6 +104,12 @@ class Pass:
         )
         return vision[0], action[0]
 
+    def exactly(self, transformer: Any) -> tuple[Tensor, Tensor]:
+        """What diffusers says in float32; its weights are converted in place."""
+        torch.nn.Module.float(transformer)
+        self.latents, self.rows = self.latents.float(), self.rows.float()
+        return self.theirs(transformer)
+
     def ours(self, transformer: Transformer) -> Callable[[], tuple[Tensor, Tensor]]:
         """The same from ours; the text is read here, once."""
         cache = transformer.prefill(self.words[None])[1]
@@ -152,16 +159,27 @@ def compare(preset: str, device: str, dtype: torch.dtype, repeats: int = 5) -> d
         "parameters": sum(weight.numel() for weight in ours.parameters()),
         "generator_tokens": inputs.places.shape[1],
     }
-    for name, got, expected in zip(("vision", "action"), velocity(), inputs.theirs(theirs), strict=True):
-        difference = (got.float() - expected.float()).abs()
-        result[f"{name}_largest"] = float(expected.abs().max())
-        result[f"{name}_max_error"] = float(difference.max())
-        result[f"{name}_relative_error"] = float(difference.norm() / expected.float().norm())
+    found, expected = velocity(), inputs.theirs(theirs)
+    for name, got, wanted in zip(MODALITIES, found, expected, strict=True):
+        result[f"{name}_largest"] = float(wanted.abs().max())
+        result[f"{name}_max_error"] = float((got.float() - wanted.float()).abs().max())
+        result[f"{name}_relative_error"] = relative_error(got, wanted)
     result["ours_seconds"] = seconds(velocity, repeats)
     result["diffusers_seconds"] = seconds(lambda: inputs.theirs(theirs), repeats)
     if device.startswith("cuda"):
         result["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    if dtype != torch.float32:  # how far each is from the same weights computed exactly
+        del ours, velocity
+        exact = inputs.exactly(theirs)
+        for name, got, wanted, truth in zip(MODALITIES, found, expected, exact, strict=True):
+            result[f"{name}_ours_to_float32"] = relative_error(got, truth)
+            result[f"{name}_diffusers_to_float32"] = relative_error(wanted, truth)
     return result
+
+
+def relative_error(got: Tensor, wanted: Tensor) -> float:
+    """|got - wanted| / |wanted|."""
+    return float((got.float() - wanted.float()).norm() / wanted.float().norm())
 
 
 def main() -> None:
