@@ -72,7 +72,8 @@ class ActionChunk:
         _check_array("ActionChunk.values", self.values, 2)
         rows, width = self.values.shape
         if rows == 0 or width != len(self.names):
-            raise ValueError(f"ActionChunk.values: expected [>=1, {len(self.names)}] for {self.names}, got {[rows, width]}")
+            expected = f"[>=1, {len(self.names)}] for {self.names}"
+            raise ValueError(f"ActionChunk.values: expected {expected}, got {[rows, width]}")
         if len(set(self.names)) != width:
             raise ValueError(f"ActionChunk.names: expected distinct names, got {self.names}")
         if self.step <= 0:
@@ -130,7 +131,8 @@ class Future:
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.dtype != np.uint8 or self.frames.shape[3] != 3:
-            raise ValueError(f"Future.frames: expected uint8 [T, H, W, 3], got {self.frames.dtype} {list(self.frames.shape)}")
+            got = f"{self.frames.dtype} {list(self.frames.shape)}"
+            raise ValueError(f"Future.frames: expected uint8 [T, H, W, 3], got {got}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
