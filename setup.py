@@ -39,6 +39,7 @@ setup(
         "torch>=2.9",
         "transformers>=5",
         "diffusers>=0.38",
+        "huggingface_hub>=1",
         "safetensors>=0.5",
         "tokenizers>=0.22",
         "pillow",
