@@ -6,57 +6,27 @@ A process of its own without torch in it, so that a dying GPU process can never 
 
 from __future__ import annotations
 
-import dataclasses
 import sys
+import time
 from typing import Any
 
-import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
 from . import topics
-from .convert import chunk_from, command_message, header, to_time, trajectory_message
+from .commander_params import Params
+from .convert import chunk_from, command_message, header, to_ns, to_time
+from .faults import Faults, Window, diagnostics
+from .guard import Guard
 from .lifecycle import ManagedNode, run
 from .model.interface import NS
-from .motion import Limits
 from .msg import ActionChunk, CommanderStatus
-from .params import param
-from .player import HOLDING, PLAYING, Player
-from .robot import RobotMap
+from .player import HOLDING, OVER, PLAYING, Player
+from .sinks import SINKS, Gripper
 
 NEAR = 0.1  # rad or m: a resting arm this close to its set point goes on from the set point, else from where it is
-
-
-@dataclasses.dataclass(frozen=True)
-class Params:
-    """Parameters of the commander. One value per arm joint, in the order of `joints`, for the limits."""
-
-    autostart: bool = param(True, "configure and activate when the process starts")
-    armed: bool = param(
-        False, "true: commands go to the controllers from the start; false: dry run until ~/arm is called"
-    )
-    joints: list[str] = param([], "arm joints as in joint_states")
-    gripper_joint: str = param("", "gripper joint as in joint_states; empty: none")
-    gripper_open: float = param(0.0, "position of gripper_joint when open [rad or m]")
-    gripper_closed: float = param(1.0, "position of gripper_joint when closed [rad or m]")
-    lower: list[float] = param([], "lowest position of each arm joint [rad or m]")
-    upper: list[float] = param([], "highest position of each arm joint [rad or m]")
-    velocity: list[float] = param([], "largest speed of each arm joint [rad/s or m/s]")
-    acceleration: list[float] = param([], "largest acceleration of each arm joint [rad/s^2 or m/s^2]")
-    rate: float = param(50.0, "set points and checks per second [Hz]")
-    trajectory_step: float = param(0.04, "time between two points of a published trajectory [s]")
-    max_state_age: float = param(0.25, "joint states older than this: hold [s]")
-
-    def __post_init__(self) -> None:
-        counts = {name: len(getattr(self, name)) for name in ("joints", "lower", "upper", "velocity", "acceleration")}
-        if len(set(counts.values())) != 1:
-            raise ValueError(f"parameters joints and limits: expected equal lengths, got {counts}")
-        for name in ("rate", "trajectory_step", "max_state_age"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"parameter {name!r}: expected a positive number, got {getattr(self, name)}")
 
 
 class Commander(ManagedNode[Params]):
@@ -67,30 +37,28 @@ class Commander(ManagedNode[Params]):
 
     def setup(self) -> None:
         p = self.params
-        if not p.joints:
-            raise ValueError(
-                "parameter 'joints' is empty: expected the arm's joints; give a robot file (config/<robot>.yaml)"
-            )
-        self._arm = RobotMap(tuple(p.joints))
-        limits = Limits(*(np.array(values) for values in (p.lower, p.upper, p.velocity, p.acceleration)))
-        self._player = Player(tuple(p.joints), limits, p.gripper_joint)
-        self._measured: np.ndarray | None = None
-        self._state_stamp = self._armed_at = 0
-        self._armed = False
-        self._gripper_sent: float | None = None
-        self._state_fault = ""
+        self._player = Player(tuple(p.joints), p.limits(), p.gripper_joint, p.rules())
+        self._guard = Guard(tuple(p.joints), int(p.max_state_age * NS), p.max_tracking_error)
+        self._gripper = Gripper(p.gripper_open, p.gripper_closed, int(p.gripper_dwell * NS))
+        self._faults = Faults(self.get_logger())
+        self._latency = Window()
+        self._armed = self._stopped = self._sending = False
+        self._armed_at = self._last_tick = self._let_go_at = 0
+        self._crowd = self._deaf = ""  # what is wrong with the nodes around
         self._told = ("", "")
-        self._trajectory = self.advertise(topics.TRAJECTORY)
-        self._gripper = self.advertise(topics.GRIPPER)
+        self._sink = SINKS[p.sink](self.advertise, tuple(p.joints), p.gripper_joint)
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
         self.subscribe(topics.JOINT_STATES, self._on_joint_state)
-        self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
+        self._chunks = self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
+        self.subscribe(topics.STOP, self._on_stop_topic)
         arm, stop = topics.COMMANDER.offers
         self.offer(arm, self._on_arm)
         self.offer(stop, self._on_stop)
+        self.parameters.changed = lambda names: setattr(self._player, "rules", self.params.rules())
         self.every(1.0 / p.rate, self._tick)
+        self.every(0.05, self._look_around)
         self.every(0.2, self._report)
         self.every(1.0, self._diagnose)
 
@@ -98,88 +66,91 @@ class Commander(ManagedNode[Params]):
         self._set_armed(self.params.armed)
 
     def stop(self) -> None:
-        self._hold("the commander is stopped")
-        self._armed = False
+        self._set_armed(False, "the commander is stopped")
+        self._finish_braking()
 
-    # -- inputs ---------------------------------------------------------------------------------------------------
+    # -- inputs -------------------------------------------------------------------------------------------------------
 
     def _on_joint_state(self, message: JointState) -> None:
-        try:
-            self._measured = self._arm.state(message.name, message.position).astype(np.float64)
-        except ValueError as error:
-            if self._state_fault != str(error):
-                self.get_logger().error(f"joint state ignored: {error}")
-            self._state_fault = str(error)
-            return
-        if self._state_fault:
-            self.get_logger().info("joint states are good again")
-            self._state_fault = ""
-        self._state_stamp = self.now()
+        if self._guard.take(message.name, message.position, to_ns(message.header.stamp), self.now()):
+            self._start_over()
 
     def _on_chunk(self, message: ActionChunk) -> None:
         if self.state_id != State.PRIMARY_STATE_ACTIVE:
             return
-        now = self.now()
+        now, player = self.now(), self._player
         try:
             chunk = chunk_from(message)
             if chunk.stamp < self._armed_at:
                 return  # answers what was seen before arming or a reset
-            if fault := self._state_trouble(now):
+            if fault := self._fault(now):
                 raise ValueError(fault)
         except ValueError as error:
-            self._player.rejected += 1
-            self._player.last_rejection = f"chunk {message.number}: {error}"
-            self.get_logger().warning(f"chunk rejected: {error}", throttle_duration_sec=1.0)
-            return
-        if self._player.mode != PLAYING and not self._is_where_commanded(now):
-            self._player.start_at(now, self._measured)
-        if not self._player.load(now, chunk, message.number):
-            self.get_logger().warning(f"rejected {self._player.last_rejection}", throttle_duration_sec=1.0)
-            return
-        self._send_motion(now)
+            player.reject(message.number, str(error))
+        else:
+            self._begin_where_it_is(now)
+            if player.load(now, chunk, message.number, message.strategy or "replace", self._guard.measured):
+                self._latency.add((now - chunk.stamp) / NS)
+                self._send_motion(now)
+                self._report()
+                return
+        self.get_logger().warning(f"rejected {player.last_rejection}", throttle_duration_sec=1.0)
 
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        fault = "the node is not active" if self.state_id != State.PRIMARY_STATE_ACTIVE else ""
+        now = self.now()
+        fault = "" if self.state_id == State.PRIMARY_STATE_ACTIVE else "the node is not active"
         if request.data and not fault:
-            fault = self._state_trouble(self.now())
+            fault = "stopped by cosmos3/stop" if self._stopped else self._guard.trouble(now) or self._crowd
         if fault:
             response.success, response.message = False, f"not armed: {fault}" if request.data else fault
             return response
         self._set_armed(request.data)
+        if request.data:
+            self._begin_where_it_is(now)
+            self._gripper.forget()
         response.success, response.message = True, "armed" if request.data else "dry run"
         return response
 
     def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self.state_id == State.PRIMARY_STATE_ACTIVE:
-            self._set_armed(False)
+            self._set_armed(False, "stopped by ~/stop")
         response.success, response.message = True, "held; dry run until armed again"
         return response
 
+    def _on_stop_topic(self, message: Bool) -> None:
+        if message.data and not self._stopped and self.state_id == State.PRIMARY_STATE_ACTIVE:
+            self._set_armed(False, "stopped by cosmos3/stop")
+        self._stopped = message.data
+
     # -- what it does -------------------------------------------------------------------------------------------------
 
-    def _set_armed(self, armed: bool) -> None:
-        self._hold("armed: waiting for a chunk" if armed else "dry run: waiting for a chunk")
+    def _set_armed(self, armed: bool, why: str = "") -> None:
+        self._hold(why or ("armed: waiting for a chunk" if armed else "dry run: waiting for a chunk"))
         if armed != self._armed:
-            self.get_logger().info(
-                "armed: commands go to the controllers" if armed else "dry run: nothing goes to the controllers"
-            )
-        self._armed, self._armed_at, self._gripper_sent = armed, self.now(), None
+            words = "armed: commands go to the controllers" if armed else "dry run: nothing goes to the controllers"
+            self.get_logger().info(f"{why}; {words}" if why else words)
+        if self._armed and not armed and self._player.motion:
+            self._let_go_at = self._player.motion.end
+        self._armed, self._armed_at, self._sending = armed, self.now(), self._sending and not armed
 
-    def _state_trouble(self, now: int) -> str:
-        if self._measured is None:
-            return f"no usable joint states{': ' + self._state_fault if self._state_fault else ''}"
-        age = (now - self._state_stamp) / NS
-        return (
-            f"joint states are {age:.2f} s old, limit {self.params.max_state_age:.2f} s"
-            if age > self.params.max_state_age
-            else ""
-        )
+    def _fault(self, now: int) -> str:
+        """Why the arm must not be moved now."""
+        fault = self._guard.trouble(now) or self._crowd
+        if not fault and self._armed:
+            fault = self._deaf
+            if not fault and self._sending and self._player.motion:
+                fault = self._guard.astray(self._player.motion.at(now)[0])
+        return fault
 
-    def _is_where_commanded(self, now: int) -> bool:
-        motion = self._player.motion
-        if not self._armed or motion is None or self._measured is None:
-            return False
-        return now < motion.end or bool((np.abs(motion.at(now)[0] - self._measured) < NEAR).all())
+    def _begin_where_it_is(self, now: int) -> None:
+        """A resting arm goes on from its set point if it is there, else from where it was measured."""
+        player, guard = self._player, self._guard
+        if player.mode == PLAYING or guard.measured is None:
+            return
+        commanded = player.motion.at(now)[0] if self._armed and player.motion else None
+        if commanded is None or not (now < player.motion.end or guard.is_at(commanded, NEAR)):  # type: ignore[union-attr]
+            player.start_at(now, guard.measured)
+            self._sending = False
 
     def _hold(self, reason: str) -> None:
         now = self.now()
@@ -188,34 +159,63 @@ class Commander(ManagedNode[Params]):
 
     def _send_motion(self, now: int) -> None:
         if self._armed and self._player.motion:
-            spacing = int(self.params.trajectory_step * NS)
-            self._trajectory.publish(trajectory_message(self._player.motion, self._player.joints, now, spacing))
+            self._sink.begin(self._player.motion, now)
+            self._sending = True
+
+    def _start_over(self) -> None:
+        self.get_logger().warning("the clock jumped back: waiting for a chunk that answers what is seen from now on")
+        self._guard.forget()
+        self._player.forget("the clock jumped back")
+        self._armed_at, self._sending = self.now(), False
 
     def _tick(self) -> None:
-        now = self.now()
-        if self._player.mode == PLAYING and (fault := self._state_trouble(now)):
-            self.get_logger().error(f"holding: {fault}")
-            self._hold(fault)
-        if self._player.tick(now):
-            self.get_logger().warning("holding: the chunk is over and no newer one came", throttle_duration_sec=5.0)
-        if self._player.motion is None:
+        now, player = self.now(), self._player
+        if now < self._last_tick:
+            self._start_over()
+        self._last_tick = now
+        fault = self._fault(now)
+        self._faults.set("arm", fault)
+        if player.mode == PLAYING and (why := fault or player.due(now)):
+            self._give_up(why)
+        if player.motion is None:
             return
-        position, velocity = self._player.motion.at(now)
-        names, positions, velocities = list(self._player.joints), position.tolist(), velocity.tolist()
-        gripper = self._player.gripper_position(now)
+        position, velocity = player.motion.at(now)
+        names, positions, velocities = list(player.joints), position.tolist(), velocity.tolist()
+        gripper = self._gripper.decide(player.gripper_position(now), now)
         if gripper is not None:
-            names, positions, velocities = [*names, self._player.gripper], [*positions, gripper], [*velocities, 0.0]
-            self._send_gripper(gripper)
+            names, positions, velocities = [*names, player.gripper], [*positions, gripper], [*velocities, 0.0]
         self._command.publish(command_message(names, positions, velocities, now))
-        if self._told != (self._player.mode, self._player.reason):
+        if self._sending and (self._armed or now < self._let_go_at):
+            self._sink.point(position, velocity, gripper, now)
+        if self._told != (player.mode, player.reason):
             self._report()
 
-    def _send_gripper(self, position: float) -> None:
-        low, high = sorted((self.params.gripper_open, self.params.gripper_closed))
-        position = min(max(position, low), high)
-        if self._armed and (self._gripper_sent is None or abs(position - self._gripper_sent) > 0.01 * (high - low)):
-            self._gripper.publish(Float64MultiArray(data=[position]))
-            self._gripper_sent = position
+    def _give_up(self, why: str) -> None:
+        """Hold; with explicit recovery disarm, unless waiting between two chunks is how they are played."""
+        player = self._player
+        paused = player.loaded is not None and player.loaded.strategy == "sync" and why == OVER
+        if not paused:
+            self.get_logger().warning(f"holding: {why}", throttle_duration_sec=1.0)
+        if self.params.recovery == "explicit" and self._armed and not paused:
+            self._set_armed(False, why)
+        else:
+            self._hold(why)
+
+    def _finish_braking(self) -> None:
+        """A controller that is streamed to would stop dead if the stream ended before the arm is at rest."""
+        motion, period = self._player.motion, 1.0 / self.params.rate
+        if motion is None or not self._sending or self.params.sink == "joint_trajectory":
+            return
+        began, now = time.monotonic(), self.now()
+        while (at := now + int((time.monotonic() - began) * NS)) < motion.end + int(2 * period * NS):
+            self._sink.point(*motion.at(at), None, at)
+            time.sleep(period)
+
+    def _look_around(self) -> None:
+        policies = self.count_publishers(self._chunks.topic_name)
+        self._crowd = f"{policies} nodes publish {self._chunks.topic_name}, expected one" if policies > 1 else ""
+        listens = self._sink.output.get_subscription_count() > 0
+        self._deaf = "" if listens else f"no controller listens on {self._sink.output.topic_name}"
 
     def _report(self) -> None:
         now, player = self.now(), self._player
@@ -230,38 +230,32 @@ class Commander(ManagedNode[Params]):
             rejected=player.rejected,
             limited=player.limited,
             last_rejection=player.last_rejection,
+            last_limit=player.last_limit,
         )
         if player.loaded:
             status.chunk, status.chunk_stamp = player.loaded.number, to_time(player.loaded.chunk.stamp)
+            status.strategy = player.loaded.strategy
         self._status.publish(status)
 
     def _diagnose(self) -> None:
         now, player = self.now(), self._player
-        fault = self._state_trouble(now)
-        level = (
-            DiagnosticStatus.ERROR
-            if fault
-            else DiagnosticStatus.WARN
-            if player.mode == HOLDING
-            else DiagnosticStatus.OK
-        )
+        fault = self._fault(now)
         values = {
             "armed": self._armed,
             "mode": player.mode,
-            "remaining_s": f"{player.remaining(now):.3f}",
+            "strategy": player.loaded.strategy if player.loaded else "",
+            "remaining [s]": f"{player.remaining(now):.3f}",
+            "joint states age [s]": f"{(now - self._guard.stamp) / NS:.3f}" if self._guard.stamp else "",
             "played": player.played,
             "rejected": player.rejected,
             "limited": player.limited,
-            "last_rejection": player.last_rejection,
+            "last rejection": player.last_rejection,
+            "last limit": player.last_limit,
+            **self._latency.table("capture to motion"),
         }
-        status = DiagnosticStatus(
-            level=level,
-            name=f"{self.get_name()}: chunks",
-            message=fault or player.reason or player.mode,
-            hardware_id="arm",
-        )
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        self._diagnostics.publish(DiagnosticArray(header=header(now), status=[status]))
+        level = "error" if fault else "warn" if player.mode == HOLDING else "ok"
+        name, message = f"{self.get_name()}: chunks", fault or player.reason or player.mode
+        self._diagnostics.publish(diagnostics(now, name, level, message, values, "arm"))
 
 
 def main(args: list[str] | None = None) -> int:

@@ -38,9 +38,15 @@ def header(stamp: int, frame: str = "") -> Header:
 
 
 def chunk_message(
-    chunk: ActionChunk, *, number: int, instruction: str, embodiment: str, seconds: dict[str, float]
+    chunk: ActionChunk,
+    *,
+    number: int,
+    instruction: str,
+    embodiment: str,
+    seconds: dict[str, float],
+    strategy: str = "replace",
 ) -> msg.ActionChunk:
-    """A chunk in the robot's names and units, with how long each stage took."""
+    """A chunk in the robot's names and units, how it is to be played, and how long each stage took."""
     return msg.ActionChunk(
         header=header(chunk.stamp),
         step=to_duration(chunk.step),
@@ -48,6 +54,7 @@ def chunk_message(
         joint_names=list(chunk.names),
         values=array.array("f", np.ascontiguousarray(chunk.values).tobytes()),
         discrete_joints=list(chunk.discrete),
+        strategy=strategy,
         instruction=instruction,
         number=number,
         embodiment=embodiment,
@@ -104,15 +111,13 @@ def scene_message(answer: Answer, *, stamp: int, views: list[str], question: str
     )
 
 
-def trajectory_message(motion: Motion, joints: tuple[str, ...], now: int, spacing: int) -> JointTrajectory:
-    """What is left of a motion at `now` for a joint trajectory controller: stamp 0 (start at once), points every
-    `spacing` ns with velocities, the first one in the future, the last one at rest."""
-    last = max(motion.end, now + STEP)
-    times = np.append(np.arange(now + spacing, last, spacing), last)
+def trajectory_message(motion: Motion, joints: tuple[str, ...], now: int) -> JointTrajectory:
+    """What is left of a motion at `now` for a joint trajectory controller: stamp 0 (start at once), its knots with
+    velocities, the first one in the future, the last one at rest."""
+    times, positions, velocities = motion.knots(now + STEP // 4)
     trajectory = JointTrajectory(joint_names=list(joints))
-    for time in times:
-        position, velocity = motion.at(int(time))
-        point = JointTrajectoryPoint(time_from_start=to_duration(int(time) - now))
+    for time, position, velocity in zip(times, positions, velocities, strict=True):
+        point = JointTrajectoryPoint(time_from_start=to_duration(int(time) - now if time > now else STEP))
         point.positions, point.velocities = array.array("d", position), array.array("d", velocity)
         trajectory.points.append(point)
     return trajectory

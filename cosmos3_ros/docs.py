@@ -9,7 +9,7 @@ from typing import Any
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from . import commander, policy_node, reasoner_node, topics
+from . import commander_params, policy_node, reasoner_node, topics
 from .graph import Options
 from .sim import node as sim_node
 
@@ -18,7 +18,7 @@ NODES: dict[str, tuple[topics.Interface, type, str]] = {
     "reasoner": (topics.REASONER, reasoner_node.Params, "says what it sees, answers questions"),
     "commander": (
         topics.COMMANDER,
-        commander.Params,
+        commander_params.Params,
         "plays chunks within limits, arms, holds; the only node that moves the robot",
     ),
     "sim": (topics.SIM, sim_node.Params, "the embedded simulation in place of a robot"),

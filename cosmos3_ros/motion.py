@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a chunk to a motion within limits that ends at rest. Pure numpy; times in integer ns, joints in float64.
 
-A motion always ends at rest, so whatever dies upstream, an arm that only follows its last motion comes to a stop.
+A motion is a uniform cubic B-spline. Position, speed, acceleration and jerk between two knots lie within the range of
+the control points' values and differences, so the limits hold at every moment if they hold for those. A motion always
+ends at rest: whatever dies upstream, an arm that only follows its last motion comes to a stop.
 """
 
 from __future__ import annotations
@@ -12,20 +14,24 @@ import numpy as np
 
 from .model.interface import NS, ActionChunk
 
-STEP = NS // 100  # resolution of a motion
-GAIN = 12.0  # 1/s: how fast a tracking error is caught up, within the limits
-SETTLE = 5 * NS  # give a motion at most this long to come to rest after the last row
-AT_REST = (1e-4, 1e-3)  # rad of error and rad/s of speed below which it is over
+STEP = NS // 50  # between two knots
+_H = STEP / NS
+SLOWEST = 0.1  # share of its own speed at which a chunk may be played
+PACES = 0.75 ** np.arange(9)  # tried one after the other
+# Steps in which the old motion goes over into the new one; the longer ones only if there is no other way.
+MERGES = (5, 8, 12, 18, 27, 40, 60, 90, 135, 200, 300, 450)
+BRAKES = (3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 125, 160, 200)  # steps to come to rest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """Per joint: position range (rad or m), largest speed and acceleration. float64 [N] each."""
+    """Per joint: position range (rad or m), largest speed, acceleration and jerk (its change per s). float64 [N]."""
 
     lower: np.ndarray
     upper: np.ndarray
     velocity: np.ndarray
     acceleration: np.ndarray
+    jerk: np.ndarray
 
     def __post_init__(self) -> None:
         sizes = {field.name: getattr(self, field.name).shape for field in dataclasses.fields(self)}
@@ -33,120 +39,187 @@ class Limits:
             raise ValueError(f"limits: expected equal lengths, got { {name: size[0] for name, size in sizes.items()} }")
         if not (self.lower < self.upper).all():
             raise ValueError("limits: expected lower < upper for every joint")
-        if not ((self.velocity > 0).all() and (self.acceleration > 0).all()):
-            raise ValueError("limits: expected positive velocities and accelerations")
+        if not all((rate > 0).all() for rate in self.rates()):
+            raise ValueError("limits: expected positive speeds, accelerations and jerks")
+
+    def rates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Largest first, second and third derivative."""
+        return self.velocity, self.acceleration, self.jerk
+
+    def hold_for(self, points: np.ndarray) -> np.ndarray:
+        """Whether the spline of control points [K >= 4, N] keeps the limits at every moment: bool [N].
+
+        A joint that begins outside its range may come back into it, but go no further.
+        """
+        lower, upper = (limit(bound, points[:4]) for limit, bound in ((_lowest, self.lower), (_highest, self.upper)))
+        held = ((points >= lower - 1e-9) & (points <= upper + 1e-9)).all(axis=0)
+        change = points
+        for order, most in enumerate(self.rates(), start=1):
+            change = np.diff(change, axis=0)
+            held &= (np.abs(change) <= most * _H**order * (1 + 1e-6)).all(axis=0)
+        return held
+
+
+def _lowest(bound: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return np.minimum(bound, points.min(axis=0))
+
+
+def _highest(bound: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return np.maximum(bound, points.max(axis=0))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Motion:
-    """Sampled motion: positions and velocities float64 [T, N], row k at `start + k * STEP`; it ends at rest.
+    """Control points float64 [K >= 4, N], the last three alike; those from k to k + 3 count from `start + k * STEP` on.
 
-    limited: at how many of the samples a limit slowed it down.
+    pace: how fast it follows its chunk; 1: as fast as the chunk says.
     """
 
     start: int
-    positions: np.ndarray
-    velocities: np.ndarray
-    limited: int = 0
+    points: np.ndarray
+    pace: float = 1.0
 
     @property
     def end(self) -> int:
         """When it is at rest, ns."""
-        return self.start + (len(self.positions) - 1) * STEP
+        return self.start + (len(self.points) - 3) * STEP
 
-    def at(self, now: int) -> tuple[np.ndarray, np.ndarray]:
-        """Position and velocity float64 [N] due at `now`; at rest after the end."""
-        place = (now - self.start) / STEP
-        if place >= len(self.positions) - 1:
-            return self.positions[-1].copy(), np.zeros_like(self.positions[-1])
-        row, part = int(max(place, 0.0)), max(place, 0.0) % 1.0
-        position = (1 - part) * self.positions[row] + part * self.positions[row + 1]
-        return position, (1 - part) * self.velocities[row] + part * self.velocities[row + 1]
+    def head(self, now: int) -> tuple[int, np.ndarray]:
+        """The four control points [4, N] that count at `now`, and since when."""
+        span = max(0, (now - self.start) // STEP)
+        return self.start + span * STEP, self.points[np.minimum(np.arange(span, span + 4), len(self.points) - 1)]
+
+    def at(self, now: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Position and velocity float64 [N] due at `now`, or [T, N] for times int64 [T]; at rest after the end."""
+        place = np.maximum(now - self.start, 0) / STEP
+        span = np.minimum(np.floor(place), len(self.points) - 3).astype(int)
+        around = self.points[np.minimum(span[..., None] + np.arange(4), len(self.points) - 1)]
+        weights, slopes = _weights(np.minimum(place - span, 1.0))
+        return (weights[..., None] * around).sum(axis=-2), (slopes[..., None] * around).sum(axis=-2) / _H
+
+    def knots(self, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Times int64 [T] (ns) of the knots later than `after`, at least the last one; positions and velocities there.
+
+        The cubic through two neighbours with their velocities is the motion itself.
+        """
+        times = self.start + STEP * np.arange(len(self.points) - 2, dtype=np.int64)
+        a, b, c = self.points[:-2], self.points[1:-1], self.points[2:]
+        keep = times > after
+        keep[-1] = True
+        return times[keep], ((a + 4 * b + c) / 6)[keep], ((c - a) / (2 * _H))[keep]
+
+
+def _weights(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [..., 4] of the control points around u in 0..1, for the value and for its change over a whole span."""
+    v = 1 - u
+    values = np.stack([v**3, 3 * u**3 - 6 * u**2 + 4, 3 * v**3 - 6 * v**2 + 4, u**3], axis=-1) / 6
+    slopes = np.stack([-(v**2), 3 * u**2 - 4 * u, 4 * v - 3 * v**2, u**2], axis=-1) / 2
+    return values, slopes
 
 
 def rest(position: np.ndarray, now: int) -> Motion:
     """Staying at `position` from `now` on."""
-    return Motion(now, position[None].astype(np.float64), np.zeros((1, len(position))))
+    return Motion(now, np.tile(position.astype(np.float64), (4, 1)))
 
 
-def brake(position: np.ndarray, velocity: np.ndarray, now: int, limits: Limits) -> Motion:
-    """Decelerate from here to rest at half the acceleration limit, joint by joint."""
-    rate = limits.acceleration / 2
-    duration = np.abs(velocity) / rate
-    times = np.arange(int(np.ceil(duration.max() * NS / STEP)) + 1)[:, None] * STEP / NS
-    run = np.minimum(times, duration)
-    velocities = np.sign(velocity) * np.maximum(np.abs(velocity) - rate * times, 0.0)
-    positions = position + velocity * run - 0.5 * np.sign(velocity) * rate * run**2
-    return Motion(now, np.clip(positions, limits.lower, limits.upper), velocities)
-
-
-def follow(chunk: ActionChunk, position: np.ndarray, velocity: np.ndarray, now: int, limits: Limits) -> Motion:
-    """The motion from here along the rows that are still to come, within the limits, to rest at the last row.
-
-    chunk: columns = the joints of `position`. Raises ValueError if no row is left at `now`.
-    """
-    times, knots = _path(chunk, position, now)
-    grid = np.arange(now, int(times[-1]) + STEP, STEP)
-    goals, speeds = _hermite(times, knots, velocity, grid)
-    goals = np.clip(goals, limits.lower, limits.upper)
-    return _track(goals, speeds, position, velocity, now, limits)
-
-
-def _path(chunk: ActionChunk, position: np.ndarray, now: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where to be when: the current position now, then every row that is due at least half a step from now."""
-    due = chunk.times()
-    keep = due > now + chunk.step // 2
-    keep[-1] |= due[-1] > now
-    if not keep.any():
-        raise ValueError(f"chunk is over: its last row was due {(now - chunk.end) / NS:.3f} s ago")
-    times = np.concatenate([[now], due[keep]])
-    return times, np.concatenate([position[None], chunk.values[keep].astype(np.float64)])
-
-
-def _hermite(
-    times: np.ndarray, knots: np.ndarray, velocity: np.ndarray, grid: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cubic through the knots (velocities: ours at first, zero at last, central differences between)."""
-    seconds = (times - times[0]) / NS
-    slopes = np.zeros_like(knots)
-    slopes[0] = velocity
-    slopes[1:-1] = (knots[2:] - knots[:-2]) / (seconds[2:] - seconds[:-2])[:, None]
-    at = np.minimum((grid - times[0]) / NS, seconds[-1])
-    left = np.clip(np.searchsorted(seconds, at, side="right") - 1, 0, len(seconds) - 2)
-    width = (seconds[left + 1] - seconds[left])[:, None]
-    u = ((at - seconds[left]) / width[:, 0])[:, None]
-    a, b, da, db = knots[left], knots[left + 1], slopes[left] * width, slopes[left + 1] * width
-    value = (1 + 2 * u) * (1 - u) ** 2 * a + u * (1 - u) ** 2 * da + u**2 * (3 - 2 * u) * b - u**2 * (1 - u) * db
-    slope = 6 * u * (1 - u) * (b - a) + (1 - u) * (1 - 3 * u) * da + u * (3 * u - 2) * db
-    return value, slope / width
-
-
-def _track(
-    goals: np.ndarray, speeds: np.ndarray, position: np.ndarray, velocity: np.ndarray, now: int, limits: Limits
-) -> Motion:
-    """Follow goals [T, N] as closely as speed, acceleration and position limits let, then settle on the last one."""
-    dt = STEP / NS
-    positions, velocities, limited = [position.astype(np.float64)], [velocity.astype(np.float64)], 0
-    last, still = len(goals) - 1, np.zeros_like(position)
-    for k in range(1, last + SETTLE // STEP):
-        goal, speed = (goals[k], speeds[k]) if k <= last else (goals[last], still)
-        here, pace = positions[-1], velocities[-1]
-        error = goal - here
-        catch_up = np.sign(error) * np.minimum(GAIN * np.abs(error), np.sqrt(limits.acceleration * np.abs(error)))
-        wanted = speed + catch_up
-        allowed = np.clip(wanted, -limits.velocity, limits.velocity)
-        room_up = np.sqrt(limits.acceleration * np.maximum(limits.upper - here, 0.0))
-        room_down = np.sqrt(limits.acceleration * np.maximum(here - limits.lower, 0.0))
-        allowed = np.clip(allowed, -room_down, room_up)
-        step = np.clip(allowed - pace, -limits.acceleration * dt, limits.acceleration * dt)
-        limited += bool((np.abs(pace + step - wanted) > 0.05 * limits.velocity).any())
-        velocities.append(pace + step)
-        positions.append(np.clip(here + (pace + 0.5 * step) * dt, limits.lower, limits.upper))
-        if (
-            k >= last
-            and (np.abs(positions[-1] - goals[last]) < AT_REST[0]).all()
-            and (np.abs(velocities[-1]) < AT_REST[1]).all()
-        ):
+def brake(motion: Motion, now: int, limits: Limits) -> Motion:
+    """Come to rest as soon as the limits let, joint by joint; where nothing better is found the motion goes on to its
+    end, which is at rest too."""
+    start, head = motion.head(now)
+    ahead = motion.points[(start - motion.start) // STEP + 4 :]
+    points = np.vstack([head, ahead, np.tile(motion.points[-1], (max(BRAKES) + 2, 1))])
+    length, missing = 0, np.ones(points.shape[1], bool)
+    before, last = np.diff(head[-3:], axis=0)
+    for steps in BRAKES:
+        # Speed over the steps k to come: (steps - k)^2 (a + b k), through what it was in the last two.
+        k = np.arange(1, steps + 1)[:, None]
+        a = last / steps**2
+        speed = (steps - k) ** 2 * (a + (a - before / (steps + 1) ** 2) * k)
+        stop = np.vstack([head, head[-1] + np.cumsum(speed, axis=0)])
+        stop = np.vstack([stop, np.tile(stop[-1], (len(points) - len(stop), 1))])
+        found = missing & limits.hold_for(stop)
+        points[:, found] = stop[:, found]
+        missing &= ~found
+        length = steps
+        if not missing.any():
             break
-    velocities[-1] = still
-    return Motion(now, np.array(positions), np.array(velocities), limited)
+    if missing.any():
+        length = max(length, len(ahead))
+    return Motion(start, points[: 4 + length + 2], motion.pace)
+
+
+def follow(chunk: ActionChunk, motion: Motion, now: int, limits: Limits) -> Motion:
+    """Go over from a motion into the rows of a chunk that are still to come, and come to rest at the last one.
+
+    chunk: columns = the joints of `limits`, rows within its position range. It is followed as fast as it says if the
+    limits let, else slower along the same path. ValueError if no row is left or if that is not enough.
+    """
+    start, head = motion.head(now)
+    if chunk.end <= start:
+        raise ValueError(f"chunk is over: its last row was due {(now - chunk.end) / NS:.3f} s ago")
+    most = _pace(chunk, start, limits)
+    failed = most < SLOWEST
+    for merges in (MERGES[:7], MERGES[7:]):
+        for pace in most.min() * PACES:
+            if pace < SLOWEST:
+                break
+            points, found = _merge(head, _path(chunk, start, pace, limits), limits, merges)
+            if found.all():
+                return Motion(start, points, float(pace))
+            failed = ~found
+    names = ", ".join(name for name, bad in zip(chunk.names, failed, strict=True) if bad)
+    raise ValueError(f"{names}: cannot be followed within the limits, even {1 / SLOWEST:.0f} times slower")
+
+
+def _pace(chunk: ActionChunk, start: int, limits: Limits) -> np.ndarray:
+    """How fast each joint can follow the rows to come at most, 1: as fast as the chunk says. float64 [N]."""
+    rows = chunk.values[max(0, int(np.searchsorted(chunk.times(), start)) - 1) :].astype(np.float64)
+    pace = np.ones(rows.shape[1])
+    for order, most in enumerate(limits.rates(), start=1):
+        rows = np.diff(rows, axis=0)
+        if len(rows):
+            share = np.abs(rows).max(axis=0) / (chunk.step / NS) ** order / most
+            pace = np.minimum(pace, (0.95 / np.maximum(share, 1e-9)) ** (1 / order))
+    return pace
+
+
+def _path(chunk: ActionChunk, start: int, pace: float, limits: Limits) -> np.ndarray:
+    """The chunk's own spline at the times of the control points after the first, [T, N], slowing down to its end."""
+    rows = chunk.values.astype(np.float64)
+    # Straight on beyond both ends: the spline passes through the last row, and neither begins nor slows down by itself.
+    first, last = (rows[0] - rows[1], rows[-1] - rows[-2]) if len(rows) > 1 else (0.0, 0.0)
+    rows = np.vstack([rows[:1] + 2 * first, rows[:1] + first, rows, rows[-1:] + last])
+    left = (chunk.end - start) / NS
+    speed = pace * np.abs(np.diff(rows, axis=0)).max(axis=0) / (chunk.step / NS)
+    ramp = 1.25 * float(np.maximum(1.5 * speed / limits.acceleration, np.sqrt(6 * speed / limits.jerk)).max())
+    ramp = min(max(ramp, _H), 2 * left / pace)
+    steady = (left - pace * ramp / 2) / pace
+    time = np.arange(int(np.ceil((steady + ramp) / _H)) + 1) * _H
+    u = np.clip((time - steady) / ramp, 0, 1)
+    done = pace * (np.minimum(time, steady) + ramp * (u - u**3 + u**4 / 2))
+    place = np.clip((start - chunk.start + done * NS) / chunk.step, -1, len(chunk.values) - 1)  # in rows
+    span = np.floor(place).astype(int)
+    around = np.clip(span[:, None] + np.arange(1, 5), 0, len(rows) - 1)
+    return np.einsum("tk,tkn->tn", _weights(place - span)[0], rows[around])
+
+
+def _merge(head: np.ndarray, way: np.ndarray, limits: Limits, merges: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Control points from `head` onto `way` [T, N], which begins at the second of `head`, and which joints succeed."""
+    gap = head[1:] - way[:3]
+    way = np.vstack([head, way[3:], np.tile(way[-1], (merges[-1] + 3, 1))])
+    points, missing = way.copy(), np.ones(head.shape[1], bool)
+    length = len(way) - merges[-1]
+    for steps in merges:
+        # The gap over the steps k to come: (steps - k)^3 (a + b k + c k^2), through what it is now.
+        old, mid, new = (gap[i] / (steps + 2 - i) ** 3 for i in range(3))
+        k = np.arange(1, steps + 1)[:, None]
+        fading = (steps - k) ** 3 * (new + (3 * new - 4 * mid + old) / 2 * k + (new - 2 * mid + old) / 2 * k**2)
+        length = max(length, steps + 7)
+        tried = way[:length].copy()
+        tried[4 : 4 + steps] += fading
+        found = missing & limits.hold_for(tried)
+        points[:length, found] = tried[:, found]
+        missing &= ~found
+        if not missing.any():
+            break
+    return points[:length], ~missing

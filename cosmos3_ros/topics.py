@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -81,6 +81,9 @@ COMMAND = Topic("cosmos3/command", JointState, RELIABLE, "set points of this mom
 COMMANDER_STATUS = Topic(
     "cosmos3/commander_status", CommanderStatus, LATCHED, "mode, reason, counts; 5 Hz and on change"
 )
+STOP = Topic(
+    "cosmos3/stop", Bool, RELIABLE, "true: decelerate, hold, disarm and refuse to be armed; false: may be armed"
+)
 DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, RELIABLE, "1 Hz: rates, ages, latencies, refusals")
 TRAJECTORY = Topic("arm_controller/joint_trajectory", JointTrajectory, RELIABLE, "to the joint trajectory controller")
 GRIPPER = Topic("gripper_controller/commands", Float64MultiArray, RELIABLE, "position of the gripper's joint")
@@ -97,7 +100,7 @@ CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 POLICY = Interface((IMAGES, JOINT_STATES, INSTRUCTION), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
 REASONER = Interface((IMAGES,), (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
 COMMANDER = Interface(
-    (ACTION_CHUNK, JOINT_STATES),
+    (ACTION_CHUNK, JOINT_STATES, STOP),
     (TRAJECTORY, GRIPPER, COMMAND, COMMANDER_STATUS, DIAGNOSTICS),
     (
         Service("~/arm", SetBool, "true: let commands out to the controllers; false: hold and go back to the dry run"),

@@ -46,12 +46,15 @@ def test_a_chunk_message_whose_lengths_do_not_fit_is_refused() -> None:
 
 def test_a_trajectory_has_only_future_points_and_ends_at_rest() -> None:
     from cosmos3_ros.convert import to_ns, trajectory_message
-    from cosmos3_ros.motion import Limits, brake
+    from cosmos3_ros.motion import Limits, follow, rest
 
-    limits = Limits(np.full(2, -1.0), np.full(2, 1.0), np.ones(2), np.ones(2))
-    motion = brake(np.zeros(2), np.array([0.4, -0.2]), 100 * NS, limits)
-    now = 100 * NS + NS // 10
-    message = trajectory_message(motion, ("x", "y"), now, NS // 25)
+    limits = Limits(np.full(2, -1.0), np.full(2, 1.0), np.ones(2), np.ones(2), np.full(2, 10.0))
+    chunk = ActionChunk(
+        np.linspace(0, 0.2, 8, dtype=np.float32)[:, None] * np.ones((1, 2), np.float32), ("x", "y"), 0, NS // 10
+    )
+    motion = follow(chunk, rest(np.zeros(2), 0), 0, limits)
+    now = NS // 10 + 7
+    message = trajectory_message(motion, ("x", "y"), now)
     times = [to_ns(point.time_from_start) for point in message.points]
     assert times[0] > 0
     assert (np.diff(times) > 0).all()
@@ -59,14 +62,19 @@ def test_a_trajectory_has_only_future_points_and_ends_at_rest() -> None:
     assert list(message.points[-1].velocities) == [0.0, 0.0]
     assert to_ns(message.header.stamp) == 0
     assert message.joint_names == ["x", "y"]
+    for time, point in zip(times, message.points, strict=True):
+        position, velocity = motion.at(now + time)
+        assert np.allclose(point.positions, position)
+        assert np.allclose(point.velocities, velocity)
 
 
 def test_a_trajectory_of_a_motion_that_is_over_still_holds_its_end() -> None:
-    from cosmos3_ros.convert import trajectory_message
+    from cosmos3_ros.convert import to_ns, trajectory_message
     from cosmos3_ros.motion import rest
 
-    message = trajectory_message(rest(np.array([0.1, 0.2]), 0), ("x", "y"), NS, NS // 25)
-    assert [list(point.positions) for point in message.points] == [[0.1, 0.2]]
+    message = trajectory_message(rest(np.array([0.1, 0.2]), 0), ("x", "y"), NS)
+    assert np.allclose([list(point.positions) for point in message.points], [[0.1, 0.2]])
+    assert to_ns(message.points[0].time_from_start) > 0
 
 
 def test_frames_of_a_future_carry_their_own_stamps() -> None:

@@ -24,6 +24,7 @@ COMMANDER = {
     "upper": [3.8] * 7,
     "velocity": [2.0] * 7,
     "acceleration": [8.0] * 7,
+    "jerk": [200.0] * 7,
     "autostart": False,
 }
 

@@ -6,9 +6,9 @@ import pytest
 
 from cosmos3_ros.model.interface import NS, ActionChunk
 from cosmos3_ros.motion import Limits
-from cosmos3_ros.player import HOLDING, PLAYING, WAITING, Player
+from cosmos3_ros.player import HOLDING, OVER, PLAYING, WAITING, Player, Rules, crossfade
 
-LIMITS = Limits(np.full(2, -2.0), np.full(2, 2.0), np.full(2, 2.0), np.full(2, 8.0))
+LIMITS = Limits(np.full(2, -2.0), np.full(2, 2.0), np.full(2, 2.0), np.full(2, 8.0), np.full(2, 200.0))
 
 
 def chunk_at(stamp: int, names: tuple[str, ...] = ("a", "b", "grip"), rows: int = 15) -> ActionChunk:
@@ -34,8 +34,9 @@ def test_waits_until_it_knows_where_the_arm_is() -> None:
 def test_plays_and_then_holds_at_the_last_row(player: Player) -> None:
     assert player.load(0, chunk_at(0), 1)
     assert player.mode == PLAYING
-    assert not player.tick(NS // 2)
-    assert player.tick(NS + 1)
+    assert player.due(NS // 2) == ""
+    assert player.due(2 * NS) == OVER
+    player.hold(2 * NS, OVER)
     assert player.mode == HOLDING
     assert np.allclose(player.motion.at(2 * NS)[0], 0.3, atol=1e-3)  # type: ignore[union-attr]
 
@@ -54,7 +55,7 @@ def test_permuted_columns_are_put_in_order(player: Player) -> None:
     values = shuffled.values.copy()
     values[:] = [0.8, 0.1, 0.2]
     assert player.load(0, ActionChunk(values, shuffled.names, 0, shuffled.step, ("grip",)), 1)
-    assert np.allclose(player.motion.positions[-1], [0.2, 0.1], atol=1e-3)  # type: ignore[union-attr]
+    assert np.allclose(player.motion.points[-1], [0.2, 0.1], atol=1e-3)  # type: ignore[union-attr]
     assert player.gripper_position(NS // 2) == pytest.approx(0.8)
 
 
@@ -90,3 +91,85 @@ def test_hold_brakes_once(player: Player) -> None:
     assert not player.hold(now, "because")
     assert player.motion.end < now + NS // 2  # type: ignore[union-attr]
     assert player.gripper_position(now) is None
+
+
+def test_the_watchdog_ends_a_chunk_that_no_newer_one_follows() -> None:
+    player = Player(("a", "b"), LIMITS, "grip", Rules(watchdog=5))
+    player.start_at(0, np.zeros(2))
+    assert player.load(0, chunk_at(0), 1)
+    assert player.due(5 * (NS // 15)) == ""
+    assert "5 rows were played" in player.due(5 * (NS // 15) + 1)
+
+
+def test_a_jump_from_the_measured_arm_is_rejected(player: Player) -> None:
+    assert not player.load(0, chunk_at(0), 1, measured=np.array([0.0, 0.7]))
+    assert "b would jump by 0.700, limit 0.500" in player.last_rejection
+    assert player.load(0, chunk_at(0), 2, measured=np.array([0.0, 0.4]))
+
+
+def test_rows_outside_the_range_are_clipped_a_little_or_rejected(player: Player) -> None:
+    chunk = chunk_at(0)
+    chunk.values[:, 1] += 1.74
+    player.start_at(0, np.array([0.0, 1.74]))
+    assert player.load(0, chunk, 1)
+    assert player.limited == 1
+    assert "b is 0.040 outside its range" in player.last_limit
+    assert player.motion.points.max() <= 2.0  # type: ignore[union-attr]
+    chunk.values[-1, 1] = 2.06
+    assert not player.load(0, chunk, 2)
+    assert "b is 0.060 outside its range, limit 0.050" in player.last_rejection
+
+
+def test_a_chunk_that_is_too_fast_is_slowed_down_and_the_gripper_waits_for_the_arm(player: Player) -> None:
+    chunk = chunk_at(0)
+    chunk.values[:, :2] *= 5
+    assert player.load(0, chunk, 1)
+    pace = player.motion.pace  # type: ignore[union-attr]
+    assert pace < 0.95
+    assert player.limited == 1
+    assert f"played at {pace:.2f} of its speed" in player.last_limit
+    closes = next(k for k in range(300) if player.gripper_position(k * NS // 100) == 1.0) / 100
+    assert closes == pytest.approx(8 / 15 / pace, abs=0.02)
+
+
+def test_crossfade_mixes_the_arm_over_its_rows_and_never_the_gripper(player: Player) -> None:
+    old, new = chunk_at(0), chunk_at(0)
+    new.values[:, :2] += 0.2
+    new.values[:, 2] = 1.0
+    mixed = crossfade(old, new, NS // 15, 3)
+    assert np.allclose((mixed.values - old.values)[:, 0], [0.2, 0.05, 0.1, 0.15, *[0.2] * 11])
+    assert (mixed.values[:, 2] == 1.0).all()
+    shuffled = ActionChunk(old.values[:, [2, 1, 0]], ("grip", "b", "a"), 0, old.step, ("grip",))
+    assert np.array_equal(crossfade(shuffled, new, NS // 15, 3).values, mixed.values)
+
+
+def test_the_seam_of_a_crossfade_is_softer_than_that_of_a_replacement() -> None:
+    def sharpest(strategy: str) -> float:
+        player = Player(("a", "b"), LIMITS, "grip")
+        player.start_at(0, np.zeros(2))
+        player.load(0, chunk_at(0), 1)
+        new = chunk_at(NS // 4)
+        new.values[:, :2] += player.motion.at(NS // 2)[0] + 0.02  # type: ignore[union-attr]
+        assert player.load(NS // 2, new, 2, strategy)
+        return float(np.abs(np.diff(player.motion.points, 2, axis=0)).max())  # type: ignore[union-attr]
+
+    assert sharpest("crossfade") < sharpest("replace")
+
+
+def test_sync_plays_all_rows_from_when_the_chunk_arrives(player: Player) -> None:
+    late = chunk_at(-2 * NS)
+    assert player.load(0, late, 1, "sync")
+    assert player.remaining(0) > 0.9
+    assert np.allclose(player.motion.points[-1], 0.3)  # type: ignore[union-attr]
+
+
+def test_an_unknown_strategy_is_rejected(player: Player) -> None:
+    assert not player.load(0, chunk_at(0), 1, "hope")
+    assert "strategy 'hope', expected one of replace, crossfade, rtc, sync" in player.last_rejection
+
+
+def test_after_a_jump_of_the_clock_nothing_is_known(player: Player) -> None:
+    player.load(0, chunk_at(0), 1)
+    player.forget("the clock jumped back")
+    assert (player.mode, player.remaining(0), player.gripper_position(0)) == (WAITING, 0.0, None)
+    assert not player.load(0, chunk_at(0), 2)
