@@ -13,7 +13,7 @@ TASK :=
 VIEW :=
 TEST := test
 
-RUN = tools/run.sh $(VENV)
+RUN = $(CURDIR)/tools/run.sh $(abspath $(VENV))
 FIND = command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON): apt-get install python3 python3-venv python3-dev"; exit 1; }
 SETUP = $(FIND); $(PYTHON) tools/setup_env.py --venv "$(VENV)" --torch-index "$(TORCH_INDEX)"
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
@@ -29,7 +29,7 @@ test: lint  ## all checks; TEST=test/test_x.py for some of the tests
 lint: build
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
-	@cd $(SITE) && $(CURDIR)/$(RUN) mypy --cache-dir $(CURDIR)/.mypy_cache --config-file $(CURDIR)/pyproject.toml -p cosmos3_ros
+	@cd $(SITE) && $(RUN) mypy --cache-dir $(CURDIR)/.mypy_cache --config-file $(CURDIR)/pyproject.toml -p cosmos3_ros
 
 build:  ## environment, messages and nodes
 	@$(SETUP)
