@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import String
 
@@ -47,9 +46,7 @@ class Recorder(Node):
         self._listen(topics.ACTION_CHUNK, self._on_chunk)
         self._listen(topics.COMMANDER_STATUS, lambda message: setattr(self, "commander", message))
         self._listen(topics.SCENE, lambda message: setattr(self, "scene", message))
-        self.create_subscription(
-            TaskStatus, "sim/status", lambda m: setattr(self, "status", m), qos_profile_system_default
-        )
+        self._listen(topics.SIM_STATUS, self._on_status)
         if futures:
             self._listen(topics.FUTURE, lambda message: setattr(self, "future", message))
         self._instruction = self.create_publisher(String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
@@ -64,6 +61,7 @@ class Recorder(Node):
         self.chunk_stamps: list[int] = []
         self.latencies: list[dict[str, float]] = []
         self.frame_stamps: list[int] = []
+        self.factors: list[float] = []
 
     def instruct(self, instruction: str) -> None:
         """Publish the instruction."""
@@ -110,6 +108,10 @@ class Recorder(Node):
     def _row(self, message: JointState) -> list[float]:
         known = dict(zip(message.name, message.position, strict=True))
         return [self._seconds(to_ns(message.header.stamp)), *(known.get(joint, float("nan")) for joint in self.joints)]
+
+    def _on_status(self, message: TaskStatus) -> None:
+        self.status = message
+        self.factors.append(message.real_time_factor)
 
     def _on_measured(self, message: JointState) -> None:
         self.measured.append(self._row(message))
