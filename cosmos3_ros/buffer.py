@@ -35,6 +35,7 @@ class ObservationBuffer:
         self._streams: dict[str, collections.deque[tuple[int, int, Any]]] = {
             name: collections.deque(maxlen=depth * (4 if name == STATE else 1)) for name in (*self.views, STATE)
         }
+        self._heard: dict[str, int] = {}  # when the last message of each stream came, new or not
 
     def add(self, stream: str, stamp: int, received: int, payload: Any) -> bool:
         """Store one message of a view or of STATE. True if the stamp jumped far back: everything older was dropped."""
@@ -44,16 +45,23 @@ class ObservationBuffer:
             self.clear()
         if not messages or stamp > messages[-1][0]:  # a repeated stamp is a frozen stream: it must grow old
             messages.append((stamp, received, payload))
+        self._heard[stream] = received
         return jumped
 
     def clear(self) -> None:
         """Forget everything (new episode, clock jump)."""
         for messages in self._streams.values():
             messages.clear()
+        self._heard.clear()
 
     def ages(self, now: int) -> dict[str, float]:
         """Seconds since the newest stamp of each stream; infinity if nothing came yet."""
         return {name: (now - m[-1][0]) / NS if m else float("inf") for name, m in self._streams.items()}
+
+    def rates(self) -> dict[str, float]:
+        """Messages per second of each stream, by the stamps that are kept; 0 if there are not two."""
+        spans = {name: (len(m) - 1, m[-1][0] - m[0][0]) for name, m in self._streams.items() if len(m) > 1}
+        return {name: spans[name][0] * NS / spans[name][1] if name in spans else 0.0 for name in self._streams}
 
     def trouble(self, now: int) -> dict[str, str]:
         """Which streams cannot be used now, and why."""
@@ -61,8 +69,10 @@ class ObservationBuffer:
         for name, age in self.ages(now).items():
             if age == float("inf"):
                 found[name] = "nothing received"
-            elif age * NS > self.max_age:
-                found[name] = f"{age:.2f} s old, limit {self.max_age / NS:.2f} s"
+            elif abs(age) * NS > self.max_age:
+                frozen = self._heard[name] > self._streams[name][-1][1]
+                old = f"{age:.2f} s old" if age > 0 else f"{-age:.2f} s in the future"
+                found[name] = f"{'the same stamp again and again, ' * frozen}{old}, limit {self.max_age / NS:.2f} s"
         return found
 
     def sample(self, now: int) -> Sample | str:

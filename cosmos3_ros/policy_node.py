@@ -6,62 +6,29 @@ Callbacks convert and store, one thread runs the network on the newest observati
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.msg import State
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
 from . import topics
 from .buffer import STATE, ObservationBuffer, Sample
-from .convert import chunk_message, future_message, header, to_ns
+from .convert import chunk_message, future_message, to_ns
+from .faults import Faults, Window, diagnostics
 from .images import to_rgb
 from .lifecycle import ManagedNode
 from .model.interface import NS, Observation, Policy, Prediction
-from .params import param
+from .msg import CommanderStatus
+from .planner import Planner
+from .policy_params import Params
 from .robot import RobotMap
 from .worker import Worker
 
 PATIENCE = NS // 2  # say why there is no inference only if it lasts
-
-
-@dataclasses.dataclass(frozen=True)
-class Params:
-    """Parameters of the policy node."""
-
-    autostart: bool = param(True, "configure and activate when the process starts")
-    checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
-    device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
-    dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
-    threads: int = param(0, "CPU threads of the network; 0: as torch chooses")
-    embodiment: str = param("", "what the columns of state and action mean; empty: the checkpoint's own")
-    instruction: str = param("", "what to do, in words; empty: wait for the topic cosmos3/instruction", live=True)
-    joints: list[str] = param([], "robot joint of each state column, as in joint_states, in the embodiment's order")
-    gripper_joint: str = param("", "the one of `joints` that is the gripper; empty: none")
-    gripper_open: float = param(0.0, "position of gripper_joint when open [rad or m]")
-    gripper_closed: float = param(1.0, "position of gripper_joint when closed [rad or m]")
-    image_transport: str = param("raw", "raw or compressed")
-    max_age: float = param(0.5, "refuse to infer from anything older than this [s]")
-    max_skew: float = param(0.05, "refuse to infer from views and joint states further apart than this [s]")
-    replan: float = param(0.5, "begin the next chunk this long after the observation of the last one, or when done [s]")
-    num_steps: int = param(4, "denoising steps per chunk")
-    guidance: float = param(3.0, "classifier-free guidance scale; 1: none, half the work")
-    shift: float = param(5.0, "shift of the flow schedule")
-    seed: int = param(0, "seed of the noise; every chunk draws on from it")
-    prompt_format: str = param("json", "json or plain: how the checkpoint was trained to read instructions")
-    future_rate: float = param(2.0, "at most this many predicted futures per second [Hz]")
-
-    def __post_init__(self) -> None:
-        if self.image_transport not in ("raw", "compressed"):
-            raise ValueError(f"parameter 'image_transport': expected raw or compressed, got {self.image_transport!r}")
-        for name in ("max_age", "max_skew", "future_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"parameter {name!r}: expected a positive number, got {getattr(self, name)}")
 
 
 class PolicyNode(ManagedNode[Params]):
@@ -80,11 +47,12 @@ class PolicyNode(ManagedNode[Params]):
         embodiment = self._policy.embodiment
         self._robot = self._check_robot()
         self._buffer = ObservationBuffer(embodiment.views, int(p.max_age * NS), int(p.max_skew * NS))
-        self._instruction, self._number, self._next, self._episode = p.instruction, 0, 0, 0
+        self._planner = Planner(p.plan())
+        self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, 0
         self._waiting_since = 0  # since when an observation has been due and could not be had
         self._dropped = self._refused = 0
-        self._latencies: list[float] = []
-        self._faults: dict[str, str] = {}
+        self._stages: dict[str, Window] = {}
+        self._faults = Faults(self.get_logger())
         self._warm_up()
         self._chunks = self.advertise(topics.ACTION_CHUNK)
         self._futures = self.advertise(topics.FUTURE)
@@ -93,6 +61,7 @@ class PolicyNode(ManagedNode[Params]):
             self.subscribe(topics.camera(view, p.image_transport), self._on_image(view))
         self.subscribe(topics.JOINT_STATES, self._on_joint_state)
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
+        self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
         self._infer = Worker("infer", self._run, self._failed)
         self._decode = Worker("decode", self._imagine, self._failed)
         self._workers = [self._infer, self._decode]
@@ -147,9 +116,9 @@ class PolicyNode(ManagedNode[Params]):
         try:
             state = self._robot.state(message.name, message.position)
         except ValueError as error:
-            self._fault(STATE, str(error))
+            self._faults.set("joint state ignored", str(error))
             return
-        self._fault(STATE, "")
+        self._faults.set("joint state ignored", "")
         self._store(STATE, message.header, state)
         if self._waiting_since:  # perhaps only for this
             self._plan()
@@ -162,7 +131,11 @@ class PolicyNode(ManagedNode[Params]):
     def _on_instruction(self, message: String) -> None:
         self._instruct(message.data)
 
+    def _on_commander(self, message: CommanderStatus) -> None:
+        self._playing = message.chunk if message.mode == CommanderStatus.PLAYING else 0
+
     def _on_parameters(self, names: set[str]) -> None:
+        self._planner.plan = self.params.plan()
         if "instruction" in names:
             self._instruct(self.params.instruction)
 
@@ -177,35 +150,26 @@ class PolicyNode(ManagedNode[Params]):
         self._buffer.clear()
         self._infer.drop()
         self._episode += 1
-        self._next = self._waiting_since = 0
+        self._waiting_since = 0
+        self._planner.forget()
         self._policy.reset()
-
-    def _fault(self, what: str, why: str) -> None:
-        """Say once when something goes wrong and once when it is good again."""
-        before = self._faults.get(what, "")
-        if why and not before:
-            self.get_logger().warning(f"{what}: {why}")
-        elif before and not why:
-            self.get_logger().info(f"{what}: good again")
-        self._faults[what] = why
 
     # -- work ---------------------------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
         now = self.now()
-        if not self._instruction or now < self._next or not self._infer.idle:
+        if not self._instruction or now < self._planner.due() or not self._infer.idle:
             return
         sample = self._buffer.sample(now)
         if isinstance(sample, str):
-            self._refused += 1
+            self._refused += not self._waiting_since
             self._waiting_since = self._waiting_since or now
             if now - self._waiting_since > PATIENCE:
-                self._fault("no inference", sample)
+                self._faults.set("no inference", sample)
             return
         self._waiting_since = 0
-        self._fault("no inference", "")
-        if sample.stamp >= self._next:
-            self._next = sample.stamp + int(self.params.replan * NS)
+        self._faults.set("no inference", "")
+        if self._planner.answers(sample.stamp):
             self._infer.submit((self._episode, self._instruction, sample))
 
     def _run(self, job: tuple[int, str, Sample]) -> None:
@@ -214,7 +178,8 @@ class PolicyNode(ManagedNode[Params]):
         images = {view: self._convert(view, message) for view, message in sample.images.items()}
         observation = Observation(images, sample.state, instruction, sample.stamp)
         converted = self.now()
-        prediction = self._policy.infer(observation)
+        prediction = self._policy.infer(observation, self._planner.committed(sample.stamp, self._playing))
+        self._faults.set("no chunk", "")
         if episode != self._episode or self.state_id != State.PRIMARY_STATE_ACTIVE:
             self._dropped += 1
             return
@@ -225,7 +190,7 @@ class PolicyNode(ManagedNode[Params]):
             "convert": (converted - began) / NS,
             **prediction.seconds,
         }
-        chunk = self._robot.chunk(prediction.chunk)
+        chunk = self._robot.chunk(self._planner.cut(prediction.chunk))
         self._chunks.publish(
             chunk_message(
                 chunk,
@@ -233,9 +198,13 @@ class PolicyNode(ManagedNode[Params]):
                 instruction=instruction,
                 embodiment=self._policy.embodiment.name,
                 seconds=seconds,
+                strategy=self._planner.plan.strategy,
             )
         )
-        self._latencies = [*self._latencies[-99:], (self.now() - sample.stamp) / NS]
+        now = self.now()
+        self._planner.published(prediction.chunk, self._number, now)
+        for stage, taken in {**seconds, "capture to publish": (now - sample.stamp) / NS}.items():
+            self._stages.setdefault(stage, Window()).add(taken)
         if self._futures.get_subscription_count() and self._decode.idle:
             self._decode.submit((self._number, instruction, prediction))
 
@@ -254,25 +223,24 @@ class PolicyNode(ManagedNode[Params]):
 
     def _failed(self, error: Exception) -> None:
         self._refused += 1
-        self.get_logger().error(f"no chunk: {type(error).__name__}: {error}", throttle_duration_sec=1.0)
+        self._faults.set("no chunk", f"{type(error).__name__}: {error}")
 
     def _diagnose(self) -> None:
         now = self.now()
         trouble = self._buffer.trouble(now)
-        latencies = sorted(self._latencies)
         values = {
             "instruction": self._instruction,
+            "strategy": self._planner.plan.strategy,
             "chunks": self._number,
             "dropped": self._dropped,
             "refused": self._refused,
-            "latency_p50_s": f"{latencies[len(latencies) // 2]:.3f}" if latencies else "",
-            "latency_p95_s": f"{latencies[int(len(latencies) * 0.95)]:.3f}" if latencies else "",
-            **{f"age_s {name}": f"{age:.3f}" for name, age in self._buffer.ages(now).items()},
+            "remaining rows": self._planner.remaining(now),
+            **{f"{name} age [s]": f"{age:.3f}" for name, age in self._buffer.ages(now).items()},
+            **{f"{name} rate [Hz]": f"{rate:.1f}" for name, rate in self._buffer.rates().items()},
         }
-        message = "; ".join(f"{name}: {why}" for name, why in trouble.items())
-        level = DiagnosticStatus.ERROR if trouble else DiagnosticStatus.OK
-        status = DiagnosticStatus(
-            level=level, name=f"{self.get_name()}: observations", message=message or "good", hardware_id=""
-        )
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        self._diagnostics.publish(DiagnosticArray(header=header(now), status=[status]))
+        for stage, window in self._stages.copy().items():
+            values |= window.table(stage)
+        message = "; ".join(f"{name}: {why}" for name, why in (trouble or self._faults.now).items())
+        level = "error" if message else "ok"
+        name = f"{self.get_name()}: observations"
+        self._diagnostics.publish(diagnostics(now, name, level, message or "good", values))

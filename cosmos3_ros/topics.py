@@ -97,7 +97,7 @@ POSITIONS = Topic("arm_position_controller/commands", Float64MultiArray, RELIABL
 JOINT_COMMAND = Topic("joint_command", JointState, RELIABLE, "positions by joint name, as Isaac Sim takes them")
 CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
-POLICY = Interface((IMAGES, JOINT_STATES, INSTRUCTION), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
+POLICY = Interface((IMAGES, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
 REASONER = Interface((IMAGES,), (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
 COMMANDER = Interface(
     (ACTION_CHUNK, JOINT_STATES, STOP),

@@ -51,7 +51,7 @@ def test_a_frozen_stamp_grows_old() -> None:
     for stamp in (1300, 1600):
         fill(b, left=stamp, state=stamp)
         b.add("right", 1000 * MS, stamp * MS, "same frame again")
-    assert "right" in str(b.sample(1610 * MS))
+    assert b.sample(1610 * MS) == "right: the same stamp again and again, 0.61 s old, limit 0.50 s"
 
 
 def test_streams_too_far_apart_are_refused() -> None:
@@ -65,3 +65,16 @@ def test_a_clock_that_jumps_back_clears_everything() -> None:
     fill(b, left=9000, right=9000, state=9000)
     assert b.add("left", 0, 0, "new")
     assert b.ages(0) == {"left": 0.0, "right": float("inf"), STATE: float("inf")}
+
+
+def test_a_stamp_in_the_future_is_refused() -> None:
+    b = buffer()
+    fill(b, left=2000, right=1000, state=1000)
+    assert b.sample(1010 * MS) == "left: 0.99 s in the future, limit 0.50 s"
+
+
+def test_rates_are_counted_by_the_stamps() -> None:
+    b = buffer()
+    for k in range(5):
+        fill(b, left=1000 + 50 * k, state=1000 + 10 * k)
+    assert b.rates() == {"left": 20.0, "right": 0.0, STATE: 100.0}

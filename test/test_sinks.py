@@ -47,7 +47,7 @@ class Wire:
     ("kind", "ahead"), [("joint_trajectory", PERIOD), ("position_stream", 0), ("joint_command", 0)]
 )
 def test_the_controller_follows_two_chunks_across_their_seam(kind: str, ahead: int) -> None:
-    """ahead: a trajectory controller says where to be at the end of its period; it takes a new trajectory a period late."""
+    """ahead: a trajectory controller says where to be at the end of its period, and begins one period late."""
     from cosmos3_ros.sim.controllers import ArmController, Robot, State
     from cosmos3_ros.sinks import SINKS
 
