@@ -162,16 +162,20 @@ class Commander(ManagedNode[Params]):
             self._sink.begin(self._player.motion, now)
             self._sending = True
 
-    def _start_over(self) -> None:
-        self.get_logger().warning("the clock jumped back: waiting for a chunk that answers what is seen from now on")
+    def _start_over(self, jump: int = 0) -> None:
+        """Stamps, or the node's own clock by `jump` ns, went back: nothing seen before counts any more."""
+        self.get_logger().warning("the clock jumped back: holding until a chunk answers what is seen from now on")
         self._guard.forget()
-        self._player.forget("the clock jumped back")
-        self._armed_at, self._sending = self.now(), False
+        self._gripper.forget()
+        self._player.shift(jump)
+        self._let_go_at += jump
+        self._armed_at = self.now()
+        self._give_up("the clock jumped back")
 
     def _tick(self) -> None:
         now, player = self.now(), self._player
         if now < self._last_tick:
-            self._start_over()
+            self._start_over(now - self._last_tick)
         self._last_tick = now
         fault = self._fault(now)
         self._faults.set("arm", fault)

@@ -51,21 +51,13 @@ class Limits:
 
         A joint that begins outside its range may come back into it, but go no further.
         """
-        lower, upper = (limit(bound, points[:4]) for limit, bound in ((_lowest, self.lower), (_highest, self.upper)))
-        held = ((points >= lower - 1e-9) & (points <= upper + 1e-9)).all(axis=0)
+        lower, upper = np.minimum(self.lower, points[:4].min(axis=0)), np.maximum(self.upper, points[:4].max(axis=0))
+        held: np.ndarray = np.all((points >= lower - 1e-9) & (points <= upper + 1e-9), axis=0)
         change = points
         for order, most in enumerate(self.rates(), start=1):
             change = np.diff(change, axis=0)
-            held &= (np.abs(change) <= most * _H**order * (1 + 1e-6)).all(axis=0)
+            held &= np.all(np.abs(change) <= most * _H**order * (1 + 1e-6), axis=0)
         return held
-
-
-def _lowest(bound: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return np.minimum(bound, points.min(axis=0))
-
-
-def _highest(bound: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return np.maximum(bound, points.max(axis=0))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

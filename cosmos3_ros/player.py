@@ -90,10 +90,10 @@ class Player:
         """Nothing is being played: the next motion begins at this measured position."""
         self.motion = rest(position, now)
 
-    def forget(self, reason: str) -> None:
-        """Nothing that was known counts any more (the clock jumped back)."""
-        self.motion = self.loaded = None
-        self.mode, self.reason = WAITING, reason
+    def shift(self, by: int) -> None:
+        """The clock was set by so many ns: what is under way goes on where it was."""
+        if self.motion:
+            self.motion = dataclasses.replace(self.motion, start=self.motion.start + by)
 
     def hold(self, now: int, reason: str) -> bool:
         """Brake and stay. True if that is a new motion (it must reach the controller), False if it holds already."""

@@ -168,8 +168,10 @@ def test_an_unknown_strategy_is_rejected(player: Player) -> None:
     assert "strategy 'hope', expected one of replace, crossfade, rtc, sync" in player.last_rejection
 
 
-def test_after_a_jump_of_the_clock_nothing_is_known(player: Player) -> None:
+def test_what_is_under_way_goes_on_when_the_clock_is_set(player: Player) -> None:
     player.load(0, chunk_at(0), 1)
-    player.forget("the clock jumped back")
-    assert (player.mode, player.remaining(0), player.gripper_position(0)) == (WAITING, 0.0, None)
-    assert not player.load(0, chunk_at(0), 2)
+    before = player.motion.at(NS // 2)  # type: ignore[union-attr]
+    player.shift(-10 * NS)
+    assert np.allclose(player.motion.at(NS // 2 - 10 * NS), before)  # type: ignore[union-attr]
+    player.hold(NS // 2 - 10 * NS, "the clock jumped back")
+    assert player.mode == HOLDING

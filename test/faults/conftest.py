@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real graph with a relay in the middle that can change or drop any message."""
+
+import dataclasses
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+VIEWS = ("wrist", "exterior_1", "exterior_2")
+ROWS = 12  # of a chunk that the commander plays alone
+
+
+class Relay:
+    """Passes everything on: `change` maps a topic to a function that changes, or with None drops, its messages."""
+
+    def __init__(self) -> None:
+        import rclpy
+        from sensor_msgs.msg import Image, JointState
+        from std_msgs.msg import Bool, String
+        from std_srvs.srv import SetBool, Trigger
+
+        from cosmos3_ros import topics
+
+        self.node = rclpy.create_node("relay")
+        self.change: dict[str, Callable[[Any], Any]] = {}
+        self.heard: list[Any] = []  # reports of the commander
+        self.speed = 1.0  # of the set point, rad/s
+        self.stated = 0.0  # when the last joint state was passed on
+        for view in VIEWS:
+            self.between(Image, f"sim/{view}", f"camera/{view}/image_raw")
+        self.between(JointState, "sim/joint_states", "joint_states")
+        self.between(topics.ACTION_CHUNK.type, "policy/chunk", topics.ACTION_CHUNK.name)
+        self.to_arm = self.between(topics.TRAJECTORY.type, topics.TRAJECTORY.name, "sim/trajectory")
+        for topic, keep in ((topics.COMMANDER_STATUS, self.heard.append), (topics.COMMAND, self.on_command)):
+            self.node.create_subscription(topic.type, topic.name, keep, topic.qos)
+        self.words = self.node.create_publisher(String, "cosmos3/instruction", 5)
+        self.button = self.node.create_publisher(Bool, "cosmos3/stop", 5)
+        self.services = {
+            name: self.node.create_client(kind, f"commander/{name}")
+            for name, kind in (("arm", SetBool), ("stop", Trigger))
+        }
+
+    def between(self, kind: Any, source: str, target: str) -> Any:
+        publisher = self.node.create_publisher(kind, target, 5)
+
+        def forward(message: Any) -> None:
+            changed = self.change.get(target, lambda m: m)(message)
+            if changed is not None:
+                publisher.publish(changed)
+            if target == "joint_states" and changed is not None:
+                self.stated = time.time()
+
+        return self.node.create_subscription(kind, source, forward, 5)
+
+    def on_command(self, message: Any) -> None:
+        self.speed = float(np.abs(message.velocity).max())
+
+    @property
+    def status(self) -> Any:
+        return self.heard[-1] if self.heard else None
+
+    def say(self, text: str) -> None:
+        from std_msgs.msg import String
+
+        self.words.publish(String(data=text))
+
+    def call(self, name: str, **fields: Any) -> Any:
+        client, done = self.services[name], threading.Event()
+        assert client.wait_for_service(10)
+        future = client.call_async(client.srv_type.Request(**fields))
+        future.add_done_callback(lambda _: done.set())
+        assert done.wait(10)
+        return future.result()
+
+
+@dataclasses.dataclass
+class Graph:
+    """The relay and the processes; `output` is what they printed."""
+
+    relay: Relay
+    sim: Any
+    commander: Any
+    policy: Any
+    begin_policy: Callable[[], Any]
+    views: tuple[str, ...] = VIEWS
+    rows: int = ROWS
+
+    @property
+    def output(self) -> str:
+        return self.commander.output + self.policy.output
+
+
+@pytest.fixture
+def graph(domain: int, start: Any) -> Iterator[Graph]:
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from cosmos3_ros.graph import robot_file
+
+    robot = ("--ros-args", "--params-file", robot_file("droid_sim"))
+    small = ("-p", "image_height:=90", "-p", "image_width:=160", "-r", "joint_states:=sim/joint_states")
+    views = [word for view in VIEWS for word in ("-r", f"camera/{view}/image_raw:=sim/{view}")]
+    arm = ("-r", "arm_controller/joint_trajectory:=sim/trajectory")
+    quick = (
+        "-p",
+        "num_steps:=1",
+        "-p",
+        "guidance:=1.0",
+        "-p",
+        "instruction:=go",
+        "-r",
+        "cosmos3/action_chunk:=policy/chunk",
+    )
+
+    def policy() -> Any:
+        return start(sys.executable, Path(__file__).parent / "policy.py", *robot, *quick)
+
+    sim, commander = (
+        start("sim", *robot, *small, *views, *arm),
+        start("commander", *robot, "-p", f"watchdog_rows:={ROWS}"),
+    )
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    relay, executor = Relay(), SingleThreadedExecutor()
+    executor.add_node(relay.node)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    yield Graph(relay, sim, commander, policy(), policy)
+    executor.shutdown()
+    thread.join()
+    relay.node.destroy_node()
+    rclpy.shutdown()

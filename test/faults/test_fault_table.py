@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that can go wrong around a moving arm, on the real graph: simulation, tiny network, commander.
+
+This process stands between all of them and does the harm. Each fault must end in a hold in time, be said, and be over
+when it is over. The table is printed at the end of the test run.
+"""
+
+import array
+import copy
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.ros, pytest.mark.sim, pytest.mark.slow]
+
+PERIOD, GRACE = 1 / 50, 0.1  # s
+STALE = 0.25  # s, of joint states
+Graph = Any  # of conftest.py
+
+
+@dataclasses.dataclass
+class Fault:
+    """One row. harm and mend act on the graph; seen: "at once", "stale" or "chunk": what the hold waits for.
+
+    says: words that are printed or reported; holds: whether the arm must hold at all.
+    """
+
+    name: str
+    harm: Callable[[Graph], Any]
+    mend: Callable[[Graph], Any]
+    says: str
+    seen: str = "chunk"
+    holds: bool = True
+    recovery: str = "by itself"
+
+
+def stamp_of(message: Any) -> float:
+    return message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+
+
+def earlier(message: Any) -> Any:
+    message.header.stamp.sec -= 30
+    return message
+
+
+def frozen() -> Callable[[Any], Any]:
+    kept: list[Any] = []
+    return lambda message: (kept or kept.append(message) or kept)[0]
+
+
+def reorder(message: Any) -> Any:
+    message.name, message.position = message.name[::-1], message.position[::-1]
+    return message
+
+
+def with_(**fields: Any) -> Callable[[Any], Any]:
+    """A change of a message: fields set to a value, or to function(old value)."""
+
+    def changed(message: Any) -> Any:
+        message = copy.deepcopy(message)
+        for name, value in fields.items():
+            setattr(message, name, value(getattr(message, name)) if callable(value) else value)
+        return message
+
+    return changed
+
+
+def not_a_number(values: Any) -> Any:
+    return array.array(values.typecode, [float("nan"), *values[1:]])
+
+
+def changing(name: str, says: str, topic: str, change: Callable[[Any], Any], **more: Any) -> Fault:
+    return Fault(name, lambda g: g.relay.change.update({topic: change}), lambda g: g.relay.change.clear(), says, **more)
+
+
+def saying(name: str, text: str, says: str) -> Fault:
+    return Fault(name, lambda g: g.relay.say(text), lambda g: g.relay.say("go"), says)
+
+
+def jump_back(graph: Graph) -> None:
+    for topic in ("joint_states", *(f"camera/{view}/image_raw" for view in graph.views)):
+        graph.relay.change[topic] = earlier
+
+
+def begin_again(graph: Graph) -> None:
+    graph.policy = graph.begin_policy()
+
+
+def unplug(graph: Graph) -> None:
+    graph.relay.node.destroy_subscription(graph.relay.to_arm)
+
+
+def plug_in(graph: Graph) -> None:
+    from cosmos3_ros import topics
+
+    graph.relay.to_arm = graph.relay.between(topics.TRAJECTORY.type, topics.TRAJECTORY.name, "sim/trajectory")
+
+
+def second_policy(graph: Graph) -> None:
+    from cosmos3_ros import topics
+
+    graph.relay.rival = graph.relay.node.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, 5)
+
+
+def press(graph: Graph, down: bool) -> None:
+    from std_msgs.msg import Bool
+
+    graph.relay.button.publish(Bool(data=down))
+
+
+def rearm(graph: Graph) -> None:
+    press(graph, False)
+    end = time.monotonic() + 5
+    while not graph.relay.call("arm", data=True).success:
+        assert time.monotonic() < end, "arming again"
+        time.sleep(0.05)
+
+
+WRIST, STATES, CHUNK = "camera/wrist/image_raw", "joint_states", "cosmos3/action_chunk"
+FAULTS = (
+    changing("camera lost", "no inference: wrist:", WRIST, lambda m: None),
+    changing("camera frozen", "the same stamp again and again", WRIST, frozen()),
+    changing("wrong encoding", "camera wrist: ", WRIST, with_(encoding="32FC2")),
+    changing("joint states lost", "joint states are 0.2", STATES, lambda m: None, seen="stale"),
+    changing("joint states frozen", "joint states are 0.2", STATES, frozen(), seen="stale"),
+    changing("joint states with NaN", "is not finite", STATES, with_(position=not_a_number), seen="at once"),
+    changing(
+        "joint states of wrong size",
+        "8 names but 7 positions",
+        STATES,
+        with_(position=lambda p: p[:-1]),
+        seen="at once",
+    ),
+    changing("unknown joint", "lacks ['panda_joint1']", STATES, with_(name=lambda n: ["knee", *n[1:]]), seen="at once"),
+    changing("permuted joints", "", STATES, reorder, holds=False),
+    Fault("clock jumps back", jump_back, lambda g: g.relay.change.clear(), "the clock jumped back", "at once"),
+    saying("inference raises", "fail", "no chunk: RuntimeError: the network failed"),
+    saying("inference 5 s late", "be late", "12 rows were played and no newer chunk came"),
+    Fault("policy killed", lambda g: g.policy.kill(), begin_again, "12 rows were played and no newer chunk came"),
+    Fault("controller gone", unplug, plug_in, "no controller listens on /arm_controller/joint_trajectory", "at once"),
+    changing("chunk with NaN", "1 NaN or infinite", CHUNK, with_(values=not_a_number)),
+    changing("chunk too narrow", "120 values for 16 rows of 8 joints", CHUNK, with_(values=lambda v: v[:120])),
+    changing("chunk without rows", "0 values for 0 rows", CHUNK, with_(values=array.array("f"), horizon=0)),
+    changing("chunk with wrong names", "joints ['knee', ", CHUNK, with_(joint_names=lambda n: ["knee", *n[1:]])),
+    changing(
+        "chunk from the future",
+        "s in the future",
+        CHUNK,
+        with_(header=lambda h: type(h)(stamp=type(h.stamp)(sec=h.stamp.sec + 60))),
+    ),
+    changing(
+        "chunk that jumps", "would jump by", CHUNK, with_(values=lambda v: array.array("f", [x + 1.5 for x in v]))
+    ),
+    Fault(
+        "two policies at once",
+        second_policy,
+        lambda g: g.relay.node.destroy_publisher(g.relay.rival),
+        "2 nodes publish /cosmos3/action_chunk",
+        "at once",
+    ),
+    Fault(
+        "stop service", lambda g: g.relay.call("stop"), rearm, "stopped by ~/stop", "at once", recovery="armed again"
+    ),
+    Fault("stop topic", lambda g: press(g, True), rearm, "stopped by cosmos3/stop", "at once", recovery="armed again"),
+)
+
+
+def run(fault: Fault, graph: Graph, wait_until: Callable[..., None]) -> str:
+    """One row of the table."""
+    relay = graph.relay
+    played = relay.status.played
+    wait_until(
+        lambda: relay.status.mode == "playing" and relay.status.played > played + 1, f"motion before: {fault.name}"
+    )
+    printed, reported, harmed = len(graph.output), len(relay.heard), time.time()
+    fault.harm(graph)
+    if fault.holds:
+        wait_until(lambda: relay.status.mode == "holding", f"a hold: {fault.name}", 15)
+        held = next(status for status in relay.heard[reported:] if status.mode == "holding")
+        loads = [
+            stamp_of(status)
+            for a, status in zip(relay.heard, relay.heard[1:], strict=False)
+            if status.played > a.played
+        ]
+        due = {"at once": harmed, "stale": min(relay.stated, harmed) + STALE, "chunk": loads[-1] + graph.rows / 15}[
+            fault.seen
+        ]
+        late = stamp_of(held) - max(due, harmed)
+        said = lambda: graph.output[printed:] + "".join(s.reason + s.last_rejection for s in relay.heard[reported:])  # noqa: E731
+        wait_until(lambda: fault.says in said(), f"{fault.says!r}: {fault.name}; there was {said()}", 5)
+        wait_until(lambda: relay.speed < 1e-6, f"rest: {fault.name}", 3)
+    else:
+        late = 0.0
+        wait_until(lambda: relay.status.played > played + 4, f"playing on: {fault.name}")
+        assert not any(status.mode == "holding" for status in relay.heard[reported:])
+    fault.mend(graph)
+    mended = time.time()
+    wait_until(lambda: relay.status.mode == "playing" and relay.status.armed, f"motion again: {fault.name}", 40)
+    assert late <= PERIOD + GRACE, f"{fault.name}: held {late:.3f} s after it was due"
+    seen, hold = (fault.seen, f"{late * 1e3:5.0f} ms") if fault.holds else ("-", "   none ")
+    again = f"{time.time() - mended:5.1f} s {fault.recovery:13s}"
+    return f"{fault.name:28s}{seen:10s}{hold}   {again}{fault.says}"
+
+
+def test_every_fault_ends_in_a_hold_is_said_and_passes(graph: Graph, wait_until: Any, record_property: Any) -> None:
+    relay = graph.relay
+    graph.policy.wait_for("ready after", 60)
+    wait_until(lambda: relay.status is not None and relay.call("arm", data=True).success, "arming")
+    wait_until(lambda: relay.status.played >= 3, "chunks", 30)
+    lines, failures = [f"{'fault':28s}{'hold due':10s}{'late':>8s}   {'moves again':22s}what is said"], []
+    for fault in FAULTS:
+        try:
+            lines.append(run(fault, graph, wait_until))
+        except (AssertionError, pytest.fail.Exception) as error:
+            failures.append(str(error))
+            lines.append(f"{fault.name:28s}FAILED: {str(error).splitlines()[0]}")
+            relay.change.clear()
+            if not relay.status.armed:
+                rearm(graph)
+    record_property("table: what happens when something goes wrong around a moving arm", "\n".join(lines))
+    assert not failures, "\n".join([*failures, graph.output])
