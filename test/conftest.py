@@ -4,6 +4,8 @@
 What is skipped, and why, is decided here from the markers: `ros`, `sim`, `gpu`.
 """
 
+import contextlib
+import fcntl
 import functools
 import importlib.util
 import os
@@ -52,6 +54,21 @@ def _why_not(marker: str) -> str:
         if not torch.cuda.is_available():
             return "no CUDA device"
     return ""
+
+
+def _free_shared_memory() -> None:
+    """Remove what killed processes left: Fast DDS does not, and a container has 64 MB in all."""
+    for lock in Path("/dev/shm").glob(f"fastrtps_{'[0-9a-f]' * 16}_el"):
+        with contextlib.suppress(OSError), lock.open("rb+") as file:  # locked: its owner lives
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - lock.stat().st_mtime > 10.0:  # it was not made just now, to be locked in a moment
+                lock.with_name(lock.name.removesuffix("_el")).unlink(missing_ok=True)
+                lock.unlink()
+
+
+def pytest_sessionstart() -> None:
+    """Begin with the shared memory that belongs to the living."""
+    _free_shared_memory()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -153,9 +170,14 @@ class Started:
         return code
 
     def kill(self) -> None:
-        """End all of it now."""
-        for pid in self.running():
-            os.kill(pid, signal.SIGKILL)
+        """End all of it: politely, so that it gives its shared memory back, and after 3 s by force."""
+        end = time.monotonic() + 3.0
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in self.running():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            while number == signal.SIGTERM and self.running() and time.monotonic() < end:
+                time.sleep(0.02)
         self.process.wait()
 
 
@@ -178,3 +200,4 @@ def start(domain: int, tmp_path: Path) -> Iterator[Callable[..., Started]]:
     yield run
     for process in started:
         process.kill()
+    _free_shared_memory()
