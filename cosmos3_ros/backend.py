@@ -43,6 +43,7 @@ class Models:
             shift=params.shift,
             seed=params.seed,
             prompt_format=params.prompt_format,
+            soft_rows=params.soft_rows,
         )
 
     def reasoner(self, params: reasoner_node.Params) -> Reasoner:

@@ -36,7 +36,7 @@ class Params:
         2, "begin the next chunk so that in 95 of 100 cases this many of those rows are left when it comes", live=True
     )
     soft_rows: int = param(
-        0, "with rtc: rows after those executed meanwhile that the next chunk is drawn towards", live=True
+        0, "with rtc: rows after those executed meanwhile that the next chunk is drawn towards, less and less"
     )
     num_steps: int = param(4, "denoising steps per chunk")
     guidance: float = param(3.0, "classifier-free guidance scale; 1: none, half the work")

@@ -18,6 +18,25 @@ from .weights import Model
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Wish:
+    """Action rows to draw the sample towards: rows float32 [1, rows, action_width], weights float32 [rows], 0 to 1.
+
+    Guided inpainting as in real-time chunking (arXiv 2506.07339), the network's derivative taken as the identity, so
+    that nothing is propagated back; a step corrects its guess by the whole difference at most, because steps are few.
+    """
+
+    rows: Tensor
+    weights: Tensor
+
+    def bend(self, actions: Tensor, speed: Tensor, time: float) -> Tensor:
+        """The network's velocity at `actions`, bent so that its guess of the clean rows comes nearer to the wish."""
+        sigma = time / 1000
+        guess = actions - sigma * speed
+        strength = min(1.0, ((1 - sigma) ** 2 + sigma**2) / max(1 - sigma, 1e-3))
+        return speed - strength / sigma * self.weights[:, None] * (self.rows - guess)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Start:
     """Where denoising starts: what is known in its place, noise elsewhere.
 
@@ -34,6 +53,7 @@ class Start:
     first_row: int = 1
     domain: int = 0
     scale_single: bool = True
+    wish: Wish | None = None
 
     def flat(self) -> Tensor:
         """Latents and actions as one vector."""
@@ -45,6 +65,16 @@ class Start:
         count = self.latents.numel()
         actions = None if self.actions is None else flat[count:].view_as(self.actions)
         return flat[:count].view_as(self.latents), actions
+
+    def bend(self, flat: Tensor, speed: Tensor, time: float) -> Tensor:
+        """A velocity of `flat` with its actions bent towards the wish, if there is one."""
+        if self.wish is None or time == 0:
+            return speed
+        latents, bent = self.split(speed)
+        actions = self.split(flat)[1]
+        assert actions is not None  # a wish is about actions
+        assert bent is not None
+        return torch.cat([latents.flatten(), self.wish.bend(actions, bent, time).flatten()])
 
     def clean(self) -> Tensor:
         """Which numbers of `flat` must not change."""
@@ -110,7 +140,8 @@ class Denoiser:
             guided = guidance.applies(time)
             speeds = [self._velocity(start, flat, time, *branch) for branch in (branches if guided else alone)]
             speed = torch.cat(speeds).float() if guidance.precise else torch.cat(speeds)
-            return speed[1] + guidance.scale * (speed[0] - speed[1]) if guided else speed[0]
+            told = speed[1] + guidance.scale * (speed[0] - speed[1]) if guided else speed[0]
+            return start.bend(flat, told, time)
 
         return start.split(denoise(start.flat(), velocity, schedule, start.clean(), seed))
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .denoiser import Denoiser, Guidance, Start, numpy_noise
+from .denoiser import Denoiser, Guidance, Start, Wish, numpy_noise
 from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .interface import NS, ActionChunk, Future, Observation, Prediction
 from .prompt import action_json, action_plain, framing
@@ -30,6 +30,7 @@ class PolicyOptions:
     guidance_interval: network times (0..1000), guidance only strictly between them. seed: of the noise; deterministic:
     the same noise for every chunk. prompt_format: "json" or "plain". horizon: rows in a chunk, 0 for as trained.
     schedule: "flow" or "checkpoint" (what scheduler_config.json says). batched_guidance: see `Guidance`.
+    soft_rows: the last so many committed rows are a wish that fades, not a decision.
     """
 
     num_steps: int = 4
@@ -42,6 +43,7 @@ class PolicyOptions:
     prompt_format: str = "json"
     schedule: str = "flow"
     horizon: int = 0
+    soft_rows: int = 0
 
     def __post_init__(self) -> None:
         if self.num_steps < 1:
@@ -52,8 +54,8 @@ class PolicyOptions:
             raise ValueError(f"prompt_format: expected 'json' or 'plain', got {self.prompt_format!r}")
         if self.schedule not in ("flow", "checkpoint"):
             raise ValueError(f"schedule: expected 'flow' or 'checkpoint', got {self.schedule!r}")
-        if self.horizon < 0:
-            raise ValueError(f"horizon: expected 0 or more rows, got {self.horizon}")
+        if self.horizon < 0 or self.soft_rows < 0:
+            raise ValueError(f"horizon and soft_rows: expected 0 or more, got {self.horizon} and {self.soft_rows}")
 
 
 class Cosmos3Policy:
@@ -82,6 +84,8 @@ class Cosmos3Policy:
     def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
         """Predict the chunk that follows `observation`; rows due while `committed` lasts come back as it has them.
 
+        The last `soft_rows` of them need not: the new rows are drawn towards those, less and less.
+
         ValueError names a missing view, a wrong state or names that differ, before anything is computed.
         """
         body = self.embodiment
@@ -101,8 +105,8 @@ class Cosmos3Policy:
         values = body.decode_actions(rows[int(body.state_row) :, : body.width], observation.state)
         if not np.isfinite(values).all():
             raise ValueError("policy: the network returned values that are not finite; its weights may be damaged")
-        for row, command in kept.items():
-            values[row] = command
+        for row in self._decided(kept):
+            values[row] = kept[row]
         chunk = ActionChunk(values, body.action_names, observation.stamp, body.step, body.discrete)
         return Prediction(chunk, clock.seconds, latents)
 
@@ -156,15 +160,38 @@ class Cosmos3Policy:
         clean_rows = torch.zeros(len(actions), dtype=torch.bool, device=device)
         if first:
             _put(actions, clean_rows, [0], body.encode_state(state)[None])
+        soft = sorted(kept)[len(self._decided(kept)) :]
         if kept:
             last = max(kept) + 1
             values = np.stack([kept.get(row, kept[min(kept)]) for row in range(last)])
             encoded = body.encode_actions(values, state)
-            _put(actions, clean_rows, [first + row for row in kept], encoded[list(kept)])
+            decided = self._decided(kept)
+            _put(actions, clean_rows, [first + row for row in decided], encoded[decided])
         clean_frames = torch.arange(frames, device=device) == 0
         return Start(
-            latents, clean_frames, body.fps, actions[None], clean_rows, body.width, 1 - first, domain=body.domain_id
+            latents,
+            clean_frames,
+            body.fps,
+            actions[None],
+            clean_rows,
+            body.width,
+            1 - first,
+            domain=body.domain_id,
+            wish=self._wish(encoded, soft, actions) if soft else None,
         )
+
+    def _decided(self, kept: dict[int, np.ndarray]) -> list[int]:
+        """The committed rows but the soft ones."""
+        return sorted(kept)[: max(0, len(kept) - self.options.soft_rows)]
+
+    def _wish(self, encoded: np.ndarray, rows: list[int], actions: Tensor) -> Wish:
+        """The soft rows with weights that fall exponentially, in the shape of `actions`."""
+        wished, weights = torch.zeros_like(actions), torch.zeros(len(actions), device=actions.device)
+        first, left = int(self.embodiment.state_row), np.arange(len(rows), 0, -1) / (len(rows) + 1)
+        places = [first + row for row in rows]
+        wished[places, : encoded.shape[1]] = torch.from_numpy(encoded[rows]).to(wished)
+        weights[places] = torch.from_numpy(left * np.expm1(left) / np.expm1(1)).to(weights)
+        return Wish(wished[None], weights)
 
     def _denoise(self, start: Start, text: KVCache, negative: KVCache, seed: int) -> tuple[Tensor, np.ndarray]:
         options = self.options
