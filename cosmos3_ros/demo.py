@@ -213,12 +213,14 @@ class Window:
     """A window with the newest picture; made and updated in the main thread."""
 
     def __init__(self) -> None:
-        import tkinter
-
+        try:
+            import tkinter
+        except ImportError:
+            raise OSError("the window needs Python's tkinter: apt-get install python3-tk") from None
         try:
             self._root = tkinter.Tk()
         except tkinter.TclError as error:
-            raise OSError(f"VIEW needs a screen: {error}") from error
+            raise OSError(f"the window needs a screen: {error}") from error
         self._root.title("cosmos3_ros")
         self._label = tkinter.Label(self._root)
         self._label.pack()
