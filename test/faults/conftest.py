@@ -31,6 +31,7 @@ class Relay:
         self.change: dict[str, Callable[[Any], Any]] = {}
         self.heard: list[Any] = []  # reports of the commander
         self.speed = 1.0  # of the set point, rad/s
+        self.points: list[list[float]] = []  # set points
         self.stated = 0.0  # when the last joint state was passed on
         for view in VIEWS:
             self.between(Image, f"sim/{view}", f"camera/{view}/image_raw")
@@ -60,6 +61,7 @@ class Relay:
 
     def on_command(self, message: Any) -> None:
         self.speed = float(np.abs(message.velocity).max())
+        self.points.append(list(message.position[:7]))
 
     @property
     def status(self) -> Any:
