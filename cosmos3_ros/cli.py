@@ -10,6 +10,8 @@ import sys
 
 from .graph import Options
 
+ROS = ("rclpy", "sensor_msgs", "std_srvs", "cosmos3_ros.msg", "cosmos3_ros.srv", "ament_index_python")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; an expected error is one line on stderr and exit code 1."""
@@ -24,7 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return chosen.function(chosen) or 0
-    except (ValueError, OSError, ImportError) as error:
+    except ModuleNotFoundError as error:
+        ros = "; this needs ROS 2: source its setup.bash, or use `make`" if error.name in ROS else ""
+        print(f"error: {error}{ros}", file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
@@ -51,6 +57,8 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     _add_options(parser)
 
     def function(chosen: argparse.Namespace) -> int:
+        import rclpy  # noqa: F401  # without it nothing would start
+
         from .graph import processes
         from .run import run
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from typing import Any
 
@@ -87,6 +88,12 @@ def config_folder() -> pathlib.Path:
         if (folder / "droid_sim.yaml").is_file():
             return folder
     raise FileNotFoundError(f"no config folder with droid_sim.yaml in {[str(folder) for folder in candidates]}")
+
+
+def environment() -> dict[str, str]:
+    """Variables for the processes: shared memory large enough for images, unless the user has a Fast DDS profile."""
+    name = "FASTRTPS_DEFAULT_PROFILES_FILE"
+    return {} if name in os.environ else {name: str(config_folder() / "fastdds.xml")}
 
 
 def robot_file(robot: str) -> pathlib.Path:

@@ -15,7 +15,7 @@ from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from .graph import Options, Process, processes
+from .graph import Options, Process, environment, processes
 
 
 def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
@@ -60,6 +60,7 @@ def _actions(process: Process) -> list[Any]:
         output="screen",
         emulate_tty=True,
         arguments=process.arguments(),
+        additional_env=environment(),
     )
 
     def ended(event: ProcessExited, context: LaunchContext) -> list[Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import IO
 
-from .graph import MODULES, Process
+from .graph import MODULES, Process, environment
 
 GRACE = 5.0  # seconds a process has to end after SIGINT before it is killed
 
@@ -28,7 +29,12 @@ class Graph:
             command = [sys.executable, "-m", *MODULES[process.executable], *process.arguments()]
             # a group of its own: Ctrl-C in a terminal reaches only us, and we end the others in order
             self._running[process.executable] = subprocess.Popen(
-                command, stdout=self._output, stderr=self._output, text=True, process_group=0
+                command,
+                stdout=self._output,
+                stderr=self._output,
+                text=True,
+                process_group=0,
+                env={**os.environ, **environment()},
             )
         return self
 

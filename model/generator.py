@@ -240,8 +240,16 @@ class Generator:
         if action.values is not None:
             rows[:, : action.width] = torch.from_numpy(action.values).to(rows)
         clean_rows = torch.full((action.rows,), action.values is not None, device=device)
-        head = {"width": action.width, "domain": action.domain}
-        return Start(latents, clean, request.fps, rows[None], clean_rows, **head, scale_single=not self.reference)
+        return Start(
+            latents,
+            clean,
+            request.fps,
+            rows[None],
+            clean_rows,
+            width=action.width,
+            domain=action.domain,
+            scale_single=not self.reference,
+        )
 
     def _noise(self, shape: tuple[int, ...], rows: tuple[int, int], seed: int) -> tuple[Tensor, Tensor]:
         device = self.model.device

@@ -14,7 +14,7 @@ import ctypes
 import os
 import sys
 
-NO_GL = "no OpenGL to render with: `apt-get install libosmesa6` or `apt-get install libegl1 libgl1-mesa-dri` mends it"
+NO_GL = "no OpenGL to render with: `apt-get install libegl1 libgl1 libgl1-mesa-dri` or `libosmesa6` mends it"
 _EGL_PLATFORM_DEVICE = 0x313F
 _OFF = "disable"
 _TOO_LATE = "mujoco" in sys.modules
@@ -31,6 +31,7 @@ def _osmesa_works() -> bool:
 def _egl_works() -> bool:
     """Whether a headless EGL display can be opened, on a GPU or with Mesa's software renderer."""
     try:
+        ctypes.CDLL("libGL.so.1")  # PyOpenGL crashes without it
         egl = ctypes.CDLL("libEGL.so.1")
     except OSError:
         return False

@@ -68,7 +68,7 @@ def test_it_names_its_robot_and_its_tokens():
 
 def test_any_text_survives_the_tokenizer():
     model = load_model(tiny_checkpoint(), generator=False)
-    text = "Grüße, 世界! {\"a\": 1.5}\n\t<think>"
+    text = 'Grüße, 世界! {"a": 1.5}\n\t<think>'
     ids = model.tokenizer(text, add_special_tokens=False).input_ids
     assert model.tokenizer.decode(ids) == text
     assert max(ids) < model.config.vocab
