@@ -258,4 +258,4 @@ def test_the_choice_of_the_user_is_kept_and_physics_needs_no_opengl(choice):
     assert done.returncode == 1
     error = done.stderr.splitlines()[-1]
     assert error.startswith(f"RuntimeError: MUJOCO_GL={choice}: ")
-    assert "no OpenGL to render with: `apt-get install libosmesa6`" in error
+    assert "no OpenGL to render with: `apt-get install libegl1 libgl1 libgl1-mesa-dri`" in error

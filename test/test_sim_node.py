@@ -218,7 +218,7 @@ def test_no_opengl_ends_it_with_one_line(start, monkeypatch):
     assert process.process.wait(20) == 1
     errors = [line for line in process.output.splitlines() if line.startswith("error")]
     assert len(errors) == 1
-    assert "apt-get install libosmesa6" in errors[0]
+    assert "apt-get install libegl1" in errors[0]
     assert "Traceback" not in process.output
 
 
