@@ -178,20 +178,21 @@ def _pace(chunk: ActionChunk, start: int, limits: Limits) -> np.ndarray:
 def _path(chunk: ActionChunk, start: int, pace: float, limits: Limits) -> np.ndarray:
     """The chunk's own spline at the times of the control points after the first, [T, N], slowing down to its end."""
     rows = chunk.values.astype(np.float64)
-    # Straight on beyond both ends: the spline passes through the last row, and neither begins nor slows down by itself.
-    first, last = (rows[0] - rows[1], rows[-1] - rows[-2]) if len(rows) > 1 else (0.0, 0.0)
-    rows = np.vstack([rows[:1] + 2 * first, rows[:1] + first, rows, rows[-1:] + last])
     left = (chunk.end - start) / NS
-    speed = pace * np.abs(np.diff(rows, axis=0)).max(axis=0) / (chunk.step / NS)
+    speed = pace * np.abs(np.diff(rows, axis=0)).max(axis=0, initial=0.0) / (chunk.step / NS)
     ramp = 1.25 * float(np.maximum(1.5 * speed / limits.acceleration, np.sqrt(6 * speed / limits.jerk)).max())
     ramp = min(max(ramp, _H), 2 * left / pace)
     steady = (left - pace * ramp / 2) / pace
     time = np.arange(int(np.ceil((steady + ramp) / _H)) + 1) * _H
     u = np.clip((time - steady) / ramp, 0, 1)
     done = pace * (np.minimum(time, steady) + ramp * (u - u**3 + u**4 / 2))
-    place = np.clip((start - chunk.start + done * NS) / chunk.step, -1, len(chunk.values) - 1)  # in rows
+    place = np.minimum((start - chunk.start + done * NS) / chunk.step, len(rows) - 1)  # in rows
     span = np.floor(place).astype(int)
-    around = np.clip(span[:, None] + np.arange(1, 5), 0, len(rows) - 1)
+    # Straight on beyond both ends: the spline passes through the last row, and neither begins nor slows down by itself.
+    before = max(0, -int(span[0])) + 1
+    first, last = (rows[0] - rows[1], rows[-1] - rows[-2]) if len(rows) > 1 else (0.0, 0.0)
+    rows = np.vstack([rows[0] + first * np.arange(before, 0, -1)[:, None], rows, rows[-1:] + last])
+    around = np.minimum(span[:, None] + before + np.arange(-1, 3), len(rows) - 1)
     return np.einsum("tk,tkn->tn", _weights(place - span)[0], rows[around])
 
 

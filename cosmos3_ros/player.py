@@ -171,14 +171,17 @@ class Player:
 
 
 def crossfade(old: ActionChunk, new: ActionChunk, now: int, rows: int) -> ActionChunk:
-    """`new`, its next `rows` rows mixed with what `old` has for the same moments; discrete columns are never mixed."""
+    """`new`, its next `rows` rows mixed with what `old` has for the same moments; discrete columns are never mixed.
+
+    Rows that are past are those of `old`: the way begins where the old one was.
+    """
     values = new.values.copy()
     moving = [column for column, name in enumerate(new.names) if name not in new.discrete]
     order = [old.names.index(new.names[column]) for column in moving]
-    ahead = np.flatnonzero(new.times() > now)[:rows]
-    for k, row in enumerate(ahead, start=1):
-        before = old.at(int(new.times()[row]))
+    past = int((new.times() <= now).sum())
+    for row, due in enumerate(new.times()[: past + rows]):
+        before = old.at(int(due))
         if before is not None:
-            share = k / (len(ahead) + 1)
+            share = max(0, row + 1 - past) / (rows + 1)
             values[row, moving] = (1 - share) * before[order] + share * new.values[row, moving]
     return dataclasses.replace(new, values=values)

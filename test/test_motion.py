@@ -87,6 +87,13 @@ def test_a_chunk_that_is_too_fast_is_followed_slower_along_the_same_path() -> No
     check(positions)
 
 
+def test_a_chunk_whose_rows_all_lie_ahead_begins_smoothly() -> None:
+    values = np.linspace(0.1, 0.6, 16)[:, None] * np.ones(N)
+    for early in (0, STEP // 2, NS // 25):
+        motion = follow(chunk_of(values, NS + early), rest(values[0], 7), NS, LIMITS)
+        assert motion.pace == 1.0
+
+
 def test_rows_that_are_past_are_skipped() -> None:
     values = np.linspace(0, 0.5, 16)[:, None] * np.ones(N)
     now = NS // 2
