@@ -25,6 +25,7 @@ COMMANDER = {
     "velocity": [2.0] * 7,
     "acceleration": [8.0] * 7,
     "jerk": [200.0] * 7,
+    "max_state_age": 1.0,  # the robot below sends 15 a second, on a machine that is busy with other tests
     "autostart": False,
 }
 
