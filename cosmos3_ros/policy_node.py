@@ -49,6 +49,7 @@ class PolicyNode(ManagedNode[Params]):
         self._buffer = ObservationBuffer(embodiment.views, int(p.max_age * NS), int(p.max_skew * NS))
         self._planner = Planner(p.plan())
         self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, 0
+        self._newest_image = 0  # when it came
         self._waiting_since = 0  # since when an observation has been due and could not be had
         self._dropped = self._refused = 0
         self._stages: dict[str, Window] = {}
@@ -106,6 +107,7 @@ class PolicyNode(ManagedNode[Params]):
 
     def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
         def store(message: Image | CompressedImage) -> None:
+            self._newest_image = self.now()
             self._store(view, message.header, message)
             if self.state_id == State.PRIMARY_STATE_ACTIVE:
                 self._plan()
@@ -169,7 +171,8 @@ class PolicyNode(ManagedNode[Params]):
             return
         self._waiting_since = 0
         self._faults.set("no inference", "")
-        if self._planner.answers(sample.stamp):
+        # An image that is newer than the sample is the first of a set that will be there in a moment.
+        if sample.received >= self._newest_image and self._planner.answers(sample.stamp):
             self._infer.submit((self._episode, self._instruction, sample))
 
     def _run(self, job: tuple[int, str, Sample]) -> None:
