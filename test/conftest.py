@@ -12,10 +12,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -201,3 +203,21 @@ def start(domain: int, tmp_path: Path) -> Iterator[Callable[..., Started]]:
     for process in started:
         process.kill()
     _free_shared_memory()
+
+
+@pytest.fixture
+def watcher(domain: int) -> Iterator[Any]:
+    """A node spun by a thread: what a process says before it ends must be heard while it is there."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+
+    rclpy.init(args=[])
+    node, executor = rclpy.create_node("watcher"), SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    yield node
+    executor.shutdown()
+    thread.join()
+    node.destroy_node()
+    rclpy.shutdown()

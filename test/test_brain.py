@@ -3,8 +3,6 @@
 
 import dataclasses
 import shutil
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,26 +73,8 @@ def test_a_checkpoint_without_a_file_names_it_and_the_process_ends(
     assert lines[0].endswith(f"missing file {folder}/{words}")
 
 
-@pytest.fixture
-def person(domain: int) -> Iterator[Any]:
-    """A node, and a function that calls a service from it."""
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-
-    rclpy.init(args=[])
-    node, executor = rclpy.create_node("person"), SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    yield node
-    executor.shutdown()
-    thread.join()
-    node.destroy_node()
-    rclpy.shutdown()
-
-
 @pytest.mark.sim
-def test_the_brain_acts_describes_and_answers(start: Any, person: Any, wait_until: Any) -> None:
+def test_the_brain_acts_describes_and_answers(start: Any, watcher: Any, wait_until: Any) -> None:
     """Simulation and brain as processes: chunks, a future, scenes at their rate, and an answer to a question."""
     from cosmos3_ros import topics
     from cosmos3_ros.graph import Options, processes
@@ -102,7 +82,7 @@ def test_the_brain_acts_describes_and_answers(start: Any, person: Any, wait_unti
     heard: dict[str, list[Any]] = {}
     for topic in (topics.ACTION_CHUNK, topics.FUTURE, topics.SCENE):
         heard[topic.name] = []
-        person.create_subscription(topic.type, topic.name, heard[topic.name].append, topic.qos)
+        watcher.create_subscription(topic.type, topic.name, heard[topic.name].append, topic.qos)
     for process in processes(Options(instruction="pick up the red cube", commander=False)):
         start(process.executable, *process.arguments())
     wait_until(lambda: all(heard.values()), "a chunk, a future and a scene", 90)
@@ -116,7 +96,7 @@ def test_the_brain_acts_describes_and_answers(start: Any, person: Any, wait_unti
     assert scene.tokens > 0
 
     ask = topics.REASONER.offers[0]
-    client = person.create_client(ask.type, "reasoner/ask")
+    client = watcher.create_client(ask.type, "reasoner/ask")
 
     def answer(**request: Any) -> Any:
         assert client.wait_for_service(10)

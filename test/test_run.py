@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +17,6 @@ pytestmark = [pytest.mark.ros, pytest.mark.sim]
 
 def cosmos3(*words: str) -> list[str]:
     return [sys.executable, "-m", "cosmos3_ros.cli", *words]
-
-
-@pytest.fixture
-def watcher(domain: int) -> Iterator[Any]:
-    """A node spun by a thread: what a process says before it ends must be heard while it is there."""
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-
-    rclpy.init(args=[])
-    node, executor = rclpy.create_node("watcher"), SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    yield node
-    executor.shutdown()
-    thread.join()
-    node.destroy_node()
-    rclpy.shutdown()
 
 
 def test_ctrl_c_ends_everything_and_leaves_the_arm_held(start: Any, wait_until: Any, watcher: Any) -> None:
