@@ -70,7 +70,7 @@ def test_the_demo_runs_episodes_and_writes_what_it_says(domain: int, tmp_path: P
         "--task",
         "reach,drawer",
         "--time-limit",
-        "3",
+        "6",
         "--no-reasoner",
         "--out",
         str(tmp_path),
