@@ -42,12 +42,10 @@ def test_ctrl_c_ends_everything_and_leaves_the_arm_held(start: Any, wait_until: 
         return bool(status and status[-1].mode == "playing" and sent)
 
     wait_until(playing, "the arm to be driven", 60)
-    before = len(sent)
     assert started.interrupt() == 0
-    wait_until(lambda: len(sent) > before, "the last trajectory", 5)
-    last = sent[-1].points[-1]
-    assert list(last.velocities) == [0.0] * 7
-    assert last.time_from_start.sec < 1, "braking takes less than a second, the chunk would have taken six"
+    # Braking takes less than a second, the chunk would have taken six. On a busy machine it may have begun already.
+    wait_until(lambda: sent[-1].points[-1].time_from_start.sec < 1, "the last trajectory", 5)
+    assert list(sent[-1].points[-1].velocities) == [0.0] * 7
 
 
 def test_when_one_process_dies_the_others_end(start: Any, wait_until: Any) -> None:
