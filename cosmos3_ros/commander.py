@@ -162,20 +162,22 @@ class Commander(ManagedNode[Params]):
             self._sink.begin(self._player.motion, now)
             self._sending = True
 
-    def _start_over(self, jump: int = 0) -> None:
-        """Stamps, or the node's own clock by `jump` ns, went back: nothing seen before counts any more."""
+    def _start_over(self) -> None:
+        """Stamps, or the node's own clock with them, went back: nothing seen before counts any more."""
         self.get_logger().warning("the clock jumped back: holding until a chunk answers what is seen from now on")
+        now = self.now()
+        jump, self._last_tick = min(0, now - self._last_tick), now
         self._guard.forget()
         self._gripper.forget()
         self._player.shift(jump)
         self._let_go_at += jump
-        self._armed_at = self.now()
+        self._armed_at = now
         self._give_up("the clock jumped back")
 
     def _tick(self) -> None:
         now, player = self.now(), self._player
         if now < self._last_tick:
-            self._start_over(now - self._last_tick)
+            self._start_over()
         self._last_tick = now
         fault = self._fault(now)
         self._faults.set("arm", fault)

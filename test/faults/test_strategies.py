@@ -28,17 +28,17 @@ def test_strategies_are_switched_while_the_arm_moves(graph: Any, wait_until: Any
     relay = graph.relay
     graph.policy.wait_for("ready after", 60)
     wait_until(lambda: relay.status is not None and relay.call("arm", data=True).success, "arming")
-    set_parameter(graph, "commander", "recovery", "explicit")
     chunks: list[Any] = []
     relay.change["cosmos3/action_chunk"] = lambda message: chunks.append(message) or message
     for strategy in ("crossfade", "rtc", "replace"):
         set_parameter(graph, "policy", "strategy", strategy)
         wait_until(lambda s=strategy: relay.status.strategy == s, strategy)
-        played, reported = relay.status.played, len(relay.heard)
+        played, rejected = relay.status.played, relay.status.rejected
         wait_until(lambda n=played: relay.status.played > n + 4, f"chunks in {strategy}")
-        assert {status.mode for status in relay.heard[reported:]} == {"playing"}, f"no pause in {strategy}"
+        assert relay.status.rejected == rejected, relay.status.last_rejection
     set_parameter(graph, "policy", "strategy", "sync")
     wait_until(lambda: relay.status.strategy == "sync", "sync")
+    set_parameter(graph, "commander", "recovery", "explicit")
     played, reported = relay.status.played, len(relay.heard)
     wait_until(lambda: relay.status.played > played + 3, "chunks in sync")
     assert {status.mode for status in relay.heard[reported:]} == {"playing", "holding"}, "it waits for each chunk"
