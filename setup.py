@@ -49,6 +49,7 @@ setup(
         "websockets>=13",
     ],
     extras_require={
+        "train": ["pyarrow>=15", "PyYAML"],
         "sim": ["mujoco>=3.3", "matplotlib>=3.9"],
         "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6"],
     },

@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     _add_ask(commands)
     _add_inspect(commands)
     _add_tiny(commands)
+    _add_collect(commands)
+    _add_train(commands)
+    _add_eval(commands)
     chosen = parser.parse_args(arguments)
     try:
         return chosen.function(chosen) or 0
@@ -159,6 +162,80 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
 
         write_tiny(chosen.folder, seed=chosen.seed)
         print(f"wrote {chosen.folder}")
+        return 0
+
+    parser.set_defaults(function=function)
+
+
+def _add_collect(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("collect", help="record demonstrations of the scripted experts as a LeRobotDataset")
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--task", default="reach,lift,drawer", help="tasks of the simulation, with commas")
+    parser.add_argument("--episodes", type=int, default=100, help="of each task (default: 100)")
+    parser.add_argument("--seed", type=int, default=1_000_000, help="of the first episode (default: 1000000)")
+    parser.add_argument("--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)")
+    parser.add_argument("--noise", type=float, default=0.01, help="on the executed arm positions [rad] (default: 0.01)")
+    parser.add_argument("--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)")
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .training.collect import Demonstration, collect
+
+        wanted = [
+            Demonstration(task, seed, chosen.distractors, noise=chosen.noise)
+            for seed in range(chosen.seed, chosen.seed + chosen.episodes)
+            for task in chosen.task.split(",")
+        ]
+        collect(chosen.folder, wanted, chosen.workers)
+        print(f"wrote {chosen.folder}")
+        return 0
+
+    parser.set_defaults(function=function)
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("train", help="train a checkpoint by a recipe; a second call goes on where it stopped")
+    parser.add_argument("--recipe", type=pathlib.Path, required=True, help="YAML file, see training/recipes")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/train"), help="(default: out/train)")
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .training.recipe import read_recipe
+        from .training.train import train
+
+        print(f"wrote {train(read_recipe(chosen.recipe), chosen.out)}")
+        return 0
+
+    parser.set_defaults(function=function)
+
+
+def _add_eval(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("eval", help="closed loop without ROS: tasks x seeds, success with its interval")
+    parser.add_argument("checkpoint")
+    parser.add_argument("--task", default="reach,lift,drawer", help="tasks of the simulation, with commas")
+    parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first episode (default: 0)")
+    parser.add_argument("--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)")
+    parser.add_argument("--wording", type=int, default=0, help="which way to ask; -1: the one never trained on")
+    parser.add_argument("--latency", type=float, default=0.3, help="s from pictures to chunk (default: 0.3)")
+    parser.add_argument("--limit", type=float, default=10.0, help="s per episode (default: 10)")
+    parser.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
+    parser.add_argument("--guidance", type=float, default=1.0, help="(default: 1, none)")
+    parser.add_argument("--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)")
+    parser.add_argument("--out", type=pathlib.Path, help="json file for every episode and the table")
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .training.evaluate import Trial, evaluate, table, write_report
+
+        options = (("num_steps", chosen.steps), ("guidance", chosen.guidance))
+        fixed = {name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")}
+        trials = [
+            Trial(chosen.checkpoint, task, seed, options=options, **fixed)
+            for task in chosen.task.split(",")
+            for seed in range(chosen.seed, chosen.seed + chosen.episodes)
+        ]
+        outcomes = evaluate(trials, chosen.workers)
+        if chosen.out:
+            write_report(chosen.out, trials, outcomes)
+        print(table(outcomes))
         return 0
 
     parser.set_defaults(function=function)

@@ -36,6 +36,8 @@ class Embodiment:
     kind: "joints" (rows = joint targets), "poses" (columns are absolute poses, rows are pose deltas frame by frame) or
     "twists" (columns are controller deltas: translation and rotation vector; rows use rot6d).
     step: ns between rows; horizon: rows in a chunk; state_row: the state goes in as a clean row 0.
+    relative: of "joints": action rows count from the state, except grippers.
+    state_normalization: of the state row of "joints"; `normalization` is that of the action rows.
     gripper_values: what the model's raw gripper channel says when open and when closed.
     tool_rotation, tool_offset: the frame the model moves, seen from the robot's (R @ rotation, p + R @ offset).
     domain, domain_id: the name and number of the checkpoint's action head.
@@ -53,6 +55,8 @@ class Embodiment:
     state_row: bool = False
     gripper_values: tuple[float, float] = (1.0, 0.0)
     normalization: Normalization = RAW
+    state_normalization: Normalization = RAW
+    relative: bool = False
     tool_rotation: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     tool_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     viewpoint: str = "ego_view"
@@ -100,7 +104,7 @@ class Embodiment:
         """Robot state [len(self.state)] -> the model's clean row 0, float32 [width]."""
         self.check_state(state)
         if self.kind == JOINTS:
-            return self.normalization.forward(self._gripper_in(state)).astype(np.float32)
+            return self.state_normalization.forward(self._gripper_in(state)).astype(np.float32)
         transform = self._to_model(pose_to_transform(state[:7]))
         row = np.concatenate([transform[:3, 3], matrix_to_rot6d(transform[:3, :3]), state[7:]])
         return self._gripper_in(row).astype(np.float32)
@@ -109,7 +113,7 @@ class Embodiment:
         """Commands [H, len(self.action)] that follow `state` -> the model's rows, float32 [H, width]."""
         if values.ndim != 2 or values.shape[1] != len(self.action) or not np.isfinite(values).all():
             raise ValueError(f"actions of {self.name}: expected finite rows of {self.action_names}, got {values.shape}")
-        rows = values
+        rows = values - self._origin(state) if self.relative else values
         if self.kind == POSES:
             poses = np.concatenate([self._start(state)[None], self._to_model(pose_to_transform(values[:, :7]))])
             rows = np.concatenate([transforms_to_deltas(poses), values[:, 7:]], axis=1)
@@ -127,7 +131,13 @@ class Embodiment:
         elif self.kind == TWISTS:
             turn = matrix_to_rotation_vector(rot6d_to_matrix(raw[:, 3:9]))
             raw = np.concatenate([raw[:, :3], turn, raw[:, 9:]], axis=1)
+        elif self.relative:
+            raw = raw + self._origin(state)
         return raw.astype(np.float32)
+
+    def _origin(self, state: np.ndarray) -> np.ndarray:
+        """What relative rows count from: the state, and 0 for grippers."""
+        return np.where([column.gripper for column in self.action], 0.0, state)
 
     def _start(self, state: np.ndarray) -> np.ndarray:
         """The pose that the first delta starts from; a robot without state starts at the origin."""

@@ -70,22 +70,31 @@ DROID_MIDTRAIN = dataclasses.replace(
     action=(*POSE, GRIPPER),
     tool_rotation=((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
 )
-# The simulated arm of this package: DROID's robot and views on a canvas small enough for a CPU.
+# The simulated arm of this package: DROID's robot and views on a canvas small enough for a CPU, every panel a whole
+# number of 32-pixel tokens; joint rows count from the state, in units of their spread in demonstrations, because a
+# small network has to spend its precision on the motion.
 DROID_SIM = dataclasses.replace(
     DROID_JOINT_POS,
     name="droid_sim",
     canvas=Canvas(
         (
-            Panel("wrist", 0, 0, 96, 128),
-            Panel("exterior_1", 96, 0, 48, 64),
-            Panel("exterior_2", 96, 64, 48, 64),
+            Panel("wrist", 0, 0, 96, 192),
+            Panel("exterior_1", 96, 0, 64, 96),
+            Panel("exterior_2", 96, 96, 64, 96),
         ),
-        composite=(144, 128),
-        content=(144, 128),
-        size=(144, 128),
+        composite=(160, 192),
+        content=(160, 192),
+        size=(160, 192),
         smooth=True,
     ),
     horizon=16,
+    relative=True,
+    normalization=Normalization(
+        "mean_std", (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5), (0.06, 0.18, 0.06, 0.12, 0.06, 0.17, 0.17, 0.5)
+    ),
+    state_normalization=Normalization(
+        "mean_std", (0.02, 0.0, -0.04, -2.45, 0.0, 2.46, -0.34, 0.5), (0.15, 0.3, 0.15, 0.24, 0.1, 0.22, 0.6, 0.5)
+    ),
 )
 # One exterior camera of the same robot, for recordings that have no more. No released checkpoint was trained on it.
 DROID_SINGLE_VIEW = dataclasses.replace(

@@ -36,7 +36,12 @@ class Env:
         return self.observe()
 
     def step(self, action: np.ndarray) -> Observation:
-        """Act for 1/15 s. Raises ValueError unless action is 8 finite numbers."""
+        """Act for 1/15 s and look. Raises ValueError unless action is 8 finite numbers."""
+        self.move(action)
+        return self.observe()
+
+    def move(self, action: np.ndarray) -> None:
+        """Act for 1/15 s without looking. Raises ValueError unless action is 8 finite numbers."""
         action = np.asarray(action, float)
         if action.shape != (8,) or not np.isfinite(action).all():
             raise ValueError(f"action: expected 8 finite numbers, got {action.tolist()}")
@@ -44,7 +49,6 @@ class Env:
         for tick in range(1, _TICKS + 1):
             self.simulation.tick(before + (self._arm - before) * (tick / _TICKS), self._finger)
         self._finger = float(action[7]) * FINGER_CLOSED
-        return self.observe()
 
     @property
     def success(self) -> bool:

@@ -40,7 +40,7 @@ def test_a_chunk_answers_its_observation(policy):
     assert chunk.step == DROID_SIM.step
     assert set(prediction.seconds) == {"compose", "text", "encode", "denoise"}
     future = policy.decode(prediction)
-    assert future.frames.shape == (17, 144, 128, 3)
+    assert future.frames.shape == (17, 160, 192, 3)
     assert (future.stamp, future.step) == (STAMP, chunk.step)
 
 
@@ -52,11 +52,11 @@ def test_policy_equals_the_same_steps_with_diffusers_parts(model, pair, far):
     policy = Cosmos3Policy(model, deterministic=True, seed=3)
     got = policy.infer(OBSERVATION)
 
-    vision = torch.from_numpy(np.random.RandomState(3).standard_normal((1, 48, 5, 9, 8)).astype(np.float32))
+    vision = torch.from_numpy(np.random.RandomState(3).standard_normal((1, 48, 5, 10, 12)).astype(np.float32))
     rows = torch.from_numpy(np.random.RandomState(3).standard_normal((17, 64)).astype(np.float32))
     video = torch.from_numpy(DROID_SIM.compose(IMAGES)).permute(2, 0, 1)[None, :, None] / 127.5 - 1
     vision[:, :, 0] = model.vae.encode(video)[:, :, 0]
-    rows[:, 8:], rows[0, :8] = 0, torch.tensor([*STATE[:7], 0.75])
+    rows[:, 8:], rows[0, :8] = 0, torch.from_numpy(DROID_SIM.encode_state(STATE))
     clean = [torch.arange(5) > 0, torch.arange(17) > 0]
     ids = [torch.tensor(tokenize(model.tokenizer, text)) for text in (policy.caption(OBSERVATION.instruction), "")]
     schedulers = [UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0)]
@@ -67,7 +67,7 @@ def test_policy_equals_the_same_steps_with_diffusers_parts(model, pair, far):
         speeds = []
         for prompt in ids:
             text = torch.arange(len(prompt)).float().expand(3, -1)
-            places = generator_positions(TINY, len(prompt), (5, 9, 8), 15.0, rows=17, first_row=0)
+            places = generator_positions(TINY, len(prompt), (5, 10, 12), 15.0, rows=17, first_row=0)
             place = torch.cat([text, places], dim=1)
             speeds.append(both.their_velocity(prompt, place, vision, clean[0], rows, clean[1], float(time), 8))
         (vision_want, row_want), (vision_not, row_not) = speeds
@@ -75,8 +75,7 @@ def test_policy_equals_the_same_steps_with_diffusers_parts(model, pair, far):
         guided[1][:, 8:] = 0
         vision = schedulers[0].step(guided[0][None], time, vision[None], return_dict=False)[0][0]
         rows = schedulers[1].step(guided[1][None], time, rows[None], return_dict=False)[0][0]
-    expected = rows[1:, :8]
-    expected[:, 7] = 1 - expected[:, 7]
+    expected = torch.from_numpy(DROID_SIM.decode_actions(rows[1:, :8].numpy(), STATE))
     assert far(got.latents, vision) < 1e-4
     assert far(torch.from_numpy(got.chunk.values), expected) < 1e-4
 

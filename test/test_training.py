@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training without a simulation: the objective, the optimiser, recipes, and one episode learned by heart."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cosmos3_ros.model.config import TINY
+from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.model.policy import load_policy
+from cosmos3_ros.training.checkpoint import write_tensors
+from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip
+from cosmos3_ros.training.objective import INVERSE, ObjectiveOptions, draw_modes, noise_levels, noisy_parts
+from cosmos3_ros.training.optimise import Optimiser, OptimiserOptions, average_exponent
+from cosmos3_ros.training.recipe import PolicyTraining, Recipe, read_recipe
+from cosmos3_ros.training.source import Source
+from cosmos3_ros.training.train import train_policy
+
+RECIPES = Path(__file__).resolve().parent.parent / "training" / "recipes"
+SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
+
+
+def episode(length=24, seed=0):
+    random = np.random.default_rng(seed)
+    state = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0]) + random.uniform(-0.1, 0.1, 8) * [1] * 7 + [0]
+    walk = np.cumsum(random.normal(0, 0.01, (length + 1, 8)), axis=0) + state
+    walk[:, 7] = np.arange(length + 1) > length / 2
+    views = {view: random.integers(0, 256, (length, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views}
+    states, actions = walk[:-1].astype(np.float32), walk[1:].astype(np.float32)
+    return Episode(views, states, actions, ("pick up the red cube",), np.full((length, TRUTH), 0.3, np.float32))
+
+
+def test_a_clip_holds_its_last_action_and_frame_after_the_end():
+    made = episode(20)
+    clip = make_clip(made, DROID_SIM, stride=19)
+    assert clip.starts.tolist() == [0, 19]
+    assert clip.window(17)[1].tolist() == [19] * 17
+    commands = DROID_SIM.decode_actions(clip.rows[1, 1:], made.states[19])
+    assert np.allclose(commands, made.actions[19], atol=1e-5)
+    assert np.allclose(clip.rows[1, 0], DROID_SIM.encode_state(made.states[19]))
+
+
+def test_noise_levels_cover_everything_and_lean_towards_noise():
+    torch.manual_seed(0)
+    plain, pushed = (noise_levels(20_000, shift, torch.device("cpu")) for shift in (1.0, 5.0))
+    assert 0 <= plain.min() < 0.01
+    assert 0.99 < pushed.max() <= 1
+    assert plain.mean() < pushed.mean() - 0.2
+
+
+def test_what_is_known_is_never_noisy():
+    torch.manual_seed(0)
+    options = ObjectiveOptions(prefix=0.5, longest=4)
+    modes = draw_modes(3000, options, torch.device("cpu"))
+    frames, rows = noisy_parts(modes, 5, 17, 1, options)
+    assert not frames[:, 0].any()
+    assert not rows[:, 0].any()
+    assert not frames[modes == INVERSE].any()
+    assert rows[modes == INVERSE][:, 1:].all()
+    decided = (~rows[modes == 0]).sum(1) - 1
+    assert decided.max() == 4
+    assert 0.4 < (decided > 0).float().mean() < 0.6
+    assert np.allclose([(modes == mode).float().mean() for mode in range(3)], options.modes, atol=0.03)
+
+
+def test_average_follows_the_paper():
+    assert average_exponent(0.1) == pytest.approx(6.9372, abs=1e-3)  # beta at step 100: 0.924
+    assert (1 - 1 / 101) ** (average_exponent(0.1) + 1) == pytest.approx(0.924, abs=1e-3)
+
+
+def test_a_resumed_training_goes_on_exactly(tmp_path):
+    def steps(model, optimiser, count):
+        for number in range(count):
+            (model(torch.full((1, 3), float(number))) ** 2).sum().backward()
+            optimiser.step()
+
+    def make():
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 2)
+        return model, Optimiser({"model": model}, OptimiserOptions(steps=8, warmup=2))
+
+    model, optimiser = make()
+    steps(model, optimiser, 4)
+    optimiser.save(tmp_path / "state.safetensors")
+    steps(model, optimiser, 2)
+    other, resumed = make()
+    resumed.resume(tmp_path / "state.safetensors")
+    steps(other, resumed, 2)
+    assert torch.equal(model.weight, other.weight)
+    assert torch.equal(optimiser.averaged()["model.weight"], resumed.averaged()["model.weight"])
+    with pytest.raises(ValueError, match="belongs to another training"):
+        Optimiser({"other": torch.nn.Linear(3, 2)}, OptimiserOptions()).resume(tmp_path / "state.safetensors")
+
+
+def test_tensors_are_written_in_shards_that_load(tmp_path, monkeypatch):
+    monkeypatch.setattr("cosmos3_ros.training.checkpoint.SHARD", 100)
+    tensors = {name: torch.full((20,), float(number)) for number, name in enumerate("abc")}
+    write_tensors(tmp_path, tensors)
+    from cosmos3_ros.model.weights import find_tensors
+
+    assert set(find_tensors(tmp_path)) == {"a", "b", "c"}
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3
+
+
+def test_recipes_are_readable_and_mistakes_are_named(tmp_path):
+    for file in RECIPES.glob("*.yaml"):
+        assert read_recipe(file).policy.steps > 0
+    file = tmp_path / "r.yaml"
+    for text, message in (
+        ("policy: {stepz: 3}", r"policy: unknown \['stepz'\]"),
+        ("policy: {steps: many}", "policy.steps: expected int, got 'many'"),
+        ("policy: {rate: fast}", "policy.rate: expected a number"),
+        ("- 1", "expected a table"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_recipe(file)
+    file.write_text("policy: {rate: 1e-3}")
+    assert read_recipe(file).policy.rate == 1e-3
+
+
+def test_one_episode_is_learned_by_heart(tmp_path, tiny_small):
+    """The action loss falls to less than a tenth, and the policy then says what was done."""
+    made, losses = episode(17), []
+    policy = load_policy(tiny_small)
+    recipe = Recipe(
+        policy=PolicyTraining(steps=220, batch=16, rate=4e-3, warmup=10, refresh=1000, average=0.02),
+        objective=ObjectiveOptions(vision=0.1, modes=(1.0, 0.0, 0.0), prefix=0.0, dropout=0.0),
+    )
+    torch.manual_seed(0)
+    (tmp_path / "checkpoint").mkdir()
+    for part in tiny_small.iterdir():
+        (tmp_path / "checkpoint" / part.name).symlink_to(part)
+    (tmp_path / "checkpoint" / "transformer").unlink()
+    (tmp_path / "checkpoint" / "transformer").mkdir()
+    source = Source(lambda: (make_clip(part, DROID_SIM, 17) for part in [made]))
+    source.wait_for(1)
+    train_policy(policy.model, source, recipe, tmp_path, losses.append)
+    source.close()
+    actions = [line["action"] for line in losses if "action" in line]
+    assert actions[-1] < 0.1 * 2.0  # noise and rows of unit spread: 2 at the beginning
+    trained = load_policy(tmp_path / "checkpoint", guidance=1.0)
+    first = Observation({v: made.views[v][0] for v in made.views}, made.states[0], made.instructions[0], 0)
+    said = trained.infer(first).chunk.values
+    assert np.abs(said[:, :7] - made.actions[:16, :7]).mean() < 0.02
+    assert np.abs(said[:, 7] - made.actions[:16, 7]).mean() < 0.15
+
+
+@pytest.fixture(scope="module")
+def tiny_small(tmp_path_factory):
+    from cosmos3_ros.model.tiny import write_tiny
+
+    folder = tmp_path_factory.mktemp("checkpoint") / "small"
+    write_tiny(folder, config=SMALL)
+    return folder

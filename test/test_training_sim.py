@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstrations, datasets and closed-loop evaluation in the simulation."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+if importlib.util.find_spec("mujoco") is None:
+    pytest.skip("mujoco is not installed", allow_module_level=True)
+
+from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.tiny import tiny_checkpoint
+from cosmos3_ros.sim.env import Env
+from cosmos3_ros.sim.tasks import TASKS
+from cosmos3_ros.training.collect import Demonstration, collect, record
+from cosmos3_ros.training.evaluate import Trial, play, run_trial, summarise, table, wilson, write_report
+from cosmos3_ros.training.lerobot import read_episodes, read_info
+
+pytestmark = pytest.mark.sim
+
+
+def wanted(count, **options):
+    return [Demonstration("reach", seed, height=64, width=96, **options) for seed in range(count)]
+
+
+@pytest.mark.parametrize("task", ["lift", "bowl", "drawer"])
+def test_a_demonstration_is_complete_and_repeatable(task):
+    first, again = (record(Demonstration(task, 4, height=64, width=96, astray=1.0)) for _ in range(2))
+    assert np.array_equal(first.actions, again.actions)
+    assert len(first.instructions) == len(TASKS[task].wordings) - 1
+    assert np.isfinite(first.truth[:, :3]).all()
+    assert np.isfinite(first.truth[:, 3:]).all() == (task == "bowl")
+    assert np.abs(np.diff(first.actions[:, :7], axis=0)).max() * 15 < 2.0  # rad/s: smooth from wherever it began
+
+
+def test_a_dataset_is_read_as_it_was_recorded(tmp_path):
+    collect(tmp_path, wanted(3), workers=1, per_shard=2, tell=lambda _: None)
+    info = read_info(tmp_path)
+    assert (info["total_episodes"], info["fps"], info["splits"]) == (3, 15, {"train": "0:3"})
+    read = list(read_episodes(tmp_path, DROID_SIM))
+    for made, back in zip(map(record, wanted(3)), read, strict=True):
+        assert np.array_equal(made.states, back.states)
+        assert np.array_equal(made.actions, back.actions)
+        assert np.array_equal(made.truth, back.truth, equal_nan=True)
+        assert made.instructions == back.instructions
+        assert (made.task, made.seed) == (back.task, back.seed)
+        for view in made.views:
+            assert np.abs(made.views[view].astype(int) - back.views[view]).mean() < 5
+    assert info["total_frames"] == sum(map(len, read))
+
+
+def test_a_stopped_recording_goes_on_and_a_different_one_is_refused(tmp_path):
+    collect(tmp_path, wanted(2), workers=1, per_shard=1, tell=lambda _: None)
+    kept = tmp_path / "data/chunk-000/file-000.parquet"
+    video = next((tmp_path / "videos").rglob("file-000.mp4"))
+    before, when = kept.read_bytes(), video.stat().st_mtime_ns
+    (tmp_path / "meta/episodes/chunk-000/file-001.parquet").unlink()
+    said = []
+    collect(tmp_path, wanted(2), workers=1, per_shard=1, tell=said.append)
+    assert len(said) == 1
+    assert kept.read_bytes() == before
+    assert video.stat().st_mtime_ns == when
+    with pytest.raises(ValueError, match="other tasks, seeds or options"):
+        collect(tmp_path, wanted(3), workers=1, per_shard=1)
+
+
+def test_reading_names_what_is_missing(tmp_path):
+    with pytest.raises(ValueError, match="missing file"):
+        list(read_episodes(tmp_path, DROID_SIM))
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/info.json").write_text('{"codebase_version": "v2.1"}')
+    with pytest.raises(ValueError, match=r"expected codebase_version v3\.0, got 'v2\.1'"):
+        list(read_episodes(tmp_path, DROID_SIM))
+
+
+class Demonstrator:
+    """A policy that knows the demonstration by heart."""
+
+    embodiment = DROID_SIM
+
+    def __init__(self, actions):
+        self._actions = actions
+
+    def reset(self):
+        pass
+
+    def infer(self, observation, committed=None):
+        from cosmos3_ros.model.interface import NS, ActionChunk, Prediction
+
+        row = round(observation.stamp / (NS / 15))
+        rows = self._actions[np.minimum(np.arange(row, row + 16), len(self._actions) - 1)]
+        body = self.embodiment
+        return Prediction(
+            ActionChunk(rows, body.action_names, observation.stamp, body.step, body.discrete), {"all": 0.1}
+        )
+
+
+def test_the_closed_loop_solves_what_the_policy_solves():
+    made = record(Demonstration("lift", 7, distractors=0, height=64, width=96, noise=0.0, astray=0.0))
+    trial = Trial("", "lift", 7, distractors=0, latency=0.0, replan=0.5, limit=8.0)
+    env = Env(views=(), distractors=0)
+    outcome = play(Demonstrator(made.actions), env, trial)
+    idle = play(Demonstrator(made.actions[:1]), env, Trial("", "lift", 7, distractors=0, limit=1.0))
+    env.close()
+    assert outcome.success
+    assert outcome.rejected == 0
+    assert outcome.miss < 0.03
+    assert not idle.success
+
+
+def test_a_report_of_the_tiny_checkpoint(tmp_path):
+    trials = [Trial(str(tiny_checkpoint()), "reach", 0, limit=0.5)]
+    outcomes = [run_trial(trials[0])]
+    assert summarise(outcomes)["reach"]["trials"] == 1
+    assert table(outcomes).splitlines()[1].split()[:2] == ["reach", "0/1"]
+    write_report(tmp_path / "out" / "report.json", trials, outcomes)
+    assert '"chunk_seconds"' in (tmp_path / "out" / "report.json").read_text()
+
+
+def test_wilson_interval():
+    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
+    assert wilson(20, 24) == pytest.approx((0.641, 0.933), abs=1e-3)

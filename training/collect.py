@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstrations by the scripted experts, in parallel: disturbed, and begun off the path, for the recoveries."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import multiprocessing
+import os
+import time
+import zlib
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..sim.env import ACTIONS_PER_SECOND, Env
+from ..sim.expert import Expert
+from ..sim.tasks import find, instruction
+from .episodes import TRUTH, Episode
+from .lerobot import finish, has_shard, write_shard
+
+LIMIT = 260  # actions after which an episode has failed
+HOLD = 8  # actions recorded after the expert has come to rest
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What to record: a task and a seed of the simulation decide everything.
+
+    distractors: see Simulation; height, width: of the pictures; noise: rad, standard deviation of what is added to the
+    executed arm positions (the recorded action stays the intended one) in 7 of 10 episodes; astray: share of the
+    episodes that begin somewhere in the middle of the task after the arm was pulled away.
+    """
+
+    task: str
+    seed: int
+    distractors: int = 2
+    height: int = 180
+    width: int = 320
+    noise: float = 0.01
+    astray: float = 0.35
+
+
+def record(wanted: Demonstration) -> Episode | None:
+    """Perform one demonstration; None if the expert failed. Raises ValueError for an unknown task or seed."""
+    random = np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, 1])
+    env = _env(wanted.task, wanted.height, wanted.width, wanted.distractors)
+    env.reset(wanted.task, wanted.seed)
+    if random.random() < wanted.astray:
+        _lead_astray(env, random)
+    noise = wanted.noise if random.random() < 0.7 else 0.0
+    expert, seen, held = Expert(env.simulation), env.observe(), 0
+    steps: list[tuple] = []
+    while not (env.success and held >= HOLD):
+        if len(steps) == LIMIT:
+            return None
+        action = expert.act()
+        steps.append((seen, action, _truth(env)))
+        held += expert.finished
+        seen = env.step(action + np.append(random.normal(0.0, noise, 7), 0.0))
+        if expert.finished and not env.success and held >= HOLD:
+            return None
+    observations, actions, truth = zip(*steps, strict=True)
+    layout = env.simulation.layout
+    wordings = range(len(find(wanted.task).wordings) - 1)  # the last one is for tests
+    return Episode(
+        views={view: np.stack([o.images[view] for o in observations]) for view in seen.images},
+        states=np.stack([o.state for o in observations]),
+        actions=np.stack(actions).astype(np.float32),
+        instructions=tuple(instruction(wanted.task, layout, number) for number in wordings),
+        truth=np.stack(truth).astype(np.float32),
+        task=wanted.task,
+        seed=wanted.seed,
+    )
+
+
+@functools.cache
+def _env(task: str, height: int, width: int, distractors: int) -> Env:
+    """One simulation per task and process: compiling a scene and opening a renderer takes longer than an episode."""
+    return Env(height=height, width=width, distractors=distractors)
+
+
+def _lead_astray(env: Env, random: np.random.Generator) -> None:
+    """Let the expert begin, then pull the arm away for about half a second."""
+    expert = Expert(env.simulation)
+    action = np.append(env.simulation.layout.start, 0.0)
+    for _ in range(int(random.integers(0, 45))):
+        action = expert.act()
+        env.move(action)
+    pull, steps = random.normal(0.0, 0.12, 7) * [1, 1, 1, 1, 1, 1, 2], int(random.integers(5, 11))
+    grip = action[7] if random.random() < 0.5 else float(random.random() < 0.3)
+    for step in range(1, steps + 1):
+        share = 0.5 - 0.5 * np.cos(np.pi * step / steps)
+        env.move(np.append(action[:7] + share * pull, grip))
+    for _ in range(3):  # to rest
+        env.move(np.append(action[:7] + pull, grip))
+
+
+def _truth(env: Env) -> np.ndarray:
+    """Where the named thing is, and where it is to go (NaN if nowhere): float64 [TRUTH], m."""
+    world, layout = env.simulation.world, env.simulation.layout
+    truth = np.full(TRUTH, np.nan)
+    truth[:3] = world.position(layout.target) if layout.target else world.handle()
+    if layout.base:
+        truth[3:] = world.position(layout.base)
+    elif layout.target and any(layout.place):
+        truth[3:5], truth[5] = layout.place, 0.0
+    return truth
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Shard:
+    folder: Path
+    number: int
+    first: int
+    wanted: tuple[Demonstration, ...]
+
+
+def collect(
+    folder: Path,
+    wanted: Sequence[Demonstration],
+    workers: int = 0,
+    per_shard: int = 20,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Record demonstrations into a LeRobotDataset; what a stopped run has finished is kept by the next one.
+
+    Raises ValueError if the folder holds a recording of something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _remember(folder / "collect.json", [dataclasses.asdict(demonstration) for demonstration in wanted])
+    parts = [tuple(wanted[begin : begin + per_shard]) for begin in range(0, len(wanted), per_shard)]
+    jobs = [
+        _Shard(folder, number, number * per_shard, part)
+        for number, part in enumerate(parts)
+        if not has_shard(folder, number)
+    ]
+    done, began = len(parts) - len(jobs), time.monotonic()
+    for ready, _ in enumerate(in_parallel(_write, jobs, workers), 1):
+        left = (time.monotonic() - began) / ready * (len(jobs) - ready)
+        tell(f"{done + ready}/{len(parts)} shards of {per_shard} episodes, {left:.0f} s left")
+    finish(folder, len(parts), ACTIONS_PER_SECOND, "panda_robotiq_2f85")
+
+
+def _write(shard: _Shard) -> None:
+    episodes = [_surely(demonstration) for demonstration in shard.wanted]
+    write_shard(shard.folder, shard.number, shard.first, episodes, ACTIONS_PER_SECOND)
+
+
+def _surely(wanted: Demonstration) -> Episode:
+    """The expert fails in about one of a thousand episodes: then another seed, far from all others."""
+    for attempt in range(10):
+        episode = record(dataclasses.replace(wanted, seed=wanted.seed + attempt * 1_000_000_007))
+        if episode is not None:
+            return episode
+    raise RuntimeError(f"the expert failed 10 times at {wanted}")
+
+
+def _remember(file: Path, fields: list[dict]) -> None:
+    text = json.dumps(fields) + "\n"
+    if file.exists() and file.read_text(encoding="utf-8") != text:
+        raise ValueError(f"{file.parent}: holds a recording with other tasks, seeds or options; expected a new folder")
+    file.write_text(text, encoding="utf-8")
+
+
+def in_parallel(function: Callable, jobs: Sequence, workers: int = 0) -> Generator:
+    """The results of `function` for the jobs as they come, from processes. workers 0: all cores."""
+    workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
+    if workers <= 1:
+        yield from map(function, jobs)
+        return
+    # "spawn": a renderer's OpenGL context and torch's threads do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(function, jobs)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One demonstration, and the form in which the network learns from it. numpy only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..model.embodiment import Embodiment
+
+TRUTH = 6  # what the simulator knows of the scene: where the named thing is and where it is to go, m
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Episode:
+    """One demonstration at the embodiment's rate: row t of `actions` was commanded at frame t and led to frame t + 1.
+
+    views: name -> uint8 [T, H, W, 3]; states, actions: float32 [T, D], columns and units of the embodiment;
+    instructions: ways to ask for it; truth: float32 [T, TRUTH], NaN where unknown; task, seed: where it came from.
+    """
+
+    views: Mapping[str, np.ndarray]
+    states: np.ndarray
+    actions: np.ndarray
+    instructions: tuple[str, ...]
+    truth: np.ndarray
+    task: str = ""
+    seed: int = -1
+
+    def __post_init__(self) -> None:
+        lengths = {"states": len(self.states), "actions": len(self.actions), "truth": len(self.truth)}
+        lengths |= {f"views[{name!r}]": len(frames) for name, frames in self.views.items()}
+        if len(set(lengths.values())) != 1 or not len(self.states):
+            raise ValueError(f"Episode: expected equal lengths of at least 1, got {lengths}")
+        if not self.instructions or not all(text.strip() for text in self.instructions):
+            raise ValueError(f"Episode.instructions: expected at least one sentence, got {self.instructions}")
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clip:
+    """What training needs of one episode: its pictures, and windows of one chunk that begin at the frames `starts`.
+
+    frames: uint8 [T, H, W, 3], the canvas without its padding; rows: float32 [windows, state row + horizon, width], as
+    the network sees them; truth: float32 [windows, TRUTH].
+    """
+
+    frames: np.ndarray
+    starts: np.ndarray
+    rows: np.ndarray
+    truth: np.ndarray
+    instructions: tuple[str, ...]
+
+    def window(self, frames: int) -> np.ndarray:
+        """Which frames each window shows, int64 [windows, frames]; the last one stays when the episode is over."""
+        return np.minimum(self.starts[:, None] + np.arange(frames), len(self.frames) - 1)
+
+
+def make_clip(episode: Episode, body: Embodiment, stride: int = 1) -> Clip:
+    """An episode for training: a window every `stride` frames. After its end the last action is held."""
+    names = body.views
+    frames = np.stack(
+        [
+            body.compose(dict(zip(names, views, strict=True)))
+            for views in zip(*(episode.views[name] for name in names), strict=True)
+        ]
+    )
+    height, width = body.canvas.content
+    starts = np.arange(max(episode.seed, 0) % stride, len(episode), stride)
+    rows = (
+        np.stack([window_rows(episode, body, int(start)) for start in starts]) if len(starts) else np.zeros((0, 1, 1))
+    )
+    return Clip(frames[:, :height, :width], starts, rows, episode.truth[starts], episode.instructions)
+
+
+def window_rows(episode: Episode, body: Embodiment, start: int) -> np.ndarray:
+    """The state at frame `start` and the chunk that follows it, as the network sees them."""
+    values = episode.actions[np.minimum(start + np.arange(body.horizon), len(episode) - 1)]
+    state = episode.states[start]
+    rows = body.encode_actions(values, state)
+    return np.concatenate([body.encode_state(state)[None], rows]) if body.state_row else rows

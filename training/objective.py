@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flow matching as Cosmos 3 is trained: one noise level for vision and actions, loss on the velocity of what is noisy.
+
+A sample at noise level s is s * noise + (1 - s) * clean; the target is noise - clean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..model.embodiment import Embodiment
+from ..model.layers import Rope, rope_table
+from ..model.transformer import KVCache, Transformer, generator_positions
+from .episodes import TRUTH
+from .windows import Batch
+
+POLICY, FORWARD, INVERSE = range(3)
+_CENTRE, _SPREAD = (0.5, 0.0, 0.05), 0.1  # of the places that grounding predicts, m
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ObjectiveOptions:
+    """What is learned, with Cosmos 3's DROID recipe as default.
+
+    shift: of the noise levels; vision, action, grounding: weights of the losses; dropout: share of empty captions;
+    modes: shares of policy, forward and inverse dynamics; prefix: share of policy samples in which 1 to `longest`
+    first rows are already decided; grounding_layer: the layer after which the rows must know where things are, and
+    grounding_noise: the noise level above which that is asked (below it the noisy actions give it away).
+    """
+
+    shift: float = 5.0
+    vision: float = 10.0
+    action: float = 10.0
+    grounding: float = 0.0
+    dropout: float = 0.1
+    modes: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    prefix: float = 0.3
+    longest: int = 6
+    grounding_layer: int = 3
+    grounding_noise: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.shift <= 0 or min(self.modes) < 0 or sum(self.modes) <= 0 or len(self.modes) != 3:
+            raise ValueError(f"objective: expected shift > 0 and three shares, got {self.shift} and {self.modes}")
+
+
+def noise_levels(count: int, shift: float, device: torch.device) -> Tensor:
+    """float32 [count] in 0..1, spread as for Cosmos 3's videos and pushed towards noise by `shift`."""
+    u = torch.rand(count, device=device)
+    level = 1 - u - 1.29 * (torch.cos(math.pi / 2 * u) ** 2 - 1 + u)
+    return shift * level / (1 + (shift - 1) * level)
+
+
+def draw_modes(count: int, options: ObjectiveOptions, device: torch.device) -> Tensor:
+    """int64 [count]: POLICY, FORWARD or INVERSE."""
+    return torch.multinomial(torch.tensor(options.modes, device=device), count, replacement=True)
+
+
+def noisy_parts(modes: Tensor, frames: int, rows: int, first: int, options: ObjectiveOptions) -> tuple[Tensor, Tensor]:
+    """Which latent frames and action rows are to be found, rows before `first` never: bool [B, frames], [B, rows]."""
+    device = modes.device
+    decided = torch.randint(1, options.longest + 1, modes.shape, device=device)
+    decided = decided * (torch.rand(modes.shape, device=device) < options.prefix) * (modes == POLICY)
+    noisy_frames = (torch.arange(frames, device=device) > 0) & (modes != INVERSE)[:, None]
+    noisy_rows = (torch.arange(rows, device=device) >= first + decided[:, None]) & (modes != FORWARD)[:, None]
+    return noisy_frames, noisy_rows
+
+
+class Objective(nn.Module):
+    """The losses of a transformer on batches of one embodiment. Its own parameters are those of the grounding head."""
+
+    def __init__(self, transformer: Transformer, body: Embodiment, options: ObjectiveOptions):
+        super().__init__()
+        self.options, self._body = options, body
+        self._transformer = [transformer]  # in a list, so that its parameters do not count as this module's
+        self.grounding = nn.Linear(transformer.config.hidden, TRUTH)
+        self._features: list[Tensor] = []
+        layers = transformer.generator.layers
+        layers[min(options.grounding_layer, len(layers)) - 1].register_forward_hook(
+            lambda _module, _inputs, output: self._features.append(output)
+        )
+
+    def read(self, prompts: list[list[int]], shape: tuple[int, ...], rows: int) -> tuple[Tensor, Tensor, Rope]:
+        """Padded tokens [P, L], their lengths [P], and the rotations of the generator's tokens for each prompt."""
+        config, device = self._transformer[0].config, self._transformer[0].device
+        lengths = [len(prompt) for prompt in prompts]
+        padded = [prompt + [0] * (max(lengths) - len(prompt)) for prompt in prompts]
+        first_row = 1 - int(self._body.state_row)
+        places = [generator_positions(config, length, shape, self._body.fps, rows, first_row) for length in lengths]
+        rope = rope_table(torch.stack(places).to(device), config, self._transformer[0].dtype)
+        return torch.tensor(padded, device=device), torch.tensor(lengths, device=device), rope
+
+    def forward(self, batch: Batch, text: tuple[Tensor, Tensor, Rope]) -> dict[str, Tensor]:
+        """Scalar losses: vision, action, grounding (each unweighted) and their weighted total. text: from `read`."""
+        transformer, options = self._transformer[0], self.options
+        count, device = len(batch.rows), batch.rows.device
+        modes, level = draw_modes(count, options, device), noise_levels(count, options.shift, device)
+        frames, rows = batch.latents.shape[2], batch.rows.shape[1]
+        noisy_frames, noisy_rows = noisy_parts(modes, frames, rows, int(self._body.state_row), options)
+        vision_mask, action_mask = noisy_frames[:, None, :, None, None], noisy_rows[:, :, None]
+        noise, row_noise = torch.randn_like(batch.latents), torch.randn_like(batch.rows)
+        latents = _blend(batch.latents, noise, level.view(-1, 1, 1, 1, 1) * vision_mask)
+        actions = _blend(batch.rows, row_noise, level.view(-1, 1, 1) * action_mask)
+        actions = nn.functional.pad(actions, (0, transformer.config.action_width - actions.shape[2]))
+        domain = torch.full((count,), self._body.domain_id, device=device)
+        self._features.clear()
+        vision, action = transformer.velocity(
+            latents,
+            1000 * level,
+            _choose(transformer, text, batch.prompts),
+            (text[2][0][batch.prompts], text[2][1][batch.prompts]),
+            noisy_frames,
+            actions,
+            noisy_rows,
+            domain,
+        )
+        assert action is not None  # actions were given
+        error = (vision.float() - (noise - batch.latents)) * vision_mask
+        row_error = (action[..., : batch.rows.shape[2]].float() - (row_noise - batch.rows)) * action_mask
+        losses = {"vision": error.square().mean(), "action": row_error.square().mean()}
+        losses["grounding"] = self._ground(batch.truth, rows, (modes == POLICY) & (level > options.grounding_noise))
+        weights = {"vision": options.vision, "action": options.action, "grounding": options.grounding}
+        return {**losses, "total": sum((weights[name] * loss for name, loss in losses.items()), torch.zeros(()))}
+
+    def _ground(self, truth: Tensor, rows: int, asked: Tensor) -> Tensor:
+        """Mean squared error of where the action tokens think things are, in units of _SPREAD."""
+        said = self.grounding(self._features.pop()[:, -rows:].float())
+        wanted = (truth - truth.new_tensor(_CENTRE * (TRUTH // 3))) / _SPREAD
+        known = (wanted.isfinite() & asked[:, None])[:, None].expand_as(said)
+        error = (said - torch.nan_to_num(wanted)[:, None]).square()
+        return (error * known).sum() / known.sum().clamp(min=1)
+
+
+def _blend(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+    return level * noise + (1 - level) * clean
+
+
+def _choose(transformer: Transformer, text: tuple[Tensor, Tensor, Rope], prompts: Tensor) -> KVCache:
+    """Run the text tower over every prompt in the batch once, and give each sample the keys and values of its own."""
+    tokens, lengths, _ = text
+    used, place = prompts.unique(return_inverse=True)
+    _, cache = transformer.prefill(tokens[used])
+    parts = ([x[place] for x in layers] for layers in (cache.keys, cache.values, cache.generator_keys))
+    return KVCache(*parts, lengths=lengths[prompts])

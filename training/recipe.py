@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recipe: one YAML file with everything a training depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .autoencoder import AutoencoderOptions
+from .objective import ObjectiveOptions
+from .optimise import OptimiserOptions
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataOptions:
+    """Where demonstrations come from: a LeRobot folder, or the simulation while the training runs.
+
+    tasks, episodes (of each task), first_seed, distractors, astray, noise: see collect.Demonstration; stride: frames
+    between two windows; warm_up: episodes to wait for before anything is trained; workers: processes, 0 for one less
+    than there are cores.
+    """
+
+    dataset: str = ""
+    tasks: tuple[str, ...] = ("reach", "lift")
+    episodes: int = 1000
+    first_seed: int = 1_000_000
+    distractors: int = 2
+    astray: float = 0.35
+    noise: float = 0.01
+    stride: int = 2
+    warm_up: int = 64
+    workers: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PolicyTraining(OptimiserOptions):
+    """text: whether the text tower learns too (a released one is kept as it is); compile: the generator's layers with
+    torch.compile; refresh: steps between two looks for new demonstrations; save: seconds between two saved states.
+    """
+
+    text: bool = True
+    compile: bool = False
+    refresh: int = 500
+    save: float = 600.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recipe:
+    """start: a checkpoint folder, or empty for random weights of `size` (fields of model.config.ModelConfig).
+
+    autoencoder: None keeps the checkpoint's.
+    """
+
+    start: str = ""
+    size: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    embodiment: str = "droid_sim"
+    seed: int = 0
+    device: str = "auto"
+    data: DataOptions = dataclasses.field(default_factory=DataOptions)
+    autoencoder: AutoencoderOptions | None = None
+    objective: ObjectiveOptions = dataclasses.field(default_factory=ObjectiveOptions)
+    policy: PolicyTraining = dataclasses.field(default_factory=PolicyTraining)
+
+
+_PARTS: dict[str, type] = {
+    "data": DataOptions,
+    "autoencoder": AutoencoderOptions,
+    "objective": ObjectiveOptions,
+    "policy": PolicyTraining,
+}
+
+
+def read_recipe(file: Path) -> Recipe:
+    """Read a recipe; ValueError names what is unknown or of the wrong kind."""
+    try:
+        fields = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file}: not readable as YAML ({error})") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"{file}: expected a table of options, got {type(fields).__name__}")
+    parts = {name: _fill(kind, fields.pop(name), f"{file}: {name}") for name, kind in _PARTS.items() if name in fields}
+    return _fill(Recipe, fields | parts, str(file))
+
+
+def _fill(kind: type, fields: Any, where: str) -> Any:
+    """A dataclass from a mapping; lists become tuples, whole numbers stand for floats."""
+    if not isinstance(fields, dict):
+        raise ValueError(f"{where}: expected a table of options, got {fields!r}")
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    if unknown := sorted(set(fields) - set(known)):
+        raise ValueError(f"{where}: unknown {unknown}, expected some of {sorted(known)}")
+    values = {}
+    for name, value in fields.items():
+        default = known[name].default
+        given = tuple(value) if isinstance(value, list) else value
+        if isinstance(default, float) and isinstance(given, int | str) and not isinstance(given, bool):
+            given = _number(given, f"{where}.{name}")
+        if isinstance(default, bool | int | float | str | tuple) and type(given) is not type(default):
+            raise ValueError(f"{where}.{name}: expected {type(default).__name__}, got {value!r}")
+        values[name] = given
+    return kind(**values)
+
+
+def _number(text: int | str, where: str) -> float:
+    """YAML reads 1e-3 as a string."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{where}: expected a number, got {text!r}") from None

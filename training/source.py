@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clips that arrive while a training runs: from the experts in other processes, or read from a dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Generator
+
+from ..model.embodiment import Embodiment
+from .collect import Demonstration, in_parallel, record
+from .episodes import Clip, make_clip
+from .recipe import DataOptions
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Job:
+    demonstration: Demonstration
+    body: Embodiment
+    stride: int
+
+
+def _perform(job: _Job) -> Clip | None:
+    episode = record(job.demonstration)
+    return None if episode is None else make_clip(episode, job.body, job.stride)
+
+
+def make_clips(options: DataOptions, body: Embodiment) -> Generator[Clip]:
+    """All clips that the options ask for, as they become ready."""
+    if options.dataset:
+        from .lerobot import read_episodes
+
+        for episode in read_episodes(options.dataset, body):
+            yield make_clip(episode, body, options.stride)
+        return
+    demonstrations = (
+        Demonstration(task, seed, options.distractors, noise=options.noise, astray=options.astray)
+        for seed in range(options.first_seed, options.first_seed + options.episodes)
+        for task in options.tasks
+    )
+    jobs = [_Job(demonstration, body, options.stride) for demonstration in demonstrations]
+    workers = options.workers or max(1, len(os.sched_getaffinity(0)) - 1)
+    yield from (clip for clip in in_parallel(_perform, jobs, workers) if clip is not None)
+
+
+class Source:
+    """Fills itself in a thread of its own; `close` ends the processes behind it."""
+
+    def __init__(self, make: Callable[[], Generator[Clip]]):
+        self.clips: list[Clip] = []
+        self.finished = False
+        self._error: Exception | None = None
+        self._closing, self._taken = threading.Event(), 0
+        self._thread = threading.Thread(target=self._fill, args=(make,), daemon=True)
+        self._thread.start()
+
+    def wait_for(self, count: int) -> None:
+        """Return when there are that many clips, or all. Raises whatever went wrong in making them."""
+        while len(self.clips) < count and not self.finished:
+            time.sleep(0.05)
+        self._check()
+
+    def take(self) -> list[Clip]:
+        """The clips that came since the last call."""
+        self._check()
+        fresh = self.clips[self._taken :]
+        self._taken += len(fresh)
+        return fresh
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _fill(self, make: Callable[[], Generator[Clip]]) -> None:
+        clips = make()
+        try:
+            for clip in clips:
+                self.clips.append(clip)
+                if self._closing.is_set():
+                    break
+        except Exception as error:  # told to the thread that asks for clips
+            self._error = error
+        finally:
+            clips.close()  # this ends the processes behind it
+            self.finished = True

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a recipe to a trained checkpoint: data, video autoencoder, policy. Resumes where it was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..model.config import TINY
+from ..model.embodiment import find_embodiment
+from ..model.policy import Cosmos3Policy
+from ..model.prompt import tokenize
+from ..model.tiny import write_tiny
+from ..model.weights import Model, load_model
+from .autoencoder import train_autoencoder
+from .checkpoint import copy_checkpoint, write_autoencoder, write_transformer
+from .objective import Objective
+from .optimise import Optimiser
+from .recipe import Recipe
+from .source import Source, make_clips
+from .windows import Windows
+
+Log = Callable[[dict[str, Any]], None]
+EVERY = 50  # steps between two lines of the log
+
+
+def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Path:
+    """Train by the recipe; returns the checkpoint folder `out/checkpoint`. A second call goes on where the first ended.
+
+    Writes out/log.jsonl and out/state.safetensors. ValueError for a recipe that fits neither data nor checkpoint.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device
+    torch.manual_seed(recipe.seed)
+    torch.set_float32_matmul_precision("high")
+    folder, log = out / "checkpoint", _Log(out / "log.jsonl", tell)
+    body = find_embodiment(recipe.embodiment)
+    if not folder.exists():
+        if recipe.start:
+            copy_checkpoint(Path(recipe.start), folder)
+        else:
+            write_tiny(folder, recipe.seed, dataclasses.replace(TINY, **recipe.size), recipe.embodiment)
+    model = load_model(folder, device, torch.float32)
+    assert model.vae is not None  # loaded with its generator
+    for part in model.vae.module.modules():
+        if isinstance(part, torch.nn.Conv3d):
+            part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # what tensor cores want
+    source = Source(lambda: make_clips(recipe.data, body))
+    try:
+        source.wait_for(recipe.data.warm_up)
+        log({"stage": "data", "episodes": len(source.clips)})
+        if recipe.autoencoder is not None and not (out / "autoencoder.done").exists():
+            train_autoencoder(model.vae, lambda: source.clips, recipe.autoencoder, log)
+            write_autoencoder(folder / "vae", model.vae)
+            (out / "autoencoder.done").touch()
+        train_policy(model, source, recipe, out, log)
+    finally:
+        source.close()
+    return folder
+
+
+def train_policy(model: Model, source: Source, recipe: Recipe, out: Path, log: Log) -> None:
+    """Train the transformer on what the source gives, and write its averaged weights into the checkpoint."""
+    options, policy = recipe.policy, Cosmos3Policy(model, recipe.embodiment)
+    assert model.vae is not None  # Cosmos3Policy has checked it
+    transformer, body, device = model.transformer.train(), policy.embodiment, model.device
+    for name, parameter in transformer.named_parameters():
+        parameter.requires_grad_(
+            not name.startswith("head.") and (options.text or not name.startswith(("text", "embed")))
+        )
+    objective = Objective(transformer, body, recipe.objective).to(device)
+    optimiser = Optimiser({"transformer": transformer, "objective": objective}, options)
+    state = out / "state.safetensors"
+    if state.exists():
+        optimiser.resume(state)
+    if options.compile:
+        for layer in transformer.generator.layers:
+            layer.forward = torch.compile(layer.forward, dynamic=False)  # type: ignore[assignment, method-assign]
+    windows, text, saved = Windows(model.vae, body, device), None, time.monotonic()
+    while optimiser.progress < 1:
+        if text is None or optimiser.step_number % options.refresh == 0:
+            known = len(windows.instructions)
+            windows.add(source.take())
+            if text is None or len(windows.instructions) > known:
+                captions = ["", *map(policy.caption, windows.instructions)]
+                prompts = [tokenize(model.tokenizer, caption) for caption in captions]
+                text = objective.read(prompts, windows.shape, int(body.state_row) + body.horizon)
+            log({"stage": "policy", "step": optimiser.step_number, "windows": len(windows), "prompts": len(prompts)})
+        batch = windows.draw(options.batch, recipe.objective.dropout)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            losses = objective(batch, text)
+        losses["total"].backward()
+        norm = optimiser.step()
+        if optimiser.step_number % EVERY == 0 or optimiser.progress >= 1:
+            numbers = {name: round(float(loss.detach()), 5) for name, loss in losses.items()}
+            log(
+                {
+                    "stage": "policy",
+                    "step": optimiser.step_number,
+                    **numbers,
+                    "norm": float(norm),
+                    "rate": optimiser.rate,
+                }
+            )
+        if time.monotonic() - saved > options.save or optimiser.progress >= 1:
+            optimiser.save(state)
+            _write(model, optimiser, out / "checkpoint")
+            saved = time.monotonic()
+
+
+def _write(model: Model, optimiser: Optimiser, folder: Path) -> None:
+    average = {name.removeprefix("transformer."): tensor for name, tensor in optimiser.averaged().items()}
+    tensors = {name: average.get(name, tensor) for name, tensor in model.transformer.state_dict().items()}
+    write_transformer(folder / "transformer", model.config, tensors)
+
+
+class _Log:
+    """One json object per line, with the seconds since the start; the same in words for the reader."""
+
+    def __init__(self, file: Path, tell: Callable[[str], None]):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._file, self._tell, self._began = file, tell, time.monotonic()
+
+    def __call__(self, fields: dict[str, Any]) -> None:
+        line = {"seconds": round(time.monotonic() - self._began, 1), **fields}
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self._tell(
+            "  ".join(
+                f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in line.items()
+            )
+        )
