@@ -70,7 +70,8 @@ def write_shard(folder: Path, shard: int, first: int, episodes: Sequence[Episode
     columns: dict[str, Any] = {}
     for name, (field, part) in {**NUMBERS, _TRUTH: ("truth", slice(0, TRUTH))}.items():
         values = np.concatenate([getattr(episode, field)[:, part] for episode in episodes]).astype(np.float32)
-        columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+        flat, width = pa.array(values.ravel()), values.shape[1]
+        columns[name] = pa.FixedSizeListArray.from_arrays(flat, width) if width > 1 else flat
     frames = np.concatenate([np.arange(length) for length in lengths])
     numbers = np.repeat(np.arange(first, first + len(episodes)), lengths)
     columns |= {"timestamp": (frames / fps).astype(np.float32), "frame_index": frames, "episode_index": numbers}
