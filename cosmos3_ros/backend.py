@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import torch
 
+from . import model
 from .model.interface import Policy, Reasoner
 from .model.policy import Cosmos3Policy
 from .model.reasoner import Cosmos3Reasoner
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from . import policy_node, reasoner_node
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def embedded_checkpoint() -> Path:
+    """The trained checkpoint that comes with the package; without it, random weights of the same architecture."""
+    trained = Path(model.__path__[0]) / "checkpoints" / "droid_sim"
+    return trained if trained.is_dir() else tiny_checkpoint()
 
 
 class Models:
@@ -55,7 +62,7 @@ class Models:
     def _model(self, checkpoint: str, device: str, dtype: str) -> Any:
         """One copy per checkpoint, device and dtype, whoever asks."""
         device, dtype = resolve(device, dtype)
-        key = (checkpoint or str(tiny_checkpoint()), device, dtype)
+        key = (checkpoint or str(embedded_checkpoint()), device, dtype)
         with self._lock:
             if key not in self._loaded:
                 self._loaded[key] = load_model(key[0], device=device, dtype=DTYPES[dtype], **self._towers)
@@ -71,8 +78,8 @@ def ask(question: str, images: Sequence[Path], checkpoint: str, device: str, max
             raise ValueError(f"{path} is not an image that can be read")
         pixels.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     device, dtype = resolve(device, "auto")
-    model = load_model(checkpoint or tiny_checkpoint(), device=device, dtype=DTYPES[dtype], generator=False)
-    return Cosmos3Reasoner(model).ask(question, pixels, max_tokens).text
+    loaded = load_model(checkpoint or embedded_checkpoint(), device=device, dtype=DTYPES[dtype], generator=False)
+    return Cosmos3Reasoner(loaded).ask(question, pixels, max_tokens).text
 
 
 def resolve(device: str, dtype: str) -> tuple[str, str]:

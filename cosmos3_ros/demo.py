@@ -146,9 +146,12 @@ class Show:
         """Reset, instruct, arm, watch until success or the time limit, disarm."""
         recorder = self._recorder
         recorder.call(SetBool, "commander/arm", data=False)
+        last = recorder.status.episode if recorder.status else 0
         scene = recorder.call(ResetTask, "sim/reset_task", task=task, seed=seed)
         if not scene.success:
             raise ValueError(f"the simulation refused task {task!r}: {scene.message}")
+        begun = lambda: recorder.status is not None and recorder.status.episode > last  # noqa: E731
+        wait_until(begun, 10, "the new episode", alive)
         recorder.begin()
         before = recorder.commander
         recorder.instruct(scene.instruction)
