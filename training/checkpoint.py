@@ -59,7 +59,7 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     if len(shards) == 1:
         save_file(shards[0], folder / f"{_NAME}.safetensors")
         return
-    where = {}
+    where: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         file = f"{_NAME}-{number:05d}-of-{len(shards):05d}.safetensors"
         save_file(shard, folder / file)

@@ -144,5 +144,5 @@ def _choose(transformer: Transformer, text: tuple[Tensor, Tensor, Rope], prompts
     tokens, lengths, _ = text
     used, place = prompts.unique(return_inverse=True)
     _, cache = transformer.prefill(tokens[used])
-    parts = ([x[place] for x in layers] for layers in (cache.keys, cache.values, cache.generator_keys))
-    return KVCache(*parts, lengths=lengths[prompts])
+    keys, values, others = ([x[place] for x in layers] for layers in (cache.keys, cache.values, cache.generator_keys))
+    return KVCache(keys, values, others, lengths[prompts])

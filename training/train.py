@@ -80,7 +80,7 @@ def train_policy(model: Model, source: Source, recipe: Recipe, out: Path, log: L
         optimiser.resume(state)
     if options.compile:
         for layer in transformer.generator.layers:
-            layer.forward = torch.compile(layer.forward, dynamic=False)  # type: ignore[assignment, method-assign]
+            layer.forward = torch.compile(layer.forward, dynamic=False)
     windows, text, saved = Windows(model.vae, body, device), None, time.monotonic()
     while optimiser.progress < 1:
         if text is None or optimiser.step_number % options.refresh == 0:

@@ -26,7 +26,9 @@ def read_video(file: Path, first: int, count: int) -> np.ndarray:
         with av.open(str(file)) as container:
             stream = container.streams.video[0]
             stream.thread_count = 1
-            step = 1 / (float(stream.average_rate) * float(stream.time_base))  # of the clock, per frame
+            if not stream.average_rate or not stream.time_base:
+                raise ValueError(f"{file}: says nothing about its frame rate")
+            step = float(1 / (stream.average_rate * stream.time_base))  # of the clock, per frame
             container.seek(round(first * step), stream=stream)
             for frame in container.decode(stream):
                 if frame.pts is not None and round(frame.pts / step) >= first:
