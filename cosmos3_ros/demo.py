@@ -178,7 +178,7 @@ class Show:
             chunks=len(recorder.latencies),
             latencies=[latency["total"] for latency in recorder.latencies],
             command_rate=len(recorder.commanded) / seconds,
-            real_time_factor=statistics.mean(recorder.factors),
+            real_time_factor=statistics.mean(recorder.factors or [status.real_time_factor]),
             rejected=int(after.rejected - before.rejected),
             limited=int(after.limited - before.limited),
         )

@@ -111,7 +111,8 @@ class Recorder(Node):
 
     def _on_status(self, message: TaskStatus) -> None:
         self.status = message
-        self.factors.append(message.real_time_factor)
+        if message.elapsed > 1.0:  # the factor is that of the last second: before, the reset is part of it
+            self.factors.append(message.real_time_factor)
 
     def _on_measured(self, message: JointState) -> None:
         self.measured.append(self._row(message))
