@@ -26,6 +26,7 @@ from .params import Parameters
 from .topics import Service, Topic
 
 P = TypeVar("P")
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # may come twice, from a terminal and from a launcher
 
 
 class ManagedNode(LifecycleNode, Generic[P]):
@@ -156,6 +157,12 @@ class ManagedNode(LifecycleNode, Generic[P]):
             return TransitionCallbackReturn.FAILURE
 
 
+def ignore_stop_signals() -> None:
+    """For the end of a main: Python ends with the default handlers, and a second Ctrl-C would look like a crash."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def bring_up(node: ManagedNode[Any]) -> bool:
     """Configure and activate; False if one was refused (`node.failure` says why)."""
     success = TransitionCallbackReturn.SUCCESS
@@ -207,7 +214,7 @@ def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None
     process with code 1, as does an unexpected error later. Parameters of the wrong type end it with code 2.
     """
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):  # may come twice, from a terminal and from a launcher
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: ended.set())
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     hosts: list[Host] = []
@@ -234,3 +241,4 @@ def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None
         for host in hosts:
             host.node.destroy_node()
         rclpy.try_shutdown()
+        ignore_stop_signals()

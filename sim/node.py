@@ -30,6 +30,7 @@ from trajectory_msgs.msg import JointTrajectory
 from .. import topics
 from ..convert import header, to_time
 from ..images import encode, fill
+from ..lifecycle import STOP_SIGNALS, ignore_stop_signals
 from ..model.interface import NS
 from ..msg import TaskStatus
 from ..params import Parameters, param
@@ -262,7 +263,7 @@ def _spin(executor: SingleThreadedExecutor) -> None:
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 2: a wrong parameter; 1: no OpenGL."""
     stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):  # may come twice, from a terminal and from a launcher
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: stopped.set())
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
@@ -283,6 +284,7 @@ def main(args: list[str] | None = None) -> int:
         thread.join()
         node.destroy_node()
         rclpy.try_shutdown()
+        ignore_stop_signals()
     return 0
 
 
