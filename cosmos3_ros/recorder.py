@@ -60,7 +60,6 @@ class Recorder(Node):
         self.chunk_times: list[float] = []
         self.chunk_stamps: list[int] = []
         self.latencies: list[dict[str, float]] = []
-        self.frame_stamps: list[int] = []
         self.factors: list[float] = []
 
     def instruct(self, instruction: str) -> None:
@@ -97,8 +96,7 @@ class Recorder(Node):
         def store(message: CompressedImage) -> None:
             self.images[view] = decode(message)
             if first:
-                self.frame_stamps.append(to_ns(message.header.stamp))
-                self.on_image(self.frame_stamps[-1])
+                self.on_image(to_ns(message.header.stamp))
 
         return store
 

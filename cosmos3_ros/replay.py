@@ -26,8 +26,9 @@ from .model.embodiment import find_embodiment
 from .model.interface import NS
 from .recorder import Recorder, wait_until
 from .run import Graph
+from .sim.robot import HOME
 
-HOME = (0.0, -np.pi / 5, 0.0, -4 * np.pi / 5, 0.0, 3 * np.pi / 5, 0.0, 0.0)  # DROID's start pose, gripper open
+START = [*map(float, HOME), 0.0]  # DROID's start pose, gripper open
 
 
 class Clip:
@@ -112,7 +113,7 @@ def replay(options: Options, videos: list[str], joint_log: pathlib.Path | None, 
                 break
             is_alive()
             moment = pictures[0][0]
-            player.publish(moment, [image for _, image in pictures], log.at(moment) if log else list(HOME))
+            player.publish(moment, [image for _, image in pictures], log.at(moment) if log else START)
             film.add(frame(recorder.images, recorder.predicted(player.stamps[-1]), player.lines()))
         wait_until(lambda: bool(recorder.latencies), 60, "a chunk", is_alive)
     return report(recorder, player, out)
