@@ -47,6 +47,7 @@ setup(
         "opencv-python-headless>=4.10",
         "msgpack>=1",
         "websockets>=13",
+        "aiohttp>=3.10",
     ],
     extras_require={
         "train": ["pyarrow>=15", "PyYAML"],

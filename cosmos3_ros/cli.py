@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 from .graph import Options
+from .serve.commands import add_serve
 
 ROS = ("rclpy", "sensor_msgs", "std_srvs", "cosmos3_ros.msg", "cosmos3_ros.srv", "ament_index_python")
 
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_collect(commands)
     _add_train(commands)
     _add_eval(commands)
+    add_serve(commands)
     chosen = parser.parse_args(arguments)
     try:
         return chosen.function(chosen) or 0
