@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .chat import Clip, Turn
 from .decoding import GREEDY, Sampling, TokenPicker, pieces
 from .interface import Answer, check_image
 from .tasks import TASKS, parse_boxes, split_thought
@@ -138,34 +139,27 @@ class Cosmos3Reasoner:
         limit = self._limit(max_tokens)
         return pieces(self.tokens(self.prompt(question, images), limit, sampling), self.tokenizer)
 
-    @torch.inference_mode()
     def prompt(self, question: str, images: Sequence[np.ndarray] = ()) -> Prompt:
         """What the text tower reads for a question about images."""
-        since = time.perf_counter()
-        for number, image in enumerate(images):
-            check_image(f"images[{number}]", image)
-        if not images:
-            return self._embed(self._tokenize("", question), [], 0.0, since)
-        eyes = self._eyes()
-        ids = self._tokenize(self._frame(eyes.media.image) * len(images), question)
-        pictures = [image_patches(image, eyes.pixels, self.transformer.device) for image in images]
-        return self._embed(ids, pictures, 0.0, since)
+        return self.chat([Turn("user", (*images, question))])
 
-    @torch.inference_mode()
     def video_prompt(
         self, question: str, frames: Sequence[np.ndarray], fps: float, rate: float = 2.0, pruning: float = 0.0
     ) -> Prompt:
         """What the text tower reads for a question about a video: each patch of frames after its time in seconds."""
-        since = time.perf_counter()
         if not 0 <= pruning < 1:
             raise ValueError(f"pruning: expected a share in [0, 1), got {pruning}")
-        eyes = self._eyes()
-        picked = sample_frames(len(frames), fps, rate)
-        stamps = timestamps(picked, fps, eyes.pixels.temporal)
-        text = "".join(f"<{seconds:.1f} seconds>{self._frame(eyes.media.video)}" for seconds in stamps)
-        ids = self._tokenize(text, question)
-        video = video_patches([frames[index] for index in picked], eyes.pixels, self.transformer.device)
-        return self._embed(ids, [video], pruning, since)
+        places = sample_frames(len(frames), fps, rate)
+        return self._read([Turn("user", (Clip([frames[place] for place in places], places, fps), question))], pruning)
+
+    def chat(self, turns: Sequence[Turn]) -> Prompt:
+        """What the text tower reads for a conversation, whose last turn is the user's.
+
+        Raises ValueError as `ask` does, and if somebody else had the last word.
+        """
+        if not turns or turns[-1].role != "user":
+            raise ValueError(f"turns: expected the user's last, got {[turn.role for turn in turns]}")
+        return self._read(turns, 0.0)
 
     @torch.inference_mode()
     def tokens(self, prompt: Prompt, max_tokens: int, sampling: Sampling | None = None) -> Iterator[int]:
@@ -206,21 +200,48 @@ class Cosmos3Reasoner:
             raise ValueError("this checkpoint has no vision_encoder: expected a question without images or video")
         return self.vision
 
+    @torch.inference_mode()
+    def _read(self, turns: Sequence[Turn], pruning: float) -> Prompt:
+        since = time.perf_counter()
+        media = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
+        for number, image in enumerate(part for part in media if not isinstance(part, Clip)):
+            check_image(f"images[{number}]", image)
+        ids = self._tokenize(turns)
+        return self._embed(ids, [self._patches(part) for part in media], pruning, since)
+
+    def _patches(self, part: np.ndarray | Clip) -> tuple[Tensor, Grid]:
+        pixels, device = self._eyes().pixels, self.transformer.device
+        return (
+            video_patches(part.frames, pixels, device)
+            if isinstance(part, Clip)
+            else image_patches(part, pixels, device)
+        )
+
+    def _tokenize(self, turns: Sequence[Turn]) -> list[int]:
+        """Ids of the chat up to where the answer begins, with one placeholder per frame."""
+        if self.system and turns[0].role != "system":
+            turns = [Turn("system", (self.system,)), *turns]
+        written = [{"role": turn.role, "content": "".join(map(self._write, turn.parts))} for turn in turns]
+        chat = self.tokenizer.apply_chat_template(written, tokenize=False, add_generation_prompt=True)
+        return self.tokenizer(chat, add_special_tokens=False).input_ids
+
+    def _write(self, part: str | np.ndarray | Clip) -> str:
+        """A part of a turn as it stands in the chat: words, or the place of a picture, or of each frame at its time."""
+        if isinstance(part, str):
+            words = self.tokenizer(part, add_special_tokens=False).input_ids
+            if used := self._reserved.intersection(words):
+                got = self.tokenizer.convert_ids_to_tokens([*used])
+                raise ValueError(f"question: expected plain words, got {got}")
+            return part
+        eyes = self._eyes()
+        if not isinstance(part, Clip):
+            return self._frame(eyes.media.image)
+        stamps = timestamps(part.places, part.fps, eyes.pixels.temporal)
+        return "".join(f"<{seconds:.1f} seconds>{self._frame(eyes.media.video)}" for seconds in stamps)
+
     def _frame(self, token: int) -> str:
         media = self._eyes().media
         return "".join(self.tokenizer.convert_ids_to_tokens([media.start, token, media.end]))
-
-    def _tokenize(self, pictures: str, question: str) -> list[int]:
-        """Ids of the chat up to where the answer begins, pictures before words, one placeholder per frame."""
-        if not question.strip():
-            raise ValueError("question: expected a sentence, got an empty string")
-        words = self.tokenizer(question, add_special_tokens=False).input_ids
-        if used := self._reserved.intersection(words):
-            raise ValueError(f"question: expected plain words, got {self.tokenizer.convert_ids_to_tokens([*used])}")
-        turns = [{"role": "system", "content": self.system}] if self.system else []
-        turns.append({"role": "user", "content": pictures + question})
-        chat = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        return self.tokenizer(chat, add_special_tokens=False).input_ids
 
     def _embed(self, ids: list[int], pictures: list[tuple[Tensor, Grid]], pruning: float, since: float) -> Prompt:
         """Put what the vision encoder sees into the places kept for it, and leave out the share `pruning` of that."""

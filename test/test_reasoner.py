@@ -4,7 +4,9 @@
 import copy
 import dataclasses
 import gc
+import itertools
 import json
+import re
 import shutil
 from functools import reduce
 from pathlib import Path
@@ -21,6 +23,7 @@ from transformers import (
     Cosmos3OmniForConditionalGeneration,
 )
 
+from cosmos3_ros.model.chat import Clip, Turn
 from cosmos3_ros.model.config import ModelConfig
 from cosmos3_ros.model.decoding import Sampling
 from cosmos3_ros.model.policy import Cosmos3Policy
@@ -132,6 +135,32 @@ def test_logits_equal_transformers(both, case):
     prompt, inputs = ask(both.ours, case)
     theirs = both.theirs(**inputs).logits
     assert (scores(both.ours, prompt) - theirs).norm() <= 1e-5 * theirs.norm()
+
+
+@torch.inference_mode()
+def test_a_conversation_equals_transformers(both):
+    ours, places = both.ours, sample_frames(len(VIDEO), 3.0)
+    clip = Clip([VIDEO[place] for place in places], places, 3.0)
+    talk = [("system", ("Be brief.",)), ("user", ("First", IMAGES[0], "and", clip)), ("assistant", ("A cup.",))]
+    prompt = ours.chat([*itertools.starmap(Turn, talk), Turn("user", ("Sure?", IMAGES[1]))])
+    inputs = {"input_ids": prompt.ids[None], "attention_mask": torch.ones_like(prompt.ids)[None]}
+    pictures = [image_patches(image, ours.vision.pixels) for image in IMAGES[:2]]
+    inputs["pixel_values"] = torch.cat([patches for patches, _ in pictures])
+    inputs["image_grid_thw"] = torch.tensor([grid for _, grid in pictures])
+    patches, grid = video_patches(clip.frames, ours.vision.pixels)
+    media = ours.vision.media
+    types = (prompt.ids == media.image) * 1 + (prompt.ids == media.video) * 2
+    inputs |= {"pixel_values_videos": patches, "video_grid_thw": torch.tensor([grid])}
+    theirs = both.theirs(**inputs, mm_token_type_ids=types.int()[None]).logits
+    assert (scores(ours, prompt) - theirs).norm() <= 1e-5 * theirs.norm()
+    text = re.sub(r"(<.image_pad.>|<.video_pad.>)+", "*", ours.tokenizer.decode(prompt.ids))
+    start, seen = "<|im_start|>", "<|vision_start|>*<|vision_end|>"
+    assert text.startswith(f"{start}system\nBe brief.<|im_end|>\n{start}user\nFirst{seen}and<0.")
+    assert text.endswith(f"A cup.<|im_end|>\n{start}user\nSure?{seen}<|im_end|>\n{start}assistant\n")
+    with pytest.raises(ValueError, match=r"turns: expected the user's last, got \['system', 'user', 'assistant'\]"):
+        ours.chat([*itertools.starmap(Turn, talk)])
+    with pytest.raises(ValueError, match=r"role: expected one of .* got 'tool'"):
+        Turn("tool", ("Hm?",))
 
 
 @pytest.mark.parametrize("case", ["image", "video"])
