@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+from collections.abc import Callable
+
+from ..model.interface import Policy
 
 
 def add_serve(commands: argparse._SubParsersAction) -> None:
@@ -13,6 +16,7 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
     kinds = parser.add_subparsers(required=True, metavar="KIND")
     _add_openpi(kinds)
     _add_libero(kinds)
+    _add_reasoner(kinds)
 
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +33,80 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="float32 or bfloat16 (default: auto)")
 
 
+def _add_sampling(parser: argparse.ArgumentParser, steps: int, guidance: float, prompt_format: str) -> None:
+    """How a policy samples; the defaults are those of the server that this one stands in for."""
+    parser.add_argument("--embodiment", default="", help="what the columns mean; empty: the checkpoint's own")
+    parser.add_argument("--steps", type=int, default=steps, help=f"denoising steps (default: {steps})")
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        help=f"scale of classifier-free guidance, 1: none (default: {guidance:g}; 1 for the embedded checkpoint)",
+    )
+    parser.add_argument("--shift", type=float, default=5.0, help="of the flow schedule (default: 5)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--fixed-seed", action="store_true", help="the same noise for every chunk")
+    parser.add_argument(
+        "--prompt-format",
+        default=prompt_format,
+        help=f"json or plain, as the checkpoint was trained (default: {prompt_format})",
+    )
+    parser.set_defaults(usual_guidance=guidance)
+
+
+def _token(chosen: argparse.Namespace) -> str:
+    """The token to ask for; a warning if nobody has to know one and more than this machine can connect."""
+    from .access import LOOPBACK, read_token
+
+    if chosen.token_file:
+        return read_token(chosen.token_file)
+    if chosen.host not in LOOPBACK:
+        print(f"warning: whoever reaches {chosen.host} may use this server; --token-file asks for a token", flush=True)
+    return ""
+
+
+def _loader(chosen: argparse.Namespace) -> Callable[[], Policy]:
+    """What loads the policy that the options describe; wrong options are refused at once."""
+    from ..backend import DTYPES, embedded_checkpoint, resolve
+    from ..model.policy import PolicyOptions, load_policy
+
+    device, dtype = resolve(chosen.device, chosen.dtype)
+    usual = chosen.usual_guidance if chosen.checkpoint else 1.0
+    options = {
+        "num_steps": chosen.steps,
+        "guidance": usual if chosen.guidance is None else chosen.guidance,
+        "shift": chosen.shift,
+        "seed": chosen.seed,
+        "deterministic": chosen.fixed_seed,
+        "prompt_format": chosen.prompt_format,
+    }
+    PolicyOptions(**options)
+    checkpoint = chosen.checkpoint or embedded_checkpoint()
+    return lambda: load_policy(checkpoint, chosen.embodiment or None, device, DTYPES[dtype], **options)
+
+
 def _add_openpi(kinds: argparse._SubParsersAction) -> None:
     parser = kinds.add_parser("openpi", help="websocket server for RoboLab, openpi, RoboArena and vLLM-Omni clients")
     _add_address(parser)
     _add_model(parser)
+    _add_sampling(parser, steps=4, guidance=3.0, prompt_format="json")
+    parser.add_argument("--horizon", type=int, default=0, help="rows of a chunk to send, 0: all (default: 0)")
+    parser.add_argument(
+        "--black", action="store_true", help="a camera that a request lacks is a black picture, not an error"
+    )
+    parser.add_argument("--video", action="store_true", help="send the predicted video too, megabytes per reply")
 
     def function(chosen: argparse.Namespace) -> int:
-        from .openpi import serve
+        from .openpi import Options, Server
+        from .running import until_interrupted
 
-        return serve(chosen)
+        options = Options(_token(chosen), chosen.horizon, chosen.black, chosen.video)
+        server = Server(_loader(chosen), options)
+
+        def ready(port: int) -> None:
+            print(f"ready: ws://{chosen.host}:{port}", flush=True)
+
+        print(f"loading {chosen.checkpoint or 'the embedded checkpoint'}", flush=True)
+        return until_interrupted(lambda ready, ended: server.run(chosen.host, chosen.port, ready, ended), ready)
 
     parser.set_defaults(function=function)
 
@@ -49,6 +118,22 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
 
     def function(chosen: argparse.Namespace) -> int:
         from .libero import serve
+
+        return serve(chosen)
+
+    parser.set_defaults(function=function)
+
+
+def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser("reasoner", help="HTTP server for OpenAI clients: questions about images and video")
+    _add_address(parser)
+    _add_model(parser)
+    parser.add_argument("--name", default="", help="what clients call the model (default: the checkpoint's folder)")
+    parser.add_argument("--max-tokens", type=int, default=1024, help="longest answer (default: 1024)")
+    parser.add_argument("--waiting", type=int, default=8, help="questions that may wait for their turn (default: 8)")
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .reasoner import serve
 
         return serve(chosen)
 

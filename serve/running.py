@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a server's coroutine: until Ctrl-C, or beside other work in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+
+Run = Callable[[Callable[[int], None], asyncio.Event], Awaitable[None]]  # takes ready(port) and ended
+
+
+def until_interrupted(run: Run, ready: Callable[[int], None]) -> int:
+    """Run until SIGINT or SIGTERM; the exit code. What `run` raises is raised."""
+
+    async def main() -> None:
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        await run(ready, ended)
+
+    asyncio.run(main())
+    return 0
+
+
+@contextlib.contextmanager
+def in_background(run: Run) -> Iterator[int]:
+    """Run in a thread for as long as the context lasts, which begins when the server is ready and is given its port."""
+    started: concurrent.futures.Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = (
+        concurrent.futures.Future()
+    )
+
+    async def main() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        await run(lambda port: started.set_result((loop, ended, port)), ended)
+
+    def thread_main() -> None:
+        try:
+            asyncio.run(main())
+        except Exception as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    thread = threading.Thread(target=thread_main, name="server")
+    thread.start()
+    try:
+        loop, ended, port = started.result()
+        try:
+            yield port
+        finally:
+            loop.call_soon_threadsafe(ended.set)
+    finally:
+        thread.join()
