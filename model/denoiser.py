@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .cache import KVCache, Prompts
+from .graph import Recording
 from .layers import Rope, rope_table
 from .prompt import tokenize
 from .sampler import Schedule, denoise
-from .transformer import KVCache, generator_positions, join_caches
+from .transformer import generator_positions
 from .weights import Model
 
 
@@ -76,6 +79,26 @@ class Start:
         assert bent is not None
         return torch.cat([latents.flatten(), self.wish.bend(actions, bent, time).flatten()])
 
+    def tensors(self) -> list[Tensor]:
+        """All that changes from one observation to the next."""
+        wish = () if self.wish is None else (self.wish.rows, self.wish.weights)
+        parts = (self.latents, self.clean_frames, self.actions, self.clean_rows, *wish)
+        return [part for part in parts if part is not None]
+
+    def filled(self, tensors: Sequence[Tensor]) -> Start:
+        """The same with other `tensors`."""
+        rest = iter(tensors)
+        latents, clean_frames = next(rest), next(rest)
+        actions, clean_rows = (None if part is None else next(rest) for part in (self.actions, self.clean_rows))
+        wish = None if self.wish is None else Wish(next(rest), next(rest))
+        parts = {"latents": latents, "clean_frames": clean_frames, "actions": actions, "clean_rows": clean_rows}
+        return dataclasses.replace(self, **parts, wish=wish)  # type: ignore[arg-type]
+
+    def constants(self) -> tuple[object, ...]:
+        """All that does not."""
+        has = (self.actions is None, self.wish is None)
+        return (self.fps, self.width, self.first_row, self.domain, self.scale_single, *has)
+
     def clean(self) -> Tensor:
         """Which numbers of `flat` must not change."""
         frames = self.clean_frames[:, None, None].expand_as(self.latents)
@@ -92,12 +115,14 @@ class Guidance:
 
     interval: only at network times strictly inside it. batched: both prompts in one pass, which pays where a pass is
     too small to fill the device. precise: combine in float32 as diffusers does, else in the network's dtype as trained.
+    reuse: outside the interval push on in the last direction, as an approximation that costs nothing.
     """
 
     scale: float = 3.0
     interval: tuple[float, float] | None = None
     batched: bool = False
     precise: bool = False
+    reuse: bool = False
 
     def applies(self, time: float) -> bool:
         """Whether the negative prompt is needed at this time."""
@@ -106,13 +131,18 @@ class Guidance:
 
 
 class Denoiser:
-    """One loaded model as a sampler. Remembers the text tower's keys and values of the last few prompts."""
+    """One loaded model as a sampler. Remembers the text tower's keys and values of the last few prompts.
 
-    def __init__(self, model: Model, prompts: int = 8):
+    graphs: record the whole loop as a CUDA graph (not for distilled students, which draw fresh noise on the way).
+    """
+
+    def __init__(self, model: Model, prompts: int = 8, graphs: bool = False):
         self.model = model
         self._prompts: collections.OrderedDict[tuple[str, str], KVCache] = collections.OrderedDict()
         self._ropes: collections.OrderedDict[tuple, Rope] = collections.OrderedDict()
+        self._loops: collections.OrderedDict[tuple, tuple[Recording, Prompts]] = collections.OrderedDict()
         self._keep = prompts
+        self._graphs = graphs
 
     @torch.no_grad()
     def read(self, text: str, system: str = "", limit: int = 4096) -> KVCache:
@@ -130,31 +160,51 @@ class Denoiser:
         self, start: Start, text: KVCache, negative: KVCache, schedule: Schedule, guidance: Guidance, seed: int = 0
     ) -> tuple[Tensor, Tensor | None]:
         """Denoise; returns latents and actions in the shapes of `start`. seed: for the fresh noise of students."""
-        alone = [(text, self._rope(start, text))]
-        branches = [*alone, (negative, self._rope(start, negative))]
-        if guidance.batched:
-            both = join_caches([text, negative])
-            branches = [(both, self._rope(start, both))]
+        prompts = Prompts((text, negative))
+        if not self._graphs or schedule.rule != "unipc":
+            return start.split(self._loop(start, prompts, schedule, guidance, seed))
+        tensors = start.tensors()
+        shapes = tuple(tensor.shape for tensor in tensors)
+        key = (shapes, start.constants(), id(text), id(negative), schedule, guidance)
+        if key not in self._loops:
+
+            def loop(*tensors: Tensor) -> tuple[Tensor, ...]:
+                return (self._loop(start.filled(tensors), prompts, schedule, guidance, seed),)
+
+            # With the prompts beside it, so that their ids are not given away.
+            _remember(self._loops, key, (Recording(loop, tensors, shared=True), prompts), self._keep)
+        self._loops.move_to_end(key)
+        return start.split(self._loops[key][0](*tensors)[0].clone())
+
+    def _loop(self, start: Start, prompts: Prompts, schedule: Schedule, guidance: Guidance, seed: int) -> Tensor:
+        alone = Prompts(prompts.rows[:1])
+        branches = [prompts] if guidance.batched else [alone, Prompts(prompts.rows[1:])]
+        push: list[Tensor] = []  # the last difference that guidance made
 
         def velocity(flat: Tensor, time: float) -> Tensor:
             guided = guidance.applies(time)
-            speeds = [self._velocity(start, flat, time, *branch) for branch in (branches if guided else alone)]
+            speeds = [self._velocity(start, flat, time, rows) for rows in (branches if guided else [alone])]
             speed = torch.cat(speeds).float() if guidance.precise else torch.cat(speeds)
-            told = speed[1] + guidance.scale * (speed[0] - speed[1]) if guided else speed[0]
+            told = speed[0]
+            if guided:
+                told = speed[1] + guidance.scale * (speed[0] - speed[1])
+                push[:] = [told - speed[0]]
+            elif guidance.reuse and push:
+                told = told + push[0]
             return start.bend(flat, told, time)
 
-        return start.split(denoise(start.flat(), velocity, schedule, start.clean(), seed))
+        return denoise(start.flat(), velocity, schedule, start.clean(), seed)
 
-    def _velocity(self, start: Start, flat: Tensor, time: float, text: KVCache, rope: Rope) -> Tensor:
-        """What the network says for each row of `text`: [rows, numbers]."""
-        count = text.keys[0].shape[0]
+    def _velocity(self, start: Start, flat: Tensor, time: float, prompts: Prompts) -> Tensor:
+        """What the network says for each prompt: [prompts, numbers]."""
+        count = len(prompts.rows)
         latents, actions = start.split(flat)
         noisy_rows = None if start.clean_rows is None else ~start.clean_rows
         vision, action = self.model.transformer.velocity(
             latents.expand(count, -1, -1, -1, -1),
             torch.full((count,), time, device=flat.device),
-            text,
-            rope,
+            prompts,
+            self._rope(start, prompts),
             ~start.clean_frames,
             None if actions is None else actions.expand(count, -1, -1),
             noisy_rows,
@@ -162,9 +212,9 @@ class Denoiser:
         )
         return vision.flatten(1) if action is None else torch.cat([vision.flatten(1), action.flatten(1)], dim=1)
 
-    def _rope(self, start: Start, text: KVCache) -> Rope:
+    def _rope(self, start: Start, prompts: Prompts) -> Rope:
         """Rotations of the generator's tokens; they depend on the lengths of the prompts and the shape alone."""
-        lengths = (text.length,) if text.lengths is None else tuple(text.lengths.tolist())
+        lengths = tuple(row.length for row in prompts.rows)
         rows = 0 if start.actions is None else start.actions.shape[1]
         shape = tuple(start.latents.shape[2:])
         clock = (start.fps, rows, start.first_row, start.scale_single)
@@ -173,7 +223,7 @@ class Denoiser:
             transformer = self.model.transformer
             places = [generator_positions(transformer.config, length, shape, *clock) for length in lengths]
             table = rope_table(torch.stack(places).to(transformer.device), transformer.config, transformer.dtype)
-            _remember(self._ropes, key, table, 2 * self._keep)
+            _remember(self._ropes, key, table, 3 * self._keep)
         return self._ropes[key]
 
 

@@ -18,7 +18,7 @@ from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .interface import NS, ActionChunk, Future, Observation, Prediction
 from .prompt import action_json, action_plain, framing
 from .sampler import Schedule, checkpoint_schedule, flow_schedule
-from .transformer import KVCache
+from .cache import KVCache
 from .vae import frames_from_video, video_from_frames
 from .weights import Model, load_model
 

@@ -8,63 +8,14 @@ step the generator tower runs alone.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from .cache import KVCache, Pair, Prompts
 from .config import ModelConfig
 from .layers import MLP, DomainLinear, RMSNorm, Rope, TimeEmbedding, attention, patchify, rope_table, rotate, unpatchify
-
-
-@dataclasses.dataclass(slots=True)
-class KVCache:
-    """Keys and values of the text seen so far, per layer [B, L, kv_heads, head_dim], after norm and rotation.
-
-    generator_keys: what the generator sees instead of `keys` (Edge only, else empty). lengths: int64 [B], the number of
-    real tokens of each row if rows were padded on the right, else None.
-    """
-
-    keys: list[Tensor] = dataclasses.field(default_factory=list)
-    values: list[Tensor] = dataclasses.field(default_factory=list)
-    generator_keys: list[Tensor] = dataclasses.field(default_factory=list)
-    lengths: Tensor | None = None
-
-    @property
-    def length(self) -> int:
-        """Number of cached places, padding included."""
-        return self.keys[0].shape[1] if self.keys else 0
-
-    def append(self, layer: int, key: Tensor, value: Tensor, generator_key: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Add places to one layer; returns everything the layer has now."""
-        for store, new in ((self.keys, key), (self.values, value), (self.generator_keys, generator_key)):
-            if new is not None and layer == len(store):
-                store.append(new)
-            elif new is not None:
-                store[layer] = torch.cat([store[layer], new], dim=1)
-        return self.keys[layer], self.values[layer]
-
-    def for_generator(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of one layer as the generator sees them."""
-        return (self.generator_keys or self.keys)[layer], self.values[layer]
-
-
-def join_caches(caches: Sequence[KVCache]) -> KVCache:
-    """One padded batch out of several caches (the two guidance branches, or the prompts of a training batch)."""
-    longest = max(cache.length for cache in caches)
-
-    def stack(name: str) -> list[Tensor]:
-        layers = zip(*(getattr(cache, name) for cache in caches), strict=True)
-        pad = torch.nn.functional.pad
-        return [torch.cat([pad(x, (0, 0, 0, 0, 0, longest - x.shape[1])) for x in layer]) for layer in layers]
-
-    def real(cache: KVCache) -> Tensor:
-        key = cache.keys[0]
-        return torch.full((len(key),), cache.length, device=key.device) if cache.lengths is None else cache.lengths
-
-    lengths = torch.cat([real(cache) for cache in caches])
-    return KVCache(stack("keys"), stack("values"), stack("generator_keys"), lengths)
 
 
 class Attention(nn.Module):
@@ -78,13 +29,16 @@ class Attention(nn.Module):
         self.k = nn.Linear(config.hidden, config.kv_heads * config.head_dim, bias=False)
         self.v = nn.Linear(config.hidden, config.kv_heads * config.head_dim, bias=False)
         self.out = nn.Linear(config.heads * config.head_dim, config.hidden, bias=False)
+        self.widths = [self.q.out_features, self.k.out_features, self.v.out_features]
+        self.qkv: nn.Module | None = None  # q, k and v in one product, once `speed.merge` was here
         self.q_norm = RMSNorm(config.head_dim, config.norm_eps, late) if qk_norm else None
         self.k_norm = RMSNorm(config.head_dim, config.norm_eps, late) if qk_norm else None
         self.generator_k_norm = RMSNorm(config.head_dim, config.norm_eps, late) if generator_norm else None
 
     def project(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """x [B, N, hidden] -> query, key, value, and the key for the generator where that differs: [B, N, heads, d]."""
-        query, key, value = (part(x).unflatten(-1, (-1, self.head_dim)) for part in (self.q, self.k, self.v))
+        parts = (self.q(x), self.k(x), self.v(x)) if self.qkv is None else self.qkv(x).split(self.widths, -1)
+        query, key, value = (part.unflatten(-1, (-1, self.head_dim)) for part in parts)
         other = None if self.generator_k_norm is None else rotate(self.generator_k_norm(key), rope)
         if self.q_norm is not None and self.k_norm is not None:
             query, key = self.q_norm(query), self.k_norm(key)
@@ -102,23 +56,36 @@ class Layer(nn.Module):
         self.mlp_norm = RMSNorm(config.hidden, config.norm_eps, late)
         self.mlp = MLP(config)
 
+    def enter(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Everything before the attention: see `Attention.project`."""
+        return self.attention.project(self.attention_norm(x), rope)
+
+    def leave(self, x: Tensor, *attended: Tensor) -> Tensor:
+        """Everything after it; `attended` is whole or comes row by row."""
+        x = x + self.attention.out(torch.cat(attended) if len(attended) > 1 else attended[0])
+        return x + self.mlp(self.mlp_norm(x))
+
     def text(self, x: Tensor, rope: Rope, cache: KVCache, number: int) -> Tensor:
         """Causal over the cache and x; the new keys and values join the cache."""
-        query, key, value, other = self.attention.project(self.attention_norm(x), rope)
+        query, key, value, other = self.enter(x, rope)
         keys, values = cache.append(number, key, value, other)
-        x = x + self.attention.out(attention(query, keys, values, causal=True))
-        return x + self.mlp(self.mlp_norm(x))
+        return self.leave(x, attention(query, keys, values, causal=True))
 
-    def generate(self, x: Tensor, rope: Rope, text: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        """Everything in x sees the text's keys and values and all of x."""
-        query, key, value, _ = self.attention.project(self.attention_norm(x), rope)
-        rows = (x.shape[0], -1, -1, -1)
-        key = torch.cat([text[0].expand(rows), key], dim=1)
-        value = torch.cat([text[1].expand(rows), value], dim=1)
-        x = x + self.attention.out(attention(query, key, value, mask=mask))
-        return x + self.mlp(self.mlp_norm(x))
+    def generate(self, x: Tensor, rope: Rope, text: Pair | list[Pair], mask: Tensor | None) -> Tensor:
+        """Everything in x sees the text's keys and values and all of x. text: for all rows, or a list of each row's."""
+        query, key, value, _ = self.enter(x, rope)
+        if isinstance(text, list):
+            rows = zip(text, query.split(1), key.split(1), value.split(1), strict=True)
+            return self.leave(x, *(attention(q, *_join(pair, k, v)) for pair, q, k, v in rows))
+        return self.leave(x, attention(query, *_join(text, key, value), mask=mask))
 
     forward = generate  # what torch.compile and checkpointing wrap
+
+
+def _join(text: Pair, key: Tensor, value: Tensor) -> Pair:
+    """The text's keys and values before those of the tokens."""
+    rows = (key.shape[0], -1, -1, -1)
+    return torch.cat([text[0].expand(rows), key], dim=1), torch.cat([text[1].expand(rows), value], dim=1)
 
 
 class Tower(nn.Module):
@@ -199,7 +166,7 @@ class Transformer(nn.Module):
         self,
         latents: Tensor,
         time: Tensor,
-        text: KVCache,
+        text: KVCache | Prompts,
         rope: Rope,
         noisy_frames: Tensor,
         actions: Tensor | None = None,
@@ -221,7 +188,7 @@ class Transformer(nn.Module):
             tokens = torch.cat([tokens, rows], dim=1)
             noisy = torch.cat([noisy, noisy_rows.expand(actions.shape[0], -1)], dim=1)
         x = tokens + late * noisy.unsqueeze(-1)
-        mask = _text_mask(text, x.shape[1])
+        mask = text.mask(x.shape[1])
         for number, layer in enumerate(self.generator.layers):
             x = layer(x, rope, text.for_generator(number), mask)
         x = self.generator.norm(x)
@@ -230,14 +197,6 @@ class Transformer(nn.Module):
         if actions is None:
             return vision, None
         return vision, self.action_out(x[:, seen:], domain) * noisy[:, seen:, None]
-
-
-def _text_mask(text: KVCache, tokens: int) -> Tensor | None:
-    """bool [B, 1, 1, L + tokens], False on the padding of the text; None if there is no padding."""
-    if text.lengths is None:
-        return None
-    place = torch.arange(text.length + tokens, device=text.lengths.device)
-    return ((place < text.lengths[:, None]) | (place >= text.length))[:, None, None]
 
 
 def generator_positions(

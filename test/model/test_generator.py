@@ -11,6 +11,7 @@ from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import CosmosActionConditi
 from PIL import Image
 
 from cosmos3_ros.model import denoiser
+from cosmos3_ros.model.cache import Prompts
 from cosmos3_ros.model.config import TINY
 from cosmos3_ros.model.denoiser import Denoiser, Guidance
 from cosmos3_ros.model.generator import ACTION_MODES, ActionRequest, Generator, Request
@@ -166,7 +167,7 @@ def test_a_distilled_student_follows_its_own_levels(write, far):
     sample = start.flat()
     for step, (now, after) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True)):
         with torch.no_grad():
-            guess = sample - now * reader._velocity(start, sample, 1000 * now, text, reader._rope(start, text))[0]
+            guess = sample - now * reader._velocity(start, sample, 1000 * now, Prompts((text,)))[0]
         torch.manual_seed(SEED + step)
         sample = (1 - after) * guess + after * torch.randn_like(guess)
     assert far(got.latents.flatten(), sample) < 1e-5

@@ -8,10 +8,11 @@ import torch
 from diffusers.models.normalization import RMSNorm as DiffusersRMSNorm
 from diffusers.models.transformers.transformer_cosmos3 import Cosmos3NemotronRMSNorm
 
+from cosmos3_ros.model.cache import KVCache, Prompts
 from cosmos3_ros.model.config import EDGE, NANO, SUPER, TINY, config_from_json
 from cosmos3_ros.model.embodiment import DROID_JOINT_POS, LIBERO
 from cosmos3_ros.model.layers import RMSNorm, patchify, rope_table, unpatchify
-from cosmos3_ros.model.transformer import KVCache, Transformer, generator_positions, join_caches
+from cosmos3_ros.model.transformer import Transformer, generator_positions
 
 FPS, DOMAIN = 15.0, 8
 SHAPE = (3, 5, 4)  # odd, so that a row of patches is half padding
@@ -26,7 +27,8 @@ def inputs(config, length=11):
 
 def our_velocity(transformer, cache, latents, actions, noisy_frames, noisy_rows, time=833.0):
     config = transformer.config
-    lengths = [cache.length] if cache.lengths is None else cache.lengths.tolist()
+    rows = cache.rows if isinstance(cache, Prompts) else [cache]
+    lengths = [row.length for row in rows] if rows[0].lengths is None else rows[0].lengths.tolist()
     places = torch.stack([generator_positions(config, length, SHAPE, FPS, ROWS) for length in lengths])
     count = len(latents)
     with torch.no_grad():
@@ -78,7 +80,7 @@ def test_two_prompts_in_one_batch_equal_one_after_the_other(config, pair, far):
     with torch.no_grad():
         caches = [transformer.prefill(part[None])[1] for part in (ids, ids[:4])]
     twice = (latents.expand(2, -1, -1, -1, -1), actions.expand(2, -1, -1))
-    together = our_velocity(transformer, join_caches(caches), *twice, *noisy)
+    together = our_velocity(transformer, Prompts(tuple(caches)), *twice, *noisy)
     for row, cache in enumerate(caches):
         alone = our_velocity(transformer, cache, latents, actions, *noisy)
         for batched, single in zip(together, alone, strict=True):
