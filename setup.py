@@ -52,7 +52,7 @@ setup(
     extras_require={
         "train": ["pyarrow>=15", "PyYAML"],
         "sim": ["mujoco>=3.3", "matplotlib>=3.9"],
-        "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6"],
+        "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "openai>=2"],
     },
     entry_points={"console_scripts": ["cosmos3 = cosmos3_ros.cli:main"]},
 )

@@ -77,9 +77,14 @@ def ask(question: str, images: Sequence[Path], checkpoint: str, device: str, max
         if image is None:
             raise ValueError(f"{path} is not an image that can be read")
         pixels.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    device, dtype = resolve(device, "auto")
+    return load_reasoner(checkpoint, device, "auto").ask(question, pixels, max_tokens).text
+
+
+def load_reasoner(checkpoint: str, device: str, dtype: str, **settings: Any) -> Cosmos3Reasoner:
+    """The reasoner of a checkpoint ("": the embedded one) without its generator; settings: see `Cosmos3Reasoner`."""
+    device, dtype = resolve(device, dtype)
     loaded = load_model(checkpoint or embedded_checkpoint(), device=device, dtype=DTYPES[dtype], generator=False)
-    return Cosmos3Reasoner(loaded).ask(question, pixels, max_tokens).text
+    return Cosmos3Reasoner(loaded, **settings)
 
 
 def resolve(device: str, dtype: str) -> tuple[str, str]:

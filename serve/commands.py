@@ -133,8 +133,19 @@ def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
     parser.add_argument("--waiting", type=int, default=8, help="questions that may wait for their turn (default: 8)")
 
     def function(chosen: argparse.Namespace) -> int:
-        from .reasoner import serve
+        from ..backend import embedded_checkpoint, load_reasoner
+        from .reasoner import ReasonerServer
+        from .running import until_interrupted
 
-        return serve(chosen)
+        checkpoint, token = chosen.checkpoint or str(embedded_checkpoint()), _token(chosen)
+        name = chosen.name or pathlib.Path(checkpoint).resolve().name
+        print(f"loading {chosen.checkpoint or 'the embedded checkpoint'}", flush=True)
+        reasoner = load_reasoner(checkpoint, chosen.device, chosen.dtype, max_tokens=chosen.max_tokens)
+        server = ReasonerServer(reasoner, name, token, chosen.waiting)
+
+        def ready(port: int) -> None:
+            print(f"ready: http://{chosen.host}:{port}/v1, model {name}", flush=True)
+
+        return until_interrupted(lambda ready, ended: server.run(chosen.host, chosen.port, ready, ended), ready)
 
     parser.set_defaults(function=function)
