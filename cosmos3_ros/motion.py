@@ -233,6 +233,6 @@ def _merge(head: np.ndarray, way: np.ndarray, limits: Limits, merges: tuple[int,
     tried = np.repeat(way[None], len(merges), axis=0)
     tried[:, 4 : 4 + merges[-1]] += np.maximum(steps - k, 0) ** 3 * fading
     held = limits.hold_for(tried)
-    shortest = held.argmax(axis=0)
+    shortest, found = held.argmax(axis=0), np.any(held, axis=0)
     length = max(len(way) - merges[-1], merges[shortest.max()] + 7)
-    return tried[shortest, :length, np.arange(len(shortest))].T, held.any(axis=0)
+    return tried[shortest, :length, np.arange(len(shortest))].T, found

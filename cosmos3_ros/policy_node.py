@@ -29,6 +29,7 @@ from .robot import RobotMap
 from .worker import Worker
 
 PATIENCE = NS // 2  # say why there is no inference only if it lasts
+QUIET = NS // 10  # without a new image for so long: do not wait for one
 
 
 class PolicyNode(ManagedNode[Params]):
@@ -67,7 +68,7 @@ class PolicyNode(ManagedNode[Params]):
         self._decode = Worker("decode", self._imagine, self._failed)
         self._workers = [self._infer, self._decode]
         self.parameters.changed = self._on_parameters
-        self.every(0.1, self._plan)  # besides after every image: notices streams that have stopped
+        self.every(QUIET / NS, self._plan_in_silence)
         self.every(1.0, self._diagnose)
         self.get_logger().info(f"{embodiment.name} ready after {time.monotonic() - began:.1f} s")
 
@@ -174,6 +175,11 @@ class PolicyNode(ManagedNode[Params]):
         # An image that is newer than the sample is the first of a set that will be there in a moment.
         if sample.received >= self._newest_image and self._planner.answers(sample.stamp):
             self._infer.submit((self._episode, self._instruction, sample))
+
+    def _plan_in_silence(self) -> None:
+        """Streams that stop must be noticed; while they run, the next image is worth waiting for."""
+        if self.now() - self._newest_image > QUIET:
+            self._plan()
 
     def _run(self, job: tuple[int, str, Sample]) -> None:
         episode, instruction, sample = job

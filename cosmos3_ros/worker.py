@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+NICE = 5  # where the processor is short, callbacks and set points go first
 
 
 class Worker(Generic[T]):
@@ -49,6 +51,7 @@ class Worker(Generic[T]):
         self._thread.join()
 
     def _run(self) -> None:
+        os.nice(NICE)  # on Linux of this thread and of those it starts
         while True:
             with self._changed:
                 self._busy = False

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A worker takes the newest item, drops the others, and survives its job's errors."""
 
+import os
 import threading
 
-from cosmos3_ros.worker import Worker
+from cosmos3_ros.worker import NICE, Worker
 
 
 def test_the_newest_item_wins_and_none_waits_in_a_queue() -> None:
@@ -63,3 +64,19 @@ def test_what_was_dropped_does_not_run() -> None:
     gate.set()
     worker.close()
     assert results == [1]
+
+
+def test_the_job_gives_way_to_callbacks() -> None:
+    """Its thread alone is nice: the process around it is as it was."""
+    before, seen, done = os.getpriority(os.PRIO_PROCESS, 0), [], threading.Event()
+
+    def job(item: int) -> None:
+        seen.append(os.getpriority(os.PRIO_PROCESS, 0))
+        done.set()
+
+    worker = Worker("test", job, failed=lambda error: None)
+    worker.submit(0)
+    assert done.wait(5)
+    worker.close()
+    assert seen == [min(19, before + NICE)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
