@@ -1,42 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process that holds the network: the policy node, the reasoner node, or both on one set of weights."""
+"""The process that holds the network: the policy node, the reasoner node and the server node, on one set of weights."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from .lifecycle import run
 from .policy_node import PolicyNode
 from .reasoner_node import ReasonerNode
+from .server_node import ServerNode
+
+NODES = ("policy", "reasoner", "server")
 
 
-def _run(policy: bool, reasoner: bool, args: list[str] | None) -> int:
+def _run(nodes: Sequence[str], args: list[str] | None) -> int:
     from .backend import Models  # torch: slow to import, and only this process needs it
 
-    models = Models(policy=policy, reasoner=reasoner)
-    makers: list = []
-    if policy:
-        makers.append(lambda: PolicyNode(models.policy))
-    if reasoner:
-        makers.append(lambda: ReasonerNode(models.reasoner))
-    return run(makers, args)
+    models = Models(policy=bool({"policy", "server"} & {*nodes}), reasoner="reasoner" in nodes)
+    makers: dict[str, Any] = {
+        "policy": lambda: PolicyNode(models.policy),
+        "reasoner": lambda: ReasonerNode(models.reasoner),
+        "server": lambda: ServerNode(models.policy),
+    }
+    return run([makers[node] for node in nodes], args)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Policy and reasoner in one process."""
-    return _run(True, True, args)
+    """The nodes that the arguments before --ros-args name; policy and reasoner if they name none."""
+    words = sys.argv[1:] if args is None else args
+    named = words[: words.index("--ros-args")] if "--ros-args" in words else words
+    if unknown := set(named) - {*NODES}:
+        print(f"error: expected nodes among {', '.join(NODES)}, got {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    return _run(named or ("policy", "reasoner"), args)
 
 
 def main_policy(args: list[str] | None = None) -> int:
     """The policy alone."""
-    return _run(True, False, args)
+    return _run(["policy"], args)
 
 
 def main_reasoner(args: list[str] | None = None) -> int:
     """The reasoner alone."""
-    return _run(False, True, args)
+    return _run(["reasoner"], args)
+
+
+def main_server(args: list[str] | None = None) -> int:
+    """The server alone."""
+    return _run(["server"], args)
 
 
 if __name__ == "__main__":
-    mains = {"policy": main_policy, "reasoner": main_reasoner}
-    sys.exit(mains[sys.argv[1]](sys.argv[1:]) if sys.argv[1:2] and sys.argv[1] in mains else main())
+    sys.exit(main())

@@ -12,6 +12,7 @@ from .graph import Options
 from .serve.commands import add_serve
 
 ROS = ("rclpy", "sensor_msgs", "std_srvs", "cosmos3_ros.msg", "cosmos3_ros.srv", "ament_index_python")
+SERVER = ("server", "host", "port")  # options of the graph that only `run` has
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,7 +88,8 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while it runs")
     _add_options(
-        parser, leave_out=("policy", "commander", "sim", "armed", "task", "instruction", "use_sim_time", "log_level")
+        parser,
+        leave_out=("policy", "commander", "sim", "armed", "task", "instruction", "use_sim_time", "log_level", *SERVER),
     )
 
     def function(chosen: argparse.Namespace) -> int:
@@ -111,7 +113,9 @@ def _add_replay(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--out", type=pathlib.Path, default=pathlib.Path("out/replay"), help="folder for what it writes"
     )
-    _add_options(parser, leave_out=("policy", "commander", "sim", "armed", "task", "seed", "use_sim_time", "log_level"))
+    _add_options(
+        parser, leave_out=("policy", "commander", "sim", "armed", "task", "seed", "use_sim_time", "log_level", *SERVER)
+    )
     parser.set_defaults(robot="droid_single_view")
 
     def function(chosen: argparse.Namespace) -> int:

@@ -9,13 +9,14 @@ from typing import Any
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from . import commander_params, policy_node, reasoner_node, topics
+from . import commander_params, policy_node, reasoner_node, server_node, topics
 from .graph import Options
 from .sim import node as sim_node
 
 NODES: dict[str, tuple[topics.Interface, type, str]] = {
     "policy": (topics.POLICY, policy_node.Params, "aligned observations in, action chunks and predicted futures out"),
     "reasoner": (topics.REASONER, reasoner_node.Params, "says what it sees, answers questions"),
+    "server": (topics.SERVER, server_node.Params, "the policy for openpi clients and RoboLab, see docs/serving.md"),
     "commander": (
         topics.COMMANDER,
         commander_params.Params,
@@ -57,10 +58,11 @@ def _node(name: str) -> list[str]:
     interface, params, doc = NODES[name]
     ways = [("in", topic) for topic in interface.subscribes] + [("out", topic) for topic in interface.publishes]
     lines = [f"## {name}", "", f"{doc[0].upper()}{doc[1:]}.", ""]
-    lines += _rows(
-        ("", "topic", "type", "quality of service", "meaning"),
-        [(way, f"`{t.name}`", type_text(t.type), qos_text(t.qos), t.doc) for way, t in ways],
-    )
+    if ways:
+        lines += _rows(
+            ("", "topic", "type", "quality of service", "meaning"),
+            [(way, f"`{t.name}`", type_text(t.type), qos_text(t.qos), t.doc) for way, t in ways],
+        )
     if interface.offers:
         lines += _rows(
             ("service", "type", "meaning"), [(f"`{s.name}`", type_text(s.type), s.doc) for s in interface.offers]

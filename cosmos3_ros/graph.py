@@ -15,6 +15,7 @@ MODULES = {  # executable in lib/cosmos3_ros -> the module and first argument th
     "brain": ("cosmos3_ros.brain",),
     "policy": ("cosmos3_ros.brain", "policy"),
     "reasoner": ("cosmos3_ros.brain", "reasoner"),
+    "server": ("cosmos3_ros.brain", "server"),
     "commander": ("cosmos3_ros.commander",),
 }
 
@@ -34,6 +35,9 @@ class Options:
     instruction: str = option("", "what to do, in words; empty: wait for the topic cosmos3/instruction")
     policy: bool = option(True, "start the policy node")
     reasoner: bool = option(True, "start the reasoner node, in the policy's process if that runs too")
+    server: bool = option(False, "serve openpi clients too, in the policy's process if that runs")
+    host: str = option("127.0.0.1", "address the server listens on; 0.0.0.0: all of this machine's")
+    port: int = option(8000, "port the server listens on; 0: any that is free")
     commander: bool = option(True, "start the commander node, which alone moves the robot")
     sim: bool = option(True, "start the embedded simulation in place of a robot")
     armed: bool = option(
@@ -58,7 +62,8 @@ class Process:
 
     def arguments(self) -> list[str]:
         """The arguments after the program's name."""
-        words = ["--ros-args", "--log-level", self.log_level, "--params-file", str(self.robot_file)]
+        words = [*self.nodes] if self.executable == "brain" else []
+        words += ["--ros-args", "--log-level", self.log_level, "--params-file", str(self.robot_file)]
         for node, values in self.parameters.items():
             for name, value in values.items():
                 words += ["-p", f"{node}:{name}:={yaml_value(value)}"]
@@ -139,10 +144,12 @@ def processes(options: Options) -> list[Process]:
         brain["policy"] = {**model, "instruction": options.instruction}
     if options.reasoner:
         brain["reasoner"] = model
+    if options.server:
+        brain["server"] = {**model, "host": options.host, "port": options.port}
     if brain:
-        add("brain" if len(brain) == 2 else next(iter(brain)), brain)
+        add("brain" if len(brain) > 1 else next(iter(brain)), brain)
     if options.commander:
         add("commander", {"commander": {"armed": options.armed, **clock}})
     if not found:
-        raise ValueError("nothing to start: policy, reasoner, commander and sim are all false")
+        raise ValueError("nothing to start: policy, reasoner, server, commander and sim are all false")
     return found

@@ -19,18 +19,26 @@ from .graph import Options, Process, environment, processes
 
 
 def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
-    """The graph as a launch description, with these launch arguments (none: every option) and others `fixed`."""
+    """The graph as a launch description, with these launch arguments (none: every option) and others `fixed`.
+
+    A value for an argument is its default.
+    """
     names = arguments or [field.name for field in dataclasses.fields(Options)]
+    defaults = Options(**fixed)
     free = [field for field in dataclasses.fields(Options) if field.name in names]
     declared = [
-        DeclareLaunchArgument(field.name, default_value=_text(field.default), description=field.metadata["doc"])
+        DeclareLaunchArgument(
+            field.name, default_value=_text(getattr(defaults, field.name)), description=field.metadata["doc"]
+        )
         for field in free
     ]
 
     def start(context: LaunchContext) -> list[Any]:
         texts = {field.name: LaunchConfiguration(field.name).perform(context) for field in free}
         chosen = {field.name: parse(field, texts[field.name]) for field in free}
-        return [action for process in processes(Options(**chosen, **fixed)) for action in _actions(process)]
+        return [
+            action for process in processes(dataclasses.replace(defaults, **chosen)) for action in _actions(process)
+        ]
 
     return LaunchDescription([*declared, OpaqueFunction(function=start)])
 

@@ -99,6 +99,7 @@ CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
 POLICY = Interface((IMAGES, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
 REASONER = Interface((IMAGES,), (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
+SERVER = Interface((), ())  # its clients come by websocket
 COMMANDER = Interface(
     (ACTION_CHUNK, JOINT_STATES, STOP),
     (TRAJECTORY, GRIPPER, COMMAND, COMMANDER_STATUS, DIAGNOSTICS),

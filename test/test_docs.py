@@ -25,7 +25,8 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(start: Any, w
     from cosmos3_ros.graph import Options, config_folder, processes
 
     robot = str(config_folder() / "droid_sim.yaml")
-    running = [start(p.executable, *p.arguments()) for p in processes(Options(robot=robot, use_sim_time=True))]
+    options = Options(robot=robot, use_sim_time=True, server=True, port=0)
+    running = [start(p.executable, *p.arguments()) for p in processes(options)]
     rclpy.init(args=[])
     node = rclpy.create_node("watcher")
     try:

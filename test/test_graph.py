@@ -29,10 +29,18 @@ def test_the_arm_does_not_move_unless_it_is_asked_for() -> None:
         (Options(sim=False, reasoner=False), ["policy", "commander"]),
         (Options(sim=False, policy=False, commander=False), ["reasoner"]),
         (Options(policy=False, reasoner=False, commander=False), ["sim"]),
+        (Options(sim=False, policy=False, reasoner=False, commander=False, server=True), ["server"]),
     ],
 )
 def test_parts_can_be_left_out(options: Options, executables: list[str]) -> None:
     assert [p.executable for p in processes(options)] == executables
+
+
+def test_the_server_runs_in_the_process_of_the_policy() -> None:
+    (brain,) = processes(Options(sim=False, commander=False, reasoner=False, server=True, port=9))
+    assert (brain.executable, brain.nodes) == ("brain", ("policy", "server"))
+    assert brain.arguments()[:3] == ["policy", "server", "--ros-args"]
+    assert "server:port:=9" in brain.arguments()
 
 
 def test_words_keep_their_type_on_the_way_through_yaml() -> None:
@@ -66,7 +74,7 @@ def test_every_robot_file_fits_the_nodes(path: pathlib.Path) -> None:
 
     import yaml
 
-    from cosmos3_ros import commander, policy_node, reasoner_node
+    from cosmos3_ros import commander, policy_node, reasoner_node, server_node
     from cosmos3_ros.model.embodiment import find_embodiment
     from cosmos3_ros.params import coerce
 
@@ -74,6 +82,7 @@ def test_every_robot_file_fits_the_nodes(path: pathlib.Path) -> None:
     classes = {
         "/**/policy": policy_node.Params,
         "/**/reasoner": reasoner_node.Params,
+        "/**/server": server_node.Params,
         "/**/commander": commander.Params,
     }
     for name, cls in classes.items():

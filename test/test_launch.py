@@ -55,3 +55,12 @@ def test_policy_launch_brings_every_node_to_active_and_ctrl_c_ends_it(start: Any
     wait_until(lambda: states() == ["active [3]"] * 3, "all nodes to be active", 90)
     assert launched.interrupt() == 0
     assert not launched.running()
+
+
+def test_the_server_launch_serves_and_says_what_it_can_be_told(start: Any) -> None:
+    shown = ros2("launch", "cosmos3_ros", "server.launch.py", "--show-args").stdout
+    assert "'port':" in shown
+    assert "'armed':" not in shown
+    launched = start(shutil.which("ros2"), "launch", "cosmos3_ros", "server.launch.py", "port:=0")
+    launched.wait_for("ready: ws://127.0.0.1:", 60)
+    assert launched.interrupt() == 0
