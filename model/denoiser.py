@@ -133,16 +133,15 @@ class Guidance:
 class Denoiser:
     """One loaded model as a sampler. Remembers the text tower's keys and values of the last few prompts.
 
-    graphs: record the whole loop as a CUDA graph (not for distilled students, which draw fresh noise on the way).
+    Where the model says `graphs`, the whole loop becomes a CUDA graph (but not that of students, who draw fresh noise).
     """
 
-    def __init__(self, model: Model, prompts: int = 8, graphs: bool = False):
+    def __init__(self, model: Model, prompts: int = 8):
         self.model = model
         self._prompts: collections.OrderedDict[tuple[str, str], KVCache] = collections.OrderedDict()
         self._ropes: collections.OrderedDict[tuple, Rope] = collections.OrderedDict()
         self._loops: collections.OrderedDict[tuple, tuple[Recording, Prompts]] = collections.OrderedDict()
         self._keep = prompts
-        self._graphs = graphs
 
     @torch.no_grad()
     def read(self, text: str, system: str = "", limit: int = 4096) -> KVCache:
@@ -161,7 +160,7 @@ class Denoiser:
     ) -> tuple[Tensor, Tensor | None]:
         """Denoise; returns latents and actions in the shapes of `start`. seed: for the fresh noise of students."""
         prompts = Prompts((text, negative))
-        if not self._graphs or schedule.rule != "unipc":
+        if not self.model.graphs or schedule.rule != "unipc":
             return start.split(self._loop(start, prompts, schedule, guidance, seed))
         tensors = start.tensors()
         shapes = tuple(tensor.shape for tensor in tensors)

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .cache import KVCache
 from .denoiser import Denoiser, Guidance, Start, Wish, numpy_noise
 from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .interface import NS, ActionChunk, Future, Observation, Prediction
 from .prompt import action_json, action_plain, framing
 from .sampler import Schedule, checkpoint_schedule, flow_schedule
-from .cache import KVCache
 from .vae import frames_from_video, video_from_frames
 from .weights import Model, load_model
 

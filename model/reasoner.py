@@ -17,10 +17,12 @@ import torch
 from torch import Tensor
 
 from .chat import Clip, Turn
+from .decoder import Decoder
 from .decoding import GREEDY, Sampling, TokenPicker, pieces
 from .interface import Answer, check_image
+from .sight import Picture, Sight
 from .tasks import TASKS, parse_boxes, split_thought
-from .vision import Grid, VisionEncoder, image_patches, retained, sample_frames, timestamps, video_patches
+from .vision import VisionEncoder, retained, sample_frames, timestamps
 from .weights import Model, load_model, read_json
 
 
@@ -80,11 +82,14 @@ class Cosmos3Reasoner:
         self.transformer = model.transformer
         self.tokenizer = model.tokenizer
         self.vision = cast("VisionEncoder | None", model.vision)
+        self._sight = Sight(self.vision, model.device) if self.vision else None
         self.max_tokens = max_tokens
         self.sampling = sampling
         self.max_prompt = max_prompt
         self.system = system
         self.stop = stop_tokens(model)
+        self._graphs = model.graphs
+        self._idle: list[Decoder] = []  # more than one if several answers were given at once
         added = self.tokenizer.added_tokens_decoder.items()
         self._reserved = {number for number, token in added if token.special and "think>" not in token.content}
         self._reserved |= {*dataclasses.astuple(self.vision.media)} if self.vision else set()
@@ -171,18 +176,19 @@ class Cosmos3Reasoner:
         scores = self.transformer.logits(hidden[0, -1]).float()
         since = self._lap(prompt.seconds, "prefill", since)
         pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
-        token = pick(scores)
-        for position in range(prompt.position, prompt.position + max_tokens):
-            prompt.seconds["decode"] = time.perf_counter() - since
-            if token in self.stop:
-                return
-            yield token
-            if position + 1 == prompt.position + max_tokens:
-                return
-            step = torch.tensor([[token]], device=self.transformer.device)
-            place = torch.full((3, 1), position, device=self.transformer.device)
-            hidden, _ = self.transformer.prefill(step, positions=place, cache=cache)
-            token = pick(self.transformer.logits(hidden[0, -1]).float())
+        decoder = self._idle.pop() if self._idle else Decoder(self.transformer, self._graphs)
+        try:
+            decoder.start(cache, prompt.position, max_tokens)
+            for number in range(max_tokens):
+                token = pick(scores)
+                prompt.seconds["decode"] = time.perf_counter() - since
+                if token in self.stop:
+                    return
+                yield token
+                if number + 1 < max_tokens:
+                    scores = decoder.step(token)
+        finally:
+            self._idle.append(decoder)
 
     def _answer(self, limit: int, sampling: Sampling | None, prompt: Prompt) -> Answer:
         tokens = list(self.tokens(prompt, limit, sampling))
@@ -196,9 +202,12 @@ class Cosmos3Reasoner:
         return limit
 
     def _eyes(self) -> VisionEncoder:
-        if self.vision is None:
+        return self._look().eyes
+
+    def _look(self) -> Sight:
+        if self._sight is None:
             raise ValueError("this checkpoint has no vision_encoder: expected a question without images or video")
-        return self.vision
+        return self._sight
 
     @torch.inference_mode()
     def _read(self, turns: Sequence[Turn], pruning: float) -> Prompt:
@@ -207,15 +216,7 @@ class Cosmos3Reasoner:
         for number, image in enumerate(part for part in media if not isinstance(part, Clip)):
             check_image(f"images[{number}]", image)
         ids = self._tokenize(turns)
-        return self._embed(ids, [self._patches(part) for part in media], pruning, since)
-
-    def _patches(self, part: np.ndarray | Clip) -> tuple[Tensor, Grid]:
-        pixels, device = self._eyes().pixels, self.transformer.device
-        return (
-            video_patches(part.frames, pixels, device)
-            if isinstance(part, Clip)
-            else image_patches(part, pixels, device)
-        )
+        return self._embed(ids, [self._look().picture(part) for part in media], pruning, since)
 
     def _tokenize(self, turns: Sequence[Turn]) -> list[int]:
         """Ids of the chat up to where the answer begins, with one placeholder per frame."""
@@ -243,11 +244,12 @@ class Cosmos3Reasoner:
         media = self._eyes().media
         return "".join(self.tokenizer.convert_ids_to_tokens([media.start, token, media.end]))
 
-    def _embed(self, ids: list[int], pictures: list[tuple[Tensor, Grid]], pruning: float, since: float) -> Prompt:
+    def _embed(self, ids: list[int], pictures: list[Picture], pruning: float, since: float) -> Prompt:
         """Put what the vision encoder sees into the places kept for it, and leave out the share `pruning` of that."""
         model, eyes = self.transformer, self.vision
+        grids = [picture.grid for picture in pictures]
         merge, places = (eyes.pixels.merge, [eyes.media.image, eyes.media.video]) if eyes else (1, [])
-        frames = [(grid[1] // merge, grid[2] // merge) for _, grid in pictures for _ in range(grid[0])]
+        frames = [(grid[1] // merge, grid[2] // merge) for grid in grids for _ in range(grid[0])]
         if (found := sum(token in places for token in ids)) != len(frames):
             raise ValueError(f"chat template: expected it to keep {len(frames)} places for pictures, it kept {found}")
         tokens, positions, position = spread(ids, places, frames)
@@ -258,7 +260,7 @@ class Cosmos3Reasoner:
         since = self._lap(prompt.seconds, "prepare", since)
         if not pictures or not eyes:
             return prompt
-        features = eyes(torch.cat([patches for patches, _ in pictures]), [grid for _, grid in pictures])
+        features = self._look().look(pictures)
         visual = torch.isin(tokens, torch.tensor(places, device=tokens.device))
         layers = [prompt.embeds, *(torch.zeros_like(prompt.embeds) for _ in features[1:])]
         for layer, feature in zip(layers, features, strict=True):

@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .graph import Recording
+from .still import hasten_decoder, hasten_still, still_encoder
+
 
 class VideoAutoencoder:
     """Pixels [T, H, W] <-> normalised latents [48, 1 + (T - 1) / 4, H / 16, W / 16].
@@ -23,6 +26,16 @@ class VideoAutoencoder:
         # The module keeps its convolution caches in itself: two shallow copies share the weights, not the caches.
         self._encoder, self._decoder = copy.copy(module), copy.copy(module)
         self._encoding, self._decoding = threading.Lock(), threading.Lock()
+        self.still = still_encoder(module)
+        self._scales: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
+        self._graphs: dict[torch.Size, Recording] | None = None
+
+    def hasten(self, compiled: bool = True, graphs: bool = True) -> None:
+        """Prepare for a GPU, in place; the weights must not change any more."""
+        hasten_decoder(self.module.decoder, compiled)
+        if compiled:
+            hasten_still(self.still)
+        self._graphs = {} if graphs else None
 
     @property
     def spatial(self) -> int:
@@ -36,17 +49,30 @@ class VideoAutoencoder:
 
     def _scale(self) -> tuple[Tensor, Tensor]:
         config, like = self.module.config, next(self.module.parameters())
-        mean = torch.tensor(config.latents_mean, dtype=like.dtype, device=like.device)
-        inverse = 1.0 / torch.tensor(config.latents_std, dtype=like.dtype, device=like.device)
-        return mean.view(1, -1, 1, 1, 1), inverse.view(1, -1, 1, 1, 1)
+        key = (*config.latents_mean, *config.latents_std, like.dtype, like.device)
+        if key not in self._scales:
+            mean = torch.tensor(config.latents_mean, dtype=like.dtype, device=like.device)
+            inverse = 1.0 / torch.tensor(config.latents_std, dtype=like.dtype, device=like.device)
+            self._scales = {key: (mean.view(1, -1, 1, 1, 1), inverse.view(1, -1, 1, 1, 1))}
+        return self._scales[key]
 
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
         """Float [1, 3, T, H, W] in -1..1, T = 1 + 4k, sides multiples of 16 -> float32 latents [1, 48, 1 + k, h, w]."""
         mean, inverse = self._scale()
-        with self._encoding:
-            mode = self._encoder.encode(video.to(mean)).latent_dist.mode()
+        if video.shape[2] == 1:
+            mode = self._encode_still(video.to(mean))
+        else:
+            with self._encoding:
+                mode = self._encoder.encode(video.to(mean)).latent_dist.mode()
         return ((mode - mean) * inverse).float()
+
+    def _encode_still(self, video: Tensor) -> Tensor:
+        if self._graphs is None:
+            return self.still(video)
+        if video.shape not in self._graphs:
+            self._graphs[video.shape] = Recording(lambda frame: (self.still(frame),), (video,))
+        return self._graphs[video.shape](video)[0]
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

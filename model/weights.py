@@ -71,6 +71,7 @@ class Model:
 
     vae is None without the generator, vision without the reasoner (or where the checkpoint has none).
     scheduler, index, policy: scheduler_config.json, model_index.json and checkpoint.json's policy block ({} if absent).
+    graphs: whether loops may be recorded as CUDA graphs, see `speed.hasten`.
     """
 
     path: Path
@@ -82,6 +83,7 @@ class Model:
     scheduler: dict[str, Any]
     index: dict[str, Any]
     policy: dict[str, Any]
+    graphs: bool = False
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One token after the other on keys and values that stay where they are, so that a GPU can play it as a CUDA graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .cache import KVCache
+from .graph import Recording
+from .layers import Rope, attention, rope_table
+from .transformer import Layer, Transformer
+
+LEAST = 1024  # places
+
+
+class Decoder:
+    """The text tower of one answer at a time: `start` with what was read, then `step` from token to token.
+
+    graphs: record a step as a CUDA graph; it is recorded again whenever a longer text needs more room.
+    """
+
+    def __init__(self, transformer: Transformer, graphs: bool = False):
+        self._transformer, self._graphs = transformer, graphs
+        self._cache: list[tuple[Tensor, Tensor]] = []
+        self._recording: Recording | None = None
+        self._written = self._position = 0
+
+    @property
+    def capacity(self) -> int:
+        """Places there is room for."""
+        return self._cache[0][0].shape[1] if self._cache else 0
+
+    def start(self, read: KVCache, position: int, tokens: int) -> None:
+        """Take over the keys and values of a prompt; up to `tokens` more will follow, the first at `position`."""
+        if read.length + tokens > self.capacity:
+            self._grow(read, read.length + tokens)
+        for (keys, values), key, value in zip(self._cache, read.keys, read.values, strict=True):
+            keys[:, : read.length], values[:, : read.length] = key, value
+        self._written, self._position = read.length, position
+
+    def step(self, token: int) -> Tensor:
+        """The scores [vocab] of what follows `token`, float32; the next call overwrites them."""
+        place = self._written
+        if place >= self.capacity:
+            raise ValueError(f"decoder: expected at most {self.capacity} tokens, got one more")
+        where = torch.tensor([[token], [place], [self._position]], device=self._transformer.device)
+        self._written, self._position = place + 1, self._position + 1
+        if not self._graphs:
+            return self._scores(where, place + 1)[0]
+        if self._recording is None:
+            self._recording = Recording(self._scores, (where,))
+        return self._recording(where)[0]
+
+    def _grow(self, read: KVCache, places: int) -> None:
+        shape = [*read.keys[0].shape]
+        shape[1] = max(LEAST, 1 << (places - 1).bit_length())
+        self._recording, self._cache = None, []  # first give back what there was
+        self._cache = [(key.new_zeros(shape), key.new_zeros(shape)) for key in read.keys]
+
+    def _scores(self, where: Tensor, length: int | None = None) -> tuple[Tensor]:
+        """One pass for `where`: token, place in the cache, position; length: places in use, None in a recording."""
+        model = self._transformer
+        x = model.embed(where[:1])
+        rope = rope_table(where[2:].expand(3, -1), model.config, x.dtype)
+        for layer, cache in zip(model.text.layers, self._cache, strict=True):
+            assert isinstance(layer, Layer)
+            x = _decode(layer, x, rope, cache, where[1], length)
+        return (model.logits(model.text.norm(x)[0, -1]).float(),)
+
+
+def _decode(
+    layer: Layer, x: Tensor, rope: Rope, cache: tuple[Tensor, Tensor], place: Tensor, length: int | None
+) -> Tensor:
+    """One layer for one token, which joins the cache at `place`."""
+    query, key, value, _ = layer.enter(x, rope)
+    for store, new in zip(cache, (key, value), strict=True):
+        store.index_copy_(1, place, new)
+    if length is not None:
+        return layer.leave(x, attention(query, cache[0][:, :length], cache[1][:, :length], causal=True))
+    from .kernels import attend_one
+
+    return layer.leave(x, attend_one(query, *cache, place))

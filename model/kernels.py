@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two kernels for one token at a time on a GPU, where reading the weights is all that takes time (Triton)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+ROWS, SLICE = 4, 1024  # weights that a program reads at once: rows, and numbers of each
+CHUNK = 64  # places of the cache that a program attends to
+
+
+@triton.jit
+def _matvec(x, weight, scale, out, rows, width, scaled: tl.constexpr, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
+    """out[r] = scale[r] * sum_k weight[r, k] * x[k]."""
+    row = tl.program_id(0) * many + tl.arange(0, many)
+    here = row < rows
+    start = row[:, None].to(tl.int64) * width
+    total = tl.zeros((many, part), tl.float32)
+    for first in range(0, width, part):
+        column = first + tl.arange(0, part)
+        inside = here[:, None] & (column < width)[None, :]
+        number = tl.load(x + column, mask=column < width, other=0.0).to(tl.float32)
+        total += tl.load(weight + start + column[None, :], inside, other=0.0).to(tl.float32) * number[None, :]
+    result = tl.sum(total, axis=1)
+    if scaled:
+        result *= tl.load(scale + row, here, other=0.0)
+    tl.store(out + row, result.to(out.dtype.element_ty), here)
+
+
+@triton.jit
+def _nibble(bits):  # type: ignore[no-untyped-def]
+    """The number that four bits stand for in E2M1: sign, two bits of exponent, one of mantissa."""
+    exponent, half = (bits >> 1) & 3, 0.5 * (bits & 1)
+    size = tl.where(exponent == 0, half, (1.0 + half) * tl.exp2(exponent.to(tl.float32) - 1))
+    return tl.where(bits >= 8, -size, size)
+
+
+@triton.jit
+def _matvec4(x, weight, scale, blocks, out, rows, width, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
+    """As `_matvec` for two numbers in a byte, the first in its low half, with a scale for every 8 bytes."""
+    row = tl.program_id(0) * many + tl.arange(0, many)
+    here = row < rows
+    start = row[:, None].to(tl.int64) * width
+    total = tl.zeros((many, part), tl.float32)
+    for first in range(0, width // 2, part):
+        column = first + tl.arange(0, part)
+        inside = here[:, None] & (column < width // 2)[None, :]
+        byte = tl.load(weight + start // 2 + column[None, :], inside, other=0).to(tl.int32)
+        block = tl.load(blocks + start // 16 + column[None, :] // 8, inside, other=0.0)
+        even = tl.load(x + 2 * column, mask=column < width // 2, other=0.0).to(tl.float32)
+        odd = tl.load(x + 2 * column + 1, mask=column < width // 2, other=0.0).to(tl.float32)
+        total += block.to(tl.float32) * (_nibble(byte & 15) * even[None, :] + _nibble(byte >> 4) * odd[None, :])
+    result = tl.sum(total, axis=1) * tl.load(scale + row, here, other=0.0)
+    tl.store(out + row, result.to(out.dtype.element_ty), here)
+
+
+def matvec(x: Tensor, weight: Tensor, scale: Tensor | None = None, blocks: Tensor | None = None) -> Tensor:
+    """x [1, ..., in] of one token, weight [out, in] -> [1, ..., out], summed in float32.
+
+    scale float32 [out, 1]: of the rows; blocks E4M3 [out, in / 16]: of weights in NVFP4, which are uint8 [out, in / 2].
+    """
+    rows, width = weight.shape[0], x.shape[-1]
+    out = torch.empty(*x.shape[:-1], rows, dtype=x.dtype, device=x.device)
+    grid, shape = (triton.cdiv(rows, ROWS),), {"many": ROWS, "part": SLICE}
+    if blocks is not None:
+        _matvec4[grid](x.contiguous(), weight, scale, blocks, out, rows, width, **shape)
+    else:
+        factor = weight if scale is None else scale
+        _matvec[grid](x.contiguous(), weight, factor, out, rows, width, scaled=scale is not None, **shape)
+    return out
+
+
+@triton.jit
+def _attend(  # type: ignore[no-untyped-def]
+    query, keys, values, place, sums, tops, norms, factor, heads: tl.constexpr, group: tl.constexpr,
+    width: tl.constexpr, size: tl.constexpr,
+):  # fmt: skip
+    """One chunk of the cache for the group queries that share one head of keys and values."""
+    head, chunk, chunks = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
+    length = tl.load(place) + 1
+    member, lane = tl.arange(0, group), tl.arange(0, width)
+    mine = (head * group + member) * chunks + chunk
+    if chunk * size >= length:
+        tl.store(tops + mine, tl.full((group,), float("-inf"), tl.float32))
+        return
+    row = chunk * size + tl.arange(0, size)
+    seen = row < length
+    where = (row[:, None] * heads + head) * width + lane[None, :]
+    key = tl.load(keys + where, mask=seen[:, None], other=0.0).to(tl.float32)
+    value = tl.load(values + where, mask=seen[:, None], other=0.0).to(tl.float32)
+    for number in tl.static_range(group):
+        one = tl.load(query + (head * group + number) * width + lane).to(tl.float32)
+        score = tl.where(seen, tl.sum(key * one[None, :], axis=1) * factor, float("-inf"))
+        top = tl.max(score, axis=0)
+        weight = tl.exp(score - top)
+        at = (head * group + number) * chunks + chunk
+        tl.store(sums + at * width + lane, tl.sum(value * weight[:, None], axis=0))
+        tl.store(tops + at, top)
+        tl.store(norms + at, tl.sum(weight, axis=0))
+
+
+def attend_one(query: Tensor, keys: Tensor, values: Tensor, place: Tensor) -> Tensor:
+    """Attention of one token over places 0 to `place` of a cache with room for more.
+
+    query [1, 1, heads, d]; keys, values [1, capacity, kv_heads, d]; place int64 [1]. Returns [1, 1, heads * d].
+    """
+    capacity, kv_heads, width = keys.shape[1:]
+    heads, chunks = query.shape[2], triton.cdiv(capacity, CHUNK)
+    make: dict[str, Any] = {"dtype": torch.float32, "device": query.device}
+    sums, tops = torch.zeros(heads, chunks, width, **make), torch.empty(heads, chunks, **make)
+    norms = torch.zeros(heads, chunks, **make)
+    shape = {"heads": kv_heads, "group": heads // kv_heads, "width": width, "size": CHUNK}
+    _attend[(kv_heads, chunks)](
+        query.contiguous(), keys, values, place, sums, tops, norms, width**-0.5, num_warps=4, **shape
+    )
+    share = torch.exp(tops - tops.amax(1, keepdim=True))
+    whole = (sums * share[..., None]).sum(1) / (norms * share).sum(1, keepdim=True)
+    return whole.to(query.dtype).view(1, 1, -1)
