@@ -18,12 +18,12 @@ FIND = command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON): apt-get i
 SETUP = $(FIND); $(PYTHON) tools/setup_env.py --venv "$(VENV)" --torch-index "$(TORCH_INDEX)"
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 
-.PHONY: demo test lint build setup clean
+.PHONY: demo test lint build setup client clean
 
 demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(VIEW),--view)
 
-test: lint  ## all checks; TEST=test/test_x.py for some of the tests
+test: lint client  ## all checks; TEST=test/test_x.py for some of the tests
 	@$(RUN) pytest -n 2 $(TEST)
 
 lint: build
@@ -36,6 +36,9 @@ build:  ## environment, messages and nodes
 
 setup:  ## environment only
 	@$(SETUP) --no-build
+
+client: build  ## openpi's client, for the tests
+	@$(SETUP) --client
 
 clean:  ## remove everything that was made
 	rm -rf "$(VENV)" build install log out .mypy_cache .pytest_cache .ruff_cache

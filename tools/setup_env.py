@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the virtual environment that `make` runs everything in: ROS 2 wheels, PyTorch, and this package built in it.
 
-    python3 tools/setup_env.py [--venv .venv] [--torch-index URL|pypi] [--no-build]
+    python3 tools/setup_env.py [--venv .venv] [--torch-index URL|pypi] [--no-build] [--client]
 
 Every step is done once, until one of its inputs changes. Needs Python's standard library, CMake and a C++ compiler.
 """
@@ -200,6 +200,13 @@ class Environment:
         self.progress.run(*self._pip, "-c", TOOLS / "constraints.txt", *lists)
         self.progress.run(self.folder / "bin" / "python", TOOLS / "fix_ros_wheels.py")
 
+    def install_client(self, file: Path) -> None:
+        """Install what the tests use as a client of the server, which does not bear our numpy, beside everything."""
+        folder = self.folder / "openpi"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.progress.run(self.folder / "bin" / "python", "-m", "venv", folder)
+        self.progress.run(folder / "bin" / "python", *self._pip[1:], "-r", file)
+
     def build(self) -> None:
         """Build this package inside the environment, its Python files as links to the sources."""
         ws = self.folder / "ws"
@@ -224,7 +231,7 @@ def sources() -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc")
 
 
-def set_up(folder: Path, torch_index: str, build: bool) -> None:
+def set_up(folder: Path, torch_index: str, build: bool, client: bool) -> None:
     """Bring the environment up to date. Raises SetupError."""
     check_machine()
     environment = Environment(folder)
@@ -237,6 +244,9 @@ def set_up(folder: Path, torch_index: str, build: bool) -> None:
     environment.step(f"virtual environment, Python {platform.python_version()}", created, environment.create)
     environment.step("PyTorch", with_torch, lambda: environment.install_torch(torch_index, pin))
     environment.step("ROS 2 and other packages", packages, lambda: environment.install_packages(lists))
+    if client:
+        file = TOOLS / "requirements-openpi.txt"
+        environment.step("openpi's client", digest([file], created), lambda: environment.install_client(file))
     if build:
         environment.step("messages and nodes", digest(interfaces, packages, str(ROOT), *sources()), environment.build)
 
@@ -247,9 +257,10 @@ def main() -> int:
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="folder of the environment")
     parser.add_argument("--torch-index", default="", help="index with the PyTorch to install, or pypi; default: choose")
     parser.add_argument("--no-build", action="store_true", help="install packages only")
+    parser.add_argument("--client", action="store_true", help="install openpi's client too, for the tests")
     arguments = parser.parse_args()
     try:
-        set_up(arguments.venv.absolute(), arguments.torch_index, not arguments.no_build)
+        set_up(arguments.venv.absolute(), arguments.torch_index, not arguments.no_build, arguments.client)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
