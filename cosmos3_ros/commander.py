@@ -41,7 +41,9 @@ class Commander(ManagedNode[Params]):
         self._guard = Guard(tuple(p.joints), int(p.max_state_age * NS), p.max_tracking_error)
         self._gripper = Gripper(p.gripper_open, p.gripper_closed, int(p.gripper_dwell * NS))
         self._faults = Faults(self.get_logger())
-        self._latency = Window()
+        self._latency, self._delivery = Window(), Window()
+        self._points, self._counted = 0, (0, self.now())  # set points until now, and until the last diagnosis
+        self._lost = self._newest = 0  # chunks that never came, and the number of the last one that did
         self._armed = self._stopped = self._sending = False
         self._armed_at = self._last_tick = self._let_go_at = 0
         self._crowd = self._deaf = ""  # what is wrong with the nodes around
@@ -79,6 +81,8 @@ class Commander(ManagedNode[Params]):
         if self.state_id != State.PRIMARY_STATE_ACTIVE:
             return
         now, player = self.now(), self._player
+        self._lost += max(0, message.number - self._newest - 1) if self._newest else 0
+        self._newest = message.number
         try:
             chunk = chunk_from(message)
             if chunk.stamp < self._armed_at:
@@ -90,9 +94,11 @@ class Commander(ManagedNode[Params]):
         else:
             self._begin_where_it_is(now)
             if player.load(now, chunk, message.number, message.strategy or "replace", self._guard.measured):
-                self._latency.add((now - chunk.stamp) / NS)
                 self._send_motion(now)
                 self._report()
+                taken = (self.now() - chunk.stamp) / NS
+                self._latency.add(taken)
+                self._delivery.add(taken - sum(message.latency_seconds))
                 return
         self.get_logger().warning(f"rejected {player.last_rejection}", throttle_duration_sec=1.0)
 
@@ -191,6 +197,7 @@ class Commander(ManagedNode[Params]):
         if gripper is not None:
             names, positions, velocities = [*names, player.gripper], [*positions, gripper], [*velocities, 0.0]
         self._command.publish(command_message(names, positions, velocities, now))
+        self._points += 1
         if self._sending and (self._armed or now < self._let_go_at):
             self._sink.point(position, velocity, gripper, now)
         if self._told != (player.mode, player.reason):
@@ -245,18 +252,23 @@ class Commander(ManagedNode[Params]):
 
     def _diagnose(self) -> None:
         now, player = self.now(), self._player
-        fault = self._fault(now)
+        fault, (points, since) = self._fault(now), self._counted
+        self._counted = self._points, now
         values = {
             "armed": self._armed,
             "mode": player.mode,
             "strategy": player.loaded.strategy if player.loaded else "",
             "remaining [s]": f"{player.remaining(now):.3f}",
             "joint states age [s]": f"{(now - self._guard.stamp) / NS:.3f}" if self._guard.stamp else "",
+            "set points": self._points,
+            "set points rate [Hz]": f"{(self._points - points) * NS / max(1, now - since):.1f}",
+            "lost": self._lost,
             "played": player.played,
             "rejected": player.rejected,
             "limited": player.limited,
             "last rejection": player.last_rejection,
             "last limit": player.last_limit,
+            **self._delivery.table("publish to motion"),
             **self._latency.table("capture to motion"),
         }
         level = "error" if fault else "warn" if player.mode == HOLDING else "ok"

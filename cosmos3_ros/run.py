@@ -43,6 +43,10 @@ class Graph:
     ) -> None:
         self.stop()
 
+    def pids(self) -> dict[str, int]:
+        """Process ids by executable."""
+        return {name: popen.pid for name, popen in self._running.items()}
+
     def ended(self) -> dict[str, int]:
         """Exit codes of the processes that are no longer running."""
         return {name: code for name, popen in self._running.items() if (code := popen.poll()) is not None}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policy and commander as nodes over real DDS: what goes in, what comes out, and when nothing may."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -320,6 +321,69 @@ def test_a_dry_run_sends_nothing_to_the_controllers(policy: Any, commander: Any,
     played = robot.status.played
     wait_until(lambda: robot.status.played >= played + 2, "chunks to go on in the dry run")
     assert len(robot.trajectories) == count
+
+
+def test_diagnostics_tell_once_a_second_where_the_time_goes(
+    policy: Any, commander: Any, robot: Robot, wait_until: Any
+) -> None:
+    from std_msgs.msg import String
+
+    from cosmos3_ros import topics
+
+    told: dict[str, list[tuple[int, dict[str, str]]]] = {"policy": [], "commander": []}
+
+    def hear(message: Any) -> None:
+        (status,) = message.status
+        told[status.name.split(":")[0]].append((stamp_of(message), {v.key: v.value for v in status.values}))
+
+    robot.node.create_subscription(topics.DIAGNOSTICS.type, topics.DIAGNOSTICS.name, hear, topics.DIAGNOSTICS.qos)
+    assert bring_up(policy)
+    assert bring_up(commander)
+    wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
+    robot.instruct.publish(String(data="go"))
+    wait_until(lambda: robot.status and robot.status.played >= 3, "chunks to be played")
+    counts = {name: len(lines) for name, lines in told.items()}
+    wait_until(lambda: all(len(lines) > counts[name] + 2 for name, lines in told.items()), "diagnoses")
+    for lines in told.values():
+        assert all(later[0] - earlier[0] > 0.9 * NS for earlier, later in itertools.pairwise(lines)), "not more often"
+    seen, done = told["policy"][-1][1], told["commander"][-1][1]
+    stages = {"receive", "wait", "convert", "network", "capture to publish"}
+    for stage in stages:
+        numbers = [float(seen[f"{stage} {part} [s]"]) for part in ("p50", "p95", "max")]
+        assert 0 <= numbers[0] <= numbers[1] <= numbers[2], stage
+    assert set(robot.chunks[-1].latency_stages) == stages - {"capture to publish"}, "in every chunk too"
+    assert float(seen["wrist age [s]"]) < 1
+    assert 5 < float(seen["joint states rate [Hz]"]) < 20
+    assert {"strategy", "dropped", "refused", "remaining rows"} <= set(seen)
+    assert 0 < float(done["capture to motion p50 [s]"]) <= float(done["capture to motion max [s]"])
+    assert float(done["publish to motion p95 [s]"]) < float(done["capture to motion p95 [s]"])
+    assert done["strategy"] == "replace"
+    assert int(done["set points"]) > 50
+    assert float(done["set points rate [Hz]"]) > 5
+    assert {"armed", "mode", "remaining [s]", "limited", "rejected", "last rejection", "last limit"} <= set(done)
+    assert done["lost"] == "0"
+
+
+def test_chunks_that_are_lost_on_the_way_are_counted(commander: Any, robot: Robot, wait_until: Any) -> None:
+    from cosmos3_ros import topics
+    from cosmos3_ros.convert import chunk_message
+
+    lost: list[str] = []
+    robot.node.create_subscription(
+        topics.DIAGNOSTICS.type,
+        topics.DIAGNOSTICS.name,
+        lambda m: lost.extend(v.value for v in m.status[0].values if v.key == "lost"),
+        topics.DIAGNOSTICS.qos,
+    )
+    chunks = robot.node.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos)
+    assert bring_up(commander)
+    wait_until(lambda: chunks.get_subscription_count() > 0 and lost, "the commander")
+    values = np.tile(np.array(HOME, np.float32), (8, 1))
+    for number in (5, 6, 9, 1, 2):  # two are missing; then the policy was activated again
+        chunk = ActionChunk(values, tuple(JOINTS), robot.stamps[-1], NS // 15)
+        chunks.publish(chunk_message(chunk, number=number, instruction="", embodiment="", seconds={}))
+    wait_until(lambda: lost[-1] != "0", "the count")
+    assert lost[-1] == "2"
 
 
 def test_a_chunk_begun_before_a_new_instruction_is_thrown_away(policy: Any, robot: Robot, wait_until: Any) -> None:

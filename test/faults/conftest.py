@@ -83,7 +83,7 @@ class Relay:
 
 @dataclasses.dataclass
 class Graph:
-    """The relay and the processes; `output` is what they printed."""
+    """The relay and the processes."""
 
     relay: Relay
     sim: Any
@@ -93,9 +93,13 @@ class Graph:
     views: tuple[str, ...] = VIEWS
     rows: int = ROWS
 
-    @property
-    def output(self) -> str:
-        return self.commander.output + self.policy.output
+    def printed(self) -> tuple[int, int]:
+        """How much commander and policy have printed until now; for `output`."""
+        return len(self.commander.output), len(self.policy.output)
+
+    def output(self, since: tuple[int, int] = (0, 0)) -> str:
+        """What they printed since then."""
+        return self.commander.output[since[0] :] + self.policy.output[since[1] :]
 
 
 @pytest.fixture
