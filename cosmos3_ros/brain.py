@@ -3,26 +3,33 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from .lifecycle import run
+from .lifecycle import ManagedNode, run
 from .policy_node import PolicyNode
 from .reasoner_node import ReasonerNode
 from .server_node import ServerNode
+
+if TYPE_CHECKING:
+    from .backend import Models
 
 NODES = ("policy", "reasoner", "server")
 
 
 def _run(nodes: Sequence[str], args: list[str] | None) -> int:
-    from .backend import Models  # torch: slow to import, and only this process needs it
+    @functools.cache
+    def models() -> Models:
+        from .backend import Models  # torch: slow to import, and a remote reasoner needs none
 
-    models = Models(policy=bool({"policy", "server"} & {*nodes}), reasoner="reasoner" in nodes)
-    makers: dict[str, Any] = {
-        "policy": lambda: PolicyNode(models.policy),
-        "reasoner": lambda: ReasonerNode(models.reasoner),
-        "server": lambda: ServerNode(models.policy),
+        return Models(policy=bool({"policy", "server"} & {*nodes}), reasoner="reasoner" in nodes)
+
+    makers: dict[str, Callable[[], ManagedNode[Any]]] = {
+        "policy": lambda: PolicyNode(lambda params: models().policy(params)),
+        "reasoner": lambda: ReasonerNode(lambda params: models().reasoner(params)),
+        "server": lambda: ServerNode(lambda params: models().policy(params)),
     }
     return run([makers[node] for node in nodes], args)
 

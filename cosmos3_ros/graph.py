@@ -38,6 +38,9 @@ class Options:
     server: bool = option(False, "serve openpi clients too, in the policy's process if that runs")
     host: str = option("127.0.0.1", "address the server listens on; 0.0.0.0: all of this machine's")
     port: int = option(8000, "port the server listens on; 0: any that is free")
+    remote_url: str = option("", "the reasoner asks this OpenAI-compatible endpoint instead, http(s)://HOST:PORT/v1")
+    remote_model: str = option("", "the endpoint's name of the model; empty: the first one it offers")
+    remote_token_file: str = option("", "file with the endpoint's token; empty: none is sent")
     commander: bool = option(True, "start the commander node, which alone moves the robot")
     sim: bool = option(True, "start the embedded simulation in place of a robot")
     armed: bool = option(
@@ -130,6 +133,8 @@ def processes(options: Options) -> list[Process]:
     remappings = read_remappings(path)
     clock = {"use_sim_time": options.use_sim_time}
     model = {"checkpoint": options.checkpoint, "device": options.device, **clock}
+    names = ("remote_url", "remote_model", "remote_token_file")
+    remote = {name: getattr(options, name) for name in names if getattr(options, name)}
     found = []
 
     def add(
@@ -142,8 +147,10 @@ def processes(options: Options) -> list[Process]:
     brain = {}
     if options.policy:
         brain["policy"] = {**model, "instruction": options.instruction}
-    if options.reasoner:
-        brain["reasoner"] = model
+    if options.reasoner and options.remote_url:  # has no weights to share
+        add("reasoner", {"reasoner": {**model, **remote}})
+    elif options.reasoner:
+        brain["reasoner"] = {**model, **remote}
     if options.server:
         brain["server"] = {**model, "host": options.host, "port": options.port}
     if brain:

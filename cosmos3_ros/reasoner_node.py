@@ -21,6 +21,8 @@ from .lifecycle import ManagedNode
 from .model.interface import NS, Reasoner
 from .msg import Scene
 from .params import param
+from .remote import RemoteReasoner
+from .serve.access import read_token
 from .srv import Ask
 
 
@@ -38,6 +40,13 @@ class Params:
     rate: float = param(0.2, "at most this many scenes per second; 0: only answer questions [Hz]", live=True)
     question: str = param("Describe the scene.", "what it asks itself for each scene", live=True)
     max_tokens: int = param(64, "longest answer [tokens]", live=True)
+    remote_url: str = param(
+        "",
+        "OpenAI-compatible endpoint to ask, http(s)://HOST:PORT/v1; empty: the checkpoint; no weights are loaded then",
+    )
+    remote_model: str = param("", "the endpoint's name of the model; empty: the first one it offers")
+    remote_token_file: str = param("", "file with the endpoint's token in its first line; empty: none is sent")
+    remote_timeout: float = param(60.0, "give up what the endpoint has not answered after this [s]")
 
     def __post_init__(self) -> None:
         if self.image_transport not in ("raw", "compressed"):
@@ -46,19 +55,30 @@ class Params:
             raise ValueError("parameter 'views': expected at least one camera view")
         if self.max_age <= 0 or self.rate < 0 or self.max_tokens < 1:
             raise ValueError("parameters max_age, rate, max_tokens: expected > 0, >= 0, >= 1")
+        if self.remote_timeout <= 0:
+            raise ValueError(f"parameter 'remote_timeout': expected a positive number, got {self.remote_timeout}")
+
+    def remote(self) -> RemoteReasoner | None:
+        """The endpoint to ask, if there is one; ValueError or OSError says what is wrong with its parameters."""
+        if not self.remote_url:
+            return None
+        token = read_token(self.remote_token_file) if self.remote_token_file else ""
+        return RemoteReasoner(self.remote_url, self.remote_model, token, self.remote_timeout)
 
 
 class ReasonerNode(ManagedNode[Params]):
-    """See the module. `load` makes the reasoner from the parameters; it is called at configure."""
+    """See the module. `load` makes the reasoner from the parameters; it is called at configure, if it is not remote."""
 
     def __init__(self, load: Callable[[Params], Reasoner], **kwargs: Any) -> None:
         super().__init__("reasoner", Params, **kwargs)
         self._load = load
+        self._remote: RemoteReasoner | None = None
         self._thread: concurrent.futures.ThreadPoolExecutor | None = None
 
     def setup(self) -> None:
         p = self.params
-        self._reasoner = self._load(p)
+        self._remote = p.remote()
+        self._reasoner: Reasoner = self._remote or self._load(p)
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "reason")
         self._images: dict[str, Image | CompressedImage] = {}
         self._running: concurrent.futures.Future[Scene] | None = None
@@ -69,19 +89,29 @@ class ReasonerNode(ManagedNode[Params]):
             self.subscribe(topics.camera(view, p.image_transport), self._on_image(view))
         self.offer(topics.REASONER.offers[0], self._on_ask, callback_group=ReentrantCallbackGroup())
         self.every(0.05, self._look)
-        self.get_logger().info("reasoner ready")
+        self.get_logger().info(f"reasoner ready{f', asks {p.remote_url}' if p.remote_url else ''}")
 
     def stop(self) -> None:
         self._images.clear()
+        if self._remote:
+            self._remote.cancel()
 
     def teardown(self) -> None:
         if self._thread:
-            self._thread.shutdown(cancel_futures=True)
-        self._thread = None
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            if self._remote:
+                self._remote.cancel()
+            self._thread.shutdown()
+        self._thread = self._remote = None
         self._reasoner = None  # type: ignore[assignment]  # gives the memory back
 
     def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
         def store(message: Image | CompressedImage) -> None:
+            known = self._images.get(view)
+            if known and to_ns(message.header.stamp) < to_ns(known.header.stamp) - NS:
+                self.get_logger().warning(f"camera {view}: the clock jumped back; everything older is forgotten")
+                self._images.clear()
+                self._next = 0
             self._images[view] = message
 
         return store
@@ -101,7 +131,7 @@ class ReasonerNode(ManagedNode[Params]):
             job.add_done_callback(functools.partial(self._wake, done))
             await done
             response.scene, response.success = job.result(), True
-        except (ValueError, concurrent.futures.CancelledError) as error:
+        except (ValueError, OSError, concurrent.futures.CancelledError) as error:
             response.message = str(error) or "the reasoner node was stopped"
         return response
 

@@ -43,6 +43,15 @@ def test_the_server_runs_in_the_process_of_the_policy() -> None:
     assert "server:port:=9" in brain.arguments()
 
 
+def test_a_remote_reasoner_is_a_process_of_its_own() -> None:
+    found = processes(Options(sim=False, remote_url="http://gpu:8000/v1", remote_model="nvidia/cosmos3"))
+    assert [p.executable for p in found] == ["reasoner", "policy", "commander"]
+    arguments = found[0].arguments()
+    assert 'reasoner:remote_url:="http://gpu:8000/v1"' in arguments
+    assert 'reasoner:remote_model:="nvidia/cosmos3"' in arguments
+    assert not any("remote" in word for p in found[1:] for word in p.arguments())
+
+
 def test_words_keep_their_type_on_the_way_through_yaml() -> None:
     assert [yaml_value(value) for value in (True, 3, "3", "pick up", "")] == ["true", "3", '"3"', '"pick up"', '""']
 
