@@ -13,14 +13,17 @@ import torch
 
 from . import model
 from .model.interface import Policy, Reasoner
+from .model.memory import load_fast
 from .model.policy import Cosmos3Policy
 from .model.reasoner import Cosmos3Reasoner
+from .model.speed import Speed
 from .model.tiny import tiny_checkpoint
 from .model.weights import load_model
 
 if TYPE_CHECKING:
     from . import policy_node, reasoner_node
 
+COMPILED = "~/.cache/cosmos3_ros/compiled"  # code that the next start need not compile again
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -35,7 +38,7 @@ class Models:
 
     def __init__(self, policy: bool = True, reasoner: bool = True) -> None:
         self._towers = {"generator": policy, "reasoner": reasoner}
-        self._loaded: dict[tuple[str, str, str], Any] = {}
+        self._loaded: dict[tuple[str, str, str, Speed], Any] = {}
         self._lock = threading.Lock()
 
     def policy(self, params: policy_node.Params) -> Policy:
@@ -43,10 +46,12 @@ class Models:
         if params.threads:
             torch.set_num_threads(params.threads)
         return Cosmos3Policy(
-            self._model(params.checkpoint, params.device, params.dtype),
+            self._model(params, params.placement),
             embodiment=params.embodiment or None,
             num_steps=params.num_steps,
             guidance=params.guidance,
+            guided_steps=params.guided_steps,
+            reuse_guidance=params.reuse_guidance,
             shift=params.shift,
             seed=params.seed,
             prompt_format=params.prompt_format,
@@ -55,17 +60,23 @@ class Models:
 
     def reasoner(self, params: reasoner_node.Params) -> Reasoner:
         """The reasoner that the node's parameters describe."""
-        return Cosmos3Reasoner(
-            self._model(params.checkpoint, params.device, params.dtype), max_tokens=params.max_tokens
-        )
+        return Cosmos3Reasoner(self._model(params), max_tokens=params.max_tokens)
 
-    def _model(self, checkpoint: str, device: str, dtype: str) -> Any:
-        """One copy per checkpoint, device and dtype, whoever asks."""
-        device, dtype = resolve(device, dtype)
-        key = (checkpoint or str(embedded_checkpoint()), device, dtype)
+    def _model(self, params: policy_node.Params | reasoner_node.Params, placement: str = "both") -> Any:
+        """One copy per checkpoint, device, dtype and speed, whoever asks."""
+        device, dtype = resolve(params.device, params.dtype)
+        speed = Speed(
+            compiled=params.compile,
+            graphs=params.compile and device != "cpu",
+            generator=params.weights,
+            text=params.text_weights,
+            placement=placement,
+            kept=COMPILED if params.compile else "",
+        )
+        key = (params.checkpoint or str(embedded_checkpoint()), device, dtype, speed)
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = load_model(key[0], device=device, dtype=DTYPES[dtype], **self._towers)
+                self._loaded[key] = load_fast(key[0], device, DTYPES[dtype], speed, **self._towers)
             return self._loaded[key]
 
 

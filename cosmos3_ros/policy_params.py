@@ -18,6 +18,10 @@ class Params:
     checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
     device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
     dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
+    compile: bool = param(False, "compile the layers, on a GPU record CUDA graphs: slower to configure, then faster")
+    weights: str = param("none", "how the generator's weights are rounded: none, fp8, int8 or nvfp4")
+    text_weights: str = param("none", "the same for the text tower")
+    placement: str = param("both", "towers on the GPU: both, or policy: the text tower only visits it to read")
     threads: int = param(0, "CPU threads of the network; 0: as torch chooses")
     embodiment: str = param("", "what the columns of state and action mean; empty: the checkpoint's own")
     instruction: str = param("", "what to do, in words; empty: wait for the topic cosmos3/instruction", live=True)
@@ -40,19 +44,25 @@ class Params:
     )
     num_steps: int = param(4, "denoising steps per chunk")
     guidance: float = param(3.0, "classifier-free guidance scale; 1: none, half the work")
+    guided_steps: int = param(0, "guidance in the first so many steps only, faster and less exact; 0: in all")
+    reuse_guidance: bool = param(False, "in the other steps, push on in the last direction that guidance had")
     shift: float = param(5.0, "shift of the flow schedule")
     seed: int = param(0, "seed of the noise; every chunk draws on from it")
     prompt_format: str = param("json", "json or plain: how the checkpoint was trained to read instructions")
     future_rate: float = param(2.0, "at most this many predicted futures per second [Hz]")
 
     def __post_init__(self) -> None:
-        for name, choices in (("image_transport", ("raw", "compressed")), ("strategy", STRATEGIES)):
+        for name, choices in (
+            ("image_transport", ("raw", "compressed")),
+            ("strategy", STRATEGIES),
+            ("placement", ("both", "policy")),
+        ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"parameter {name!r}: expected {' or '.join(choices)}, got {getattr(self, name)!r}")
         for name in ("max_age", "max_skew", "future_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"parameter {name!r}: expected a positive number, got {getattr(self, name)}")
-        for name in ("execution_horizon", "margin_rows", "soft_rows"):
+        for name in ("execution_horizon", "margin_rows", "soft_rows", "guided_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"parameter {name!r}: expected 0 or more, got {getattr(self, name)}")
 

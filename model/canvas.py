@@ -43,10 +43,14 @@ class Canvas:
         """Names of the cameras, in the order of the panels."""
         return tuple(panel.view for panel in self.panels)
 
-    def compose(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Camera images (uint8 [H, W, 3] by view name, any size) -> uint8 [*size, 3]."""
+    def check(self, images: Mapping[str, np.ndarray]) -> None:
+        """ValueError if a view is missing."""
         if missing := [view for view in self.views if view not in images]:
             raise ValueError(f"images: missing view(s) {missing}, expected {list(self.views)}, got {sorted(images)}")
+
+    def compose(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Camera images (uint8 [H, W, 3] by view name, any size) -> uint8 [*size, 3]."""
+        self.check(images)
         picture = np.zeros((*self.composite, 3), np.uint8)
         for panel in self.panels:
             check_image(f"images[{panel.view!r}]", images[panel.view])
@@ -87,15 +91,15 @@ def resize(picture: np.ndarray, size: tuple[int, int], cubic: bool, antialias: b
     for axis, target in enumerate(size):
         if picture.shape[axis] == target:
             continue
-        index, weight = _taps(picture.shape[axis], target, cubic, antialias)
+        index, weight = taps(picture.shape[axis], target, cubic, antialias)
         weight = weight.reshape(*weight.shape, *(1,) * (picture.ndim - 1)) if axis == 0 else weight[..., None]
-        taps = (np.take(picture, index[k], axis=axis) * weight[k] for k in range(len(index)))
-        picture = functools.reduce(np.add, taps)
+        parts = (np.take(picture, index[k], axis=axis) * weight[k] for k in range(len(index)))
+        picture = functools.reduce(np.add, parts)
     return picture.astype(np.float32)
 
 
 @functools.lru_cache(maxsize=64)
-def _taps(source: int, target: int, cubic: bool, antialias: bool) -> tuple[np.ndarray, np.ndarray]:
+def taps(source: int, target: int, cubic: bool, antialias: bool) -> tuple[np.ndarray, np.ndarray]:
     """The resampling of one axis: which pixels to add up and how much of each, both [taps, target]."""
     scale = source / target
     spread = max(scale, 1.0) if antialias else 1.0

@@ -11,6 +11,9 @@ from .graph import Recording
 from .layers import Rope, attention, rope_table
 from .transformer import Layer, Transformer
 
+if torch.version.cuda:  # other builds of torch come without Triton
+    from .kernels import attend_one
+
 LEAST = 1024  # places
 
 
@@ -78,6 +81,4 @@ def _decode(
         store.index_copy_(1, place, new)
     if length is not None:
         return layer.leave(x, attention(query, cache[0][:, :length], cache[1][:, :length], causal=True))
-    from .kernels import attend_one
-
     return layer.leave(x, attend_one(query, *cache, place))

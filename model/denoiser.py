@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,10 +95,10 @@ class Start:
         parts = {"latents": latents, "clean_frames": clean_frames, "actions": actions, "clean_rows": clean_rows}
         return dataclasses.replace(self, **parts, wish=wish)  # type: ignore[arg-type]
 
-    def constants(self) -> tuple[object, ...]:
-        """All that does not."""
-        has = (self.actions is None, self.wish is None)
-        return (self.fps, self.width, self.first_row, self.domain, self.scale_single, *has)
+    def shape(self) -> tuple[Hashable, ...]:
+        """All that does not, and the shapes of what does."""
+        shapes = tuple(tensor.shape for tensor in self.tensors())
+        return (shapes, self.fps, self.width, self.first_row, self.domain, self.scale_single, self.wish is None)
 
     def clean(self) -> Tensor:
         """Which numbers of `flat` must not change."""
@@ -140,7 +141,7 @@ class Denoiser:
         self.model = model
         self._prompts: collections.OrderedDict[tuple[str, str], KVCache] = collections.OrderedDict()
         self._ropes: collections.OrderedDict[tuple, Rope] = collections.OrderedDict()
-        self._loops: collections.OrderedDict[tuple, tuple[Recording, Prompts]] = collections.OrderedDict()
+        self._loops: collections.OrderedDict[tuple, list[Any]] = collections.OrderedDict()
         self._keep = prompts
 
     @torch.no_grad()
@@ -160,20 +161,21 @@ class Denoiser:
     ) -> tuple[Tensor, Tensor | None]:
         """Denoise; returns latents and actions in the shapes of `start`. seed: for the fresh noise of students."""
         prompts = Prompts((text, negative))
-        if not self.model.graphs or schedule.rule != "unipc":
-            return start.split(self._loop(start, prompts, schedule, guidance, seed))
-        tensors = start.tensors()
-        shapes = tuple(tensor.shape for tensor in tensors)
-        key = (shapes, start.constants(), id(text), id(negative), schedule, guidance)
+        key = (*start.shape(), id(text), id(negative), schedule, guidance)
         if key not in self._loops:
+            if self.model.graphs and schedule.rule == "unipc":
+                rows = (prompts, Prompts((text,)), Prompts((negative,)))
+                # With all that a recording will look at beside it, so that its place in memory is not given away.
+                _remember(self._loops, key, [[(prompts, self._rope(start, row)) for row in rows]], self._keep)
+            return start.split(self._loop(start, prompts, schedule, guidance, seed))
+        self._loops.move_to_end(key)
+        if len(self._loops[key]) == 1:  # seen for the second time
 
             def loop(*tensors: Tensor) -> tuple[Tensor, ...]:
                 return (self._loop(start.filled(tensors), prompts, schedule, guidance, seed),)
 
-            # With the prompts beside it, so that their ids are not given away.
-            _remember(self._loops, key, (Recording(loop, tensors, shared=True), prompts), self._keep)
-        self._loops.move_to_end(key)
-        return start.split(self._loops[key][0](*tensors)[0].clone())
+            self._loops[key].append(Recording(loop, start.tensors(), warm=True, shared=True))
+        return start.split(self._loops[key][1](*start.tensors())[0].clone())
 
     def _loop(self, start: Start, prompts: Prompts, schedule: Schedule, guidance: Guidance, seed: int) -> Tensor:
         alone = Prompts(prompts.rows[:1])
@@ -226,7 +228,7 @@ class Denoiser:
         return self._ropes[key]
 
 
-def numpy_noise(shape: tuple[int, ...], seed: int, device: torch.device) -> Tensor:
+def numpy_noise(shape: tuple[int, ...], seed: int, device: torch.device | str = "cpu") -> Tensor:
     """Standard normal float32 from numpy's legacy generator, as the released policies draw it: anew per modality."""
     noise = np.random.RandomState(seed).standard_normal(shape)
     return torch.from_numpy(noise.astype(np.float32)).to(device)

@@ -22,17 +22,23 @@ class Recording:
     """`function(*inputs)` as a CUDA graph.
 
     Calling it copies new contents into the inputs, runs, and returns the outputs, which the next call overwrites. The
-    function must not wait for the device, nor look at its values; it runs twice before it is recorded. shared: the
-    outputs and everything in between may lie in memory that other shared recordings use too.
+    function must not wait for the device, nor look at its values; warm: it has run before, else it runs twice now.
+    shared: the outputs and everything in between may lie in memory that other shared recordings use too.
     """
 
-    def __init__(self, function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor], shared: bool = False):
+    def __init__(
+        self,
+        function: Callable[..., tuple[Tensor, ...]],
+        inputs: Sequence[Tensor],
+        warm: bool = False,
+        shared: bool = False,
+    ):
         self._inputs = [tensor.clone() for tensor in inputs]
         device = inputs[0].device
         stream = torch.cuda.Stream(device)
         stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(stream):
-            for _ in range(2):  # libraries allocate, compilers compile
+            for _ in range(0 if warm else 2):  # libraries allocate, compilers compile
                 function(*self._inputs)
         torch.cuda.current_stream(device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()

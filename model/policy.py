@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cache import KVCache
 from .denoiser import Denoiser, Guidance, Start, Wish, numpy_noise
 from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .interface import NS, ActionChunk, Future, Observation, Prediction
+from .lane import Lane
+from .paint import paint
 from .prompt import action_json, action_plain, framing
 from .sampler import Schedule, checkpoint_schedule, flow_schedule
-from .vae import frames_from_video, video_from_frames
+from .vae import frames_from_video, video_from_pixels
 from .weights import Model, load_model
 
 
@@ -29,15 +29,20 @@ class PolicyOptions:
 
     guidance_interval: network times (0..1000), guidance only strictly between them. seed: of the noise; deterministic:
     the same noise for every chunk. prompt_format: "json" or "plain". horizon: rows in a chunk, 0 for as trained.
-    schedule: "flow" or "checkpoint" (what scheduler_config.json says). batched_guidance: see `Guidance`.
-    soft_rows: the last so many committed rows are a wish that fades, not a decision.
+    schedule: "flow" or "checkpoint" (what scheduler_config.json says). batched_guidance: see `Guidance`, by default on
+    a GPU only. soft_rows: the last so many committed rows are a wish that fades, not a decision.
+
+    Faster and not the same: fewer num_steps; guided_steps: guidance in the first so many steps only (0: in all);
+    reuse_guidance: see `Guidance`.
     """
 
     num_steps: int = 4
     guidance: float = 3.0
     shift: float = 5.0
     guidance_interval: tuple[float, float] | None = None
-    batched_guidance: bool = False
+    batched_guidance: bool | None = None
+    guided_steps: int = 0
+    reuse_guidance: bool = False
     seed: int = 0
     deterministic: bool = False
     prompt_format: str = "json"
@@ -54,8 +59,9 @@ class PolicyOptions:
             raise ValueError(f"prompt_format: expected 'json' or 'plain', got {self.prompt_format!r}")
         if self.schedule not in ("flow", "checkpoint"):
             raise ValueError(f"schedule: expected 'flow' or 'checkpoint', got {self.schedule!r}")
-        if self.horizon < 0 or self.soft_rows < 0:
-            raise ValueError(f"horizon and soft_rows: expected 0 or more, got {self.horizon} and {self.soft_rows}")
+        if min(self.horizon, self.soft_rows, self.guided_steps) < 0:
+            got = f"{self.guided_steps}, {self.horizon} and {self.soft_rows}"
+            raise ValueError(f"guided_steps, horizon and soft_rows: expected 0 or more, got {got}")
 
 
 class Cosmos3Policy:
@@ -74,12 +80,15 @@ class Cosmos3Policy:
         self._vae = model.vae
         self._denoiser = Denoiser(model)
         self._schedule = self._make_schedule()
+        self._guidance = self._make_guidance()
         self._camera = framing(self.embodiment.viewpoint, self.embodiment.view_description)
+        self._lane, self._aside = Lane(model.device, first=True), Lane(model.device)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything about the running episode: the noise starts again from the seed."""
         self._seeds = np.random.default_rng(self.options.seed)
+        self._ahead: tuple[int, Tensor, Tensor] | None = None
 
     def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
         """Predict the chunk that follows `observation`; rows due while `committed` lasts come back as it has them.
@@ -91,28 +100,33 @@ class Cosmos3Policy:
         body = self.embodiment
         body.check_state(observation.state)
         kept = self._committed_rows(observation.stamp, committed)
-        clock = _Clock(self.model.device)
-        canvas = body.compose(observation.images)
-        clock.lap("compose")
-        text, negative = self._denoiser.read(self.caption(observation.instruction)), self._denoiser.read("")
-        clock.lap("text")
-        seen = self._encode(canvas)
-        clock.lap("encode")
-        seed = self.options.seed if self.options.deterministic else int(self._seeds.integers(0, 2**31))
-        start = self._start(seen, observation.state, kept, seed)
-        latents, rows = self._denoise(start, text, negative, seed)
-        clock.lap("denoise")
+        with self._lane:
+            clock = self._lane.clock()
+            canvas = self._compose(observation)
+            clock.lap("compose")
+            text, negative = self._denoiser.read(self.caption(observation.instruction)), self._denoiser.read("")
+            clock.lap("text")
+            seen = self._encode(canvas)
+            clock.lap("encode")
+            seed, *noise = self._ahead or self._draw()
+            start = self._start(seen, observation.state, kept, *noise)
+            latents, actions = self._denoiser.run(start, text, negative, self._schedule, self._guidance, seed)
+            self._ahead = self._draw() if latents.is_cuda else None  # while the device computes
+            assert actions is not None  # `start` has actions
+            rows = actions[0].cpu().numpy()
+            clock.lap("denoise")
         values = body.decode_actions(rows[int(body.state_row) :, : body.width], observation.state)
         if not np.isfinite(values).all():
             raise ValueError("policy: the network returned values that are not finite; its weights may be damaged")
         for row in self._decided(kept):
             values[row] = kept[row]
         chunk = ActionChunk(values, body.action_names, observation.stamp, body.step, body.discrete)
-        return Prediction(chunk, clock.seconds, latents)
+        return Prediction(chunk, clock.seconds(), latents)
 
     def decode(self, prediction: Prediction) -> Future:
         """The video that goes with a prediction of this policy."""
-        frames = frames_from_video(self._vae.decode(prediction.latents))[: self.embodiment.horizon + 1]
+        with self._aside:
+            frames = frames_from_video(self._vae.decode(prediction.latents))[: self.embodiment.horizon + 1]
         return Future(frames, prediction.chunk.stamp, self.embodiment.step)
 
     def caption(self, instruction: str) -> str:
@@ -129,11 +143,41 @@ class Cosmos3Policy:
             return checkpoint_schedule(self.model.scheduler, self.options.num_steps, native)
         return flow_schedule(self.options.num_steps, self.options.shift)
 
-    def _encode(self, canvas: np.ndarray) -> Tensor:
+    def _make_guidance(self) -> Guidance:
+        options, interval = self.options, self.options.guidance_interval
+        if 0 < options.guided_steps < len(self._schedule.times):
+            interval = (self._schedule.times[options.guided_steps], math.inf)
+        both = options.batched_guidance
+        return Guidance(
+            options.guidance,
+            interval,
+            self.model.device.type == "cuda" if both is None else both,
+            reuse=options.reuse_guidance,
+        )
+
+    def _compose(self, observation: Observation) -> Tensor:
+        """The picture that the model sees, uint8 [H, W, 3], made where the model is."""
+        if self.model.device.type == "cuda":
+            return paint(self.embodiment.canvas, observation.images, self.model.device)
+        return torch.from_numpy(self.embodiment.compose(observation.images))
+
+    def _encode(self, canvas: Tensor) -> Tensor:
         """The observed picture as latent frame 0, without the latents that are only padding: [1, C, 1, h, w]."""
-        latent = self._vae.encode(video_from_frames(canvas[None], self.model.device))
-        height, width = (side // self._vae.spatial for side in self.embodiment.canvas.content)
-        return latent[..., :height, :width]
+        latent = self._vae.encode(video_from_pixels(canvas[None]))
+        return latent[..., : self._shape[2], : self._shape[3]]
+
+    @property
+    def _shape(self) -> tuple[int, int, int, int]:
+        """Of the latents: channels, frames, rows, columns."""
+        body, vae = self.embodiment, self._vae
+        height, width = (side // vae.spatial for side in body.canvas.content)
+        return self.model.config.latent_channels, 1 + math.ceil(body.horizon / vae.temporal), height, width
+
+    def _draw(self) -> tuple[int, Tensor, Tensor]:
+        """The seed of the next chunk, and its noise for latents and actions, not yet on the device."""
+        seed = self.options.seed if self.options.deterministic else int(self._seeds.integers(0, 2**31))
+        rows = (int(self.embodiment.state_row) + self.embodiment.horizon, self.model.config.action_width)
+        return seed, numpy_noise((1, *self._shape), seed), numpy_noise(rows, seed)
 
     def _committed_rows(self, stamp: int, committed: ActionChunk | None) -> dict[int, np.ndarray]:
         """Which rows of the new chunk are already decided, and their commands."""
@@ -147,17 +191,16 @@ class Cosmos3Policy:
         kept = {row: committed.at(int(now)) for row, now in enumerate(due) if now >= first}
         return {row: command for row, command in kept.items() if command is not None}
 
-    def _start(self, seen: Tensor, state: np.ndarray, kept: dict[int, np.ndarray], seed: int) -> Start:
+    def _start(
+        self, seen: Tensor, state: np.ndarray, kept: dict[int, np.ndarray], noise: Tensor, row_noise: Tensor
+    ) -> Start:
         """Noise, with the seen frame, the state row and the decided rows in their places."""
         body, device = self.embodiment, self.model.device
-        frames = 1 + math.ceil(body.horizon / self._vae.temporal)
-        shape = (*seen.shape[:2], frames, *seen.shape[3:])
-        latents = numpy_noise(shape, seed, device)
-        latents[:, :, :1] = seen
+        latents = torch.cat([seen, noise.to(device)[:, :, 1:]], dim=2)
         first = int(body.state_row)
-        actions = numpy_noise((first + body.horizon, self.model.config.action_width), seed, device)
+        actions = row_noise.clone()
         actions[:, body.width :] = 0
-        clean_rows = torch.zeros(len(actions), dtype=torch.bool, device=device)
+        clean_rows = torch.zeros(len(actions), dtype=torch.bool)
         if first:
             _put(actions, clean_rows, [0], body.encode_state(state)[None])
         soft = sorted(kept)[len(self._decided(kept)) :]
@@ -167,13 +210,13 @@ class Cosmos3Policy:
             encoded = body.encode_actions(values, state)
             decided = self._decided(kept)
             _put(actions, clean_rows, [first + row for row in decided], encoded[decided])
-        clean_frames = torch.arange(frames, device=device) == 0
+        clean_frames = torch.arange(latents.shape[2], device=device) == 0
         return Start(
             latents,
             clean_frames,
             body.fps,
-            actions[None],
-            clean_rows,
+            actions[None].to(device),
+            clean_rows.to(device),
             body.width,
             1 - first,
             domain=body.domain_id,
@@ -186,19 +229,12 @@ class Cosmos3Policy:
 
     def _wish(self, encoded: np.ndarray, rows: list[int], actions: Tensor) -> Wish:
         """The soft rows with weights that fall exponentially, in the shape of `actions`."""
-        wished, weights = torch.zeros_like(actions), torch.zeros(len(actions), device=actions.device)
+        wished, weights = torch.zeros_like(actions), torch.zeros(len(actions))
         first, left = int(self.embodiment.state_row), np.arange(len(rows), 0, -1) / (len(rows) + 1)
         places = [first + row for row in rows]
         wished[places, : encoded.shape[1]] = torch.from_numpy(encoded[rows]).to(wished)
         weights[places] = torch.from_numpy(left * np.expm1(left) / np.expm1(1)).to(weights)
-        return Wish(wished[None], weights)
-
-    def _denoise(self, start: Start, text: KVCache, negative: KVCache, seed: int) -> tuple[Tensor, np.ndarray]:
-        options = self.options
-        guidance = Guidance(options.guidance, options.guidance_interval, options.batched_guidance)
-        latents, actions = self._denoiser.run(start, text, negative, self._schedule, guidance, seed)
-        assert actions is not None  # `start` has actions
-        return latents, actions[0].cpu().numpy()
+        return Wish(wished[None].to(self.model.device), weights.to(self.model.device))
 
 
 def load_policy(
@@ -240,19 +276,3 @@ def fit_embodiment(model: Model, embodiment: Embodiment | str | None, horizon: i
 def _put(actions: Tensor, clean: Tensor, rows: list[int], values: np.ndarray) -> None:
     actions[rows, : values.shape[1]] = torch.from_numpy(values).to(actions)
     clean[rows] = True
-
-
-class _Clock:
-    """Seconds per stage; waits for the device, or a stage would seem to take no time."""
-
-    def __init__(self, device: torch.device):
-        self.seconds: dict[str, float] = {}
-        self._cuda = device.type == "cuda"
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        if self._cuda:
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now

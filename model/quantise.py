@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+if torch.version.cuda:  # other builds of torch come without Triton
+    from .kernels import matvec
+
 E4M3, LARGEST = torch.float8_e4m3fn, 448.0
 NIBBLES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # E2M1; the fourth bit is the sign
 
@@ -43,8 +46,6 @@ class Product(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda and x.numel() == x.shape[-1]:
-            from .kernels import matvec
-
             return matvec(x, self.weight, self.scale, self.blocks)
         return self.many(x)
 

@@ -100,7 +100,7 @@ class Tower(nn.Module):
 class Transformer(nn.Module):
     """Both towers and their heads. `reasoner=False` leaves out lm_head, `generator=False` the whole generator."""
 
-    head: nn.Linear | None
+    head: nn.Module | None
 
     def __init__(self, config: ModelConfig, reasoner: bool = True, generator: bool = True):
         super().__init__()

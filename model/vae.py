@@ -85,8 +85,12 @@ class VideoAutoencoder:
 
 def video_from_frames(frames: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """uint8 [T, H, W, 3] -> float32 [1, 3, T, H, W] in -1..1."""
-    video = torch.from_numpy(np.ascontiguousarray(frames)).to(device).float() / 127.5 - 1.0
-    return video.permute(3, 0, 1, 2).unsqueeze(0)
+    return video_from_pixels(torch.from_numpy(np.ascontiguousarray(frames)).to(device))
+
+
+def video_from_pixels(pixels: Tensor) -> Tensor:
+    """uint8 [T, H, W, 3] -> float32 [1, 3, T, H, W] in -1..1."""
+    return (pixels.float() / 127.5 - 1.0).permute(3, 0, 1, 2).unsqueeze(0)
 
 
 def frames_from_video(video: Tensor) -> np.ndarray:

@@ -110,12 +110,14 @@ def load_model(
     reasoner: bool = True,
     generator: bool = True,
     download: bool = False,
+    host: Iterable[str] = (),
 ) -> Model:
     """Load a checkpoint folder; ValueError names whatever is missing, unexpected or unreadable.
 
     dtype: by default float32 on a CPU, bfloat16 elsewhere; the time embedder stays float32. reasoner=False leaves out
     lm_head and vision encoder, generator=False the generator tower and the video autoencoder. download: if there is no
-    such folder, take `path` for the name of a repository on the Hugging Face Hub and fetch it.
+    such folder, take `path` for the name of a repository on the Hugging Face Hub and fetch it. host: prefixes of the
+    transformer's parameters that stay in the host's memory, for `speed.hasten`.
     """
     folder = Path(path)
     if not folder.is_dir() and download:
@@ -128,7 +130,7 @@ def load_model(
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    transformer = load_transformer(folder / "transformer", device, dtype, reasoner, generator)
+    transformer = load_transformer(folder / "transformer", device, dtype, reasoner, generator, host)
     vision = None
     if reasoner and (folder / "vision_encoder").is_dir():
         from .vision import load_vision
@@ -148,7 +150,12 @@ def load_model(
 
 
 def load_transformer(
-    folder: Path, device: torch.device, dtype: torch.dtype, reasoner: bool = True, generator: bool = True
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    reasoner: bool = True,
+    generator: bool = True,
+    host: Iterable[str] = (),
 ) -> Transformer:
     """The towers asked for, from a transformer/ folder."""
     config = config_from_json(read_json(folder / "config.json"))
@@ -158,7 +165,8 @@ def load_transformer(
     known = transformer_names(whole, tensors)
     skip = {known[ours] for ours in known.keys() - module.state_dict().keys()}
     skip |= {name for name in tensors if any(part in name for part in _NO_PART_OF_TRANSFORMER)}
-    fill(module, tensors, {ours: known[ours] for ours in module.state_dict()}, device, dtype, skip, keep=("time.",))
+    names = {ours: known[ours] for ours in module.state_dict()}
+    fill(module, tensors, names, device, dtype, skip, keep=("time.",), host=host)
     return module
 
 
@@ -249,20 +257,22 @@ def fill(
     dtype: torch.dtype,
     skip: Collection[str] = (),
     keep: Iterable[str] = (),
+    host: Iterable[str] = (),
 ) -> None:
     """Give a meta-device module its tensors, and switch it to inference.
 
     names: the module's names -> names in `tensors`; skip: names that may lie there unused; keep: prefixes of the
-    module's names that become float32 whatever `dtype` is.
+    module's names that become float32 whatever `dtype` is; host: of those that do not go to `device`.
     """
     folder = next(iter(tensors.values())).parent
     _complain(folder, "missing", [theirs for theirs in names.values() if theirs not in tensors])
     _complain(folder, "unexpected", sorted(tensors.keys() - set(names.values()) - set(skip)))
     shapes = {ours: tensor.shape for ours, tensor in module.state_dict().items()}
     loaded: dict[str, torch.Tensor] = {}
-    for file in sorted({tensors[theirs] for theirs in names.values()}):
-        with safe_open(file, framework="pt", device=str(device)) as content:
-            for ours in (ours for ours, theirs in names.items() if tensors[theirs] == file):
+    stays = {ours: "cpu" if ours.startswith(tuple(host)) else str(device) for ours in names}
+    for file, where in sorted({(tensors[theirs], stays[ours]) for ours, theirs in names.items()}):
+        with safe_open(file, framework="pt", device=where) as content:
+            for ours in (ours for ours, at in names.items() if (tensors[at], stays[ours]) == (file, where)):
                 tensor = content.get_tensor(names[ours])
                 if tensor.shape != shapes[ours]:
                     expected, got = list(shapes[ours]), list(tensor.shape)
