@@ -113,7 +113,7 @@ class Run:
             self.controller.follow(Trajectory(ARM, points), now)
 
     def numbers(self) -> dict[str, float]:
-        """After the first chunk; rad and s."""
+        """After the first chunk; rad and s. A step is what straight on at the speed before does not explain."""
         first, dt = self.arrivals[0] // TICK + 2, 1 / TICKS_PER_SECOND
         line, measured = self.line[first:], self.measured[first:]
         speed, jerk = np.diff(line, axis=0) / dt, np.diff(line, 3, axis=0) / dt**3
@@ -121,8 +121,10 @@ class Run:
         going = np.abs(np.diff(wanted, axis=0) / dt).max(axis=1) > 0.1
         still = np.abs(speed).max(axis=1) < 0.02
         jumps = np.abs(np.diff(speed, axis=0)).max(axis=1)
+        seams = [arrival // TICK - first for arrival in self.arrivals[1:]]
         return {
             "chunks": len(self.arrivals),
+            "step at a seam [mrad]": 1e3 * dt * float(max(jumps[max(0, k - 2) : k + 2].max() for k in seams)),
             "speed jump [rad/s]": float(jumps.max()),
             "speed [rad/s]": float(np.abs(speed).max()),
             "jerk [rad/s^3]": float(np.abs(jerk).max()),

@@ -6,6 +6,7 @@ A process of its own without torch in it, so that a dying GPU process can never 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -37,6 +38,7 @@ class Commander(ManagedNode[Params]):
 
     def setup(self) -> None:
         p = self.params
+        _hurry(p.realtime_priority)
         self._player = Player(tuple(p.joints), p.limits(), p.gripper_joint, p.rules())
         self._guard = Guard(tuple(p.joints), int(p.max_state_age * NS), p.max_tracking_error)
         self._gripper = Gripper(p.gripper_open, p.gripper_closed, int(p.gripper_dwell * NS))
@@ -274,6 +276,18 @@ class Commander(ManagedNode[Params]):
         level = "error" if fault else "warn" if player.mode == HOLDING else "ok"
         name, message = f"{self.get_name()}: chunks", fault or player.reason or player.mode
         self._diagnostics.publish(diagnostics(now, name, level, message, values, "arm"))
+
+
+def _hurry(priority: int) -> None:
+    """Real-time scheduling of this process, if any is wanted; ValueError if that is not allowed."""
+    try:
+        for thread in os.listdir("/proc/self/task") if priority else ():
+            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
+    except PermissionError as error:
+        raise ValueError(
+            f"parameter 'realtime_priority' is {priority}, but: {error}; expected 0, or CAP_SYS_NICE for the process, "
+            "or an rtprio limit in /etc/security/limits.conf"
+        ) from error
 
 
 def main(args: list[str] | None = None) -> int:

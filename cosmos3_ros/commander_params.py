@@ -42,6 +42,9 @@ class Params:
     acceleration: list[float] = param([], "largest acceleration of each arm joint [rad/s^2 or m/s^2]")
     jerk: list[float] = param([], "largest change of the acceleration of each arm joint [rad/s^3 or m/s^3]")
     rate: float = param(50.0, "set points and checks per second, 15 to 250 [Hz]")
+    realtime_priority: int = param(
+        0, "1 to 99: real-time scheduling (SCHED_FIFO), for a busy computer; needs the right to; 0: none"
+    )
     max_state_age: float = param(0.25, "joint states older than this: hold [s]")
     max_tracking_error: float = param(0.5, "an arm further than this from its set point: hold [rad or m]")
     max_jump: float = param(
@@ -69,6 +72,8 @@ class Params:
                 raise ValueError(f"parameter {name!r}: expected 0 or more, got {getattr(self, name)}")
         if not 15 <= self.rate <= 250:
             raise ValueError(f"parameter 'rate': expected 15 to 250 Hz, got {self.rate}")
+        if not 0 <= self.realtime_priority <= 99:
+            raise ValueError(f"parameter 'realtime_priority': expected 0 to 99, got {self.realtime_priority}")
         for name, choices in (("sink", tuple(SINKS)), ("recovery", ("automatic", "explicit"))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"parameter {name!r}: expected {' or '.join(choices)}, got {getattr(self, name)!r}")

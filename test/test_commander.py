@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commander's parameters, and what it does when publishers or the clock are not as they should be."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -52,6 +53,7 @@ def test_a_robot_description_gives_positions_and_speeds(tmp_path: Path) -> None:
         ({"recovery": "hope"}, "'recovery': expected automatic or explicit, got 'hope'"),
         ({"max_jump": 0.0}, "'max_jump': expected a positive number"),
         ({"watchdog_rows": -1}, "'watchdog_rows': expected 0 or more"),
+        ({"realtime_priority": 100}, "'realtime_priority': expected 0 to 99, got 100"),
     ],
 )
 def test_wrong_parameters_are_named(change: dict[str, Any], words: str) -> None:
@@ -64,6 +66,27 @@ def test_limits_that_cannot_be_are_refused() -> None:
         params(**{name: [] for name in ARM}).limits()
     with pytest.raises(ValueError, match="gripper_open and gripper_closed are both 1"):
         params(gripper_joint="g", gripper_open=1.0).limits()
+
+
+def test_real_time_is_for_every_thread_or_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cosmos3_ros.commander import _hurry
+
+    asked: list[Any] = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *words: asked.append(words))
+    _hurry(0)
+    assert not asked
+    _hurry(7)
+    assert {thread for thread, *_ in asked} >= {threading.main_thread().native_id}
+    assert {(policy, param.sched_priority) for _, policy, param in asked} == {(os.SCHED_FIFO, 7)}
+
+    def forbidden(*words: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    with pytest.raises(
+        ValueError, match=r"'realtime_priority' is 7, but: .*not permitted; expected 0, or CAP_SYS_NICE"
+    ):
+        _hurry(7)
 
 
 def arguments(**more: Any) -> list[str]:
