@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from ..model.interface import Policy
+if TYPE_CHECKING:
+    from ..model.policy import Cosmos3Policy
+    from .libero import Batch
+    from .running import Serve
 
 
 def add_serve(commands: argparse._SubParsersAction) -> None:
@@ -64,7 +69,7 @@ def _token(chosen: argparse.Namespace) -> str:
     return ""
 
 
-def _loader(chosen: argparse.Namespace) -> Callable[[], Policy]:
+def _loader(chosen: argparse.Namespace) -> Callable[[], Cosmos3Policy]:
     """What loads the policy that the options describe; wrong options are refused at once."""
     from ..backend import DTYPES, embedded_checkpoint, resolve
     from ..model.policy import PolicyOptions, load_policy
@@ -84,6 +89,17 @@ def _loader(chosen: argparse.Namespace) -> Callable[[], Policy]:
     return lambda: load_policy(checkpoint, chosen.embodiment or None, device, DTYPES[dtype], **options)
 
 
+def _run(chosen: argparse.Namespace, run: Serve, scheme: str) -> int:
+    """Serve until Ctrl-C, and say when it begins."""
+    from .running import until_interrupted
+
+    def ready(port: int) -> None:
+        print(f"ready: {scheme}://{chosen.host}:{port}", flush=True)
+
+    print(f"loading {chosen.checkpoint or 'the embedded checkpoint'}", flush=True)
+    return until_interrupted(lambda ready, ended: run(chosen.host, chosen.port, ready, ended), ready)
+
+
 def _add_openpi(kinds: argparse._SubParsersAction) -> None:
     parser = kinds.add_parser("openpi", help="websocket server for RoboLab, openpi, RoboArena and vLLM-Omni clients")
     _add_address(parser)
@@ -97,16 +113,9 @@ def _add_openpi(kinds: argparse._SubParsersAction) -> None:
 
     def function(chosen: argparse.Namespace) -> int:
         from .openpi import Options, Server
-        from .running import until_interrupted
 
         options = Options(_token(chosen), chosen.horizon, chosen.black, chosen.video)
-        server = Server(_loader(chosen), options)
-
-        def ready(port: int) -> None:
-            print(f"ready: ws://{chosen.host}:{port}", flush=True)
-
-        print(f"loading {chosen.checkpoint or 'the embedded checkpoint'}", flush=True)
-        return until_interrupted(lambda ready, ended: server.run(chosen.host, chosen.port, ready, ended), ready)
+        return _run(chosen, Server(_loader(chosen), options).run, "ws")
 
     parser.set_defaults(function=function)
 
@@ -115,11 +124,32 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
     parser = kinds.add_parser("libero", help="HTTP server for the LIBERO evaluation of the Cosmos framework")
     _add_address(parser)
     _add_model(parser)
+    _add_sampling(parser, steps=30, guidance=1.0, prompt_format="json")
+    parser.set_defaults(fixed_seed=True)
+    parser.add_argument(
+        "--video", action=argparse.BooleanOptionalAction, default=True, help="send the predicted video with a chunk"
+    )
+    parser.add_argument("--http-400-on-error", action="store_true", help="instead of status 200 and a field error")
 
     def function(chosen: argparse.Namespace) -> int:
-        from .libero import serve
+        from ..model.batch import infer_batch
+        from .libero import Options, Server
 
-        return serve(chosen)
+        load = _loader(chosen)
+        about = {
+            "run_name": pathlib.Path(chosen.checkpoint).name,
+            "checkpoint": pathlib.Path(chosen.checkpoint).name,
+            "guidance": chosen.guidance if chosen.guidance is not None else chosen.usual_guidance,
+            "num_steps": chosen.steps,
+            "seed": chosen.seed,
+        }
+
+        def load_both() -> tuple[Cosmos3Policy, Batch]:
+            policy = load()
+            return policy, functools.partial(infer_batch, policy)
+
+        server = Server(load_both, Options(_token(chosen), chosen.video, chosen.http_400_on_error, about))
+        return _run(chosen, server.run, "http")
 
     parser.set_defaults(function=function)
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 
 Run = Callable[[Callable[[int], None], asyncio.Event], Awaitable[None]]  # takes ready(port) and ended
+Serve = Callable[[str, int, Callable[[int], None], asyncio.Event], Awaitable[None]]  # takes host and port before them
 
 
 def until_interrupted(run: Run, ready: Callable[[int], None]) -> int:

@@ -32,7 +32,7 @@ def read_observation(message: Mapping[str, Any], body: Embodiment, black: bool =
         raise ValueError(f"expected images {sorted(missing.values())}, got {_names(message, 'image')}")
     for view in missing:
         pictures[view] = np.zeros_like(next(iter(pictures.values())))
-    return Observation(pictures, _state(message, body), _prompt(message), time.monotonic_ns())
+    return Observation(pictures, _state(message, body), prompt_of(message), time.monotonic_ns())
 
 
 def split(picture: np.ndarray, canvas: Canvas) -> dict[str, np.ndarray]:
@@ -45,6 +45,15 @@ def split(picture: np.ndarray, canvas: Canvas) -> dict[str, np.ndarray]:
         ]
         for panel in canvas.panels
     }
+
+
+def prompt_of(message: Mapping[str, Any]) -> str:
+    """The instruction of a request; ValueError if there is none or too much of it."""
+    prompt = message.get("prompt")
+    if not isinstance(prompt, str) or not 0 < len(prompt.strip()) <= MAX_PROMPT:
+        got = f"{len(prompt.strip())} characters" if isinstance(prompt, str) else type(prompt).__name__
+        raise ValueError(f"prompt: expected a sentence of at most {MAX_PROMPT} characters, got {got}")
+    return str(prompt)
 
 
 def metadata(body: Embodiment) -> dict[str, Any]:
@@ -148,14 +157,6 @@ def _numbers(message: Mapping[str, Any], key: str, count: int) -> np.ndarray:
 
 def _flat(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(number, (int, float)) for number in value)
-
-
-def _prompt(message: Mapping[str, Any]) -> str:
-    prompt = message.get("prompt")
-    if not isinstance(prompt, str) or not 0 < len(prompt.strip()) <= MAX_PROMPT:
-        got = f"{len(prompt.strip())} characters" if isinstance(prompt, str) else type(prompt).__name__
-        raise ValueError(f"prompt: expected a sentence of at most {MAX_PROMPT} characters, got {got}")
-    return str(prompt)
 
 
 def _names(message: Mapping[str, Any], part: str) -> list[str]:
