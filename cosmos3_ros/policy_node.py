@@ -21,6 +21,7 @@ from .convert import chunk_message, future_message, to_ns
 from .faults import Faults, Window, diagnostics
 from .images import to_rgb
 from .lifecycle import ManagedNode
+from .model.embodiment import JOINTS
 from .model.interface import NS, Observation, Policy, Prediction
 from .msg import CommanderStatus
 from .planner import Planner
@@ -88,11 +89,21 @@ class PolicyNode(ManagedNode[Params]):
 
     def _check_robot(self) -> RobotMap:
         p, embodiment = self.params, self._policy.embodiment
+        if embodiment.kind != JOINTS:
+            raise ValueError(
+                f"parameter 'embodiment': expected one that acts by joints, {embodiment.name} acts by {embodiment.kind}"
+            )
         if len(p.joints) != len(embodiment.state):
             columns = [column.name for column in embodiment.state]
             raise ValueError(
                 f"parameter 'joints' has {len(p.joints)} names {p.joints}, but embodiment {embodiment.name} has "
                 f"{len(columns)} state columns {columns}"
+            )
+        grippers = [joint for joint, column in zip(p.joints, embodiment.state, strict=True) if column.gripper]
+        if [p.gripper_joint] != (grippers or [""]):
+            raise ValueError(
+                f"parameter 'gripper_joint' is {p.gripper_joint!r}, but the gripper of embodiment {embodiment.name} is "
+                f"where 'joints' has {grippers}"
             )
         return RobotMap(tuple(p.joints), p.gripper_joint, p.gripper_open, p.gripper_closed)
 

@@ -31,6 +31,7 @@ def single_view(view: str, composite: tuple[int, int], content: tuple[int, int],
 
 GRIPPER = Column("gripper", "0 open .. 1 closed", gripper=True)
 ARM = (*(Column(f"panda_joint{number}", "rad") for number in range(1, 8)), GRIPPER)
+SIX = (*(Column(f"joint_{number}", "rad") for number in range(1, 7)), GRIPPER)
 POSE = (*(Column(axis, "m") for axis in "xyz"), *(Column(f"q{axis}", "") for axis in "xyzw"))
 TWIST = (*(Column(f"d{axis}", "controller") for axis in "xyz"), *(Column(f"r{axis}", "controller") for axis in "xyz"))
 
@@ -96,6 +97,9 @@ DROID_SIM = dataclasses.replace(
         "mean_std", (0.02, 0.0, -0.04, -2.45, 0.0, 2.46, -0.34, 0.5), (0.15, 0.3, 0.15, 0.24, 0.1, 0.22, 0.6, 0.5)
     ),
 )
+# A six-axis arm with a gripper and DROID's camera places, for those who train on their own. No released checkpoint was;
+# its action head is one that no released embodiment uses.
+SIX_AXIS = dataclasses.replace(DROID_JOINT_POS, name="six_axis", domain="six_axis", domain_id=10, state=SIX, action=SIX)
 # One exterior camera of the same robot, for recordings that have no more. No released checkpoint was trained on it.
 DROID_SINGLE_VIEW = dataclasses.replace(
     DROID_SIM,
@@ -172,5 +176,6 @@ AV = Embodiment(
     kind=POSES,
 )
 EMBODIMENTS = {
-    e.name: e for e in (DROID_JOINT_POS, DROID_MIDTRAIN, DROID_SIM, DROID_SINGLE_VIEW, LIBERO, BRIDGE, UMI, AV)
+    e.name: e
+    for e in (DROID_JOINT_POS, DROID_MIDTRAIN, DROID_SIM, DROID_SINGLE_VIEW, SIX_AXIS, LIBERO, BRIDGE, UMI, AV)
 }

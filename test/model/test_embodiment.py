@@ -22,8 +22,8 @@ def pose(*shape):
 
 def sample(body, rows):
     """A state and commands in robot units, gripper in 0..1."""
-    widths = {"joints": 7, "twists": 6}
-    arm = pose(rows + 1) if body.kind == "poses" else RNG.normal(size=(rows + 1, widths[body.kind])) / 2
+    width = len(body.action) - len(body.discrete)
+    arm = pose(rows + 1) if body.kind == "poses" else RNG.normal(size=(rows + 1, width)) / 2
     grip = RNG.uniform(size=(rows + 1, len(body.discrete)))
     values = np.concatenate([arm, grip], axis=1).astype(np.float32)
     return (values[0] if body.state else np.zeros(0, np.float32)), values[1:]
