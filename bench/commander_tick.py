@@ -169,10 +169,10 @@ def timing(watcher: Watcher) -> dict[str, Any]:
     }
 
 
-def measure(watcher: Watcher, seconds: float, every: float) -> dict[str, Any]:
+def measure(watcher: Watcher, seconds: float, every: float, priority: int) -> dict[str, Any]:
     """Start everything, let it run, look at the memory; end everything."""
     plan = processes(Options(sim=False, reasoner=False, armed=True, instruction="move the gripper to the red cube"))
-    plan[-1].parameters["commander"] |= {"rate": RATE}
+    plan[-1].parameters["commander"] |= {"rate": RATE, "realtime_priority": priority}
     memory: list[dict[str, float]] = []
     robot = subprocess.Popen([sys.executable, __file__, "--robot"])
     with open(os.devnull, "w") as log, Graph(plan, log) as graph:
@@ -197,6 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--every", type=float, default=1.0, help="seconds between two looks at the memory")
+    parser.add_argument("--realtime-priority", type=int, default=0, help="of the commander")
     parser.add_argument("--robot", action="store_true", help="be the cameras and the arm")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -211,7 +212,8 @@ def main() -> None:
         node.work(stopped)
     else:
         found = {"date": time.strftime("%Y-%m-%d"), "minutes": args.seconds / 60}
-        found |= measure(node, args.seconds, args.every)
+        found["real-time priority"] = args.realtime_priority
+        found |= measure(node, args.seconds, args.every, args.realtime_priority)
         print(json.dumps({key: value for key, value in found.items() if key != "over time"}, indent=2))
         if args.out:
             args.out.parent.mkdir(parents=True, exist_ok=True)
