@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import functools
 import pathlib
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,10 @@ def _run(chosen: argparse.Namespace, run: Serve, scheme: str) -> int:
         print(f"ready: {scheme}://{chosen.host}:{port}", flush=True)
 
     print(f"loading {chosen.checkpoint or 'the embedded checkpoint'}", flush=True)
-    return until_interrupted(lambda ready, ended: run(chosen.host, chosen.port, ready, ended), ready)
+    try:
+        return until_interrupted(lambda ready, ended: run(chosen.host, chosen.port, ready, ended), ready)
+    except socket.gaierror as error:
+        raise ValueError(f"--host {chosen.host}: {error.strerror}") from None
 
 
 def _add_openpi(kinds: argparse._SubParsersAction) -> None:

@@ -47,6 +47,10 @@ class Options:
     black: bool = False
     video: bool = False
 
+    def __post_init__(self) -> None:
+        if self.horizon < 0:
+            raise ValueError(f"horizon: expected 0 or more, got {self.horizon}")
+
 
 class Server:
     """See the module. load: makes the policy, while clients may connect already; tell: takes lines for people."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""openpi-client from PyPI, unchanged and in an environment of its own (numpy 1), against the server."""
+"""The commands as people start them; openpi-client from PyPI, which wants numpy 1, from an environment of its own."""
 
 import contextlib
 import json
@@ -14,7 +14,6 @@ import pytest
 from cosmos3_ros.model.tiny import tiny_checkpoint
 
 PYTHON = Path(sys.prefix) / "openpi" / "bin" / "python"
-pytestmark = pytest.mark.skipif(not PYTHON.is_file(), reason="openpi-client is not installed: make client")
 
 SCRIPT = """
 import json, sys
@@ -66,6 +65,7 @@ def command(*options: str | Path) -> Iterator[str]:
             server.kill()
 
 
+@pytest.mark.skipif(not PYTHON.is_file(), reason="openpi-client is not installed: make client")
 def test_openpi_client_talks_to_the_command(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("correct-horse")
@@ -83,3 +83,44 @@ def test_openpi_client_talks_to_the_command(tmp_path: Path) -> None:
         assert result[f"{name} infer_ms"] > 0
     assert "expected images" in result["error"]
     assert "Traceback" not in result["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["openpi", "--device", "tpu"], "got 'tpu'"),
+        (["openpi", "--checkpoint", "/nowhere"], "/nowhere"),
+        (["openpi", "--token-file", "/nowhere"], "/nowhere"),
+        (["openpi", "--steps", "0"], "num_steps: expected at least 1, got 0"),
+        (["openpi", "--horizon", "-1"], "horizon: expected 0 or more, got -1"),
+        (["openpi", "--host", "256.0.0.1"], "256.0.0.1"),
+        (["libero", "--steps", "1"], "embodiment droid_sim needs a state, which LIBERO clients do not send"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line_and_exit_code_1(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cosmos3_ros.cli import main
+
+    assert main(["serve", *words, "--port", "0"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert said in lines[0]
+
+
+def test_a_server_without_a_token_for_all_of_the_network_warns(capsys: pytest.CaptureFixture[str]) -> None:
+    from cosmos3_ros.cli import main
+
+    assert main(["serve", "openpi", "--host", "0.0.0.0", "--checkpoint", "/nowhere"]) == 1
+    assert "warning: whoever reaches 0.0.0.0 may use this server" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "\n", "two words", "gr\u00fcn"])
+def test_a_token_is_one_word(tmp_path: Path, text: str) -> None:
+    from cosmos3_ros.serve.access import read_token
+
+    file = tmp_path / "token"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="expected one ASCII word"):
+        read_token(file)
