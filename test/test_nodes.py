@@ -424,7 +424,7 @@ def test_the_future_is_decoded_only_for_a_subscriber(policy: Any, robot: Robot, 
     ("change", "words"),
     [
         ({"joints": JOINTS[:5]}, "'joints' has 5 names"),
-        ({"gripper_joint": "thumb"}, "gripper_joint 'thumb' is not among joints"),
+        ({"gripper_joint": "thumb"}, "'gripper_joint' is 'thumb', but the gripper of embodiment droid_sim is where"),
     ],
 )
 def test_a_wrong_robot_is_refused_at_configure(spun: Any, change: dict[str, Any], words: str) -> None:

@@ -23,5 +23,4 @@ def test_memory_stays_and_every_set_point_arrives(start: Any, tmp_path: Path, re
     assert set(found["memory"]) == {"policy", "commander", "robot"}
     assert found["lost set points"] == 0
     assert found["chunks"] > 3
-    assert found["rejected"] == 0
     record_property("table: half a minute of soak", bench.output)
