@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,13 +23,27 @@ def ros2(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["ros2", *words], capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_every_option_is_an_argument(domain: int) -> None:
+@pytest.mark.parametrize("file", ["policy", "isaac"])
+def test_every_option_is_an_argument(domain: int, file: str) -> None:
     from cosmos3_ros.graph import Options
 
-    shown = ros2("launch", "cosmos3_ros", "policy.launch.py", "--show-args").stdout
+    shown = ros2("launch", "cosmos3_ros", f"{file}.launch.py", "--show-args").stdout
     for field in dataclasses.fields(Options):
         assert f"'{field.name}':" in shown
         assert field.metadata["doc"] in shown
+    assert ("(default: 'isaac_droid')" in shown) == (file == "isaac")
+
+
+@pytest.mark.parametrize(
+    ("file", "offered", "missing"),
+    [("reasoner", "remote_url", "armed"), ("server", "port", "armed"), ("sim", "task", "checkpoint")],
+)
+def test_a_part_of_the_graph_has_the_arguments_that_matter_to_it(
+    domain: int, file: str, offered: str, missing: str
+) -> None:
+    shown = ros2("launch", "cosmos3_ros", f"{file}.launch.py", "--show-args").stdout
+    assert f"'{offered}':" in shown
+    assert f"'{missing}':" not in shown
 
 
 @pytest.mark.parametrize(
@@ -57,10 +72,40 @@ def test_policy_launch_brings_every_node_to_active_and_ctrl_c_ends_it(start: Any
     assert not launched.running()
 
 
-def test_the_server_launch_serves_and_says_what_it_can_be_told(start: Any) -> None:
-    shown = ros2("launch", "cosmos3_ros", "server.launch.py", "--show-args").stdout
-    assert "'port':" in shown
-    assert "'armed':" not in shown
+def test_the_server_launch_serves(start: Any) -> None:
     launched = start(shutil.which("ros2"), "launch", "cosmos3_ros", "server.launch.py", "port:=0")
     launched.wait_for("ready: ws://127.0.0.1:", 60)
+    assert launched.interrupt() == 0
+
+
+def test_the_reasoner_launch_asks_an_endpoint(start: Any) -> None:
+    url = "http://127.0.0.1:9/v1"
+    launched = start(shutil.which("ros2"), "launch", "cosmos3_ros", "reasoner.launch.py", f"remote_url:={url}")
+    launched.wait_for(f"reasoner ready, asks {url}")
+    assert launched.interrupt() == 0
+
+
+@pytest.mark.sim
+def test_launch_files_can_be_included(start: Any, tmp_path: Path, watcher: Any, wait_until: Any) -> None:
+    """Isaac Sim's part of the graph beside its stand-in, in another launch file, with arguments of their own."""
+    whole = tmp_path / "whole.launch.py"
+    whole.write_text("""
+from launch import LaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription
+from launch.substitutions import PathJoinSubstitution
+from launch_ros.substitutions import FindPackageShare
+
+def part(name, **arguments):
+    path = PathJoinSubstitution([FindPackageShare("cosmos3_ros"), "launch", f"{name}.launch.py"])
+    return GroupAction([IncludeLaunchDescription(path, launch_arguments=list(arguments.items()))])
+
+def generate_launch_description():
+    alone = {"policy": "false", "reasoner": "false"}
+    return LaunchDescription([part("sim", robot="isaac_droid", use_sim_time="true"), part("isaac", **alone)])
+""")
+    launched = start(shutil.which("ros2"), "launch", whole)
+    wait_until(lambda: {"sim", "commander"} <= set(watcher.get_node_names()), "both nodes", 60)
+    wait_until(lambda: ros2("lifecycle", "get", "/commander").stdout.strip() == "active [3]", "the commander", 60)
+    topics = ros2("topic", "list", "--no-daemon").stdout.split()
+    assert {"/wrist_cam/rgb", "/joint_command", "/clock"} <= {*topics}
     assert launched.interrupt() == 0

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policy, reasoner and commander for DROID's robot in Isaac Sim (docs/isaac.md), on simulated time.
+
+sim:=true puts the embedded simulation in Isaac Sim's place, under the same topic names.
+"""
+
+from cosmos3_ros.launching import describe
+
+
+def generate_launch_description():
+    """Every option of cosmos3_ros.graph.Options is a launch argument; some have other defaults here."""
+    return describe(robot="isaac_droid", sim=False, use_sim_time=True)
