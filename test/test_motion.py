@@ -149,6 +149,21 @@ def test_knots_are_the_motion() -> None:
         assert np.allclose(motion.at(int(time)), (position, velocity))
 
 
+@pytest.mark.parametrize("rate", [15, 60, 100, 250])
+def test_set_points_at_any_rate_are_those_of_one_curve_with_its_velocities(rate: int) -> None:
+    """Rows of 15 Hz become set points of any rate: at the rows' moments all rates agree, velocities are the slopes."""
+    rows = 0.3 * np.sin(np.arange(1, 33) / 15)[:, None] * np.ones(N)
+    motion = follow(chunk_of(rows), rest(np.zeros(N), 0), 0, LIMITS)
+    times = np.arange(0, 2 * NS, NS // rate)
+    positions, velocities = motion.at(times)
+    assert np.allclose(
+        velocities, (motion.at(times + 1000)[0] - motion.at(np.maximum(times - 1000, 0))[0]) / 2e-6, atol=1e-3
+    )
+    merged = (times > NS) & (times < 1.7 * NS)
+    assert np.abs(positions - 0.3 * np.sin(times / NS)[:, None])[merged].max() < 0.005
+    check(positions, 1 / rate)
+
+
 def test_limits_say_what_is_wrong() -> None:
     one = np.ones(1)
     with pytest.raises(ValueError, match="equal lengths"):
