@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server node: `cosmos3 serve openpi` in the process of the policy node, on the same weights."""
+"""The server node: `cosmos3 serve openpi` in the process of the policy node.
+
+On the same weights, if both are told the same checkpoint, device, dtype, compile, weights, text_weights and placement.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,16 @@ class Params:
     checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
     device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
     dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
+    compile: bool = param(False, "compile the layers, on a GPU record CUDA graphs: slower to configure, then faster")
+    weights: str = param("none", "how the generator's weights are rounded: none, fp8, int8 or nvfp4")
+    text_weights: str = param("none", "the same for the text tower")
+    placement: str = param("both", "towers on the GPU: both, or policy: the text tower only visits it to read")
     threads: int = param(0, "CPU threads of the network; 0: as torch chooses")
     embodiment: str = param("", "what the columns of state and action mean; empty: the checkpoint's own")
     num_steps: int = param(4, "denoising steps per chunk")
     guidance: float = param(3.0, "classifier-free guidance scale; 1: none, half the work")
+    guided_steps: int = param(0, "guidance in the first so many steps only, faster and less exact; 0: in all")
+    reuse_guidance: bool = param(False, "in the other steps, push on in the last direction that guidance had")
     shift: float = param(5.0, "shift of the flow schedule")
     seed: int = param(0, "seed of the noise; each session begins with it")
     prompt_format: str = param("json", "json or plain: how the checkpoint was trained to read instructions")

@@ -48,6 +48,13 @@ def _add_sampling(parser: argparse.ArgumentParser, steps: int, guidance: float, 
         type=float,
         help=f"scale of classifier-free guidance, 1: none (default: {guidance:g}; 1 for the embedded checkpoint)",
     )
+    parser.add_argument(
+        "--guidance-interval",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="guidance only at times of the network between these (Edge: 960 1001)",
+    )
     parser.add_argument("--shift", type=float, default=5.0, help="of the flow schedule (default: 5)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--fixed-seed", action="store_true", help="the same noise for every chunk")
@@ -56,6 +63,9 @@ def _add_sampling(parser: argparse.ArgumentParser, steps: int, guidance: float, 
         default=prompt_format,
         help=f"json or plain, as the checkpoint was trained (default: {prompt_format})",
     )
+    parser.add_argument("--compile", action="store_true", help="slower to load, then faster")
+    for flag, tower in (("--weights", "generator"), ("--text-weights", "text tower")):
+        parser.add_argument(flag, default="none", help=f"of the {tower}: none, fp8, int8 or nvfp4 (default: none)")
     parser.set_defaults(usual_guidance=guidance)
 
 
@@ -72,14 +82,19 @@ def _token(chosen: argparse.Namespace) -> str:
 
 def _loader(chosen: argparse.Namespace) -> Callable[[], Cosmos3Policy]:
     """What loads the policy that the options describe; wrong options are refused at once."""
-    from ..backend import DTYPES, embedded_checkpoint, resolve
-    from ..model.policy import PolicyOptions, load_policy
+    from ..backend import COMPILED, DTYPES, embedded_checkpoint, resolve
+    from ..model.memory import load_fast
+    from ..model.policy import Cosmos3Policy, PolicyOptions
+    from ..model.speed import Speed
 
     device, dtype = resolve(chosen.device, chosen.dtype)
+    graphs, kept = chosen.compile and device != "cpu", COMPILED if chosen.compile else ""
+    speed = Speed(chosen.compile, graphs, chosen.weights, chosen.text_weights, kept=kept)
     usual = chosen.usual_guidance if chosen.checkpoint else 1.0
     options = {
         "num_steps": chosen.steps,
         "guidance": usual if chosen.guidance is None else chosen.guidance,
+        "guidance_interval": chosen.guidance_interval and tuple(chosen.guidance_interval),
         "shift": chosen.shift,
         "seed": chosen.seed,
         "deterministic": chosen.fixed_seed,
@@ -87,7 +102,16 @@ def _loader(chosen: argparse.Namespace) -> Callable[[], Cosmos3Policy]:
     }
     PolicyOptions(**options)
     checkpoint = chosen.checkpoint or embedded_checkpoint()
-    return lambda: load_policy(checkpoint, chosen.embodiment or None, device, DTYPES[dtype], **options)
+
+    name = chosen.checkpoint or "the embedded checkpoint"
+    sampling = f"{chosen.steps} steps, guidance {options['guidance']:g}, {chosen.prompt_format} prompts"
+    print(f"loading {name}: {sampling}", flush=True)
+
+    def load() -> Cosmos3Policy:
+        model = load_fast(checkpoint, device, DTYPES[dtype], speed, reasoner=False, generator=True)
+        return Cosmos3Policy(model, chosen.embodiment or None, **options)
+
+    return load
 
 
 def _run(chosen: argparse.Namespace, run: Serve, scheme: str) -> int:
@@ -97,7 +121,6 @@ def _run(chosen: argparse.Namespace, run: Serve, scheme: str) -> int:
     def ready(port: int) -> None:
         print(f"ready: {scheme}://{chosen.host}:{port}", flush=True)
 
-    print(f"loading {chosen.checkpoint or 'the embedded checkpoint'}", flush=True)
     try:
         return until_interrupted(lambda ready, ended: run(chosen.host, chosen.port, ready, ended), ready)
     except socket.gaierror as error:

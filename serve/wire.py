@@ -29,7 +29,8 @@ def read_observation(message: Mapping[str, Any], body: Embodiment, black: bool =
     pictures = _pictures(message, body)
     missing = {view: name for view, name in _keys(message, body).items() if view not in pictures}
     if missing and (not black or not pictures):
-        raise ValueError(f"expected images {sorted(missing.values())}, got {_names(message, 'image')}")
+        hint = "; the server's option black stands in for a camera that is not there" if pictures else ""
+        raise ValueError(f"expected images {sorted(missing.values())}, got {_names(message, 'image')}{hint}")
     for view in missing:
         pictures[view] = np.zeros_like(next(iter(pictures.values())))
     return Observation(pictures, _state(message, body), prompt_of(message), time.monotonic_ns())
