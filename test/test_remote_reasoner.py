@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cosmos3_ros.model.interface import NS
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
 from cosmos3_ros.model.tiny import tiny_checkpoint
 from cosmos3_ros.remote import RemoteReasoner
@@ -244,6 +245,38 @@ def test_the_node_ends_in_the_middle_of_a_question(start: Any, watcher: Any, ask
             assert asked.recv(4) == b"POST"
             assert node.interrupt() == 0
     assert "Traceback" not in node.output
+
+
+@pytest.mark.ros
+def test_scenes_go_on_when_simulated_time_begins_anew(start: Any, watcher: Any, wait_until: Any) -> None:
+    from rosgraph_msgs.msg import Clock
+    from sensor_msgs.msg import Image
+
+    from cosmos3_ros import topics
+    from cosmos3_ros.convert import header, to_time
+    from cosmos3_ros.images import fill
+
+    camera, time = topics.camera("wrist", "raw"), [100 * NS]
+    images = watcher.create_publisher(camera.type, camera.name, topics.RELIABLE)
+    clock = watcher.create_publisher(topics.CLOCK.type, topics.CLOCK.name, topics.RELIABLE)
+    stamps: list[int] = []
+    watcher.create_subscription(topics.SCENE.type, topics.SCENE.name, lambda s: stamps.append(s.header.stamp.sec), 5)
+
+    def tick() -> None:
+        time[0] += NS // 20
+        clock.publish(Clock(clock=to_time(time[0])))
+        message = fill(Image(), PICTURES[0], "rgb8")
+        message.header = header(time[0])
+        images.publish(message)
+
+    watcher.create_timer(0.05, tick)
+    with endpoint(200, b'{"choices": [{"message": {"content": "A table."}}]}') as url:
+        values = {"remote_url": url, "remote_model": "m", "views": "[wrist]", "use_sim_time": True, "rate": 1.0}
+        node = start("reasoner", *parameters(**values))
+        wait_until(lambda: stamps, "a scene")
+        time[0] = 0
+        node.wait_for("camera wrist: the clock jumped back; everything older is forgotten")
+        wait_until(lambda: stamps[-1] < 50, "a scene on the new clock", 20)
 
 
 @pytest.mark.ros
