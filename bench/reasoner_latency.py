@@ -1,126 +1,214 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long the reasoner takes at full size, by stage: random weights in bfloat16, made on the GPU.
+"""How long the reasoner takes at full size, by stage, with random weights; transformers on the same ones beside it.
 
-python bench/reasoner_latency.py [--preset nano] [--tokens 64] [--out reasoner.json]
+python bench/reasoner_latency.py [--preset nano] [--device cuda] [--tokens 64] [--seconds 200] [--out reasoner.json]
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
+import gc
 import json
 import statistics
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from full_size import VOCAB, milliseconds, relative, run_stages
+from torch import Tensor
+from transformers import AutoTokenizer
 
 from cosmos3_ros.model.config import PRESETS
-from cosmos3_ros.model.interface import Answer
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
+from cosmos3_ros.model.speed import Speed, hasten
+from cosmos3_ros.model.tiny import VISION, write_tokenizer
 from cosmos3_ros.model.transformer import Transformer
 from cosmos3_ros.model.vision import Pixels, VisionEncoder
 from cosmos3_ros.model.weights import Model
 
-SPECIAL = ["<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 QWEN_PIXELS = Pixels(image_area=(65536, 16777216), video_area=(4096, 25165824))  # of Qwen3-VL's preprocessor files
+QUESTION = "What do you see? What should happen next?"
+# Ours -> transformers
+RENAMED = {"embed.": "model.language_model.embed_tokens.", "head.": "lm_head.", "text.": "model.language_model."}
+RENAMED |= {".attention_norm.": ".input_layernorm.", ".mlp_norm.": ".post_attention_layernorm."}
+RENAMED |= {".attention.": ".self_attn.", ".out.": ".o_proj."}
+RENAMED |= {f".{name}.": f".{name}_proj." for name in ("q", "k", "v", "gate", "up", "down")}
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per byte: only the number of tokens matters here."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    core = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(letters)}, merges=[]))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    core.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
-    chat = "{% for turn in messages %}{{ turn['content'] }}<|im_end|>{% endfor %}"
-    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|im_end|>", chat_template=chat)
+class Bench:
+    """The stages; each returns what it found."""
+
+    def __init__(self, preset: str, device: str, tokens: int):
+        self.config, self.device, self.tokens = PRESETS[preset], device, tokens
+        self.gpu = device.startswith("cuda")
+        self.dtype = torch.bfloat16 if self.gpu else torch.float32
+        with tempfile.TemporaryDirectory() as folder:
+            self.media = write_tokenizer(Path(folder), VOCAB)
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.weights = self._make(Transformer, self.config, generator=False).state_dict()
+        vision = VISION | {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16}
+        vision |= {"num_position_embeddings": 2304, "deepstack_visual_indexes": [8, 16, 24]}
+        self.fields = {
+            "vision_config": (VISION if preset == "tiny" else vision) | {"out_hidden_size": self.config.hidden}
+        }
+        self.vision = self._make(VisionEncoder, self.fields | self.media, QWEN_PIXELS)
+        rng = np.random.default_rng(0)
+        self.images = [rng.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(3)]
+        self.scores: dict[str, Tensor] = {}  # of the first token, by who gave them
+        self.said: dict[str, list[int]] = {}
+
+    def _make(self, kind: Any, *arguments: Any, **options: Any) -> Any:
+        with torch.device(self.device):
+            module = kind(*arguments, **options).to(self.device).requires_grad_(False).eval()
+        for parameter in module.parameters():  # not its tables, which stay float32
+            parameter.data = parameter.data.to(self.dtype)
+        generator = torch.Generator(self.device).manual_seed(0)
+        for name, weight in module.named_parameters():
+            weight.normal_(0, 0.02, generator=generator).add_(float("norm" in name and name.endswith("weight")))
+        return module
+
+    def reasoner(self, speed: Speed) -> Cosmos3Reasoner:
+        """Ours on the weights, made fast; it never ends an answer."""
+        with torch.device("meta"):
+            transformer = Transformer(self.config, generator=False)
+        transformer.load_state_dict(self.weights, assign=True)
+        model = Model(Path(), self.config, transformer.eval(), self.tokenizer, None, self.vision, {}, {}, {})
+        hasten(model, speed, self.device)
+        reasoner = Cosmos3Reasoner(model)
+        reasoner.stop = frozenset()
+        return reasoner
+
+    def ours(self, name: str, speed: Speed) -> dict[str, Any]:
+        """Stages of an answer about nothing and about three images; how far the scores are from the plain ones."""
+        gc.collect()
+        reasoner, since = self.reasoner(speed), time.monotonic()
+        prompt = reasoner.prompt(QUESTION, self.images)
+        hidden, _ = reasoner.transformer.prefill(
+            embeds=prompt.embeds, positions=prompt.positions, deepstack=prompt.deepstack
+        )
+        self.scores[name] = reasoner.transformer.logits(hidden[0, -1]).float()
+        self.said[name] = list(reasoner.tokens(reasoner.prompt(QUESTION, self.images), self.tokens))
+        found: dict[str, Any] = {"first_seconds": time.monotonic() - since}
+        if "plain" in self.scores and name != "plain":
+            found["scores, error"] = relative(self.scores[name], self.scores["plain"])
+            same = [mine == theirs for mine, theirs in zip(self.said[name], self.said["plain"], strict=True)]
+            found["tokens equal from the start"] = (*same, False).index(False)
+        for case, images in (("text", []), ("3 images", self.images)):
+            seconds = []
+            for number in range(6):
+                fresh = [np.roll(image, number, 0) for image in images]
+                seconds.append(reasoner.ask(QUESTION, fresh, self.tokens).seconds)
+            row = {stage: 1e3 * statistics.median(run[stage] for run in seconds[1:]) for stage in seconds[0]}
+            found[f"{case}, prompt tokens"] = len(reasoner.prompt(QUESTION, images).ids)
+            found |= {f"{case}, {stage}_ms": row[stage] for stage in row}
+            found[f"{case}, tokens per second"] = 1e3 * (self.tokens - 1) / row["decode"]
+        again = reasoner.ask(QUESTION, self.images, 1).seconds
+        again = reasoner.ask(QUESTION, self.images, 1).seconds
+        found["same 3 images again, prepare and look_ms"] = 1e3 * (again["prepare"] + again["look"])
+        if self.gpu:
+            found["allocated_gib"] = torch.cuda.memory_allocated() / 2**30
+        return found
+
+    def transformers(self) -> dict[str, Any]:
+        """Text alone: prefill of as many tokens as three images take, and greedy decoding, both as they come."""
+        theirs = self._theirs()
+        reasoner = self.reasoner(Speed())
+        ids = reasoner.prompt(QUESTION).ids[None]
+        never = self.config.vocab - 1  # no token of ours ends an answer either
+        options: dict[str, Any] = {"do_sample": False, "use_cache": True, "pad_token_id": 0, "eos_token_id": never}
+
+        def say(tokens: int, read: Tensor) -> Tensor:
+            mask = torch.ones_like(read)
+            return theirs.generate(read, attention_mask=mask, max_new_tokens=tokens, min_new_tokens=tokens, **options)
+
+        said = say(self.tokens, ids)[0, ids.shape[1] :].tolist()
+        ours = list(self.reasoner(Speed()).tokens(self.reasoner(Speed()).prompt(QUESTION), self.tokens))
+        same = [mine == other for mine, other in zip(ours, said, strict=True)]
+        long = torch.randint(
+            0, VOCAB, (1, len(self.reasoner(Speed()).prompt(QUESTION, self.images).ids)), device=ids.device
+        )
+        one = statistics.median(milliseconds(lambda: say(1, ids), 3))
+        many = statistics.median(milliseconds(lambda: say(self.tokens, ids), 3))
+        return {
+            "tokens equal from the start": (*same, False).index(False),
+            "prefill of 3 images' tokens_ms": statistics.median(milliseconds(lambda: say(1, long), 3)),
+            "tokens per second": 1e3 * (self.tokens - 1) / (many - one),
+        }
+
+    def _theirs(self) -> Any:
+        from transformers import Cosmos3OmniConfig, Cosmos3OmniForConditionalGeneration
+
+        config = self.config
+        text = {"vocab_size": config.vocab, "hidden_size": config.hidden, "intermediate_size": config.mlp}
+        text |= {"num_hidden_layers": config.layers, "num_attention_heads": config.heads}
+        text |= {"num_key_value_heads": config.kv_heads, "head_dim": config.head_dim}
+        sections = {
+            "rope_type": "default",
+            "rope_theta": config.rope_theta,
+            "mrope_section": list(config.rope_sections),
+        }
+        whole = Cosmos3OmniConfig(text_config=text | {"rope_parameters": sections}, **self.fields, **self.media)
+        with torch.device("meta"):
+            theirs = Cosmos3OmniForConditionalGeneration(whole)
+        renamed = {}
+        for name, tensor in self.weights.items():
+            for mine, other in RENAMED.items():
+                name = name.replace(mine, other)  # noqa: PLW2901
+            renamed[name] = tensor
+        theirs.load_state_dict(renamed, strict=False, assign=True)
+        tower = theirs.model.language_model
+        tower.rotary_emb = type(tower.rotary_emb)(whole.text_config).to(self.device)
+        theirs.model.visual = torch.nn.Identity()  # never asked
+        return theirs.eval()
 
 
-def make_reasoner(preset: str, device: str = "cuda") -> Cosmos3Reasoner:
-    """A reasoner of the preset's size (nano or super: both have Qwen3-VL's encoder) that never ends an answer."""
-    config = PRESETS[preset]
-    tokenizer = make_tokenizer()
-    start, end, image, video = tokenizer.convert_tokens_to_ids(SPECIAL[1:])
-    fields = {
-        "vision_config": {"depth": 27, "hidden_size": 1152, "out_hidden_size": config.hidden},
-        "vision_start_token_id": start,
-        "vision_end_token_id": end,
-        "image_token_id": image,
-        "video_token_id": video,
-    }
-    with torch.device("meta"):
-        transformer = Transformer(config, generator=False)
-    transformer = transformer.to(torch.bfloat16).to_empty(device=device).requires_grad_(False)
-    with torch.device(device):
-        vision = VisionEncoder(fields, QWEN_PIXELS).to(device).requires_grad_(False)
-    for weight in vision.parameters():  # not its tables, which stay float32
-        weight.data = weight.data.bfloat16()
-    generator = torch.Generator(device).manual_seed(0)
-    for name, weight in (*transformer.named_parameters(), *vision.named_parameters()):
-        weight.normal_(0, 0.02, generator=generator).add_(float("norm" in name and name.endswith("weight")))
-    model = Model(Path(), config, transformer, tokenizer, None, vision, {}, {}, {})
-    reasoner = Cosmos3Reasoner(model)
-    reasoner.stop = frozenset()
-    return reasoner
+def measure(preset: str, device: str, tokens: int, seconds: float, out: Path | None = None) -> dict[str, Any]:
+    """All stages in the order of what they are worth."""
+    since = time.monotonic()
+    gpu = device.startswith("cuda")
+    fast = Speed(compiled=gpu, graphs=gpu)
+    with torch.inference_mode():
+        bench = Bench(preset, device, tokens)
+        facts: dict[str, Any] = {
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "device": torch.cuda.get_device_name() if gpu else device,
+            "preset": preset,
+            "versions": {name: version(name) for name in ("torch", "transformers")},
+            "tokens": tokens,
+        }
+        stages = {
+            "plain": (20.0, lambda: bench.ours("plain", Speed())),
+            "compiled": (60.0, lambda: bench.ours("compiled", fast)),
+            "transformers": (20.0, bench.transformers),
+            "fp8": (40.0, lambda: bench.ours("fp8", dataclasses.replace(fast, text="fp8"))),
+            "nvfp4": (40.0, lambda: bench.ours("nvfp4", dataclasses.replace(fast, text="nvfp4"))),
+            "int8": (40.0, lambda: bench.ours("int8", dataclasses.replace(fast, text="int8"))),
+        }
 
+        def save(results: Mapping[str, Any]) -> None:
+            if out:
+                out.write_text(json.dumps(facts | results, indent=2) + "\n")
 
-def measure(ask: Callable[[], Answer], runs: int = 5) -> dict[str, float]:
-    """Median milliseconds of each stage, after one run that does not count."""
-    ask()
-    seconds = [ask().seconds for _ in range(runs)]
-    return {stage: 1e3 * statistics.median(run[stage] for run in seconds) for stage in seconds[0]}
+        return facts | run_stages(stages, seconds - (time.monotonic() - since), save)
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", default="nano", choices=("nano", "super"))
+    """Run the stages, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="nano", choices=("nano", "super", "tiny"))
+    parser.add_argument("--device", default="cuda")
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seconds", type=float, default=200.0, help="begin no stage that would end later")
+    parser.add_argument("--out", type=Path, default=None)
     chosen = parser.parse_args()
-    if not torch.cuda.is_available():
-        parser.error("torch sees no CUDA GPU here, expected one")
-    reasoner = make_reasoner(chosen.preset)
-    rng = np.random.default_rng(0)
-    frames = [rng.integers(0, 256, (720, 1280, 3), dtype=np.uint8) for _ in range(16)]
-    small = [np.ascontiguousarray(frame[:360, :640]) for frame in frames]
-    n = chosen.tokens
-    cases: dict[str, tuple[Callable[[], Answer], Callable[[], int]]] = {
-        "text": (lambda: reasoner.ask("What now?", (), n), lambda: len(reasoner.prompt("What now?").ids)),
-        "1 image 640x360": (
-            lambda: reasoner.ask("What now?", small[:1], n),
-            lambda: len(reasoner.prompt("What now?", small[:1]).ids),
-        ),
-        "3 images 1280x720": (
-            lambda: reasoner.ask("What now?", frames[:3], n),
-            lambda: len(reasoner.prompt("What now?", frames[:3]).ids),
-        ),
-    }
-    for pruning in (0.0, 0.5, 0.75):
-        cases[f"16 frames 640x360, pruning {pruning}"] = (
-            lambda pruning=pruning: reasoner.ask_video("What now?", small, 2.0, 2.0, pruning, n),
-            lambda pruning=pruning: len(reasoner.video_prompt("What now?", small, 2.0, 2.0, pruning).ids),
-        )
-    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {chosen.preset}, {n} tokens answered; medians")
-    print(f"{'':32} {'prompt':>7} {'prepare':>9} {'look':>8} {'prefill':>8} {'per token':>9}  [ms]")
-    rows = []
-    for name, (ask, count) in cases.items():
-        row = measure(ask) | {"tokens": count()}
-        row["per_token"] = row["decode"] / max(1, n - 1)
-        rows.append({"case": name, **row})
-        times = f"{row['prepare']:9.1f} {row.get('look', 0.0):8.1f} {row['prefill']:8.1f} {row['per_token']:9.2f}"
-        print(f"{name:32} {row['tokens']:7d} {times}")
-    peak = torch.cuda.max_memory_allocated() / 2**30
-    print(f"peak memory {peak:.1f} GiB")
-    if chosen.out:
-        size = dataclasses.asdict(PRESETS[chosen.preset])
-        chosen.out.write_text(
-            json.dumps({"device": torch.cuda.get_device_name(), "config": size, "rows": rows}, indent=2)
-        )
+    measure(chosen.preset, chosen.device, chosen.tokens, chosen.seconds, chosen.out)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def check_memory(config: ModelConfig, speed: Speed, free: float) -> None:
 
 
 def load_fast(
-    path: str | Path, device: str, dtype: torch.dtype, speed: Speed, reasoner: bool, generator: bool
+    path: str | Path, device: str, dtype: torch.dtype, speed: Speed, reasoner: bool = True, generator: bool = True
 ) -> Model:
     """Load a checkpoint folder and make it fast; see `load_model` and `Speed`. ValueError if it would not fit."""
     if speed.placement != "both":

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long one chunk takes, ours and diffusers' on the same random weights, and how far the results are apart.
+
+python bench/policy_latency.py [--preset nano] [--device cuda] [--runs 10] [--seconds 420] [--out policy.json]
+
+DROID policy setting: one picture of 540 x 640, 33 frames, 32 action rows, 4 steps, guidance 3. See docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UniPCMultistepScheduler
+from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import Cosmos3OmniPipeline, CosmosActionCondition
+from floor import floor
+from full_size import INSTRUCTION, FullSize, free, make, milliseconds, relative, run_stages, wait
+from torch import Tensor
+
+from cosmos3_ros.model.denoiser import Guidance
+from cosmos3_ros.model.generator import ActionRequest, Generator, Request
+from cosmos3_ros.model.policy import Cosmos3Policy
+from cosmos3_ros.model.quantise import quantise
+from cosmos3_ros.model.speed import Speed, hasten
+from cosmos3_ros.model.still import hasten_decoder
+from cosmos3_ros.model.tiny import SCHEDULER
+from cosmos3_ros.model.weights import Model
+
+SEED, SCALE, STEPS = 5, 3.0, 4
+
+
+class Bench:
+    """The stages; each returns what it found, and leaves in `said` what later ones compare with."""
+
+    def __init__(self, full: FullSize, runs: int):
+        self.full, self.runs = full, runs
+        self.gpu = full.device.startswith("cuda")
+        self.said: dict[str, tuple[Tensor, Tensor]] = {}  # latents and actions, by who said them
+        self.fast: Model | None = None
+
+    # -- the same request for diffusers and ours ------------------------------------------------------------------
+
+    def request(self) -> Request:
+        """A policy request as diffusers understands it: no state row, its schedule, its noise."""
+        full = self.full
+        action = ActionRequest("policy", full.body.horizon, 8, 10, str(full.tier), "concat_view")
+        return Request(
+            INSTRUCTION, image=np.asarray(full.picture()), fps=15.0, action=action, steps=STEPS,
+            guidance=Guidance(SCALE, batched=self.gpu), seed=SEED,
+        )  # fmt: skip
+
+    def generate(self, model: Model, name: str) -> dict[str, float]:
+        """Ours on that request; the differences to everything said before."""
+        generated = Generator(model, reference=True).generate(self.request())
+        assert generated.actions is not None  # a policy request has them
+        got = self.said[name] = generated.latents.cpu(), torch.from_numpy(generated.actions)
+        found = {}
+        for other, wanted in self.said.items():
+            for what, mine, theirs in zip(("video", "actions"), got, wanted, strict=True):
+                if other != name:
+                    found[f"{what}, {name} to {other}"] = relative(mine, theirs)
+        return found
+
+    # -- stages ---------------------------------------------------------------------------------------------------
+
+    def diffusers(self) -> dict[str, Any]:
+        full = self.full
+        scheduler = UniPCMultistepScheduler.from_config(SCHEDULER)
+        plain = {"enable_safety_checker": False, "default_use_system_prompt": False}
+        pipeline = Cosmos3OmniPipeline(full.theirs, full.tokenizer, full.vae, scheduler, **plain)
+        pipeline.set_progress_bar_config(disable=True)
+        where = {"domain_name": "droid_lerobot", "view_point": "concat_view", "resolution_tier": full.tier}
+        action = CosmosActionCondition("policy", full.body.horizon, image=full.picture(), **where)
+
+        def ask(kind: str) -> Any:
+            generator = torch.Generator().manual_seed(SEED)
+            return pipeline(
+                INSTRUCTION, action=action, fps=15.0, num_inference_steps=STEPS, guidance_scale=SCALE,
+                generator=generator, output_type=kind,
+            )  # fmt: skip
+
+        said = ask("latent")
+        self.said["diffusers"] = said.video.cpu(), said.action[0]
+        chunk, video = milliseconds(lambda: ask("latent"), 3), milliseconds(lambda: ask("np"), 2)
+        return {"chunk_ms": statistics.median(chunk), "chunk_and_video_ms": statistics.median(video)}
+
+    def plain(self) -> dict[str, Any]:
+        """Ours before anything of this: eager, one guidance branch after the other."""
+        model = self.full.model()
+        found = self.generate(model, "plain")
+        self.predicted = self._prediction(model, batched_guidance=False)
+        return found | self._chunks(model, runs=3, batched_guidance=False)
+
+    def exact(self) -> dict[str, Any]:
+        """The weights in float32 tell who is nearer to the truth."""
+        self.fast = None
+        free()
+        model = self.full.model()
+        self.full.weights = {}
+        model.transformer.float()
+        assert model.vae is not None  # see FullSize
+        model.vae.module.float()
+        model.vae._scales.clear()
+        truth = self.generate(model, "float32")
+        return {key.replace("float32 to ", "") + " to float32": value for key, value in truth.items()}
+
+    def compiled(self) -> dict[str, Any]:
+        self.full.theirs = None
+        self.fast = model = self.full.model()
+        hasten(model, Speed(compiled=self.gpu), self.full.device)
+        since = time.monotonic()
+        found = self._chunks(model, runs=1)
+        found["first_seconds"] = time.monotonic() - since
+        if self.gpu:
+            torch.cuda.reset_peak_memory_stats()
+        found |= self._errors("to plain", self.predicted, self._prediction(model))
+        found |= self._chunks(model, self.runs) | self.generate(model, "fast")
+        if self.gpu:
+            found["peak_gib_with_the_originals"] = torch.cuda.max_memory_allocated() / 2**30
+        return found
+
+    def graphs(self) -> dict[str, Any]:
+        if not self.gpu:
+            return {"skipped": "no GPU"}
+        model = self._fast()
+        assert model.vae is not None  # see FullSize
+        model.graphs, model.vae._graphs = True, {}
+        found = self._chunks(model, self.runs)
+        found |= self._errors("again", self._prediction(model), self._prediction(model))
+        model.graphs = False
+        return found
+
+    def lossy(self) -> dict[str, Any]:
+        model, found = self._fast(), {}
+        ways: dict[str, dict[str, Any]] = {
+            "guided once": {"guided_steps": 1},
+            "guided once, reused": {"guided_steps": 1, "reuse_guidance": True},
+            "2 steps": {"num_steps": 2},
+        }
+        exact = self._prediction(model)
+        for name, options in ways.items():
+            found[f"{name}, chunk_ms"] = self._chunks(model, 5, **options)["chunk_ms"]
+            found |= self._errors(name, exact, self._prediction(model, **options))
+        return found
+
+    def rounded(self, kind: str) -> dict[str, Any]:
+        """The generator's weights in fewer bits, from the compiled model."""
+        model = self._fast()
+        exact = self._prediction(model)
+        layers = model.transformer.generator.layers
+        if kind == "fp8":
+            quantise(layers, kind)
+        else:  # what is rounded already must not be rounded again
+            model = self.fast = self.full.model()
+            hasten(model, Speed(compiled=self.gpu, generator=kind), self.full.device)
+        found = self._errors(kind, exact, self._prediction(model))
+        found |= self._chunks(model, self.runs)
+        once = self._chunks(model, 5, guided_steps=1)
+        found |= {"guided once, chunk_ms": once["chunk_ms"]}
+        return found | self._errors("guided once too", exact, self._prediction(model, guided_steps=1))
+
+    def decode(self) -> dict[str, Any]:
+        """The video of a prediction, as diffusers has it and laid out for a GPU."""
+        model = self.full.model(empty=True)
+        assert model.vae is not None  # see FullSize
+        latents = self.said["plain"][0].to(self.full.device)
+        vae = model.vae
+        found = {"plain_ms": statistics.median(milliseconds(lambda: vae.decode(latents), 2))}
+        whole = vae.decode(latents)
+        torch.backends.cudnn.benchmark = True
+        for name, compiled in (("laid out", False), ("compiled", True)):
+            if self.gpu or not compiled:
+                hasten_decoder(vae.module.decoder, compiled)
+                found[f"{name}_ms"] = statistics.median(milliseconds(lambda: vae.decode(latents), 3))
+                found[f"{name}, error"] = relative(vae.decode(latents), whole)
+        torch.backends.cudnn.benchmark = False
+        return found
+
+    def policy_alone(self) -> dict[str, Any]:
+        """FP8, the text tower in the host's memory: what it takes, and how soon a new instruction is answered."""
+        self.fast, self.full.weights = None, {}
+        free()
+        model = self.full.in_host_memory()
+        hasten(model, Speed(self.gpu, generator="fp8", text="fp8", placement="policy"), self.full.device)
+        free()
+        policy = Cosmos3Policy(model, self.full.body)
+        for _ in range(2):
+            policy.infer(self.full.observation())
+        found: dict[str, Any] = {}
+        if self.gpu:
+            torch.cuda.reset_peak_memory_stats()
+        times = []
+        for number in range(3):
+            wait()
+            since = time.perf_counter()
+            seconds = policy.infer(self.full.observation(f"Now take cube {number}")).seconds
+            times.append(1e3 * (time.perf_counter() - since))
+        found["new_instruction_ms"] = statistics.median(times)
+        found["new_instruction_text_ms"] = 1e3 * seconds["text"]
+        if self.gpu:
+            found["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        return found
+
+    # -- helpers --------------------------------------------------------------------------------------------------
+
+    def _fast(self) -> Model:
+        if self.fast is None:
+            raise RuntimeError("the compiled stage failed")
+        return self.fast
+
+    def _prediction(self, model: Model, **options: Any) -> tuple[Tensor, Tensor]:
+        policy = Cosmos3Policy(model, self.full.body, deterministic=True, seed=SEED, **options)
+        prediction = policy.infer(self.full.observation())
+        return prediction.latents.cpu(), torch.from_numpy(prediction.chunk.values)
+
+    def _errors(self, name: str, exact: tuple[Tensor, Tensor], got: tuple[Tensor, Tensor]) -> dict[str, float]:
+        errors = {"first frame": relative(got[0][:, :, 0], exact[0][:, :, 0]), "video": relative(got[0], exact[0])}
+        return {
+            f"{name}, {what} error": error for what, error in {**errors, "actions": relative(got[1], exact[1])}.items()
+        }
+
+    def _chunks(self, model: Model, runs: int, **options: Any) -> dict[str, Any]:
+        """Wall time from observation to chunk, and the stages on the device."""
+        policy = Cosmos3Policy(model, self.full.body, **options)
+        observation, stages = self.full.observation(), []
+
+        def infer() -> None:
+            stages.append(policy.infer(observation).seconds)
+
+        infer()
+        times = milliseconds(infer, runs)
+        found: dict[str, Any] = {"chunk_ms": statistics.median(times), "chunk_slowest_ms": max(times)}
+        for stage in stages[0]:
+            found[f"{stage}_ms"] = 1e3 * statistics.median(run[stage] for run in stages[2:] or stages)
+        return found
+
+
+def main() -> None:
+    """Run the stages, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="nano", choices=("nano", "edge", "tiny"))
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=420.0, help="begin no stage that would end later")
+    parser.add_argument("--out", type=Path, default=None)
+    chosen = parser.parse_args()
+    measure(chosen.preset, chosen.device, chosen.runs, chosen.seconds, chosen.out)
+
+
+def measure(preset: str, device: str, runs: int, seconds: float, out: Path | None = None) -> dict[str, Any]:
+    """All stages in the order of what they are worth."""
+    since = time.monotonic()
+    gpu = device.startswith("cuda")
+    facts: dict[str, Any] = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "device": torch.cuda.get_device_name() if gpu else device,
+        "preset": preset,
+        "versions": {name: version(name) for name in ("torch", "diffusers")},
+    }
+    with torch.inference_mode():
+        bench = Bench(make(preset, device, torch.bfloat16 if gpu else torch.float32), runs)
+        facts["make_seconds"] = time.monotonic() - since
+        stages = {
+            "diffusers": (20.0, bench.diffusers),
+            "plain": (8.0, bench.plain),
+            "compiled": (60.0, bench.compiled),
+            "floor": (3.0, lambda: floor(bench.full.config, bench.full.body, device)),
+            "lossy": (15.0, bench.lossy),
+            "fp8": (40.0, lambda: bench.rounded("fp8")),
+            "graphs": (10.0, bench.graphs),
+            "exact": (25.0, bench.exact),
+            "decode": (25.0, bench.decode),
+            "policy alone": (40.0, bench.policy_alone),
+        }
+
+        def save(results: Mapping[str, Any]) -> None:
+            if out:
+                out.write_text(json.dumps(facts | results, indent=2) + "\n")
+
+        return facts | run_stages(stages, seconds - facts["make_seconds"], save)
+
+
+if __name__ == "__main__":
+    main()
