@@ -24,6 +24,7 @@ from .lifecycle import ManagedNode
 from .model.embodiment import JOINTS
 from .model.interface import NS, Observation, Policy, Prediction
 from .msg import CommanderStatus
+from .pausing import Pause, PausingPolicy
 from .planner import Planner
 from .policy_params import Params
 from .robot import RobotMap
@@ -43,6 +44,9 @@ class PolicyNode(ManagedNode[Params]):
 
     def setup(self) -> None:
         p = self.params
+        pause = Pause(self) if p.pause_simulation else None
+        if pause:
+            self._made.append((self.destroy_client, pause.client))
         self.get_logger().info(f"loading {p.checkpoint or 'the embedded checkpoint'}")
         began = time.monotonic()
         self._policy = self._load(p)
@@ -57,6 +61,8 @@ class PolicyNode(ManagedNode[Params]):
         self._stages: dict[str, Window] = {}
         self._faults = Faults(self.get_logger())
         self._warm_up()
+        if pause:
+            self._policy = PausingPolicy(self._policy, pause)
         self._chunks = self.advertise(topics.ACTION_CHUNK)
         self._futures = self.advertise(topics.FUTURE)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)

@@ -49,6 +49,9 @@ class Params:
     shift: float = param(5.0, "shift of the flow schedule")
     seed: int = param(0, "seed of the noise; every chunk draws on from it")
     prompt_format: str = param("json", "json or plain: how the checkpoint was trained to read instructions")
+    pause_simulation: bool = param(
+        False, "pause a simulation during each inference: call set_simulation_state of simulation_interfaces"
+    )
     future_rate: float = param(2.0, "at most this many predicted futures per second [Hz]")
 
     def __post_init__(self) -> None:
