@@ -60,7 +60,7 @@ def serving(batch: Batch = counted, told: list[str] | None = None, **options: An
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with serving(about={"run_name": "tiny"}) as port:
+    with serving(about={"run_name": "tiny"}, video=False) as port:
         yield port
 
 
@@ -85,14 +85,21 @@ def test_health_and_info(port: int) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/predict"])
-def test_a_chunk_has_translation_rot6d_and_gripper_and_comes_with_its_video(port: int, path: str) -> None:
+def test_a_chunk_has_translation_rot6d_and_gripper(port: int, path: str) -> None:
     status, reply = call(port, path, ITEM)
+    assert "video" not in reply
     action = np.array(reply["action"])
     assert (status, action.shape) == (200, (16, 10))
     assert np.isfinite(action).all()
     first, second = action[:, 3:6], action[:, 6:9]
     assert np.abs(np.linalg.norm(action[:, 3:9].reshape(-1, 3), axis=1) - 1).max() < 1e-5, "columns of a rotation"
     assert np.abs((first * second).sum(axis=1)).max() < 1e-5
+
+
+def test_a_chunk_comes_with_its_video() -> None:
+    with serving() as port:
+        reply = call(port, "/predict", ITEM)[1]
+    assert np.array(reply["action"]).shape == (16, 10)
     frames = [np.asarray(Image.open(io.BytesIO(base64.b64decode(frame)))) for frame in reply["video"]]
     assert (len(frames), frames[0].shape) == (17, (160, 320, 3))
 
@@ -194,9 +201,8 @@ def test_what_is_no_request_at_all_has_the_status_of_http_and_the_next_is_served
 
 
 def test_errors_can_have_their_own_status() -> None:
-    with serving(status_400=True, video=False) as port:
+    with serving(status_400=True) as port:
         assert call(port, "/predict", ITEM | {"prompt": ""})[0] == 400
-        assert "video" not in call(port, "/predict", ITEM)[1]
 
 
 def test_a_token_is_asked_for() -> None:

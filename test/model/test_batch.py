@@ -23,8 +23,7 @@ def observations(policy: Cosmos3Policy) -> list[Observation]:
     ]
 
 
-@pytest.mark.parametrize("guidance", [1.0, 3.0])
-@pytest.mark.parametrize("deterministic", [True, False])
+@pytest.mark.parametrize(("guidance", "deterministic"), [(1.0, False), (3.0, True)])
 def test_a_batch_says_what_each_says_alone(model: Model, guidance: float, deterministic: bool) -> None:
     options = {"num_steps": 2, "guidance": guidance, "deterministic": deterministic}
     alone, together = (Cosmos3Policy(model, **options) for _ in range(2))
