@@ -119,7 +119,7 @@ def _picture(message: Mapping[str, Any], key: str) -> np.ndarray:
     check_image(key, newest)
     if not 8 <= min(newest.shape[:2]) <= max(newest.shape[:2]) <= 4096:
         raise ValueError(f"{key}: expected sides of 8 to 4096 pixels, got {list(newest.shape)}")
-    return newest
+    return newest.copy()  # torch warns of arrays that must not be written, and the request need not stay
 
 
 def _state(message: Mapping[str, Any], body: Embodiment) -> np.ndarray:

@@ -8,6 +8,7 @@ import pytest
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Prediction
+from cosmos3_ros.serve.codec import pack, unpack
 from cosmos3_ros.serve.wire import metadata, read_observation, rows, split
 
 DROID, SIM, LIBERO = (EMBODIMENTS[name] for name in ("droid_joint_pos", "droid_sim", "libero"))
@@ -58,6 +59,12 @@ def test_all_dialects_say_the_same(dialect: str) -> None:
     )
     assert np.array_equal(seen.state, np.append(JOINTS, np.float32(0.25)))
     assert seen.instruction == "put the cube in the bowl"
+
+
+def test_pictures_are_writable_as_torch_wants_them() -> None:
+    received = unpack(pack(DIALECTS["RoboArena"] | STATE | PROMPT))
+    assert not received["observation/wrist_image_left"].flags.writeable
+    assert all(image.flags.writeable for image in read_observation(received, DROID).images.values())
 
 
 @pytest.mark.parametrize("size", [(540, 640), (1080, 1280), (270, 320)])
