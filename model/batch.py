@@ -28,7 +28,7 @@ def infer_batch(policy: Cosmos3Policy, observations: Sequence[Observation]) -> l
         raise ValueError("observations: expected at least one, got none")
     for observation in observations:
         body.check_state(observation.state)
-    with policy._lane:
+    with policy.model.turn, policy._lane:
         clock = policy._lane.clock()
         texts = [policy._denoiser.read(policy.caption(observation.instruction)) for observation in observations]
         clock.lap("text")

@@ -65,7 +65,7 @@ class PolicyOptions:
 
 
 class Cosmos3Policy:
-    """A `Policy` on a loaded model. One thread at a time calls `infer`; `decode` may run beside it.
+    """A `Policy` on a loaded model. One thread at a time calls `infer`; `decode` may run beside it, and others.
 
     embodiment: one of `EMBODIMENTS` by name or value; by default the one the checkpoint names. options: see
     `PolicyOptions`. ValueError if checkpoint and embodiment do not fit.
@@ -100,7 +100,7 @@ class Cosmos3Policy:
         body = self.embodiment
         body.check_state(observation.state)
         kept = self._committed_rows(observation.stamp, committed)
-        with self._lane:
+        with self.model.turn, self._lane:
             clock = self._lane.clock()
             canvas = self._compose(observation)
             clock.lap("compose")

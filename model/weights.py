@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,8 @@ class Model:
 
     vae is None without the generator, vision without the reasoner (or where the checkpoint has none).
     scheduler, index, policy: scheduler_config.json, model_index.json and checkpoint.json's policy block ({} if absent).
-    graphs: whether loops may be recorded as CUDA graphs, see `speed.hasten`.
+    graphs: whether loops may be recorded as CUDA graphs, see `speed.hasten`; turn: held during an inference, because
+    recordings share memory: policies on one model may live in several threads.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class Model:
     index: dict[str, Any]
     policy: dict[str, Any]
     graphs: bool = False
+    turn: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     @property
     def device(self) -> torch.device:

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several observations at once: the chunks of each alone, in their order."""
 
+import threading
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from torch import Tensor
 
 from cosmos3_ros.model.batch import infer_batch
 from cosmos3_ros.model.interface import Observation
@@ -46,3 +50,36 @@ def test_what_is_wrong_is_named(model: Model) -> None:
         infer_batch(policy, [first, Observation({}, second.state, "go", 0)])
     with pytest.raises(ValueError, match="expected 8 values"):
         infer_batch(policy, [first, Observation(second.images, second.state[:3], "go", 0)])
+
+
+def test_policies_on_one_model_take_turns(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In two threads: what one has begun ends before the other begins, for recordings share their memory."""
+    first, second = Cosmos3Policy(model, num_steps=1), Cosmos3Policy(model, num_steps=1)
+    inside, go_on, order = threading.Event(), threading.Event(), list[str]()
+
+    def watched(policy: Cosmos3Policy, name: str) -> Callable[[Tensor], Tensor]:
+        encode = policy._encode
+
+        def function(canvas: Tensor) -> Tensor:
+            order.append(f"{name} begins")
+            inside.set()
+            assert go_on.wait(20)
+            seen = encode(canvas)
+            order.append(f"{name} ends")
+            return seen
+
+        return function
+
+    asked = observations(first)
+    monkeypatch.setattr(first, "_encode", watched(first, "first"))
+    monkeypatch.setattr(second, "_encode", watched(second, "second"))
+    threads = [threading.Thread(target=first.infer, args=(asked[0],))]
+    threads.append(threading.Thread(target=infer_batch, args=(second, asked[1:2])))
+    threads[0].start()
+    assert inside.wait(20)
+    threads[1].start()
+    threads[1].join(0.2)
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert order == ["first begins", "first ends", "second begins", "second ends"]
