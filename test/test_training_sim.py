@@ -30,7 +30,7 @@ def test_a_demonstration_is_complete_and_repeatable(task):
     assert np.array_equal(first.actions, again.actions)
     assert len(first.instructions) == len(TASKS[task].wordings) - 1
     assert np.isfinite(first.truth[:, :3]).all()
-    assert np.isfinite(first.truth[:, 3:]).all() == (task == "bowl")
+    assert np.isfinite(first.truth[:, 3:6]).all() == (task == "bowl")
     assert np.abs(np.diff(first.actions[:, :7], axis=0)).max() * 15 < 2.0  # rad/s: smooth from wherever it began
 
 

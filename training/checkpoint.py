@@ -27,6 +27,14 @@ def copy_checkpoint(start: Path, folder: Path) -> None:
     shutil.copytree(start, folder, dirs_exist_ok=True)
 
 
+def replace(part: Path, old: Path) -> None:
+    """Put a file or folder in the place of another."""
+    if old.is_dir():
+        shutil.rmtree(old)
+    old.unlink(missing_ok=True)
+    shutil.move(part, old)
+
+
 def write_transformer(folder: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
     """All tensors of a Transformer, by our names, as bfloat16 shards; the time embedder stays float32."""
     write_json(folder / "config.json", config.to_json())

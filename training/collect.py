@@ -17,6 +17,8 @@ import numpy as np
 
 from ..sim.env import ACTIONS_PER_SECOND, Env
 from ..sim.expert import Expert
+from ..sim.kinematics import Kinematics, downwards
+from ..sim.scene import COLOURS
 from ..sim.tasks import find, instruction
 from .episodes import TRUTH, Episode
 from .lerobot import finish, has_shard, write_shard
@@ -31,7 +33,8 @@ class Demonstration:
 
     distractors: see Simulation; height, width: of the pictures; noise: rad, standard deviation of what is added to the
     executed arm positions (the recorded action stays the intended one) in 7 of 10 episodes; astray: share of the
-    episodes that begin somewhere in the middle of the task after the arm was pulled away.
+    episodes that begin somewhere in the middle of the task after the arm was pulled away; scatter: share that begin
+    with the hand anywhere over the table, so that where the arm is says nothing about where it is to go.
     """
 
     task: str
@@ -41,6 +44,7 @@ class Demonstration:
     width: int = 320
     noise: float = 0.01
     astray: float = 0.35
+    scatter: float = 0.0
 
 
 def record(wanted: Demonstration) -> Episode | None:
@@ -48,8 +52,11 @@ def record(wanted: Demonstration) -> Episode | None:
     random = np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, 1])
     env = _env(wanted.task, wanted.height, wanted.width, wanted.distractors)
     env.reset(wanted.task, wanted.seed)
-    if random.random() < wanted.astray:
+    begin = random.random()
+    if begin < wanted.astray:
         _lead_astray(env, random)
+    elif begin < wanted.astray + wanted.scatter:
+        _scatter(env, random)
     noise = wanted.noise if random.random() < 0.7 else 0.0
     expert, seen, held = Expert(env.simulation), env.observe(), 0
     steps: list[tuple] = []
@@ -98,15 +105,28 @@ def _lead_astray(env: Env, random: np.random.Generator) -> None:
         env.move(np.append(action[:7] + pull, grip))
 
 
+def _scatter(env: Env, random: np.random.Generator) -> None:
+    """Bring the hand to a random place over the table, in 2 s and at rest."""
+    world, start = env.simulation.world, env.simulation.layout.start
+    place = random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40))
+    goal = Kinematics(world).solve(start, place, downwards(random.uniform(-0.8, 0.8)), rounds=60)
+    for step in range(1, 34):
+        share = 0.5 - 0.5 * np.cos(np.pi * min(step / 30, 1.0))
+        env.move(np.append(start + share * (goal - start), 0.0))
+
+
 def _truth(env: Env) -> np.ndarray:
-    """Where the named thing is, and where it is to go (NaN if nowhere): float64 [TRUTH], m."""
+    """Where things are, NaN for those that are not there: float64 [TRUTH], m; see TRUTH."""
     world, layout = env.simulation.world, env.simulation.layout
     truth = np.full(TRUTH, np.nan)
     truth[:3] = world.position(layout.target) if layout.target else world.handle()
     if layout.base:
-        truth[3:] = world.position(layout.base)
+        truth[3:6] = world.position(layout.base)
     elif layout.target and any(layout.place):
         truth[3:5], truth[5] = layout.place, 0.0
+    for number, colour in enumerate(COLOURS, 2):
+        if colour in layout.cubes:
+            truth[3 * number : 3 * number + 3] = world.position(colour)
     return truth
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..model.embodiment import Embodiment
 
-TRUTH = 6  # what the simulator knows of the scene: where the named thing is and where it is to go, m
+TRUTH = 15  # what the simulator knows of the scene, m: the named thing, where it is to go, and each cube by colour
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,8 +60,10 @@ class Clip:
         return np.minimum(self.starts[:, None] + np.arange(frames), len(self.frames) - 1)
 
 
-def make_clip(episode: Episode, body: Embodiment, stride: int = 1) -> Clip:
-    """An episode for training: a window every `stride` frames. After its end the last action is held."""
+def make_clip(episode: Episode, body: Embodiment, stride: int = 1, opening: int = 0) -> Clip:
+    """An episode for training: a window every `stride` frames, and `opening` more, two apart, at its beginning, where
+    only the pictures tell where to go. After its end the last action is held.
+    """
     names = body.views
     frames = np.stack(
         [
@@ -70,7 +72,8 @@ def make_clip(episode: Episode, body: Embodiment, stride: int = 1) -> Clip:
         ]
     )
     height, width = body.canvas.content
-    starts = np.arange(max(episode.seed, 0) % stride, len(episode), stride)
+    grid = np.arange(max(episode.seed, 0) % stride, len(episode), stride)
+    starts = np.union1d(grid, np.arange(0, min(2 * opening, len(episode)), 2))
     rows = (
         np.stack([window_rows(episode, body, int(start)) for start in starts]) if len(starts) else np.zeros((0, 1, 1))
     )

@@ -19,6 +19,7 @@ from .episodes import TRUTH
 from .windows import Batch
 
 POLICY, FORWARD, INVERSE = range(3)
+_ASKED = 6  # the first so many numbers of the truth depend on the instruction
 _CENTRE, _SPREAD = (0.5, 0.0, 0.05), 0.1  # of the places that grounding predicts, m
 
 
@@ -71,13 +72,17 @@ def noisy_parts(modes: Tensor, frames: int, rows: int, first: int, options: Obje
 
 
 class Objective(nn.Module):
-    """The losses of a transformer on batches of one embodiment. Its own parameters are those of the grounding head."""
+    """The losses of a transformer on batches of one embodiment. Its own parameters are those of the grounding heads.
+
+    Nothing in it depends on the content of a batch, so that torch.compile sees one shape.
+    """
 
     def __init__(self, transformer: Transformer, body: Embodiment, options: ObjectiveOptions):
         super().__init__()
         self.options, self._body = options, body
         self._transformer = [transformer]  # in a list, so that its parameters do not count as this module's
-        self.grounding = nn.Linear(transformer.config.hidden, TRUTH)
+        self.grounding = nn.Linear(transformer.config.hidden, _ASKED)  # from the actions: what the instruction names
+        self.surroundings = nn.Linear(transformer.config.hidden, TRUTH - _ASKED)  # from the seen frame: all the rest
         self._features: list[Tensor] = []
         layers = transformer.generator.layers
         layers[min(options.grounding_layer, len(layers)) - 1].register_forward_hook(
@@ -85,10 +90,15 @@ class Objective(nn.Module):
         )
 
     def read(self, prompts: list[list[int]], shape: tuple[int, ...], rows: int) -> tuple[Tensor, Tensor, Rope]:
-        """Padded tokens [P, L], their lengths [P], and the rotations of the generator's tokens for each prompt."""
+        """Padded tokens [P, L], their lengths [P], and the rotations of the generator's tokens for each prompt.
+
+        P and L are rounded up, so that a few prompts more are no new shape.
+        """
         config, device = self._transformer[0].config, self._transformer[0].device
+        prompts = prompts + prompts[:1] * (-len(prompts) % 16)
         lengths = [len(prompt) for prompt in prompts]
-        padded = [prompt + [0] * (max(lengths) - len(prompt)) for prompt in prompts]
+        longest = -(-max(lengths) // 16) * 16
+        padded = [prompt + [0] * (longest - len(prompt)) for prompt in prompts]
         first_row = 1 - int(self._body.state_row)
         places = [generator_positions(config, length, shape, self._body.fps, rows, first_row) for length in lengths]
         rope = rope_table(torch.stack(places).to(device), config, self._transformer[0].dtype)
@@ -122,17 +132,25 @@ class Objective(nn.Module):
         error = (vision.float() - (noise - batch.latents)) * vision_mask
         row_error = (action[..., : batch.rows.shape[2]].float() - (row_noise - batch.rows)) * action_mask
         losses = {"vision": error.square().mean(), "action": row_error.square().mean()}
-        losses["grounding"] = self._ground(batch.truth, rows, (modes == POLICY) & (level > options.grounding_noise))
+        asked = (modes == POLICY) & (level > options.grounding_noise)
+        losses["grounding"] = self._ground(batch.truth, rows, frames, asked)
         weights = {"vision": options.vision, "action": options.action, "grounding": options.grounding}
         return {**losses, "total": sum((weights[name] * loss for name, loss in losses.items()), torch.zeros(()))}
 
-    def _ground(self, truth: Tensor, rows: int, asked: Tensor) -> Tensor:
-        """Mean squared error of where the action tokens think things are, in units of _SPREAD."""
-        said = self.grounding(self._features.pop()[:, -rows:].float())
+    def _ground(self, truth: Tensor, rows: int, frames: int, asked: Tensor) -> Tensor:
+        """Mean squared errors of where the network thinks things are, in units of _SPREAD: asked for, and around."""
+        features = self._features.pop().float()
+        seen = features[:, : (features.shape[1] - rows) // frames].mean(1, keepdim=True)
         wanted = (truth - truth.new_tensor(_CENTRE * (TRUTH // 3))) / _SPREAD
-        known = (wanted.isfinite() & asked[:, None])[:, None].expand_as(said)
-        error = (said - torch.nan_to_num(wanted)[:, None]).square()
-        return (error * known).sum() / known.sum().clamp(min=1)
+        total = truth.new_zeros(())
+        for said, part in (
+            (self.grounding(features[:, -rows:]), wanted[:, None, :_ASKED]),
+            (self.surroundings(seen), wanted[:, None, _ASKED:]),
+        ):
+            known = (part.isfinite() & asked[:, None, None]).expand_as(said)
+            error = (said - torch.nan_to_num(part)).square()
+            total = total + (error * known).sum() / known.sum().clamp(min=1)
+        return total
 
 
 def _blend(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
@@ -140,9 +158,9 @@ def _blend(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
 
 
 def _choose(transformer: Transformer, text: tuple[Tensor, Tensor, Rope], prompts: Tensor) -> KVCache:
-    """Run the text tower over every prompt in the batch once, and give each sample the keys and values of its own."""
+    """Run the text tower over every prompt once, and give each sample the keys and values of its own."""
     tokens, lengths, _ = text
-    used, place = prompts.unique(return_inverse=True)
-    _, cache = transformer.prefill(tokens[used])
-    keys, values, others = ([x[place] for x in layers] for layers in (cache.keys, cache.values, cache.generator_keys))
+    _, cache = transformer.prefill(tokens)
+    layers = (cache.keys, cache.values, cache.generator_keys)
+    keys, values, others = ([x.index_select(0, prompts) for x in kind] for kind in layers)
     return KVCache(keys, values, others, lengths[prompts])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AdamW with a linear schedule and averaged weights, saved and resumed without pickle."""
+"""AdamW, or Muon for matrices, with a linear schedule and averaged weights, saved and resumed without pickle."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+_MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # what AdamW and Muon remember of a parameter
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OptimiserOptions:
     """steps, seconds: the training ends with whichever comes first. rate: of learning, after `warmup` steps, from where
     it falls to 0 in a straight line. average: width of the weights' running average as a share of the steps so far
-    (Cosmos 3: 0.1; short trainings are spoilt by stale weights).
+    (Cosmos 3: 0.1; short trainings are spoilt by stale weights). muon: rate for the matrices of the towers, which Muon
+    then steps instead of AdamW (https://kellerjordan.github.io/posts/muon); 0: AdamW for all.
     """
 
     steps: int = 10_000
@@ -29,6 +32,7 @@ class OptimiserOptions:
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.05
     clip: float = 1.0
+    muon: float = 0.0
     average: float = 0.05
 
 
@@ -51,10 +55,18 @@ class Optimiser:
             if parameter.requires_grad
         }
         parameters = list(self.named.values())
-        fused = parameters[0].is_cuda
-        self._adam = torch.optim.AdamW(
-            parameters, options.rate, options.betas, weight_decay=options.weight_decay, fused=fused
-        )
+        matrices = {name for name, p in self.named.items() if options.muon and p.dim() == 2 and ".layers." in name}
+        others, decay = [p for name, p in self.named.items() if name not in matrices], options.weight_decay
+        adam = torch.optim.AdamW(others, options.rate, options.betas, weight_decay=decay, fused=parameters[0].is_cuda)
+        self._steppers: list[tuple[torch.optim.Optimizer, float]] = [(adam, options.rate)]
+        if matrices:
+            muon = torch.optim.Muon(
+                [p for name, p in self.named.items() if name in matrices],
+                options.muon,
+                decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+            self._steppers.append((muon, options.muon))
         self._average = [parameter.detach().clone() for parameter in parameters]
         self._exponent = average_exponent(options.average)
 
@@ -65,19 +77,21 @@ class Optimiser:
         return min(1.0, max(self.step_number / self.options.steps, spent / self.options.seconds))
 
     @property
-    def rate(self) -> float:
-        """Learning rate of the next step."""
+    def share(self) -> float:
+        """Of the learning rates, in the next step."""
         rise = min(1.0, (self.step_number + 1) / max(1, self.options.warmup))
-        return self.options.rate * rise * max(0.0, 1.0 - self.progress)
+        return rise * max(0.0, 1.0 - self.progress)
 
     def step(self) -> Tensor:
         """Apply the gradients; returns their norm."""
         parameters = list(self.named.values())
         norm = nn.utils.clip_grad_norm_(parameters, self.options.clip)
-        for group in self._adam.param_groups:
-            group["lr"] = self.rate
-        self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
+        share = self.share
+        for stepper, rate in self._steppers:
+            for group in stepper.param_groups:
+                group["lr"] = rate * share
+            stepper.step()
+            stepper.zero_grad(set_to_none=True)
         self.step_number += 1
         beta = (1 - 1 / (self.step_number + 1)) ** (self._exponent + 1)
         torch._foreach_lerp_(self._average, [p.detach() for p in parameters], 1 - beta)
@@ -87,13 +101,17 @@ class Optimiser:
         """The running averages by parameter name."""
         return dict(zip(self.named, self._average, strict=True))
 
+    def _stepper(self, parameter: nn.Parameter) -> torch.optim.Optimizer:
+        steppers = [stepper for stepper, _ in self._steppers]
+        return next(s for s in steppers if any(p is parameter for group in s.param_groups for p in group["params"]))
+
     def save(self, file: Path) -> None:
         """Everything that is needed to go on, in one step so that nobody sees half a file."""
         tensors: dict[str, Tensor] = {}
         for (name, parameter), average in zip(self.named.items(), self._average, strict=True):
             tensors |= {f"weight/{name}": parameter, f"average/{name}": average}
-            if state := self._adam.state[parameter]:  # else no gradient ever came here
-                tensors |= {f"first/{name}": state["exp_avg"], f"second/{name}": state["exp_avg_sq"]}
+            state = self._stepper(parameter).state[parameter]  # empty if no gradient ever came here
+            tensors |= {f"{key}/{name}": state[key] for key in _MOMENTS if key in state}
         tensors["random/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random/cuda"] = torch.cuda.get_rng_state()
@@ -114,13 +132,13 @@ class Optimiser:
                 for (name, parameter), average in zip(self.named.items(), self._average, strict=True):
                     parameter.copy_(content.get_tensor(f"weight/{name}"))
                     average.copy_(content.get_tensor(f"average/{name}"))
-                    if f"first/{name}" not in content.keys():  # noqa: SIM118
+                    known = [key for key in _MOMENTS if f"{key}/{name}" in content.keys()]  # noqa: SIM118
+                    if not known:
                         continue
-                    moments = {"exp_avg": f"first/{name}", "exp_avg_sq": f"second/{name}"}
-                    state = {key: content.get_tensor(theirs).to(parameter) for key, theirs in moments.items()}
+                    state = {key: content.get_tensor(f"{key}/{name}").to(parameter) for key in known}
                     number = float(content.metadata()["step"])
                     step = torch.tensor(number, device=parameter.device if parameter.is_cuda else "cpu")
-                    self._adam.state[parameter] = {"step": step, **state}
+                    self._stepper(parameter).state[parameter] = {"step": step, **state}
             self.step_number, self._before = int(content.metadata()["step"]), float(content.metadata()["seconds"])
             torch.set_rng_state(content.get_tensor("random/cpu"))
             if torch.cuda.is_available() and "random/cuda" in content.keys():  # noqa: SIM118

@@ -19,9 +19,9 @@ from .optimise import OptimiserOptions
 class DataOptions:
     """Where demonstrations come from: a LeRobot folder, or the simulation while the training runs.
 
-    tasks, episodes (of each task), first_seed, distractors, astray, noise: see collect.Demonstration; stride: frames
-    between two windows; warm_up: episodes to wait for before anything is trained; workers: processes, 0 for one less
-    than there are cores.
+    tasks, episodes (of each task), first_seed, distractors, astray, scatter, noise: see collect.Demonstration; stride:
+    frames between two windows, opening: more of them at the beginning, see episodes.make_clip; warm_up: episodes to
+    wait for before anything is trained; workers: processes, 0 for one less than there are cores.
     """
 
     dataset: str = ""
@@ -30,15 +30,17 @@ class DataOptions:
     first_seed: int = 1_000_000
     distractors: int = 2
     astray: float = 0.35
+    scatter: float = 0.0
     noise: float = 0.01
     stride: int = 2
+    opening: int = 0
     warm_up: int = 64
     workers: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PolicyTraining(OptimiserOptions):
-    """text: whether the text tower learns too (a released one is kept as it is); compile: the generator's layers with
+    """text: whether the text tower learns too (a released one is kept as it is); compile: the whole step with
     torch.compile; refresh: steps between two looks for new demonstrations; save: seconds between two saved states.
     """
 
@@ -50,9 +52,9 @@ class PolicyTraining(OptimiserOptions):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recipe:
-    """start: a checkpoint folder, or empty for random weights of `size` (fields of model.config.ModelConfig).
+    """start: a checkpoint folder to go on from; size: fields of model.config.ModelConfig, for towers of random weights.
 
-    autoencoder: None keeps the checkpoint's.
+    With both, all but the towers comes from `start`. autoencoder: None keeps the checkpoint's.
     """
 
     start: str = ""

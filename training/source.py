@@ -20,11 +20,12 @@ class _Job:
     demonstration: Demonstration
     body: Embodiment
     stride: int
+    opening: int
 
 
 def _perform(job: _Job) -> Clip | None:
     episode = record(job.demonstration)
-    return None if episode is None else make_clip(episode, job.body, job.stride)
+    return None if episode is None else make_clip(episode, job.body, job.stride, job.opening)
 
 
 def make_clips(options: DataOptions, body: Embodiment) -> Generator[Clip]:
@@ -33,14 +34,16 @@ def make_clips(options: DataOptions, body: Embodiment) -> Generator[Clip]:
         from .lerobot import read_episodes
 
         for episode in read_episodes(options.dataset, body):
-            yield make_clip(episode, body, options.stride)
+            yield make_clip(episode, body, options.stride, options.opening)
         return
     demonstrations = (
-        Demonstration(task, seed, options.distractors, noise=options.noise, astray=options.astray)
+        Demonstration(
+            task, seed, options.distractors, noise=options.noise, astray=options.astray, scatter=options.scatter
+        )
         for seed in range(options.first_seed, options.first_seed + options.episodes)
         for task in options.tasks
     )
-    jobs = [_Job(demonstration, body, options.stride) for demonstration in demonstrations]
+    jobs = [_Job(demonstration, body, options.stride, options.opening) for demonstration in demonstrations]
     workers = options.workers or max(1, len(os.sched_getaffinity(0)) - 1)
     yield from (clip for clip in in_parallel(_perform, jobs, workers) if clip is not None)
 

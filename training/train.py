@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..model.prompt import tokenize
 from ..model.tiny import write_tiny
 from ..model.weights import Model, load_model
 from .autoencoder import train_autoencoder
-from .checkpoint import copy_checkpoint, write_autoencoder, write_transformer
+from .checkpoint import copy_checkpoint, replace, write_autoencoder, write_transformer
 from .objective import Objective
 from .optimise import Optimiser
 from .recipe import Recipe
@@ -41,10 +42,7 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     folder, log = out / "checkpoint", _Log(out / "log.jsonl", tell)
     body = find_embodiment(recipe.embodiment)
     if not folder.exists():
-        if recipe.start:
-            copy_checkpoint(Path(recipe.start), folder)
-        else:
-            write_tiny(folder, recipe.seed, dataclasses.replace(TINY, **recipe.size), recipe.embodiment)
+        begin(recipe, folder)
     model = load_model(folder, device, torch.float32)
     assert model.vae is not None  # loaded with its generator
     for part in model.vae.module.modules():
@@ -64,6 +62,20 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     return folder
 
 
+def begin(recipe: Recipe, folder: Path) -> None:
+    """Write the checkpoint that the training starts from."""
+    config = dataclasses.replace(TINY, **recipe.size)
+    if not recipe.start:
+        write_tiny(folder, recipe.seed, config, recipe.embodiment)
+        return
+    copy_checkpoint(Path(recipe.start), folder)
+    if recipe.size:
+        with tempfile.TemporaryDirectory() as fresh:
+            write_tiny(Path(fresh) / "towers", recipe.seed, config, recipe.embodiment)
+            for part in ("transformer", "vision_encoder", "config.json"):
+                replace(Path(fresh) / "towers" / part, folder / part)
+
+
 def train_policy(model: Model, source: Source, recipe: Recipe, out: Path, log: Log) -> None:
     """Train the transformer on what the source gives, and write its averaged weights into the checkpoint."""
     options, policy = recipe.policy, Cosmos3Policy(model, recipe.embodiment)
@@ -78,9 +90,7 @@ def train_policy(model: Model, source: Source, recipe: Recipe, out: Path, log: L
     state = out / "state.safetensors"
     if state.exists():
         optimiser.resume(state)
-    if options.compile:
-        for layer in transformer.generator.layers:
-            layer.forward = torch.compile(layer.forward, dynamic=False)
+    measure = torch.compile(objective, dynamic=False) if options.compile else objective
     windows, text, saved = Windows(model.vae, body, device), None, time.monotonic()
     while optimiser.progress < 1:
         if text is None or optimiser.step_number % options.refresh == 0:
@@ -93,7 +103,7 @@ def train_policy(model: Model, source: Source, recipe: Recipe, out: Path, log: L
             log({"stage": "policy", "step": optimiser.step_number, "windows": len(windows), "prompts": len(prompts)})
         batch = windows.draw(options.batch, recipe.objective.dropout)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            losses = objective(batch, text)
+            losses = measure(batch, text)
         losses["total"].backward()
         norm = optimiser.step()
         if optimiser.step_number % EVERY == 0 or optimiser.progress >= 1:
@@ -104,7 +114,7 @@ def train_policy(model: Model, source: Source, recipe: Recipe, out: Path, log: L
                     "step": optimiser.step_number,
                     **numbers,
                     "norm": float(norm),
-                    "rate": optimiser.rate,
+                    "rate": optimiser.share,
                 }
             )
         if time.monotonic() - saved > options.save or optimiser.progress >= 1:

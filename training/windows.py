@@ -27,7 +27,7 @@ class Batch:
 class Windows:
     """Grows by `add`; prompt 0 is the empty one, `instructions` are the others in order."""
 
-    def __init__(self, vae: VideoAutoencoder, body: Embodiment, device: torch.device, chunk: int = 96):
+    def __init__(self, vae: VideoAutoencoder, body: Embodiment, device: torch.device, chunk: int = 384):
         self._vae, self._body, self._device, self._chunk = vae, body, device, chunk
         self._frames = 1 + -(-body.horizon // vae.temporal) * vae.temporal
         self.instructions: list[str] = []
