@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,9 @@ def _run(nodes: Sequence[str], args: list[str] | None) -> int:
         "reasoner": lambda: ReasonerNode(lambda params: models().reasoner(params)),
         "server": lambda: ServerNode(lambda params: models().policy(params)),
     }
-    return run([makers[node] for node in nodes], args)
+    code = run([makers[node] for node in nodes], args)
+    gc.freeze()  # nothing of torch's is worth looking for at the very end, which takes seconds
+    return code
 
 
 def main(args: list[str] | None = None) -> int:
