@@ -55,12 +55,12 @@ class Env:
         """Whether the task has been solved since the reset."""
         return self.simulation.success
 
-    def observe(self) -> Observation:
-        """State (joints in rad, closure) and images at this moment."""
+    def observe(self, look: bool = True) -> Observation:
+        """State (joints in rad, closure) and, if `look`, images at this moment; they cost most of the time."""
         joints = self.simulation.world.positions()
         joints[7] = closure(joints[7])
         return Observation(
-            images={view: self.simulation.render(view) for view in self._views},
+            images={view: self.simulation.render(view) for view in self._views if look},
             state=joints.astype(np.float32),
             instruction=self.simulation.instruction,
             stamp=self.simulation.elapsed,

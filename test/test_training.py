@@ -14,11 +14,13 @@ from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training.checkpoint import write_tensors
 from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip
-from cosmos3_ros.training.objective import INVERSE, ObjectiveOptions, draw_modes, noise_levels, noisy_parts
+from cosmos3_ros.training.muon import Muon
+from cosmos3_ros.training.objective import INVERSE, Objective, ObjectiveOptions, draw_modes, noise_levels, noisy_parts
 from cosmos3_ros.training.optimise import Optimiser, OptimiserOptions, average_exponent
 from cosmos3_ros.training.recipe import PolicyTraining, Recipe, read_recipe
 from cosmos3_ros.training.source import Source
 from cosmos3_ros.training.train import train_policy
+from cosmos3_ros.training.windows import Windows
 
 RECIPES = Path(__file__).resolve().parent.parent / "training" / "recipes"
 SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
@@ -65,6 +67,54 @@ def test_what_is_known_is_never_noisy():
     assert decided.max() == 4
     assert 0.4 < (decided > 0).float().mean() < 0.6
     assert np.allclose([(modes == mode).float().mean() for mode in range(3)], options.modes, atol=0.03)
+
+
+def test_muon_steps_as_torch_does():
+    torch.manual_seed(0)
+    shapes = [(24, 8), (8, 24), (16, 16), (24, 8)]
+    ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    optimisers = (
+        Muon(ours, 0.02, weight_decay=0.1),
+        torch.optim.Muon(theirs, 0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        for optimiser in optimisers:
+            optimiser.step()
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one - 1).abs().max() > 0.01
+        assert torch.allclose(one, other, atol=2e-3)  # bfloat16 inside
+    with pytest.raises(ValueError, match="matrices"):
+        Muon([torch.nn.Parameter(torch.ones(3))], 0.02)
+
+
+def test_what_was_not_seen_is_all_noise(tiny_small):
+    model = load_policy(tiny_small).model
+    whole = episode(24, seed=1)
+    looks = np.array([0, 2, 9])
+    glimpses = dataclasses.replace(
+        whole, views={view: frames[looks] for view, frames in whole.views.items()}, looks=looks
+    )
+    windows = Windows(model.vae, DROID_SIM, torch.device("cpu"))
+    windows.add([make_clip(glimpses, DROID_SIM)])
+    only = windows.draw(4, 0.0)
+    windows.add([make_clip(whole, DROID_SIM, stride=8)])
+    batch = windows.draw(7, 0.0)
+    assert not only.whole.any()
+    assert batch.whole.tolist() == [True] * 3 + [False] * 4
+    assert batch.latents.shape[2] == windows.shape[0] == 5
+    assert batch.latents[~batch.whole][:, :, :1].abs().sum() > 0
+    objective = Objective(model.transformer, DROID_SIM, ObjectiveOptions(modes=(1.0, 0.0, 0.0), prefix=0.0))
+    text = objective.read([[1], [2, 3]], windows.shape, 17)
+    told = []
+    for later in (0.0, 100.0):  # what is said to come later must not matter
+        only.latents[:, :, 1:] = later
+        torch.manual_seed(0)
+        told.append(objective(only, text))
+    assert float(told[0]["vision"]) == 0
+    assert float(told[0]["action"]) == float(told[1]["action"]) > 0
 
 
 def test_average_follows_the_paper():

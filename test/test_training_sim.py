@@ -14,6 +14,7 @@ from cosmos3_ros.model.tiny import tiny_checkpoint
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.tasks import TASKS
 from cosmos3_ros.training.collect import Demonstration, collect, record
+from cosmos3_ros.training.episodes import make_clip, window_begins
 from cosmos3_ros.training.evaluate import Trial, play, run_trial, summarise, table, wilson, write_report
 from cosmos3_ros.training.lerobot import read_episodes, read_info
 
@@ -32,6 +33,28 @@ def test_a_demonstration_is_complete_and_repeatable(task):
     assert np.isfinite(first.truth[:, :3]).all()
     assert np.isfinite(first.truth[:, 3:6]).all() == (task == "bowl")
     assert np.abs(np.diff(first.actions[:, :7], axis=0)).max() * 15 < 2.0  # rad/s: smooth from wherever it began
+
+
+def test_looking_now_and_then_changes_nothing_but_the_pictures():
+    whole = record(Demonstration("lift", 5, height=64, width=96))
+    begins = window_begins(5, stride=9, opening=2)
+    thin = record(Demonstration("lift", 5, height=64, width=96), begins)
+    assert thin.looks[:4].tolist() == [0, 2, 5, 14]
+    assert np.array_equal(thin.actions, whole.actions)
+    for view, frames in thin.views.items():
+        assert np.array_equal(frames, whole.views[view][thin.looks])
+    clips = [make_clip(each, DROID_SIM, stride=9, opening=2) for each in (thin, whole)]
+    assert [clip.whole for clip in clips] == [False, True]
+    assert np.array_equal(clips[0].rows, clips[1].rows)
+    assert np.array_equal(clips[0].frames[clips[0].window(17)[:, 0]], clips[1].frames[clips[1].window(17)[:, 0]])
+
+
+@pytest.mark.parametrize("options", [{"astray": 0.0, "scatter": 1.0}])
+def test_a_demonstration_may_begin_anywhere_over_the_table(options):
+    begun = [record(Demonstration("reach", seed, height=64, width=96, **options)) for seed in range(6)]
+    solved = [episode for episode in begun if episode is not None]
+    assert len(solved) >= 5
+    assert np.stack([episode.states[0, :7] for episode in solved]).std(axis=0).max() > 0.2
 
 
 def test_a_dataset_is_read_as_it_was_recorded(tmp_path):

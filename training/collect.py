@@ -18,7 +18,7 @@ import numpy as np
 from ..sim.env import ACTIONS_PER_SECOND, Env
 from ..sim.expert import Expert
 from ..sim.kinematics import Kinematics, downwards
-from ..sim.scene import COLOURS
+from ..sim.scene import COLOURS, VIEWS
 from ..sim.tasks import find, instruction
 from .episodes import TRUTH, Episode
 from .lerobot import finish, has_shard, write_shard
@@ -47,8 +47,11 @@ class Demonstration:
     scatter: float = 0.0
 
 
-def record(wanted: Demonstration) -> Episode | None:
-    """Perform one demonstration; None if the expert failed. Raises ValueError for an unknown task or seed."""
+def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> Episode | None:
+    """Perform one demonstration; None if the expert failed. Raises ValueError for an unknown task or seed.
+
+    look: at which steps to take pictures (they cost most of the time), by default at all.
+    """
     random = np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, 1])
     env = _env(wanted.task, wanted.height, wanted.width, wanted.distractors)
     env.reset(wanted.task, wanted.seed)
@@ -58,7 +61,8 @@ def record(wanted: Demonstration) -> Episode | None:
     elif begin < wanted.astray + wanted.scatter:
         _scatter(env, random)
     noise = wanted.noise if random.random() < 0.7 else 0.0
-    expert, seen, held = Expert(env.simulation), env.observe(), 0
+    watch = look or (lambda step: True)
+    expert, seen, held = Expert(env.simulation), env.observe(watch(0)), 0
     steps: list[tuple] = []
     while not (env.success and held >= HOLD):
         if len(steps) == LIMIT:
@@ -66,20 +70,22 @@ def record(wanted: Demonstration) -> Episode | None:
         action = expert.act()
         steps.append((seen, action, _truth(env)))
         held += expert.finished
-        seen = env.step(action + np.append(random.normal(0.0, noise, 7), 0.0))
+        env.move(action + np.append(random.normal(0.0, noise, 7), 0.0))
+        seen = env.observe(watch(len(steps)))
         if expert.finished and not env.success and held >= HOLD:
             return None
     observations, actions, truth = zip(*steps, strict=True)
     layout = env.simulation.layout
     wordings = range(len(find(wanted.task).wordings) - 1)  # the last one is for tests
     return Episode(
-        views={view: np.stack([o.images[view] for o in observations]) for view in seen.images},
+        views={view: np.stack([o.images[view] for o in observations if o.images]) for view in VIEWS},
         states=np.stack([o.state for o in observations]),
         actions=np.stack(actions).astype(np.float32),
         instructions=tuple(instruction(wanted.task, layout, number) for number in wordings),
         truth=np.stack(truth).astype(np.float32),
         task=wanted.task,
         seed=wanted.seed,
+        looks=None if look is None else np.array([step for step in range(len(steps)) if look(step)]),
     )
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -17,7 +17,8 @@ TRUTH = 15  # what the simulator knows of the scene, m: the named thing, where i
 class Episode:
     """One demonstration at the embodiment's rate: row t of `actions` was commanded at frame t and led to frame t + 1.
 
-    views: name -> uint8 [T, H, W, 3]; states, actions: float32 [T, D], columns and units of the embodiment;
+    views: name -> uint8 [T, H, W, 3], or only the frames `looks` (int64 [K], rising) of it; states, actions: float32
+    [T, D], columns and units of the embodiment;
     instructions: ways to ask for it; truth: float32 [T, TRUTH], NaN where unknown; task, seed: where it came from.
     """
 
@@ -28,10 +29,12 @@ class Episode:
     truth: np.ndarray
     task: str = ""
     seed: int = -1
+    looks: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         lengths = {"states": len(self.states), "actions": len(self.actions), "truth": len(self.truth)}
-        lengths |= {f"views[{name!r}]": len(frames) for name, frames in self.views.items()}
+        missing = 0 if self.looks is None else len(self) - len(self.looks)
+        lengths |= {f"views[{name!r}]": len(frames) + missing for name, frames in self.views.items()}
         if len(set(lengths.values())) != 1 or not len(self.states):
             raise ValueError(f"Episode: expected equal lengths of at least 1, got {lengths}")
         if not self.instructions or not all(text.strip() for text in self.instructions):
@@ -46,7 +49,8 @@ class Clip:
     """What training needs of one episode: its pictures, and windows of one chunk that begin at the frames `starts`.
 
     frames: uint8 [T, H, W, 3], the canvas without its padding; rows: float32 [windows, state row + horizon, width], as
-    the network sees them; truth: float32 [windows, TRUTH].
+    the network sees them; truth: float32 [windows, TRUTH]. whole: else `frames` are only those of `starts`: what will
+    be seen is not known.
     """
 
     frames: np.ndarray
@@ -54,15 +58,27 @@ class Clip:
     rows: np.ndarray
     truth: np.ndarray
     instructions: tuple[str, ...]
+    whole: bool = True
 
     def window(self, frames: int) -> np.ndarray:
-        """Which frames each window shows, int64 [windows, frames]; the last one stays when the episode is over."""
+        """Which frames each window shows, int64 [windows, frames]; the last one stays when the episode is over.
+
+        If the clip is not whole, that is one for each: [windows, 1].
+        """
+        if not self.whole:
+            return np.arange(len(self.starts))[:, None]
         return np.minimum(self.starts[:, None] + np.arange(frames), len(self.frames) - 1)
+
+
+def window_begins(seed: int, stride: int, opening: int) -> Callable[[int], bool]:
+    """Tells whether a window begins at a frame, see make_clip; which ones depends on the seed."""
+    return lambda step: step % stride == max(seed, 0) % stride or (step < 2 * opening and step % 2 == 0)
 
 
 def make_clip(episode: Episode, body: Embodiment, stride: int = 1, opening: int = 0) -> Clip:
     """An episode for training: a window every `stride` frames, and `opening` more, two apart, at its beginning, where
-    only the pictures tell where to go. After its end the last action is held.
+    only the pictures tell where to go. After its end the last action is held. Of an episode that was looked at now and
+    then, each look begins a window.
     """
     names = body.views
     frames = np.stack(
@@ -72,12 +88,13 @@ def make_clip(episode: Episode, body: Embodiment, stride: int = 1, opening: int 
         ]
     )
     height, width = body.canvas.content
-    grid = np.arange(max(episode.seed, 0) % stride, len(episode), stride)
-    starts = np.union1d(grid, np.arange(0, min(2 * opening, len(episode)), 2))
+    begins = window_begins(episode.seed, stride, opening)
+    looks = episode.looks
+    starts = np.array([step for step in range(len(episode)) if begins(step)]) if looks is None else looks
     rows = (
         np.stack([window_rows(episode, body, int(start)) for start in starts]) if len(starts) else np.zeros((0, 1, 1))
     )
-    return Clip(frames[:, :height, :width], starts, rows, episode.truth[starts], episode.instructions)
+    return Clip(frames[:, :height, :width], starts, rows, episode.truth[starts], episode.instructions, looks is None)
 
 
 def window_rows(episode: Episode, body: Embodiment, start: int) -> np.ndarray:

@@ -109,6 +109,8 @@ class Objective(nn.Module):
         transformer, options = self._transformer[0], self.options
         count, device = len(batch.rows), batch.rows.device
         modes, level = draw_modes(count, options, device), noise_levels(count, options.shift, device)
+        # Where nobody knows what was seen later, all is noise: that says what the first step of sampling is to do.
+        modes, level = torch.where(batch.whole, modes, POLICY), torch.where(batch.whole, level, 1.0)
         frames, rows = batch.latents.shape[2], batch.rows.shape[1]
         noisy_frames, noisy_rows = noisy_parts(modes, frames, rows, int(self._body.state_row), options)
         vision_mask, action_mask = noisy_frames[:, None, :, None, None], noisy_rows[:, :, None]
@@ -129,9 +131,10 @@ class Objective(nn.Module):
             domain,
         )
         assert action is not None  # actions were given
-        error = (vision.float() - (noise - batch.latents)) * vision_mask
+        error = (vision.float() - (noise - batch.latents)) * (vision_mask & batch.whole.view(-1, 1, 1, 1, 1))
         row_error = (action[..., : batch.rows.shape[2]].float() - (row_noise - batch.rows)) * action_mask
-        losses = {"vision": error.square().mean(), "action": row_error.square().mean()}
+        losses = {"vision": error.square().mean() / batch.whole.float().mean().clamp(min=1e-3)}
+        losses["action"] = row_error.square().mean()
         asked = (modes == POLICY) & (level > options.grounding_noise)
         losses["grounding"] = self._ground(batch.truth, rows, frames, asked)
         weights = {"vision": options.vision, "action": options.action, "grounding": options.grounding}

@@ -13,6 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .muon import Muon
+
 _MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # what AdamW and Muon remember of a parameter
 
 
@@ -21,7 +23,7 @@ class OptimiserOptions:
     """steps, seconds: the training ends with whichever comes first. rate: of learning, after `warmup` steps, from where
     it falls to 0 in a straight line. average: width of the weights' running average as a share of the steps so far
     (Cosmos 3: 0.1; short trainings are spoilt by stale weights). muon: rate for the matrices of the towers, which Muon
-    then steps instead of AdamW (https://kellerjordan.github.io/posts/muon); 0: AdamW for all.
+    then steps instead of AdamW; 0: AdamW for all.
     """
 
     steps: int = 10_000
@@ -60,12 +62,7 @@ class Optimiser:
         adam = torch.optim.AdamW(others, options.rate, options.betas, weight_decay=decay, fused=parameters[0].is_cuda)
         self._steppers: list[tuple[torch.optim.Optimizer, float]] = [(adam, options.rate)]
         if matrices:
-            muon = torch.optim.Muon(
-                [p for name, p in self.named.items() if name in matrices],
-                options.muon,
-                decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
+            muon = Muon([p for name, p in self.named.items() if name in matrices], options.muon, decay)
             self._steppers.append((muon, options.muon))
         self._average = [parameter.detach().clone() for parameter in parameters]
         self._exponent = average_exponent(options.average)

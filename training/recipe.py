@@ -21,7 +21,9 @@ class DataOptions:
 
     tasks, episodes (of each task), first_seed, distractors, astray, scatter, noise: see collect.Demonstration; stride:
     frames between two windows, opening: more of them at the beginning, see episodes.make_clip; warm_up: episodes to
-    wait for before anything is trained; workers: processes, 0 for one less than there are cores.
+    wait for before anything is trained; whole: share of the demonstrations of which every frame is rendered (of the
+    others only those with which a window begins: they teach what to do, not what will be seen); workers: processes,
+    0 for one less than there are cores.
     """
 
     dataset: str = ""
@@ -35,17 +37,19 @@ class DataOptions:
     stride: int = 2
     opening: int = 0
     warm_up: int = 64
+    whole: float = 1.0
     workers: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PolicyTraining(OptimiserOptions):
-    """text: whether the text tower learns too (a released one is kept as it is); compile: the whole step with
-    torch.compile; refresh: steps between two looks for new demonstrations; save: seconds between two saved states.
+    """text: whether the text tower learns too (a released one is kept as it is); compile: mode of torch.compile for the
+    losses (default, reduce-overhead), or none; refresh: steps between two looks for new demonstrations; save: seconds
+    between two saved states.
     """
 
     text: bool = True
-    compile: bool = False
+    compile: str = ""
     refresh: int = 500
     save: float = 600.0
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 
 from ..model.embodiment import Embodiment
 from .collect import Demonstration, in_parallel, record
-from .episodes import Clip, make_clip
+from .episodes import Clip, make_clip, window_begins
 from .recipe import DataOptions
 
 
@@ -21,10 +21,12 @@ class _Job:
     body: Embodiment
     stride: int
     opening: int
+    whole: bool
 
 
 def _perform(job: _Job) -> Clip | None:
-    episode = record(job.demonstration)
+    look = None if job.whole else window_begins(job.demonstration.seed, job.stride, job.opening)
+    episode = record(job.demonstration, look)
     return None if episode is None else make_clip(episode, job.body, job.stride, job.opening)
 
 
@@ -43,7 +45,11 @@ def make_clips(options: DataOptions, body: Embodiment) -> Generator[Clip]:
         for seed in range(options.first_seed, options.first_seed + options.episodes)
         for task in options.tasks
     )
-    jobs = [_Job(demonstration, body, options.stride, options.opening) for demonstration in demonstrations]
+    share = options.whole
+    jobs = [
+        _Job(demonstration, body, options.stride, options.opening, int((number + 1) * share) > int(number * share))
+        for number, demonstration in enumerate(demonstrations)
+    ]
     workers = options.workers or max(1, len(os.sched_getaffinity(0)) - 1)
     yield from (clip for clip in in_parallel(_perform, jobs, workers) if clip is not None)
 

@@ -90,7 +90,7 @@ def train_policy(model: Model, source: Source, recipe: Recipe, out: Path, log: L
     state = out / "state.safetensors"
     if state.exists():
         optimiser.resume(state)
-    measure = torch.compile(objective, dynamic=False) if options.compile else objective
+    measure = torch.compile(objective, dynamic=False, mode=options.compile) if options.compile else objective
     windows, text, saved = Windows(model.vae, body, device), None, time.monotonic()
     while optimiser.progress < 1:
         if text is None or optimiser.step_number % options.refresh == 0:

@@ -11,17 +11,21 @@ from torch import Tensor
 
 from ..model.embodiment import Embodiment
 from ..model.vae import VideoAutoencoder
-from .episodes import TRUTH, Clip
+from .episodes import Clip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows drawn at random. latents [B, C, F, h, w]; rows [B, R, width]; prompts int64 [B]; truth [B, TRUTH]."""
+    """Windows drawn at random. latents [B, C, F, h, w]; rows [B, R, width]; prompts int64 [B]; truth [B, TRUTH].
+
+    whole: bool [B], whether what was seen later is known; else only frame 0 of the latents means something.
+    """
 
     latents: Tensor
     rows: Tensor
     prompts: Tensor
     truth: Tensor
+    whole: Tensor
 
 
 class Windows:
@@ -31,52 +35,58 @@ class Windows:
         self._vae, self._body, self._device, self._chunk = vae, body, device, chunk
         self._frames = 1 + -(-body.horizon // vae.temporal) * vae.temporal
         self.instructions: list[str] = []
-        self._latents: Tensor | None = None
-        self._rows = torch.zeros(0)
-        self._truth = torch.zeros(0, TRUTH)
-        self._choices = torch.zeros(0, 0, dtype=torch.int64)
+        self._parts = {True: _Part(), False: _Part()}  # by whether what was seen later is known
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one window's latents: frames, rows, columns."""
-        if self._latents is None:
-            raise ValueError("there is nothing to learn from: no demonstration was added")
-        return tuple(self._latents.shape[2:])
+        frames = 1 + (self._frames - 1) // self._vae.temporal
+        return (frames, *next(iter(self._filled().values())).latents.shape[3:])
 
     def __len__(self) -> int:
-        return 0 if self._latents is None else len(self._latents)
+        return sum(len(part.rows) for part in self._parts.values())
 
     def add(self, clips: Iterable[Clip]) -> None:
         """Encode the windows of these clips; the autoencoder must not change afterwards."""
         clips = [clip for clip in clips if len(clip.starts)]
-        if not clips:
-            return
-        ways = max(len(clip.instructions) for clip in clips)
-        ways = max(ways, self._choices.shape[1])
-        choices = [torch.tensor([self._prompts(clip, ways)]).expand(len(clip.starts), -1) for clip in clips]
-        if 0 < self._choices.shape[1] < ways:
-            self._choices = self._choices[:, torch.arange(ways, device=self._device) % self._choices.shape[1]]
-        fresh = torch.cat(list(self._encode(clips)))
-        rows = torch.cat([torch.from_numpy(clip.rows) for clip in clips]).to(self._device)
-        truth = torch.cat([torch.from_numpy(clip.truth) for clip in clips]).to(self._device)
-        picked = torch.cat(choices).to(self._device)
-        if self._latents is None:
-            self._latents, self._rows, self._truth, self._choices = fresh, rows, truth, picked
-            return
-        self._latents = torch.cat([self._latents, fresh])
-        self._rows, self._truth = torch.cat([self._rows, rows]), torch.cat([self._truth, truth])
-        self._choices = torch.cat([self._choices, picked])
+        for whole, part in self._parts.items():
+            if some := [clip for clip in clips if clip.whole == whole]:
+                part.add(self._encoded(some))
 
     def draw(self, count: int, dropout: float) -> Batch:
-        """`count` windows, each with one of its instructions, or with none in a share `dropout` of them."""
-        if self._latents is None:
+        """`count` windows, as many of either kind if there are both, each with one of its instructions.
+
+        In a share `dropout` of them there is none.
+        """
+        parts, frames = self._filled(), self.shape[0]
+        batches = []
+        for number, (whole, part) in enumerate(parts.items()):
+            share = (count + number) // len(parts)
+            index = torch.randint(len(part.rows), (share,), device=self._device)
+            way = torch.randint(part.choices.shape[1], (share, 1), device=self._device)
+            prompts = part.choices[index].gather(1, way).squeeze(1)
+            prompts = prompts * (torch.rand(share, device=self._device) >= dropout)
+            latents = part.latents[index].float()
+            latents = torch.nn.functional.pad(latents, (0, 0, 0, 0, 0, frames - latents.shape[2]))
+            known = torch.full((share,), whole, device=self._device)
+            batches.append((latents, part.rows[index], prompts, part.truth[index], known))
+        return Batch(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
+
+    def _filled(self) -> dict[bool, _Part]:
+        parts = {whole: part for whole, part in self._parts.items() if len(part.rows)}
+        if not parts:
             raise ValueError("there is nothing to learn from: no demonstration was added")
-        device = self._device
-        index = torch.randint(len(self), (count,), device=device)
-        way = torch.randint(self._choices.shape[1], (count, 1), device=device)
-        prompts = self._choices[index].gather(1, way).squeeze(1)
-        prompts = prompts * (torch.rand(count, device=device) >= dropout)
-        return Batch(self._latents[index].float(), self._rows[index], prompts, self._truth[index])
+        return parts
+
+    def _encoded(self, clips: list[Clip]) -> _Part:
+        ways = max(len(clip.instructions) for clip in clips)
+        choices = [torch.tensor([self._prompts(clip, ways)]).expand(len(clip.starts), -1) for clip in clips]
+        return _Part(
+            torch.cat(list(self._encode(clips))),
+            torch.cat([torch.from_numpy(clip.rows) for clip in clips]).to(self._device),
+            torch.cat([torch.from_numpy(clip.truth) for clip in clips]).to(self._device),
+            torch.cat(choices).to(self._device),
+        )
 
     def _prompts(self, clip: Clip, ways: int) -> list[int]:
         for text in clip.instructions:
@@ -93,8 +103,27 @@ class Windows:
             waiting.append(pictures[torch.from_numpy(clip.window(self._frames)).to(self._device)])
             if sum(map(len, waiting)) < self._chunk and number < len(clips):
                 continue
-            for part in torch.cat(waiting).split(self._chunk):
-                video = part.permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
+            for some in torch.cat(waiting).split(self._chunk):
+                video = some.permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
                 with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
                     yield self._vae.encode(video).bfloat16()
             waiting.clear()
+
+
+@dataclasses.dataclass(slots=True)
+class _Part:
+    """Windows of one kind: bfloat16 latents [N, C, F, h, w], rows, truth, and the prompts to choose from [N, ways]."""
+
+    latents: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0))
+    rows: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0))
+    truth: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0))
+    choices: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0))
+
+    def add(self, more: _Part) -> None:
+        if not len(self.rows):
+            self.latents, self.rows, self.truth, self.choices = more.latents, more.rows, more.truth, more.choices
+            return
+        ways = max(self.choices.shape[1], more.choices.shape[1])
+        self.choices = torch.cat([part[:, torch.arange(ways) % part.shape[1]] for part in (self.choices, more.choices)])
+        self.latents = torch.cat([self.latents, more.latents])
+        self.rows, self.truth = torch.cat([self.rows, more.rows]), torch.cat([self.truth, more.truth])
