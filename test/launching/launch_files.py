@@ -28,7 +28,7 @@ STARTED = [  # file, arguments, lifecycle nodes that become active, other nodes
     ("server.launch.py", {"port": "0", "policy": "true"}, ("server", "policy"), ()),
     (
         "isaac.launch.py",
-        {"sim": "true", "robot": "isaac_droid", "reasoner": "false"},
+        {"sim": "true", "reasoner": "false"},
         ("policy", "commander"),
         ("sim",),
     ),
