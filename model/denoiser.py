@@ -6,7 +6,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from .prompt import tokenize
 from .sampler import Schedule, denoise
 from .transformer import generator_positions
 from .weights import Model
+
+if TYPE_CHECKING:
+    from .pair import Pair
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,10 +138,11 @@ class Denoiser:
     """One loaded model as a sampler. Remembers the text tower's keys and values of the last few prompts.
 
     Where the model says `graphs`, the whole loop becomes a CUDA graph (but not that of students, who draw fresh noise).
+    pair: computes one branch of guidance here and has the other from the other process.
     """
 
-    def __init__(self, model: Model, prompts: int = 8):
-        self.model = model
+    def __init__(self, model: Model, prompts: int = 8, pair: Pair | None = None):
+        self.model, self.pair = model, pair
         self._prompts: collections.OrderedDict[tuple[str, str], KVCache] = collections.OrderedDict()
         self._ropes: collections.OrderedDict[tuple, Rope] = collections.OrderedDict()
         self._loops: collections.OrderedDict[tuple, list[Any]] = collections.OrderedDict()
@@ -163,7 +167,7 @@ class Denoiser:
         prompts = Prompts((text, negative))
         key = (*start.shape(), id(text), id(negative), schedule, guidance)
         if key not in self._loops:
-            if self.model.graphs and schedule.rule == "unipc":
+            if self.model.graphs and schedule.rule == "unipc" and self.pair is None:
                 rows = (prompts, Prompts((text,)), Prompts((negative,)))
                 # With all that a recording will look at beside it, so that its place in memory is not given away.
                 _remember(self._loops, key, [[(prompts, self._rope(start, row)) for row in rows]], self._keep)
@@ -178,13 +182,17 @@ class Denoiser:
         return start.split(self._loops[key][1](*start.tensors())[0].clone())
 
     def _loop(self, start: Start, prompts: Prompts, schedule: Schedule, guidance: Guidance, seed: int) -> Tensor:
-        alone = Prompts(prompts.rows[:1])
-        branches = [prompts] if guidance.batched else [alone, Prompts(prompts.rows[1:])]
+        alone, other = Prompts(prompts.rows[:1]), Prompts(prompts.rows[1:])
+        branches = [prompts] if guidance.batched else [alone, other]
         push: list[Tensor] = []  # the last difference that guidance made
 
         def velocity(flat: Tensor, time: float) -> Tensor:
             guided = guidance.applies(time)
-            speeds = [self._velocity(start, flat, time, rows) for rows in (branches if guided else [alone])]
+            if guided and self.pair:
+                mine = self._velocity(start, flat, time, other if self.pair.rank else alone)
+                speeds = [self.pair.exchange(mine)]
+            else:
+                speeds = [self._velocity(start, flat, time, rows) for rows in (branches if guided else [alone])]
             speed = torch.cat(speeds).float() if guidance.precise else torch.cat(speeds)
             told = speed[0]
             if guided:

@@ -17,6 +17,7 @@ from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .interface import NS, ActionChunk, Future, Observation, Prediction
 from .lane import Lane
 from .paint import paint
+from .pair import Pair
 from .prompt import action_json, action_plain, framing
 from .sampler import Schedule, checkpoint_schedule, flow_schedule
 from .vae import frames_from_video, video_from_pixels
@@ -68,17 +69,20 @@ class Cosmos3Policy:
     """A `Policy` on a loaded model. One thread at a time calls `infer`; `decode` may run beside it, and others.
 
     embodiment: one of `EMBODIMENTS` by name or value; by default the one the checkpoint names. options: see
-    `PolicyOptions`. ValueError if checkpoint and embodiment do not fit.
+    `PolicyOptions`. pair: if two processes share the work; the second one calls `follow`. ValueError if checkpoint and
+    embodiment do not fit.
     """
 
-    def __init__(self, model: Model, embodiment: Embodiment | str | None = None, **options: Any):
+    def __init__(
+        self, model: Model, embodiment: Embodiment | str | None = None, pair: Pair | None = None, **options: Any
+    ):
         if model.vae is None:
             raise ValueError("policy: the checkpoint was loaded without its generator (generator=False)")
         self.options = PolicyOptions(**options)
         self.model = model
         self.embodiment = fit_embodiment(model, embodiment, self.options.horizon)
         self._vae = model.vae
-        self._denoiser = Denoiser(model)
+        self._denoiser = Denoiser(model, pair=pair)
         self._schedule = self._make_schedule()
         self._guidance = self._make_guidance()
         self._camera = framing(self.embodiment.viewpoint, self.embodiment.view_description)
@@ -110,6 +114,8 @@ class Cosmos3Policy:
             clock.lap("encode")
             seed, *noise = self._ahead or self._draw()
             start = self._start(seen, observation.state, kept, *noise)
+            if self._denoiser.pair:
+                self._denoiser.pair.lead(self.caption(observation.instruction), start, seed)
             latents, actions = self._denoiser.run(start, text, negative, self._schedule, self._guidance, seed)
             self._ahead = self._draw() if latents.is_cuda else None  # while the device computes
             assert actions is not None  # `start` has actions
@@ -122,6 +128,16 @@ class Cosmos3Policy:
             values[row] = kept[row]
         chunk = ActionChunk(values, body.action_names, observation.stamp, body.step, body.discrete)
         return Prediction(chunk, clock.seconds(), latents)
+
+    def follow(self) -> None:
+        """Be the second process of a pair, until the first lets it go (`Pair.leave`)."""
+        if self._denoiser.pair is None:
+            raise ValueError("policy: it was made without a pair, so there is nobody to follow")
+        seen = torch.zeros(1, self._shape[0], 1, *self._shape[2:], device=self.model.device)
+        state = np.zeros(len(self.embodiment.state), np.float32)
+        with self._lane:
+            start = self._start(seen, state, {}, *self._draw()[1:])
+            self._denoiser.pair.follow(self._denoiser, start, self._schedule, self._guidance)
 
     def decode(self, prediction: Prediction) -> Future:
         """The video that goes with a prediction of this policy."""

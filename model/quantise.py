@@ -145,5 +145,9 @@ def quantise(layers: Iterable[nn.Module], kind: str) -> None:
     for layer in layers:
         for module in [*layer.modules()]:
             for name, part in [*module.named_children()]:
-                if isinstance(part, nn.Linear):
-                    setattr(module, name, KINDS[kind].of(part.weight))
+                if isinstance(part, nn.Linear) or type(part) is Product:
+                    setattr(module, name, KINDS[kind].of(part.get_parameter("weight")))
+                elif isinstance(part, Product):
+                    raise ValueError(
+                        f"quantisation: expected weights as trained, {name} is {type(part).__name__} already"
+                    )

@@ -59,6 +59,10 @@ def test_every_linear_part_becomes_a_product():
     layers = [torch.nn.Sequential(torch.nn.Linear(16, 16, bias=False), torch.nn.ReLU())]
     quantise(layers, "int8")
     assert isinstance(layers[0][0], Int8)
-    assert isinstance(layers[0][0], Product)
+    with pytest.raises(ValueError, match="expected weights as trained, 0 is Int8 already"):
+        quantise(layers, "fp8")
+    plain = [torch.nn.Sequential(Product.of(torch.randn(16, 16)))]
+    quantise(plain, "fp8")
+    assert isinstance(plain[0][0], FP8)
     with pytest.raises(ValueError, match=r"quantisation: expected one of .*, got 'int2'"):
         quantise(layers, "int2")
