@@ -118,6 +118,8 @@ class PolicyNode(ManagedNode[Params]):
         embodiment = self._policy.embodiment
         grey = {view: np.full((180, 320, 3), 128, np.uint8) for view in embodiment.views}
         state = np.zeros(len(embodiment.state), np.float32)
+        if self.params.compile:
+            self.get_logger().info("warm-up: compiling; a minute or so the first time, less when it was done before")
         self._policy.infer(Observation(grey, state, self.params.instruction or "wait", 0))
         self._policy.reset()
 

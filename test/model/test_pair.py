@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two processes that share the guidance say what one says alone."""
 
+import datetime
 import os
 import subprocess
 import sys
@@ -29,32 +30,28 @@ def ask(policy):
     return first.values, policy.infer(Observation(images, STATE, "open the drawer", 1), kept).chunk.values
 
 
-def run(rank, meeting, said):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+def meet(rank, meeting):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=2, timeout=datetime.timedelta(minutes=3)
+    )
     pair = Pair(torch.device("cpu"))
-    policy = Cosmos3Policy(load_model(tiny_checkpoint(), reasoner=False), pair=pair, **OPTIONS)
-    if rank:
-        policy.follow()
-    else:
-        np.save(said, np.stack(ask(policy)))
-        pair.leave()
-    torch.distributed.destroy_process_group()
+    return Cosmos3Policy(load_model(tiny_checkpoint(), reasoner=False), pair=pair, **OPTIONS), pair
 
 
-def test_two_processes_say_what_one_says(tmp_path):
-    model = load_model(tiny_checkpoint(), reasoner=False)  # written before two processes want it
-    said = tmp_path / "said.npy"
-    command = [sys.executable, __file__, str(tmp_path / "meeting"), str(said)]
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    both = [subprocess.Popen([*command, rank], env=paths) for rank in "01"]
+@pytest.mark.slow
+def test_two_processes_say_what_one_says(model, tmp_path):
+    command = [sys.executable, __file__, str(tmp_path / "meeting")]
+    other = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     try:
-        assert [process.wait(timeout=300) for process in both] == [0, 0]
+        policy, pair = meet(0, tmp_path / "meeting")
+        together = ask(policy)
+        pair.leave()
+        assert other.wait(timeout=60) == 0
     finally:
-        for process in both:
-            process.kill()
-            process.wait()
-    for mine, alone in zip(np.load(said), ask(Cosmos3Policy(model, **OPTIONS)), strict=True):
+        other.kill()
+        other.wait()
+        torch.distributed.destroy_process_group()
+    for mine, alone in zip(together, ask(Cosmos3Policy(model, **OPTIONS)), strict=True):
         np.testing.assert_allclose(mine, alone, rtol=1e-5, atol=1e-5)
 
 
@@ -64,4 +61,6 @@ def test_nobody_follows_without_a_leader(model):
 
 
 if __name__ == "__main__":
-    run(int(sys.argv[3]), sys.argv[1], sys.argv[2])
+    torch.set_num_threads(1)
+    meet(1, sys.argv[1])[0].follow()
+    torch.distributed.destroy_process_group()
