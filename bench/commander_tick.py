@@ -162,6 +162,7 @@ def timing(watcher: Watcher) -> dict[str, Any]:
         "lost set points": watcher.lost(),
         "chunks": len(overhead),
         "rejected": watcher.status.rejected,
+        "last rejection": watcher.status.last_rejection,
         "tick jitter [ms]": spread(jitter.tolist()),
         "overhead [ms]": spread(overhead),
         **{f"{stage} [ms]": spread(values) for stage, values in stages.items()},
