@@ -290,6 +290,6 @@ def test_scenes_go_on_when_simulated_time_begins_anew(start: Any, watcher: Any, 
 )
 def test_wrong_parameters_end_the_node(start: Any, values: dict[str, Any], code: int, words: str) -> None:
     node = start("reasoner", *parameters(**values))
-    assert node.process.wait(30) == code
+    assert node.process.wait(60) == code
     assert words in node.output
     assert "Traceback" not in node.output
