@@ -65,7 +65,10 @@ def test_policy_launch_brings_every_node_to_active_and_ctrl_c_ends_it(start: Any
     launched = start(shutil.which("ros2"), "launch", "cosmos3_ros", "policy.launch.py")
 
     def states() -> list[str]:
-        return [ros2("lifecycle", "get", f"/{node}").stdout.strip() for node in ("policy", "reasoner", "commander")]
+        return [
+            ros2("lifecycle", "get", "--no-daemon", f"/{node}").stdout.strip()
+            for node in ("policy", "reasoner", "commander")
+        ]
 
     wait_until(lambda: states() == ["active [3]"] * 3, "all nodes to be active", 90)
     assert launched.interrupt() == 0
@@ -105,7 +108,11 @@ def generate_launch_description():
 """)
     launched = start(shutil.which("ros2"), "launch", whole)
     wait_until(lambda: {"sim", "commander"} <= set(watcher.get_node_names()), "both nodes", 60)
-    wait_until(lambda: ros2("lifecycle", "get", "/commander").stdout.strip() == "active [3]", "the commander", 60)
+    wait_until(
+        lambda: ros2("lifecycle", "get", "--no-daemon", "/commander").stdout.strip() == "active [3]",
+        "the commander",
+        60,
+    )
     topics = ros2("topic", "list", "--no-daemon").stdout.split()
     assert {"/wrist_cam/rgb", "/joint_command", "/clock"} <= {*topics}
     assert launched.interrupt() == 0
