@@ -111,4 +111,4 @@ class Decoder:
 
 
 def _open(data: bytes, media: Media) -> av.container.InputContainer:
-    return av.open(io.BytesIO(data), format=VIDEOS[media.format])
+    return av.open(io.BytesIO(data), "r", format=VIDEOS[media.format])
