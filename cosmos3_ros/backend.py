@@ -67,7 +67,7 @@ class Models:
         device, dtype = resolve(params.device, params.dtype)
         speed = Speed(
             compiled=params.compile,
-            graphs=params.compile and device != "cpu",
+            graphs=params.cuda_graphs and device != "cpu",
             generator=params.weights,
             text=params.text_weights,
             placement=placement,

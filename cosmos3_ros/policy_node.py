@@ -120,7 +120,8 @@ class PolicyNode(ManagedNode[Params]):
         state = np.zeros(len(embodiment.state), np.float32)
         if self.params.compile:
             self.get_logger().info("warm-up: compiling; a minute or so the first time, less when it was done before")
-        self._policy.infer(Observation(grey, state, self.params.instruction or "wait", 0))
+        for _ in range(1 + self.params.cuda_graphs):  # the second one records them
+            self._policy.infer(Observation(grey, state, self.params.instruction or "wait", 0))
         self._policy.reset()
 
     # -- inputs -------------------------------------------------------------------------------------------------------

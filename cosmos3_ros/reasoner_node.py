@@ -34,7 +34,10 @@ class Params:
     checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
     device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
     dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
-    compile: bool = param(False, "compile the layers, on a GPU record CUDA graphs: slower to configure, then faster")
+    compile: bool = param(False, "compile the network's layers: a minute more to configure, then faster on a GPU")
+    cuda_graphs: bool = param(
+        False, "on a GPU, record the loops as CUDA graphs: for networks too small to keep it busy"
+    )
     weights: str = param("none", "as the policy's, where both share one copy of the weights")
     text_weights: str = param("none", "how the text tower's weights are rounded: none, fp8, int8 or nvfp4")
     views: list[str] = param(["wrist", "exterior_1", "exterior_2"], "camera views it may look at")

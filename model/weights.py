@@ -62,7 +62,7 @@ _INSIDE = {
     **{f"generator.mlp.{name}": (f"mlp_moe_gen.{name}_proj",) * 2 for name in ("gate", "up", "down")},
 }
 SOUND = ("audio_proj_", "audio_modality_embed", "sound2llm.", "llm2sound.", "sound_modality_embed")
-_NO_PART_OF_TRANSFORMER = (*SOUND, "visual.", "model.projector.")
+_NO_PART_OF_TRANSFORMER = (*SOUND, "visual.", "model.projector.", ".weight_scale", ".input_scale")
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
@@ -130,8 +130,7 @@ def load_model(
     if not folder.is_dir():
         raise ValueError(f"checkpoint: no folder {folder}")
     device = torch.device(device)
-    if dtype is None:
-        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     transformer = load_transformer(folder / "transformer", device, dtype, reasoner, generator, host)
     vision = None
@@ -276,13 +275,23 @@ def fill(
     for file, where in sorted({(tensors[theirs], stays[ours]) for ours, theirs in names.items()}):
         with safe_open(file, framework="pt", device=where) as content:
             for ours in (ours for ours, at in names.items() if (tensors[at], stays[ours]) == (file, where)):
-                tensor = content.get_tensor(names[ours])
+                tensor = _unrounded(content.get_tensor(names[ours]), names[ours], tensors)
                 if tensor.shape != shapes[ours]:
                     expected, got = list(shapes[ours]), list(tensor.shape)
                     raise ValueError(f"{file}: {names[ours]} has shape {got}, expected {expected}")
                 loaded[ours] = tensor.to(torch.float32 if ours.startswith(tuple(keep)) else dtype)
     module.load_state_dict(loaded, strict=True, assign=True)
     module.requires_grad_(False).eval()
+
+
+def _unrounded(tensor: torch.Tensor, name: str, tensors: Mapping[str, Path]) -> torch.Tensor:
+    """A weight in FP8 times its scale, which lies beside it; others as they are."""
+    if tensor.dtype != torch.float8_e4m3fn:
+        return tensor
+    if (scale := f"{name}_scale") not in tensors:
+        raise ValueError(f"{tensors[name]}: {name} is in FP8, expected its scale {scale}, got none")
+    with safe_open(tensors[scale], framework="pt", device=str(tensor.device)) as content:
+        return tensor.float() * content.get_tensor(scale).float().reshape(-1, 1)
 
 
 def _complain(folder: Path, what: str, names: list[str]) -> None:

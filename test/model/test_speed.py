@@ -97,7 +97,7 @@ def test_memory_is_asked_for_before_it_is_taken():
     with pytest.raises(ValueError, match="placement 'both' with 'fp8' weights would fit"):
         check_memory(NANO, Speed(), 24.0)
     with pytest.raises(ValueError, match="placement 'policy' with 'nvfp4' weights would fit"):
-        check_memory(NANO, Speed(), 9.0)
+        check_memory(NANO, Speed(), 10.0)
     with pytest.raises(ValueError, match="none of the placements would fit"):
         check_memory(NANO, Speed(), 3.0)
     assert needed(EDGE, Speed()) < needed(NANO, Speed(generator="fp8", text="fp8"))

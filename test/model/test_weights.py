@@ -188,3 +188,26 @@ def test_a_file_that_is_indexed_is_found(tmp_path):
     save_file({"old": torch.zeros(1)}, tmp_path / "unused.safetensors")
     (tmp_path / "x.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "x-1.safetensors"}}))
     assert set(find_tensors(tmp_path)) == {"a"}
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_fp8_checkpoints_are_read_with_their_scales(folder, copy, per_channel, far):
+    file = copy / "transformer" / FILE
+    tensors = load_file(file)
+    names = [name for name in tensors if "layers." in name and name.endswith(("proj.weight", "to_q.weight"))]
+    for name in names:
+        tops = tensors[name].abs().amax(1) if per_channel else tensors[name].abs().amax()
+        scale = tops / 448
+        rounded = (tensors[name] / (scale[:, None] if per_channel else scale)).to(torch.float8_e4m3fn)
+        extra = {"_scale": scale, "": rounded}
+        tensors |= {name + end: tensor for end, tensor in extra.items()}
+        tensors[name.removesuffix("weight") + "input_scale"] = torch.ones(())
+    save_file(tensors, file)
+    whole, read = (load_model(path, reasoner=False).transformer.state_dict() for path in (folder, copy))
+    errors = [far(read[name], whole[name]) for name in whole if "layers." in name and name.endswith("up.weight")]
+    assert len(errors) == 2 * TINY.layers
+    assert 0 < max(errors) < 0.04
+    del tensors[names[0] + "_scale"]
+    save_file(tensors, file)
+    with pytest.raises(ValueError, match=r"is in FP8, expected its scale .*weight_scale, got none"):
+        load_model(copy, reasoner=False)
