@@ -215,10 +215,10 @@ class Cosmos3Reasoner:
         media = [part for turn in turns for part in turn.parts if not isinstance(part, str)]
         for number, image in enumerate(part for part in media if not isinstance(part, Clip)):
             check_image(f"images[{number}]", image)
-        ids = self._tokenize(turns)
+        ids = self.tokenize(turns)
         return self._embed(ids, [self._look().picture(part) for part in media], pruning, since)
 
-    def _tokenize(self, turns: Sequence[Turn]) -> list[int]:
+    def tokenize(self, turns: Sequence[Turn]) -> list[int]:
         """Ids of the chat up to where the answer begins, with one placeholder per frame."""
         if self.system and turns[0].role != "system":
             turns = [Turn("system", (self.system,)), *turns]

@@ -129,13 +129,23 @@ def _patches(
     """Resize (bicubic), repeat the last frame to fill the last patch, normalise, and cut up."""
     resized = [np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.BICUBIC)) for frame in frames]
     resized += resized[-1:] * (-len(frames) % pixels.temporal)
-    video = torch.from_numpy(np.stack(resized)).to(device).float() / 255
-    video = (video - video.new_tensor(pixels.mean)) / video.new_tensor(pixels.std)
-    grid = (len(resized) // pixels.temporal, size[0] // pixels.patch, size[1] // pixels.patch)
-    blocks = (grid[1] // pixels.merge, pixels.merge, pixels.patch, grid[2] // pixels.merge, pixels.merge, pixels.patch)
-    tiles = video.reshape(grid[0], pixels.temporal, *blocks, 3)
+    video = torch.from_numpy(np.stack(resized)).to(device)
+    return cut(video, pixels), (len(resized) // pixels.temporal, size[0] // pixels.patch, size[1] // pixels.patch)
+
+
+def cut(video: Tensor, pixels: Pixels) -> Tensor:
+    """Normalise frames uint8 [F, H, W, 3], all of whole patches, and cut them up: float32 [patches, numbers]."""
+    scaled = video.float() / 255
+    scaled = (scaled - scaled.new_tensor(pixels.mean)) / scaled.new_tensor(pixels.std)
+    frames, rows, columns = (
+        video.shape[0] // pixels.temporal,
+        video.shape[1] // pixels.side,
+        video.shape[2] // pixels.side,
+    )
+    blocks = (rows, pixels.merge, pixels.patch, columns, pixels.merge, pixels.patch)
+    tiles = scaled.reshape(frames, pixels.temporal, *blocks, 3)
     order = (0, 2, 5, 3, 6, 4, 7, 8, 1) if pixels.edge else (0, 2, 5, 3, 6, 8, 1, 4, 7)
-    return tiles.permute(order).reshape(math.prod(grid), -1), grid
+    return tiles.permute(order).reshape(frames * rows * columns * pixels.merge**2, -1)
 
 
 def sample_frames(count: int, fps: float, rate: float = 2.0, least: int = 4, most: int = 768) -> np.ndarray:

@@ -53,13 +53,8 @@ def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> 
     look: at which steps to take pictures (they cost most of the time), by default at all.
     """
     random = np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, 1])
-    env = _env(wanted.task, wanted.height, wanted.width, wanted.distractors)
-    env.reset(wanted.task, wanted.seed)
-    begin = random.random()
-    if begin < wanted.astray:
-        _lead_astray(env, random)
-    elif begin < wanted.astray + wanted.scatter:
-        _scatter(env, random)
+    env = shared_env(wanted)
+    begin(env, wanted, random)
     noise = wanted.noise if random.random() < 0.7 else 0.0
     watch = look or (lambda step: True)
     expert, seen, held = Expert(env.simulation), env.observe(watch(0)), 0
@@ -89,9 +84,23 @@ def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> 
     )
 
 
+def begin(env: Env, wanted: Demonstration, random: np.random.Generator) -> None:
+    """Bring the simulation to where a demonstration begins."""
+    env.reset(wanted.task, wanted.seed)
+    where = random.random()
+    if where < wanted.astray:
+        _lead_astray(env, random)
+    elif where < wanted.astray + wanted.scatter:
+        _scatter(env, random)
+
+
+def shared_env(wanted: Demonstration) -> Env:
+    """One simulation per task and process: compiling a scene and opening a renderer takes longer than an episode."""
+    return _env(wanted.task, wanted.height, wanted.width, wanted.distractors)
+
+
 @functools.cache
 def _env(task: str, height: int, width: int, distractors: int) -> Env:
-    """One simulation per task and process: compiling a scene and opening a renderer takes longer than an episode."""
     return Env(height=height, width=width, distractors=distractors)
 
 

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moments of demonstrations with their pictures and questions about them, made in parallel. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import zlib
+from collections.abc import Generator, Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from ..sim.env import Env
+from ..sim.expert import Expert
+from ..sim.scene import VIEWS
+from .collect import HOLD, LIMIT, Demonstration, begin, in_parallel, shared_env
+from .facts import Facts, Goal, achieved, read_facts
+from .questions import Lesson, lessons
+
+_DOUBT = 5  # steps before and after a goal is reached in which one cannot tell
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scene:
+    """pictures: uint8 [3, H, W, 3], in the order of scene.VIEWS."""
+
+    pictures: np.ndarray
+    lessons: tuple[Lesson, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Watch:
+    """A demonstration of which `looks` moments, spread at random, become scenes; `each`: see questions.lessons.
+
+    size: (height, width) to scale the pictures to as the reasoner would, or nothing.
+    """
+
+    demonstration: Demonstration
+    looks: int = 8
+    each: int = 2
+    size: tuple[int, int] | None = None
+
+
+def watch(wanted: Watch) -> list[Scene]:
+    """Perform the demonstration; what the expert fails at is as good to ask about."""
+    demonstration = wanted.demonstration
+    random = np.random.default_rng([zlib.crc32(demonstration.task.encode()), demonstration.seed, 2])
+    env = shared_env(demonstration)
+    begin(env, demonstration, random)
+    expert, held, noise = Expert(env.simulation), 0, demonstration.noise
+    seen: list[tuple[int, Facts, np.ndarray]] = []
+    reached: list[Mapping[Goal, bool]] = []
+    length = 20 + 45 * (demonstration.task != "reach")  # about as long as demonstrations are
+    while len(reached) < LIMIT and held < HOLD + _DOUBT:
+        if random.random() < (0.4 if expert.finished else wanted.looks / length):
+            seen.append((len(reached), read_facts(env.simulation), _pictures(env, wanted.size)))
+        reached.append(achieved(env.simulation.world, env.simulation.layout))
+        held += expert.finished
+        env.move(expert.act() + np.append(random.normal(0.0, noise, 7), 0.0))
+    kept = [seen[int(number)] for number in random.permutation(len(seen))[: wanted.looks]]
+    scenes = []
+    for step, facts, pictures in kept:
+        clear = dataclasses.replace(facts, done={goal: settled(reached, step, goal) for goal in facts.done})
+        scenes.append(Scene(pictures, tuple(lessons(clear, random, wanted.each))))
+    return scenes
+
+
+def settled(reached: Sequence[Mapping[Goal, bool]], step: int, goal: Goal) -> bool | None:
+    """Whether a goal was reached at a step, None if that was different shortly before or will be shortly after."""
+    around = {moment[goal] for moment in reached[max(0, step - _DOUBT) : step + _DOUBT + 1]}
+    return around.pop() if len(around) == 1 else None
+
+
+def _pictures(env: Env, size: tuple[int, int] | None) -> np.ndarray:
+    pictures = [env.simulation.render(view) for view in VIEWS]
+    if size is None or size == pictures[0].shape[:2]:
+        return np.stack(pictures)
+    return np.stack([resize(picture, size) for picture in pictures])
+
+
+def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """As model.vision does it, which would bring torch into this process."""
+    return np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def make_scenes(wanted: Sequence[Watch], workers: int = 0) -> Generator[Scene]:
+    """The scenes of all demonstrations, as they become ready."""
+    for scenes in in_parallel(watch, wanted, workers or max(1, len(os.sched_getaffinity(0)) - 1)):
+        yield from scenes
