@@ -214,7 +214,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_eval(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("eval", help="closed loop without ROS: tasks x seeds, success with its interval")
+    parser = commands.add_parser("eval", help="how good a checkpoint is: tasks x seeds in closed loop, futures, a page")
     parser.add_argument("checkpoint")
     parser.add_argument("--task", default="reach,lift,drawer", help="tasks of the simulation, with commas")
     parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
@@ -226,10 +226,13 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
     parser.add_argument("--guidance", type=float, default=1.0, help="(default: 1, none)")
     parser.add_argument("--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)")
-    parser.add_argument("--out", type=pathlib.Path, help="json file for every episode and the table")
+    parser.add_argument("--through", default="process", help="process, nodes or both with a comma (default: process)")
+    parser.add_argument("--out", type=pathlib.Path, help="json file for all that was measured; pictures go beside it")
+    parser.add_argument("--page", type=pathlib.Path, help="measure also controls and futures, and write this page")
 
     def function(chosen: argparse.Namespace) -> int:
-        from .training.evaluate import Trial, evaluate, table, write_report
+        from .training.evaluate import Trial
+        from .training.exam import report
 
         options = (("num_steps", chosen.steps), ("guidance", chosen.guidance))
         fixed = {name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")}
@@ -238,10 +241,7 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
             for task in chosen.task.split(",")
             for seed in range(chosen.seed, chosen.seed + chosen.episodes)
         ]
-        outcomes = evaluate(trials, chosen.workers)
-        if chosen.out:
-            write_report(chosen.out, trials, outcomes)
-        print(table(outcomes))
+        print(report(trials, chosen.through.split(","), chosen.workers, chosen.out, chosen.page))
         return 0
 
     parser.set_defaults(function=function)

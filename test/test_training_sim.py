@@ -10,12 +10,11 @@ if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
 from cosmos3_ros.model.embodiment import DROID_SIM
-from cosmos3_ros.model.tiny import tiny_checkpoint
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.tasks import TASKS
 from cosmos3_ros.training.collect import Demonstration, collect, record
 from cosmos3_ros.training.episodes import make_clip, window_begins
-from cosmos3_ros.training.evaluate import Trial, play, run_trial, summarise, table, wilson, write_report
+from cosmos3_ros.training.evaluate import Trial, play
 from cosmos3_ros.training.lerobot import read_episodes, read_info
 
 pytestmark = pytest.mark.sim
@@ -130,17 +129,3 @@ def test_the_closed_loop_solves_what_the_policy_solves():
     assert outcome.rejected == 0
     assert outcome.miss < 0.03
     assert not idle.success
-
-
-def test_a_report_of_the_tiny_checkpoint(tmp_path):
-    trials = [Trial(str(tiny_checkpoint()), "reach", 0, limit=0.5)]
-    outcomes = [run_trial(trials[0])]
-    assert summarise(outcomes)["reach"]["trials"] == 1
-    assert table(outcomes).splitlines()[1].split()[:2] == ["reach", "0/1"]
-    write_report(tmp_path / "out" / "report.json", trials, outcomes)
-    assert '"chunk_seconds"' in (tmp_path / "out" / "report.json").read_text()
-
-
-def test_wilson_interval():
-    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
-    assert wilson(20, 24) == pytest.approx((0.641, 0.933), abs=1e-3)

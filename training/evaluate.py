@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,11 @@ from ..sim.robot import ARM, FINGER_CLOSED
 from ..sim.tasks import find
 from ..sim.world import TICKS_PER_SECOND
 from .collect import in_parallel
+from .pictures import write_strip
+from .smoothness import log_dimensionless_jerk, spectral_arc_length
+
+Picture = tuple[float, np.ndarray]  # s since the beginning, and the canvas that the policy saw then
+STRIP = 8  # pictures of an episode that failed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,31 +53,44 @@ class Trial:
 class Outcome:
     """How it went. seconds: until solved, or the limit; chunk_seconds: what the policy took per chunk, median.
 
-    miss: smallest distance of the tool to the named object, m (infinite if none is named); rejected: chunks refused.
+    miss: smallest distance of the tool to the named object, m (infinite if none is named); chunks: how many came, and
+    of these rejected: were refused, limited: were slowed down or cut off; arc, jerk: smoothness of the measured joint
+    velocities over the whole episode at 120 Hz, see `smoothness`. NaN: not known.
     """
 
     task: str
     seed: int
+    instruction: str
     success: bool
     seconds: float
     chunk_seconds: float
     miss: float
     rejected: int
+    limited: int
+    chunks: int
+    arc: float
+    jerk: float
 
 
-def play(policy: Policy, env: Env, trial: Trial) -> Outcome:
-    """Run one episode: the world stands still while the policy thinks, and `latency` passes on its clock instead."""
+def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = None) -> Outcome:
+    """Run one episode: the world stands still while the policy thinks, and `latency` passes on its clock instead.
+
+    seen: gets what the policy saw.
+    """
     wordings = len(find(trial.task).wordings)
     env.reset(trial.task, trial.seed, trial.wording % wordings)
     policy.reset()
     simulation, player = env.simulation, Player(ARM, arm_limits(), policy.embodiment.discrete[0])
     player.start_at(0, simulation.layout.start)
-    spent, miss, finger, free = [], math.inf, 0.0, 0
+    spent, path, miss, finger, free = [], [], math.inf, 0.0, 0
     coming: tuple[int, ActionChunk] | None = None
     while not simulation.success and simulation.elapsed < trial.limit * NS:
         now = simulation.elapsed
         if coming is None and now >= free:
-            prediction = policy.infer(env.observe())
+            observation = env.observe()
+            prediction = policy.infer(observation)
+            if seen is not None:
+                seen.append((now / NS, policy.embodiment.compose(observation.images)))
             spent.append(sum(prediction.seconds.values()))
             coming, free = (now + round(trial.latency * NS), prediction.chunk), now + round(trial.replan * NS)
         if coming is not None and now >= coming[0]:
@@ -85,9 +102,23 @@ def play(policy: Policy, env: Env, trial: Trial) -> Outcome:
         closed = player.gripper_position(now)
         finger = finger if closed is None else min(max(closed, 0.0), 1.0) * FINGER_CLOSED
         simulation.tick(player.motion.at(now + NS // TICKS_PER_SECOND)[0], finger)
+        path.append(simulation.world.velocities()[:7])
         miss = min(miss, _distance(env))
-    seconds = simulation.elapsed / NS
-    return Outcome(trial.task, trial.seed, simulation.success, seconds, statistics.median(spent), miss, player.rejected)
+    velocities = np.stack(path)
+    return Outcome(
+        task=trial.task,
+        seed=trial.seed,
+        instruction=simulation.instruction,
+        success=simulation.success,
+        seconds=simulation.elapsed / NS,
+        chunk_seconds=statistics.median(spent),
+        miss=miss,
+        rejected=player.rejected,
+        limited=player.limited,
+        chunks=len(spent),
+        arc=spectral_arc_length(np.linalg.norm(velocities, axis=1), TICKS_PER_SECOND),
+        jerk=log_dimensionless_jerk(velocities, TICKS_PER_SECOND),
+    )
 
 
 @functools.cache
@@ -102,14 +133,18 @@ def _distance(env: Env) -> float:
     return float(np.linalg.norm(world.tool() - world.position(target))) if target else math.inf
 
 
-def run_trial(trial: Trial) -> Outcome:
-    """`play` in a process of its own: the policy and the simulation are made once per process."""
-    policy = _policy(trial.checkpoint, trial.options)
-    return play(policy, _env(trial.task, trial.distractors), trial)
+def run_trial(trial: Trial) -> tuple[Outcome, list[Picture]]:
+    """`play` in a process of its own, with some of what was seen if it failed."""
+    seen: list[Picture] = []
+    policy = load_once(trial.checkpoint, trial.options)
+    outcome = play(policy, _env(trial.task, trial.distractors), trial, seen)
+    places = np.linspace(0, len(seen) - 1, min(STRIP, len(seen))).round().astype(int)
+    return outcome, [] if outcome.success else [seen[place] for place in places]
 
 
 @functools.cache
-def _policy(checkpoint: str, options: tuple[tuple[str, Any], ...]) -> Policy:
+def load_once(checkpoint: str, options: tuple[tuple[str, Any], ...]) -> Policy:
+    """The policy, made once per process, on one thread."""
     import torch
 
     from ..model.policy import load_policy
@@ -123,12 +158,24 @@ def _env(task: str, distractors: int) -> Env:
     return Env(distractors=distractors)
 
 
-def evaluate(trials: Sequence[Trial], workers: int = 0, tell: Callable[[str], None] = print) -> list[Outcome]:
-    """Run all trials in parallel; they come back in the order given."""
-    outcomes = []
-    for number, outcome in enumerate(in_parallel(run_trial, trials, workers), 1):
+def evaluate(
+    trials: Sequence[Trial],
+    workers: int = 0,
+    tell: Callable[[str], None] = print,
+    strips: Path | None = None,
+    most: int = 3,
+) -> list[Outcome]:
+    """Run all trials in parallel; they come back in the order given.
+
+    strips: folder for a picture of each failure, at most `most` of a task.
+    """
+    outcomes: list[Outcome] = []
+    for number, (outcome, seen) in enumerate(in_parallel(run_trial, trials, workers), 1):
         outcomes.append(outcome)
         tell(f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: {'solved' if outcome.success else 'failed'}")
+        if strips and seen and sum(not o.success for o in outcomes if o.task == outcome.task) <= most:
+            title = f"{outcome.task}, seed {outcome.seed}: {outcome.instruction}"
+            write_strip(strips / f"{outcome.task}_{outcome.seed}.png", seen, title)
     order = {(trial.task, trial.seed): number for number, trial in enumerate(trials)}
     return sorted(outcomes, key=lambda outcome: order[outcome.task, outcome.seed])
 
@@ -141,46 +188,37 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def summarise(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Any]]:
-    """Per task: trials, successes, rate, its interval, median seconds to success, of a chunk, and of the miss in m."""
-    table: dict[str, dict[str, Any]] = {}
-    outcomes = list(outcomes)
-    for task in dict.fromkeys(outcome.task for outcome in outcomes):
-        rows = [outcome for outcome in outcomes if outcome.task == task]
-        solved = [outcome.seconds for outcome in rows if outcome.success]
-        low, high = wilson(len(solved), len(rows))
-        table[task] = {
-            "trials": len(rows),
-            "successes": len(solved),
-            "rate": len(solved) / len(rows),
-            "low": low,
-            "high": high,
-            "seconds": statistics.median(solved) if solved else None,
-            "chunk_seconds": statistics.median(outcome.chunk_seconds for outcome in rows),
-            "miss": statistics.median(outcome.miss for outcome in rows),
-        }
-    return table
+def summarise(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
+    """By task, and "all" if there are several: trials, successes, rate and its interval; sums of the chunks.
+
+    Medians: seconds to success, and of all episodes what a chunk took, the miss in m, arc and jerk.
+    """
+    names = list(dict.fromkeys(outcome.task for outcome in outcomes))
+    parts = {name: [outcome for outcome in outcomes if outcome.task == name] for name in names}
+    return {name: _summary(rows) for name, rows in ({**parts, "all": outcomes} if len(names) > 1 else parts).items()}
 
 
-def table(outcomes: Iterable[Outcome]) -> str:
-    """The summary as text, one line per task."""
+def _summary(rows: Sequence[Outcome]) -> dict[str, Any]:
+    solved = [outcome.seconds for outcome in rows if outcome.success]
+    low, high = wilson(len(solved), len(rows))
+    row: dict[str, Any] = {"trials": len(rows), "successes": len(solved), "rate": len(solved) / len(rows)}
+    row |= {"low": low, "high": high, "seconds": _median(solved)}
+    row |= {name: sum(getattr(outcome, name) for outcome in rows) for name in ("chunks", "rejected", "limited")}
+    medians = ("chunk_seconds", "miss", "arc", "jerk")
+    return row | {name: _median([getattr(outcome, name) for outcome in rows]) for name in medians}
+
+
+def _median(values: Sequence[float]) -> float | None:
+    known = [value for value in values if math.isfinite(value)]
+    return statistics.median(known) if known else None
+
+
+def table(summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """What `summarise` says as text, one line per task."""
     lines = [f"{'task':14}{'solved':>9}  95 % interval   s to success  ms per chunk"]
-    for task, row in summarise(outcomes).items():
+    for task, row in summary.items():
         solved = f"{row['successes']}/{row['trials']}"
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
         interval = f"{row['low']:.0%} to {row['high']:.0%}"
         lines.append(f"{task:14}{solved:>9}  {interval:15} {seconds:>12} {1000 * row['chunk_seconds']:>13.0f}")
     return "\n".join(lines)
-
-
-def write_report(file: Path, trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
-    """All that was tried and what came of it, as json."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    episodes = [dataclasses.asdict(outcome) for outcome in outcomes]
-    episodes = [episode | {"miss": episode["miss"] if math.isfinite(episode["miss"]) else None} for episode in episodes]
-    summary = summarise(outcomes)
-    for row in summary.values():
-        row["miss"] = row["miss"] if math.isfinite(row["miss"]) else None
-    trial = dataclasses.asdict(trials[0]) | {"task": None, "seed": None}
-    content = {"settings": trial, "summary": summary, "episodes": episodes}
-    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

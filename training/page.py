@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `exam.examine` measured, as a page with pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .pictures import plot_success
+
+# What is measured, and by what. The names stand in the json and on the page.
+CLOSED, ROS, UNHEARD, RANDOM = "in process", "through the ROS nodes", "wording not in training", "random weights"
+_KINDS = {
+    "own": "its own chunk, played to the end",
+    "forward": "forward dynamics of a demonstration",
+    "autoencoder": "autoencoder alone, of a demonstration",
+}
+
+
+def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
+    """Markdown at `file`; folder: where `examine` has put its pictures, and where one more goes."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    runs = content["runs"]
+    plot_success(folder / "success.png", {name: run["summary"] for name, run in runs.items()})
+    lines = [*_head(content), *_success(runs), *_pictures(file, [folder / "success.png"]), *_motion(content)]
+    if "futures" in content:
+        lines += [*_futures(content), *_pictures(file, sorted(folder.glob("future_*.png"))), *_inverse(content)]
+    if failures := sorted((folder / "failures").glob("*.png")):
+        lines += ["## Failures", "", "What the policy saw in some episodes that failed, from the beginning to the end."]
+        lines += ["", *_pictures(file, failures)]
+    file.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def _head(content: Mapping[str, Any]) -> list[str]:
+    about, settings, seeds = content["about"], content["settings"], content["seeds"]
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    return [
+        "# Results",
+        "",
+        f"Written by `{about['command']}` on {about['date'][:10]}, {about['seconds'] / 60:.0f} minutes on "
+        f"{about['device']}; {versions}. Checkpoint `{settings['checkpoint']}`, weights sha256 `{about['weights']}`.",
+        "",
+        f"Seeds {seeds[0]} to {seeds[1]}; training uses those from 1 000 000 on. Up to {settings['distractors']} other "
+        f"cubes, at most {settings['limit']:.0f} s per episode. In process, {settings['latency']:.1f} s of the "
+        "simulation's time pass between pictures and chunk, whatever the policy takes.",
+        "",
+    ]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)] + [""]
+
+
+def _number(value: float | None, digits: int = 1, scale: float = 1.0) -> str:
+    return "-" if value is None else f"{scale * value:.{digits}f}"
+
+
+def _success(runs: Mapping[str, Any]) -> list[str]:
+    def cell(row: Mapping[str, Any] | None) -> str:
+        return "-" if row is None else f"{row['successes']}/{row['trials']} ({row['low']:.0%} to {row['high']:.0%})"
+
+    tasks = dict.fromkeys(task for run in runs.values() for task in run["summary"])
+    rows = [[task, *(cell(run["summary"].get(task)) for run in runs.values())] for task in tasks]
+    return ["## Closed loop", "", "Solved, with 95 % Wilson intervals.", "", *_table(["task", *runs], rows)]
+
+
+def _motion(content: Mapping[str, Any]) -> list[str]:
+    runs, chunk = content["runs"], content["about"]["chunk"]
+    head = ["", "task", "s to success", "ms per chunk", "of its duration", "chunks", "rejected", "limited"]
+    head += ["nearest to the cube, mm", "SPARC", "LDLJ"]
+    rows = []
+    for name in (name for name in (CLOSED, ROS) if name in runs):
+        for task, row in runs[name]["summary"].items():
+            took = row["chunk_seconds"]
+            cells = [name, task, _number(row["seconds"]), _number(took, 0, 1000), _number(took, 2, 1 / chunk)]
+            cells += [str(row[count]) for count in ("chunks", "rejected", "limited")]
+            rows.append([*cells, _number(row["miss"], 0, 1000), _number(row["arc"], 2), _number(row["jerk"])])
+    return [
+        f"Medians over the episodes; a chunk is {chunk:.2f} s. In process, what a chunk takes is the policy alone, "
+        "with other episodes on the other cores; through the nodes it is from capture to receipt. SPARC and LDLJ (log "
+        "dimensionless jerk; nearer to 0 is smoother) are of the joint velocities at 120 Hz over the whole episode.",
+        "",
+        *_table(head, rows),
+    ]
+
+
+def _futures(content: Mapping[str, Any]) -> list[str]:
+    head = ["", "s ahead", "PSNR", "copy", "PSNR moved", "copy moved", "SSIM", "copy", "SSIM moved", "copy moved"]
+    rows = []
+    for part, name in _KINDS.items():
+        for row in content["futures"][part]:
+            kinds = [(measure, moved) for measure in ("psnr", "ssim") for moved in ("", "_moved")]
+            cells = [
+                _number(row[copy + measure + moved], 1 if measure == "psnr" else 3)
+                for measure, moved in kinds
+                for copy in ("", "copy_")
+            ]
+            rows.append([name, f"{row['seconds']:.2f}", *cells, f"{row['windows']}"])
+    return [
+        "## Futures",
+        "",
+        "Imagined frames against what the simulation shows, means over windows, PSNR in dB. *copy*: the observed frame "
+        "in their place. *moved*: only where the real frame differs from the observed one by more than 10 of 255 "
+        "(there the copy is wrong by definition), if that is at least 1 % of the picture. The autoencoder alone is "
+        "what a perfect prediction would come to. A chunk ends after "
+        f"{content['about']['chunk']:.2f} s: nothing is predicted beyond.",
+        "",
+        *_table([*head, "windows"], rows),
+    ]
+
+
+def _inverse(content: Mapping[str, Any]) -> list[str]:
+    found = content["inverse"]
+    return [
+        f"Inverse dynamics, the actions read out of {found['windows']} windows of demonstrations: mean absolute error "
+        f"{_number(found['arm'])} mrad per joint and row ({_number(found['still'])} mrad if the arm were said to stay "
+        f"where it is), gripper right in {_number(found['grip'], 1, 100)} % of the rows.",
+        "",
+    ]
+
+
+def _pictures(file: Path, pictures: Sequence[Path]) -> list[str]:
+    links = [f"![{picture.stem}]({Path(os.path.relpath(picture, file.parent)).as_posix()})" for picture in pictures]
+    return [line for link in links for line in (link, "")]
