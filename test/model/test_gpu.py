@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""On a GPU: kernels, compiled layers and CUDA graphs against the plain path, at the size of the tiny checkpoint."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.model.layers import attention
+from cosmos3_ros.model.memory import load_fast
+from cosmos3_ros.model.policy import Cosmos3Policy
+from cosmos3_ros.model.quantise import KINDS
+from cosmos3_ros.model.reasoner import Cosmos3Reasoner
+from cosmos3_ros.model.speed import Speed
+from cosmos3_ros.model.tiny import tiny_checkpoint
+
+pytestmark = pytest.mark.gpu
+
+RNG = np.random.default_rng(0)
+IMAGES = {view: RNG.integers(0, 256, (90, 120, 3), dtype=np.uint8) for view in DROID_SIM.views}
+STATE = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.25], np.float32)
+OBSERVATION = Observation(IMAGES, STATE, "put the red cube in the bowl", 1)
+
+
+def load(speed, dtype=torch.float32):
+    return load_fast(tiny_checkpoint(), "cuda", dtype, speed)
+
+
+def chunks(model, count=3):
+    """The same chunk several times, then one for another instruction: graphs are recorded at the second."""
+    policy = Cosmos3Policy(model, deterministic=True)
+    same = [policy.infer(OBSERVATION).chunk.values for _ in range(count)]
+    return [*same, policy.infer(dataclasses.replace(OBSERVATION, instruction="open the drawer")).chunk.values]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_token_has_a_kernel_of_its_own(kind, far):
+    torch.manual_seed(0)
+    product = KINDS[kind].of(torch.randn(70, 1536, device="cuda"))
+    x = torch.randn(1, 1, 1536, device="cuda")
+    assert far(product(x), x @ product.whole(torch.float32).T) < 1e-4
+
+
+def test_attention_of_one_token_stops_at_its_place(far):
+    torch.manual_seed(0)
+    query = torch.randn(1, 1, 8, 32, device="cuda")
+    keys, values = torch.randn(2, 1, 512, 2, 32, device="cuda")
+    wanted = attention(query, keys[:, :201], values[:, :201])
+    keys[:, 201:] = values[:, 201:] = torch.nan
+    from cosmos3_ros.model.kernels import attend_one
+
+    assert far(attend_one(query, keys, values, torch.tensor([200], device="cuda")), wanted) < 1e-4
+
+
+@pytest.mark.parametrize("speed", [Speed(graphs=True), Speed(compiled=True), Speed(compiled=True, graphs=True)])
+def test_chunks_are_the_same_however_they_are_run(speed):
+    for got, wanted in zip(chunks(load(speed)), chunks(load(Speed())), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("speed", [Speed(graphs=True), Speed(compiled=True), Speed(compiled=True, graphs=True)])
+def test_answers_are_the_same_however_they_are_run(speed):
+    wanted = Cosmos3Reasoner(load(Speed())).ask("What do you see?", [IMAGES["wrist"]], 24).text
+    reasoner = Cosmos3Reasoner(load(speed))
+    for _ in range(2):
+        assert reasoner.ask("What do you see?", [IMAGES["wrist"]], 24).text == wanted
+
+
+@pytest.mark.parametrize("kind", ["fp8", "int8", "nvfp4"])
+def test_rounded_weights_run_as_on_a_cpu(kind, far):
+    speed = Speed(compiled=True, generator=kind, text=kind, placement="policy")
+    got = chunks(load(speed, torch.bfloat16), count=1)
+    wanted = chunks(load(Speed(), torch.bfloat16), count=1)
+    for mine, exact in zip(got, wanted, strict=True):
+        assert far(torch.from_numpy(mine), torch.from_numpy(exact)) < 0.3
