@@ -133,14 +133,15 @@ def check(graph: Graph, out: pathlib.Path) -> None:
 
 
 class Show:
-    """Runs episodes on a recorder and films them."""
+    """Runs episodes on a recorder and films them, if there is a film."""
 
-    def __init__(self, recorder: Recorder, film: Film, view: bool) -> None:
+    def __init__(self, recorder: Recorder, film: Film | None = None, view: bool = False) -> None:
         self._recorder, self._film, self._filming = recorder, film, False
         self._last = self._title = ""
         self._next = 0
         self._window = Window() if view else None
-        recorder.on_image = self._on_image
+        if film:
+            recorder.on_image = self._on_image
 
     def episode(self, task: str, seed: int, time_limit: float, alive: Any) -> Episode:
         """Reset, instruct, arm, watch until success or the time limit, disarm."""
@@ -207,6 +208,7 @@ class Show:
             return
         self._next = stamp + NS // RATE - NS // 100
         picture = frame(self._recorder.images, self._recorder.predicted(stamp), [self._title, self._last])
+        assert self._film is not None  # else nobody calls this
         self._film.add(picture)
         if self._window:
             self._window.show(picture)

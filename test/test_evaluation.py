@@ -144,3 +144,16 @@ def test_the_embedded_checkpoint_opens_drawers():
 def test_wilson_interval():
     assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
     assert wilson(20, 24) == pytest.approx((0.641, 0.933), abs=1e-3)
+
+
+@pytest.mark.ros
+@pytest.mark.sim
+@pytest.mark.slow
+def test_an_episode_through_the_nodes(domain, tmp_path):
+    trials = [Trial(str(tiny_checkpoint()), "reach", 1, limit=2.0)]
+    assert "through the ROS nodes" in report(trials, ["nodes"], out=tmp_path / "report.json")
+    run = json.loads((tmp_path / "report.json").read_text())["runs"]["through the ROS nodes"]
+    episode = run["episodes"][0]
+    assert (episode["task"], episode["seed"], episode["success"]) == ("reach", 1, False)
+    assert episode["real_time"] > 0
+    assert episode["miss"] is None

@@ -55,7 +55,8 @@ class Outcome:
 
     miss: smallest distance of the tool to the named object, m (infinite if none is named); chunks: how many came, and
     of these rejected: were refused, limited: were slowed down or cut off; arc, jerk: smoothness of the measured joint
-    velocities over the whole episode at 120 Hz, see `smoothness`. NaN: not known.
+    velocities over the whole episode at 120 Hz, see `smoothness`; real_time: simulated seconds per second, where that
+    matters. NaN: not known.
     """
 
     task: str
@@ -70,6 +71,7 @@ class Outcome:
     chunks: int
     arc: float
     jerk: float
+    real_time: float = math.nan
 
 
 def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = None) -> Outcome:
@@ -191,7 +193,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
     """By task, and "all" if there are several: trials, successes, rate and its interval; sums of the chunks.
 
-    Medians: seconds to success, and of all episodes what a chunk took, the miss in m, arc and jerk.
+    Medians: seconds to success, and of all episodes what a chunk took, the miss in m, arc, jerk and real_time.
     """
     names = list(dict.fromkeys(outcome.task for outcome in outcomes))
     parts = {name: [outcome for outcome in outcomes if outcome.task == name] for name in names}
@@ -204,7 +206,7 @@ def _summary(rows: Sequence[Outcome]) -> dict[str, Any]:
     row: dict[str, Any] = {"trials": len(rows), "successes": len(solved), "rate": len(solved) / len(rows)}
     row |= {"low": low, "high": high, "seconds": _median(solved)}
     row |= {name: sum(getattr(outcome, name) for outcome in rows) for name in ("chunks", "rejected", "limited")}
-    medians = ("chunk_seconds", "miss", "arc", "jerk")
+    medians = ("chunk_seconds", "miss", "arc", "jerk", "real_time")
     return row | {name: _median([getattr(outcome, name) for outcome in rows]) for name in medians}
 
 
@@ -220,5 +222,6 @@ def table(summary: Mapping[str, Mapping[str, Any]]) -> str:
         solved = f"{row['successes']}/{row['trials']}"
         seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
         interval = f"{row['low']:.0%} to {row['high']:.0%}"
-        lines.append(f"{task:14}{solved:>9}  {interval:15} {seconds:>12} {1000 * row['chunk_seconds']:>13.0f}")
+        took = "-" if row["chunk_seconds"] is None else f"{1000 * row['chunk_seconds']:.0f}"
+        lines.append(f"{task:14}{solved:>9}  {interval:15} {seconds:>12} {took:>13}")
     return "\n".join(lines)

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same episodes through the real ROS nodes, at real time, as `cosmos3 demo` runs them."""
+"""The same episodes through the real ROS nodes, at real time, as `cosmos3 demo` runs them but without its film."""
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .evaluate import Outcome, Trial
+
+if TYPE_CHECKING:
+    from ..demo import Episode
 
 
 def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
@@ -20,32 +22,43 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
     The nodes have the robot file's settings, so latency and options of the trials do not count, and wordings and
     distractors are the usual ones.
     """
-    first, seeds = trials[0], sorted({trial.seed for trial in trials})
+    first = trials[0]
     if (first.wording, first.distractors) != (0, 2):
         raise ValueError(f"through nodes: expected wording 0, 2 distractors, got {first.wording}, {first.distractors}")
-    from ..demo import demo
-    from ..graph import Options
+    from ..demo import Show, check, is_ready, watching
+    from ..graph import Options, processes
+    from ..recorder import wait_until
+    from ..run import Graph
 
-    tasks = list(dict.fromkeys(trial.task for trial in trials))
-    options = Options(checkpoint=first.checkpoint, device="cpu", reasoner=False, seed=seeds[0], log_level="warn")
-    with tempfile.TemporaryDirectory() as folder:
-        demo(options, ",".join(tasks), len(seeds), first.limit, Path(folder))
-        episodes = json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8"))["episodes"]
-    return sorted(map(_outcome, episodes), key=lambda outcome: tasks.index(outcome.task))
+    options = Options(checkpoint=first.checkpoint, device="cpu", reasoner=False, task=first.task, log_level="warn")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        (Path(folder) / "nodes.log").open("w", encoding="utf-8") as log,
+        Graph(processes(options), log) as graph,
+        watching(options, futures=False) as recorder,
+    ):
+
+        def alive() -> None:
+            check(graph, Path(folder))
+
+        wait_until(lambda: is_ready(recorder), 120, "the nodes' start", alive)
+        show = Show(recorder)
+        return [_outcome(show.episode(trial.task, trial.seed, trial.limit, alive)) for trial in trials]
 
 
-def _outcome(episode: dict[str, Any]) -> Outcome:
+def _outcome(episode: Episode) -> Outcome:
     return Outcome(
-        task=episode["task"],
-        seed=episode["seed"],
-        instruction=episode["instruction"],
-        success=episode["success"],
-        seconds=episode["seconds"],
-        chunk_seconds=statistics.median(episode["latencies"]) if episode["latencies"] else math.nan,
+        task=episode.task,
+        seed=episode.seed,
+        instruction=episode.instruction,
+        success=episode.success,
+        seconds=episode.seconds,
+        chunk_seconds=statistics.median(episode.latencies or [math.nan]),
         miss=math.nan,
-        rejected=episode["rejected"],
-        limited=episode["limited"],
-        chunks=episode["chunks"],
+        rejected=episode.rejected,
+        limited=episode.limited,
+        chunks=episode.chunks,
         arc=math.nan,
         jerk=math.nan,
+        real_time=episode.real_time_factor,
     )

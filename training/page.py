@@ -68,18 +68,20 @@ def _success(runs: Mapping[str, Any]) -> list[str]:
 
 def _motion(content: Mapping[str, Any]) -> list[str]:
     runs, chunk = content["runs"], content["about"]["chunk"]
-    head = ["", "task", "s to success", "ms per chunk", "of its duration", "chunks", "rejected", "limited"]
-    head += ["nearest to the cube, mm", "SPARC", "LDLJ"]
+    head = ["", "task", "s to success", "ms per chunk", "of its duration", "real time", "chunks", "rejected"]
+    head += ["limited", "nearest to the cube, mm", "SPARC", "LDLJ"]
     rows = []
     for name in (name for name in (CLOSED, ROS) if name in runs):
         for task, row in runs[name]["summary"].items():
             took = row["chunk_seconds"]
             cells = [name, task, _number(row["seconds"]), _number(took, 0, 1000), _number(took, 2, 1 / chunk)]
+            cells.append(_number(row["real_time"], 2))
             cells += [str(row[count]) for count in ("chunks", "rejected", "limited")]
             rows.append([*cells, _number(row["miss"], 0, 1000), _number(row["arc"], 2), _number(row["jerk"])])
     return [
         f"Medians over the episodes; a chunk is {chunk:.2f} s. In process, what a chunk takes is the policy alone, "
-        "with other episodes on the other cores; through the nodes it is from capture to receipt. SPARC and LDLJ (log "
+        "with other episodes on the other cores; through the nodes it is from capture to receipt, and *real time* says "
+        "whether the simulation kept up (1.00) beside everything else on the machine. SPARC and LDLJ (log "
         "dimensionless jerk; nearer to 0 is smoother) are of the joint velocities at 120 Hz over the whole episode.",
         "",
         *_table(head, rows),
