@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a checkpoint is measured by: smoothness, likeness of pictures, futures, and the report of it all."""
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -111,18 +112,24 @@ def test_a_page_of_the_tiny_checkpoint(tmp_path, monkeypatch):
     page = tmp_path / "docs" / "results.md"
     assert "reach               0/1" in report(trials, ["process"], page=page)
     content = json.loads(page.with_suffix(".json").read_text())
-    assert set(content["runs"]) == {"in process", "wording not in training", "random weights"}
-    assert content["runs"]["wording not in training"]["episodes"][0]["instruction"].startswith("approach the")
-    assert content["inverse"]["windows"] >= 1
-    assert [row["windows"] for row in content["futures"]["own"]] == [1, 1]
+    parts = content["parts"]
+    assert set(parts) == {"in process", "wording not in training", "random weights", "futures"}
+    assert parts["wording not in training"]["episodes"][0]["instruction"].startswith("approach the")
+    assert parts["futures"]["inverse"]["windows"] >= 1
+    assert [row["windows"] for row in parts["futures"]["ahead"]["own"]] == [1, 1]
     links = re.findall(r"\]\((.*?)\)", page.read_text())
     assert links == [f"results/{name}.png" for name in ("success", "future_reach", "failures/reach_0")]
     for link in links:
         assert cv2.imread(str(page.parent / link)).std() > 5
+    said = []
+    report(trials, ["process"], page=page, tell=said.append)
+    assert said == [f"{name}: has been measured before" for name in parts]
+    with pytest.raises(ValueError, match="other weights, seeds or settings"):
+        report([dataclasses.replace(trials[0], seed=1)], ["process"], page=page)
 
 
 def test_what_the_nodes_cannot_do_is_refused():
-    trials = [Trial("", "reach", 0, wording=-1)]
+    trials = [Trial(str(tiny_checkpoint()), "reach", 0, wording=-1)]
     with pytest.raises(ValueError, match=r"expected wording 0, 2 distractors, got -1, 2"):
         report(trials, ["nodes"])
     with pytest.raises(ValueError, match="through: expected process, nodes or both"):
@@ -152,7 +159,7 @@ def test_wilson_interval():
 def test_an_episode_through_the_nodes(domain, tmp_path):
     trials = [Trial(str(tiny_checkpoint()), "reach", 1, limit=2.0)]
     assert "through the ROS nodes" in report(trials, ["nodes"], out=tmp_path / "report.json")
-    run = json.loads((tmp_path / "report.json").read_text())["runs"]["through the ROS nodes"]
+    run = json.loads((tmp_path / "report.json").read_text())["parts"]["through the ROS nodes"]
     episode = run["episodes"][0]
     assert (episode["task"], episode["seed"], episode["success"]) == ("reach", 1, False)
     assert episode["real_time"] > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import json
 import math
@@ -24,7 +25,7 @@ from .evaluate import Outcome, Trial, evaluate, summarise, table
 from .future import ActionErrors, Findings, Sight, run_sight
 from .likeness import averages
 from .nodes import through_nodes
-from .page import CLOSED, RANDOM, ROS, UNHEARD, write_page
+from .page import CLOSED, FUTURES, RANDOM, ROS, UNHEARD, write_page
 from .pictures import write_future
 
 PROCESS, NODES = "process", "nodes"
@@ -33,61 +34,78 @@ Tell = Callable[[str], None]
 
 
 def report(
-    trials: Sequence[Trial], through: Sequence[str], workers: int = 0, out: Path | None = None, page: Path | None = None
-) -> str:
-    """Examine, write the json `out` and the page, with their pictures in a folder of that name; the tables as text."""
-    out = out or (page and page.with_suffix(".json"))
-    pictures = out and out.with_suffix("")
-    content = examine(trials, through, page is not None, workers, pictures)
-    if out:
-        write_json(out, content)
-    if page and pictures:
-        write_page(page, content, pictures)
-    return "\n".join(f"{name}\n{table(run['summary'])}" for name, run in content["runs"].items())
-
-
-def examine(
     trials: Sequence[Trial],
     through: Sequence[str] = (PROCESS,),
-    whole: bool = False,
     workers: int = 0,
-    pictures: Path | None = None,
+    out: Path | None = None,
+    page: Path | None = None,
     tell: Tell = print,
-) -> dict[str, Any]:
-    """Run what is asked for; everything about it, as json has it.
+) -> str:
+    """Measure, write all of it into the json `out` and onto the page, and return the tables as text.
 
-    trials: all alike but for task and seed; through: PROCESS, NODES or both; whole: the controls (another wording,
-    random weights) and the futures too; pictures: folder for strips of failures and futures. Raises ValueError if the
-    nodes cannot be asked for that.
+    trials: all alike but for task and seed; through: PROCESS, NODES or both. For a page also the controls (another
+    wording, random weights) and the futures, where all but the first and the wording have FEW seeds. Pictures go into a folder named as the json. What the json has already, of
+    the same weights and trials, is not measured again: a run that was stopped goes on, also on another machine.
+    Raises ValueError if the json holds something else, or if the nodes cannot be asked for that.
     """
     if not through or set(through) - {PROCESS, NODES}:
         raise ValueError(f"through: expected {PROCESS}, {NODES} or both with a comma, got {','.join(through)!r}")
-    first = trials[0]
-    began, runs = datetime.datetime.now(datetime.UTC), {}
-    if NODES in through:
-        runs[ROS] = through_nodes(trials)
+    out = out or (page and page.with_suffix(".json"))
+    pictures = out and out.with_suffix("")
+    content = _begin(out, trials)
+    for name, measure in _parts(trials, through, page is not None, workers, pictures, tell).items():
+        if name in content["parts"]:
+            tell(f"{name}: has been measured before")
+            continue
+        began = datetime.datetime.now(datetime.UTC)
+        content["parts"][name] = plain({**measure(), "about": about(began)})
+        if out:
+            write_json(out, content)
+    if page and pictures:
+        write_page(page, content, pictures)
+    tables = [f"{name}\n{table(part['summary'])}" for name, part in content["parts"].items() if "summary" in part]
+    return "\n".join(tables)
+
+
+def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
+    """What has been measured before, if anything."""
+    settings = dataclasses.asdict(trials[0])
+    checkpoint = Path(settings.pop("checkpoint"))
+    policy = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["policy"]
+    what = {
+        "weights": _digest(checkpoint),
+        "chunk": policy["action_chunk_size"] / policy["conditioning_fps"],
+        "tasks": list(dict.fromkeys(trial.task for trial in trials)),
+        "seeds": [min(trial.seed for trial in trials), max(trial.seed for trial in trials)],
+        "settings": {name: value for name, value in settings.items() if name not in ("task", "seed")},
+    }
+    if out is None or not out.exists():
+        return {"what": plain(what), "parts": {}}
+    content = json.loads(out.read_text(encoding="utf-8"))
+    if content.get("what") != plain(what):
+        raise ValueError(f"{out}: holds results of other weights, seeds or settings; expected a new file")
+    return content
+
+
+def _parts(
+    trials: Sequence[Trial], through: Sequence[str], whole: bool, workers: int, pictures: Path | None, tell: Tell
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What is to be measured, by name."""
+
+    def closed(name: str, some: Sequence[Trial], strips: Path | None = None) -> dict[str, Any]:
+        return _run(evaluate(some, workers, lambda text: tell(f"{name} {text}"), strips))
+
+    parts: dict[str, Callable[[], dict[str, Any]]] = {}
     if PROCESS in through:
-        runs[CLOSED] = evaluate(trials, workers, _named(CLOSED, tell), pictures and pictures / "failures")
-    futures: dict[str, Any] = {}
+        parts[CLOSED] = lambda: closed(CLOSED, trials, pictures and pictures / "failures")
+    if NODES in through:
+        parts[ROS] = lambda: _run(through_nodes(_few(trials) if whole else trials))
     if whole:
         unheard = [dataclasses.replace(trial, wording=-1) for trial in trials]
-        runs[UNHEARD] = evaluate(unheard, workers, _named(UNHEARD, tell))
-        runs[RANDOM] = _random_weights(_few(trials), workers, _named(RANDOM, tell))
-        futures = _futures(_few(trials), workers, pictures, tell)
-    settings = dataclasses.asdict(first) | {"task": None, "seed": None}
-    return plain(
-        {
-            "about": about(first.checkpoint, began),
-            "settings": settings,
-            "seeds": [first.seed, max(trial.seed for trial in trials)],
-            "runs": {name: _run(runs[name]) for name in (CLOSED, ROS, UNHEARD, RANDOM) if name in runs},
-            **futures,
-        }
-    )
-
-
-def _named(name: str, tell: Tell) -> Tell:
-    return lambda text: tell(f"{name} {text}")
+        parts[UNHEARD] = lambda: closed(UNHEARD, unheard)
+        parts[RANDOM] = lambda: _with_random_weights(_few(trials), functools.partial(closed, RANDOM))
+        parts[FUTURES] = lambda: _futures(_few(trials), workers, pictures, tell)
+    return parts
 
 
 def _few(trials: Sequence[Trial]) -> list[Trial]:
@@ -99,7 +117,9 @@ def _run(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {"summary": summarise(outcomes), "episodes": [dataclasses.asdict(outcome) for outcome in outcomes]}
 
 
-def _random_weights(trials: Sequence[Trial], workers: int, tell: Tell) -> list[Outcome]:
+def _with_random_weights(
+    trials: Sequence[Trial], closed: Callable[[Sequence[Trial]], dict[str, Any]]
+) -> dict[str, Any]:
     """The same network as it is before it has learned anything."""
     from ..model.config import config_from_json
     from ..model.tiny import write_tiny
@@ -109,7 +129,7 @@ def _random_weights(trials: Sequence[Trial], workers: int, tell: Tell) -> list[O
     body = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["policy"]["embodiment"]
     with tempfile.TemporaryDirectory() as folder:
         write_tiny(folder, config=config, embodiment=body)
-        return evaluate([dataclasses.replace(trial, checkpoint=folder) for trial in trials], workers, tell)
+        return closed([dataclasses.replace(trial, checkpoint=folder) for trial in trials])
 
 
 def _futures(trials: Sequence[Trial], workers: int, pictures: Path | None, tell: Tell) -> dict[str, Any]:
@@ -125,8 +145,8 @@ def _futures(trials: Sequence[Trial], workers: int, pictures: Path | None, tell:
         if pictures and findings.seed == trials[0].seed:
             write_future(pictures / f"future_{findings.task}.png", findings.pictures, findings.fps)
     parts = ("own", "forward", "autoencoder")
-    futures = {part: averages(one for findings in found for one in getattr(findings, part)) for part in parts}
-    return {"futures": futures, "inverse": _inverse([one for findings in found for one in findings.inverse])}
+    ahead = {part: averages(one for findings in found for one in getattr(findings, part)) for part in parts}
+    return {"ahead": ahead, "inverse": _inverse([one for findings in found for one in findings.inverse])}
 
 
 def _inverse(errors: Sequence[ActionErrors]) -> dict[str, Any]:
@@ -135,7 +155,7 @@ def _inverse(errors: Sequence[ActionErrors]) -> dict[str, Any]:
     return {"windows": len(errors), **means}
 
 
-def about(checkpoint: str, began: datetime.datetime) -> dict[str, Any]:
+def about(began: datetime.datetime) -> dict[str, Any]:
     """With what, on what and when, for whoever wants to do it again."""
     versions = {"python": platform.python_version()}
     for name in ("torch", "mujoco", "numpy", "diffusers", "transformers"):
@@ -143,15 +163,12 @@ def about(checkpoint: str, began: datetime.datetime) -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    policy = json.loads((Path(checkpoint) / "checkpoint.json").read_text(encoding="utf-8"))["policy"]
     return {
         "command": shlex.join(["cosmos3", *sys.argv[1:]]),
         "date": began.isoformat(timespec="seconds"),
         "seconds": round((datetime.datetime.now(datetime.UTC) - began).total_seconds()),
         "device": f"{_processor()}, {len(os.sched_getaffinity(0))} cores",
         "versions": versions,
-        "weights": _digest(Path(checkpoint)),
-        "chunk": policy["action_chunk_size"] / policy["conditioning_fps"],
     }
 
 

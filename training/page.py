@@ -12,6 +12,7 @@ from .pictures import plot_success
 
 # What is measured, and by what. The names stand in the json and on the page.
 CLOSED, ROS, UNHEARD, RANDOM = "in process", "through the ROS nodes", "wording not in training", "random weights"
+FUTURES = "futures"
 _KINDS = {
     "own": "its own chunk, played to the end",
     "forward": "forward dynamics of a demonstration",
@@ -22,31 +23,38 @@ _KINDS = {
 def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
     """Markdown at `file`; folder: where `examine` has put its pictures, and where one more goes."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    runs = content["runs"]
-    plot_success(folder / "success.png", {name: run["summary"] for name, run in runs.items()})
-    lines = [*_head(content), *_success(runs), *_pictures(file, [folder / "success.png"]), *_motion(content)]
-    if "futures" in content:
-        lines += [*_futures(content), *_pictures(file, sorted(folder.glob("future_*.png"))), *_inverse(content)]
+    parts, what = content["parts"], content["what"]
+    runs = {name: parts[name]["summary"] for name in (CLOSED, ROS, UNHEARD, RANDOM) if name in parts}
+    plot_success(folder / "success.png", runs)
+    lines = [*_head(what), *_success(runs), *_pictures(file, [folder / "success.png"]), *_motion(runs, what["chunk"])]
+    if found := parts.get(FUTURES):
+        lines += _futures(found["ahead"], what["chunk"])
+        lines += [*_pictures(file, sorted(folder.glob("future_*.png"))), *_inverse(found["inverse"])]
     if failures := sorted((folder / "failures").glob("*.png")):
         lines += ["## Failures", "", "What the policy saw in some episodes that failed, from the beginning to the end."]
         lines += ["", *_pictures(file, failures)]
+    lines += ["## How it was measured", "", *map(_origin, parts, parts.values())]
     file.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
-def _head(content: Mapping[str, Any]) -> list[str]:
-    about, settings, seeds = content["about"], content["settings"], content["seeds"]
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+def _head(what: Mapping[str, Any]) -> list[str]:
+    settings, seeds = what["settings"], what["seeds"]
     return [
         "# Results",
         "",
-        f"Written by `{about['command']}` on {about['date'][:10]}, {about['seconds'] / 60:.0f} minutes on "
-        f"{about['device']}; {versions}. Checkpoint `{settings['checkpoint']}`, weights sha256 `{about['weights']}`.",
-        "",
-        f"Seeds {seeds[0]} to {seeds[1]}; training uses those from 1 000 000 on. Up to {settings['distractors']} other "
-        f"cubes, at most {settings['limit']:.0f} s per episode. In process, {settings['latency']:.1f} s of the "
-        "simulation's time pass between pictures and chunk, whatever the policy takes.",
+        f"Written by `cosmos3 eval`. Seeds {seeds[0]} to {seeds[1]}; training uses those from 1 000 000 on. Up to "
+        f"{settings['distractors']} other cubes, at most {settings['limit']:.0f} s per episode. In process, "
+        f"{settings['latency']:.1f} s of the simulation's time pass between pictures and chunk, whatever the policy "
+        f"takes. Weights: sha256 `{what['weights']}`.",
         "",
     ]
+
+
+def _origin(name: str, part: Mapping[str, Any]) -> str:
+    about = part["about"]
+    versions = ", ".join(f"{library} {number}" for library, number in about["versions"].items())
+    took = f"{about['date'][:10]}, {about['seconds'] / 60:.0f} minutes on {about['device']}"
+    return f"- {name}: `{about['command']}`, {took}; {versions}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -61,18 +69,17 @@ def _success(runs: Mapping[str, Any]) -> list[str]:
     def cell(row: Mapping[str, Any] | None) -> str:
         return "-" if row is None else f"{row['successes']}/{row['trials']} ({row['low']:.0%} to {row['high']:.0%})"
 
-    tasks = dict.fromkeys(task for run in runs.values() for task in run["summary"])
-    rows = [[task, *(cell(run["summary"].get(task)) for run in runs.values())] for task in tasks]
+    tasks = dict.fromkeys(task for summary in runs.values() for task in summary)
+    rows = [[task, *(cell(summary.get(task)) for summary in runs.values())] for task in tasks]
     return ["## Closed loop", "", "Solved, with 95 % Wilson intervals.", "", *_table(["task", *runs], rows)]
 
 
-def _motion(content: Mapping[str, Any]) -> list[str]:
-    runs, chunk = content["runs"], content["about"]["chunk"]
+def _motion(runs: Mapping[str, Any], chunk: float) -> list[str]:
     head = ["", "task", "s to success", "ms per chunk", "of its duration", "real time", "chunks", "rejected"]
     head += ["limited", "nearest to the cube, mm", "SPARC", "LDLJ"]
     rows = []
     for name in (name for name in (CLOSED, ROS) if name in runs):
-        for task, row in runs[name]["summary"].items():
+        for task, row in runs[name].items():
             took = row["chunk_seconds"]
             cells = [name, task, _number(row["seconds"]), _number(took, 0, 1000), _number(took, 2, 1 / chunk)]
             cells.append(_number(row["real_time"], 2))
@@ -88,11 +95,11 @@ def _motion(content: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _futures(content: Mapping[str, Any]) -> list[str]:
+def _futures(ahead: Mapping[str, Any], chunk: float) -> list[str]:
     head = ["", "s ahead", "PSNR", "copy", "PSNR moved", "copy moved", "SSIM", "copy", "SSIM moved", "copy moved"]
     rows = []
     for part, name in _KINDS.items():
-        for row in content["futures"][part]:
+        for row in ahead[part]:
             kinds = [(measure, moved) for measure in ("psnr", "ssim") for moved in ("", "_moved")]
             cells = [
                 _number(row[copy + measure + moved], 1 if measure == "psnr" else 3)
@@ -106,15 +113,13 @@ def _futures(content: Mapping[str, Any]) -> list[str]:
         "Imagined frames against what the simulation shows, means over windows, PSNR in dB. *copy*: the observed frame "
         "in their place. *moved*: only where the real frame differs from the observed one by more than 10 of 255 "
         "(there the copy is wrong by definition), if that is at least 1 % of the picture. The autoencoder alone is "
-        "what a perfect prediction would come to. A chunk ends after "
-        f"{content['about']['chunk']:.2f} s: nothing is predicted beyond.",
+        f"what a perfect prediction would come to. A chunk ends after {chunk:.2f} s: nothing is predicted beyond.",
         "",
         *_table([*head, "windows"], rows),
     ]
 
 
-def _inverse(content: Mapping[str, Any]) -> list[str]:
-    found = content["inverse"]
+def _inverse(found: Mapping[str, Any]) -> list[str]:
     return [
         f"Inverse dynamics, the actions read out of {found['windows']} windows of demonstrations: mean absolute error "
         f"{_number(found['arm'])} mrad per joint and row ({_number(found['still'])} mrad if the arm were said to stay "
