@@ -44,9 +44,10 @@ def report(
     """Measure, write all of it into the json `out` and onto the page, and return the tables as text.
 
     trials: all alike but for task and seed; through: PROCESS, NODES or both. For a page also the controls (another
-    wording, random weights) and the futures, where all but the first and the wording have FEW seeds. Pictures go into a folder named as the json. What the json has already, of
-    the same weights and trials, is not measured again: a run that was stopped goes on, also on another machine.
-    Raises ValueError if the json holds something else, or if the nodes cannot be asked for that.
+    wording, random weights) and the futures; then all but the first and the wording have FEW seeds. Pictures go into a
+    folder named as the json. What the json has already, of the same weights and trials, is not measured again: a run
+    that was stopped goes on, also on another machine. Raises ValueError if the json holds something else, or if the
+    nodes cannot be asked for that.
     """
     if not through or set(through) - {PROCESS, NODES}:
         raise ValueError(f"through: expected {PROCESS}, {NODES} or both with a comma, got {','.join(through)!r}")
