@@ -33,7 +33,7 @@ def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
     if failures := sorted((folder / "failures").glob("*.png")):
         lines += ["## Failures", "", "What the policy saw in some episodes that failed, from the beginning to the end."]
         lines += ["", *_pictures(file, failures)]
-    lines += ["## How it was measured", "", *map(_origin, parts, parts.values())]
+    lines += ["## How it was measured", "", *_origins(parts)]
     file.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
@@ -50,11 +50,15 @@ def _head(what: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _origin(name: str, part: Mapping[str, Any]) -> str:
-    about = part["about"]
-    versions = ", ".join(f"{library} {number}" for library, number in about["versions"].items())
-    took = f"{about['date'][:10]}, {about['seconds'] / 60:.0f} minutes on {about['device']}"
-    return f"- {name}: `{about['command']}`, {took}; {versions}"
+def _origins(parts: Mapping[str, Any]) -> list[str]:
+    """A line for what was measured alike."""
+    alike: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        about = part["about"]
+        versions = ", ".join(f"{library} {number}" for library, number in about["versions"].items())
+        how = f"`{about['command']}` on {about['device']}; {versions}"
+        alike.setdefault(how, []).append(f"{name} ({about['date'][:10]}, {about['seconds'] / 60:.0f} min)")
+    return [f"- {', '.join(names)}: {how}" for how, names in alike.items()]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
