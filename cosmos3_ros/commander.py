@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from lifecycle_msgs.msg import State
+from rclpy.duration import Duration
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
@@ -72,6 +73,7 @@ class Commander(ManagedNode[Params]):
     def stop(self) -> None:
         self._set_armed(False, "the commander is stopped")
         self._finish_braking()
+        self._sink.output.wait_for_all_acked(Duration(seconds=1))  # else the last words may die with the process
 
     # -- inputs -------------------------------------------------------------------------------------------------------
 
