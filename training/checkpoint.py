@@ -52,7 +52,13 @@ def write_autoencoder(folder: Path, vae: VideoAutoencoder) -> None:
     write_tensors(folder, {name: tensor.detach().float().cpu() for name, tensor in vae.module.state_dict().items()})
 
 
-def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_vision(folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    """All tensors of a VisionEncoder that is not Edge's, by our names, as bfloat16."""
+    kept = {name.removeprefix("visual."): tensor.detach().to("cpu", torch.bfloat16) for name, tensor in tensors.items()}
+    write_tensors(folder, kept, "model")
+
+
+def write_tensors(folder: Path, tensors: Mapping[str, Tensor], stem: str = _NAME) -> None:
     """One safetensors file, or shards of at most SHARD bytes with an index; older ones are removed."""
     for old in [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")]:
         old.unlink()
@@ -65,11 +71,11 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
         shards[-1][name] = tensor.contiguous()
         size, total = size + tensor.nbytes, total + tensor.nbytes
     if len(shards) == 1:
-        save_file(shards[0], folder / f"{_NAME}.safetensors")
+        save_file(shards[0], folder / f"{stem}.safetensors")
         return
     where: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
-        file = f"{_NAME}-{number:05d}-of-{len(shards):05d}.safetensors"
+        file = f"{stem}-{number:05d}-of-{len(shards):05d}.safetensors"
         save_file(shard, folder / file)
         where |= dict.fromkeys(shard, file)
-    write_json(folder / f"{_NAME}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": where})
+    write_json(folder / f"{stem}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": where})

@@ -55,10 +55,39 @@ class PolicyTraining(OptimiserOptions):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ReasonerTraining(OptimiserOptions):
+    """every: policy steps from one batch of questions to the next, whose loss counts `weight`; 0: a stage of its own
+    before the policy (then set policy.text to false), which alone uses the optimiser's options but `batch`.
+
+    compile, save: as the policy's; refresh: batches between two looks for new scenes, warm_up: scenes to wait for;
+    length: tokens of the longest question with its answer; tasks, episodes (of each task), first_seed, astray, scatter,
+    workers: of the demonstrations; looks, stills: scenes of each, see scenes.Watch.
+    """
+
+    every: int = 4
+    weight: float = 1.0
+    batch: int = 128
+    compile: str = ""
+    refresh: int = 100
+    save: float = 600.0
+    warm_up: int = 256
+    length: int = 288
+    tasks: tuple[str, ...] = ("reach", "lift", "push", "bowl", "drawer")
+    episodes: int = 1000
+    first_seed: int = 1_000_000
+    astray: float = 0.3
+    scatter: float = 0.3
+    looks: int = 4
+    stills: int = 4
+    workers: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Recipe:
     """start: a checkpoint folder to go on from; size: fields of model.config.ModelConfig, for towers of random weights.
 
-    With both, all but the towers comes from `start`. autoencoder: None keeps the checkpoint's.
+    With both, all but the towers comes from `start`. autoencoder: None keeps the checkpoint's; reasoner: None leaves
+    it as it is.
     """
 
     start: str = ""
@@ -70,6 +99,7 @@ class Recipe:
     autoencoder: AutoencoderOptions | None = None
     objective: ObjectiveOptions = dataclasses.field(default_factory=ObjectiveOptions)
     policy: PolicyTraining = dataclasses.field(default_factory=PolicyTraining)
+    reasoner: ReasonerTraining | None = None
 
 
 _PARTS: dict[str, type] = {
@@ -77,6 +107,7 @@ _PARTS: dict[str, type] = {
     "autoencoder": AutoencoderOptions,
     "objective": ObjectiveOptions,
     "policy": PolicyTraining,
+    "reasoner": ReasonerTraining,
 }
 
 

@@ -13,11 +13,13 @@ from PIL import Image
 
 from ..sim.env import Env
 from ..sim.expert import Expert
+from ..sim.kinematics import Kinematics, downwards
 from ..sim.scene import VIEWS
 from .collect import HOLD, LIMIT, Demonstration, begin, in_parallel, shared_env
 from .facts import Facts, Goal, achieved, read_facts
 from .questions import Lesson, lessons
 
+_FAR = 1_000_000_000  # seeds of stills: beyond those of all demonstrations
 _DOUBT = 5  # steps before and after a goal is reached in which one cannot tell
 
 
@@ -31,13 +33,15 @@ class Scene:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Watch:
-    """A demonstration of which `looks` moments, spread at random, become scenes; `each`: see questions.lessons.
+    """A demonstration of which `looks` moments, spread at random, become scenes, and `stills` more of other layouts,
+    with the hand anywhere and nothing moving: they cost least. `each`: see questions.lessons.
 
     size: (height, width) to scale the pictures to as the reasoner would, or nothing.
     """
 
     demonstration: Demonstration
-    looks: int = 8
+    looks: int = 4
+    stills: int = 0
     each: int = 2
     size: tuple[int, int] | None = None
 
@@ -59,11 +63,29 @@ def watch(wanted: Watch) -> list[Scene]:
         held += expert.finished
         env.move(expert.act() + np.append(random.normal(0.0, noise, 7), 0.0))
     kept = [seen[int(number)] for number in random.permutation(len(seen))[: wanted.looks]]
-    scenes = []
-    for step, facts, pictures in kept:
-        clear = dataclasses.replace(facts, done={goal: settled(reached, step, goal) for goal in facts.done})
-        scenes.append(Scene(pictures, tuple(lessons(clear, random, wanted.each))))
-    return scenes
+    moments = [
+        (dataclasses.replace(facts, done={goal: settled(reached, step, goal) for goal in facts.done}), pictures)
+        for step, facts, pictures in kept
+    ]
+    for number in range(wanted.stills):
+        _arrange_anew(env, demonstration.task, _FAR + 100 * demonstration.seed + number, random)
+        moments.append((read_facts(env.simulation), _pictures(env, wanted.size)))
+    return [Scene(pictures, tuple(lessons(facts, random, wanted.each))) for facts, pictures in moments]
+
+
+def _arrange_anew(env: Env, task: str, seed: int, random: np.random.Generator) -> None:
+    """The layout of another seed, at times with the cube where it is to go or the drawer open; the hand somewhere."""
+    simulation = env.simulation
+    simulation.reset(task, seed)
+    layout, place = simulation.layout, random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40))
+    solver = Kinematics(simulation.world)
+    start = solver.solve(layout.start, place, downwards(random.uniform(-0.8, 0.8)), rounds=60)
+    cubes = dict(layout.cubes)
+    if task in ("bowl", "push") and random.random() < 0.3:
+        cubes[layout.target] = (*layout.place, float(random.uniform(-0.7, 0.7)))
+    drawer = float(random.uniform(0.0, 0.15)) if random.random() < 0.6 else layout.drawer
+    simulation.layout = dataclasses.replace(layout, start=start, cubes=cubes, drawer=drawer)
+    simulation.world.arrange(simulation.layout)
 
 
 def settled(reached: Sequence[Mapping[Goal, bool]], step: int, goal: Goal) -> bool | None:

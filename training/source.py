@@ -8,11 +8,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator
+from typing import Generic, TypeVar
 
 from ..model.embodiment import Embodiment
 from .collect import Demonstration, in_parallel, record
 from .episodes import Clip, make_clip, window_begins
 from .recipe import DataOptions
+
+Piece = TypeVar("Piece")  # a clip, or whatever else a training is made of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,11 +57,11 @@ def make_clips(options: DataOptions, body: Embodiment) -> Generator[Clip]:
     yield from (clip for clip in in_parallel(_perform, jobs, workers) if clip is not None)
 
 
-class Source:
+class Source(Generic[Piece]):
     """Fills itself in a thread of its own; `close` ends the processes behind it."""
 
-    def __init__(self, make: Callable[[], Generator[Clip]]):
-        self.clips: list[Clip] = []
+    def __init__(self, make: Callable[[], Generator[Piece]]):
+        self.clips: list[Piece] = []
         self.finished = False
         self._error: Exception | None = None
         self._closing, self._taken = threading.Event(), 0
@@ -71,7 +74,7 @@ class Source:
             time.sleep(0.05)
         self._check()
 
-    def take(self) -> list[Clip]:
+    def take(self) -> list[Piece]:
         """The clips that came since the last call."""
         self._check()
         fresh = self.clips[self._taken :]
@@ -86,7 +89,7 @@ class Source:
         if self._error is not None:
             raise self._error
 
-    def _fill(self, make: Callable[[], Generator[Clip]]) -> None:
+    def _fill(self, make: Callable[[], Generator[Piece]]) -> None:
         clips = make()
         try:
             for clip in clips:

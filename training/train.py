@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a recipe to a trained checkpoint: data, video autoencoder, policy. Resumes where it was stopped."""
+"""From a recipe to a trained checkpoint: data, video autoencoder, policy, reasoner. Resumes where it was stopped."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from ..model.prompt import tokenize
 from ..model.tiny import write_tiny
 from ..model.weights import Model, load_model
 from .autoencoder import train_autoencoder
-from .checkpoint import copy_checkpoint, replace, write_autoencoder, write_transformer
+from .checkpoint import copy_checkpoint, replace, write_autoencoder
+from .episodes import Clip
 from .objective import Objective
 from .optimise import Optimiser
+from .reasoner import Tutor, train_reasoner, write_averages
 from .recipe import Recipe
 from .source import Source, make_clips
 from .windows import Windows
@@ -48,17 +50,23 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     for part in model.vae.module.modules():
         if isinstance(part, torch.nn.Conv3d):
             part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # what tensor cores want
+    tutor = Tutor(model, recipe.reasoner) if recipe.reasoner else None
     source = Source(lambda: make_clips(recipe.data, body))
     try:
+        if tutor is not None and not tutor.options.every and not (out / "reasoner.done").exists():
+            train_reasoner(tutor, out, log)
+            (out / "reasoner.done").touch()
         source.wait_for(recipe.data.warm_up)
         log({"stage": "data", "episodes": len(source.clips)})
         if recipe.autoencoder is not None and not (out / "autoencoder.done").exists():
             train_autoencoder(model.vae, lambda: source.clips, recipe.autoencoder, log)
             write_autoencoder(folder / "vae", model.vae)
             (out / "autoencoder.done").touch()
-        train_policy(model, source, recipe, out, log)
+        train_policy(model, source, recipe, out, log, tutor if tutor and tutor.options.every else None)
     finally:
         source.close()
+        if tutor is not None:
+            tutor.close()
     return folder
 
 
@@ -76,17 +84,22 @@ def begin(recipe: Recipe, folder: Path) -> None:
                 replace(Path(fresh) / "towers" / part, folder / part)
 
 
-def train_policy(model: Model, source: Source, recipe: Recipe, out: Path, log: Log) -> None:
-    """Train the transformer on what the source gives, and write its averaged weights into the checkpoint."""
+def train_policy(
+    model: Model, source: Source[Clip], recipe: Recipe, out: Path, log: Log, tutor: Tutor | None = None
+) -> None:
+    """Train the transformer on what the source gives, and write its averaged weights into the checkpoint.
+
+    tutor: asks questions in between, from which text tower, lm_head and vision encoder learn too.
+    """
     options, policy = recipe.policy, Cosmos3Policy(model, recipe.embodiment)
     assert model.vae is not None  # Cosmos3Policy has checked it
     transformer, body, device = model.transformer.train(), policy.embodiment, model.device
     for name, parameter in transformer.named_parameters():
-        parameter.requires_grad_(
-            not name.startswith("head.") and (options.text or not name.startswith(("text", "embed")))
-        )
+        read = tutor is not None if name.startswith("head.") else options.text
+        parameter.requires_grad_(read or not name.startswith(("head", "text", "embed")))
     objective = Objective(transformer, body, recipe.objective).to(device)
-    optimiser = Optimiser({"transformer": transformer, "objective": objective}, options)
+    eyes = {} if tutor is None else {"vision": tutor.eyes.requires_grad_(True)}
+    optimiser = Optimiser({"transformer": transformer, "objective": objective, **eyes}, options)
     state = out / "state.safetensors"
     if state.exists():
         optimiser.resume(state)
@@ -104,7 +117,10 @@ def train_policy(model: Model, source: Source, recipe: Recipe, out: Path, log: L
         batch = windows.draw(options.batch, recipe.objective.dropout)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             losses = measure(batch, text)
-        losses["total"].backward()
+        total = losses["total"]
+        if tutor is not None and optimiser.step_number % tutor.options.every == 0:
+            total = total + tutor.loss()
+        total.backward()
         norm = optimiser.step()
         if optimiser.step_number % EVERY == 0 or optimiser.progress >= 1:
             numbers = {name: round(float(loss.detach()), 5) for name, loss in losses.items()}
@@ -115,18 +131,13 @@ def train_policy(model: Model, source: Source, recipe: Recipe, out: Path, log: L
                     **numbers,
                     "norm": float(norm),
                     "rate": optimiser.share,
+                    **(tutor.numbers() if tutor else {}),
                 }
             )
         if time.monotonic() - saved > options.save or optimiser.progress >= 1:
             optimiser.save(state)
-            _write(model, optimiser, out / "checkpoint")
+            write_averages(model, optimiser, out / "checkpoint")
             saved = time.monotonic()
-
-
-def _write(model: Model, optimiser: Optimiser, folder: Path) -> None:
-    average = {name.removeprefix("transformer."): tensor for name, tensor in optimiser.averaged().items()}
-    tensors = {name: average.get(name, tensor) for name, tensor in model.transformer.state_dict().items()}
-    write_transformer(folder / "transformer", model.config, tensors)
 
 
 class _Log:

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenes and the questions about them as tensors on the training device, and draws in which answers are balanced."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model.chat import Turn
+from ..model.reasoner import Cosmos3Reasoner, spread
+from ..sim.scene import VIEWS
+from .questions import KINDS, STATE, Lesson
+from .scenes import Scene
+
+SHARES = {"boxes": 3.0, "next": 2.0, "done": 2.0, "plan": 0.5}  # of the questions; all other kinds 1
+_RARE = 16  # an answer seen less often than this is drawn less often: it would be learned by heart
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Questions:
+    """A batch. pictures: uint8 [B, views, H, W, 3]; tokens int64 [B, L]: question, answer and padding; positions int64
+    [B, 3, L]; first, end: int64 [B], where the answer begins and the place after its last token; kinds: int64 [B].
+    """
+
+    pictures: Tensor
+    tokens: Tensor
+    positions: Tensor
+    first: Tensor
+    end: Tensor
+    kinds: Tensor
+
+
+class Library:
+    """Grows by `add`, up to `capacity` scenes with pictures of `size`; every row is `length` tokens long."""
+
+    def __init__(self, reader: Cosmos3Reasoner, size: tuple[int, int], capacity: int, length: int):
+        if reader.vision is None:
+            raise ValueError("reasoner: expected a checkpoint with a vision_encoder, got one without")
+        self.capacity, self.length, self.scenes = capacity, length, 0
+        self._reader, self._eyes, self._device = reader, reader.vision, reader.transformer.device
+        self._pictures = torch.empty((capacity, len(VIEWS), *size, 3), dtype=torch.uint8, device=self._device)
+        self._frame = (size[0] // self._eyes.pixels.side, size[1] // self._eyes.pixels.side)
+        self._prompts: dict[tuple[str, int], list[int]] = {}
+        self._answers: dict[str, list[int]] = {}
+        # By the number of pictures: they come first, so that all questions with as many have the same positions.
+        self._positions = torch.stack([self._places(count) for count in range(len(VIEWS) + 1)]).to(self._device)
+        self._tokens = torch.zeros((0, length), dtype=torch.int32, device=self._device)
+        self._marks = torch.zeros((0, 5 + len(VIEWS)), dtype=torch.int64, device=self._device)
+        self._groups: list[tuple[str, str]] = []
+        self._weights = torch.zeros(0, device=self._device)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def add(self, scenes: Iterable[Scene]) -> None:
+        """Take scenes in; those beyond the capacity are left out. ValueError for a question that is too long."""
+        fresh = [*scenes][: self.capacity - self.scenes]
+        lessons = [(place, lesson) for place, scene in enumerate(fresh, self.scenes) for lesson in scene.lessons]
+        if not lessons:
+            return
+        for place, scene in enumerate(fresh, self.scenes):
+            self._pictures[place] = torch.from_numpy(scene.pictures)
+        self.scenes += len(fresh)
+        tokens = np.zeros((len(lessons), self.length), np.int32)
+        marks = np.zeros((len(lessons), self._marks.shape[1]), np.int64)
+        for row, (place, lesson) in enumerate(lessons):
+            question, answer = self._prompt(lesson.question, len(lesson.views)), self._answer(lesson.answer)
+            end = len(question) + len(answer)
+            if end > self.length:
+                raise ValueError(f"reasoner.length: expected at least {end} for {lesson.question!r}, got {self.length}")
+            tokens[row, :end] = [*question, *answer]
+            views = [*lesson.views, *lesson.views[:1] * (len(VIEWS) - len(lesson.views))]
+            marks[row] = [place, len(lesson.views), len(question), end, KINDS.index(lesson.kind), *views]
+        self._tokens = torch.cat([self._tokens, torch.from_numpy(tokens).to(self._device)])
+        self._marks = torch.cat([self._marks, torch.from_numpy(marks).to(self._device)])
+        self._weigh([lesson for _, lesson in lessons])
+
+    def draw(self, count: int) -> Questions:
+        """`count` questions, those of one kind with every answer about equally often."""
+        if not len(self):
+            raise ValueError("there is nothing to ask: no scene was added")
+        index = torch.multinomial(self._weights, count, replacement=True)
+        scenes, pictures, first, end, kinds, *views = self._marks[index].unbind(1)
+        return Questions(
+            pictures=self._pictures[scenes[:, None], torch.stack(views, 1)],
+            tokens=self._tokens[index].long(),
+            positions=self._positions[pictures],
+            first=first,
+            end=end,
+            kinds=kinds,
+        )
+
+    def _weigh(self, lessons: list[Lesson]) -> None:
+        self._groups += [(lesson.kind, lesson.answer if lesson.kind in STATE else "") for lesson in lessons]
+        known = collections.Counter(self._groups)
+        sizes = collections.Counter(kind for kind, _ in known)
+        weights = {
+            group: SHARES.get(group[0], 1.0) / sizes[group[0]] / max(number, _RARE) for group, number in known.items()
+        }
+        self._weights = torch.tensor([weights[group] for group in self._groups], device=self._device)
+
+    def _prompt(self, question: str, pictures: int) -> list[int]:
+        """All that stands before the answer, with a placeholder for each token of a picture."""
+        key = question, pictures
+        if key not in self._prompts:
+            self._prompts[key] = self._spread(question, pictures)[0].tolist()
+        return self._prompts[key]
+
+    def _places(self, pictures: int) -> Tensor:
+        positions, after = self._spread("?", pictures)[1:]
+        rest = torch.arange(after, after + self.length).expand(3, -1)
+        return torch.cat([positions, rest], dim=1)[:, : self.length]
+
+    def _spread(self, question: str, pictures: int) -> tuple[Tensor, Tensor, int]:
+        blank = np.zeros((1, 1, 3), np.uint8)  # only that there is a picture counts here
+        ids = self._reader.tokenize([Turn("user", (*[blank] * pictures, question))])
+        return spread(ids, [self._eyes.media.image], [self._frame] * pictures)
+
+    def _answer(self, text: str) -> list[int]:
+        if text not in self._answers:
+            tokenizer = self._reader.tokenizer
+            self._answers[text] = [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+        return self._answers[text]
