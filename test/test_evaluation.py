@@ -113,10 +113,12 @@ def test_a_page_of_the_tiny_checkpoint(tmp_path, monkeypatch):
     assert "reach               0/1" in report(trials, ["process"], page=page)
     content = json.loads(page.with_suffix(".json").read_text())
     parts = content["parts"]
-    assert set(parts) == {"in process", "wording not in training", "random weights", "futures"}
+    assert set(parts) == {"in process", "wording not in training", "random weights", "futures", "reasoner"}
     assert parts["wording not in training"]["episodes"][0]["instruction"].startswith("approach the")
     assert parts["futures"]["inverse"]["windows"] >= 1
     assert [row["windows"] for row in parts["futures"]["ahead"]["own"]] == [1, 1]
+    assert parts["reasoner"]["grades"]["state"]["asked"] > 10
+    assert "| state | " in page.read_text()
     links = re.findall(r"\]\((.*?)\)", page.read_text())
     assert links == [f"results/{name}.png" for name in ("success", "future_reach", "failures/reach_0")]
     for link in links:

@@ -25,8 +25,9 @@ from .evaluate import Outcome, Trial, evaluate, summarise, table
 from .future import ActionErrors, Findings, Sight, run_sight
 from .likeness import averages
 from .nodes import through_nodes
-from .page import CLOSED, FUTURES, RANDOM, ROS, UNHEARD, write_page
+from .page import CLOSED, FUTURES, RANDOM, REASONER, ROS, UNHEARD, write_page
 from .pictures import write_future
+from .quiz import quiz_table, reasoner_accuracy
 
 PROCESS, NODES = "process", "nodes"
 FEW = 20  # seeds of each task for what needs no narrow interval
@@ -44,10 +45,10 @@ def report(
     """Measure, write all of it into the json `out` and onto the page, and return the tables as text.
 
     trials: all alike but for task and seed; through: PROCESS, NODES or both. For a page also the controls (another
-    wording, random weights) and the futures; then all but the first and the wording have FEW seeds. Pictures go into a
-    folder named as the json. What the json has already, of the same weights and trials, is not measured again: a run
-    that was stopped goes on, also on another machine. Raises ValueError if the json holds something else, or if the
-    nodes cannot be asked for that.
+    wording, random weights), the futures and the reasoner; then all but the first and the wording have FEW seeds.
+    Pictures go into a folder named as the json. What the json has already, of the same weights and trials, is not
+    measured again: a run that was stopped goes on, also on another machine. Raises ValueError if the json holds
+    something else, or if the nodes cannot be asked for that.
     """
     if not through or set(through) - {PROCESS, NODES}:
         raise ValueError(f"through: expected {PROCESS}, {NODES} or both with a comma, got {','.join(through)!r}")
@@ -65,6 +66,7 @@ def report(
     if page and pictures:
         write_page(page, content, pictures)
     tables = [f"{name}\n{table(part['summary'])}" for name, part in content["parts"].items() if "summary" in part]
+    tables += [quiz_table(part["grades"]) for name, part in content["parts"].items() if name == REASONER]
     return "\n".join(tables)
 
 
@@ -106,6 +108,7 @@ def _parts(
         parts[UNHEARD] = lambda: closed(UNHEARD, unheard)
         parts[RANDOM] = lambda: _with_random_weights(_few(trials), functools.partial(closed, RANDOM))
         parts[FUTURES] = lambda: _futures(_few(trials), workers, pictures, tell)
+        parts[REASONER] = lambda: {"grades": _reasoner(_few(trials), workers, tell)}
     return parts
 
 
@@ -131,6 +134,11 @@ def _with_random_weights(
     with tempfile.TemporaryDirectory() as folder:
         write_tiny(folder, config=config, embodiment=body)
         return closed([dataclasses.replace(trial, checkpoint=folder) for trial in trials])
+
+
+def _reasoner(trials: Sequence[Trial], workers: int, tell: Tell) -> dict[str, Any]:
+    tasks, seeds = (list(dict.fromkeys(values)) for values in zip(*((t.task, t.seed) for t in trials), strict=True))
+    return reasoner_accuracy(trials[0].checkpoint, seeds, tasks, 2, workers, lambda text: tell(f"{REASONER} {text}"))
 
 
 def _futures(trials: Sequence[Trial], workers: int, pictures: Path | None, tell: Tell) -> dict[str, Any]:

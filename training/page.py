@@ -12,7 +12,7 @@ from .pictures import plot_success
 
 # What is measured, and by what. The names stand in the json and on the page.
 CLOSED, ROS, UNHEARD, RANDOM = "in process", "through the ROS nodes", "wording not in training", "random weights"
-FUTURES = "futures"
+FUTURES, REASONER = "futures", "reasoner"
 _KINDS = {
     "own": "its own chunk, played to the end",
     "forward": "forward dynamics of a demonstration",
@@ -30,6 +30,8 @@ def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
     if found := parts.get(FUTURES):
         lines += _futures(found["ahead"], what["chunk"])
         lines += [*_pictures(file, sorted(folder.glob("future_*.png"))), *_inverse(found["inverse"])]
+    if quiz := parts.get(REASONER):
+        lines += _grades(quiz["grades"])
     if failures := sorted((folder / "failures").glob("*.png")):
         lines += ["## Failures", "", "What the policy saw in some episodes that failed, from the beginning to the end."]
         lines += ["", *_pictures(file, failures)]
@@ -129,6 +131,26 @@ def _inverse(found: Mapping[str, Any]) -> list[str]:
         f"{_number(found['arm'])} mrad per joint and row ({_number(found['still'])} mrad if the arm were said to stay "
         f"where it is), gripper right in {_number(found['grip'], 1, 100)} % of the rows.",
         "",
+    ]
+
+
+def _grades(grades: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [
+            kind,
+            f"{row['right']}/{row['asked']} ({row['low']:.0%} to {row['high']:.0%})",
+            _number(row["balanced"], 0, 100),
+            _number(row["seconds"], 0, 1000),
+        ]
+        for kind, row in grades.items()
+    ]
+    return [
+        "## Reasoner",
+        "",
+        "Questions about scenes on the way through a task; *state* is all those about the state together, *balanced* "
+        "the mean over the true answers of how often each was given.",
+        "",
+        *_table(["question", "right", "balanced, %", "ms per answer"], rows),
     ]
 
 
