@@ -10,7 +10,7 @@ import pytest
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
-from cosmos3_ros.model.interface import Box
+from cosmos3_ros.model.interface import Answer, Box
 from cosmos3_ros.model.tasks import TASKS as READING
 from cosmos3_ros.model.tasks import parse_boxes
 from cosmos3_ros.sim.env import Env
@@ -18,7 +18,8 @@ from cosmos3_ros.sim.expert import Expert
 from cosmos3_ros.training.collect import Demonstration
 from cosmos3_ros.training.facts import UNCLEAR, Facts, boxes, read_facts
 from cosmos3_ros.training.questions import KINDS, STATE, Lesson, is_right, lessons, write_boxes
-from cosmos3_ros.training.scenes import Watch, settled, watch
+from cosmos3_ros.training.quiz import answer, grade, quiz_table
+from cosmos3_ros.training.scenes import Scene, Watch, settled, watch
 from cosmos3_ros.training.steps import DONE, next_action, plan
 
 BOWL = Facts(
@@ -140,6 +141,21 @@ def test_answers_are_checked():
     assert not is_right(boxed, "[]")
     assert is_right(Lesson("boxes", "?", "[]"), "[]")
     assert set(STATE) < set(KINDS)
+
+
+def test_grades_count_by_kind_and_by_answer():
+    class Parrot:
+        def ask(self, question, images, max_tokens):
+            assert len(images) == 3
+            return Answer("No.")
+
+    yes, no = (Lesson("holding", "?", text) for text in ("Yes.", "No."))
+    scene = Scene(np.zeros((3, 4, 4, 3), np.uint8), (yes, no, no, no, Lesson("plan", "?", "1. Wait.")))
+    grades = grade(answer(Parrot(), [scene]))
+    assert (grades["holding"]["asked"], grades["holding"]["right"], grades["holding"]["balanced"]) == (4, 3, 0.5)
+    assert grades["state"]["right"] == 3
+    assert grades["plan"]["rate"] == 0
+    assert "3/4" in quiz_table(grades)
 
 
 @pytest.mark.sim

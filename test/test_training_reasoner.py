@@ -4,6 +4,7 @@
 import dataclasses
 import importlib.util
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -13,17 +14,21 @@ if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
 from cosmos3_ros.model.config import TINY
+from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
 from cosmos3_ros.model.tiny import write_tiny
 from cosmos3_ros.model.vision import image_patches
 from cosmos3_ros.model.weights import load_model
 from cosmos3_ros.training import reasoner as module
+from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip
 from cosmos3_ros.training.glance import glance
 from cosmos3_ros.training.library import Library
 from cosmos3_ros.training.questions import Lesson
 from cosmos3_ros.training.reasoner import Recital, Tutor, train_reasoner
-from cosmos3_ros.training.recipe import ReasonerTraining
+from cosmos3_ros.training.recipe import PolicyTraining, ReasonerTraining, Recipe
 from cosmos3_ros.training.scenes import Scene
+from cosmos3_ros.training.source import Source
+from cosmos3_ros.training.train import train_policy
 
 SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128, rope_theta=1000.0)
 SIZE = (32, 32)
@@ -147,3 +152,32 @@ def test_a_few_answers_are_learned_by_heart(small, tmp_path, monkeypatch):
         for lesson in scene.lessons:
             said = trained.ask(lesson.question, [scene.pictures[view] for view in lesson.views])
             assert said.text == lesson.answer
+
+
+def test_questions_are_asked_between_the_steps_of_the_policy(small, tmp_path, monkeypatch):
+    """The reasoner's parts learn from every second step; the policy's loss and the checkpoint are there as before."""
+    made, lines = scenes(), []
+    monkeypatch.setattr(module, "make_scenes", lambda jobs, workers: (scene for scene in made))
+    monkeypatch.setattr(module, "fit", lambda *sizes: SIZE)
+    shutil.copytree(small, tmp_path / "checkpoint")
+    asked = ReasonerTraining(every=2, batch=4, warm_up=2, length=64, episodes=1)
+    recipe = Recipe(policy=PolicyTraining(steps=4, batch=2, warmup=1), reasoner=asked)
+    random = np.random.default_rng(0)
+    views = {view: random.integers(0, 256, (9, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views}
+    flat = np.zeros((9, 8), np.float32)
+    episode = Episode(views, flat, flat, ("pick up the red cube",), np.zeros((9, TRUTH), np.float32))
+    model = load_model(small)
+    source, tutor = Source(lambda: (make_clip(part, DROID_SIM, 8) for part in [episode])), Tutor(model, asked)
+    try:
+        source.wait_for(1)
+        train_policy(model, source, recipe, tmp_path, lines.append, tutor)
+    finally:
+        source.close()
+        tutor.close()
+    assert lines[-1]["answers"] > 0
+    assert lines[-1]["action"] > 0
+    assert tutor.calls == 2
+    before, after = load_model(small), load_model(tmp_path / "checkpoint")
+    for one, other in ((before.transformer.head, after.transformer.head), (before.vision, after.vision)):
+        changes = [float((a - b).abs().max()) for a, b in zip(one.parameters(), other.parameters(), strict=True)]
+        assert max(changes) > 1e-3

@@ -51,11 +51,12 @@ class Library:
         self._positions = torch.stack([self._places(count) for count in range(len(VIEWS) + 1)]).to(self._device)
         self._tokens = torch.zeros((0, length), dtype=torch.int32, device=self._device)
         self._marks = torch.zeros((0, 5 + len(VIEWS)), dtype=torch.int64, device=self._device)
-        self._groups: list[tuple[str, str]] = []
+        self._groups: dict[tuple[str, str], int] = {}  # kind and answer of each, those that are sentences together
+        self._members = np.zeros(0, np.int64)
         self._weights = torch.zeros(0, device=self._device)
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return len(self._members)
 
     def add(self, scenes: Iterable[Scene]) -> None:
         """Take scenes in; those beyond the capacity are left out. ValueError for a question that is too long."""
@@ -96,13 +97,13 @@ class Library:
         )
 
     def _weigh(self, lessons: list[Lesson]) -> None:
-        self._groups += [(lesson.kind, lesson.answer if lesson.kind in STATE else "") for lesson in lessons]
-        known = collections.Counter(self._groups)
-        sizes = collections.Counter(kind for kind, _ in known)
-        weights = {
-            group: SHARES.get(group[0], 1.0) / sizes[group[0]] / max(number, _RARE) for group, number in known.items()
-        }
-        self._weights = torch.tensor([weights[group] for group in self._groups], device=self._device)
+        groups = [(lesson.kind, lesson.answer if lesson.kind in STATE else "") for lesson in lessons]
+        fresh = [self._groups.setdefault(group, len(self._groups)) for group in groups]
+        self._members = np.append(self._members, fresh)
+        sizes = collections.Counter(kind for kind, _ in self._groups)
+        shares = np.array([SHARES.get(kind, 1.0) / sizes[kind] for kind, _ in self._groups])
+        weights = shares / np.maximum(np.bincount(self._members), _RARE)
+        self._weights = torch.from_numpy(weights[self._members]).to(self._device, torch.float32)
 
     def _prompt(self, question: str, pictures: int) -> list[int]:
         """All that stands before the answer, with a placeholder for each token of a picture."""

@@ -80,15 +80,15 @@ class Tutor:
         recital = Recital(model.transformer, self.eyes)
         self._recite = torch.compile(recital, dynamic=False, mode=options.compile) if options.compile else recital
         self._asked, self._right = (torch.zeros(len(KINDS), device=model.device) for _ in range(2))
-        self._last, self._calls = torch.zeros(()), 0
+        self._last, self.calls = torch.zeros(()), 0
         self._source: Source[Scene] = Source(lambda: make_scenes(jobs, options.workers))
 
     def loss(self) -> Tensor:
         """The loss of the next batch, weighted."""
-        if self._calls % self.options.refresh == 0:
+        if self.calls % self.options.refresh == 0:
             self._source.wait_for(self.options.warm_up)
             self._library.add(self._source.take())
-        self._calls += 1
+        self.calls += 1
         asked = self._library.draw(self.options.batch)
         device = self.model.device.type
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
