@@ -229,8 +229,15 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--through", default="process", help="process, nodes or both with a comma (default: process)")
     parser.add_argument("--out", type=pathlib.Path, help="json file for all that was measured; pictures go beside it")
     parser.add_argument("--page", type=pathlib.Path, help="measure also controls and futures, and write this page")
+    parser.add_argument("--questions", action="store_true", help="only ask the reasoner, at two moments of an episode")
 
     def function(chosen: argparse.Namespace) -> int:
+        if chosen.questions:
+            from .training.quiz import quiz_table, reasoner_accuracy
+
+            seeds, tasks = range(chosen.seed, chosen.seed + chosen.episodes), chosen.task.split(",")
+            print(quiz_table(reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)))
+            return 0
         from .training.evaluate import Trial
         from .training.exam import report
 
