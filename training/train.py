@@ -50,19 +50,22 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     for part in model.vae.module.modules():
         if isinstance(part, torch.nn.Conv3d):
             part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # what tensor cores want
-    tutor = Tutor(model, recipe.reasoner) if recipe.reasoner else None
+    taught = (out / "reasoner.done").exists()
+    tutor = Tutor(model, recipe.reasoner) if recipe.reasoner and not taught else None
     source = Source(lambda: make_clips(recipe.data, body))
     try:
-        if tutor is not None and not tutor.options.every and not (out / "reasoner.done").exists():
+        if tutor is not None and not tutor.options.every:
             train_reasoner(tutor, out, log)
             (out / "reasoner.done").touch()
+            tutor.close()  # the processes behind it would take time from the others
+            tutor = None
         source.wait_for(recipe.data.warm_up)
         log({"stage": "data", "episodes": len(source.clips)})
         if recipe.autoencoder is not None and not (out / "autoencoder.done").exists():
             train_autoencoder(model.vae, lambda: source.clips, recipe.autoencoder, log)
             write_autoencoder(folder / "vae", model.vae)
             (out / "autoencoder.done").touch()
-        train_policy(model, source, recipe, out, log, tutor if tutor and tutor.options.every else None)
+        train_policy(model, source, recipe, out, log, tutor)
     finally:
         source.close()
         if tutor is not None:
