@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .muon import Muon
 
+_INNER = (".layers.", ".blocks.", "merger")  # of the towers and of the reasoner's vision encoder
 _MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # what AdamW and Muon remember of a parameter
 
 
@@ -22,8 +23,8 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # what AdamW and Muon r
 class OptimiserOptions:
     """steps, seconds: the training ends with whichever comes first. rate: of learning, after `warmup` steps, from where
     it falls to 0 in a straight line. average: width of the weights' running average as a share of the steps so far
-    (Cosmos 3: 0.1; short trainings are spoilt by stale weights). muon: rate for the matrices of the towers, which Muon
-    then steps instead of AdamW; 0: AdamW for all.
+    (Cosmos 3: 0.1; short trainings are spoilt by stale weights). muon: rate for the matrices of towers and vision
+    encoder, which Muon then steps instead of AdamW; 0: AdamW for all.
     """
 
     steps: int = 10_000
@@ -57,7 +58,8 @@ class Optimiser:
             if parameter.requires_grad
         }
         parameters = list(self.named.values())
-        matrices = {name for name, p in self.named.items() if options.muon and p.dim() == 2 and ".layers." in name}
+        inner = {name for name in self.named if any(part in name for part in _INNER)}
+        matrices = {name for name in inner if options.muon and self.named[name].dim() == 2}
         others, decay = [p for name, p in self.named.items() if name not in matrices], options.weight_decay
         adam = torch.optim.AdamW(others, options.rate, options.betas, weight_decay=decay, fused=parameters[0].is_cuda)
         self._steppers: list[tuple[torch.optim.Optimizer, float]] = [(adam, options.rate)]
