@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from cosmos3_ros.graph import config_folder
-from cosmos3_ros.model.embodiment import find_embodiment
 from cosmos3_ros.model.tiny import tiny_checkpoint, write_tiny
 
 pytestmark = pytest.mark.ros
@@ -23,15 +22,14 @@ def given(path: Path, node: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Function that gives the tiny checkpoint for an embodiment: one per action head."""
-    written = {find_embodiment("droid_sim").domain: tiny_checkpoint()}
+    """Function that gives the tiny checkpoint for an embodiment."""
+    written = {"droid_sim": tiny_checkpoint()}
 
     def find(embodiment: str) -> Path:
-        domain = find_embodiment(embodiment).domain
-        if domain not in written:
-            written[domain] = tmp_path_factory.mktemp(domain) / "checkpoint"
-            write_tiny(written[domain], embodiment=embodiment)
-        return written[domain]
+        if embodiment not in written:
+            written[embodiment] = tmp_path_factory.mktemp(embodiment) / "checkpoint"
+            write_tiny(written[embodiment], embodiment=embodiment)
+        return written[embodiment]
 
     return find
 
@@ -101,6 +99,10 @@ def test_a_missing_joint_is_named_with_what_was_expected(path: Path, configure: 
             {"embodiment": "octopus"},
             "embodiment: unknown 'octopus', expected one of ['av', 'bridge', 'droid_joint_pos'",
         ),
+        (
+            {"embodiment": "droid_joint_pos"},
+            "embodiment: the checkpoint was trained for droid_sim, got droid_joint_pos",
+        ),
         ({"embodiment": "libero"}, "embodiment: libero is of domain 'libero', the checkpoint of 'droid_lerobot'"),
         ({"embodiment": "droid_midtrain"}, "expected one that acts by joints, droid_midtrain acts by poses"),
         ({"gripper_joint": ""}, "parameter 'gripper_joint' is '', but the gripper of embodiment droid_sim is where"),
@@ -111,8 +113,11 @@ def test_a_missing_joint_is_named_with_what_was_expected(path: Path, configure: 
         ({"gripper_closed": 0.0}, "gripper_open and gripper_closed are both 0.0"),
     ],
 )
-def test_an_embodiment_that_does_not_fit_is_refused(configure: Any, changes: dict[str, Any], words: str) -> None:
-    refused = configure(config_folder() / "droid_sim.yaml", "policy", checkpoint=str(tiny_checkpoint()), **changes)
+def test_an_embodiment_that_does_not_fit_is_refused(
+    configure: Any, checkpoint: Callable[[str], Path], changes: dict[str, Any], words: str
+) -> None:
+    trained = str(checkpoint("droid_midtrain" if "acts by poses" in words else "droid_sim"))
+    refused = configure(config_folder() / "droid_sim.yaml", "policy", checkpoint=trained, **changes)
     assert words in refused
     assert len(refused.splitlines()) == 1
 

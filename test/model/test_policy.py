@@ -120,7 +120,12 @@ def test_rows_of_the_past_are_ignored(policy):
 def test_every_embodiment_runs(name, tmp_path, write):
     body = EMBODIMENTS[name]
     model = load_model(write(TINY), reasoner=False)
-    model.policy |= {"domain_name": body.domain, "action_chunk_size": 4, "conditioning_fps": body.fps}
+    model.policy |= {
+        "embodiment": name,
+        "domain_name": body.domain,
+        "action_chunk_size": 4,
+        "conditioning_fps": body.fps,
+    }
     policy = Cosmos3Policy(model, name, num_steps=1)
     state = np.zeros(len(body.state), np.float32)
     if body.state:
@@ -175,6 +180,7 @@ def test_committed_rows_of_another_robot_are_refused(policy):
     ("options", "message"),
     [
         ({"embodiment": "spot"}, "embodiment: unknown 'spot', expected one of"),
+        ({"embodiment": "droid_joint_pos"}, "trained for droid_sim, got droid_joint_pos"),
         ({"embodiment": "libero"}, "libero is of domain 'libero', the checkpoint of 'droid_lerobot'"),
         ({"horizon": 17}, "horizon: expected at most 16 rows as trained, got 17"),
         ({"num_steps": 0}, "num_steps: expected at least 1, got 0"),
