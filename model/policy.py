@@ -277,9 +277,9 @@ def fit_embodiment(model: Model, embodiment: Embodiment | str | None, horizon: i
     if trained.get("domain_name", body.domain) != body.domain:
         trained_for = trained["domain_name"]
         raise ValueError(f"embodiment: {body.name} is of domain {body.domain!r}, the checkpoint of {trained_for!r}")
-    named = trained.get("embodiment", body.name)
-    if named != body.name:  # the same action head, but other columns, units or pictures
-        raise ValueError(f"embodiment: the checkpoint was trained for {named}, got {body.name}")
+    learned = EMBODIMENTS.get(trained.get("embodiment", ""), body)
+    if (learned.kind, learned.relative, learned.normalization) != (body.kind, body.relative, body.normalization):
+        raise ValueError(f"embodiment: the checkpoint was trained for {learned.name}, got {body.name}: other rows")
     if body.width > model.config.action_width or body.domain_id >= model.config.domains:
         raise ValueError(
             f"embodiment: {body.name} needs {body.width} action channels in domain {body.domain_id}, "
