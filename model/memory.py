@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from .config import ModelConfig, config_from_json
+from .files import read_json
 from .speed import PLACEMENTS, Speed, hasten
-from .weights import Model, load_model, read_json
+from .weights import Model, load_model
 
 GIB = 2**30
 BYTES = {"none": 2.0, "fp8": 1.0, "int8": 1.0, "nvfp4": 0.5625}  # per weight of a layer, from bfloat16

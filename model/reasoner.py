@@ -19,11 +19,12 @@ from torch import Tensor
 from .chat import Clip, Turn
 from .decoder import Decoder
 from .decoding import GREEDY, Sampling, TokenPicker, pieces
+from .files import read_json
 from .interface import Answer, check_image
 from .sight import Picture, Sight
 from .tasks import TASKS, parse_boxes, split_thought
 from .vision import VisionEncoder, retained, sample_frames, timestamps
-from .weights import Model, load_model, read_json
+from .weights import Model, load_model
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

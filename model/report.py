@@ -11,8 +11,9 @@ import torch
 
 from .config import PRESETS, ModelConfig, config_from_json
 from .embodiment import EMBODIMENTS
+from .files import find_tensors, read_header, read_json
 from .transformer import Transformer
-from .weights import SOUND, find_tensors, read_header, read_json, transformer_names
+from .weights import SOUND, transformer_names
 
 # Which of our parameters belong to which part, in this order; the first prefix that fits.
 PARTS = {

@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .files import fill, find_tensors, read_json
 from .interface import check_image
-from .weights import fill, find_tensors, read_json
 
 Grid = tuple[int, int, int]  # frames, rows, columns, in patches
 

@@ -9,9 +9,10 @@ from transformers import Cosmos3OmniConfig
 
 from cosmos3_ros.model import tiny
 from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.files import read_json
 from cosmos3_ros.model.prompt import tokenize
 from cosmos3_ros.model.tiny import SPECIAL, tiny_checkpoint, write_tiny
-from cosmos3_ros.model.weights import load_model, read_json
+from cosmos3_ros.model.weights import load_model
 
 
 def test_the_cached_folder_is_written_once(tmp_path, monkeypatch):

@@ -10,9 +10,10 @@ from diffusers import AutoencoderKLWan, Cosmos3OmniTransformer
 from safetensors.torch import load_file, save_file
 
 from cosmos3_ros.model.config import TINY
+from cosmos3_ros.model.files import find_tensors
 from cosmos3_ros.model.tiny import VAE
 from cosmos3_ros.model.transformer import Transformer
-from cosmos3_ros.model.weights import find_tensors, hub_name, load_model, load_transformer, load_vae
+from cosmos3_ros.model.weights import hub_name, load_model, load_transformer, load_vae
 
 CPU = torch.device("cpu")
 FILE = "diffusion_pytorch_model.safetensors"
