@@ -26,6 +26,8 @@ def infer_batch(policy: Cosmos3Policy, observations: Sequence[Observation]) -> l
     body = policy.embodiment
     if not observations:
         raise ValueError("observations: expected at least one, got none")
+    if policy.model.team:
+        raise ValueError("observations: a model that several processes share answers one after the other")
     for observation in observations:
         body.check_state(observation.state)
     with policy.model.turn, policy._lane:

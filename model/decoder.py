@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,6 +14,7 @@ from .cache import KVCache
 from .graph import Recording
 from .layers import Rope, attention, rope_table
 from .transformer import Layer, Transformer
+from .weights import Model
 
 if torch.version.cuda:  # other builds of torch come without Triton
     from .kernels import attend_one
@@ -18,7 +23,7 @@ LEAST = 1024  # places
 
 
 class Decoder:
-    """The text tower of one answer at a time: `start` with what was read, then `step` from token to token.
+    """The text tower of one answer at a time: `read` the prompt, then `step` from token to token.
 
     graphs: record a step as a CUDA graph; it is recorded again whenever a longer text needs more room.
     """
@@ -33,6 +38,17 @@ class Decoder:
     def capacity(self) -> int:
         """Places there is room for."""
         return self._cache[0][0].shape[1] if self._cache else 0
+
+    def read(
+        self, embeds: Tensor, positions: Tensor, deepstack: Sequence[Tensor], position: int, tokens: int
+    ) -> Tensor:
+        """Begin with a prompt, see `Transformer.prefill`; returns the scores [vocab] of what follows it.
+
+        position: of the next token; tokens: how many may come.
+        """
+        hidden, cache = self._transformer.prefill(embeds=embeds, positions=positions, deepstack=deepstack)
+        self.start(cache, position, tokens)
+        return self._transformer.logits(hidden[0, -1]).float()
 
     def start(self, read: KVCache, position: int, tokens: int) -> None:
         """Take over the keys and values of a prompt; up to `tokens` more will follow, the first at `position`."""
@@ -70,6 +86,71 @@ class Decoder:
             assert isinstance(layer, Layer)
             x = _decode(layer, x, rope, cache, where[1], length)
         return (model.logits(model.text.norm(x)[0, -1]).float(),)
+
+
+class Decoders:
+    """The decoders of a reasoner, by number: more than one if several answers are given at once.
+
+    In a team those of the first process lead their counterparts in all others.
+    """
+
+    def __init__(self, model: Model):
+        self._model, self._team = model, model.team
+        self._made: dict[int, Decoder] = {}
+        self._idle: list[int] = []
+        self._numbers = itertools.count()
+        self._member = self._team.add(self) if self._team else 0
+
+    def take(self) -> int:
+        """The number of one that is idle; `give` it back."""
+        return self._idle.pop() if self._idle else next(self._numbers)
+
+    def give(self, number: int) -> None:
+        """It is idle again."""
+        self._idle.append(number)
+
+    def read(
+        self, number: int, embeds: Tensor, positions: Tensor, deepstack: Sequence[Tensor], position: int, tokens: int
+    ) -> Tensor:
+        """See `Decoder.read`."""
+        with self._everywhere(number, embeds.shape[1], len(deepstack), position, tokens):
+            if self._team:
+                for tensor in (embeds, positions, *deepstack):
+                    self._team.send(tensor)
+            return self._decoder(number).read(embeds, positions, deepstack, position, tokens)
+
+    def step(self, number: int, token: int) -> Tensor:
+        """See `Decoder.step`."""
+        with self._everywhere(number, 0, token):
+            return self._decoder(number).step(token)
+
+    @torch.inference_mode()
+    def follow(self, numbers: list[int]) -> None:
+        """Read or step beside the first process."""
+        assert self._team  # which calls
+        number, length, *rest = numbers
+        if not length:
+            self._decoder(number).step(rest[0])
+            return
+        count, position, tokens = rest
+        hidden, device = self._model.config.hidden, self._model.device
+        embeds = self._team.receive(torch.empty(1, length, hidden, dtype=self._model.transformer.dtype, device=device))
+        positions = self._team.receive(torch.empty(3, length, dtype=torch.long, device=device))
+        deepstack = [self._team.receive(torch.empty_like(embeds)) for _ in range(count)]
+        self._decoder(number).read(embeds, positions, deepstack, position, tokens)
+
+    def _decoder(self, number: int) -> Decoder:
+        if number not in self._made:
+            self._made[number] = Decoder(self._model.transformer, self._model.graphs)
+        return self._made[number]
+
+    @contextlib.contextmanager
+    def _everywhere(self, *numbers: int) -> Iterator[None]:
+        """What is done inside, the others do too; nobody else orders anything meanwhile."""
+        with self._team.turn if self._team else contextlib.nullcontext():
+            if self._team:
+                self._team.order(self._member, *numbers)
+            yield
 
 
 def _decode(

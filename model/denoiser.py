@@ -6,7 +6,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +19,6 @@ from .prompt import tokenize
 from .sampler import Schedule, denoise
 from .transformer import generator_positions
 from .weights import Model
-
-if TYPE_CHECKING:
-    from .pair import Pair
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -138,22 +135,28 @@ class Denoiser:
     """One loaded model as a sampler. Remembers the text tower's keys and values of the last few prompts.
 
     Where the model says `graphs`, the whole loop becomes a CUDA graph (but not that of students, who draw fresh noise).
-    pair: computes one branch of guidance here and has the other from the other process.
+    In a team that splits guidance it computes one branch and has the other from the other process.
     """
 
-    def __init__(self, model: Model, prompts: int = 8, pair: Pair | None = None):
-        self.model, self.pair = model, pair
+    def __init__(self, model: Model, prompts: int = 8):
+        self.model = model
         self._prompts: collections.OrderedDict[tuple[str, str], KVCache] = collections.OrderedDict()
         self._ropes: collections.OrderedDict[tuple, Rope] = collections.OrderedDict()
         self._loops: collections.OrderedDict[tuple, list[Any]] = collections.OrderedDict()
         self._keep = prompts
 
+    def checked(self, text: str) -> str:
+        """The text; ValueError if it is too long to be read."""
+        if (text, "") not in self._prompts:
+            tokenize(self.model.tokenizer, text)
+        return text
+
     @torch.no_grad()
-    def read(self, text: str, system: str = "", limit: int = 4096) -> KVCache:
+    def read(self, text: str, system: str = "") -> KVCache:
         """The prompt as the generator sees it; from memory if it was read before."""
         key = (text, system)
         if key not in self._prompts:
-            tokens = tokenize(self.model.tokenizer, text, limit, system)
+            tokens = tokenize(self.model.tokenizer, text, system=system)
             ids = torch.tensor([tokens], device=self.model.device)
             _remember(self._prompts, key, self.model.transformer.prefill(ids)[1], self._keep)
         self._prompts.move_to_end(key)
@@ -167,7 +170,7 @@ class Denoiser:
         prompts = Prompts((text, negative))
         key = (*start.shape(), id(text), id(negative), schedule, guidance)
         if key not in self._loops:
-            if self.model.graphs and schedule.rule == "unipc" and self.pair is None:
+            if self.model.graphs and schedule.rule == "unipc":
                 rows = (prompts, Prompts((text,)), Prompts((negative,)))
                 # With all that a recording will look at beside it, so that its place in memory is not given away.
                 _remember(self._loops, key, [[(prompts, self._rope(start, row)) for row in rows]], self._keep)
@@ -184,13 +187,14 @@ class Denoiser:
     def _loop(self, start: Start, prompts: Prompts, schedule: Schedule, guidance: Guidance, seed: int) -> Tensor:
         alone, other = Prompts(prompts.rows[:1]), Prompts(prompts.rows[1:])
         branches = [prompts] if guidance.batched else [alone, other]
+        team = self.model.team
         push: list[Tensor] = []  # the last difference that guidance made
 
         def velocity(flat: Tensor, time: float) -> Tensor:
             guided = guidance.applies(time)
-            if guided and self.pair:
-                mine = self._velocity(start, flat, time, other if self.pair.rank else alone)
-                speeds = [self.pair.exchange(mine)]
+            if guided and team and team.branch is not None:
+                mine = self._velocity(start, flat, time, other if team.branch else alone)
+                speeds = [team.exchange(mine)]
             else:
                 speeds = [self._velocity(start, flat, time, rows) for rows in (branches if guided else [alone])]
             speed = torch.cat(speeds).float() if guidance.precise else torch.cat(speeds)

@@ -6,11 +6,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
 from torch import nn
+
+if TYPE_CHECKING:
+    from .parallel import Split
 
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
@@ -75,28 +78,41 @@ def fill(
     skip: Collection[str] = (),
     keep: Iterable[str] = (),
     host: Iterable[str] = (),
+    split: Split | None = None,
 ) -> None:
     """Give a meta-device module its tensors, and switch it to inference.
 
     names: the module's names -> names in `tensors`; skip: names that may lie there unused; keep: prefixes of the
-    module's names that become float32 whatever `dtype` is; host: of those that do not go to `device`.
+    module's names that become float32 whatever `dtype` is; host: of those that do not go to `device`; split: if it is
+    split over several processes, of which each reads its share.
     """
     folder = next(iter(tensors.values())).parent
     _complain(folder, "missing", [theirs for theirs in names.values() if theirs not in tensors])
     _complain(folder, "unexpected", sorted(tensors.keys() - set(names.values()) - set(skip)))
-    shapes = {ours: tensor.shape for ours, tensor in module.state_dict().items()}
+    places = module.state_dict()
     loaded: dict[str, torch.Tensor] = {}
     stays = {ours: "cpu" if ours.startswith(tuple(host)) else str(device) for ours in names}
     for file, where in sorted({(tensors[theirs], stays[ours]) for ours, theirs in names.items()}):
         with safe_open(file, framework="pt", device=where) as content:
             for ours in (ours for ours, at in names.items() if (tensors[at], stays[ours]) == (file, where)):
-                tensor = _unrounded(content.get_tensor(names[ours]), names[ours], tensors)
-                if tensor.shape != shapes[ours]:
-                    expected, got = list(shapes[ours]), list(tensor.shape)
+                expected, got = list(places[ours].shape), content.get_slice(names[ours]).get_shape()
+                if got != expected:
                     raise ValueError(f"{file}: {names[ours]} has shape {got}, expected {expected}")
-                loaded[ours] = tensor.to(torch.float32 if ours.startswith(tuple(keep)) else dtype)
+                tensor = _read(content, names[ours], tensors, places[ours], split)
+                tensor = tensor.to(torch.float32 if ours.startswith(tuple(keep)) else dtype)
+                loaded[ours] = split.distributed(tensor, places[ours]) if split else tensor
     module.load_state_dict(loaded, strict=True, assign=True)
     module.requires_grad_(False).eval()
+
+
+def _read(
+    content: Any, name: str, tensors: Mapping[str, Path], place: torch.Tensor, split: Split | None
+) -> torch.Tensor:
+    """A tensor of an open file, or this process' share of it; what is in FP8 comes unrounded."""
+    stored = content.get_slice(name)
+    if split is None or stored.get_dtype() == "F8_E4M3":
+        stored = _unrounded(content.get_tensor(name), name, tensors)
+    return split.share(stored, place) if split else stored
 
 
 def _unrounded(tensor: torch.Tensor, name: str, tensors: Mapping[str, Path]) -> torch.Tensor:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .interface import NS, ActionChunk, Future, Observation, Prediction
 from .lane import Lane
 from .paint import paint
-from .pair import Pair
 from .prompt import action_json, action_plain, framing
 from .sampler import Schedule, checkpoint_schedule, flow_schedule
 from .vae import frames_from_video, video_from_pixels
@@ -69,24 +69,22 @@ class Cosmos3Policy:
     """A `Policy` on a loaded model. One thread at a time calls `infer`; `decode` may run beside it, and others.
 
     embodiment: one of `EMBODIMENTS` by name or value; by default the one the checkpoint names. options: see
-    `PolicyOptions`. pair: if two processes share the work; the second one calls `follow`. ValueError if checkpoint and
-    embodiment do not fit.
+    `PolicyOptions`. ValueError if checkpoint and embodiment do not fit.
     """
 
-    def __init__(
-        self, model: Model, embodiment: Embodiment | str | None = None, pair: Pair | None = None, **options: Any
-    ):
+    def __init__(self, model: Model, embodiment: Embodiment | str | None = None, **options: Any):
         if model.vae is None:
             raise ValueError("policy: the checkpoint was loaded without its generator (generator=False)")
         self.options = PolicyOptions(**options)
         self.model = model
         self.embodiment = fit_embodiment(model, embodiment, self.options.horizon)
         self._vae = model.vae
-        self._denoiser = Denoiser(model, pair=pair)
+        self._denoiser = Denoiser(model)
         self._schedule = self._make_schedule()
         self._guidance = self._make_guidance()
         self._camera = framing(self.embodiment.viewpoint, self.embodiment.view_description)
         self._lane, self._aside = Lane(model.device, first=True), Lane(model.device)
+        self._member = model.team.add(self) if model.team else 0
         self.reset()
 
     def reset(self) -> None:
@@ -106,16 +104,16 @@ class Cosmos3Policy:
         kept = self._committed_rows(observation.stamp, committed)
         with self.model.turn, self._lane:
             clock = self._lane.clock()
+            caption = self._denoiser.checked(self.caption(observation.instruction))
             canvas = self._compose(observation)
             clock.lap("compose")
-            text, negative = self._denoiser.read(self.caption(observation.instruction)), self._denoiser.read("")
-            clock.lap("text")
-            seen = self._encode(canvas)
-            clock.lap("encode")
             seed, *noise = self._ahead or self._draw()
-            start = self._start(seen, observation.state, kept, *noise)
-            if self._denoiser.pair:
-                self._denoiser.pair.lead(self.caption(observation.instruction), start, seed)
+            start = self._start(self._encode(canvas), observation.state, kept, *noise)
+            clock.lap("encode")
+            if self.model.team:  # before anything that the others have to compute too
+                self.model.team.send_start(self._member, caption, start, seed)
+            text, negative = self._denoiser.read(caption), self._denoiser.read("")
+            clock.lap("text")
             latents, actions = self._denoiser.run(start, text, negative, self._schedule, self._guidance, seed)
             self._ahead = self._draw() if latents.is_cuda else None  # while the device computes
             assert actions is not None  # `start` has actions
@@ -129,15 +127,13 @@ class Cosmos3Policy:
         chunk = ActionChunk(values, body.action_names, observation.stamp, body.step, body.discrete)
         return Prediction(chunk, clock.seconds(), latents)
 
-    def follow(self) -> None:
-        """Be the second process of a pair, until the first lets it go (`Pair.leave`)."""
-        if self._denoiser.pair is None:
-            raise ValueError("policy: it was made without a pair, so there is nobody to follow")
-        seen = torch.zeros(1, self._shape[0], 1, *self._shape[2:], device=self.model.device)
-        state = np.zeros(len(self.embodiment.state), np.float32)
+    def follow(self, numbers: list[int]) -> None:
+        """Denoise what the first process of the team was asked about, beside it."""
+        assert self.model.team  # which calls
         with self._lane:
-            start = self._start(seen, state, {}, *self._draw()[1:])
-            self._denoiser.pair.follow(self._denoiser, start, self._schedule, self._guidance)
+            caption, start, seed = self.model.team.receive_start(numbers, self._blank)
+            text, negative = self._denoiser.read(caption), self._denoiser.read("")
+            self._denoiser.run(start, text, negative, self._schedule, self._guidance, seed)
 
     def decode(self, prediction: Prediction) -> Future:
         """The video that goes with a prediction of this policy."""
@@ -181,6 +177,12 @@ class Cosmos3Policy:
         """The observed picture as latent frame 0, without the latents that are only padding: [1, C, 1, h, w]."""
         latent = self._vae.encode(video_from_pixels(canvas[None]))
         return latent[..., : self._shape[2], : self._shape[3]]
+
+    @functools.cached_property
+    def _blank(self) -> Start:
+        """A start that shows nothing."""
+        seen = torch.zeros(1, self._shape[0], 1, *self._shape[2:], device=self.model.device)
+        return self._start(seen, np.zeros(len(self.embodiment.state), np.float32), {}, *self._draw()[1:])
 
     @property
     def _shape(self) -> tuple[int, int, int, int]:

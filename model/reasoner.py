@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .chat import Clip, Turn
-from .decoder import Decoder
+from .decoder import Decoders
 from .decoding import GREEDY, Sampling, TokenPicker, pieces
 from .files import read_json
 from .interface import Answer, check_image
@@ -89,8 +89,7 @@ class Cosmos3Reasoner:
         self.max_prompt = max_prompt
         self.system = system
         self.stop = stop_tokens(model)
-        self._graphs = model.graphs
-        self._idle: list[Decoder] = []  # more than one if several answers were given at once
+        self._decoders = Decoders(model)
         added = self.tokenizer.added_tokens_decoder.items()
         self._reserved = {number for number, token in added if token.special and "think>" not in token.content}
         self._reserved |= {*dataclasses.astuple(self.vision.media)} if self.vision else set()
@@ -171,15 +170,13 @@ class Cosmos3Reasoner:
     def tokens(self, prompt: Prompt, max_tokens: int, sampling: Sampling | None = None) -> Iterator[int]:
         """The tokens of the answer as they are decided, without the one that ends it."""
         since = time.perf_counter()
-        hidden, cache = self.transformer.prefill(
-            embeds=prompt.embeds, positions=prompt.positions, deepstack=prompt.deepstack
-        )
-        scores = self.transformer.logits(hidden[0, -1]).float()
-        since = self._lap(prompt.seconds, "prefill", since)
-        pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
-        decoder = self._idle.pop() if self._idle else Decoder(self.transformer, self._graphs)
+        decoder = self._decoders.take()
         try:
-            decoder.start(cache, prompt.position, max_tokens)
+            scores = self._decoders.read(
+                decoder, prompt.embeds, prompt.positions, prompt.deepstack, prompt.position, max_tokens
+            )
+            since = self._lap(prompt.seconds, "prefill", since)
+            pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
             for number in range(max_tokens):
                 token = pick(scores)
                 prompt.seconds["decode"] = time.perf_counter() - since
@@ -187,9 +184,9 @@ class Cosmos3Reasoner:
                     return
                 yield token
                 if number + 1 < max_tokens:
-                    scores = decoder.step(token)
+                    scores = self._decoders.step(decoder, token)
         finally:
-            self._idle.append(decoder)
+            self._decoders.give(decoder)
 
     def _answer(self, limit: int, sampling: Sampling | None, prompt: Prompt) -> Answer:
         tokens = list(self.tokens(prompt, limit, sampling))

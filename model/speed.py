@@ -8,6 +8,7 @@ import dataclasses
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from .layers import Rope
 from .quantise import KINDS, join, quantise
 from .transformer import Layer
 from .weights import Model
+
+if TYPE_CHECKING:
+    from .parallel import Split
 
 PLACEMENTS = ("both", "policy", "reasoner")
 
@@ -58,32 +62,39 @@ def hasten(model: Model, speed: Speed, device: torch.device | str | None = None)
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(speed.kept).expanduser())  # torch has no other way to set it
     if speed.compiled:
         torch._dynamo.config.cache_size_limit = max(32, torch._dynamo.config.cache_size_limit)
+    split = model.team.split if model.team else None
     if hasattr(transformer, "generator"):
-        _prepare(transformer.generator.layers, speed.generator, speed.compiled, device)
+        _prepare(transformer.generator.layers, speed.generator, speed.compiled, device, split)
         _compile(transformer.generator.layers, speed.compiled, dynamic=False)
-    _prepare(transformer.text.layers, speed.text, speed.compiled, device, away=speed.placement == "policy")
+    _prepare(transformer.text.layers, speed.text, speed.compiled, device, split, away=speed.placement == "policy")
     if speed.placement == "policy" and device.type == "cuda":
         transformer.text.layers, guest = visiting(transformer.text.layers, device)
         _compile([guest], speed.compiled, dynamic=True)
     else:
         _compile(transformer.text.layers, speed.compiled, dynamic=True)
-    if transformer.head is not None and speed.compiled and device.type == "cuda":
+    if transformer.head is not None and speed.compiled and device.type == "cuda" and split is None:
         transformer.head = KINDS["none"].of(transformer.head.get_parameter("weight"))
     if model.vae is not None and device.type == "cuda":
         model.vae.hasten(speed.compiled, speed.graphs)
     model.graphs = speed.graphs
 
 
-def _prepare(layers: nn.ModuleList, kind: str, compiled: bool, device: torch.device, away: bool = False) -> None:
+def _prepare(
+    layers: nn.ModuleList, kind: str, compiled: bool, device: torch.device, split: Split | None, away: bool = False
+) -> None:
     """Round and join the weights layer by layer, on the device; `away`: they go back to the host."""
     if kind == "none" and not compiled and not away:
         return
     for layer in layers:
         assert isinstance(layer, Layer)
         layer.to(device)
+        if split:
+            split.localise(layer)
         if kind != "none" or device.type == "cuda":
             quantise([layer], kind)
         merge(layer)
+        if split:
+            split.total(layer)
         if away and device.type == "cuda":
             layer.to("cpu")
             for tensor in _tensors(layer):
@@ -93,7 +104,8 @@ def _prepare(layers: nn.ModuleList, kind: str, compiled: bool, device: torch.dev
 def merge(layer: Layer) -> None:
     """One product for query, key and value instead of three."""
     attention = layer.attention
-    attention.qkv = join([attention.q, attention.k, attention.v])
+    parts = [attention.q, attention.k, attention.v]
+    attention.qkv, attention.widths = join(parts), [len(part.get_parameter("weight")) for part in parts]
     del attention.q, attention.k, attention.v
 
 

@@ -29,8 +29,8 @@ class Attention(nn.Module):
         self.k = nn.Linear(config.hidden, config.kv_heads * config.head_dim, bias=False)
         self.v = nn.Linear(config.hidden, config.kv_heads * config.head_dim, bias=False)
         self.out = nn.Linear(config.heads * config.head_dim, config.hidden, bias=False)
-        self.widths = [self.q.out_features, self.k.out_features, self.v.out_features]
         self.qkv: nn.Module | None = None  # q, k and v in one product, once `speed.merge` was here
+        self.widths: list[int] = []  # their outputs in it
         self.q_norm = RMSNorm(config.head_dim, config.norm_eps, late) if qk_norm else None
         self.k_norm = RMSNorm(config.head_dim, config.norm_eps, late) if qk_norm else None
         self.generator_k_norm = RMSNorm(config.head_dim, config.norm_eps, late) if generator_norm else None

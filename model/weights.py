@@ -21,6 +21,8 @@ from .files import fill, find_tensors, read_json
 from .transformer import Transformer
 
 if TYPE_CHECKING:
+    from .parallel import Split
+    from .team import Team
     from .vae import VideoAutoencoder
 
 # Ours: (diffusers, framework). The leaf (.weight, .bias) stays, except where a full name is given.
@@ -71,7 +73,7 @@ class Model:
     vae is None without the generator, vision without the reasoner (or where the checkpoint has none).
     scheduler, index, policy: scheduler_config.json, model_index.json and checkpoint.json's policy block ({} if absent).
     graphs: whether loops may be recorded as CUDA graphs, see `speed.hasten`; turn: held during an inference, because
-    recordings share memory: policies on one model may live in several threads.
+    recordings share memory: policies on one model may live in several threads. team: if several processes share it.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class Model:
     index: dict[str, Any]
     policy: dict[str, Any]
     graphs: bool = False
+    team: Team | None = None
     turn: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     @property
@@ -112,13 +115,14 @@ def load_model(
     generator: bool = True,
     download: bool = False,
     host: Iterable[str] = (),
+    team: Team | None = None,
 ) -> Model:
     """Load a checkpoint folder; ValueError names whatever is missing, unexpected or unreadable.
 
     dtype: by default float32 on a CPU, bfloat16 elsewhere; the time embedder stays float32. reasoner=False leaves out
     lm_head and vision encoder, generator=False the generator tower and the video autoencoder. download: if there is no
     such folder, take `path` for the name of a repository on the Hugging Face Hub and fetch it. host: prefixes of the
-    transformer's parameters that stay in the host's memory, for `speed.hasten`.
+    transformer's parameters that stay in the host's memory, for `speed.hasten`. team: the processes that share it.
     """
     folder = Path(path)
     if not folder.is_dir() and download:
@@ -130,7 +134,8 @@ def load_model(
     device = torch.device(device)
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    transformer = load_transformer(folder / "transformer", device, dtype, reasoner, generator, host)
+    split = team.split if team else None
+    transformer = load_transformer(folder / "transformer", device, dtype, reasoner, generator, host, split)
     vision = None
     if reasoner and (folder / "vision_encoder").is_dir():
         from .vision import load_vision
@@ -146,6 +151,8 @@ def load_model(
         scheduler=read_json(folder / "scheduler" / "scheduler_config.json") if generator else {},
         index=read_json(folder / "model_index.json", optional=True),
         policy=read_json(folder / "checkpoint.json", optional=True).get("policy", {}),
+        team=team,
+        turn=team.turn if team else threading.Lock(),
     )
 
 
@@ -156,17 +163,20 @@ def load_transformer(
     reasoner: bool = True,
     generator: bool = True,
     host: Iterable[str] = (),
+    split: Split | None = None,
 ) -> Transformer:
-    """The towers asked for, from a transformer/ folder."""
+    """The towers asked for, from a transformer/ folder; split: this process' share of their layers."""
     config = config_from_json(read_json(folder / "config.json"))
     tensors = find_tensors(folder)
     with torch.device("meta"):
         module, whole = Transformer(config, reasoner, generator), Transformer(config)
+    if split:
+        split.apply(module)
     known = transformer_names(whole, tensors)
     skip = {known[ours] for ours in known.keys() - module.state_dict().keys()}
     skip |= {name for name in tensors if any(part in name for part in _NO_PART_OF_TRANSFORMER)}
     names = {ours: known[ours] for ours in module.state_dict()}
-    fill(module, tensors, names, device, dtype, skip, keep=("time.",), host=host)
+    fill(module, tensors, names, device, dtype, skip, ("time.",), host, split)
     return module
 
 
