@@ -59,13 +59,14 @@ def write_vision(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor], stem: str = _NAME) -> None:
-    """One safetensors file, or shards of at most SHARD bytes with an index; older ones are removed."""
+    """One safetensors file, or shards with an index, small ones or 16 of a large model; older ones are removed."""
     for old in [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")]:
         old.unlink()
     shards: list[dict[str, Tensor]] = [{}]
+    limit = max(SHARD, sum(tensor.nbytes for tensor in tensors.values()) // 16)
     size = total = 0
     for name, tensor in tensors.items():
-        if shards[-1] and size + tensor.nbytes > SHARD:
+        if shards[-1] and size + tensor.nbytes > limit:
             shards.append({})
             size = 0
         shards[-1][name] = tensor.contiguous()

@@ -161,8 +161,13 @@ def _blend(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
 
 
 def _choose(transformer: Transformer, text: tuple[Tensor, Tensor, Rope], prompts: Tensor) -> KVCache:
-    """Run the text tower over every prompt once, and give each sample the keys and values of its own."""
+    """Run the text tower over every prompt once, and give each sample the keys and values of its own.
+
+    If there are more prompts than samples, only over those that were drawn.
+    """
     tokens, lengths, _ = text
+    if len(tokens) > len(prompts):
+        return dataclasses.replace(transformer.prefill(tokens[prompts])[1], lengths=lengths[prompts])
     _, cache = transformer.prefill(tokens)
     layers = (cache.keys, cache.values, cache.generator_keys)
     keys, values, others = ([x.index_select(0, prompts) for x in kind] for kind in layers)

@@ -6,13 +6,16 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
+from .crew import Crew
 from .muon import Muon
 
 _INNER = (".layers.", ".blocks.", "merger")  # of the towers and of the reasoner's vision encoder
@@ -46,11 +49,14 @@ def average_exponent(width: float) -> float:
 
 
 class Optimiser:
-    """Steps parameters by name and keeps their running average. Gradients are left by the caller's backward()."""
+    """Steps parameters by name and keeps their running average. Gradients are left by the caller's backward().
 
-    def __init__(self, modules: dict[str, nn.Module], options: OptimiserOptions):
-        self.options, self.step_number, self._before = options, 0, 0.0
-        self._began = time.monotonic()
+    crew: all its processes step together, by the mean of their gradients. spent: seconds, by the first one's clock.
+    """
+
+    def __init__(self, modules: dict[str, nn.Module], options: OptimiserOptions, crew: Crew | None = None):
+        self.options, self.crew, self.step_number, self.spent = options, crew or Crew(), 0, 0.0
+        self._since = time.monotonic()
         self.named = {
             f"{prefix}.{name}": parameter
             for prefix, module in modules.items()
@@ -58,6 +64,7 @@ class Optimiser:
             if parameter.requires_grad
         }
         parameters = list(self.named.values())
+        self._sharded = any(isinstance(parameter, DTensor) for parameter in parameters)
         inner = {name for name in self.named if any(part in name for part in _INNER)}
         matrices = {name for name in inner if options.muon and self.named[name].dim() == 2}
         others, decay = [p for name, p in self.named.items() if name not in matrices], options.weight_decay
@@ -72,8 +79,7 @@ class Optimiser:
     @property
     def progress(self) -> float:
         """0 at the beginning to 1 at the end."""
-        spent = self._before + time.monotonic() - self._began
-        return min(1.0, max(self.step_number / self.options.steps, spent / self.options.seconds))
+        return min(1.0, max(self.step_number / self.options.steps, self.spent / self.options.seconds))
 
     @property
     def share(self) -> float:
@@ -84,6 +90,8 @@ class Optimiser:
     def step(self) -> Tensor:
         """Apply the gradients; returns their norm."""
         parameters = list(self.named.values())
+        if not self._sharded:  # else FSDP has done so
+            self.crew.average([parameter.grad for parameter in parameters if parameter.grad is not None])
         norm = nn.utils.clip_grad_norm_(parameters, self.options.clip)
         share = self.share
         for stepper, rate in self._steppers:
@@ -94,7 +102,9 @@ class Optimiser:
         self.step_number += 1
         beta = (1 - 1 / (self.step_number + 1)) ** (self._exponent + 1)
         torch._foreach_lerp_(self._average, [p.detach() for p in parameters], 1 - beta)
-        return norm
+        now = time.monotonic()
+        self.spent, self._since = self.crew.agree(self.spent + now - self._since), now
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def averaged(self) -> dict[str, Tensor]:
         """The running averages by parameter name."""
@@ -105,40 +115,70 @@ class Optimiser:
         return next(s for s in steppers if any(p is parameter for group in s.param_groups for p in group["params"]))
 
     def save(self, file: Path) -> None:
-        """Everything that is needed to go on, in one step so that nobody sees half a file."""
+        """Everything that is needed to go on, in one step so that nobody sees half a file.
+
+        The first process writes `file`, or its shards of the tensors; the others, beside it, theirs and their random
+        state.
+        """
         tensors: dict[str, Tensor] = {}
         for (name, parameter), average in zip(self.named.items(), self._average, strict=True):
             tensors |= {f"weight/{name}": parameter, f"average/{name}": average}
             state = self._stepper(parameter).state[parameter]  # empty if no gradient ever came here
             tensors |= {f"{key}/{name}": state[key] for key in _MOMENTS if key in state}
-        tensors["random/cpu"] = torch.get_rng_state()
+        kept = {name: _own(tensor).contiguous() for name, tensor in tensors.items() if self._sharded or self.crew.leads}
+        kept["random/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
-            tensors["random/cuda"] = torch.cuda.get_rng_state()
-        spent = self._before + time.monotonic() - self._began
-        draft = file.with_suffix(".draft")
-        content = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-        save_file(content, draft, metadata={"step": str(self.step_number), "seconds": str(spent)})
-        draft.replace(file)
+            kept["random/cuda"] = torch.cuda.get_rng_state()
+        numbers = {"step": self.step_number, "seconds": self.spent, "parts": self._parts}
+        place = self._place(file, self.crew.rank)
+        save_file(kept, place.with_suffix(".draft"), metadata={name: str(value) for name, value in numbers.items()})
+        self.crew.wait()
+        place.with_suffix(".draft").replace(place)
 
     def resume(self, file: Path) -> None:
-        """Go on from a file of `save`. Raises ValueError if it belongs to other parameters."""
-        with safe_open(file, framework="pt") as content:
-            saved = {name.removeprefix("weight/") for name in content.keys() if name.startswith("weight/")}  # noqa: SIM118
-            if saved != set(self.named):
-                odd = sorted(saved ^ set(self.named))
-                raise ValueError(f"{file}: belongs to another training; {odd[0]} and {len(odd) - 1} more differ")
-            with torch.no_grad():
-                for (name, parameter), average in zip(self.named.items(), self._average, strict=True):
-                    parameter.copy_(content.get_tensor(f"weight/{name}"))
-                    average.copy_(content.get_tensor(f"average/{name}"))
-                    known = [key for key in _MOMENTS if f"{key}/{name}" in content.keys()]  # noqa: SIM118
-                    if not known:
-                        continue
-                    state = {key: content.get_tensor(f"{key}/{name}").to(parameter) for key in known}
-                    number = float(content.metadata()["step"])
-                    step = torch.tensor(number, device=parameter.device if parameter.is_cuda else "cpu")
-                    self._stepper(parameter).state[parameter] = {"step": step, **state}
-            self.step_number, self._before = int(content.metadata()["step"]), float(content.metadata()["seconds"])
-            torch.set_rng_state(content.get_tensor("random/cpu"))
-            if torch.cuda.is_available() and "random/cuda" in content.keys():  # noqa: SIM118
-                torch.cuda.set_rng_state(content.get_tensor("random/cuda"))
+        """Go on from a file of `save`. Raises ValueError if it belongs to other parameters or other shards."""
+        own = self._place(file, self.crew.rank)
+        with safe_open(own if self._sharded else file, framework="pt") as content:
+            about = content.metadata()
+            parts, step = int(about.get("parts", 1)), int(about["step"])
+            if parts != self._parts:
+                raise ValueError(f"{file}: of a training in {parts} shard(s), expected {self._parts} as now")
+            if step != self.crew.agree(step):
+                raise ValueError(f"{own}: of step {step}, that of the first process is of another")
+            self._take(file, content, step)
+        self.step_number, self.spent = step, self.crew.agree(float(about["seconds"]))
+        if own.exists():  # else there are more processes now, and the random state is a new one
+            with safe_open(own, framework="pt") as content:
+                torch.set_rng_state(content.get_tensor("random/cpu"))
+                if torch.cuda.is_available() and "random/cuda" in content.keys():  # noqa: SIM118
+                    torch.cuda.set_rng_state(content.get_tensor("random/cuda"))
+
+    def _take(self, file: Path, content: Any, step: int) -> None:
+        keys = set(content.keys())
+        saved = {name.removeprefix("weight/") for name in keys if name.startswith("weight/")}
+        if saved != set(self.named):
+            odd = sorted(saved ^ set(self.named))
+            raise ValueError(f"{file}: belongs to another training; {odd[0]} and {len(odd) - 1} more differ")
+        for (name, parameter), average in zip(self.named.items(), self._average, strict=True):
+            _own(parameter).copy_(content.get_tensor(f"weight/{name}"))
+            _own(average).copy_(content.get_tensor(f"average/{name}"))
+            state = {key: torch.zeros_like(parameter) for key in _MOMENTS if f"{key}/{name}" in keys}
+            for key, moment in state.items():
+                _own(moment).copy_(content.get_tensor(f"{key}/{name}"))
+            if state:
+                count = torch.tensor(float(step), device=parameter.device if parameter.is_cuda else "cpu")
+                self._stepper(parameter).state[parameter] = {"step": count, **state}
+
+    @property
+    def _parts(self) -> int:
+        """Into how many shards every tensor is cut."""
+        return self.crew.size if self._sharded else 1
+
+    @staticmethod
+    def _place(file: Path, rank: int) -> Path:
+        return file.with_stem(f"{file.stem}-{rank}") if rank else file
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """Of a tensor what this process holds, without its gradient's graph."""
+    return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach()

@@ -8,7 +8,6 @@ The generator reads its prompts with the same text tower, so the questions are a
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,15 @@ from ..model.vision import VisionEncoder, fit
 from ..model.weights import Model
 from .checkpoint import write_transformer, write_vision
 from .collect import Demonstration
+from .crew import Crew
 from .glance import glance
 from .library import Library, Questions
+from .lora import LoraOptions, merge, write_adapter
 from .optimise import Optimiser
 from .questions import KINDS
 from .recipe import ReasonerTraining
 from .scenes import Scene, Watch, make_scenes
+from .shards import gather
 from .source import Source
 
 Log = Callable[[dict[str, Any]], None]
@@ -68,14 +70,14 @@ class Recital(nn.Module):
 class Tutor:
     """Asks a model about scenes that other processes make meanwhile. Close it: that ends them."""
 
-    def __init__(self, model: Model, options: ReasonerTraining):
+    def __init__(self, model: Model, options: ReasonerTraining, crew: Crew | None = None):
         reader = Cosmos3Reasoner(model)
         if reader.vision is None:
             raise ValueError("reasoner: expected a checkpoint with a vision_encoder, got one without")
-        self.model, self.eyes, self.options = model, reader.vision, options
+        self.model, self.eyes, self.options, self.crew = model, reader.vision, options, crew or Crew()
         pixels = self.eyes.pixels
         size = fit(HEIGHT, WIDTH, pixels.side, pixels.image_area)
-        jobs = watches(options, size)
+        jobs = watches(options, size, self.crew)
         self._library = Library(reader, size, len(jobs) * (options.looks + options.stills), options.length)
         recital = Recital(model.transformer, self.eyes)
         self._recite = torch.compile(recital, dynamic=False, mode=options.compile) if options.compile else recital
@@ -110,8 +112,8 @@ class Tutor:
         self._source.close()
 
 
-def watches(options: ReasonerTraining, size: tuple[int, int]) -> list[Watch]:
-    """The demonstrations to ask about."""
+def watches(options: ReasonerTraining, size: tuple[int, int], crew: Crew) -> list[Watch]:
+    """The demonstrations to ask about, of these this process's share."""
     return [
         Watch(
             Demonstration(task, seed, 2, HEIGHT, WIDTH, astray=options.astray, scatter=options.scatter),
@@ -119,7 +121,7 @@ def watches(options: ReasonerTraining, size: tuple[int, int]) -> list[Watch]:
             options.stills,
             size=size,
         )
-        for seed in range(options.first_seed, options.first_seed + options.episodes)
+        for seed in range(options.first_seed, options.first_seed + options.episodes)[crew.rank :: crew.size]
         for task in options.tasks
     ]
 
@@ -133,29 +135,36 @@ def train_reasoner(tutor: Tutor, out: Path, log: Log) -> None:
     for name, parameter in model.transformer.named_parameters():
         parameter.requires_grad_(name.startswith(("text.", "embed.", "head.")))
     tutor.eyes.requires_grad_(True)
-    optimiser, saved = Optimiser({"transformer": model.transformer, "vision": tutor.eyes}, options), time.monotonic()
+    optimiser = Optimiser({"transformer": model.transformer, "vision": tutor.eyes}, options, tutor.crew)
     if state.exists():
         optimiser.resume(state)
+    saved = optimiser.spent
     while optimiser.progress < 1:
         tutor.loss().backward()
         norm = optimiser.step()
         last = optimiser.progress >= 1
         if optimiser.step_number % EVERY == 0 or last:
             log({"stage": "reasoner", "step": optimiser.step_number, **tutor.numbers(), "norm": float(norm)})
-        if time.monotonic() - saved > options.save or last:
+        if optimiser.spent - saved > options.save or last:
             optimiser.save(state)
             write_averages(model, optimiser, out / "checkpoint")
-            saved = time.monotonic()
+            saved = optimiser.spent
     with torch.no_grad():
         for name, average in optimiser.averaged().items():
             optimiser.named[name].copy_(average)
 
 
-def write_averages(model: Model, optimiser: Optimiser, folder: Path) -> None:
+def write_averages(model: Model, optimiser: Optimiser, folder: Path, lora: LoraOptions | None = None) -> None:
     """Averaged weights, where there are some, into the checkpoint: the transformer and the vision encoder."""
-    average = optimiser.averaged()
+    average, crew = optimiser.averaged(), optimiser.crew
     tensors = model.transformer.state_dict().items()
-    kept = {name: average.get(f"transformer.{name}", tensor) for name, tensor in tensors}
+    kept = gather({name: average.get(f"transformer.{name}", tensor) for name, tensor in tensors}, crew)
+    if not crew.leads:
+        return
+    if lora is not None:
+        learned = {name: kept[name] for name in kept if f"transformer.{name}" in average}
+        write_adapter(folder.parent / "adapter", str(model.path), learned, lora)
+        kept = merge(kept, lora)
     write_transformer(folder / "transformer", model.config, kept)
     if any(name.startswith("vision.") for name in average):
         assert isinstance(model.vision, VisionEncoder)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from .autoencoder import AutoencoderOptions
+from .lora import LoraOptions
 from .objective import ObjectiveOptions
 from .optimise import OptimiserOptions
 
@@ -45,10 +46,15 @@ class DataOptions:
 class PolicyTraining(OptimiserOptions):
     """text: whether the text tower learns too (a released one is kept as it is); compile: mode of torch.compile for the
     losses (default, reduce-overhead), or none; refresh: steps between two looks for new demonstrations; save: seconds
-    between two saved states.
+    between two saved states. batch: of every process; accumulate: so many batches for each step. recompute: activations
+    of the generator in the backward pass, which saves memory. shard: cut weights, averages and the optimiser's state
+    over the processes; else each holds all of them.
     """
 
     text: bool = True
+    accumulate: int = 1
+    recompute: bool = False
+    shard: bool = False
     compile: str = ""
     refresh: int = 500
     save: float = 600.0
@@ -87,7 +93,7 @@ class Recipe:
     """start: a checkpoint folder to go on from; size: fields of model.config.ModelConfig, for towers of random weights.
 
     With both, all but the towers comes from `start`. autoencoder: None keeps the checkpoint's; reasoner: None leaves
-    it as it is.
+    it as it is. lora: None trains the weights themselves; else those of `start` stay, whatever policy.text says.
     """
 
     start: str = ""
@@ -99,7 +105,24 @@ class Recipe:
     autoencoder: AutoencoderOptions | None = None
     objective: ObjectiveOptions = dataclasses.field(default_factory=ObjectiveOptions)
     policy: PolicyTraining = dataclasses.field(default_factory=PolicyTraining)
+    lora: LoraOptions | None = None
     reasoner: ReasonerTraining | None = None
+
+    def __post_init__(self) -> None:
+        policy = self.policy
+        if policy.shard and (self.text or self.reasoner or policy.muon or policy.compile):
+            got = f"{policy.text}, {policy.muon}, {policy.compile!r} and {'one' if self.reasoner else 'none'}"
+            wanted = "text false (or lora), muon 0, no compile and no reasoner"
+            raise ValueError(f"policy.shard: expected {wanted}, got {got}")
+        if self.lora and (self.size or self.reasoner or not self.start):
+            raise ValueError("lora: expected the start that it adapts, and neither size nor reasoner")
+        if policy.accumulate < 1 or (policy.accumulate > 1 and policy.compile == "reduce-overhead"):
+            raise ValueError(f"policy.accumulate: expected 1, or more without CUDA graphs, got {policy.accumulate}")
+
+    @property
+    def text(self) -> bool:
+        """Whether the policy's training changes the text tower."""
+        return self.policy.text and self.lora is None
 
 
 _PARTS: dict[str, type] = {
@@ -107,6 +130,7 @@ _PARTS: dict[str, type] = {
     "autoencoder": AutoencoderOptions,
     "objective": ObjectiveOptions,
     "policy": PolicyTraining,
+    "lora": LoraOptions,
     "reasoner": ReasonerTraining,
 }
 

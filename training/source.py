@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import threading
 import time
@@ -33,19 +34,19 @@ def _perform(job: _Job) -> Clip | None:
     return None if episode is None else make_clip(episode, job.body, job.stride, job.opening)
 
 
-def make_clips(options: DataOptions, body: Embodiment) -> Generator[Clip]:
-    """All clips that the options ask for, as they become ready."""
+def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int = 1) -> Generator[Clip]:
+    """All clips that the options ask for, as they become ready: the share of process `rank` of `size`."""
     if options.dataset:
         from .lerobot import read_episodes
 
-        for episode in read_episodes(options.dataset, body):
+        for episode in itertools.islice(read_episodes(options.dataset, body), rank, None, size):
             yield make_clip(episode, body, options.stride, options.opening)
         return
     demonstrations = (
         Demonstration(
             task, seed, options.distractors, noise=options.noise, astray=options.astray, scatter=options.scatter
         )
-        for seed in range(options.first_seed, options.first_seed + options.episodes)
+        for seed in range(options.first_seed, options.first_seed + options.episodes)[rank::size]
         for task in options.tasks
     )
     share = options.whole
@@ -53,7 +54,7 @@ def make_clips(options: DataOptions, body: Embodiment) -> Generator[Clip]:
         _Job(demonstration, body, options.stride, options.opening, int((number + 1) * share) > int(number * share))
         for number, demonstration in enumerate(demonstrations)
     ]
-    workers = options.workers or max(1, len(os.sched_getaffinity(0)) - 1)
+    workers = options.workers or max(1, len(os.sched_getaffinity(0)) // size - 1)
     yield from (clip for clip in in_parallel(_perform, jobs, workers) if clip is not None)
 
 

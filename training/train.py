@@ -18,14 +18,17 @@ from ..model.embodiment import find_embodiment
 from ..model.policy import Cosmos3Policy
 from ..model.prompt import tokenize
 from ..model.tiny import write_tiny
-from ..model.weights import Model, load_model
-from .autoencoder import train_autoencoder
+from ..model.weights import Model, load_model, load_vae
+from .autoencoder import AutoencoderOptions, train_autoencoder
 from .checkpoint import copy_checkpoint, replace, write_autoencoder
+from .crew import Crew, join
 from .episodes import Clip
+from .lora import adapt
 from .objective import Objective
 from .optimise import Optimiser
 from .reasoner import Tutor, train_reasoner, write_averages
 from .recipe import Recipe
+from .shards import recompute, shard, shard_part, widen
 from .source import Source, make_clips
 from .windows import Windows
 
@@ -36,23 +39,23 @@ EVERY = 50  # steps between two lines of the log
 def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Path:
     """Train by the recipe; returns the checkpoint folder `out/checkpoint`. A second call goes on where the first ended.
 
-    Writes out/log.jsonl and out/state.safetensors. ValueError for a recipe that fits neither data nor checkpoint.
+    Writes out/log.jsonl and out/state.safetensors, and with LoRA out/adapter. All processes that torchrun started train
+    together. ValueError for a recipe that fits neither data nor checkpoint.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if recipe.device == "auto" else recipe.device
-    torch.manual_seed(recipe.seed)
+    crew = join(recipe.device)
+    if recipe.policy.shard and crew.size == 1:
+        raise ValueError("policy.shard: expected several processes (start them with torchrun), got one")
+    torch.manual_seed(recipe.seed + crew.rank)
     torch.set_float32_matmul_precision("high")
-    folder, log = out / "checkpoint", _Log(out / "log.jsonl", tell)
-    body = find_embodiment(recipe.embodiment)
-    if not folder.exists():
+    folder, body = out / "checkpoint", find_embodiment(recipe.embodiment)
+    log: Log = _Log(out / "log.jsonl", tell) if crew.leads else lambda _: None
+    if crew.leads and not folder.exists():
         begin(recipe, folder)
-    model = load_model(folder, device, torch.float32)
-    assert model.vae is not None  # loaded with its generator
-    for part in model.vae.module.modules():
-        if isinstance(part, torch.nn.Conv3d):
-            part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # what tensor cores want
-    taught = (out / "reasoner.done").exists()
-    tutor = Tutor(model, recipe.reasoner) if recipe.reasoner and not taught else None
-    source = Source(lambda: make_clips(recipe.data, body))
+    crew.wait()
+    model = load(recipe, folder, crew)
+    taught, drawn = (crew.agree((out / f"{part}.done").exists()) for part in ("reasoner", "autoencoder"))
+    tutor = Tutor(model, recipe.reasoner, crew) if recipe.reasoner and not taught else None
+    source = Source(lambda: make_clips(recipe.data, body, crew.rank, crew.size))
     try:
         if tutor is not None and not tutor.options.every:
             train_reasoner(tutor, out, log)
@@ -60,17 +63,46 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
             tutor.close()  # the processes behind it would take time from the others
             tutor = None
         source.wait_for(recipe.data.warm_up)
-        log({"stage": "data", "episodes": len(source.clips)})
-        if recipe.autoencoder is not None and not (out / "autoencoder.done").exists():
-            train_autoencoder(model.vae, lambda: source.clips, recipe.autoencoder, log)
-            write_autoencoder(folder / "vae", model.vae)
-            (out / "autoencoder.done").touch()
-        train_policy(model, source, recipe, out, log, tutor)
+        log({"stage": "data", "episodes": len(source.clips), "processes": crew.size})
+        if recipe.autoencoder is not None and not drawn:
+            draw(model, source, recipe.autoencoder, out, log, crew)
+        train_policy(model, source, recipe, out, log, tutor, crew)
     finally:
         source.close()
         if tutor is not None:
             tutor.close()
+    crew.wait()  # until the checkpoint is written
     return folder
+
+
+def load(recipe: Recipe, folder: Path, crew: Crew) -> Model:
+    """The model as its training needs it: float32, but a released transformer on a GPU, most of which stays, bfloat16.
+
+    One that will be cut into shards stays in the host's memory, which the files are mapped into.
+    """
+    wide = crew.device.type == "cpu" or recipe.text or recipe.reasoner is not None
+    place = torch.device("cpu") if recipe.policy.shard else crew.device
+    start = Path(recipe.start) if recipe.lora else folder  # in `folder` there may be merged weights
+    model = load_model(start, place, torch.float32 if wide else torch.bfloat16)
+    vae = load_vae(folder / "vae", crew.device, torch.float32)
+    for part in vae.module.modules():
+        if isinstance(part, torch.nn.Conv3d):
+            part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # what tensor cores want
+    model.vae = vae
+    return model
+
+
+def draw(model: Model, source: Source[Clip], options: AutoencoderOptions, out: Path, log: Log, crew: Crew) -> None:
+    """Train the video autoencoder, in the first process alone, and give it to the others."""
+    folder = out / "checkpoint" / "vae"
+    assert model.vae is not None  # loaded by `load`
+    if crew.leads:
+        train_autoencoder(model.vae, lambda: source.clips, options, log)
+        write_autoencoder(folder, model.vae)
+        (out / "autoencoder.done").touch()
+    crew.wait()
+    if not crew.leads:
+        model.vae = load_vae(folder, crew.device, torch.float32)
 
 
 def begin(recipe: Recipe, folder: Path) -> None:
@@ -88,26 +120,27 @@ def begin(recipe: Recipe, folder: Path) -> None:
 
 
 def train_policy(
-    model: Model, source: Source[Clip], recipe: Recipe, out: Path, log: Log, tutor: Tutor | None = None
+    model: Model,
+    source: Source[Clip],
+    recipe: Recipe,
+    out: Path,
+    log: Log,
+    tutor: Tutor | None = None,
+    crew: Crew | None = None,
 ) -> None:
     """Train the transformer on what the source gives, and write its averaged weights into the checkpoint.
 
-    tutor: asks questions in between, from which text tower, lm_head and vision encoder learn too.
+    tutor: asks questions in between, from which text tower, lm_head and vision encoder learn too. crew: the processes
+    that train together, each on what its own source gives.
     """
-    options, policy = recipe.policy, Cosmos3Policy(model, recipe.embodiment)
-    assert model.vae is not None  # Cosmos3Policy has checked it
-    transformer, body, device = model.transformer.train(), policy.embodiment, model.device
-    for name, parameter in transformer.named_parameters():
-        read = tutor is not None if name.startswith("head.") else options.text
-        parameter.requires_grad_(read or not name.startswith(("head", "text", "embed")))
-    objective = Objective(transformer, body, recipe.objective).to(device)
-    eyes = {} if tutor is None else {"vision": tutor.eyes.requires_grad_(True)}
-    optimiser = Optimiser({"transformer": transformer, "objective": objective, **eyes}, options)
-    state = out / "state.safetensors"
+    crew, options, state = crew or Crew(), recipe.policy, out / "state.safetensors"
+    objective, optimiser, policy = prepare(model, recipe, tutor, crew)
     if state.exists():
         optimiser.resume(state)
     measure = torch.compile(objective, dynamic=False, mode=options.compile) if options.compile else objective
-    windows, text, saved = Windows(model.vae, body, device), None, time.monotonic()
+    assert model.vae is not None  # Cosmos3Policy has checked it
+    body = policy.embodiment
+    windows, text, saved = Windows(model.vae, body, crew.device), None, optimiser.spent
     while optimiser.progress < 1:
         if text is None or optimiser.step_number % options.refresh == 0:
             known = len(windows.instructions)
@@ -117,30 +150,48 @@ def train_policy(
                 prompts = [tokenize(model.tokenizer, caption) for caption in captions]
                 text = objective.read(prompts, windows.shape, int(body.state_row) + body.horizon)
             log({"stage": "policy", "step": optimiser.step_number, "windows": len(windows), "prompts": len(prompts)})
-        batch = windows.draw(options.batch, recipe.objective.dropout)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            losses = measure(batch, text)
-        total = losses["total"]
+        for _ in range(options.accumulate):
+            batch = windows.draw(options.batch, recipe.objective.dropout)
+            with torch.autocast(crew.device.type, torch.bfloat16, enabled=crew.device.type == "cuda"):
+                losses = measure(batch, text)
+            (losses["total"] / options.accumulate).backward()
         if tutor is not None and optimiser.step_number % tutor.options.every == 0:
-            total = total + tutor.loss()
-        total.backward()
+            tutor.loss().backward()
         norm = optimiser.step()
         if optimiser.step_number % EVERY == 0 or optimiser.progress >= 1:
-            numbers = {name: round(float(loss.detach()), 5) for name, loss in losses.items()}
-            log(
-                {
-                    "stage": "policy",
-                    "step": optimiser.step_number,
-                    **numbers,
-                    "norm": float(norm),
-                    "rate": optimiser.share,
-                    **(tutor.numbers() if tutor else {}),
-                }
-            )
-        if time.monotonic() - saved > options.save or optimiser.progress >= 1:
+            means = [loss.detach().float() for loss in losses.values()]
+            crew.average(means)
+            numbers = {name: round(float(mean), 5) for name, mean in zip(losses, means, strict=True)}
+            numbers |= {"norm": float(norm), "rate": optimiser.share, **(tutor.numbers() if tutor else {})}
+            log({"stage": "policy", "step": optimiser.step_number, **numbers})
+        if optimiser.spent - saved > options.save or optimiser.progress >= 1:
             optimiser.save(state)
-            write_averages(model, optimiser, out / "checkpoint")
-            saved = time.monotonic()
+            write_averages(model, optimiser, out / "checkpoint", recipe.lora)
+            saved = optimiser.spent
+
+
+def prepare(
+    model: Model, recipe: Recipe, tutor: Tutor | None, crew: Crew
+) -> tuple[Objective, Optimiser, Cosmos3Policy]:
+    """Choose which weights learn, and put the transformer where it will."""
+    transformer, options = model.transformer.train(), recipe.policy
+    if recipe.lora is not None:
+        adapt(transformer, recipe.lora)
+    for name, parameter in transformer.named_parameters() if recipe.lora is None else ():
+        read = tutor is not None if name.startswith("head.") else recipe.text
+        parameter.requires_grad_(read or not name.startswith(("head", "text", "embed")))
+    if options.recompute:
+        recompute(transformer)
+    policy = Cosmos3Policy(model, recipe.embodiment)
+    objective = Objective(transformer, policy.embodiment, recipe.objective).to(crew.device)
+    adapters = [parameter for name, parameter in transformer.named_parameters() if "lora_" in name]
+    crew.spread([parameter.detach() for parameter in (*objective.parameters(), *adapters)])  # which began at random
+    if options.shard:
+        shard(transformer, crew)
+        shard_part(objective, crew)
+    widen(transformer)
+    eyes = {} if tutor is None else {"vision": tutor.eyes.requires_grad_(True)}
+    return objective, Optimiser({"transformer": transformer, "objective": objective, **eyes}, options, crew), policy
 
 
 class _Log:

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that train together, started by torchrun; one that trains alone is a crew too."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import datetime
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+_PATIENCE = datetime.timedelta(hours=2)  # the others wait while the first process writes a large checkpoint
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Crew:
+    """This process is number `rank` of `size` and computes on `device`. All must call the same methods in turn."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes files and says what happens."""
+        return self.rank == 0
+
+    def agree(self, value: float) -> float:
+        """The first process's value, for all. It goes from CPU to CPU, so that no GPU is waited for."""
+        said = torch.tensor(value, dtype=torch.float64)
+        if self.size > 1:
+            dist.broadcast(said, 0)
+        return said.item()
+
+    def wait(self) -> None:
+        """Return when every process is here."""
+        if self.size > 1:
+            dist.all_reduce(torch.zeros(1))
+
+    def spread(self, tensors: Sequence[Tensor]) -> None:
+        """Give all processes the first one's tensors, in place."""
+        for tensor in tensors if self.size > 1 else ():
+            dist.broadcast(tensor, 0)
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one type by their means over the processes, in place."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        parts = (flat / self.size).split([tensor.numel() for tensor in tensors])
+        means = [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+        torch._foreach_copy_(list(tensors), means)
+
+
+def join(device: str) -> Crew:
+    """The crew of the processes that torchrun started. device: of torch, or "auto" for a GPU if there is one."""
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+    if not dist.is_torchelastic_launched():
+        return Crew(device=place)
+    if place.type == "cuda":
+        place = torch.device("cuda", dist.get_node_local_rank())
+        torch.cuda.set_device(place)
+    if not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
+        atexit.register(dist.destroy_process_group)
+    return Crew(dist.get_rank(), dist.get_world_size(), place)
