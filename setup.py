@@ -50,7 +50,7 @@ setup(
         "aiohttp>=3.10",
     ],
     extras_require={
-        "train": ["pyarrow>=15", "PyYAML"],
+        "train": ["pyarrow>=15", "PyYAML", "rosbags>=0.11"],
         "sim": ["mujoco>=3.3", "matplotlib>=3.9"],
         "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "openai>=2"],
     },

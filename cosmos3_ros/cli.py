@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_inspect(commands)
     _add_tiny(commands)
     _add_collect(commands)
+    _add_convert(commands)
     _add_train(commands)
     _add_eval(commands)
     add_serve(commands)
@@ -193,6 +194,32 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
         ]
         collect(chosen.folder, wanted, chosen.workers)
         print(f"wrote {chosen.folder}")
+        return 0
+
+    parser.set_defaults(function=function)
+
+
+def _add_convert(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("convert", help="make a LeRobotDataset of rosbag2 recordings, for `cosmos3 train`")
+    parser.add_argument("bag", nargs="+", type=pathlib.Path, help="folder of a recording, or one .mcap or .db3 file")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the dataset, new or empty")
+    parser.add_argument("--robot", default="droid_sim", help="robot file: a name in config/ or the path of a YAML file")
+    parser.add_argument("--instruction", default="", help="what was done, where the bag does not say it")
+    parser.add_argument(
+        "--actions", default="", help="only from this topic, or `measured` (default: what is commanded)"
+    )
+    parser.add_argument(
+        "--gap", type=float, default=0.25, help="s without a picture that end an episode (default: 0.25)"
+    )
+    parser.add_argument("--shortest", type=float, default=1.0, help="s of an episode (default: 1)")
+    parser.add_argument("--height", type=int, default=360, help="shrink larger pictures to it; 0: keep (default: 360)")
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .training.convert import ConvertOptions, convert
+
+        fields = {field.name: getattr(chosen, field.name) for field in dataclasses.fields(ConvertOptions)}
+        convert(chosen.bag, chosen.out, chosen.robot, ConvertOptions(**fields))
+        print(f"wrote {chosen.out}")
         return 0
 
     parser.set_defaults(function=function)

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import array
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
+
+if TYPE_CHECKING:  # messages out of a bag are read without ROS
+    from sensor_msgs.msg import CompressedImage, Image
 
 _TO_RGB = {  # OpenCV is twenty times as fast as indexing
     "bgr": cv2.COLOR_BGR2RGB,
@@ -75,7 +77,7 @@ def to_rgb(msg: Image | CompressedImage) -> np.ndarray:
 
     A view on msg.data if that is what the message holds.
     """
-    if isinstance(msg, CompressedImage):
+    if hasattr(msg, "format"):
         return decode(msg)
     if msg.encoding in _COLOUR:
         return _colour(to_numpy(msg), *_COLOUR[msg.encoding])
@@ -107,11 +109,14 @@ def _with_cv_bridge(msg: Image) -> np.ndarray:
 
 def decode(msg: CompressedImage) -> np.ndarray:
     """A JPEG or PNG message as uint8 [H, W, 3] RGB; ValueError if it does not decode."""
-    pixels = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR) if len(msg.data) else None
+    return unpack(msg.data, f"compressed image (format {msg.format!r})")
+
+
+def unpack(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
+    """The bytes of a JPEG or PNG file as uint8 [H, W, 3] RGB; ValueError says that `what` does not decode."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if len(data) else None
     if pixels is None:
-        raise ValueError(
-            f"compressed image (format {msg.format!r}, {len(msg.data)} bytes) does not decode as JPEG or PNG"
-        )
+        raise ValueError(f"{what} does not decode as JPEG or PNG ({len(data)} bytes)")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
@@ -135,6 +140,8 @@ def fill(msg: Image, image: np.ndarray, encoding: str) -> Image:
 
 def encode(image: np.ndarray, quality: int = 90) -> CompressedImage:
     """`image` (uint8 [H, W, 3] RGB) as a JPEG message without a stamp."""
+    from sensor_msgs.msg import CompressedImage
+
     done, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise ValueError(f"image {list(image.shape)} cannot be encoded as JPEG")

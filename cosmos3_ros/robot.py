@@ -59,6 +59,10 @@ class RobotMap:
             discrete=(self.gripper,) if self.gripper else (),
         )
 
+    def to_policy(self, values: np.ndarray) -> np.ndarray:
+        """Positions [..., D] in the order of `joints`, in policy units; what is not finite stays so."""
+        return self._scale(values, to_robot=False)
+
     def _scale(self, values: np.ndarray, to_robot: bool) -> np.ndarray:
         if not self.gripper:
             return values

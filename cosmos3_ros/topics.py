@@ -17,6 +17,7 @@ from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from . import names
 from .msg import ActionChunk, CommanderStatus, Future, Scene, TaskStatus
 from .srv import Ask, ResetTask
 
@@ -65,36 +66,33 @@ class Interface:
 
 def camera(view: str, transport: str) -> Topic:
     """The image topic of one view; transport is "raw" or "compressed"."""
+    name = names.camera(view, transport)
     if transport == "compressed":
-        return Topic(f"camera/{view}/image_raw/compressed", CompressedImage, NEWEST, "camera image, JPEG or PNG")
-    return Topic(f"camera/{view}/image_raw", Image, NEWEST, "camera image, stamped at capture")
+        return Topic(name, CompressedImage, NEWEST, "camera image, JPEG or PNG")
+    return Topic(name, Image, NEWEST, "camera image, stamped at capture")
 
 
-JOINT_STATES = Topic("joint_states", JointState, NEWEST, "measured joints, any order, extra joints ignored")
-INSTRUCTION = Topic(
-    "cosmos3/instruction", String, RELIABLE, "what to do from now on; replaces the parameter `instruction`"
-)
-ACTION_CHUNK = Topic("cosmos3/action_chunk", ActionChunk, RELIABLE, "the next actions, as a function of time")
+JOINT_STATES = Topic(names.JOINT_STATES, JointState, NEWEST, "measured joints, any order, extra joints ignored")
+INSTRUCTION = Topic(names.INSTRUCTION, String, RELIABLE, "what to do from now on; replaces the parameter `instruction`")
+ACTION_CHUNK = Topic(names.ACTION_CHUNK, ActionChunk, RELIABLE, "the next actions, as a function of time")
 FUTURE = Topic("cosmos3/future", Future, RELIABLE, "the video the policy expects; decoded only if somebody subscribes")
 SCENE = Topic("cosmos3/scene", Scene, RELIABLE, "what the reasoner sees, at a bounded rate")
-COMMAND = Topic("cosmos3/command", JointState, RELIABLE, "set points of this moment; published in a dry run too")
-COMMANDER_STATUS = Topic(
-    "cosmos3/commander_status", CommanderStatus, LATCHED, "mode, reason, counts; 5 Hz and on change"
-)
+COMMAND = Topic(names.COMMAND, JointState, RELIABLE, "set points of this moment; published in a dry run too")
+COMMANDER_STATUS = Topic(names.COMMANDER_STATUS, CommanderStatus, LATCHED, "mode, reason, counts; 5 Hz and on change")
 STOP = Topic(
     "cosmos3/stop", Bool, RELIABLE, "true: decelerate, hold, disarm and refuse to be armed; false: may be armed"
 )
 DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, RELIABLE, "1 Hz: rates, ages, latencies, refusals")
-TRAJECTORY = Topic("arm_controller/joint_trajectory", JointTrajectory, RELIABLE, "to the joint trajectory controller")
-GRIPPER = Topic("gripper_controller/commands", Float64MultiArray, RELIABLE, "position of the gripper's joint")
+TRAJECTORY = Topic(names.TRAJECTORY, JointTrajectory, RELIABLE, "to the joint trajectory controller")
+GRIPPER = Topic(names.GRIPPER, Float64MultiArray, RELIABLE, "position of the gripper's joint")
 
 IMAGES = camera("<view>", "raw")
 COMPRESSED_IMAGES = camera("<view>", "compressed")
 # A robot's own topics, as the embedded simulation has them.
 SIM_CAMERA_INFO = Topic("camera/<view>/camera_info", CameraInfo, RELIABLE, "intrinsics, stamped with the image")
-SIM_STATUS = Topic("sim/status", TaskStatus, RELIABLE, "task, seed, instruction, success, real-time factor; 5 Hz")
-POSITIONS = Topic("arm_position_controller/commands", Float64MultiArray, RELIABLE, "a stream of arm positions")
-JOINT_COMMAND = Topic("joint_command", JointState, RELIABLE, "positions by joint name, as Isaac Sim takes them")
+SIM_STATUS = Topic(names.SIM_STATUS, TaskStatus, RELIABLE, "task, seed, instruction, success, real-time factor; 5 Hz")
+POSITIONS = Topic(names.POSITIONS, Float64MultiArray, RELIABLE, "a stream of arm positions")
+JOINT_COMMAND = Topic(names.JOINT_COMMAND, JointState, RELIABLE, "positions by joint name, as Isaac Sim takes them")
 CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
 POLICY = Interface((IMAGES, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))

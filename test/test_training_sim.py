@@ -91,8 +91,8 @@ def test_reading_names_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match="missing file"):
         list(read_episodes(tmp_path, DROID_SIM))
     (tmp_path / "meta").mkdir()
-    (tmp_path / "meta/info.json").write_text('{"codebase_version": "v2.1"}')
-    with pytest.raises(ValueError, match=r"expected codebase_version v3\.0, got 'v2\.1'"):
+    (tmp_path / "meta/info.json").write_text('{"codebase_version": "v1.6"}')
+    with pytest.raises(ValueError, match=r"expected codebase_version v3\.0, v2\.1 or v2\.0, got 'v1\.6'"):
         list(read_episodes(tmp_path, DROID_SIM))
 
 

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..sim.env import ACTIONS_PER_SECOND, Env
+from ..model.embodiment import DROID_SIM
+from ..sim.env import Env
 from ..sim.expert import Expert
 from ..sim.kinematics import Kinematics, downwards
 from ..sim.scene import COLOURS, VIEWS
 from ..sim.tasks import find, instruction
 from .episodes import TRUTH, Episode
-from .lerobot import finish, has_shard, write_shard
+from .lerobot_writer import finish, has_shard, write_shard
 
 LIMIT = 260  # actions after which an episode has failed
 HOLD = 8  # actions recorded after the expert has come to rest
@@ -176,12 +177,12 @@ def collect(
     for ready, _ in enumerate(in_parallel(_write, jobs, workers), 1):
         left = (time.monotonic() - began) / ready * (len(jobs) - ready)
         tell(f"{done + ready}/{len(parts)} shards of {per_shard} episodes, {left:.0f} s left")
-    finish(folder, len(parts), ACTIONS_PER_SECOND, "panda_robotiq_2f85")
+    finish(folder, len(parts), DROID_SIM, "panda_robotiq_2f85")
 
 
 def _write(shard: _Shard) -> None:
     episodes = [_surely(demonstration) for demonstration in shard.wanted]
-    write_shard(shard.folder, shard.number, shard.first, episodes, ACTIONS_PER_SECOND)
+    write_shard(shard.folder, shard.number, shard.first, episodes, DROID_SIM)
 
 
 def _surely(wanted: Demonstration) -> Episode:

@@ -1,249 +1,208 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LeRobotDataset v3.0 folders: parquet for numbers, mp4 for cameras, DROID's feature names.
-
-Episodes lie in shards, one parquet and one mp4 per camera each; a shard's line in meta/episodes is written last, so a
-folder whose recording was stopped holds whole shards only.
-"""
+"""Reading LeRobotDataset folders, v3.0 and v2.x: this package's own, DROID's, or a user's with other feature names."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..model.embodiment import Embodiment
+from ..images import unpack
+from ..model.body import JOINTS, Embodiment
 from .episodes import TRUTH, Episode
-from .video import read_video, write_video
+from .video import read_video
 
-CAMERAS = {
+TRUTH_FEATURE = "simulation.truth"
+SEPARATOR = " | "  # between several ways to say the same
+_CAMERAS = {
     "wrist": "observation.images.wrist_image_left",
     "exterior_1": "observation.images.exterior_image_1_left",
     "exterior_2": "observation.images.exterior_image_2_left",
 }
-# Feature: (which numbers of an episode, their columns).
-NUMBERS: dict[str, tuple[str, slice]] = {
-    "observation.state.joint_positions": ("states", slice(0, 7)),
-    "observation.state.gripper_position": ("states", slice(7, 8)),
-    "action.joint_position": ("actions", slice(0, 7)),
-    "action.gripper_position": ("actions", slice(7, 8)),
-}
-_TRUTH = "simulation.truth"
-_INDEX = ("timestamp", "frame_index", "episode_index", "index", "task_index")
-_PER_CHUNK = 1000  # files in one folder
-_DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-_VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
-_EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-# LeRobot reads its tasks with pandas, and the sentence must become the index of that table.
-_TASK_INDEX = {
-    "index_columns": ["task"],
-    "column_indexes": [],
-    "columns": [
-        {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": stored, "metadata": None}
-        for name, kind, stored in (("task_index", "int64", "int64"), ("task", "unicode", "object"))
-    ],
-    "pandas_version": "2.0.0",
-}
-SEPARATOR = " | "  # between several ways to say the same
 
 
-def shard_file(folder: Path, pattern: str, shard: int, video_key: str = "") -> Path:
-    """Where a shard's data, video or list of episodes lies."""
-    place = {"chunk_index": shard // _PER_CHUNK, "file_index": shard % _PER_CHUNK, "video_key": video_key}
-    return folder / pattern.format(**place)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layout:
+    """Which features of a dataset are what: state, action (in the order of the embodiment's columns), view -> camera.
+
+    gripper: what the dataset's grippers say when open and when closed; instruction: of episodes without a task.
+    """
+
+    state: tuple[str, ...]
+    action: tuple[str, ...]
+    cameras: Mapping[str, str]
+    gripper: tuple[float, float] = (0.0, 1.0)
+    instruction: str = ""
 
 
-def has_shard(folder: Path, shard: int) -> bool:
-    """Whether a shard is complete."""
-    return shard_file(folder, _EPISODES, shard).exists()
+def camera_feature(view: str) -> str:
+    """The feature of a view; the names of DROID's cameras are DROID's."""
+    return _CAMERAS.get(view, f"observation.images.{view}")
 
 
-def write_shard(folder: Path, shard: int, first: int, episodes: Sequence[Episode], fps: int) -> None:
-    """Write one shard; `first` is the number of its first episode. `finish` numbers its frames."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    lengths = [len(episode) for episode in episodes]
-    ends = np.cumsum(lengths)
-    columns: dict[str, Any] = {}
-    for name, (field, part) in {**NUMBERS, _TRUTH: ("truth", slice(0, TRUTH))}.items():
-        values = np.concatenate([getattr(episode, field)[:, part] for episode in episodes]).astype(np.float32)
-        flat, width = pa.array(values.ravel()), values.shape[1]
-        columns[name] = pa.FixedSizeListArray.from_arrays(flat, width) if width > 1 else flat
-    frames = np.concatenate([np.arange(length) for length in lengths])
-    numbers = np.repeat(np.arange(first, first + len(episodes)), lengths)
-    columns |= {"timestamp": (frames / fps).astype(np.float32), "frame_index": frames, "episode_index": numbers}
-    for view, key in CAMERAS.items():
-        pictures = np.concatenate([episode.views[view] for episode in episodes])
-        write_video(_parent(shard_file(folder, _VIDEO, shard, key)), pictures, fps)
-    pq.write_table(pa.table(columns), _parent(shard_file(folder, _DATA, shard)))
-    rows = []
-    for number, episode in enumerate(episodes):
-        place = {"chunk_index": shard // _PER_CHUNK, "file_index": shard % _PER_CHUNK}
-        row = {
-            "episode_index": first + number,
-            "tasks": [SEPARATOR.join(episode.instructions)],
-            "length": lengths[number],
-        }
-        row |= {f"data/{name}": value for name, value in place.items()}
-        row |= {f"meta/episodes/{name}": value for name, value in place.items()}
-        for key in CAMERAS.values():
-            row |= {f"videos/{key}/{name}": value for name, value in place.items()}
-            row[f"videos/{key}/from_timestamp"] = float(ends[number] - lengths[number]) / fps
-            row[f"videos/{key}/to_timestamp"] = float(ends[number]) / fps
-        row |= {"simulation/task": episode.task, "simulation/seed": episode.seed}
-        rows.append(row | _statistics(episode))
-    draft = _parent(shard_file(folder, _EPISODES, shard)).with_suffix(".draft")
-    pq.write_table(pa.Table.from_pylist(rows), draft)
-    draft.rename(draft.with_suffix(".parquet"))
-
-
-def finish(folder: Path, shards: int, fps: int, robot: str) -> None:
-    """Number the frames of all shards and write info, tasks and statistics; may be called again after more shards."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    lists = [pq.read_table(shard_file(folder, _EPISODES, shard)).to_pylist() for shard in range(shards)]
-    tasks = sorted({row["tasks"][0] for rows in lists for row in rows})
-    begin = 0
-    for shard, rows in enumerate(lists):
-        length, task = sum(row["length"] for row in rows), []
-        for row in rows:
-            row["dataset_from_index"], row["dataset_to_index"] = begin, begin + row["length"]
-            begin += row["length"]
-            task += [tasks.index(row["tasks"][0])] * row["length"]
-        data = shard_file(folder, _DATA, shard)
-        table = pq.read_table(data).select([*NUMBERS, _TRUTH, *_INDEX[:3]])
-        table = table.append_column("index", pa.array(np.arange(begin - length, begin)))
-        pq.write_table(table.append_column("task_index", pa.array(task, pa.int64())), data)
-        pq.write_table(pa.Table.from_pylist(rows), shard_file(folder, _EPISODES, shard))
-    labels = pa.table({"task_index": pa.array(range(len(tasks)), pa.int64()), "task": tasks})
-    pq.write_table(labels.replace_schema_metadata({"pandas": json.dumps(_TASK_INDEX)}), folder / "meta/tasks.parquet")
-    everything = [row for rows in lists for row in rows]
-    _write_json(folder / "meta/stats.json", _join_statistics(everything))
-    picture = read_video(shard_file(folder, _VIDEO, 0, CAMERAS["wrist"]), 0, 1).shape[1:]
-    info = {
-        "codebase_version": "v3.0",
-        "robot_type": robot,
-        "total_episodes": len(everything),
-        "total_frames": begin,
-        "total_tasks": len(tasks),
-        "chunks_size": _PER_CHUNK,
-        "data_files_size_in_mb": 100,
-        "video_files_size_in_mb": 200,
-        "fps": fps,
-        "splits": {"train": f"0:{len(everything)}"},
-        "data_path": _DATA,
-        "video_path": _VIDEO,
-        "features": _features(picture, fps),
+def number_features(body: Embodiment) -> dict[str, tuple[str, slice]]:
+    """Feature: (which numbers of an episode, their columns), named as DROID's; grippers are an embodiment's last."""
+    if body.kind != JOINTS:
+        parts = {"observation.state": ("states", body.state), "action": ("actions", body.action)}
+        return {name: (field, slice(0, len(columns))) for name, (field, columns) in parts.items() if columns}
+    arm, width = len(body.action) - len(body.discrete), len(body.action)
+    features = {
+        "observation.state.joint_positions": ("states", slice(0, arm)),
+        "observation.state.gripper_position": ("states", slice(arm, width)),
+        "action.joint_position": ("actions", slice(0, arm)),
+        "action.gripper_position": ("actions", slice(arm, width)),
     }
-    _write_json(folder / "meta/info.json", info)
+    return {name: (field, part) for name, (field, part) in features.items() if part.stop > part.start}
 
 
-def read_episodes(folder: str | Path, body: Embodiment) -> Iterator[Episode]:
-    """The episodes of a v3.0 folder with DROID's features. ValueError names what is missing or differs."""
-    import pyarrow.parquet as pq
+def make_layout(
+    body: Embodiment, features: Mapping[str, Any], gripper: Sequence[float] = (0.0, 1.0), instruction: str = ""
+) -> Layout:
+    """The layout of this package's own datasets, but for `features`: state, action or a view -> name or names."""
+    known = ("state", "action", *body.views)
+    if unknown := sorted(set(features) - set(known)):
+        raise ValueError(f"features: unknown {unknown}, expected some of {list(known)}")
+    named = {key: (value,) if isinstance(value, str) else tuple(value) for key, value in features.items()}
+    if wrong := [view for view in body.views if len(named.get(view, ("",))) != 1]:
+        raise ValueError(f"features: expected one name for each camera, got {[named[view] for view in wrong]}")
+    if len(gripper) != 2 or gripper[0] == gripper[1]:
+        raise ValueError(f"gripper: expected what it says when open and when closed, got {list(gripper)}")
+    own = {
+        kind: tuple(name for name, (field, _) in number_features(body).items() if field == f"{kind}s") for kind in known
+    }
+    cameras = {view: named[view][0] if view in named else camera_feature(view) for view in body.views}
+    return Layout(
+        named.get("state", own["state"]),
+        named.get("action", own["action"]),
+        cameras,
+        (float(gripper[0]), float(gripper[1])),
+        instruction,
+    )
 
-    root = Path(folder)
+
+def read_episodes(folder: str | Path, body: Embodiment, layout: Layout | None = None) -> Iterator[Episode]:
+    """The episodes of a folder at the embodiment's rate. ValueError names what is missing or differs."""
+    root, layout = Path(folder), layout or make_layout(body, {})
     info = read_info(root)
-    if abs(info["fps"] - body.fps) > 0.1:
-        raise ValueError(f"{root}: recorded at {info['fps']} Hz, {body.name} needs {body.fps} Hz")
-    cameras = {view: CAMERAS[view] for view in body.views}
-    if missing := [name for name in (*NUMBERS, *cameras.values()) if name not in info["features"]]:
-        raise ValueError(f"{root}: lacks the feature(s) {missing}; it has {sorted(info['features'])}")
-    for file in sorted((root / "meta/episodes").glob("*/*.parquet")):
-        for row in pq.read_table(file).to_pylist():
-            yield _read_episode(root, info, row, cameras)
+    _check(root, info, body, layout)
+    for row in _rows(root, info):
+        yield _read_episode(root, info, row, body, layout)
 
 
 def read_info(root: Path) -> dict[str, Any]:
-    """meta/info.json; ValueError unless it is one of v3.0."""
+    """meta/info.json; ValueError unless it is one of v3.0 or v2.x."""
     file = root / "meta/info.json"
+    if root.suffix in (".mcap", ".db3") or (root / "metadata.yaml").exists():
+        raise ValueError(
+            f"dataset: {root} is a rosbag2 recording; first `cosmos3 convert {root} --robot NAME --out FOLDER`"
+        )
     if not file.exists():
         raise ValueError(f"dataset: missing file {file}")
     info = json.loads(file.read_text(encoding="utf-8"))
-    if info.get("codebase_version") != "v3.0":
-        raise ValueError(f"{file}: expected codebase_version v3.0, got {info.get('codebase_version')!r}")
+    if info.get("codebase_version") not in ("v3.0", "v2.1", "v2.0"):
+        raise ValueError(f"{file}: expected codebase_version v3.0, v2.1 or v2.0, got {info.get('codebase_version')!r}")
     return info
 
 
-def _read_episode(root: Path, info: dict[str, Any], row: dict[str, Any], cameras: dict[str, str]) -> Episode:
+def _check(root: Path, info: dict[str, Any], body: Embodiment, layout: Layout) -> None:
+    """Before any episode is read: rate, names and widths."""
+    features = info["features"]
+    if missing := [name for name in (*layout.state, *layout.action, *layout.cameras.values()) if name not in features]:
+        raise ValueError(
+            f"{root}: lacks the feature(s) {missing}; it has {sorted(features)}. Recipes name others in `data.features`"
+        )
+    slower, same = info["fps"] < body.fps - 0.1, abs(info["fps"] - body.fps) <= 0.1
+    if slower or not (same or body.kind == JOINTS):
+        why = "pictures between its own are not invented" if slower else f"{body.kind} cannot be resampled"
+        raise ValueError(f"{root}: recorded at {info['fps']} Hz, {body.name} needs {body.fps} Hz: {why}")
+    for kind, names, columns in (("state", layout.state, body.state), ("action", layout.action, body.action)):
+        width = sum(int(np.prod(features[name]["shape"])) for name in names)
+        if width != len(columns):
+            expected = f"{len(columns)}: {[column.name for column in columns]}"
+            raise ValueError(f"{root}: {kind} {list(names)} has {width} numbers, {body.name} expects {expected}")
+
+
+def _rows(root: Path, info: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What is said of each episode, in the terms of v3.0."""
     import pyarrow.parquet as pq
 
-    place = {name: row[f"data/{name}"] for name in ("chunk_index", "file_index")}
-    number, fps = row["episode_index"], info["fps"]
+    if info["codebase_version"] == "v3.0":
+        for file in sorted((root / "meta/episodes").glob("*/*.parquet")):
+            yield from pq.read_table(file).to_pylist()
+        return
+    for line in (root / "meta/episodes.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        place = {"episode_chunk": row["episode_index"] // info["chunks_size"], "episode_index": row["episode_index"]}
+        yield row | {"place": place}
+
+
+def _read_episode(root: Path, info: dict[str, Any], row: dict[str, Any], body: Embodiment, layout: Layout) -> Episode:
+    import pyarrow.parquet as pq
+
+    number, where = row["episode_index"], f"{root}: episode {row['episode_index']}"
+    place = row.get("place") or {name: row[f"data/{name}"] for name in ("chunk_index", "file_index")}
     table = pq.read_table(root / info["data_path"].format(**place), filters=[("episode_index", "=", number)])
-    read = {name: np.array(table[name].to_pylist(), np.float32).reshape(table.num_rows, -1) for name in NUMBERS}
-    known = _TRUTH in table.column_names
-    truth = np.array(table[_TRUTH].to_pylist(), np.float32) if known else np.full((table.num_rows, TRUTH), np.nan)
-    views = {}
-    for view, key in cameras.items():
-        place = {name: row[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index")}
-        begin = round(row[f"videos/{key}/from_timestamp"] * fps)
-        views[view] = read_video(root / info["video_path"].format(video_key=key, **place), begin, row["length"])
-    names = list(NUMBERS)
+    if not table.num_rows:
+        raise ValueError(f"{where}: no rows in {info['data_path'].format(**place)}")
+    states, actions = (_numbers(table, names) for names in (layout.state, layout.action))
+    grippers = [column.gripper for column in body.action]
+    opened, closed = layout.gripper
+    for values, columns in ((states, body.state), (actions, body.action)):
+        grips = [column.gripper for column in columns]
+        values[:, grips] = np.clip((values[:, grips] - opened) / (closed - opened), 0.0, 1.0)
+        if not np.isfinite(values).all():
+            raise ValueError(f"{where}: expected finite numbers in {[*layout.state, *layout.action]}")
+    tasks = [text.strip() for task in row.get("tasks") or () for text in task.split(SEPARATOR) if text.strip()]
+    if not (tasks or layout.instruction):
+        raise ValueError(f"{where} has no task: say with `instruction` of the recipe's data what is done")
+    frames, states, actions = _resampled(states, actions, info["fps"] / body.fps, grippers)
+    known = TRUTH_FEATURE in table.column_names
+    truth = _numbers(table, (TRUTH_FEATURE,)) if known else np.full((table.num_rows, TRUTH), np.nan, np.float32)
     return Episode(
-        views=views,
-        states=np.concatenate([read[name] for name in names[:2]], axis=1),
-        actions=np.concatenate([read[name] for name in names[2:]], axis=1),
-        instructions=tuple(row["tasks"][0].split(SEPARATOR)),
-        truth=truth.astype(np.float32),
+        views={view: _pictures(root, info, row, table, key)[frames] for view, key in layout.cameras.items()},
+        states=states,
+        actions=actions,
+        instructions=tuple(tasks) or (layout.instruction,),
+        truth=truth[frames],
         task=row.get("simulation/task", ""),
         seed=row.get("simulation/seed", -1),
     )
 
 
-def _features(picture: tuple[int, ...], fps: int) -> dict[str, Any]:
-    video = {"video.fps": fps, "video.codec": "h264", "video.pix_fmt": "yuv420p", "has_audio": False}
-    features: dict[str, Any] = {
-        key: {"dtype": "video", "shape": list(picture), "names": ["height", "width", "channels"], "info": video}
-        for key in CAMERAS.values()
-    }
-    for name, (_, part) in {**NUMBERS, _TRUTH: ("truth", slice(0, TRUTH))}.items():
-        width = part.stop - part.start
-        features[name] = {"dtype": "float32", "shape": [width], "names": [f"{name}.{i}" for i in range(width)]}
-    for name in _INDEX:
-        kind = "float32" if name == "timestamp" else "int64"
-        features[name] = {"dtype": kind, "shape": [1], "names": None}
-    return features
+def _numbers(table: Any, names: Sequence[str]) -> np.ndarray:
+    """The features side by side, float32 [rows, width]."""
+    parts = [np.array(table[name].to_pylist(), np.float32).reshape(table.num_rows, -1) for name in names]
+    return np.concatenate(parts, axis=1) if parts else np.zeros((table.num_rows, 0), np.float32)
 
 
-def _statistics(episode: Episode) -> dict[str, Any]:
-    """Of each number per column, and of each camera per colour (in 0..1, as [3, 1, 1])."""
-    kept: dict[str, np.ndarray] = {name: getattr(episode, field)[:, part] for name, (field, part) in NUMBERS.items()}
-    row: dict[str, Any] = {}
-    for name, values in kept.items():
-        parts = {"min": values.min(0), "max": values.max(0), "mean": values.mean(0), "std": values.std(0)}
-        row |= {f"stats/{name}/{key}": value.astype(float).tolist() for key, value in parts.items()}
-        row[f"stats/{name}/count"] = [len(values)]
-    for view, key in CAMERAS.items():
-        pixels = episode.views[view][::8, ::4, ::4].reshape(-1, 3) / 255.0
-        parts = {"min": pixels.min(0), "max": pixels.max(0), "mean": pixels.mean(0), "std": pixels.std(0)}
-        row |= {f"stats/{key}/{name}": value.reshape(3, 1, 1).tolist() for name, value in parts.items()}
-        row[f"stats/{key}/count"] = [len(episode)]
-    return row
+def _resampled(
+    states: np.ndarray, actions: np.ndarray, ratio: float, grippers: Sequence[bool]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames and numbers at a rate lower by `ratio`: the newest picture, states and the targets of a step later
+    interpolated, what is commanded to grippers held.
+    """
+    if abs(ratio - 1) < 0.01:
+        return np.arange(len(states)), states, actions
+    times = np.arange(int((len(states) - 1) / ratio + 1e-6) + 1) * ratio  # in frames of the recording
+    rows, later = np.arange(len(states)), times + ratio - 1  # action k is where frame k + 1 is to be
+    columns = [np.interp(times, rows, column) for column in states.T]
+    held = np.minimum(np.floor(later + 1e-6).astype(int), len(rows) - 1)
+    targets = [
+        column[held] if gripper else np.interp(later, rows, column)
+        for column, gripper in zip(actions.T, grippers, strict=True)
+    ]
+    frames = np.floor(times + 1e-6).astype(int)
+    return frames, np.stack(columns, axis=1).astype(np.float32), np.stack(targets, axis=1).astype(np.float32)
 
 
-def _join_statistics(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The statistics of all episodes together."""
-    joined = {}
-    for name in (*NUMBERS, *CAMERAS.values()):
-        part = {key: np.array([row[f"stats/{name}/{key}"] for row in rows]) for key in ("min", "max", "mean", "std")}
-        count = np.array([row[f"stats/{name}/count"][0] for row in rows], float)
-        weight = (count / count.sum()).reshape(-1, *(1,) * (part["mean"].ndim - 1))
-        mean = (weight * part["mean"]).sum(0)
-        spread = np.sqrt((weight * (part["std"] ** 2 + (part["mean"] - mean) ** 2)).sum(0))
-        whole = {"min": part["min"].min(0), "max": part["max"].max(0), "mean": mean, "std": spread}
-        joined[name] = {key: value.tolist() for key, value in whole.items()} | {"count": [int(count.sum())]}
-    return joined
-
-
-def _write_json(file: Path, fields: dict[str, Any]) -> None:
-    file.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-
-
-def _parent(file: Path) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return file
+def _pictures(root: Path, info: dict[str, Any], row: dict[str, Any], table: Any, key: str) -> np.ndarray:
+    """All pictures of an episode, uint8 [T, H, W, 3]: from a video, or from the table itself."""
+    if info["features"][key]["dtype"] == "image":
+        return np.stack([unpack(cell["bytes"] or b"", f"{root}: {key}") for cell in table[key].to_pylist()])
+    place = row.get("place") or {name: row[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index")}
+    begin = row.get(f"videos/{key}/from_timestamp", 0.0)
+    return read_video(root / info["video_path"].format(video_key=key, **place), begin, table.num_rows, info["fps"])

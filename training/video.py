@@ -1,42 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames to H.264 mp4 files and back."""
+"""Frames to H.264 mp4 files, and back from any video that PyAV reads (H.264, AV1, ...)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 
 
-def write_video(file: Path, frames: np.ndarray, fps: int) -> None:
-    """Write uint8 [T, H, W, 3] (even sides); a key frame every second frame, so that reading may begin anywhere."""
+def write_video(file: Path, frames: Iterable[np.ndarray], fps: int) -> None:
+    """Write frames, uint8 [H, W, 3] (even sides); a key frame every second one, so that reading may begin anywhere."""
+    pictures = iter(frames)
+    first = next(pictures)
     with av.open(str(file), "w") as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "18", "g": "2", "preset": "veryfast"})
-        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
-        for picture in frames:
+        stream.height, stream.width, stream.pix_fmt = first.shape[0], first.shape[1], "yuv420p"
+        for picture in chain([first], pictures):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
 
 
-def read_video(file: Path, first: int, count: int) -> np.ndarray:
-    """Frames `first` to `first + count` as uint8 [count, H, W, 3]; ValueError if the file has fewer."""
-    frames = []
+def read_video(file: Path, begin: float, count: int, fps: float) -> np.ndarray:
+    """Frames from `begin` (s) on, one every 1 / fps s, as uint8 [count, H, W, 3]; ValueError if one is missing."""
+    frames: list[np.ndarray] = []
     try:
         with av.open(str(file)) as container:
             stream = container.streams.video[0]
             stream.thread_count = 1
-            if not stream.average_rate or not stream.time_base:
-                raise ValueError(f"{file}: says nothing about its frame rate")
-            step = float(1 / (stream.average_rate * stream.time_base))  # of the clock, per frame
-            container.seek(round(first * step), stream=stream)
+            container.seek(round(begin / (stream.time_base or 1)), stream=stream)
             for frame in container.decode(stream):
-                if frame.pts is not None and round(frame.pts / step) >= first:
+                number = round(((frame.time or 0.0) - begin) * fps)
+                if number >= 0 and number != len(frames):
+                    raise ValueError(
+                        f"{file}: no frame at {begin + len(frames) / fps:.3f} s, at {fps} frames per second"
+                    )
+                if number >= 0:
                     frames.append(frame.to_ndarray(format="rgb24"))
                 if len(frames) == count:
-                    break
+                    return np.stack(frames)
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(f"{file}: not readable as video ({error})") from None
-    if len(frames) < count:
-        raise ValueError(f"{file}: expected {first + count} frames, it ends {count - len(frames)} earlier")
-    return np.stack(frames)
+    raise ValueError(f"{file}: expected {count} frames from {begin:.3f} s on, it has {len(frames)}")
+
+
+def video_shape(file: Path) -> tuple[int, int, int]:
+    """Height, width and colours of a video's frames."""
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        return stream.height, stream.width, 3
