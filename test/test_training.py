@@ -117,6 +117,20 @@ def test_what_was_not_seen_is_all_noise(tiny_small):
     assert float(told[0]["action"]) == float(told[1]["action"]) > 0
 
 
+def test_training_sees_what_the_policy_sees(tiny_small):
+    """Latents of a picture that was padded for the autoencoder, and the padding cut off."""
+    panels = tuple(dataclasses.replace(panel, top=0, left=0, height=40, width=56) for panel in DROID_SIM.canvas.panels)
+    canvas = dataclasses.replace(DROID_SIM.canvas, panels=panels, composite=(40, 56), content=(40, 56), size=(48, 64))
+    body = dataclasses.replace(DROID_SIM, canvas=canvas)
+    policy, made = load_policy(tiny_small, body), episode(17)
+    windows = Windows(policy.model.vae, body, torch.device("cpu"))
+    windows.add([make_clip(made, body, stride=17)])
+    picture = body.compose({view: frames[0] for view, frames in made.views.items()})
+    seen = policy._encode(torch.from_numpy(picture))
+    assert windows.shape == (5, 2, 3)
+    assert torch.allclose(windows.draw(1, 0.0).latents[:, :, :1], seen, atol=0.02)  # kept in bfloat16
+
+
 def test_average_follows_the_paper():
     assert average_exponent(0.1) == pytest.approx(6.9372, abs=1e-3)  # beta at step 100: 0.924
     assert (1 - 1 / 101) ** (average_exponent(0.1) + 1) == pytest.approx(0.924, abs=1e-3)

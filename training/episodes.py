@@ -48,7 +48,7 @@ class Episode:
 class Clip:
     """What training needs of one episode: its pictures, and windows of one chunk that begin at the frames `starts`.
 
-    frames: uint8 [T, H, W, 3], the canvas without its padding; rows: float32 [windows, state row + horizon, width], as
+    frames: uint8 [T, H, W, 3], the canvas; rows: float32 [windows, state row + horizon, width], as
     the network sees them; truth: float32 [windows, TRUTH]. whole: else `frames` are only those of `starts`: what will
     be seen is not known.
     """
@@ -87,14 +87,13 @@ def make_clip(episode: Episode, body: Embodiment, stride: int = 1, opening: int 
             for views in zip(*(episode.views[name] for name in names), strict=True)
         ]
     )
-    height, width = body.canvas.content
     begins = window_begins(episode.seed, stride, opening)
     looks = episode.looks
     starts = np.array([step for step in range(len(episode)) if begins(step)]) if looks is None else looks
     rows = (
         np.stack([window_rows(episode, body, int(start)) for start in starts]) if len(starts) else np.zeros((0, 1, 1))
     )
-    return Clip(frames[:, :height, :width], starts, rows, episode.truth[starts], episode.instructions, looks is None)
+    return Clip(frames, starts, rows, episode.truth[starts], episode.instructions, looks is None)
 
 
 def window_rows(episode: Episode, body: Embodiment, start: int) -> np.ndarray:

@@ -96,7 +96,8 @@ class Windows:
         return [known[way % len(known)] for way in range(ways)]
 
     def _encode(self, clips: list[Clip]) -> Iterator[Tensor]:
-        """bfloat16 [windows, C, F, h, w], a chunk at a time: one clip alone would not fill a GPU."""
+        """bfloat16 [windows, C, F, h, w], without padding, a chunk at a time: one clip alone would not fill a GPU."""
+        height, width = (side // self._vae.spatial for side in self._body.canvas.content)
         waiting: list[Tensor] = []
         for number, clip in enumerate(clips, 1):
             pictures = torch.from_numpy(clip.frames).to(self._device)
@@ -106,7 +107,7 @@ class Windows:
             for some in torch.cat(waiting).split(self._chunk):
                 video = some.permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
                 with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
-                    yield self._vae.encode(video).bfloat16()
+                    yield self._vae.encode(video)[..., :height, :width].bfloat16()
             waiting.clear()
 
 
