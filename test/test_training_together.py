@@ -47,7 +47,7 @@ def make_recipe(start, lora=None, **options):
     return Recipe(str(start), device="cpu", data=data, policy=policy, objective=objective, lora=lora, seed=5)
 
 
-def make_episodes(folder=None, body=None):
+def make_episodes(*_):
     for seed in range(4):
         random = np.random.default_rng(seed)
         state = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0])

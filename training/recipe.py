@@ -24,10 +24,14 @@ class DataOptions:
     frames between two windows, opening: more of them at the beginning, see episodes.make_clip; warm_up: episodes to
     wait for before anything is trained; whole: share of the demonstrations of which every frame is rendered (of the
     others only those with which a window begins: they teach what to do, not what will be seen); workers: processes,
-    0 for one less than there are cores.
+    0 for one less than there are cores. features, gripper, instruction: how to read a dataset that was not made here,
+    see lerobot.make_layout.
     """
 
     dataset: str = ""
+    features: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    gripper: tuple[float, ...] = (0.0, 1.0)
+    instruction: str = ""
     tasks: tuple[str, ...] = ("reach", "lift")
     episodes: int = 1000
     first_seed: int = 1_000_000

@@ -37,9 +37,10 @@ def _perform(job: _Job) -> Clip | None:
 def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int = 1) -> Generator[Clip]:
     """All clips that the options ask for, as they become ready: the share of process `rank` of `size`."""
     if options.dataset:
-        from .lerobot import read_episodes
+        from .lerobot import make_layout, read_episodes
 
-        for episode in itertools.islice(read_episodes(options.dataset, body), rank, None, size):
+        layout = make_layout(body, options.features, options.gripper, options.instruction)
+        for episode in itertools.islice(read_episodes(options.dataset, body, layout), rank, None, size):
             yield make_clip(episode, body, options.stride, options.opening)
         return
     demonstrations = (
