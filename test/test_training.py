@@ -131,6 +131,15 @@ def test_training_sees_what_the_policy_sees(tiny_small):
     assert torch.allclose(windows.draw(1, 0.0).latents[:, :, :1], seen, atol=0.02)  # kept in bfloat16
 
 
+def test_what_was_taken_is_not_kept():
+    source = Source(lambda: (number for number in range(5)))
+    source.wait_for(9)
+    assert source.take() == [0, 1, 2, 3, 4]
+    assert source.take() == source.clips == []
+    source.wait_for(5)
+    source.close()
+
+
 def test_average_follows_the_paper():
     assert average_exponent(0.1) == pytest.approx(6.9372, abs=1e-3)  # beta at step 100: 0.924
     assert (1 - 1 / 101) ** (average_exponent(0.1) + 1) == pytest.approx(0.924, abs=1e-3)

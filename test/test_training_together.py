@@ -8,12 +8,15 @@ import dataclasses
 import json
 import subprocess
 import sys
+import time
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from cosmos3_ros.model.config import TINY
@@ -22,7 +25,7 @@ from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.model.prompt import tokenize
 from cosmos3_ros.model.weights import load_model
-from cosmos3_ros.training import lerobot, train
+from cosmos3_ros.training import lerobot, optimise, train
 from cosmos3_ros.training.checkpoint import write_transformer
 from cosmos3_ros.training.crew import Crew
 from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip
@@ -35,7 +38,7 @@ from cosmos3_ros.training.source import make_clips
 from cosmos3_ros.training.windows import Windows
 
 SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
-PLAIN = PolicyTraining(steps=4, batch=3, rate=1e-2, warmup=1, text=False, save=0.0)
+PLAIN = PolicyTraining(steps=4, batch=3, rate=1e-2, warmup=1, text=False)
 pytestmark = pytest.mark.slow
 STRIDE = 6
 LORA = LoraOptions(r=3, lora_alpha=6.0)
@@ -82,9 +85,15 @@ def main(start, out):
     shards = make_recipe(start, shard=True, recompute=True)
     train.train(make_recipe(start), out / "copies")
     train.train(shards, out / "shards")
-    stop_after(2, lambda: train.train(shards, out / "resumed"))
+    often = make_recipe(start, shard=True, recompute=True, save=0.0)
+    stop_after(2, lambda: train.train(often, out / "resumed"))
     train.train(shards, out / "resumed")
     train.train(make_recipe(start, LORA, shard=True), out / "lora")
+    # One clock is twice as fast as the other.
+    clock, rank = time.monotonic, torch.distributed.get_rank()
+    optimise.time = SimpleNamespace(monotonic=lambda: (1 + rank) * clock())
+    train.train(make_recipe(start, steps=10**6, seconds=3.0), out / "seconds")
+    optimise.time = time
     train.train(make_recipe(start, LORA, accumulate=2), out / "lora_copies")
 
 
@@ -161,6 +170,15 @@ def test_a_stopped_training_goes_on_exactly_in_all_processes(trained):
         assert torch.equal(tensor, resumed[name]), name
     with pytest.raises(ValueError, match=r"in 2 shard\(s\), expected 1 as now"):
         Optimiser({"part": torch.nn.Linear(2, 2)}, PLAIN).resume(trained / "shards" / "state.safetensors")
+
+
+def test_a_training_that_ends_by_time_ends_at_one_step(trained):
+    steps = set()
+    for name in ("state", "state-1"):
+        with safe_open(trained / "seconds" / f"{name}.safetensors", framework="pt") as content:
+            steps.add(int(content.metadata()["step"]))
+    assert steps == {last_line(trained / "seconds")["step"]}
+    assert steps.pop() > 1
 
 
 def test_the_checkpoint_holds_the_averages_and_acts(start, trained):

@@ -60,27 +60,27 @@ def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int 
 
 
 class Source(Generic[Piece]):
-    """Fills itself in a thread of its own; `close` ends the processes behind it."""
+    """Fills itself in a thread of its own; `close` ends the processes behind it. clips: made and not yet taken."""
 
     def __init__(self, make: Callable[[], Generator[Piece]]):
         self.clips: list[Piece] = []
-        self.finished = False
+        self.made, self.finished = 0, False
         self._error: Exception | None = None
-        self._closing, self._taken = threading.Event(), 0
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._fill, args=(make,), daemon=True)
         self._thread.start()
 
     def wait_for(self, count: int) -> None:
-        """Return when there are that many clips, or all. Raises whatever went wrong in making them."""
-        while len(self.clips) < count and not self.finished:
+        """Return when that many clips were made, or all. Raises whatever went wrong in making them."""
+        while self.made < count and not self.finished:
             time.sleep(0.05)
         self._check()
 
     def take(self) -> list[Piece]:
-        """The clips that came since the last call."""
+        """The clips that came since the last call; they are kept no longer, pictures are large."""
         self._check()
-        fresh = self.clips[self._taken :]
-        self._taken += len(fresh)
+        fresh = self.clips[:]
+        del self.clips[: len(fresh)]
         return fresh
 
     def close(self) -> None:
@@ -96,6 +96,7 @@ class Source(Generic[Piece]):
         try:
             for clip in clips:
                 self.clips.append(clip)
+                self.made += 1
                 if self._closing.is_set():
                     break
         except Exception as error:  # told to the thread that asks for clips

@@ -13,6 +13,8 @@ from ..model.embodiment import Embodiment
 from ..model.vae import VideoAutoencoder
 from .episodes import Clip
 
+_PIXELS = 384 * 17 * 160 * 192  # encoded at once: so many windows of the simulation's canvas fill a GPU
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
@@ -31,9 +33,11 @@ class Batch:
 class Windows:
     """Grows by `add`; prompt 0 is the empty one, `instructions` are the others in order."""
 
-    def __init__(self, vae: VideoAutoencoder, body: Embodiment, device: torch.device, chunk: int = 384):
-        self._vae, self._body, self._device, self._chunk = vae, body, device, chunk
+    def __init__(self, vae: VideoAutoencoder, body: Embodiment, device: torch.device):
+        self._vae, self._body, self._device = vae, body, device
         self._frames = 1 + -(-body.horizon // vae.temporal) * vae.temporal
+        height, width = body.canvas.size
+        self._chunk = max(1, _PIXELS // (self._frames * height * width))
         self.instructions: list[str] = []
         self._parts = {True: _Part(), False: _Part()}  # by whether what was seen later is known
 
