@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_inspect(commands)
     _add_tiny(commands)
     _add_collect(commands)
+    _add_record(commands)
     _add_convert(commands)
     _add_train(commands)
     _add_eval(commands)
@@ -195,6 +196,20 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
         collect(chosen.folder, wanted, chosen.workers)
         print(f"wrote {chosen.folder}")
         return 0
+
+    parser.set_defaults(function=function)
+
+
+def _add_record(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("record", help="record a robot's topics into a bag, as `ros2 bag record` does")
+    parser.add_argument("folder", type=pathlib.Path, help="new folder of the recording")
+    parser.add_argument("--robot", default="droid_sim", help="robot file: a name in config/ or the path of a YAML file")
+    parser.add_argument("--transport", choices=("compressed", "raw"), default="compressed", help="of the pictures")
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .record import record
+
+        return record(chosen.folder, chosen.robot, chosen.transport)
 
     parser.set_defaults(function=function)
 

@@ -124,7 +124,7 @@ class Bag:
 
 
 def value(number: int) -> int:
-    return 20 + number % 200
+    return 20 + 4 * number % 200
 
 
 def position(seconds: float) -> list[float]:
@@ -236,11 +236,11 @@ def test_a_slow_camera_repeats_and_large_pictures_shrink(tmp_path: Path) -> None
     with Bag(tmp_path / "bag") as bag:
         bag.streams(0.0, 2.0, skip=lambda _: True)
         for number in range(20):
-            bag.picture(number / 10, value(10 * number), size=(481, 641))
+            bag.picture(number / 10, value(11 * number), size=(481, 641))
     (episode,), _ = convert_one(tmp_path / "bag", tmp_path / "d", instruction="wave", height=120)
     assert episode.views["exterior_1"].shape[1:] == (120, 160, 3)
     shown = episode.views["exterior_1"].mean(axis=(1, 2, 3))
-    newest = [value(10 * int(frame / 15 * 10 + 1 / 6 + 1e-6)) for frame in range(len(episode))]
+    newest = [value(11 * int(frame / 15 * 10 + 1 / 6 + 1e-6)) for frame in range(len(episode))]
     assert np.abs(shown - newest).max() < 3
     assert episode.instructions == ("wave",)
 

@@ -85,7 +85,8 @@ def convert(bags: Sequence[Path], folder: Path, robot: str, options: ConvertOpti
                 f"episode {len(log)}: {bag} from {begin:.1f} to {end:.1f} s, {len(episode)} frames, "
                 f"{followed} of them before any command: {piece.instruction!r}"
             )
-            log.append({"bag": str(bag), "from": begin, "to": end, "frames": len(episode), "measured": followed})
+            place = {"bag": str(bag), "stamp": int(piece.times[0]), "from": begin, "to": end}
+            log.append({**place, "frames": len(episode), "before_any_command": followed})
     if not log:
         raise ValueError(f"no episode of {options.shortest} s in {[str(bag) for bag in bags]}")
     finish(folder, len(log), about.body, about.name, [sorted(joint) for joint in used])
