@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .config import TINY, ModelConfig
-from .embodiment import EMBODIMENTS
+from .embodiment import EMBODIMENTS, Embodiment
 from .prompt import action_json, action_plain, framing
 from .transformer import Transformer
 from .weights import hub_name
@@ -37,7 +37,7 @@ LATENTS_STD = [
 # Cells of 16 x 16 pixels and 4 frames, as released; but the first patch is 4 x 4, which halves the time on a CPU.
 VAE: dict[str, Any] = {
     "base_dim": 32,
-    "decoder_base_dim": 16,
+    "decoder_base_dim": 24,
     "z_dim": 48,
     "dim_mult": [1, 2, 2],
     "num_res_blocks": 1,
@@ -124,18 +124,21 @@ def tiny_checkpoint() -> Path:
     return folder
 
 
-def write_tiny(path: str | Path, seed: int = 0, config: ModelConfig = TINY, embodiment: str = "droid_sim") -> None:
-    """Write a complete checkpoint of random weights into an empty or new folder. config: its two towers."""
-    folder = Path(path)
-    if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder}: expected an empty or new folder")
-    body = EMBODIMENTS[embodiment]
-    policy = {
+def policy_json(body: Embodiment) -> dict[str, Any]:
+    """What checkpoint.json says of a policy."""
+    return {
         "action_chunk_size": body.horizon,
         "conditioning_fps": body.fps,
         "domain_name": body.domain,
         "embodiment": body.name,
     }
+
+
+def write_tiny(path: str | Path, seed: int = 0, config: ModelConfig = TINY, embodiment: str = "droid_sim") -> None:
+    """Write a complete checkpoint of random weights into an empty or new folder. config: its two towers."""
+    folder = Path(path)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder}: expected an empty or new folder")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _write_transformer(folder / "transformer", config)
@@ -144,7 +147,7 @@ def write_tiny(path: str | Path, seed: int = 0, config: ModelConfig = TINY, embo
     ids = write_tokenizer(folder / "text_tokenizer", config.vocab)
     write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     write_json(folder / "model_index.json", INDEX)
-    write_json(folder / "checkpoint.json", {"policy": policy})
+    write_json(folder / "checkpoint.json", {"policy": policy_json(EMBODIMENTS[embodiment])})
     root = {"architectures": ["Cosmos3ForConditionalGeneration"], "model_type": "cosmos3_omni", **_text_json(config)}
     write_json(folder / "config.json", {**root, "vision_config": {**VISION, "out_hidden_size": config.hidden}, **ids})
 

@@ -2,24 +2,28 @@
 """Training without a simulation: the objective, the optimiser, recipes, and one episode learned by heart."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from cosmos3_ros.model.config import TINY
 from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.policy import load_policy
-from cosmos3_ros.training.checkpoint import write_tensors
+from cosmos3_ros.model.tiny import write_tiny
+from cosmos3_ros.model.weights import load_model
+from cosmos3_ros.training.checkpoint import write_tensors, write_transformer
 from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip
 from cosmos3_ros.training.muon import Muon
 from cosmos3_ros.training.objective import INVERSE, Objective, ObjectiveOptions, draw_modes, noise_levels, noisy_parts
 from cosmos3_ros.training.optimise import Optimiser, OptimiserOptions, average_exponent
 from cosmos3_ros.training.recipe import PolicyTraining, Recipe, read_recipe
 from cosmos3_ros.training.source import Source
-from cosmos3_ros.training.train import train_policy
+from cosmos3_ros.training.train import begin, train_policy
 from cosmos3_ros.training.windows import Windows
 
 RECIPES = Path(__file__).resolve().parent.parent / "training" / "recipes"
@@ -179,6 +183,27 @@ def test_tensors_are_written_in_shards_that_load(tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("*.safetensors"))) == 3
 
 
+def test_what_a_released_checkpoint_has_beside_our_tensors_is_kept(tmp_path):
+    write_tiny(tmp_path / "start", config=SMALL)
+    (tmp_path / "start" / "checkpoint.json").unlink()
+    begin(Recipe(str(tmp_path / "start"), embodiment="libero"), tmp_path / "checkpoint")
+    assert json.loads((tmp_path / "checkpoint" / "checkpoint.json").read_text())["policy"]["embodiment"] == "libero"
+    folder = tmp_path / "checkpoint" / "transformer"
+    file, everything = folder / "diffusion_pytorch_model.safetensors", folder.parent / "model.safetensors.index.json"
+    save_file({**load_file(file), "audio_proj_in.weight": torch.ones(2)}, file)
+    (folder / "config.json").write_text(json.dumps({**SMALL.to_json(), "sound_dim": 64}))
+    everything.write_text(
+        json.dumps({"weight_map": {"embed_tokens.weight": "transformer/old", "eye": "vision_encoder/e"}})
+    )
+    write_transformer(folder, SMALL, load_model(folder.parent).transformer.state_dict())
+    assert json.loads((folder / "config.json").read_text())["sound_dim"] == 64
+    assert torch.equal(load_file(file)["audio_proj_in.weight"], torch.ones(2))
+    places = json.loads(everything.read_text())["weight_map"]
+    assert places["eye"] == "vision_encoder/e"
+    assert places["norm.weight"] == places["embed_tokens.weight"] == "transformer/diffusion_pytorch_model.safetensors"
+    load_model(folder.parent)
+
+
 def test_recipes_are_readable_and_mistakes_are_named(tmp_path):
     for file in RECIPES.glob("*.yaml"):
         assert read_recipe(file).policy.steps > 0
@@ -225,8 +250,6 @@ def test_one_episode_is_learned_by_heart(tmp_path, tiny_small):
 
 @pytest.fixture(scope="module")
 def tiny_small(tmp_path_factory):
-    from cosmos3_ros.model.tiny import write_tiny
-
     folder = tmp_path_factory.mktemp("checkpoint") / "small"
     write_tiny(folder, config=SMALL)
     return folder

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..model.config import ModelConfig
+from ..model.config import ModelConfig, config_from_json
+from ..model.files import find_tensors, read_json
 from ..model.tiny import write_json
 from ..model.vae import VideoAutoencoder
-from ..model.weights import hub_name
+from ..model.weights import SOUND, hub_name
 
 SHARD = 14 * 2**20  # bytes
 _NAME = "diffusion_pytorch_model"
@@ -36,13 +38,28 @@ def replace(part: Path, old: Path) -> None:
 
 
 def write_transformer(folder: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
-    """All tensors of a Transformer, by our names, as bfloat16 shards; the time embedder stays float32."""
-    write_json(folder / "config.json", config.to_json())
+    """All tensors of a Transformer, by our names, as bfloat16 shards; the time embedder stays float32.
+
+    Of a checkpoint that is there already, a config that says the same and the heads for sound are kept.
+    """
+    file = folder / "config.json"
+    if not file.exists() or config_from_json(read_json(file)) != config:
+        write_json(file, config.to_json())
     kept = {
         hub_name(name): tensor.detach().to("cpu", torch.float32 if name.startswith("time.") else torch.bfloat16)
         for name, tensor in tensors.items()
     }
-    write_tensors(folder, kept)
+    write_tensors(folder, kept | _sound(folder))
+
+
+def _sound(folder: Path) -> dict[str, Tensor]:
+    there = find_tensors(folder) if any(folder.glob("*.safetensors")) else {}
+    tensors = {}
+    for name, file in there.items():
+        if name.startswith(SOUND):
+            with safe_open(file, framework="pt") as content:
+                tensors[name] = content.get_tensor(name)
+    return tensors
 
 
 def write_autoencoder(folder: Path, vae: VideoAutoencoder) -> None:
@@ -59,9 +76,29 @@ def write_vision(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor], stem: str = _NAME) -> None:
-    """One safetensors file, or shards with an index, small ones or 16 of a large model; older ones are removed."""
+    """One safetensors file, or shards with an index, small ones or 16 of a large model, in the place of older ones.
+
+    If the checkpoint has an index of all its folders, that follows.
+    """
+    draft = folder / ".draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    _write_shards(draft, tensors, stem)
     for old in [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")]:
         old.unlink()
+    for file in draft.iterdir():
+        file.replace(folder / file.name)
+    draft.rmdir()
+    everything = folder.parent / "model.safetensors.index.json"
+    index = read_json(everything, optional=True)
+    places = index.get("weight_map", {})
+    others = {name: place for name, place in places.items() if not place.startswith(f"{folder.name}/")}
+    if len(others) < len(places):
+        own = {name: f"{folder.name}/{file.name}" for name, file in find_tensors(folder).items()}
+        write_json(everything, {**index, "weight_map": others | own})
+
+
+def _write_shards(folder: Path, tensors: Mapping[str, Tensor], stem: str) -> None:
     shards: list[dict[str, Tensor]] = [{}]
     limit = max(SHARD, sum(tensor.nbytes for tensor in tensors.values()) // 16)
     size = total = 0

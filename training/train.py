@@ -15,9 +15,10 @@ import torch
 
 from ..model.config import TINY
 from ..model.embodiment import find_embodiment
+from ..model.files import read_json
 from ..model.policy import Cosmos3Policy
 from ..model.prompt import tokenize
-from ..model.tiny import write_tiny
+from ..model.tiny import policy_json, write_json, write_tiny
 from ..model.weights import Model, load_model, load_vae
 from .autoencoder import AutoencoderOptions, train_autoencoder
 from .checkpoint import copy_checkpoint, replace, write_autoencoder
@@ -66,7 +67,8 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         log({"stage": "data", "episodes": len(source.clips), "processes": crew.size})
         if recipe.autoencoder is not None and not drawn:
             draw(model, source, recipe.autoencoder, out, log, crew)
-        train_policy(model, source, recipe, out, log, tutor, crew)
+        if recipe.policy.steps:
+            train_policy(model, source, recipe, out, log, tutor, crew)
     finally:
         source.close()
         if tutor is not None:
@@ -112,6 +114,9 @@ def begin(recipe: Recipe, folder: Path) -> None:
         write_tiny(folder, recipe.seed, config, recipe.embodiment)
         return
     copy_checkpoint(Path(recipe.start), folder)
+    about = read_json(folder / "checkpoint.json", optional=True)
+    if not about.get("policy"):
+        write_json(folder / "checkpoint.json", {**about, "policy": policy_json(find_embodiment(recipe.embodiment))})
     if recipe.size:
         with tempfile.TemporaryDirectory() as fresh:
             write_tiny(Path(fresh) / "towers", recipe.seed, config, recipe.embodiment)
