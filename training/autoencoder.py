@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training of the small video autoencoder (Wan's architecture) on the pictures of demonstrations.
 
-The encoder is set to principal components and stays so; the decoder learns to draw what the latents say.
+The encoder is set to principal components and stays so; the decoder begins as the best linear read-out of the latents
+and learns to draw what they say.
 """
 
 from __future__ import annotations
@@ -18,24 +19,34 @@ from torch import Tensor
 from ..model.vae import VideoAutoencoder
 from .episodes import Clip
 from .optimise import Optimiser, OptimiserOptions
-from .principal import start_decoder, start_encoder
+from .principal import start_encoder
+from .readout import start_decoder
+
+_FITTED = 48  # videos that the beginning is fitted to
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AutoencoderOptions(OptimiserOptions):
-    """frames: 1 + 4k, of a training video; principal: start the encoder anew and keep it, else train both halves on;
-    colour: how much more a saturated pixel counts than a grey one (the things that matter are small and coloured).
+    """frames: 1 + 4k, of a training video; start: which halves begin anew ("both", "decoder" or ""); width: the
+    decoder_base_dim of a decoder that begins anew, 0 as it is; colour: how much more a saturated pixel counts than a
+    grey one (the things that matter are small and coloured); square: weight of the squared error beside the absolute.
     """
 
     frames: int = 9
-    principal: bool = True
+    start: str = "both"
+    width: int = 0
     colour: float = 4.0
+    square: float = 3.0
     rate: float = 1e-3
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         if self.frames % 4 != 1:
             raise ValueError(f"autoencoder.frames: expected 1 + 4k, got {self.frames}")
+        if self.start not in ("both", "decoder", ""):
+            raise ValueError(f"autoencoder.start: expected both, decoder or nothing, got {self.start!r}")
+        if self.width and not self.start:
+            raise ValueError("autoencoder.width: a decoder has another width only if it begins anew (start: decoder)")
 
 
 def train_autoencoder(
@@ -44,24 +55,32 @@ def train_autoencoder(
     options: AutoencoderOptions,
     log: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Train in place, then measure the mean and spread of the latents. clips: what has been recorded until now."""
+    """Train in place. clips: what has been recorded until now; only those of which every frame is known count."""
     module, random = vae.module, np.random.default_rng(0)
     device = next(module.parameters()).device
-    if options.principal:
-        start_encoder(module, _draw(clips(), 48, options.frames, random, device))
-        start_decoder(module)
-    module.train().requires_grad_(True)
-    for part in (module.encoder, module.quant_conv):
-        part.requires_grad_(not options.principal)
+
+    def draw(count: int) -> Tensor:
+        return _draw([clip for clip in clips() if clip.whole], count, options.frames, random, device)
+
+    if options.start == "both":
+        start_encoder(module, draw(_FITTED))
+    if options.width:
+        _widen(module, options.width)
+    if options.start:
+        start_decoder(module, draw(_FITTED))
+    module.train().requires_grad_(False)
+    for part in (module.decoder, module.post_quant_conv):
+        part.requires_grad_(True)
     optimiser = Optimiser({"vae": module}, options)
+    torch.backends.cudnn.benchmark = True  # all batches have one shape
     while optimiser.progress < 1:
-        video = _draw(clips(), options.batch, options.frames, random, device)
+        video = draw(options.batch)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            with torch.set_grad_enabled(not options.principal):
+            with torch.no_grad():
                 latents = module.encode(video).latent_dist.mode()
             error = module.decode(latents).sample.float() - video
         weight = 1 + options.colour * (video.amax(1) - video.amin(1)).clamp(max=1)
-        loss = (error.abs().mean(1) * weight).mean()
+        loss = ((error.abs() + options.square * error.square()).mean(1) * weight).mean()
         loss.backward()
         optimiser.step()
         if optimiser.step_number % 50 == 0 or optimiser.progress >= 1:
@@ -71,7 +90,15 @@ def train_autoencoder(
         for parameter, average in zip(optimiser.named.values(), optimiser.averaged().values(), strict=True):
             parameter.copy_(average)
     module.requires_grad_(False).eval()
-    _measure(module, [_draw(clips(), options.batch, options.frames, random, device) for _ in range(8)])
+    if options.start == "both":
+        _measure(module, [draw(options.batch) for _ in range(8)])
+
+
+def _widen(module: Any, width: int) -> None:
+    """Give the autoencoder a decoder of another decoder_base_dim, with random weights."""
+    fresh = type(module).from_config({**module.config, "decoder_base_dim": width})
+    module.decoder = fresh.decoder.to(next(module.parameters()).device)
+    module.register_to_config(decoder_base_dim=width)
 
 
 @torch.no_grad()

@@ -40,14 +40,6 @@ def start_encoder(module: Any, videos: Tensor) -> None:
     _finish(module, encoder.conv_out, _seen(module, encoder.conv_out, videos))
 
 
-@torch.no_grad()
-def start_decoder(module: Any) -> None:
-    """Let the decoder's residual branches begin at zero: what it is given comes through from the first step."""
-    for name, parameter in module.decoder.named_parameters():
-        if "conv2." in name or ".proj." in name:
-            torch.nn.init.zeros_(parameter)
-
-
 def _seen(module: Any, layer: torch.nn.Module, videos: Tensor) -> Tensor:
     """What a layer is given while the videos are encoded: [N, C, ..., h, w]."""
     seen: list[Tensor] = []

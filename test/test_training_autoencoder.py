@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The video autoencoder's training: both halves begin well, and the decoder learns while the encoder stays."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKLWan
+
+from cosmos3_ros.model.tiny import VAE
+from cosmos3_ros.model.vae import VideoAutoencoder
+from cosmos3_ros.training.autoencoder import AutoencoderOptions, train_autoencoder
+from cosmos3_ros.training.principal import start_encoder
+from cosmos3_ros.training.readout import start_decoder
+
+OPTIONS = AutoencoderOptions(steps=2, batch=2, warmup=1, width=12)
+
+
+def video(seed, frames=9):
+    """A coloured block that moves over a smooth ground: uint8 [frames, 48, 64, 3]."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:48, :64]
+    ground = 60 + random.uniform(0, 1.5, 3) * rows[..., None] + random.uniform(0, 1, 3) * columns[..., None]
+    place, way, colour = random.uniform(8, 30, 2), random.uniform(-1.5, 1.5, 2), random.uniform(0, 255, 3)
+    shown = []
+    for time in range(frames):
+        top, left = place + time * way
+        block = (abs(rows - top) < 7) & (abs(columns - left) < 9)
+        shown.append(np.where(block[..., None], colour, ground))
+    return np.stack(shown).astype(np.uint8)
+
+
+def clips(count, whole=True):
+    return [SimpleNamespace(frames=video(seed), whole=whole) for seed in range(count)]
+
+
+def as_tensor(frames):
+    return torch.from_numpy(np.stack(frames)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+
+
+def psnr(module, videos):
+    with torch.no_grad():
+        drawn = module.decode(module.encode(videos).latent_dist.mode()).sample
+    return float(10 * torch.log10(4 / (drawn - videos).square().mean()))
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    return AutoencoderKLWan(**{**VAE, "base_dim": 24, "decoder_base_dim": 8}).requires_grad_(False)
+
+
+@pytest.mark.parametrize("width", [8, 24, 32])  # fewer numbers than a cell has, as many, and more
+def test_both_halves_begin_as_a_linear_code_of_the_pictures(width):
+    torch.manual_seed(0)
+    module = AutoencoderKLWan(**{**VAE, "base_dim": 24, "decoder_base_dim": width}).requires_grad_(False)
+    seen, other = as_tensor([video(seed) for seed in range(24)]), as_tensor([video(seed) for seed in range(100, 106)])
+    start_encoder(module, seen)
+    assert psnr(module, other) < 15
+    start_decoder(module, seen)
+    assert psnr(module, other) > (21 if width > 8 else 18)
+
+
+def test_a_decoder_of_another_kind_is_refused():
+    module = AutoencoderKLWan(**{**VAE, "base_dim": 4, "decoder_base_dim": 4, "temperal_downsample": [False, True]})
+    with pytest.raises(ValueError, match="doubles time and space twice"):
+        start_decoder(module, torch.zeros(1, 3, 5, 32, 32))
+
+
+def test_a_new_decoder_is_trained_and_the_encoder_stays(module):
+    start_encoder(module, as_tensor([video(seed) for seed in range(8)]))
+    vae, before, lines = VideoAutoencoder(module), {k: v.clone() for k, v in module.encoder.state_dict().items()}, []
+    spread = list(module.config.latents_std)
+    options = dataclasses.replace(OPTIONS, start="decoder", steps=30, rate=2e-3)
+    held_out = as_tensor([video(seed) for seed in range(100, 104)])
+    train_autoencoder(vae, lambda: clips(8), options, lines.append)
+    assert module.config.decoder_base_dim == 12
+    assert list(module.config.latents_std) == spread
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.encoder.state_dict().items())
+    latents = vae.encode(held_out[:1])
+    assert torch.equal(vae.decode(latents), VideoAutoencoder(module).decode(latents))  # nobody kept the old decoder
+    trained = psnr(module, held_out)
+    start_decoder(module, as_tensor([video(seed) for seed in range(8)]))
+    assert trained > psnr(module, held_out) + 0.3
+
+
+def test_pictures_without_what_lies_between_are_no_video(module):
+    """One clip is whole; if another one counted, the result would differ."""
+    results = []
+    for others in ([], clips(3, whole=False)):
+        torch.manual_seed(0)
+        vae = VideoAutoencoder(AutoencoderKLWan(**{**VAE, "base_dim": 24, "decoder_base_dim": 8}))
+        vae.module.load_state_dict(module.state_dict())
+        train_autoencoder(vae, lambda more=others: [*clips(1), *more], dataclasses.replace(OPTIONS, width=0), print)
+        results.append(vae.module.decoder.conv_out.weight)
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"), [({"frames": 8}, "1 \\+ 4k"), ({"start": "encoder"}, "both, decoder"), ({"start": ""}, "anew")]
+)
+def test_wrong_options_are_named(fields, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(OPTIONS, **fields)
