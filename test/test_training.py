@@ -206,7 +206,8 @@ def test_what_a_released_checkpoint_has_beside_our_tensors_is_kept(tmp_path):
 
 def test_recipes_are_readable_and_mistakes_are_named(tmp_path):
     for file in RECIPES.glob("*.yaml"):
-        assert read_recipe(file).policy.steps > 0
+        recipe = read_recipe(file)
+        assert recipe.policy.steps or recipe.autoencoder  # something to train
     file = tmp_path / "r.yaml"
     for text, message in (
         ("policy: {stepz: 3}", r"policy: unknown \['stepz'\]"),

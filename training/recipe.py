@@ -97,7 +97,8 @@ class Recipe:
     """start: a checkpoint folder to go on from; size: fields of model.config.ModelConfig, for towers of random weights.
 
     With both, all but the towers comes from `start`. autoencoder: None keeps the checkpoint's; reasoner: None leaves
-    it as it is, and so does `policy` with 0 steps the generator. lora: None trains the weights themselves; else those of `start` stay, whatever policy.text says.
+    it as it is, and `policy` with 0 steps the generator. lora: None trains the weights themselves; else those of
+    `start` stay, whatever policy.text says.
     """
 
     start: str = ""
