@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,11 @@ NODES = ("policy", "reasoner", "server")
 
 
 def _run(nodes: Sequence[str], args: list[str] | None) -> int:
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":  # torchrun's; the first has the nodes
+        from .backend import follow
+
+        return follow()
+
     @functools.cache
     def models() -> Models:
         from .backend import Models  # torch: slow to import, and a remote reasoner needs none
@@ -32,7 +38,11 @@ def _run(nodes: Sequence[str], args: list[str] | None) -> int:
         "reasoner": lambda: ReasonerNode(lambda params: models().reasoner(params)),
         "server": lambda: ServerNode(lambda params: models().policy(params)),
     }
-    code = run([makers[node] for node in nodes], args)
+    try:
+        code = run([makers[node] for node in nodes], args)
+    finally:
+        if models.cache_info().currsize:
+            models().close()
     gc.freeze()  # nothing of torch's is worth looking for at the very end, which takes seconds
     return code
 

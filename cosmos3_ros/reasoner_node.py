@@ -40,6 +40,7 @@ class Params:
     )
     weights: str = param("none", "as the policy's, where both share one copy of the weights")
     text_weights: str = param("none", "how the text tower's weights are rounded: none, fp8, int8 or nvfp4")
+    tensor_parallel: int = param(1, "GPUs that split every layer; processes of torchrun, see docs/performance.md")
     views: list[str] = param(["wrist", "exterior_1", "exterior_2"], "camera views it may look at")
     image_transport: str = param("raw", "raw or compressed")
     max_age: float = param(1.0, "refuse to answer about images older than this [s]")

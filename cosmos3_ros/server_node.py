@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server node: `cosmos3 serve openpi` in the process of the policy node.
 
-On the same weights, if both are told the same checkpoint, device, dtype, compile, weights, text_weights and placement.
+On the same weights, if both are told the same checkpoint, device, dtype, compile, weights, text_weights, placement.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Params:
     weights: str = param("none", "how the generator's weights are rounded: none, fp8, int8 or nvfp4")
     text_weights: str = param("none", "the same for the text tower")
     placement: str = param("both", "towers on the GPU: both, or policy: the text tower only visits it to read")
+    tensor_parallel: int = param(1, "GPUs that split every layer; processes of torchrun, see docs/performance.md")
     threads: int = param(0, "CPU threads of the network; 0: as torch chooses")
     embodiment: str = param("", "what the columns of state and action mean; empty: the checkpoint's own")
     num_steps: int = param(4, "denoising steps per chunk")

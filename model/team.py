@@ -27,6 +27,10 @@ from .parallel import Split
 NUMBERS = 6  # in an order: whom it is for, and what that needs to know
 PATIENCE = datetime.timedelta(days=365)  # a robot may be idle; of a process that died the others hear at once
 
+# The last order remains: gloo's thread would let go of its tensor whenever it gets to it, for which it needs Python; if
+# Python is ending by then, the process aborts.
+_last: list[dist.Work] = []
+
 
 class Member(Protocol):
     """Something that every process has, and computes in all of them when the first one says so."""
@@ -37,6 +41,8 @@ class Member(Protocol):
 
 def join(device: str = "cpu", tensor: int = 1) -> Team:
     """Meet the other processes that torchrun started. The first one's arguments hold, see `Team`."""
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"device: expected 'cpu' or 'cuda', of which each process takes its own, got {device!r}")
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     terms = torch.tensor([tensor, device == "cuda"])
     dist.broadcast(terms, src=0)
@@ -47,7 +53,7 @@ class Team:
     """This process and the others, in a process group that broadcasts on CPUs too.
 
     device: "cpu" or "cuda", of which it takes the one of its number; tensor: how many processes split a layer; with
-    twice as many in the group, the branches of guidance are split as well. turn: whoever orders has it.
+    twice as many in the group, the branches of guidance are split as well. turn: for whoever gives orders.
     """
 
     def __init__(self, device: str, tensor: int = 1):
@@ -61,7 +67,7 @@ class Team:
         mesh = init_device_mesh(device, (count // tensor, tensor), mesh_dim_names=("guidance", "tensor"))
         self._branches = mesh.get_group("guidance") if count > tensor else None
         self.branch = mesh.get_local_rank("guidance") if count > tensor else None  # 0: reads the prompt
-        self.split = Split(mesh["tensor"]) if tensor > 1 else None
+        self.tensor, self.split = tensor, Split(mesh["tensor"]) if tensor > 1 else None
         self.leads, self.turn = dist.get_rank() == 0, threading.Lock()
         self._members: list[Member] = []
 
@@ -72,7 +78,7 @@ class Team:
 
     def order(self, member: int, *numbers: int) -> None:
         """Let that member follow in the other processes."""
-        dist.broadcast(torch.tensor([member, *numbers, *[0] * (NUMBERS - 1 - len(numbers))]), src=0)
+        self._exchange_order(torch.tensor([member, *numbers, *[0] * (NUMBERS - 1 - len(numbers))]))
 
     def leave(self) -> None:
         """Let all others go."""
@@ -81,12 +87,17 @@ class Team:
     def follow(self) -> None:
         """Do as the leader orders, until it leaves."""
         while True:
-            order = torch.empty(NUMBERS, dtype=torch.long)
-            dist.broadcast(order, src=0)
-            member, *numbers = order.tolist()
+            member, *numbers = self._exchange_order(torch.empty(NUMBERS, dtype=torch.long)).tolist()
             if member < 0:
                 return
             self._members[member].follow(numbers)
+
+    @staticmethod
+    def _exchange_order(order: Tensor) -> Tensor:
+        work = dist.broadcast(order, src=0, async_op=True)
+        work.wait()
+        _last[:] = [work]
+        return order
 
     def send(self, tensor: Tensor) -> None:
         """From the leader to all others, which `receive` one of this shape and type."""

@@ -2,7 +2,10 @@
 """The process with the network: real tiny checkpoint, both nodes on one set of weights, and what it refuses to load."""
 
 import dataclasses
+import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +74,30 @@ def test_a_checkpoint_without_a_file_names_it_and_the_process_ends(
     assert len(lines) == 1
     assert "cannot setup" in lines[0]
     assert lines[0].endswith(f"missing file {folder}/{words}")
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_network_and_end_together(start: Any) -> None:
+    from cosmos3_ros.graph import config_folder
+
+    started = start(
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "cosmos3_ros.brain", "policy", "reasoner", "--ros-args"),
+        *("--params-file", config_folder() / "droid_sim.yaml", "-p", "tensor_parallel:=2"),
+    )
+    started.wait_for("policy]: droid_sim ready", 90)  # which took a chunk
+    started.wait_for("reasoner ready", 30)
+    for child in Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split():
+        if b"\0RANK=0\0" in Path(f"/proc/{child}/environ").read_bytes():
+            os.kill(int(child), signal.SIGINT)
+    assert started.process.wait(30) == 0, started.output
+
+
+def test_one_process_cannot_split_a_layer(models: Any) -> None:
+    from cosmos3_ros import policy_node
+
+    with pytest.raises(ValueError, match="parameter 'tensor_parallel' is 2, but there is one process; see torchrun"):
+        models.policy(policy_node.Params(tensor_parallel=2))
 
 
 @pytest.mark.sim

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes that share a model, its layers or its branches of guidance, say what one says alone."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
@@ -45,7 +46,7 @@ def make(checkpoint, speed, team=None):
 
 
 def ask(policy, reasoner):
-    """Two chunks, the second with decided and soft rows, and an answer; with latents and scores."""
+    """Chunks, the second with decided and soft rows, and an answer, beside the third; with latents and scores."""
     rng = np.random.default_rng(0)
     images = {view: rng.integers(0, 256, (90, 120, 3), dtype=np.uint8) for view in DROID_SIM.views}
     first = policy.infer(Observation(images, STATE, "put the red cube in the bowl", 1))
@@ -58,9 +59,24 @@ def ask(policy, reasoner):
         scores = [decoders.read(number, prompt.embeds, prompt.positions, prompt.deepstack, prompt.position, 4).clone()]
         scores += [decoders.step(number, int(scores[-1].argmax())).clone() for _ in range(3)]
     decoders.give(number)
-    said = reasoner.ask("What do you see?", [images["wrist"]], max_tokens=3).text
-    actions = [first.chunk.values, second.chunk.values]
-    return [*actions, first.latents.numpy(), second.latents.numpy(), torch.stack(scores).numpy()], said
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        answer = beside.submit(reasoner.ask, "What do you see?", [images["wrist"]], max_tokens=3)
+        third = policy.infer(Observation(images, STATE, "wait", 1))
+    chunks = (first, second, third)
+    numbers = [chunk.chunk.values for chunk in chunks] + [chunk.latents.numpy() for chunk in chunks]
+    return [*numbers, torch.stack(scores).numpy()], answer.result().text
+
+
+def disagree(team):
+    """All but the leader refuse."""
+
+    def refuse():
+        with team.agreed():
+            if not team.leads:
+                raise ValueError("not I")
+
+    with pytest.raises(ValueError, match="another process of the team refused" if team.leads else "not I"):
+        refuse()
 
 
 def meet(rank, count, meeting):
@@ -135,6 +151,7 @@ def test_processes_say_together_what_one_says(count, tmp_path, write, eager, mon
     with others(count, tmp_path / "meeting", checkpoint):
         for tensor, speed in WAYS[count]:
             team, read[0] = Team("cpu", tensor), 0
+            disagree(team)
             policy, reasoner = make(checkpoint, speed, team)
             beside = (policy.model.vae.module, policy.model.vision)
             shares.append(read[0] - sum(number.numel() for part in beside for number in part.state_dict().values()))
@@ -198,6 +215,7 @@ if __name__ == "__main__":
     meet(rank, count, sys.argv[3])
     for tensor, speed in WAYS[count]:
         team = Team("cpu", tensor)
+        disagree(team)
         make(Path(sys.argv[4]), speed, team)
         team.follow()
     torch.distributed.destroy_process_group()
