@@ -19,7 +19,7 @@ from cosmos3_ros.model.batch import infer_batch
 from cosmos3_ros.model.config import EDGE, NANO, SUPER, TINY, config_from_json
 from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import ActionChunk, Observation
-from cosmos3_ros.model.memory import check_memory, load_fast, needed
+from cosmos3_ros.model.memory import EYES, GIB, VAE, WORK, check_memory, load_fast, needed
 from cosmos3_ros.model.parallel import check_sizes
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
@@ -166,14 +166,14 @@ def test_processes_say_together_what_one_says(count, tmp_path, write, eager, mon
             limit = 0.1 if rounded else 1e-5
             assert np.abs(mine - alone).max() <= limit * np.abs(alone).max()
         assert rounded or said == words
-    assert shares == [share(checkpoint, tensor) for tensor, _ in WAYS[count]]
+    config = config_from_json(files.read_json(checkpoint / "transformer" / "config.json"))
+    assert shares == [share(config, tensor) for tensor, _ in WAYS[count]]
 
 
-def share(checkpoint, ranks):
+def share(config, ranks):
     """Numbers of the transformer that one of so many processes needs."""
-    config = files.read_json(checkpoint / "transformer" / "config.json")
     with torch.device("meta"):
-        whole = Transformer(config_from_json(config))
+        whole = Transformer(config)
     split = ("attention.q.", "attention.k.", "attention.v.", "attention.out.", ".mlp.", "head.weight")
     parts = whole.state_dict().items()
     return sum(number.numel() // (ranks if any(part in name for part in split) else 1) for name, number in parts)
@@ -188,6 +188,8 @@ def test_a_network_that_cannot_be_dealt_out_is_refused():
 
 
 def test_memory_of_each_gpu():
+    weights = needed(SUPER, Speed(), 2) - WORK - 2 * (VAE + EYES) / GIB
+    assert weights == pytest.approx(2 * share(SUPER, 2) / GIB, rel=0.002)
     assert needed(SUPER, Speed()) > 120
     check_memory(SUPER, Speed(), 79.0, ranks=2)
     assert needed(NANO, Speed(), 2) < needed(NANO, Speed()) / 1.5
