@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from cosmos3_ros import names
@@ -49,8 +49,14 @@ def header(ns: int) -> Any:
 class Bag:
     """Writes messages at seconds from the start, stamped then and received 4 ms later."""
 
-    def __init__(self, path: Path, storage: StoragePlugin = StoragePlugin.MCAP) -> None:
+    def __init__(
+        self,
+        path: Path,
+        storage: StoragePlugin = StoragePlugin.MCAP,
+        compression: CompressionMode = CompressionMode.NONE,
+    ) -> None:
         self._writer = Writer(path, version=9, storage_plugin=storage)
+        self._writer.set_compression(compression, CompressionFormat.ZSTD)
         self._connections: dict[str, Any] = {}
         self.lag = 4_000_000
 
@@ -137,13 +143,27 @@ def convert_one(bag: Path, folder: Path, **options: Any) -> tuple[list[Any], lis
     return list(read_episodes(folder, DROID_SINGLE_VIEW)), said
 
 
-@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
-def test_rows_and_pictures_are_what_was_recorded(tmp_path: Path, storage: StoragePlugin) -> None:
-    """Without commands; both kinds of files, by the command that people use, and from there to what trains."""
-    with Bag(tmp_path / "bag", storage) as bag:
+@pytest.mark.parametrize(
+    ("storage", "compression", "file"),
+    [
+        (StoragePlugin.MCAP, CompressionMode.NONE, ""),
+        (StoragePlugin.SQLITE3, CompressionMode.NONE, ""),
+        (StoragePlugin.MCAP, CompressionMode.NONE, "bag.mcap"),
+        (StoragePlugin.SQLITE3, CompressionMode.NONE, "bag.db3"),
+        (StoragePlugin.SQLITE3, CompressionMode.FILE, ""),
+        (StoragePlugin.SQLITE3, CompressionMode.MESSAGE, ""),
+        (StoragePlugin.MCAP, CompressionMode.STORAGE, ""),
+    ],
+)
+def test_rows_and_pictures_are_what_was_recorded(
+    tmp_path: Path, storage: StoragePlugin, compression: CompressionMode, file: str
+) -> None:
+    """Without commands; all kinds of files, by the command that people use, and from there to what trains."""
+    with Bag(tmp_path / "bag", storage, compression) as bag:
         bag.instruct(0.0, "lift the cube")
         bag.streams(0.0, 4.0)
-    assert main(["convert", str(tmp_path / "bag"), "--out", str(tmp_path / "d"), "--robot", ROBOT]) == 0
+    path = tmp_path / "bag" / file
+    assert main(["convert", str(path), "--out", str(tmp_path / "d"), "--robot", ROBOT]) == 0
     (episode,) = read_episodes(tmp_path / "d", DROID_SINGLE_VIEW)
     seconds = np.arange(len(episode)) / 15
     assert len(episode) == 59
@@ -161,7 +181,7 @@ def test_rows_and_pictures_are_what_was_recorded(tmp_path: Path, storage: Storag
     clip = make_clip(episode, DROID_SINGLE_VIEW, stride=10)
     assert clip.rows.shape == (6, 17, 8)
     kept = json.loads((tmp_path / "d/convert.json").read_text())
-    assert kept["episodes"][0]["bag"] == str(tmp_path / "bag")
+    assert kept["episodes"][0]["bag"] == str(path)
 
 
 def test_actions_are_the_commands_that_were_in_effect(tmp_path: Path) -> None:
@@ -212,6 +232,18 @@ def test_a_new_instruction_a_reset_and_a_gap_end_an_episode_and_all_that_is_lost
     ]
     assert lost[0].startswith("0.00 to 0.50 s")
     assert any("left out" not in line and "in 4 episode(s)" in line for line in said)
+
+
+def test_joints_may_come_in_several_messages_at_several_rates(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        for number in range(61):
+            bag.picture(number / 30, value(number))
+            bag.joints(number / 30, position(number / 30), JOINTS[:7])
+            if number % 6 == 0:
+                bag.joints(number / 30, position(number / 30), JOINTS[7:])
+    (episode,), _ = convert_one(tmp_path / "bag", tmp_path / "d", instruction="x")
+    wanted = np.array([position(frame / 15) for frame in range(len(episode))])
+    assert np.allclose(episode.states, wanted / ([1] * 7 + [0.8]), atol=1e-5)
 
 
 def test_simulated_time_is_followed_where_messages_have_no_stamp(tmp_path: Path) -> None:

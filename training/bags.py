@@ -163,7 +163,7 @@ class _Gathered:
         begun: dict[int, tuple[int, str, int]] = {}
         for key, _, message in others:
             if key == names.SIM_STATUS:
-                reset = _ns(message.header.stamp) - round(message.elapsed * NS)
+                reset = _ns(message.header.stamp) - round(float(message.elapsed) * NS)
                 begun.setdefault(message.episode, (reset, message.task, message.seed))
         ordered = sorted(motions, key=lambda motion: motion.begin)
         return Recording(self._path, cameras, states, stamps, ordered, _instructions(others), sorted(begun.values()))
