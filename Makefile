@@ -18,7 +18,7 @@ FIND = command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON): apt-get i
 SETUP = $(FIND); $(PYTHON) tools/setup_env.py --venv "$(VENV)" --torch-index "$(TORCH_INDEX)"
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 
-.PHONY: demo test lint build setup client clean
+.PHONY: demo test lint build setup client lerobot clean
 
 demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(VIEW),--view)
@@ -36,6 +36,9 @@ build:  ## environment, messages and nodes
 
 setup:  ## environment only
 	@$(SETUP) --no-build
+
+lerobot: build  ## lerobot, for the tests of the datasets: some gigabytes
+	@$(SETUP) --lerobot
 
 client: build  ## openpi's client, for the tests
 	@$(SETUP) --client

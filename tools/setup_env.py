@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the virtual environment that `make` runs everything in: ROS 2 wheels, PyTorch, and this package built in it.
 
-    python3 tools/setup_env.py [--venv .venv] [--torch-index URL|pypi] [--no-build] [--client]
+    python3 tools/setup_env.py [--venv .venv] [--torch-index URL|pypi] [--no-build] [--client] [--lerobot]
 
 Every step is done once, until one of its inputs changes. Needs Python's standard library, CMake and a C++ compiler.
 """
@@ -207,6 +207,17 @@ class Environment:
         self.progress.run(self.folder / "bin" / "python", "-m", "venv", folder)
         self.progress.run(folder / "bin" / "python", *self._pip[1:], "-r", file)
 
+    def install_lerobot(self, file: Path, index: str) -> None:
+        """Install lerobot with its own PyTorch beside everything, for the tests: some gigabytes."""
+        folder = self.folder / "lerobot"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.progress.run(self.folder / "bin" / "python", "-m", "venv", folder)
+        pins = [
+            line.split()[0] for line in file.read_text().splitlines() if line.startswith(("torch==", "torchvision=="))
+        ]
+        for arguments in (*(torch_arguments(index, pin) for pin in pins), ["-r", str(file)]):
+            self.progress.run(folder / "bin" / "python", *self._pip[1:], *arguments)
+
     def build(self) -> None:
         """Build this package inside the environment, its Python files as links to the sources."""
         ws = self.folder / "ws"
@@ -231,7 +242,7 @@ def sources() -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc")
 
 
-def set_up(folder: Path, torch_index: str, build: bool, client: bool) -> None:
+def set_up(folder: Path, torch_index: str, build: bool, client: bool, lerobot: bool) -> None:
     """Bring the environment up to date. Raises SetupError."""
     check_machine()
     environment = Environment(folder)
@@ -247,6 +258,10 @@ def set_up(folder: Path, torch_index: str, build: bool, client: bool) -> None:
     if client:
         file = TOOLS / "requirements-openpi.txt"
         environment.step("openpi's client", digest([file], created), lambda: environment.install_client(file))
+    if lerobot:
+        file = TOOLS / "requirements-lerobot.txt"
+        key = digest([file], created, torch_index)
+        environment.step("lerobot", key, lambda: environment.install_lerobot(file, torch_index))
     if build:
         environment.step("messages and nodes", digest(interfaces, packages, str(ROOT), *sources()), environment.build)
 
@@ -258,9 +273,11 @@ def main() -> int:
     parser.add_argument("--torch-index", default="", help="index with the PyTorch to install, or pypi; default: choose")
     parser.add_argument("--no-build", action="store_true", help="install packages only")
     parser.add_argument("--client", action="store_true", help="install openpi's client too, for the tests")
+    parser.add_argument("--lerobot", action="store_true", help="install lerobot too, for the tests: some gigabytes")
     arguments = parser.parse_args()
     try:
-        set_up(arguments.venv.absolute(), arguments.torch_index, not arguments.no_build, arguments.client)
+        folder, build = arguments.venv.absolute(), not arguments.no_build
+        set_up(folder, arguments.torch_index, build, arguments.client, arguments.lerobot)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

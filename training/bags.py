@@ -267,14 +267,17 @@ def _missing(path: Path, robot: Robot, name: str, kind: str, counts: Mapping[str
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     from rosbags.rosbag2 import Reader, ReaderError
+    from rosbags.serde import SerdeError
+    from rosbags.typesys import TypesysError
 
     try:
         with Reader(path) as bag:
             yield bag
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: not a rosbag2 recording ({error}); `ros2 bag reindex` mends a broken one") from None
-    except ReaderError as error:
-        raise ValueError(f"{path}: not readable as a rosbag2 recording ({error})") from None
+        hint = "; `ros2 bag reindex` writes it anew" * path.exists()
+        raise ValueError(f"{path}: not a rosbag2 recording ({error}){hint}") from None
+    except (ReaderError, SerdeError, TypesysError) as error:
+        raise ValueError(f"{path}: not readable as a rosbag2 recording ({' '.join(str(error).split())})") from None
 
 
 def _messages(bag: Any, topics: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
