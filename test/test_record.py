@@ -37,6 +37,11 @@ class Witness:
         self.instruction = node.create_publisher(String, topics.INSTRUCTION.name, 5)
         self.chunks = node.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, 5)
 
+    @property
+    def now(self) -> int:
+        """The newest stamp of the joint states."""
+        return max(self.measured.copy())
+
     @staticmethod
     def keep(store: dict[int, Any], take: Any) -> Any:
         from cosmos3_ros.convert import to_ns
@@ -48,7 +53,7 @@ class Witness:
         from cosmos3_ros.convert import header, to_duration
         from cosmos3_ros.msg import ActionChunk
 
-        stamp, self.number = max(self.measured), self.number + 1
+        stamp, self.number = self.now, self.number + 1
         due = (stamp + np.arange(1, 17) * STEP) / NS
         rows = np.zeros((16, 8), np.float32)
         rows[:, :7] = start + 0.15 * np.sin(2 * (due - self.began))[:, None]
@@ -63,15 +68,16 @@ class Witness:
     def perform(self, wait_until: Any, names: list[str], seconds: float) -> None:
         """A chunk every third of a second."""
         wait_until(lambda: len(self.measured) > 30, "joint states")
-        begin = max(self.measured)
+        begin = self.now
         self.began = begin / NS
         start = np.array([self.measured[begin][name] for name in names[:7]])
-        while max(self.measured) < begin + seconds * NS:
+        while self.now < begin + seconds * NS:
             self.chunk(names, start)
-            now = max(self.measured)
-            wait_until(lambda now=now: max(self.measured) > now + NS // 3, "a third of a second")
+            sent = self.now
+            wait_until(lambda sent=sent: self.now > sent + NS // 3, "a third of a second")
 
     def column(self, kept: dict[int, dict[str, float]], name: str, at: np.ndarray) -> np.ndarray:
+        kept = kept.copy()  # at once, while another thread adds to it
         stamps = np.array(sorted(stamp for stamp, known in kept.items() if name in known))
         return np.interp(at - at[0], stamps - at[0], [kept[stamp][name] for stamp in stamps.tolist()])
 
@@ -105,6 +111,7 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
     assert " 0 /joint_states" not in recorder.output
 
     convert = [sys.executable, "-m", "cosmos3_ros.cli", "convert", tmp_path / "bag", "--out", tmp_path / "data"]
+    convert += ["--gap", "2"]  # a busy machine is no reason for two episodes
     done = subprocess.run(convert, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     (episode,) = [each for each in read_episodes(tmp_path / "data", DROID_SIM) if each.instructions == ("wave",)]
@@ -115,23 +122,26 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
 
     log = json.loads((tmp_path / "data/convert.json").read_text())["episodes"][-1]
     times = log["stamp"] + np.arange(len(episode)) * STEP
-    inner = (times > min(witness.commanded)) & (times + STEP < max(witness.commanded))
+    inner = (times > min(witness.commanded.copy())) & (times + STEP < max(witness.commanded.copy()))
     for column, name in enumerate(names):
         scale = 0.8 if name == robot.joints.gripper else 1.0
         measured = witness.column(witness.measured, name, times)
         assert np.abs(episode.states[:, column] * scale - measured).max() < 0.01, name
         if column < 7:
             commanded = witness.column(witness.commanded, name, times + STEP)
-            assert np.abs(episode.actions[:, column] - commanded)[inner].max() < 0.02, name
+            apart = np.abs(episode.actions[:, column] - commanded)[inner]
+            assert apart.mean() < 0.008, name  # a step later or earlier: 0.013
+            assert apart.max() < 0.08, name  # when a message came is all that is known of when it took effect
     assert np.ptp(episode.actions[inner, 0]) > 0.15
     assert set(np.round(episode.actions[inner, 7], 3)) == {0.0, 1.0}
-    for view, kept in witness.pictures.items():
+    for view, pictures in witness.pictures.items():
+        kept = pictures.copy()
         stamps = np.array(sorted(kept))
         newest = np.searchsorted(stamps, times + STEP // 10, side="right") - 1
-        apart = []  # from the picture that it should be, and from those two before and after
+        differences = []  # from the picture that it should be, and from those two before and after
         for frame in range(15, len(episode) - 3, 5):
             near = [decode(kept[int(stamps[newest[frame] + k])]) for k in (-2, 0, 2)]
-            apart.append([np.abs(each.astype(int) - episode.views[view][frame]).mean() for each in near])
-        before, same, after = np.mean(apart, axis=0)
+            differences.append([np.abs(each.astype(int) - episode.views[view][frame]).mean() for each in near])
+        before, same, after = np.mean(differences, axis=0)
         assert same < 2.0, view
         assert same < 0.8 * min(before, after), view
