@@ -29,6 +29,7 @@ from cosmos3_ros.model.tiny import tiny_checkpoint
 from cosmos3_ros.model.transformer import Transformer
 
 OPTIONS = {"num_steps": 2, "seed": 3, "soft_rows": 2}
+POLITELY = ("nice", "-n", "10")  # several busy processes beside tests that need their time
 STATE = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.25], np.float32)
 # Of so many processes, in turn: how many split a layer (the rest is guidance), and how.
 WAYS = {
@@ -90,7 +91,7 @@ def others(count, meeting, checkpoint):
     """The other processes, which end by themselves."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     rest = [map(str, (sys.executable, __file__, rank, count, meeting, checkpoint)) for rank in range(1, count)]
-    running = [subprocess.Popen([*command], env=environment) for command in rest]
+    running = [subprocess.Popen([*POLITELY, *command], env=environment) for command in rest]
     try:
         meet(0, count, meeting)
         yield
