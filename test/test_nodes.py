@@ -513,4 +513,4 @@ def test_three_cameras_at_30_hz_arrive_without_loss_of_the_newest(policy: Any, s
         if all(len(stamps) >= 80 for stamps in seen.values()):
             return
         cameras.interrupt()
-    pytest.fail(f"of 90 arrived: {({view: len(stamps) for view, stamps in seen.items()})}")
+    pytest.fail(f"of 90 arrived: { ({view: len(stamps) for view, stamps in seen.items()}) }")
