@@ -135,6 +135,8 @@ def processes(options: Options) -> list[Process]:
     model = {"checkpoint": options.checkpoint, "device": options.device, **clock}
     names = ("remote_url", "remote_model", "remote_token_file")
     remote = {name: getattr(options, name) for name in names if getattr(options, name)}
+    # The embedded checkpoint moves the embedded simulation, in the place of whichever robot that stands.
+    own = {"embodiment": ""} if options.sim and not options.checkpoint else {}
     found = []
 
     def add(
@@ -146,13 +148,13 @@ def processes(options: Options) -> list[Process]:
         add("sim", {"sim": {"task": options.task, "seed": options.seed, "publish_clock": options.use_sim_time}})
     brain = {}
     if options.policy:
-        brain["policy"] = {**model, "instruction": options.instruction}
+        brain["policy"] = {**model, **own, "instruction": options.instruction}
     if options.reasoner and options.remote_url:  # has no weights to share
         add("reasoner", {"reasoner": {**model, **remote}})
     elif options.reasoner:
         brain["reasoner"] = {**model, **remote}
     if options.server:
-        brain["server"] = {**model, "host": options.host, "port": options.port}
+        brain["server"] = {**model, **own, "host": options.host, "port": options.port}
     if brain:
         add("brain" if len(brain) > 1 else next(iter(brain)), brain)
     if options.commander:

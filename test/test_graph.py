@@ -43,6 +43,19 @@ def test_the_server_runs_in_the_process_of_the_policy() -> None:
     assert "server:port:=9" in brain.arguments()
 
 
+@pytest.mark.parametrize(
+    ("options", "own"),
+    [
+        (Options("isaac_droid"), True),
+        (Options("isaac_droid", sim=False), False),  # on a robot the robot file decides, and may refuse a checkpoint
+        (Options("isaac_droid", checkpoint="/trained/for/droid"), False),
+    ],
+)
+def test_the_embedded_checkpoint_moves_the_embedded_simulation_as_any_robot(options: Options, own: bool) -> None:
+    brain = next(process for process in processes(options) if "policy" in process.parameters)
+    assert brain.parameters["policy"].get("embodiment") == ("" if own else None)
+
+
 def test_a_remote_reasoner_is_a_process_of_its_own() -> None:
     found = processes(Options(sim=False, remote_url="http://gpu:8000/v1", remote_model="nvidia/cosmos3"))
     assert [p.executable for p in found] == ["reasoner", "policy", "commander"]

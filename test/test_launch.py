@@ -113,6 +113,6 @@ def generate_launch_description():
         "the commander",
         60,
     )
-    topics = ros2("topic", "list", "--no-daemon").stdout.split()
-    assert {"/wrist_cam/rgb", "/joint_command", "/clock"} <= {*topics}
+    expected = {"/wrist_cam/rgb", "/joint_command", "/clock"}
+    wait_until(lambda: expected <= {*ros2("topic", "list", "--no-daemon").stdout.split()}, "the topics", 60)
     assert launched.interrupt() == 0
