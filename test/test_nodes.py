@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policy and commander as nodes over real DDS: what goes in, what comes out, and when nothing may."""
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -345,7 +344,7 @@ def test_diagnostics_tell_once_a_second_where_the_time_goes(
     counts = {name: len(lines) for name, lines in told.items()}
     wait_until(lambda: all(len(lines) > counts[name] + 2 for name, lines in told.items()), "diagnoses")
     for lines in told.values():
-        assert all(later[0] - earlier[0] > 0.9 * NS for earlier, later in itertools.pairwise(lines)), "not more often"
+        assert len(lines) <= (lines[-1][0] - lines[0][0]) / NS + 2, "not more often, though one may come late"
     seen, done = told["policy"][-1][1], told["commander"][-1][1]
     stages = {"receive", "wait", "convert", "network", "capture to publish"}
     for stage in stages:
