@@ -82,6 +82,23 @@ class Witness:
         return np.interp(at - at[0], stamps - at[0], [kept[stamp][name] for stamp in stamps.tolist()])
 
 
+def compare_pictures(episode: Any, witness: Witness, times: np.ndarray) -> None:
+    """Each picture is the newest that was published until then, not one of another time."""
+    from cosmos3_ros.images import decode
+
+    for view, pictures in witness.pictures.items():
+        kept = pictures.copy()
+        stamps = np.array(sorted(kept))
+        newest = np.searchsorted(stamps, times + STEP // 10, side="right") - 1
+        differences = []  # from the picture that it should be, and from those two before and after
+        for frame in range(15, len(episode) - 3, 5):
+            near = [decode(kept[int(stamps[newest[frame] + k])]) for k in (-2, 0, 2)]
+            differences.append([np.abs(each.astype(int) - episode.views[view][frame]).mean() for each in near])
+        before, same, after = np.mean(differences, axis=0)
+        assert same < 2.0, view
+        assert same < 0.8 * min(before, after), view
+
+
 def test_what_is_recorded_of_a_closed_loop_is_what_happened(
     start: Any, watcher: Any, wait_until: Any, tmp_path: Path
 ) -> None:
@@ -90,7 +107,6 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
     from std_msgs.msg import String
 
     from cosmos3_ros.graph import Options, processes
-    from cosmos3_ros.images import decode
     from cosmos3_ros.model.embodiment import DROID_SIM
     from cosmos3_ros.training.bags import read_robot
     from cosmos3_ros.training.lerobot import read_episodes, read_info
@@ -134,14 +150,4 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
             assert apart.max() < 0.08, name  # when a message came is all that is known of when it took effect
     assert np.ptp(episode.actions[inner, 0]) > 0.15
     assert set(np.round(episode.actions[inner, 7], 3)) == {0.0, 1.0}
-    for view, pictures in witness.pictures.items():
-        kept = pictures.copy()
-        stamps = np.array(sorted(kept))
-        newest = np.searchsorted(stamps, times + STEP // 10, side="right") - 1
-        differences = []  # from the picture that it should be, and from those two before and after
-        for frame in range(15, len(episode) - 3, 5):
-            near = [decode(kept[int(stamps[newest[frame] + k])]) for k in (-2, 0, 2)]
-            differences.append([np.abs(each.astype(int) - episode.views[view][frame]).mean() for each in near])
-        before, same, after = np.mean(differences, axis=0)
-        assert same < 2.0, view
-        assert same < 0.8 * min(before, after), view
+    compare_pictures(episode, witness, times)

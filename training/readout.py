@@ -25,7 +25,7 @@ def start_decoder(module: Any, videos: Tensor) -> None:
     """
     decoder = module.decoder
     levels = [block for block in decoder.up_blocks if block.upsampler is not None]
-    if len(levels) != 2 or not all(block.upsampler.mode == "upsample3d" for block in levels if block.upsampler):
+    if len(levels) != 2 or not all(block.upsampler.mode == "upsample3d" for block in levels):
         raise ValueError("autoencoder: expected a decoder that doubles time and space twice")
     for name, parameter in decoder.named_parameters():
         if "conv2." in name or ".proj." in name:
