@@ -13,7 +13,6 @@ import argparse
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +34,7 @@ from cosmos3_ros.graph import Options, processes
 from cosmos3_ros.images import fill
 from cosmos3_ros.run import Graph
 from cosmos3_ros.sim.robot import HOME, JOINTS
+from cosmos3_ros.stopping import Stop
 
 RATE = 100.0
 VIEWS = ("wrist", "exterior_1", "exterior_2")
@@ -59,7 +59,7 @@ class Robot(Node):
     def on_command(self, message: JointState) -> None:
         self.positions.update(zip(message.name, message.position, strict=True))
 
-    def work(self, stopped: threading.Event) -> None:
+    def work(self, stopped: Stop) -> None:
         """Publish until `stopped`."""
         begin = time.monotonic()
         for tick in itertools.count(1):
@@ -202,15 +202,13 @@ def main() -> None:
     parser.add_argument("--robot", action="store_true", help="be the cameras and the arm")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node, executor = Robot() if args.robot else Watcher(), SingleThreadedExecutor()
     executor.add_node(node)
     thread = threading.Thread(target=executor.spin)
     thread.start()
     if isinstance(node, Robot):
-        node.work(stopped)
+        node.work(Stop().on_signals())
     else:
         found = {"date": time.strftime("%Y-%m-%d"), "minutes": args.seconds / 60}
         found["real-time priority"] = args.realtime_priority

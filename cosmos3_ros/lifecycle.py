@@ -7,7 +7,6 @@ configure = check parameters and load (slow, loud), activate = begin, deactivate
 from __future__ import annotations
 
 import functools
-import signal
 import sys
 import threading
 import time
@@ -23,10 +22,10 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.signals import SignalHandlerOptions
 
 from .params import Parameters
+from .stopping import Stop, ignore_stop_signals
 from .topics import Service, Topic
 
 P = TypeVar("P")
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # may come twice, from a terminal and from a launcher
 
 
 class ManagedNode(LifecycleNode, Generic[P]):
@@ -157,12 +156,6 @@ class ManagedNode(LifecycleNode, Generic[P]):
             return TransitionCallbackReturn.FAILURE
 
 
-def ignore_stop_signals() -> None:
-    """For the end of a main: Python ends with the default handlers, and a second Ctrl-C would look like a crash."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
 def bring_up(node: ManagedNode[Any]) -> bool:
     """Configure and activate; False if one was refused (`node.failure` says why)."""
     success = TransitionCallbackReturn.SUCCESS
@@ -179,7 +172,7 @@ class Host:
         self._thread = threading.Thread(target=self._spin, name=node.get_name())
         self._thread.start()
 
-    def call(self, function: Callable[[], Any], ended: threading.Event | None = None) -> Any:
+    def call(self, function: Callable[[], Any], ended: Stop | None = None) -> Any:
         """Run `function` in the node's thread and return its result; None if `ended` or the thread's end is first."""
         results: list[Any] = []
         self._executor.create_task(lambda: results.append(function()))
@@ -213,9 +206,7 @@ def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None
     With the parameter `autostart` (default true) they are configured and activated at once; a refusal then ends the
     process with code 1, as does an unexpected error later. Parameters of the wrong type end it with code 2.
     """
-    ended = threading.Event()
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: ended.set())
+    ended = Stop().on_signals()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     hosts: list[Host] = []
     failed = threading.Event()

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from . import topics
-from .lifecycle import STOP_SIGNALS, ignore_stop_signals
+from .stopping import Stop, ignore_stop_signals
 from .training.bags import Robot, read_robot
 
 TOPICS = (
@@ -69,9 +67,7 @@ def record(folder: Path, robot: str, transport: str) -> int:
     """Record until Ctrl-C and say what came; ValueError if the folder exists. The exit code."""
     if folder.exists():
         raise ValueError(f"{folder} exists: expected a new folder")
-    about, ended = read_robot(robot), threading.Event()
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: ended.set())
+    about, ended = read_robot(robot), Stop().on_signals()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         node: Any = BagRecorder(writer, about, transport)

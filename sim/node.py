@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import functools
 import queue
-import signal
 import sys
 import threading
 import time
@@ -30,11 +29,11 @@ from trajectory_msgs.msg import JointTrajectory
 from .. import topics
 from ..convert import header, to_time
 from ..images import encode, fill
-from ..lifecycle import STOP_SIGNALS, ignore_stop_signals
 from ..model.interface import NS
 from ..msg import TaskStatus
 from ..params import Parameters, param
 from ..srv import ResetTask
+from ..stopping import Stop, ignore_stop_signals
 from .cameras import intrinsics
 from .controllers import ArmController, Robot, State
 from .messages import camera_info, joint_state, trajectory
@@ -160,7 +159,7 @@ class SimNode(Node):
 
     # -- in the main thread -------------------------------------------------------------------------------------------
 
-    def run(self, stopped: threading.Event) -> None:
+    def run(self, stopped: Stop) -> None:
         """Simulate until `stopped`."""
         while not stopped.is_set():
             self._advance()
@@ -262,9 +261,7 @@ def _spin(executor: SingleThreadedExecutor) -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 2: a wrong parameter; 1: no OpenGL."""
-    stopped = threading.Event()
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = Stop().on_signals()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = SimNode()

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a process learns that it is to end."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # may come twice, from a terminal and from a launcher
+
+
+class Stop:
+    """A flag like threading.Event that a signal handler may set, and one thread, the main one, waits for.
+
+    Event.set takes a lock which the very code that the signal interrupted may hold, and then never returns;
+    SimpleQueue.put may be interrupted by itself (library reference, queue.SimpleQueue).
+    """
+
+    def __init__(self) -> None:
+        self._set = False
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def on_signals(self) -> Stop:
+        """Be set by SIGINT and SIGTERM from now on; returns itself."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, lambda *_: self.set())
+        return self
+
+    def set(self) -> None:
+        """Say that it is time to end."""
+        self._set = True
+        self._wakes.put(None)
+
+    def is_set(self) -> bool:
+        """Whether it was said."""
+        return self._set
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until it is said, or that long; whether it was."""
+        if not self._set:
+            with contextlib.suppress(queue.Empty):
+                self._wakes.get(timeout=seconds)
+        return self._set
+
+
+def ignore_stop_signals() -> None:
+    """For the end of a main: Python ends with the default handlers, and a second Ctrl-C would look like a crash."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
