@@ -23,7 +23,7 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def test_a_signal_may_come_at_any_moment_of_a_wait() -> None:
-    """With threading.Event in the place of Stop this hangs."""
+    """With threading.Event in the place of Stop a handler waits for itself, and the next one inside it too."""
     subprocess.run([sys.executable, "-c", INTERRUPTED_EVERYWHERE], timeout=60, check=True)
 
 
