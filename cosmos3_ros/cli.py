@@ -249,7 +249,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         from .training.recipe import read_recipe
         from .training.train import train
 
-        print(f"wrote {train(read_recipe(chosen.recipe), chosen.out)}")
+        train(read_recipe(chosen.recipe), chosen.out)
         return 0
 
     parser.set_defaults(function=function)

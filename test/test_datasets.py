@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cosmos3_ros.model.embodiment import BRIDGE, DROID_SINGLE_VIEW
+from cosmos3_ros.training import lerobot
 from cosmos3_ros.training.lerobot import Layout, make_layout, read_episodes
 from cosmos3_ros.training.recipe import DataOptions
 from cosmos3_ros.training.source import make_clips
@@ -141,6 +142,14 @@ def test_a_faster_recording_of_others_is_resampled(tmp_path: Path, codec: str) -
         shown = episode.views["exterior_1"].mean(axis=(1, 2, 3))
         assert np.abs(shown - np.array(shades(begin, length))[kept]).max() < 4
         begin += length
+
+
+def test_a_process_decodes_its_share_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded, read_video = [], lerobot.read_video
+    monkeypatch.setattr(lerobot, "read_video", lambda *args: (decoded.append(args[1]), read_video(*args))[1])
+    (second,) = read_episodes(write_v3(tmp_path), DROID_SINGLE_VIEW, layout(), rank=1, size=2)
+    assert second.instructions == ("place",)
+    assert decoded == [LENGTHS[0] / 30] * len(DROID_SINGLE_VIEW.views)
 
 
 def test_rates_that_are_no_multiple_keep_time(tmp_path: Path) -> None:

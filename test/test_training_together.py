@@ -51,8 +51,8 @@ def make_recipe(start, lora=None, **options):
     return Recipe(str(start), device="cpu", data=data, policy=policy, objective=objective, lora=lora, seed=5)
 
 
-def make_episodes(*_):
-    for seed in range(4):
+def make_episodes(folder="made up", body=DROID_SIM, layout=None, rank=0, size=1):
+    for seed in range(4)[rank::size]:
         random = np.random.default_rng(seed)
         state = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0])
         walk = (state + np.cumsum(random.normal(0, 0.01, (13, 8)), axis=0)).astype(np.float32)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -84,12 +85,17 @@ def make_layout(
     )
 
 
-def read_episodes(folder: str | Path, body: Embodiment, layout: Layout | None = None) -> Iterator[Episode]:
-    """The episodes of a folder at the embodiment's rate. ValueError names what is missing or differs."""
+def read_episodes(
+    folder: str | Path, body: Embodiment, layout: Layout | None = None, rank: int = 0, size: int = 1
+) -> Iterator[Episode]:
+    """The episodes of a folder at the embodiment's rate: the share of process `rank` of `size`.
+
+    ValueError names what is missing or differs.
+    """
     root, layout = Path(folder), layout or make_layout(body, {})
     info = read_info(root)
     _check(root, info, body, layout)
-    for row in _rows(root, info):
+    for row in itertools.islice(_rows(root, info), rank, None, size):
         yield _read_episode(root, info, row, body, layout)
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 import threading
 import time
@@ -40,7 +39,7 @@ def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int 
         from .lerobot import make_layout, read_episodes
 
         layout = make_layout(body, options.features, options.gripper, options.instruction)
-        for episode in itertools.islice(read_episodes(options.dataset, body, layout), rank, None, size):
+        for episode in read_episodes(options.dataset, body, layout, rank, size):
             yield make_clip(episode, body, options.stride, options.opening)
         return
     demonstrations = (

@@ -74,6 +74,8 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         if tutor is not None:
             tutor.close()
     crew.wait()  # until the checkpoint is written
+    if crew.leads:
+        tell(f"wrote {folder}")
     return folder
 
 
