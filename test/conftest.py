@@ -91,6 +91,32 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     terminalreporter.write_line(text)
 
 
+def _threads() -> dict[int, int]:
+    """Scheduling policy of each thread of this process."""
+    policies = {}
+    for thread in map(int, os.listdir("/proc/self/task")):
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            policies[thread] = os.sched_getscheduler(thread)
+    return policies
+
+
+SCHEDULED = os.sched_getscheduler(0), os.sched_getparam(0)
+
+
+@pytest.fixture(autouse=True)
+def scheduling() -> Iterator[None]:
+    """A test that leaves real-time threads behind fails, not those after it that starve beside them.
+
+    Libraries can do that unasked (libsvtav1 for root does), and all threads of later tests would inherit it.
+    """
+    yield
+    changed = [thread for thread, policy in _threads().items() if policy != SCHEDULED[0]]
+    for thread in changed:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setscheduler(thread, *SCHEDULED)
+    assert not changed, f"{len(changed)} thread(s) left with another scheduling policy than at the beginning"
+
+
 @pytest.fixture
 def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A ROS_DOMAIN_ID that no other test uses now; set in the environment for the processes of this test."""
