@@ -6,7 +6,6 @@ A process of its own without torch in it, so that a dying GPU process can never 
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import Any
@@ -19,13 +18,14 @@ from std_srvs.srv import SetBool, Trigger
 
 from . import topics
 from .commander_params import Params
-from .convert import chunk_from, command_message, header, to_ns, to_time
+from .convert import chunk_from, command_message, status_message, to_ns
 from .faults import Faults, Window, diagnostics
 from .guard import Guard
 from .lifecycle import ManagedNode, run
 from .model.interface import NS
-from .msg import ActionChunk, CommanderStatus
+from .msg import ActionChunk
 from .player import HOLDING, OVER, PLAYING, Player
+from .scheduling import hurry
 from .sinks import SINKS, Gripper
 
 NEAR = 0.1  # rad or m: a resting arm this close to its set point goes on from the set point, else from where it is
@@ -36,10 +36,11 @@ class Commander(ManagedNode[Params]):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("commander", Params, **kwargs)
+        self._stopped = False  # by the topic; outlives a cleanup
 
     def setup(self) -> None:
         p = self.params
-        _hurry(p.realtime_priority)
+        hurry(p.realtime_priority)
         self._player = Player(tuple(p.joints), p.limits(), p.gripper_joint, p.rules())
         self._guard = Guard(tuple(p.joints), int(p.max_state_age * NS), p.max_tracking_error)
         self._gripper = Gripper(p.gripper_open, p.gripper_closed, int(p.gripper_dwell * NS))
@@ -47,7 +48,7 @@ class Commander(ManagedNode[Params]):
         self._latency, self._delivery = Window(), Window()
         self._points, self._counted = 0, (0, self.now())  # set points until now, and until the last diagnosis
         self._lost = self._newest = 0  # chunks that never came, and the number of the last one that did
-        self._armed = self._stopped = self._sending = False
+        self._armed = self._sending = False
         self._armed_at = self._last_tick = self._let_go_at = 0
         self._crowd = self._deaf = ""  # what is wrong with the nodes around
         self._told = ("", "")
@@ -68,11 +69,12 @@ class Commander(ManagedNode[Params]):
         self.every(1.0, self._diagnose)
 
     def start(self) -> None:
-        self._set_armed(self.params.armed)
+        self._set_armed(self.params.armed and not self._stopped, "stopped by cosmos3/stop" if self._stopped else "")
 
     def stop(self) -> None:
         self._set_armed(False, "the commander is stopped")
         self._finish_braking()
+        self._sending, self._last_tick = False, 0
         self._sink.output.wait_for_all_acked(Duration(seconds=1))  # else the last words may die with the process
 
     # -- inputs -------------------------------------------------------------------------------------------------------
@@ -89,8 +91,8 @@ class Commander(ManagedNode[Params]):
         self._newest = message.number
         try:
             chunk = chunk_from(message)
-            if chunk.stamp < self._armed_at:
-                return  # answers what was seen before arming or a reset
+            if chunk.stamp < self._armed_at or (self._leads(now) and not self._armed):
+                return  # answers what was seen before arming or a reset, or would begin a dry run in mid-brake
             if fault := self._fault(now):
                 raise ValueError(fault)
         except ValueError as error:
@@ -114,9 +116,8 @@ class Commander(ManagedNode[Params]):
         if fault:
             response.success, response.message = False, f"not armed: {fault}" if request.data else fault
             return response
-        self._set_armed(request.data)
-        if request.data:
-            self._begin_where_it_is(now)
+        if request.data != self._armed:
+            self._set_armed(request.data)
             self._gripper.forget()
         response.success, response.message = True, "armed" if request.data else "dry run"
         return response
@@ -141,23 +142,28 @@ class Commander(ManagedNode[Params]):
             self.get_logger().info(f"{why}; {words}" if why else words)
         if self._armed and not armed and self._player.motion:
             self._let_go_at = self._player.motion.end
-        self._armed, self._armed_at, self._sending = armed, self.now(), self._sending and not armed
+        self._armed, self._armed_at = armed, self.now()
+
+    def _leads(self, now: int) -> bool:
+        """Whether the controllers follow the player's motion: it was sent, and the arm is armed or still braking."""
+        self._sending = self._sending and (self._armed or now < self._let_go_at)
+        return self._sending
 
     def _fault(self, now: int) -> str:
         """Why the arm must not be moved now."""
         fault = self._guard.trouble(now) or self._crowd
         if not fault and self._armed:
             fault = self._deaf
-            if not fault and self._sending and self._player.motion:
+            if not fault and self._leads(now) and self._player.motion:
                 fault = self._guard.astray(self._player.motion.at(now)[0])
         return fault
 
     def _begin_where_it_is(self, now: int) -> None:
-        """A resting arm goes on from its set point if it is there, else from where it was measured."""
+        """A resting arm goes on from the set point it was sent if it is there, else from where it was measured."""
         player, guard = self._player, self._guard
         if player.mode == PLAYING or guard.measured is None:
             return
-        commanded = player.motion.at(now)[0] if self._armed and player.motion else None
+        commanded = player.motion.at(now)[0] if self._leads(now) and player.motion else None
         if commanded is None or not (now < player.motion.end or guard.is_at(commanded, NEAR)):  # type: ignore[union-attr]
             player.start_at(now, guard.measured)
             self._sending = False
@@ -188,6 +194,7 @@ class Commander(ManagedNode[Params]):
         now, player = self.now(), self._player
         if now < self._last_tick:
             self._start_over()
+        self._wait_for_the_arm(now)
         self._last_tick = now
         fault = self._fault(now)
         self._faults.set("arm", fault)
@@ -202,10 +209,18 @@ class Commander(ManagedNode[Params]):
             names, positions, velocities = [*names, player.gripper], [*positions, gripper], [*velocities, 0.0]
         self._command.publish(command_message(names, positions, velocities, now))
         self._points += 1
-        if self._sending and (self._armed or now < self._let_go_at):
+        if self._leads(now):
             self._sink.point(position, velocity, gripper, now)
         if self._told != (player.mode, player.reason):
             self._report()
+
+    def _wait_for_the_arm(self, now: int) -> None:
+        """After a stall, or when the clock was set forward, a stream goes on where it stopped: no step for the arm."""
+        late = now - self._last_tick - int(2 * NS / self.params.rate) if self._last_tick else 0
+        streams = self.params.sink != "joint_trajectory" and not self.get_parameter("use_sim_time").value
+        if late > 0 and streams and self._leads(self._last_tick):
+            self._player.shift(late)
+            self._let_go_at += late
 
     def _give_up(self, why: str) -> None:
         """Hold; with explicit recovery disarm, unless waiting between two chunks is how they are played."""
@@ -237,22 +252,7 @@ class Commander(ManagedNode[Params]):
     def _report(self) -> None:
         now, player = self.now(), self._player
         self._told = (player.mode, player.reason)
-        status = CommanderStatus(
-            header=header(now),
-            armed=self._armed,
-            mode=player.mode,
-            reason=player.reason,
-            remaining=player.remaining(now),
-            played=player.played,
-            rejected=player.rejected,
-            limited=player.limited,
-            last_rejection=player.last_rejection,
-            last_limit=player.last_limit,
-        )
-        if player.loaded:
-            status.chunk, status.chunk_stamp = player.loaded.number, to_time(player.loaded.chunk.stamp)
-            status.strategy = player.loaded.strategy
-        self._status.publish(status)
+        self._status.publish(status_message(player, self._armed, now))
 
     def _diagnose(self) -> None:
         now, player = self.now(), self._player
@@ -278,18 +278,6 @@ class Commander(ManagedNode[Params]):
         level = "error" if fault else "warn" if player.mode == HOLDING else "ok"
         name, message = f"{self.get_name()}: chunks", fault or player.reason or player.mode
         self._diagnostics.publish(diagnostics(now, name, level, message, values, "arm"))
-
-
-def _hurry(priority: int) -> None:
-    """Real-time scheduling of this process, if any is wanted; ValueError if that is not allowed."""
-    try:
-        for thread in os.listdir("/proc/self/task") if priority else ():
-            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
-    except PermissionError as error:
-        raise ValueError(
-            f"parameter 'realtime_priority' is {priority}, but: {error}; expected 0, or CAP_SYS_NICE for the process, "
-            "or an rtprio limit in /etc/security/limits.conf"
-        ) from error
 
 
 def main(args: list[str] | None = None) -> int:

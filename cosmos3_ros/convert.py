@@ -15,6 +15,7 @@ from . import msg
 from .images import encode
 from .model.interface import NS, ActionChunk, Answer, Future
 from .motion import STEP, Motion
+from .player import Player
 
 
 def to_ns(time: Time | Duration) -> int:
@@ -126,3 +127,23 @@ def trajectory_message(motion: Motion, joints: tuple[str, ...], now: int) -> Joi
 def command_message(names: list[str], positions: list[float], velocities: list[float], stamp: int) -> JointState:
     """Set points of one moment."""
     return JointState(header=header(stamp), name=names, position=positions, velocity=velocities)
+
+
+def status_message(player: Player, armed: bool, now: int) -> msg.CommanderStatus:
+    """What the commander is doing at `now` (ns)."""
+    status = msg.CommanderStatus(
+        header=header(now),
+        armed=armed,
+        mode=player.mode,
+        reason=player.reason,
+        remaining=player.remaining(now),
+        played=player.played,
+        rejected=player.rejected,
+        limited=player.limited,
+        last_rejection=player.last_rejection,
+        last_limit=player.last_limit,
+    )
+    if player.loaded:
+        status.chunk, status.chunk_stamp = player.loaded.number, to_time(player.loaded.chunk.stamp)
+        status.strategy = player.loaded.strategy
+    return status

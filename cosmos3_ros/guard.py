@@ -53,8 +53,9 @@ class Guard:
         if self.measured is None:
             return "no joint states yet"
         age = now - self.stamp
-        if age > self._max_age:
-            return f"joint states are {age / NS:.2f} s old, limit {self._max_age / NS:.2f} s"
+        if abs(age) > self._max_age:  # from a clock that is ahead, a stream that ended would look fresh for longer
+            where = "old" if age > 0 else "in the future"
+            return f"joint states are {abs(age) / NS:.2f} s {where}, limit {self._max_age / NS:.2f} s"
         return ""
 
     def is_at(self, position: np.ndarray, within: float) -> bool:

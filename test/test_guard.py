@@ -34,6 +34,13 @@ def test_old_and_frozen_joint_states_are_trouble(guard: Guard) -> None:
     assert guard.trouble(now) == ""
 
 
+def test_stamps_of_a_clock_that_is_ahead_are_trouble(guard: Guard) -> None:
+    """Else a stream that has ended would look fresh for as long as that clock is ahead."""
+    guard.take(["a", "b"], [0.1, 0.2], 13 * NS, 10 * NS)
+    assert guard.trouble(10 * NS) == "joint states are 3.00 s in the future, limit 0.25 s"
+    assert guard.trouble(13 * NS) == ""
+
+
 @pytest.mark.parametrize(
     ("names", "positions", "words"),
     [
