@@ -268,6 +268,7 @@ def measure(preset: str, device: str, runs: int, seconds: float, out: Path | Non
             "diffusers": (15.0, bench.diffusers),
             "plain": (8.0, bench.plain),
             "compiled": (50.0, bench.compiled),
+            "graphs": (25.0, bench.graphs),
             "fp8": (35.0, lambda: bench.rounded("fp8")),
             "floor": (3.0, lambda: floor(bench.full.config, bench.full.body, device)),
             "lossy": (10.0, bench.lossy),

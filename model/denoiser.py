@@ -237,6 +237,7 @@ class Denoiser:
             places = [generator_positions(transformer.config, length, shape, *clock) for length in lengths]
             table = rope_table(torch.stack(places).to(transformer.device), transformer.config, transformer.dtype)
             _remember(self._ropes, key, table, 3 * self._keep)
+        self._ropes.move_to_end(key)  # the oldest one goes: not one that is used, a graph could not make it anew
         return self._ropes[key]
 
 

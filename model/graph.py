@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+CAPTURING = threading.Lock()  # a capture does not survive that another thread waits for the device, or captures too
 
 
 @functools.cache
@@ -35,15 +38,17 @@ class Recording:
     ):
         self._inputs = [tensor.clone() for tensor in inputs]
         device = inputs[0].device
-        stream = torch.cuda.Stream(device)
-        stream.wait_stream(torch.cuda.current_stream(device))
+        current = torch.cuda.current_stream(device)
+        stream = torch.cuda.Stream(device, priority=current.priority)  # which the graph's kernels keep
+        stream.wait_stream(current)
         with torch.cuda.stream(stream):
             for _ in range(0 if warm else 2):  # libraries allocate, compilers compile
                 function(*self._inputs)
-        torch.cuda.current_stream(device).wait_stream(stream)
+        current.wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         pool = _pool(device) if shared else None
-        with torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        mode = "thread_local"
+        with CAPTURING, torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode=mode):
             self._outputs = function(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from .graph import CAPTURING
+
 
 class Lane:
     """A CUDA stream as a context; `first`: its kernels begin before those that wait in other streams.
@@ -21,7 +23,8 @@ class Lane:
         self._stream: Any = None
         self._inside: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if device.type == "cuda":
-            torch.cuda.synchronize(device)  # the weights are there
+            with CAPTURING:
+                torch.cuda.synchronize(device)  # the weights are there
             self._stream = torch.cuda.Stream(device, priority=-1 if first else 0)
 
     def __enter__(self) -> Lane:

@@ -109,13 +109,19 @@ class NVFP4(Product):
     def whole(self, dtype: torch.dtype) -> Tensor:
         assert self.scale is not None  # see `of`
         assert self.blocks is not None
-        table = torch.tensor((*NIBBLES, *(-size for size in NIBBLES)), device=self.weight.device)
-        bits = torch.stack([self.weight & 15, self.weight >> 4], dim=2).flatten(1).int()
+        codes = torch.stack([self.weight & 15, self.weight >> 4], dim=2).flatten(1).int()
         scale = self.blocks.float() * self.scale
-        return (table[bits].unflatten(1, (-1, 16)) * scale.unsqueeze(2)).flatten(1).to(dtype)
+        return (_numbers(codes).unflatten(1, (-1, 16)) * scale.unsqueeze(2)).flatten(1).to(dtype)
 
 
 KINDS: dict[str, type[Product]] = {"none": Product, "fp8": FP8, "int8": Int8, "nvfp4": NVFP4}
+
+
+def _numbers(codes: Tensor) -> Tensor:
+    """What E2M1 codes (int) mean, float32; by arithmetic: a table would have to be copied to the device each time."""
+    exponent, mantissa = (codes >> 1) & 3, codes & 1
+    halves = (2 * (exponent > 0) + mantissa) << (exponent - 1).clamp(min=0)
+    return torch.where(codes < 8, halves, -halves) / 2
 
 
 def _round(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..model.embodiment import Embodiment
 from .collect import Demonstration, in_parallel, record
 from .episodes import Clip, make_clip, window_begins
-from .recipe import DataOptions
+
+if TYPE_CHECKING:  # the experts' processes import this module, and would import torch with it
+    from .recipe import DataOptions
 
 Piece = TypeVar("Piece")  # a clip, or whatever else a training is made of
 

@@ -17,7 +17,8 @@ from cosmos3_ros.model.reasoner import Cosmos3Reasoner
 from cosmos3_ros.model.speed import Speed
 from cosmos3_ros.model.tiny import tiny_checkpoint
 
-pytestmark = pytest.mark.gpu
+# Float32 is compared with float32: TensorFloat32 is off on purpose.
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:TensorFloat32")]
 
 RNG = np.random.default_rng(0)
 IMAGES = {view: RNG.integers(0, 256, (90, 120, 3), dtype=np.uint8) for view in DROID_SIM.views}
