@@ -209,7 +209,7 @@ def _path(chunk: ActionChunk, start: int, pace: float, limits: Limits) -> np.nda
     ramp = 1.25 * float(np.maximum(1.5 * speed / limits.acceleration, np.sqrt(6 * speed / limits.jerk)).max())
     ramp = min(max(ramp, _H), 2 * left / pace)
     steady = (left - pace * ramp / 2) / pace
-    time = np.arange(int(np.ceil((steady + ramp) / _H)) + 1) * _H
+    time = np.arange(max(3, int(np.ceil((steady + ramp) / _H)) + 1)) * _H  # three at least: what `_merge` begins with
     u = np.clip((time - steady) / ramp, 0, 1)
     done = pace * (np.minimum(time, steady) + ramp * (u - u**3 + u**4 / 2))
     place = np.minimum((start - chunk.start + done * NS) / chunk.step, len(rows) - 1)  # in rows

@@ -103,6 +103,20 @@ def test_rows_that_are_past_are_skipped() -> None:
     assert np.allclose(positions[-1], values[-1], atol=1e-6)
 
 
+@pytest.mark.parametrize("left", [1, 2, 5, 9, 10, 11, 15, 20, 21])
+@pytest.mark.parametrize("rows", [1, 2, 16])
+def test_the_last_milliseconds_of_a_chunk_are_followed_too(rows: int, left: int) -> None:
+    """From rest beside it and out of a motion: it comes to rest at the last row, within the limits."""
+    values = 0.3 + 0.005 * np.arange(rows)[:, None] * np.ones(N)
+    moving = follow(chunk_of(np.linspace(0, 0.5, 16)[:, None] * np.ones(N)), rest(np.zeros(N), 0), 0, LIMITS)
+    now = NS // 2
+    chunk = chunk_of(values, now + left * NS // 1000 - rows * (NS // 15))
+    for before in (rest(np.full(N, 0.31), now), moving):
+        motion = follow(chunk, before, now, LIMITS)
+        assert np.allclose(motion.at(motion.end)[0], values[-1], atol=1e-6)
+        check(np.vstack([before.at(np.arange(0, now, NS // 1000))[0], sample(motion, now)]))
+
+
 def test_a_chunk_that_is_over_is_refused() -> None:
     with pytest.raises(ValueError, match=r"last row was due 0\.933 s ago"):
         follow(chunk_of(np.zeros((1, N))), rest(np.zeros(N), 0), NS, LIMITS)
