@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two kernels for one token at a time on a GPU, where reading the weights is all that takes time (Triton)."""
+"""Kernels for one token at a time on a GPU, where reading the weights is all that takes time (Triton)."""
 
 from __future__ import annotations
 
@@ -83,11 +83,9 @@ def _attend(  # type: ignore[no-untyped-def]
     """One chunk of the cache for the group queries that share one head of keys and values."""
     head, chunk, chunks = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     length = tl.load(place) + 1
-    member, lane = tl.arange(0, group), tl.arange(0, width)
-    mine = (head * group + member) * chunks + chunk
     if chunk * size >= length:
-        tl.store(tops + mine, tl.full((group,), float("-inf"), tl.float32))
         return
+    lane = tl.arange(0, width)
     row = chunk * size + tl.arange(0, size)
     seen = row < length
     where = (row[:, None] * heads + head) * width + lane[None, :]
@@ -104,6 +102,27 @@ def _attend(  # type: ignore[no-untyped-def]
         tl.store(norms + at, tl.sum(weight, axis=0))
 
 
+@triton.jit
+def _merge(  # type: ignore[no-untyped-def]
+    sums, tops, norms, place, out, chunks, width: tl.constexpr, size: tl.constexpr, most: tl.constexpr,
+    part: tl.constexpr,
+):  # fmt: skip
+    """What a head has found in the chunks up to `place`, as if it had attended to all of them at once."""
+    head, lane = tl.program_id(0), tl.arange(0, width)
+    used, mine = tl.load(place) // size + 1, head * chunks
+    every = tl.arange(0, most)
+    top = tl.max(tl.load(tops + mine + every, every < used, other=float("-inf")), axis=0)
+    total, norm = tl.zeros((width,), tl.float32), 0.0
+    for first in range(0, used, part):
+        chunk = first + tl.arange(0, part)
+        live = chunk < used
+        share = tl.exp(tl.load(tops + mine + chunk, live, other=float("-inf")) - top)
+        found = tl.load(sums + (mine + chunk)[:, None] * width + lane[None, :], live[:, None], other=0.0)
+        total += tl.sum(found * share[:, None], axis=0)
+        norm += tl.sum(tl.load(norms + mine + chunk, live, other=0.0) * share, axis=0)
+    tl.store(out + head * width + lane, (total / norm).to(out.dtype.element_ty))
+
+
 def attend_one(query: Tensor, keys: Tensor, values: Tensor, place: Tensor) -> Tensor:
     """Attention of one token over places 0 to `place` of a cache with room for more.
 
@@ -112,12 +131,13 @@ def attend_one(query: Tensor, keys: Tensor, values: Tensor, place: Tensor) -> Te
     capacity, kv_heads, width = keys.shape[1:]
     heads, chunks = query.shape[2], triton.cdiv(capacity, CHUNK)
     make: dict[str, Any] = {"dtype": torch.float32, "device": query.device}
-    sums, tops = torch.zeros(heads, chunks, width, **make), torch.empty(heads, chunks, **make)
-    norms = torch.zeros(heads, chunks, **make)
+    sums = torch.empty(heads, chunks, width, **make)
+    tops, norms = torch.empty(heads, chunks, **make), torch.empty(heads, chunks, **make)
+    out = torch.empty(1, 1, heads * width, dtype=query.dtype, device=query.device)
     shape = {"heads": kv_heads, "group": heads // kv_heads, "width": width, "size": CHUNK}
     _attend[(kv_heads, chunks)](
         query.contiguous(), keys, values, place, sums, tops, norms, width**-0.5, num_warps=4, **shape
     )
-    share = torch.exp(tops - tops.amax(1, keepdim=True))
-    whole = (sums * share[..., None]).sum(1) / (norms * share).sum(1, keepdim=True)
-    return whole.to(query.dtype).view(1, 1, -1)
+    shape = {"width": width, "size": CHUNK, "most": triton.next_power_of_2(chunks), "part": 16}
+    _merge[(heads,)](sums, tops, norms, place, out, chunks, num_warps=4, **shape)
+    return out
