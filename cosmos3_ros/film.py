@@ -39,9 +39,11 @@ def _paste(target: np.ndarray, image: np.ndarray, name: str) -> None:
 
 
 def write(picture: np.ndarray, text: str, place: tuple[int, int], scale: float = 0.5) -> None:
-    """White text with a dark edge."""
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    """White text with a dark edge: the same glyphs a pixel off, for those of a thicker stroke are wider."""
+    left, bottom = place
+    black = [((left + x, bottom + y), (0, 0, 0)) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+    for where, colour in (*black, (place, (255, 255, 255))):
+        cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
 
 
 def frame(views: Mapping[str, np.ndarray], future: tuple[np.ndarray, float] | None, lines: Sequence[str]) -> np.ndarray:
