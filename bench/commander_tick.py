@@ -15,14 +15,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
@@ -34,6 +32,7 @@ from cosmos3_ros.graph import Options, processes
 from cosmos3_ros.images import fill
 from cosmos3_ros.run import Graph
 from cosmos3_ros.sim.robot import HOME, JOINTS
+from cosmos3_ros.spinning import spinning
 from cosmos3_ros.stopping import Stop
 
 RATE = 100.0
@@ -203,22 +202,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node, executor = Robot() if args.robot else Watcher(), SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    if isinstance(node, Robot):
-        node.work(Stop().on_signals())
-    else:
-        found = {"date": time.strftime("%Y-%m-%d"), "minutes": args.seconds / 60}
-        found["real-time priority"] = args.realtime_priority
-        found |= measure(node, args.seconds, args.every, args.realtime_priority)
-        print(json.dumps({key: value for key, value in found.items() if key != "over time"}, indent=2))
-        if args.out:
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(json.dumps(found, indent=2) + "\n")
-    executor.shutdown()
-    thread.join()
+    node = Robot() if args.robot else Watcher()
+    with spinning(node):
+        if isinstance(node, Robot):
+            node.work(Stop().on_signals())
+        else:
+            found = {"date": time.strftime("%Y-%m-%d"), "minutes": args.seconds / 60}
+            found["real-time priority"] = args.realtime_priority
+            found |= measure(node, args.seconds, args.every, args.realtime_priority)
+            print(json.dumps({key: value for key, value in found.items() if key != "over time"}, indent=2))
+            if args.out:
+                args.out.parent.mkdir(parents=True, exist_ok=True)
+                args.out.write_text(json.dumps(found, indent=2) + "\n")
     node.destroy_node()
     rclpy.shutdown()
 

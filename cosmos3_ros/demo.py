@@ -12,7 +12,6 @@ import platform
 import shlex
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import rclpy
 import yaml
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
 from .film import Film, frame, plot_joints
@@ -28,6 +27,7 @@ from .graph import Options, processes, robot_file
 from .model.interface import NS
 from .recorder import Recorder, wait_until
 from .run import Graph
+from .spinning import spinning
 from .srv import ResetTask
 
 RATE = 15  # frames per second of the film
@@ -56,18 +56,12 @@ def watching(options: Options, futures: bool = True) -> Iterator[Recorder]:
     robot = yaml.safe_load(robot_file(options.robot).read_text())
     joints = robot["/**/policy"]["ros__parameters"]["joints"]
     views = robot["/**/reasoner"]["ros__parameters"]["views"]
-    rclpy.init(args=[])
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # rclpy's would end it before we do
     recorder = Recorder(views, joints, futures)
-    executor = SingleThreadedExecutor()
-    executor.add_node(recorder)
-    thread = threading.Thread(target=executor.spin, name="recorder")
-    thread.start()
     try:
-        yield recorder
+        with spinning(recorder):
+            yield recorder
     finally:
-        recorder.on_image = lambda stamp: None
-        executor.shutdown()
-        thread.join()
         recorder.destroy_node()
         rclpy.try_shutdown()
 

@@ -17,11 +17,13 @@ from typing import Any, Generic, TypeVar
 import rclpy
 from lifecycle_msgs.msg import State
 from rclpy._rclpy_pybind11 import RCLError as _RCLError
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from .params import Parameters
+from .spinning import end
 from .stopping import Stop, ignore_stop_signals
 from .topics import Service, Topic
 
@@ -139,6 +141,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         return True
 
     def _let_go(self) -> bool:
+        self.parameters.changed = lambda names: None  # what it would change is gone
         done = self._attempt(self.teardown)
         while self._made:
             destroy, entity = self._made.pop()
@@ -187,17 +190,21 @@ class Host:
                 self.call(self.node.trigger_shutdown)
             else:
                 self.node.trigger_shutdown()
-        self._executor.shutdown()
-        self._thread.join()
+        end(self._executor, self._thread)
 
     def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
-        except Exception:  # a defect of ours: end loudly instead of going on half dead
-            self.node.get_logger().fatal(f"unexpected error\n{traceback.format_exc()}")
-            self._died()
+        while True:
+            try:
+                self._executor.spin()
+            except InvalidHandle as error:
+                self.node.get_logger().warning(f"an answer came too late, its service is gone: {error}")
+                continue
+            except ExternalShutdownException:
+                pass
+            except Exception:  # a defect of ours: end loudly instead of going on half dead
+                self.node.get_logger().fatal(f"unexpected error\n{traceback.format_exc()}")
+                self._died()
+            return
 
 
 def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None = None) -> int:

@@ -7,18 +7,15 @@ Physics, rendering and publishing happen in the main thread; a second one spins 
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import functools
 import queue
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
@@ -32,6 +29,7 @@ from ..images import encode, fill
 from ..model.interface import NS
 from ..msg import TaskStatus
 from ..params import Parameters, param
+from ..spinning import spinning
 from ..srv import ResetTask
 from ..stopping import Stop, ignore_stop_signals
 from .cameras import intrinsics
@@ -254,11 +252,6 @@ class SimNode(Node):
         self._status.publish(message)
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
-    with contextlib.suppress(ExternalShutdownException):
-        executor.spin()
-
-
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 2: a wrong parameter; 1: no OpenGL."""
     stopped = Stop().on_signals()
@@ -269,16 +262,11 @@ def main(args: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2 if isinstance(error, ValueError) else 1
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=_spin, args=(executor,), name="spin")
-    thread.start()
     try:
-        node.run(stopped)
+        with spinning(node):
+            node.run(stopped)
     finally:
         node.close()
-        executor.shutdown()
-        thread.join()
         node.destroy_node()
         rclpy.try_shutdown()
         ignore_stop_signals()
