@@ -269,7 +269,7 @@ class PolicyNode(ManagedNode[Params]):
         }
         for stage, window in self._stages.copy().items():
             values |= window.table(stage)
-        message = "; ".join(f"{name}: {why}" for name, why in (trouble or self._faults.now).items())
+        message = "; ".join(f"{name}: {why}" for name, why in (trouble or self._faults.now.copy()).items())
         level = "error" if message else "ok"
         name = f"{self.get_name()}: observations"
         self._diagnostics.publish(diagnostics(now, name, level, message or "good", values))

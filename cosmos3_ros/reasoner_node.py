@@ -6,6 +6,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import functools
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -107,7 +108,7 @@ class ReasonerNode(ManagedNode[Params]):
         if self._thread:
             self._thread.shutdown(wait=False, cancel_futures=True)
             if self._remote:
-                self._remote.cancel()
+                self._remote.cancel(for_good=True)
             self._thread.shutdown()
         self._thread = self._remote = None
         self._reasoner = None  # type: ignore[assignment]  # gives the memory back
@@ -138,8 +139,13 @@ class ReasonerNode(ManagedNode[Params]):
             job.add_done_callback(functools.partial(self._wake, done))
             await done
             response.scene, response.success = job.result(), True
-        except (ValueError, OSError, concurrent.futures.CancelledError) as error:
-            response.message = str(error) or "the reasoner node was stopped"
+        except (ValueError, OSError) as error:
+            response.message = str(error)
+        except concurrent.futures.CancelledError:
+            response.message = "the reasoner node was stopped"
+        except Exception as error:  # of torch, of OpenCV: this question has failed, the next one may not
+            self.get_logger().error(f"a question was not answered\n{traceback.format_exc()}")
+            response.message = f"{type(error).__name__}: {error}"
         return response
 
     def _wake(self, done: Future, job: concurrent.futures.Future[Scene]) -> None:

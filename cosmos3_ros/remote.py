@@ -41,14 +41,15 @@ class RemoteReasoner:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._cancelled = False
+        self._cancelled = self._closed = False
 
     def ask(self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128) -> Answer:
         """See `Reasoner`. OSError if the endpoint does not answer, ValueError if it refuses or answers nonsense."""
         began = time.monotonic()
         for number, image in enumerate(images):
             check_image(f"images[{number}]", image)
-        self._cancelled = False
+        with self._lock:
+            self._cancelled = self._closed
         self._model = self._model or self._only_model()
         pictures = [{"type": "image_url", "image_url": {"url": png_uri(image)}} for image in images]
         content = [*pictures, {"type": "text", "text": question}]
@@ -64,10 +65,14 @@ class RemoteReasoner:
             raise ValueError(f"{self._url}: expected a chat completion, got something else ({error!r})") from None
         return Answer(text, thought, parse_boxes(text), tokens, {"remote": time.monotonic() - began})
 
-    def cancel(self) -> None:
-        """Give the running question up: its `ask` raises ConnectionError at once, and the endpoint may stop too."""
+    def cancel(self, for_good: bool = False) -> None:
+        """Give the running question up: its `ask` raises ConnectionError at once, and the endpoint may stop too.
+
+        for_good: and each that begins later, too.
+        """
         with self._lock:
             self._cancelled = True
+            self._closed |= for_good
             if self._socket:
                 with contextlib.suppress(OSError):  # the other side was faster
                     self._socket.shutdown(socket.SHUT_RDWR)

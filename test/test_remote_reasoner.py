@@ -167,6 +167,18 @@ def test_a_running_question_can_be_given_up(url: str) -> None:
     assert remote.ask("What is it?", max_tokens=2).tokens == 2  # at once: the server has stopped too
 
 
+def test_what_is_given_up_for_good_is_not_asked_any_more() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        remote = RemoteReasoner(f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "m", timeout=0.1)
+        remote.cancel()
+        with pytest.raises(TimeoutError):
+            remote.ask("What?")
+        remote.cancel(for_good=True)
+        for _ in range(2):
+            with pytest.raises(ConnectionError, match="the question was given up"):
+                remote.ask("What?")
+
+
 # -- the node -------------------------------------------------------------------------------------------------------
 
 
