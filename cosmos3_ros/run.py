@@ -23,19 +23,18 @@ class Graph:
     def __init__(self, processes: Sequence[Process], output: IO[str] | None = None) -> None:
         self._processes, self._output = processes, output
         self._running: dict[str, subprocess.Popen[str]] = {}
+        self._interrupting: list[signal.Signals] = []
 
     def __enter__(self) -> Graph:
-        for process in self._processes:
-            command = [sys.executable, "-m", *MODULES[process.executable], *process.arguments()]
-            # a group of its own: Ctrl-C in a terminal reaches only us, and we end the others in order
-            self._running[process.executable] = subprocess.Popen(
-                command,
-                stdout=self._output,
-                stderr=self._output,
-                text=True,
-                process_group=0,
-                env={**os.environ, **environment()},
-            )
+        self._interrupting = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+        for number in self._interrupting:
+            signal.signal(number, signal.default_int_handler)  # as Ctrl-C does, instead of leaving the others behind
+        try:
+            for process in self._processes:
+                self._start(process)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -52,15 +51,36 @@ class Graph:
         return {name: code for name, popen in self._running.items() if (code := popen.poll()) is not None}
 
     def stop(self) -> None:
-        """End everything: first the commander, so that the arm is held while the rest goes, then the others."""
-        for name in sorted(self._running, key=lambda name: name != "commander"):
-            popen = self._running[name]
-            if popen.poll() is None:
+        """End everything: first the commander, so that the arm is held while the rest goes, then the others.
+
+        Interrupted, by a second Ctrl-C, it kills what is left.
+        """
+        try:
+            for name in sorted(self._running, key=lambda name: name != "commander"):
+                popen = self._running[name]
                 popen.send_signal(signal.SIGINT)
-            if name == "commander":
+                if name == "commander":
+                    _wait(popen)
+            for popen in self._running.values():
                 _wait(popen)
-        for popen in self._running.values():
-            _wait(popen)
+        finally:
+            for popen in self._running.values():
+                popen.kill()  # nothing happens to one that has ended
+                popen.wait()
+            for number in self._interrupting:
+                signal.signal(number, signal.SIG_DFL)
+
+    def _start(self, process: Process) -> None:
+        command = [sys.executable, "-m", *MODULES[process.executable], *process.arguments()]
+        # a group of its own: Ctrl-C in a terminal reaches only us, and we end the others in order
+        self._running[process.executable] = subprocess.Popen(
+            command,
+            stdout=self._output,
+            stderr=self._output,
+            text=True,
+            process_group=0,
+            env={**os.environ, **environment()},
+        )
 
 
 def _wait(popen: subprocess.Popen[str]) -> None:

@@ -19,6 +19,14 @@ def cosmos3(*words: str) -> list[str]:
     return [sys.executable, "-m", "cosmos3_ros.cli", *words]
 
 
+def words_of(pid: int) -> str:
+    """The command line of a process; empty if it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
 def test_ctrl_c_ends_everything_and_leaves_the_arm_held(start: Any, wait_until: Any, watcher: Any) -> None:
     """In the middle of a long chunk: the last thing the controller hears is a braking motion."""
     from cosmos3_ros import topics
@@ -36,10 +44,11 @@ def test_ctrl_c_ends_everything_and_leaves_the_arm_held(start: Any, wait_until: 
     values[:, 0] += np.linspace(0, 1.5, 90, dtype=np.float32)
 
     def playing() -> bool:
-        if not sent:  # until the commander has joint states
+        moves = bool(status and status[-1].mode == "playing")
+        if not moves:  # until the commander has joint states, and again if it had to hold
             chunk = ActionChunk(values, (*ARM, FINGER), watcher.get_clock().now().nanoseconds, NS // 15, (FINGER,))
             chunks.publish(chunk_message(chunk, number=1, instruction="turn", embodiment="droid_sim", seconds={}))
-        return bool(status and status[-1].mode == "playing" and sent)
+        return moves and bool(sent)
 
     wait_until(playing, "the arm to be driven", 60)
     assert started.interrupt() == 0
@@ -51,11 +60,49 @@ def test_ctrl_c_ends_everything_and_leaves_the_arm_held(start: Any, wait_until: 
 def test_when_one_process_dies_the_others_end(start: Any, wait_until: Any) -> None:
     started = start(*cosmos3("run", "--no-reasoner"))
     started.wait_for("ready after", 90)
-    commander = [pid for pid in started.running() if b"commander" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    os.kill(commander[0], signal.SIGKILL)
+    os.kill(next(pid for pid in started.running() if "commander" in words_of(pid)), signal.SIGKILL)
     wait_until(lambda: not started.running(), "the others to end", 20)
     assert started.process.wait(5) != 0
     assert "commander (exit code -9) ended" in started.output
+
+
+# Two processes that ignore SIGINT, and signals as a terminal has them, whatever this test was started from.
+STUBBORN = """
+import pathlib, signal, sys, time
+from cosmos3_ros import run
+from cosmos3_ros.graph import Process
+
+run.MODULES.update(sim=("stubborn",), commander=("stubborn",))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+with run.Graph([Process(name, (), pathlib.Path(), {}, ()) for name in ("sim", "commander")]):
+    time.sleep(60)
+"""
+STUBBORN_MODULE = """
+import signal, time
+
+signal.signal(signal.SIGINT, lambda *_: print("asked to end", flush=True))
+print("up", flush=True)
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_ctrl_c_kills_what_a_first_signal_has_not_ended(
+    start: Any, wait_until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: signal.Signals
+) -> None:
+    (tmp_path / "stubborn.py").write_text(STUBBORN_MODULE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    started = start(sys.executable, "-c", STUBBORN)
+    wait_until(lambda: started.output.count("up") == 2, "both processes")
+    os.kill(started.process.pid, first)
+    started.wait_for("asked to end")
+    os.kill(started.process.pid, signal.SIGINT)
+    assert started.process.wait(20) == -signal.SIGINT
+    wait_until(lambda: not started.running(), "the others to end")
 
 
 def test_the_demo_runs_episodes_and_writes_what_it_says(domain: int, tmp_path: Path) -> None:
