@@ -15,15 +15,26 @@ Serve = Callable[[str, int, Callable[[int], None], asyncio.Event], Awaitable[Non
 
 
 def until_interrupted(run: Run, ready: Callable[[int], None]) -> int:
-    """Run until SIGINT or SIGTERM; the exit code. What `run` raises is raised."""
+    """Run until SIGINT or SIGTERM; the exit code. What `run` raises is raised.
+
+    Before it is ready nobody listens to `ended`, there is nothing to end in order, and either signal kills.
+    """
 
     async def main() -> None:
-        ended = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        await run(ready, ended)
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
-    asyncio.run(main())
+        def is_ready(port: int) -> None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, ended.set)
+            ready(port)
+
+        await run(is_ready, ended)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # with Python's, asyncio would wait for the thread that loads
+    try:
+        asyncio.run(main())
+    finally:
+        signal.signal(signal.SIGINT, before)
     return 0
 
 

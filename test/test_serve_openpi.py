@@ -6,7 +6,10 @@ import contextlib
 import dataclasses
 import functools
 import http.client
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -104,7 +107,7 @@ def ask(connection: ClientConnection, **changes: Any) -> Any:
 
 
 def get(address: str, path: str, **headers: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(address, timeout=5)
+    connection = http.client.HTTPConnection(address, timeout=30)
     connection.request("GET", path, headers=headers)
     response = connection.getresponse()
     body = response.read().decode()
@@ -419,3 +422,30 @@ def test_what_loading_raises_ends_the_server() -> None:
 
     with pytest.raises(ValueError, match="no such checkpoint"):
         asyncio.run(run())
+
+
+ENDLESS = """
+import threading
+from cosmos3_ros.serve.openpi import Server
+from cosmos3_ros.serve.running import until_interrupted
+
+
+def load():
+    print("loading", flush=True)
+    threading.Event().wait()
+
+
+until_interrupted(lambda ready, ended: Server(load).run("127.0.0.1", 0, ready, ended), print)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_loads_ends_at_once(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"loading\n"
+            process.send_signal(number)
+            assert process.wait(20) == -number
+        finally:
+            process.kill()
