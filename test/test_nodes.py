@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policy and commander as nodes over real DDS: what goes in, what comes out, and when nothing may."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -112,11 +113,11 @@ class Robot:
         return self.status.mode if self.status else ""
 
     def call(self, client: Any, **fields: Any) -> Any:
-        assert client.wait_for_service(10)
+        assert client.wait_for_service(30)
         done = threading.Event()
         future = client.call_async(client.srv_type.Request(**fields))
         future.add_done_callback(lambda _: done.set())
-        assert done.wait(10)
+        assert done.wait(30)
         return future.result()
 
 
@@ -124,31 +125,27 @@ class Robot:
 def spun(domain: int) -> Iterator[Callable[[Any], Any]]:
     """Function that spins a node in a thread of its own until the test is over."""
     import rclpy
-    from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
     from cosmos3_ros.lifecycle import Host
+    from cosmos3_ros.spinning import spinning
 
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    closers = []
+    nodes = []
+    with contextlib.ExitStack() as threads:
 
-    def spin(node: Any) -> Any:
-        if hasattr(node, "trigger_shutdown"):
-            host = Host(node)
-            node.call = host.call
-            closers.append((host.close, node))
+        def spin(node: Any) -> Any:
+            nodes.append(node)
+            if hasattr(node, "trigger_shutdown"):
+                host = Host(node)
+                node.call = host.call
+                threads.callback(host.close)
+            else:
+                threads.enter_context(spinning(node))
             return node
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        thread = threading.Thread(target=executor.spin)
-        thread.start()
-        closers.append((lambda: (executor.shutdown(), thread.join()), node))
-        return node
 
-    yield spin
-    for close, _ in closers:
-        close()
-    for _, node in closers:
+        yield spin
+    for node in nodes:
         node.destroy_node()
     rclpy.shutdown()
 
@@ -184,10 +181,11 @@ def policy(spun: Callable[[Any], Any]) -> Any:
 
 
 @pytest.fixture
-def commander(spun: Callable[[Any], Any]) -> Any:
+def commander(request: pytest.FixtureRequest, spun: Callable[[Any], Any]) -> Any:
+    """As a parameter: what is different from COMMANDER."""
     from cosmos3_ros.commander import Commander
 
-    return spun(Commander(parameter_overrides=overrides(COMMANDER)))
+    return spun(Commander(parameter_overrides=overrides(COMMANDER | getattr(request, "param", {}))))
 
 
 def stamp_of(message: Any) -> int:
@@ -233,7 +231,8 @@ def test_a_chunk_answers_the_stamps_of_the_frames_it_saw(policy: Any, robot: Rob
     assert (first.instruction, first.embodiment) == ("reach the cube", "droid_sim")
     assert set(first.latency_stages) >= {"receive", "wait", "convert", "network"}
     spacing = np.diff([stamp_of(chunk) for chunk in robot.chunks[:3]]) / NS
-    assert (spacing >= 0.19).all(), "a new chunk is begun when 8 rows are over but for the margin of 2 and the latency"
+    latest = policy._planner.latency.quantile(1.0)  # as long may the pictures wait, and as much earlier is it begun
+    assert (spacing > 0.39 - 2 * latest).all(), "a chunk is begun when 8 rows are over but for 2 and the latency"
     assert first.strategy == "replace"
 
 
@@ -263,6 +262,7 @@ def test_permuted_joint_names_are_put_in_order(policy: Any, robot: Robot, wait_u
     assert np.allclose(list(robot.chunks[0].values[:8]), [*robot.positions[:7], 0.4]), "back in the robot's units"
 
 
+@pytest.mark.parametrize("commander", [{"max_state_age": 20.0}], indirect=True)  # the camera is to be the only reason
 def test_a_stopped_camera_stops_the_chunks_and_the_commander_holds(
     policy: Any, commander: Any, robot: Robot, wait_until: Any
 ) -> None:
@@ -278,14 +278,16 @@ def test_a_stopped_camera_stops_the_chunks_and_the_commander_holds(
     wait_until(lambda: robot.mode == "holding", "a hold")
     assert "no newer one came" in robot.status.reason
     assert list(robot.trajectories[-1].points[-1].velocities) == [0.0] * 7, "the last motion ends at rest"
-    count = len(robot.chunks)
+    wait_until(lambda: policy._infer.idle, "the end of what had begun")
+    count = policy._number
     ticks = len(robot.stamps)
     wait_until(lambda: len(robot.stamps) > ticks + 15, "a second more")
-    assert len(robot.chunks) == count
+    assert policy._number == robot.chunks[-1].number == count
     robot.running.add("wrist")
     wait_until(lambda: robot.mode == "playing", "playing again")
 
 
+@pytest.mark.parametrize("commander", [{"max_state_age": 0.5}], indirect=True)  # less than a chunk, more than a tick
 def test_lost_joint_states_end_in_a_hold_at_once(policy: Any, commander: Any, robot: Robot, wait_until: Any) -> None:
     from std_msgs.msg import String
 
@@ -294,10 +296,14 @@ def test_lost_joint_states_end_in_a_hold_at_once(policy: Any, commander: Any, ro
     wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
     wait_until(lambda: robot.call(robot.arm, data=True).success, "arming")
     robot.instruct.publish(String(data="go"))
-    wait_until(lambda: robot.mode == "playing", "playing")
-    robot.running.discard("joints")
-    wait_until(lambda: robot.mode == "holding", "a hold", 5)
-    assert "joint states are" in robot.status.reason
+    for _ in range(3):  # if the machine stands still for a moment, the chunk may be over first
+        robot.running.add("joints")
+        wait_until(lambda: robot.mode == "playing", "playing")
+        robot.running.discard("joints")
+        wait_until(lambda: robot.mode == "holding", "a hold")
+        if "joint states are" in robot.status.reason:
+            return
+    pytest.fail(robot.status.reason)
 
 
 def test_a_dry_run_sends_nothing_to_the_controllers(policy: Any, commander: Any, robot: Robot, wait_until: Any) -> None:
@@ -311,7 +317,7 @@ def test_a_dry_run_sends_nothing_to_the_controllers(policy: Any, commander: Any,
     assert not robot.status.armed
     assert not robot.trajectories
     assert not robot.grippers
-    assert robot.call(robot.arm, data=True).success
+    wait_until(lambda: robot.call(robot.arm, data=True).success, "arming")
     wait_until(lambda: robot.trajectories and robot.grippers, "commands once it is armed")
     assert robot.trajectories[0].joint_names == JOINTS[:7]
     assert robot.call(robot.stop).success
@@ -351,7 +357,7 @@ def test_diagnostics_tell_once_a_second_where_the_time_goes(
         numbers = [float(seen[f"{stage} {part} [s]"]) for part in ("p50", "p95", "max")]
         assert 0 <= numbers[0] <= numbers[1] <= numbers[2], stage
     assert set(robot.chunks[-1].latency_stages) == stages - {"capture to publish"}, "in every chunk too"
-    assert float(seen["wrist age [s]"]) < 1
+    assert any(float(values["wrist age [s]"]) < 1 for _, values in told["policy"]), "but for moments"
     assert 5 < float(seen["joint states rate [Hz]"]) < 20
     assert {"strategy", "dropped", "refused", "remaining rows"} <= set(seen)
     assert 0 < float(done["capture to motion p50 [s]"]) <= float(done["capture to motion max [s]"])
@@ -457,11 +463,13 @@ def test_an_unexpected_error_in_a_callback_ends_the_process_loudly(domain: int) 
     rclpy.init(args=[])
     died = threading.Event()
     host = Host(Commander(parameter_overrides=overrides(COMMANDER)), died.set)
-    host.node.create_timer(0.01, lambda: 1 / 0)
-    assert died.wait(5)
-    host.close()
-    host.node.destroy_node()
-    rclpy.shutdown()
+    try:
+        host.node.create_timer(0.01, lambda: 1 / 0)
+        assert died.wait(30)
+    finally:
+        host.close()
+        host.node.destroy_node()
+        rclpy.shutdown()
 
 
 CAMERAS = """
@@ -503,13 +511,14 @@ def test_three_cameras_at_30_hz_arrive_without_loss_of_the_newest(policy: Any, s
 
     policy._store = count
     assert bring_up(policy)
-    for _ in range(3):  # the queues are short: a machine that stands still for a moment loses old pictures, rightly
+    for _ in range(3):  # the queues are short: a machine that stands still for a moment loses pictures, rightly
         seen.update({view: [] for view in DROID_SIM.views})
         cameras = start(sys.executable, "-c", CAMERAS)
         cameras.wait_for("all published", 60)
-        wait_until(lambda: all(stamps and stamps[-1] == 90 for stamps in seen.values()), "the newest of each camera", 3)
+        with contextlib.suppress(pytest.fail.Exception):
+            wait_until(lambda: all(stamps[-1:] == [90] for stamps in seen.values()), "the newest of each camera", 3)
         assert all(stamps == sorted(stamps) for stamps in seen.values())
-        if all(len(stamps) >= 80 for stamps in seen.values()):
+        if all(len(stamps) >= 80 and stamps[-1] == 90 for stamps in seen.values()):
             return
         cameras.interrupt()
-    pytest.fail(f"of 90 arrived: { ({view: len(stamps) for view, stamps in seen.items()}) }")
+    pytest.fail(f"of 90 arrived: { ({view: (len(stamps), stamps[-1:]) for view, stamps in seen.items()}) }")
