@@ -10,6 +10,7 @@ FOLDERS = {
     for folder in ("cosmos3_ros", "model", "sim", "training", "serve")
     if Path(folder, "__init__.py").is_file()
 }
+FOLDERS["cosmos3_ros.config"] = "config"  # the robot files, which colcon installs beside the package
 NOT_DATA = {".py", ".pyc", ".toml"}
 
 
@@ -43,6 +44,7 @@ setup(
         "safetensors>=0.5",
         "tokenizers>=0.22",
         "pillow",
+        "PyYAML",
         "av>=14",
         "opencv-python-headless>=4.10",
         "msgpack>=1",
@@ -50,7 +52,7 @@ setup(
         "aiohttp>=3.10",
     ],
     extras_require={
-        "train": ["pyarrow>=15", "PyYAML", "rosbags>=0.11"],
+        "train": ["pyarrow>=15", "rosbags>=0.11"],
         "sim": ["mujoco>=3.3", "matplotlib>=3.9"],
         "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "openai>=2"],
     },

@@ -83,16 +83,16 @@ def yaml_value(value: Any) -> str:
 
 
 def config_folder() -> pathlib.Path:
-    """The folder of the robot files: installed by colcon, by pip, or in a checkout."""
+    """The folder of the robot files: in a checkout, or installed by pip or by colcon."""
     here = pathlib.Path(__file__).resolve().parent
-    candidates = [here.parent / "config"]
+    candidates = [here.parent / "config", here / "config"]
     try:
         from ament_index_python.packages import get_package_share_directory
 
         candidates.append(pathlib.Path(get_package_share_directory("cosmos3_ros")) / "config")
-    except (ImportError, LookupError):
+    except (ImportError, LookupError, OSError):  # no ROS, or none sourced
         pass
-    for folder in (*candidates, here / "config"):
+    for folder in candidates:
         if (folder / "droid_sim.yaml").is_file():
             return folder
     raise FileNotFoundError(f"no config folder with droid_sim.yaml in {[str(folder) for folder in candidates]}")

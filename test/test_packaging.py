@@ -65,7 +65,8 @@ def test_pip_installs_every_file(tmp_path):
     checkout = copy_of_checkout(tmp_path / "checkout")
     build = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path / "lib")]
     subprocess.run(build, cwd=checkout, check=True, capture_output=True)
-    assert files_of(tmp_path / "lib" / "cosmos3_ros") == sources()
+    robots = {f"config/{name}" for name in files_of(ROOT / "config")}
+    assert files_of(tmp_path / "lib" / "cosmos3_ros") == sources() | robots
 
 
 @pytest.mark.ros
