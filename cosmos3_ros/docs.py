@@ -50,6 +50,10 @@ def _value(value: Any) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else value}`"
 
 
+def _meaning(topic: topics.Topic) -> str:
+    return topic.doc + (f"; instead, with `{topic.instead}`" if topic.instead else "")
+
+
 def _rows(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows)] + [""]
 
@@ -61,7 +65,7 @@ def _node(name: str) -> list[str]:
     if ways:
         lines += _rows(
             ("", "topic", "type", "quality of service", "meaning"),
-            [(way, f"`{t.name}`", type_text(t.type), qos_text(t.qos), t.doc) for way, t in ways],
+            [(way, f"`{t.name}`", type_text(t.type), qos_text(t.qos), _meaning(t)) for way, t in ways],
         )
     if interface.offers:
         lines += _rows(

@@ -38,12 +38,17 @@ LATCHED = _qos(1, latched=True)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic of the graph."""
+    """One topic of the graph. instead: the parameter that puts it in the place of the default one."""
 
     name: str
     type: Any
     qos: QoSProfile
     doc: str
+    instead: str = ""
+
+    def if_set(self, parameter: str) -> Topic:
+        """The same, for a node that has it only with this parameter."""
+        return dataclasses.replace(self, instead=parameter)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,12 +100,21 @@ POSITIONS = Topic(names.POSITIONS, Float64MultiArray, RELIABLE, "a stream of arm
 JOINT_COMMAND = Topic(names.JOINT_COMMAND, JointState, RELIABLE, "positions by joint name, as Isaac Sim takes them")
 CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
-POLICY = Interface((IMAGES, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
-REASONER = Interface((IMAGES,), (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
+SEEN = (IMAGES, COMPRESSED_IMAGES.if_set("image_transport: compressed"))
+POLICY = Interface((*SEEN, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
+REASONER = Interface(SEEN, (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
 SERVER = Interface((), ())  # its clients come by websocket
 COMMANDER = Interface(
     (ACTION_CHUNK, JOINT_STATES, STOP),
-    (TRAJECTORY, GRIPPER, COMMAND, COMMANDER_STATUS, DIAGNOSTICS),
+    (
+        TRAJECTORY,
+        POSITIONS.if_set("sink: position_stream"),
+        JOINT_COMMAND.if_set("sink: joint_command"),
+        GRIPPER,
+        COMMAND,
+        COMMANDER_STATUS,
+        DIAGNOSTICS,
+    ),
     (
         Service("~/arm", SetBool, "true: let commands out to the controllers; false: hold and go back to the dry run"),
         Service("~/stop", Trigger, "decelerate, hold, and disarm"),

@@ -32,8 +32,7 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(start: Any, w
     try:
         wait_until(lambda: set(node.get_node_names()) >= {*docs.NODES}, "the nodes", 60)
         for name, (interface, _, _) in docs.NODES.items():
-            outs = {topic_name(name, t.name, view) for t in interface.publishes for view in views(t.name)}
-            ins = {topic_name(name, t.name, view) for t in interface.subscribes for view in views(t.name)}
+            outs, ins = by_default(name, interface.publishes), by_default(name, interface.subscribes)
             offers = {topic_name(name, service.name) for service in interface.offers}
             expected = (outs, ins, offers)
             wait_until(lambda n=name, e=expected: seen(node, n) == e, f"{name} to have {expected}", 60)
@@ -41,6 +40,21 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(start: Any, w
         node.destroy_node()
         rclpy.shutdown()
     assert [process.interrupt() for process in running] == [0, 0, 0]
+
+
+def test_topics_that_are_there_instead_name_a_parameter_of_their_node() -> None:
+    from cosmos3_ros import docs
+
+    for interface, params, _ in docs.NODES.values():
+        for topic in (*interface.subscribes, *interface.publishes):
+            if topic.instead:
+                name, value = topic.instead.split(": ")
+                assert getattr(params(**{name: value}), name) != getattr(params(), name)
+
+
+def by_default(node: str, topics: tuple[Any, ...]) -> set[str]:
+    """Full names of those that a node has without further parameters."""
+    return {topic_name(node, t.name, view) for t in topics if not t.instead for view in views(t.name)}
 
 
 def seen(node: Any, name: str) -> tuple[set[str], set[str], set[str]]:
