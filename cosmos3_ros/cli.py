@@ -12,6 +12,7 @@ from .graph import Options
 from .serve.commands import add_serve
 
 ROS = ("rclpy", "sensor_msgs", "std_srvs", "cosmos3_ros.msg", "cosmos3_ros.srv", "ament_index_python")
+ROBOT = "robot file: a name in config/ or the path of a YAML file (default: %(default)r)"
 SERVER = ("server", "host", "port")  # options of the graph that only `run` has
 
 
@@ -39,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}{ros}", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        print("error:", *text.split(), file=sys.stderr)
         return 1
 
 
@@ -48,7 +50,7 @@ def _add_options(parser: argparse.ArgumentParser, leave_out: tuple[str, ...] = (
     for field in dataclasses.fields(Options):
         if field.name in leave_out:
             continue
-        flag, text = "--" + field.name.replace("_", "-"), f"{field.metadata['doc']} (default: {field.default!r})"
+        flag, text = "--" + field.name.replace("_", "-"), f"{field.metadata['doc']} (default: %(default)r)"
         if isinstance(field.default, bool):
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=text)
         else:
@@ -78,9 +80,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
     parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
-    parser.add_argument(
-        "--task", default="all", help="a task of the simulation, several with commas, or all (default: all)"
-    )
+    parser.add_argument("--task", default="all", help="tasks of the simulation, with commas, or all (default: all)")
     parser.add_argument("--time-limit", type=float, default=8.0, help="seconds per episode (default: 8)")
     parser.add_argument(
         "--out",
@@ -123,9 +123,8 @@ def _add_replay(commands: argparse._SubParsersAction) -> None:
     def function(chosen: argparse.Namespace) -> int:
         from .replay import replay
 
-        return replay(
-            _options(chosen, sim=False, commander=False), chosen.video, chosen.joints, chosen.frames, chosen.out
-        )
+        options = _options(chosen, sim=False, commander=False)
+        return replay(options, chosen.video, chosen.joints, chosen.frames, chosen.out)
 
     parser.set_defaults(function=function)
 
@@ -203,7 +202,7 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
 def _add_record(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("record", help="record a robot's topics into a bag, as `ros2 bag record` does")
     parser.add_argument("folder", type=pathlib.Path, help="new folder of the recording")
-    parser.add_argument("--robot", default="droid_sim", help="robot file: a name in config/ or the path of a YAML file")
+    parser.add_argument("--robot", default="droid_sim", help=ROBOT)
     parser.add_argument("--transport", choices=("compressed", "raw"), default="compressed", help="of the pictures")
 
     def function(chosen: argparse.Namespace) -> int:
@@ -218,7 +217,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("convert", help="make a LeRobotDataset of rosbag2 recordings, for `cosmos3 train`")
     parser.add_argument("bag", nargs="+", type=pathlib.Path, help="folder of a recording, or one .mcap or .db3 file")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the dataset, new or empty")
-    parser.add_argument("--robot", default="droid_sim", help="robot file: a name in config/ or the path of a YAML file")
+    parser.add_argument("--robot", default="droid_sim", help=ROBOT)
     parser.add_argument("--instruction", default="", help="what was done, where the bag does not say it")
     parser.add_argument(
         "--actions", default="", help="only from this topic, or `measured` (default: what is commanded)"

@@ -73,6 +73,7 @@ class Recording:
 def read_robot(robot: str) -> Robot:
     """A robot file by name or path; ValueError if recordings of that robot cannot be made into demonstrations."""
     path = robot_file(robot)
+    remapped = dict(read_remappings(path))
     try:
         fields = yaml.safe_load(path.read_text())["/**/policy"]["ros__parameters"]
         body, joints = find_embodiment(fields["embodiment"]), tuple(fields["joints"])
@@ -85,7 +86,6 @@ def read_robot(robot: str) -> Robot:
     if len(joints) != len(body.state):
         raise ValueError(f"robot file {path}: {len(joints)} joints {list(joints)} for {len(body.state)} state columns")
     grip = (fields.get("gripper_joint", ""), fields.get("gripper_open", 0.0), fields.get("gripper_closed", 1.0))
-    remapped = dict(read_remappings(path))
     views = [names.camera(view, transport) for view in body.views for transport in ("raw", "compressed")]
     topics = {name: "/" + remapped.get(name, name).lstrip("/") for name in (*COMMANDS, *_OTHERS, *views)}
     for view in body.views:  # a compressed topic lies below the raw one

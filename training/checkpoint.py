@@ -23,7 +23,9 @@ _NAME = "diffusion_pytorch_model"
 
 
 def copy_checkpoint(start: Path, folder: Path) -> None:
-    """A checkpoint folder to train in. Raises ValueError if `folder` has something in it."""
+    """A checkpoint folder to train in. Raises ValueError if `start` is none, or `folder` has something in it."""
+    if not start.is_dir():
+        raise ValueError(f"start: no folder {start}")
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: expected an empty or new folder")
     shutil.copytree(start, folder, dirs_exist_ok=True)

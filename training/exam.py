@@ -72,9 +72,11 @@ def report(
 
 def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
     """What has been measured before, if anything."""
+    from ..model.files import read_json
+
     settings = dataclasses.asdict(trials[0])
     checkpoint = Path(settings.pop("checkpoint"))
-    policy = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["policy"]
+    policy = read_json(checkpoint / "checkpoint.json")["policy"]
     what = {
         "weights": _digest(checkpoint),
         "chunk": policy["action_chunk_size"] / policy["conditioning_fps"],

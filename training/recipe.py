@@ -142,6 +142,8 @@ _PARTS: dict[str, type] = {
 
 def read_recipe(file: Path) -> Recipe:
     """Read a recipe; ValueError names what is unknown or of the wrong kind."""
+    if not file.is_file():
+        raise ValueError(f"recipe {file} does not exist")
     try:
         fields = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `cosmos3`: help that is true, and one line for what is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cosmos3_ros.cli import main
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("eval {}/nobody --episodes 1", "checkpoint: missing file {}/nobody/checkpoint.json"),
+        ("train --recipe {}/nobody.yaml", "recipe {}/nobody.yaml does not exist"),
+        ("train --recipe {}/start.yaml --out {}/out", "start: no folder path/to/Cosmos3-Nano"),
+        ("tiny /proc/tiny", "/proc/tiny: No such file or directory"),
+        ("convert bag --out {}/data --robot {}/torn.yaml", "robot file {}/torn.yaml is not a ROS parameter file: "),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    command: str, said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "start.yaml").write_text("start: path/to/Cosmos3-Nano\n")
+    (tmp_path / "torn.yaml").write_text("a: [1,\nb: {\n")
+    assert main(command.replace("{}", str(tmp_path)).split()) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said.replace('{}', str(tmp_path))}")
+
+
+@pytest.mark.parametrize(
+    ("command", "robot"), [("run", "droid_sim"), ("replay", "droid_single_view"), ("record", "droid_sim")]
+)
+def test_help_has_the_default_robot_of_the_command(
+    command: str, robot: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert re.search(rf"--robot ROBOT robot file: [^-]*\(default: '{robot}'\)", text)
