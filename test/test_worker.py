@@ -12,19 +12,19 @@ def test_the_newest_item_wins_and_none_waits_in_a_queue() -> None:
 
     def job(item: int) -> None:
         begun.set()
-        gate.wait(5)
+        gate.wait(30)
         results.append(item)
         if item == 9:
             done.set()
 
     worker = Worker("test", job, failed=lambda error: None)
     worker.submit(0)
-    assert begun.wait(5)
+    assert begun.wait(30)
     for item in range(1, 10):
         worker.submit(item)
     assert not worker.idle
     gate.set()
-    assert done.wait(5)
+    assert done.wait(30)
     worker.close()
     assert results == [0, 9]
 
@@ -43,7 +43,7 @@ def test_an_error_is_delivered_and_the_next_item_runs() -> None:
 
     worker = Worker("test", job, failed)
     worker.submit("bad")
-    assert done.wait(5)
+    assert done.wait(30)
     worker.close()
     assert errors == ["bad"]
 
@@ -53,12 +53,12 @@ def test_what_was_dropped_does_not_run() -> None:
 
     def job(item: int) -> None:
         begun.set()
-        gate.wait(5)
+        gate.wait(30)
         results.append(item)
 
     worker = Worker("test", job, failed=lambda error: None)
     worker.submit(1)
-    assert begun.wait(5)
+    assert begun.wait(30)
     worker.submit(2)
     worker.drop()
     gate.set()
@@ -76,7 +76,7 @@ def test_the_job_gives_way_to_callbacks() -> None:
 
     worker = Worker("test", job, failed=lambda error: None)
     worker.submit(0)
-    assert done.wait(5)
+    assert done.wait(30)
     worker.close()
     assert seen == [min(19, before + NICE)]
     assert os.getpriority(os.PRIO_PROCESS, 0) == before

@@ -163,18 +163,19 @@ def test_a_picture_is_looked_at_once(plain, monkeypatch):
         lambda self, patches, grids: looks.append(len(grids)) or forward(self, patches, grids),
     )
     images = [IMAGES[view] for view in BODY.views]
-    first = reasoner.prompt("What?", images)
+    reasoner.prompt("What?", images)
     again = reasoner.prompt("And now?", [images[0], images[2] // 2, images[1]])
     assert looks == [3, 1]
     whole = Cosmos3Reasoner(plain[0]).prompt("And now?", [images[0], images[2] // 2, images[1]])
     torch.testing.assert_close(again.embeds, whole.embeds, rtol=1e-5, atol=1e-5)
-    assert first.embeds.shape != again.embeds.shape or not torch.equal(first.embeds, again.embeds)
+    other = Cosmos3Reasoner(plain[0]).prompt("And now?", [images[0], images[2], images[1]])
+    assert not torch.allclose(other.embeds, whole.embeds, rtol=1e-3, atol=1e-3), "the remembered one would be noticed"
 
 
 def test_a_hastened_decoder_draws_the_same_frames(far, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)  # tracing it takes too long
     model = load_model(tiny_checkpoint(), reasoner=False)
-    latents = torch.randn(1, 48, 3, 4, 6)
+    latents = torch.randn(1, 48, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     wanted = model.vae.decode(latents)
     hasten_decoder(model.vae.module.decoder)
     assert far(model.vae.decode(latents), wanted) < 1e-5
