@@ -150,7 +150,7 @@ def plot(runs: dict[str, Run], latency: float, path: Path) -> None:
             axis.axvline(arrival / NS, color="0.6", lw=0.5, ls=":")
         axis.set_ylabel("joint 1 [rad]")
         axis.set_title(f"{name}: chunks that arrive {latency:.1f} s late", loc="left", fontsize=9)
-    axes[0].legend(ncols=3, fontsize=8, loc="lower right")
+    figure.legend(*axes[0].get_legend_handles_labels(), ncols=3, fontsize=8, loc="outside upper right")
     axes[-1].set_xlabel("time [s]; dotted: a chunk arrives")
     figure.savefig(path, dpi=110)
 
