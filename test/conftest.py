@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -100,7 +99,7 @@ def _threads() -> dict[int, int]:
     return policies
 
 
-SCHEDULED = os.sched_getscheduler(0), os.sched_getparam(0)
+REAL_TIME = os.SCHED_FIFO, os.SCHED_RR
 
 
 @pytest.fixture(autouse=True)
@@ -110,11 +109,11 @@ def scheduling() -> Iterator[None]:
     Libraries can do that unasked (libsvtav1 for root does), and all threads of later tests would inherit it.
     """
     yield
-    changed = [thread for thread, policy in _threads().items() if policy != SCHEDULED[0]]
-    for thread in changed:
+    hurried = [thread for thread, policy in _threads().items() if policy in REAL_TIME]
+    for thread in hurried:
         with contextlib.suppress(ProcessLookupError):
-            os.sched_setscheduler(thread, *SCHEDULED)
-    assert not changed, f"{len(changed)} thread(s) left with another scheduling policy than at the beginning"
+            os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+    assert not hurried, f"{len(hurried)} thread(s) left with real-time scheduling"
 
 
 @pytest.fixture
@@ -127,7 +126,7 @@ def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         yield number
 
 
-def _wait_until(condition: Callable[[], object], what: str, timeout: float = 20.0) -> None:
+def _wait_until(condition: Callable[[], object], what: str, timeout: float = 40.0) -> None:
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
@@ -137,7 +136,7 @@ def _wait_until(condition: Callable[[], object], what: str, timeout: float = 20.
 
 @pytest.fixture
 def wait_until() -> Callable[..., None]:
-    """Function that returns as soon as a condition holds: wait_until(lambda: node.chunks, "a chunk", timeout=20.0).
+    """Function that returns as soon as a condition holds: wait_until(lambda: node.chunks, "a chunk", timeout=40.0).
 
     It fails the test with the given words when the time is over.
     """
@@ -164,7 +163,7 @@ class Started:
         """What it printed until now."""
         return self._log.read_text(errors="replace")
 
-    def wait_for(self, text: str, timeout: float = 30.0) -> None:
+    def wait_for(self, text: str, timeout: float = 60.0) -> None:
         """Return when it has printed `text`; fail with its output when it ends or when the time is over before."""
         end = time.monotonic() + timeout
         while text not in self.output:
@@ -189,12 +188,13 @@ class Started:
     def interrupt(self, timeout: float = 15.0) -> int:
         """Press Ctrl-C: SIGINT to the whole session. Returns the exit code of the first process; fails if one stays."""
         for pid in self.running():
-            os.kill(pid, signal.SIGINT)
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(pid, signal.SIGINT)
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             pytest.fail(f"still running {timeout:.0f} s after Ctrl-C:\n{self.output}")
-        _wait_until(lambda: not self.running(), f"the children to end; still there: {self.running()}", 5.0)
+        _wait_until(lambda: not self.running(), f"the children to end; still there: {self.running()}", timeout)
         return code
 
     def kill(self) -> None:
@@ -235,15 +235,12 @@ def start(domain: int, tmp_path: Path) -> Iterator[Callable[..., Started]]:
 def watcher(domain: int) -> Iterator[Any]:
     """A node spun by a thread: what a process says before it ends must be heard while it is there."""
     import rclpy
-    from rclpy.executors import SingleThreadedExecutor
+
+    from cosmos3_ros.spinning import spinning
 
     rclpy.init(args=[])
-    node, executor = rclpy.create_node("watcher"), SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    yield node
-    executor.shutdown()
-    thread.join()
+    node = rclpy.create_node("watcher")
+    with spinning(node):
+        yield node
     node.destroy_node()
     rclpy.shutdown()

@@ -5,7 +5,7 @@ import dataclasses
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,18 @@ ROWS = 12  # of a chunk that the commander plays alone
 class Relay:
     """Passes everything on: `change` maps a topic to a function that changes, or with None drops, its messages."""
 
-    def __init__(self) -> None:
-        import rclpy
+    def __init__(self, node: Any) -> None:
         from sensor_msgs.msg import Image, JointState
         from std_msgs.msg import Bool, String
         from std_srvs.srv import SetBool, Trigger
 
         from cosmos3_ros import topics
 
-        self.node = rclpy.create_node("relay")
+        self.node = node
         self.change: dict[str, Callable[[Any], Any]] = {}
         self.heard: list[Any] = []  # reports of the commander
         self.speed = 1.0  # of the set point, rad/s
-        self.points: list[list[float]] = []  # set points
+        self.points: list[list[float]] = []  # set points: stamp, s, and the arm's joints
         self.stated = 0.0  # when the last joint state was passed on
         for view in VIEWS:
             self.between(Image, f"sim/{view}", f"camera/{view}/image_raw")
@@ -60,8 +59,9 @@ class Relay:
         return self.node.create_subscription(kind, source, forward, 5)
 
     def on_command(self, message: Any) -> None:
+        stamp = message.header.stamp
         self.speed = float(np.abs(message.velocity).max())
-        self.points.append(list(message.position[:7]))
+        self.points.append([stamp.sec + stamp.nanosec * 1e-9, *message.position[:7]])
 
     @property
     def status(self) -> Any:
@@ -74,10 +74,10 @@ class Relay:
 
     def call(self, name: str, **fields: Any) -> Any:
         client, done = self.services[name], threading.Event()
-        assert client.wait_for_service(10)
+        assert client.wait_for_service(30)
         future = client.call_async(client.srv_type.Request(**fields))
         future.add_done_callback(lambda _: done.set())
-        assert done.wait(10)
+        assert done.wait(30)
         return future.result()
 
 
@@ -103,11 +103,8 @@ class Graph:
 
 
 @pytest.fixture
-def graph(domain: int, start: Any) -> Iterator[Graph]:
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-    from rclpy.signals import SignalHandlerOptions
-
+def graph(request: pytest.FixtureRequest, start: Any, watcher: Any) -> Graph:
+    """Everything started. As a parameter: other parameters of the commander."""
     from cosmos3_ros.graph import robot_file
 
     robot = ("--ros-args", "--params-file", robot_file("droid_sim"))
@@ -128,17 +125,9 @@ def graph(domain: int, start: Any) -> Iterator[Graph]:
     def policy() -> Any:
         return start(sys.executable, Path(__file__).parent / "policy.py", *robot, *quick)
 
+    rules = getattr(request, "param", {"watchdog_rows": ROWS})
     sim, commander = (
         start("sim", *robot, *small, *views, *arm),
-        start("commander", *robot, "-p", f"watchdog_rows:={ROWS}"),
+        start("commander", *robot, *(word for name, value in rules.items() for word in ("-p", f"{name}:={value}"))),
     )
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    relay, executor = Relay(), SingleThreadedExecutor()
-    executor.add_node(relay.node)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    yield Graph(relay, sim, commander, policy(), policy)
-    executor.shutdown()
-    thread.join()
-    relay.node.destroy_node()
-    rclpy.shutdown()
+    return Graph(Relay(watcher), sim, commander, policy(), policy)
