@@ -65,15 +65,16 @@ def test_a_thread_that_has_ended_already_is_no_hindrance(watcher: Any) -> None:
         assert executor._is_shutdown
 
 
-def test_callbacks_run_inside_the_context_and_not_after_it(watcher: Any, wait_until: Any) -> None:
+def test_callbacks_run_in_one_thread_which_ends_with_the_context(watcher: Any, wait_until: Any) -> None:
     import rclpy
 
     from cosmos3_ros.spinning import spinning
 
-    node, calls = rclpy.create_node("spun"), []
-    node.create_timer(0.001, lambda: calls.append(threading.current_thread().name))
+    node, threads = rclpy.create_node("spun"), set[threading.Thread]()
+    node.create_timer(0.001, lambda: threads.add(threading.current_thread()))
     with spinning(node):
-        wait_until(lambda: calls, "a callback")
-    assert {*calls} == {"spin"}
-    assert "spin" not in [thread.name for thread in threading.enumerate()]
+        wait_until(lambda: threads, "a callback")
+    (thread,) = threads
+    assert not thread.is_alive()
+    assert thread is not threading.current_thread()
     node.destroy_node()
