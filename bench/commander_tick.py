@@ -105,8 +105,9 @@ class Watcher(Node):
                 self.said.append((to_ns(message.header.stamp), int(value.value)))
 
     def lost(self) -> int:
-        """Set points that the commander published and this node did not hear."""
-        (begin, first), (end, last) = self.said[1], self.said[-1]
+        """Set points that the commander published and this node did not hear, though it heard a later one."""
+        begin, first = self.said[1]
+        end, last = next(said for said in reversed(self.said) if said[0] < self.ticks[-1])
         return last - first - sum(begin < stamp <= end for stamp in self.ticks)
 
 
