@@ -118,13 +118,20 @@ def robot_file(robot: str) -> pathlib.Path:
 
 
 def read_remappings(path: pathlib.Path) -> tuple[tuple[str, str], ...]:
-    """The topic names of a robot file: its section `remappings` (name here -> name on the robot)."""
+    """The topic names of a robot file: its section `remappings` (name here -> name on the robot).
+
+    Compressed images lie below the raw ones there too, unless it says otherwise.
+    """
     try:
         content = yaml.safe_load(path.read_text())
         section = content.get("remappings", {}).get("ros__parameters", {})
     except (yaml.YAMLError, AttributeError) as error:
         raise ValueError(f"robot file {path} is not a ROS parameter file: {error}") from error
-    return tuple((str(name), str(target)) for name, target in section.items())
+    found = {str(name): str(target) for name, target in section.items()}
+    for name, target in tuple(found.items()):
+        if name.endswith("/image_raw"):
+            found.setdefault(f"{name}/compressed", f"{target}/compressed")
+    return tuple(found.items())
 
 
 def processes(options: Options) -> list[Process]:

@@ -81,8 +81,14 @@ def test_unknown_robots_and_files_are_named() -> None:
 def test_remappings_come_from_the_robot_file(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("remappings:\n  ros__parameters:\n    camera/wrist/image_raw: /wrist/rgb\n")
-    assert read_remappings(path) == (("camera/wrist/image_raw", "/wrist/rgb"),)
+    raw, compressed = (
+        ("camera/wrist/image_raw", "/wrist/rgb"),
+        ("camera/wrist/image_raw/compressed", "/wrist/rgb/compressed"),
+    )
+    assert read_remappings(path) == (raw, compressed)
     assert "camera/wrist/image_raw:=/wrist/rgb" in processes(Options(robot=str(path)))[1].arguments()
+    path.write_text(path.read_text() + "    camera/wrist/image_raw/compressed: /jpeg\n")
+    assert read_remappings(path) == (raw, (compressed[0], "/jpeg"))
     path.write_text("- not\n- a mapping\n")
     with pytest.raises(ValueError, match="not a ROS parameter file"):
         read_remappings(path)

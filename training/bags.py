@@ -88,10 +88,6 @@ def read_robot(robot: str) -> Robot:
     grip = (fields.get("gripper_joint", ""), fields.get("gripper_open", 0.0), fields.get("gripper_closed", 1.0))
     views = [names.camera(view, transport) for view in body.views for transport in ("raw", "compressed")]
     topics = {name: "/" + remapped.get(name, name).lstrip("/") for name in (*COMMANDS, *_OTHERS, *views)}
-    for view in body.views:  # a compressed topic lies below the raw one
-        raw, compressed = (names.camera(view, transport) for transport in ("raw", "compressed"))
-        if compressed not in remapped:
-            topics[compressed] = topics[raw] + "/compressed"
     return Robot(path.stem, body, RobotMap(joints, *grip), topics)
 
 
