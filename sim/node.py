@@ -95,7 +95,7 @@ class SimNode(Node):
         self._simulation = Simulation(p.image_height, p.image_width, p.distractors)
         self._robot = Robot(ArmController(ARM, PERIOD, p.interpolate_from_desired_state), FINGER)
         self._ticks = self._episode = 0
-        self._told_success = False
+        self._told_success = self._ended = False
         self._inbox: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
         self._pace = Pace(PERIOD, p.real_time_factor, time.monotonic_ns())
         self._advertise()
@@ -146,10 +146,12 @@ class SimNode(Node):
                 done.set_exception(error)
 
         self._inbox.put(("sim/reset_task", reset))
-        try:
-            done.result(timeout=10.0)
-        except (ValueError, TimeoutError) as error:
-            response.success, response.message = False, str(error) or "the simulation is ending"
+        while not concurrent.futures.wait([done], timeout=0.1).done:
+            if self._ended:
+                response.success, response.message = False, "the simulation is ending"
+                return response
+        if error := done.exception():
+            response.success, response.message = False, str(error)
             return response
         response.success, response.instruction = True, self._simulation.instruction
         response.stamp = to_time(self._reset_at)
@@ -159,11 +161,14 @@ class SimNode(Node):
 
     def run(self, stopped: Stop) -> None:
         """Simulate until `stopped`."""
-        while not stopped.is_set():
-            self._advance()
-            if wait := self._pace.tick(time.monotonic_ns()):
-                stopped.wait(wait)
-            self._publish()
+        try:
+            while not stopped.is_set():
+                self._advance()
+                if wait := self._pace.tick(time.monotonic_ns()):
+                    stopped.wait(wait)
+                self._publish()
+        finally:
+            self._ended = True
 
     def close(self) -> None:
         """Free the OpenGL context."""

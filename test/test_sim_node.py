@@ -275,3 +275,21 @@ def test_an_experts_actions_solve_the_task_through_commander_and_controllers(cli
         if not (why := performed()):
             return
     pytest.fail(why)
+
+
+def test_a_reset_that_comes_while_it_ends_is_refused(domain):
+    import rclpy
+
+    from cosmos3_ros.sim.node import SimNode
+    from cosmos3_ros.srv import ResetTask
+    from cosmos3_ros.stopping import Stop
+
+    rclpy.init(args=[])
+    node, stop = SimNode(), Stop()
+    stop.set()
+    node.run(stop)
+    answer = node._on_reset(ResetTask.Request(), ResetTask.Response())
+    assert (answer.success, answer.message) == (False, "the simulation is ending")
+    node.close()
+    node.destroy_node()
+    rclpy.shutdown()
