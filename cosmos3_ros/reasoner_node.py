@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from lifecycle_msgs.msg import State
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
@@ -88,6 +89,8 @@ class ReasonerNode(ManagedNode[Params]):
         self._remote = p.remote()
         self._reasoner: Reasoner = self._remote or self._load(p)
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "reason")
+        if (p.compile or p.cuda_graphs) and not self._remote:
+            self._warm_up(self._thread)
         self._images: dict[str, Image | CompressedImage] = {}
         self._running: concurrent.futures.Future[Scene] | None = None
         self._next = 0
@@ -98,6 +101,12 @@ class ReasonerNode(ManagedNode[Params]):
         self.offer(topics.REASONER.offers[0], self._on_ask, callback_group=ReentrantCallbackGroup())
         self.every(0.05, self._look)
         self.get_logger().info(f"reasoner ready{f', asks {p.remote_url}' if p.remote_url else ''}")
+
+    def _warm_up(self, thread: concurrent.futures.Executor) -> None:
+        """Compile and record now, not when the first question comes, while the policy is already at work."""
+        self.get_logger().info("warm-up: compiling; a minute or so the first time, less when it was done before")
+        grey = [np.full((480, 640, 3), 128, np.uint8)] * len(self.params.views)
+        thread.submit(self._reasoner.ask, self.params.question, grey, 2).result()
 
     def stop(self) -> None:
         self._images.clear()

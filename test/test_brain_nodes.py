@@ -22,8 +22,10 @@ class Thinker:
     def __init__(self) -> None:
         self.thinks, self.may = threading.Event(), threading.Event()
         self.error: Exception | None = None
+        self.asked: list[tuple[str, int, int]] = []
 
     def ask(self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128) -> Answer:
+        self.asked.append((question, len(images), max_tokens))
         self.thinks.set()
         assert self.may.wait(20)
         if self.error:
@@ -204,3 +206,16 @@ def test_a_fault_may_begin_while_diagnostics_are_made(host: Made) -> None:
     made.node._buffer.trouble = lambda now: {}
     made.node._diagnose()
     assert "no chunk" in faults
+
+
+@pytest.mark.parametrize("option", ["compile", "cuda_graphs"])
+def test_what_is_compiled_is_compiled_before_the_node_is_ready(host: Made, option: str) -> None:
+    from cosmos3_ros.reasoner_node import ReasonerNode
+
+    thinker = Thinker()
+    thinker.may.set()
+    host(ReasonerNode, thinker, **{option: True, "rate": 0.0})
+    assert thinker.asked == [("Describe the scene.", 3, 2)]
+    plain = Thinker()
+    host(ReasonerNode, plain, rate=0.0)
+    assert not plain.asked
