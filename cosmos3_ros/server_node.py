@@ -37,7 +37,10 @@ class Params:
     compile: bool = param(False, "compile the layers, on a GPU record CUDA graphs: slower to configure, then faster")
     weights: str = param("none", "how the generator's weights are rounded: none, fp8, int8 or nvfp4")
     text_weights: str = param("none", "the same for the text tower")
-    placement: str = param("both", "towers on the GPU: both, or policy: the text tower only visits it to read")
+    placement: str = param(
+        "both",
+        "towers on the GPU: both, or policy: the text tower is copied there layer by layer for a new instruction",
+    )
     tensor_parallel: int = param(1, "GPUs that split every layer; processes of torchrun, see docs/performance.md")
     threads: int = param(0, "CPU threads of the network; 0: as torch chooses")
     embodiment: str = param("", "what the columns of state and action mean; empty: the checkpoint's own")

@@ -32,9 +32,10 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token-file", type=pathlib.Path, help="serve only those who know the word in this file")
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    """Which weights, and where they compute."""
-    parser.add_argument("--checkpoint", default="", help="checkpoint folder in the Hub layout; empty: the embedded one")
+def _add_model(parser: argparse.ArgumentParser, embedded: bool = True) -> None:
+    """Which weights, and where they compute; embedded: whether those of this package will do."""
+    folder = "checkpoint folder in the Hub layout" + "; empty: the embedded one" * embedded
+    parser.add_argument("--checkpoint", default="", required=not embedded, help=folder)
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)")
     parser.add_argument("--dtype", default="auto", help="float32 or bfloat16 (default: auto)")
 
@@ -46,7 +47,8 @@ def _add_sampling(parser: argparse.ArgumentParser, steps: int, guidance: float, 
     parser.add_argument(
         "--guidance",
         type=float,
-        help=f"scale of classifier-free guidance, 1: none (default: {guidance:g}; 1 for the embedded checkpoint)",
+        help="scale of classifier-free guidance, 1: none (default: "
+        + ("1)" if guidance == 1 else f"{guidance:g}; 1 for the embedded checkpoint)"),
     )
     parser.add_argument(
         "--guidance-interval",
@@ -150,7 +152,7 @@ def _add_openpi(kinds: argparse._SubParsersAction) -> None:
 def _add_libero(kinds: argparse._SubParsersAction) -> None:
     parser = kinds.add_parser("libero", help="HTTP server for the LIBERO evaluation of the Cosmos framework")
     _add_address(parser)
-    _add_model(parser)
+    _add_model(parser, embedded=False)  # which needs a state that these clients do not send
     _add_sampling(parser, steps=30, guidance=1.0, prompt_format="json")
     parser.set_defaults(fixed_seed=True)
     parser.add_argument(

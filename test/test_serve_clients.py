@@ -13,6 +13,7 @@ import pytest
 
 from cosmos3_ros.model.tiny import tiny_checkpoint
 
+EMBEDDED = str(Path(__file__).resolve().parent.parent / "model" / "checkpoints" / "droid_sim")
 PYTHON = Path(sys.prefix) / "openpi" / "bin" / "python"
 
 SCRIPT = """
@@ -94,7 +95,7 @@ def test_openpi_client_talks_to_the_command(tmp_path: Path) -> None:
         (["openpi", "--steps", "0"], "num_steps: expected at least 1, got 0"),
         (["openpi", "--horizon", "-1"], "horizon: expected 0 or more, got -1"),
         (["openpi", "--host", "256.0.0.1"], "256.0.0.1"),
-        (["libero", "--steps", "1"], "embodiment droid_sim needs a state, which LIBERO clients do not send"),
+        (["libero", "--checkpoint", EMBEDDED], "embodiment droid_sim needs a state, which LIBERO clients do not send"),
     ],
 )
 def test_what_cannot_be_served_is_one_line_and_exit_code_1(
