@@ -35,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return chosen.function(chosen) or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130  # as shells say it
     except ModuleNotFoundError as error:
         ros = "; this needs ROS 2: source its setup.bash, or use `make`" if error.name in ROS else ""
         print(f"error: {error}{ros}", file=sys.stderr)

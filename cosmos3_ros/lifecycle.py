@@ -28,6 +28,7 @@ from .stopping import Stop, ignore_stop_signals
 from .topics import Service, Topic
 
 P = TypeVar("P")
+_DONE = {"setup": "configured", "start": "activated", "stop": "deactivated", "teardown": "cleaned up"}
 
 
 class ManagedNode(LifecycleNode, Generic[P]):
@@ -132,11 +133,11 @@ class ManagedNode(LifecycleNode, Generic[P]):
             step()
         except (ValueError, OSError) as error:
             self.failure = str(error)
-            self.get_logger().error(f"cannot {step.__name__}: {error}")
+            self.get_logger().error(f"cannot be {_DONE[step.__name__]}: {error}")
             return False
         except Exception as error:  # rclpy would swallow it without a word
             self.failure = f"{type(error).__name__}: {error}"
-            self.get_logger().error(f"cannot {step.__name__}: unexpected error\n{traceback.format_exc()}")
+            self.get_logger().error(f"cannot be {_DONE[step.__name__]}: unexpected error\n{traceback.format_exc()}")
             return False
         return True
 

@@ -72,7 +72,7 @@ def test_a_checkpoint_without_a_file_names_it_and_the_process_ends(
     assert started.process.wait(60) == 1
     lines = [line for line in started.output.splitlines() if "ERROR" in line]
     assert len(lines) == 1
-    assert "cannot setup" in lines[0]
+    assert "cannot be configured" in lines[0]
     assert lines[0].endswith(f"missing file {folder}/{words}")
 
 

@@ -29,6 +29,18 @@ def test_what_is_wrong_is_said_in_one_line(
     assert line.startswith(f"error: {said.replace('{}', str(tmp_path))}")
 
 
+def test_ctrl_c_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cosmos3_ros.training.train.train", interrupted)
+    (tmp_path / "recipe.yaml").write_text("start: ''\n")
+    assert main(["train", "--recipe", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path)]) == 130
+    assert capfd.readouterr().err == "interrupted\n"
+
+
 @pytest.mark.parametrize(
     ("command", "robot"), [("run", "droid_sim"), ("replay", "droid_single_view"), ("record", "droid_sim")]
 )
