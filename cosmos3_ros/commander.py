@@ -200,6 +200,8 @@ class Commander(ManagedNode[Params]):
         self._faults.set("arm", fault)
         if player.mode == PLAYING and (why := fault or player.due(now)):
             self._give_up(why)
+        elif fault and self._armed and player.mode == HOLDING and self.params.recovery == "explicit":
+            self._give_up(fault)  # between two chunks, too
         if player.motion is None:
             return
         position, velocity = player.motion.at(now)

@@ -64,13 +64,14 @@ class Arm:
         self.where = self.sent[-1][1] if self.sent else self.where
         self.node._on_joint_state(JointState(header=header(self.node.time), name=["a"], position=[self.where]))
 
-    def run(self, seconds: float) -> None:
+    def run(self, seconds: float, measured: bool = True) -> None:
         for _ in range(round(seconds * NS / PERIOD)):
             self.node.time += PERIOD
-            self.measure()
+            if measured:
+                self.measure()
             self.node._tick()
 
-    def chunk(self, speed: float) -> None:
+    def chunk(self, speed: float, strategy: str = "replace") -> None:
         """A chunk of 2 s seen one period ago, that leads away from where the arm is."""
         from cosmos3_ros.convert import chunk_message
         from cosmos3_ros.model.interface import ActionChunk
@@ -79,7 +80,9 @@ class Arm:
         rows = (self.where + speed * np.arange(1, 31, dtype=np.float32) / 15)[:, None]
         self.run(PERIOD / NS)
         chunk = ActionChunk(rows, ("a",), stamp, step)
-        self.node._on_chunk(chunk_message(chunk, number=self.number, instruction="", embodiment="", seconds={}))
+        message = chunk_message(chunk, number=self.number, instruction="", embodiment="", seconds={})
+        message.strategy = strategy
+        self.node._on_chunk(message)
 
     def ask(self, wanted: bool) -> str:
         from std_srvs.srv import SetBool
@@ -210,3 +213,18 @@ def test_reactivated_it_begins_where_it_is(make: Any) -> None:
     arm.run(0.3)
     assert arm.sent[0][1] == pytest.approx(0.05, abs=MOST)
     assert np.abs(arm.steps()[:, 1]).max() < MOST
+
+
+@pytest.mark.parametrize("recovery", ["automatic", "explicit"])
+def test_a_fault_between_two_chunks_disarms_where_that_is_asked_for(make: Any, recovery: str) -> None:
+    arm = make(armed=True, recovery=recovery)
+    arm.chunk(0.3, "sync")
+    arm.run(2.5)
+    assert (arm.node._player.mode, arm.node._armed) == ("holding", True)
+    arm.run(1.0, measured=False)
+    arm.run(0.1)
+    before = len(arm.sent)
+    arm.chunk(0.3, "sync")
+    arm.run(0.5)
+    assert arm.node._armed == (recovery == "automatic")
+    assert (len(arm.sent) > before) == (recovery == "automatic")
