@@ -122,7 +122,7 @@ def brake(motion: Motion, now: int, limits: Limits) -> Motion:
     start, head = motion.head(now)
     ahead = motion.points[(start - motion.start) // STEP + 4 :]
     points = np.vstack([head, ahead, np.tile(motion.points[-1], (max(BRAKES) + 2, 1))])
-    length, missing = 0, np.ones(points.shape[1], bool)
+    missing = np.ones(points.shape[1], bool)
     before, last = np.diff(head[-3:], axis=0)
     for steps in BRAKES:
         # Speed over the steps k to come: (steps - k)^2 (a + b k), through what it was in the last two.
@@ -134,12 +134,11 @@ def brake(motion: Motion, now: int, limits: Limits) -> Motion:
         found = missing & limits.hold_for(stop)
         points[:, found] = stop[:, found]
         missing &= ~found
-        length = steps
         if not missing.any():
             break
-    if missing.any():
-        length = max(length, len(ahead))
-    return Motion(start, points[: 4 + length + 2], motion.pace)
+    moving = np.flatnonzero(np.abs(np.diff(points, axis=0)).max(axis=1) > 1e-12)
+    length = moving[-1] + 4 if len(moving) else 4  # to three alike, and four at least
+    return Motion(start, points[:length], motion.pace)
 
 
 def follow(chunk: ActionChunk, motion: Motion, now: int, limits: Limits) -> Motion:

@@ -3,12 +3,12 @@
 
 import dataclasses
 import json
-import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import pyarrow as pa
@@ -36,17 +36,23 @@ def shades(first: int, length: int) -> list[int]:
     return [20 + 3 * (first + frame) % 200 for frame in range(length)]
 
 
+FILM = """
+import sys, av, numpy as np
+file, codec, fps, *values = sys.argv[1:]
+with av.open(file, "w") as container:
+    stream = container.add_stream(codec, rate=int(fps), options={"g": "8"})
+    stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+    for value in map(int, values):
+        picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), value, np.uint8), format="rgb24")
+        container.mux(stream.encode(picture))
+    container.mux(stream.encode())
+"""
+
+
 def write_film(file: Path, values: list[int], codec: str, fps: int) -> None:
+    """In a process of its own: for root, libsvtav1 makes the thread that calls it a real-time one, for good."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(file), "w") as container:
-        stream = container.add_stream(codec, rate=fps, options={"g": "8"})
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        for value in values:
-            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), value, np.uint8), format="rgb24")
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    # For root, libsvtav1 makes the thread that calls it a real-time one, and every thread begun after it inherits that.
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    subprocess.run([sys.executable, "-c", FILM, file, codec, str(fps), *map(str, values)], check=True)
 
 
 def columns(first: int, length: int, episode: int) -> dict[str, Any]:

@@ -43,7 +43,7 @@ tasks = [item["task"] for item in items]
 print(json.dumps({"episodes": data.num_episodes, "fps": data.fps, "tasks": tasks, "stats": stats}))
 """
 WRITE = """
-import os, sys
+import sys
 import numpy as np
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
@@ -60,7 +60,6 @@ for number in range(2):
         frame = {"observation.state": state, "action": action, "CAMERA": picture, "task": f"task {number}"}
         data.add_frame(frame)
     data.save_episode()
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # its encoder made it a real-time thread
 data.finalize()
 """.replace("CAMERA", CAMERA)
 

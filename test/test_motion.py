@@ -54,6 +54,7 @@ def test_chunk_after_chunk_and_a_stop_keep_every_limit_across_the_seams(
         motion, now = new, now + step
     last = brake(motion, now, LIMITS) if stop else motion
     assert last.end <= max(motion.end, now + 4 * NS + 3 * STEP)
+    assert np.ptp(last.points[-3:], axis=0).max() < 1e-11
     check(np.vstack([*line, sample(last, now)]))
     assert np.allclose(last.at(last.end + NS)[1], 0)
 
