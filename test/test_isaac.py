@@ -62,6 +62,7 @@ def test_the_arm_moves_by_joint_commands_and_everything_begins_anew_when_the_clo
     brain.wait_for("the clock jumped back; everything older is forgotten", 60)
     wait_until(lambda: seconds(chunks[-1]) < last, "a chunk on the new clock", 60)
     commands.clear()
+    wait_until(lambda: states, "joint states again", 60)
     begin = measured()
     wait_until(lambda: commands and seconds(commands[-1]) < last, "commands on the new clock", 60)
     wait_until(moved, "the arm to move again", 60)
