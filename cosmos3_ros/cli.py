@@ -12,8 +12,8 @@ from .graph import Options
 from .serve.commands import add_serve
 
 ROS = ("rclpy", "sensor_msgs", "std_srvs", "cosmos3_ros.msg", "cosmos3_ros.srv", "ament_index_python")
-ROBOT = "robot file: a name in config/ or the path of a YAML file (default: %(default)r)"
-SERVER = ("server", "host", "port")  # options of the graph that only `run` has
+# Options of the graph that demo and replay leave to the user; `run` has all of them.
+SHARED = ("robot", "checkpoint", "device", "reasoner", "remote_url", "remote_model", "remote_token_file")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,10 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _add_options(parser: argparse.ArgumentParser, leave_out: tuple[str, ...] = ()) -> None:
-    """One command line option per field of `graph.Options`."""
+def _add_options(parser: argparse.ArgumentParser, *names: str) -> None:
+    """One command line option for each of these fields of `graph.Options`, by default for all."""
     for field in dataclasses.fields(Options):
-        if field.name in leave_out:
+        if names and field.name not in names:
             continue
         flag, text = "--" + field.name.replace("_", "-"), f"{field.metadata['doc']} (default: %(default)r)"
         if isinstance(field.default, bool):
@@ -92,10 +92,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         help="folder for what it writes (default: out/demo)",
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while it runs")
-    _add_options(
-        parser,
-        leave_out=("policy", "commander", "sim", "armed", "task", "instruction", "use_sim_time", "log_level", *SERVER),
-    )
+    _add_options(parser, *SHARED, "seed")
 
     def function(chosen: argparse.Namespace) -> int:
         from .demo import demo
@@ -118,9 +115,7 @@ def _add_replay(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--out", type=pathlib.Path, default=pathlib.Path("out/replay"), help="folder for what it writes"
     )
-    _add_options(
-        parser, leave_out=("policy", "commander", "sim", "armed", "task", "seed", "use_sim_time", "log_level", *SERVER)
-    )
+    _add_options(parser, *SHARED, "instruction")
     parser.set_defaults(robot="droid_single_view")
 
     def function(chosen: argparse.Namespace) -> int:
@@ -205,7 +200,7 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
 def _add_record(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("record", help="record a robot's topics into a bag, as `ros2 bag record` does")
     parser.add_argument("folder", type=pathlib.Path, help="new folder of the recording")
-    parser.add_argument("--robot", default="droid_sim", help=ROBOT)
+    _add_options(parser, "robot")
     parser.add_argument("--transport", choices=("compressed", "raw"), default="compressed", help="of the pictures")
 
     def function(chosen: argparse.Namespace) -> int:
@@ -220,7 +215,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("convert", help="make a LeRobotDataset of rosbag2 recordings, for `cosmos3 train`")
     parser.add_argument("bag", nargs="+", type=pathlib.Path, help="folder of a recording, or one .mcap or .db3 file")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the dataset, new or empty")
-    parser.add_argument("--robot", default="droid_sim", help=ROBOT)
+    _add_options(parser, "robot")
     parser.add_argument("--instruction", default="", help="what was done, where the bag does not say it")
     parser.add_argument(
         "--actions", default="", help="only from this topic, or `measured` (default: what is commanded)"

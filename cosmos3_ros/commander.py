@@ -28,6 +28,7 @@ from .player import HOLDING, OVER, PLAYING, Player
 from .scheduling import hurry
 from .sinks import SINKS, Gripper
 
+STOPPED = "stopped by cosmos3/stop"
 NEAR = 0.1  # rad or m: a resting arm this close to its set point goes on from the set point, else from where it is
 
 
@@ -69,7 +70,7 @@ class Commander(ManagedNode[Params]):
         self.every(1.0, self._diagnose)
 
     def start(self) -> None:
-        self._set_armed(self.params.armed and not self._stopped, "stopped by cosmos3/stop" if self._stopped else "")
+        self._set_armed(self.params.armed and not self._stopped, STOPPED if self._stopped else "")
 
     def stop(self) -> None:
         self._set_armed(False, "the commander is stopped")
@@ -112,7 +113,7 @@ class Commander(ManagedNode[Params]):
         now = self.now()
         fault = "" if self.state_id == State.PRIMARY_STATE_ACTIVE else "the node is not active"
         if request.data and not fault:
-            fault = "stopped by cosmos3/stop" if self._stopped else self._guard.trouble(now) or self._crowd
+            fault = STOPPED if self._stopped else self._guard.trouble(now) or self._crowd
         if fault:
             response.success, response.message = False, f"not armed: {fault}" if request.data else fault
             return response
@@ -130,7 +131,7 @@ class Commander(ManagedNode[Params]):
 
     def _on_stop_topic(self, message: Bool) -> None:
         if message.data and not self._stopped and self.state_id == State.PRIMARY_STATE_ACTIVE:
-            self._set_armed(False, "stopped by cosmos3/stop")
+            self._set_armed(False, STOPPED)
         self._stopped = message.data
 
     # -- what it does -------------------------------------------------------------------------------------------------
@@ -142,12 +143,12 @@ class Commander(ManagedNode[Params]):
             self.get_logger().info(f"{why}; {words}" if why else words)
         if self._armed and not armed and self._player.motion:
             self._let_go_at = self._player.motion.end
-        self._armed, self._armed_at = armed, self.now()
+        now = self.now()
+        self._armed, self._armed_at, self._sending = armed, now, self._leads(now)
 
     def _leads(self, now: int) -> bool:
         """Whether the controllers follow the player's motion: it was sent, and the arm is armed or still braking."""
-        self._sending = self._sending and (self._armed or now < self._let_go_at)
-        return self._sending
+        return self._sending and (self._armed or now < self._let_go_at)
 
     def _fault(self, now: int) -> str:
         """Why the arm must not be moved now."""
@@ -218,9 +219,10 @@ class Commander(ManagedNode[Params]):
 
     def _wait_for_the_arm(self, now: int) -> None:
         """After a stall, or when the clock was set forward, a stream goes on where it stopped: no step for the arm."""
-        late = now - self._last_tick - int(2 * NS / self.params.rate) if self._last_tick else 0
-        streams = self.params.sink != "joint_trajectory" and not self.get_parameter("use_sim_time").value
-        if late > 0 and streams and self._leads(self._last_tick):
+        late = now - self._last_tick - int(2 * NS / self.params.rate)
+        if late <= 0 or not self._last_tick or not self._leads(self._last_tick):
+            return
+        if self.params.sink != "joint_trajectory" and not self.get_parameter("use_sim_time").value:
             self._player.shift(late)
             self._let_go_at += late
 

@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import IO
 
 from .graph import MODULES, Process, environment
+from .stopping import Stop
 
 GRACE = 5.0  # seconds a process has to end after SIGINT before it is killed
 
@@ -93,14 +93,11 @@ def _wait(popen: subprocess.Popen[str]) -> None:
 
 def run(processes: Sequence[Process]) -> int:
     """Run the graph until Ctrl-C (exit code 0) or until one of its processes ends (its code, at least 1)."""
-    stopped = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, frame: stopped.append(number))
+    stopped = Stop().on_signals(signal.SIGHUP)
     with Graph(processes) as graph:
-        while not stopped:
+        while not stopped.wait(0.1):
             if ended := graph.ended():
                 names = ", ".join(f"{name} (exit code {code})" for name, code in ended.items())
                 print(f"error: {names} ended; ending the others", file=sys.stderr)
                 return max(1, *(abs(code) for code in ended.values()))
-            time.sleep(0.1)
     return 0

@@ -21,9 +21,9 @@ class Stop:
         self._set = False
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
 
-    def on_signals(self) -> Stop:
-        """Be set by SIGINT and SIGTERM from now on; returns itself."""
-        for number in STOP_SIGNALS:
+    def on_signals(self, *others: signal.Signals) -> Stop:
+        """Be set by SIGINT, SIGTERM and others from now on; returns itself."""
+        for number in (*STOP_SIGNALS, *others):
             signal.signal(number, lambda *_: self.set())
         return self
 
