@@ -17,6 +17,7 @@ from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.model.tiny import write_tiny
 from cosmos3_ros.model.weights import load_model
 from cosmos3_ros.training.checkpoint import write_tensors, write_transformer
+from cosmos3_ros.training.encoder import Encoder, Feed
 from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip
 from cosmos3_ros.training.muon import Muon
 from cosmos3_ros.training.objective import INVERSE, Objective, ObjectiveOptions, draw_modes, noise_levels, noisy_parts
@@ -101,10 +102,11 @@ def test_what_was_not_seen_is_all_noise(tiny_small):
     glimpses = dataclasses.replace(
         whole, views={view: frames[looks] for view, frames in whole.views.items()}, looks=looks
     )
-    windows = Windows(model.vae, DROID_SIM, torch.device("cpu"))
-    windows.add([make_clip(glimpses, DROID_SIM)])
+    encoder = Encoder(model.vae, DROID_SIM)
+    windows = Windows(encoder.shape, torch.device("cpu"))
+    windows.add(encoder.encode([make_clip(glimpses, DROID_SIM)]))
     only = windows.draw(4, 0.0)
-    windows.add([make_clip(whole, DROID_SIM, stride=8)])
+    windows.add(encoder.encode([make_clip(whole, DROID_SIM, stride=8)]))
     batch = windows.draw(7, 0.0)
     assert not only.whole.any()
     assert batch.whole.tolist() == [True] * 3 + [False] * 4
@@ -127,12 +129,36 @@ def test_training_sees_what_the_policy_sees(tiny_small):
     canvas = dataclasses.replace(DROID_SIM.canvas, panels=panels, composite=(40, 56), content=(40, 56), size=(48, 64))
     body = dataclasses.replace(DROID_SIM, canvas=canvas)
     policy, made = load_policy(tiny_small, body), episode(17)
-    windows = Windows(policy.model.vae, body, torch.device("cpu"))
-    windows.add([make_clip(made, body, stride=17)])
+    encoder = Encoder(policy.model.vae, body)
+    windows = Windows(encoder.shape, torch.device("cpu"))
+    windows.add(encoder.encode([make_clip(made, body, stride=17)]))
     picture = body.compose({view: frames[0] for view, frames in made.views.items()})
     seen = policy._encode(torch.from_numpy(picture))
     assert windows.shape == (5, 2, 3)
     assert torch.allclose(windows.draw(1, 0.0).latents[:, :, :1], seen, atol=0.02)  # kept in bfloat16
+
+
+def test_pictures_encoded_beside_the_training_are_the_same(tiny_small):
+    encoder = Encoder(load_policy(tiny_small).model.vae, DROID_SIM)
+    clips = [make_clip(episode(20, seed), DROID_SIM, stride=9) for seed in range(3)]
+    source = Source(lambda: (clip for clip in clips))
+    feed, at_once = Feed(encoder, source, beside=True), encoder.encode(clips)[0]
+    beside = feed.take()
+    assert torch.allclose(torch.cat([part.latents for part in beside]), at_once.latents)
+    assert torch.equal(torch.cat([part.rows for part in beside]), at_once.rows)
+    assert sum((part.asked for part in beside), ()) == at_once.asked
+    for one in (feed, source):
+        one.close()
+
+
+def test_what_goes_wrong_in_making_data_ends_the_encoding_beside(tiny_small):
+    def broken():
+        raise OSError("no renderer")
+        yield
+
+    source = Source(broken)
+    with pytest.raises(OSError, match="no renderer"):
+        Feed(Encoder(load_policy(tiny_small).model.vae, DROID_SIM), source, beside=True)
 
 
 def test_what_was_taken_is_not_kept():

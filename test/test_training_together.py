@@ -28,6 +28,7 @@ from cosmos3_ros.model.weights import load_model
 from cosmos3_ros.training import lerobot, optimise, train
 from cosmos3_ros.training.checkpoint import write_transformer
 from cosmos3_ros.training.crew import Crew
+from cosmos3_ros.training.encoder import Encoder
 from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip
 from cosmos3_ros.training.lora import LoraOptions
 from cosmos3_ros.training.objective import ObjectiveOptions
@@ -136,8 +137,10 @@ def alone(start, recipe):
         torch.manual_seed(recipe.seed + rank)
         model = train.load(recipe, start, Crew())
         objective, optimiser, policy = train.prepare(model, recipe, None, Crew())
-        windows = Windows(model.vae, DROID_SIM, torch.device("cpu"))
-        windows.add([make_clip(episode, DROID_SIM, STRIDE) for episode in list(make_episodes())[rank::2]])
+        encoder = Encoder(model.vae, DROID_SIM)
+        windows = Windows(encoder.shape, torch.device("cpu"))
+        clips = [make_clip(episode, DROID_SIM, STRIDE) for episode in list(make_episodes())[rank::2]]
+        windows.add(encoder.encode(clips))
         captions = ["", *map(policy.caption, windows.instructions)]
         prompts = [tokenize(model.tokenizer, caption) for caption in captions]
         places.append([windows, objective.read(prompts, windows.shape, 17), torch.get_rng_state()])

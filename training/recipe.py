@@ -24,8 +24,9 @@ class DataOptions:
     frames between two windows, opening: more of them at the beginning, see episodes.make_clip; warm_up: episodes to
     wait for before anything is trained; whole: share of the demonstrations of which every frame is rendered (of the
     others only those with which a window begins: they teach what to do, not what will be seen); workers: processes,
-    0 for one less than there are cores. features, gripper, instruction: how to read a dataset that was not made here,
-    see lerobot.make_layout.
+    0 for one less than there are cores; encoder: a device that encodes pictures meanwhile, by default the training's
+    does, between its steps. features, gripper, instruction: how to read a dataset that was not made here, see
+    lerobot.make_layout.
     """
 
     dataset: str = ""
@@ -44,6 +45,7 @@ class DataOptions:
     warm_up: int = 64
     whole: float = 1.0
     workers: int = 0
+    encoder: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

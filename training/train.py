@@ -19,10 +19,12 @@ from ..model.files import read_json
 from ..model.policy import Cosmos3Policy
 from ..model.prompt import tokenize
 from ..model.tiny import policy_json, write_json, write_tiny
+from ..model.vae import VideoAutoencoder
 from ..model.weights import Model, load_model, load_vae
 from .autoencoder import AutoencoderOptions, train_autoencoder
 from .checkpoint import copy_checkpoint, replace, write_autoencoder
 from .crew import Crew, join
+from .encoder import Encoder, Feed
 from .episodes import Clip
 from .lora import adapt
 from .objective import Objective
@@ -88,12 +90,17 @@ def load(recipe: Recipe, folder: Path, crew: Crew) -> Model:
     place = torch.device("cpu") if recipe.policy.shard else crew.device
     start = Path(recipe.start) if recipe.lora else folder  # in `folder` there may be merged weights
     model = load_model(start, place, torch.float32 if wide else torch.bfloat16)
-    vae = load_vae(folder / "vae", crew.device, torch.float32)
+    model.vae = load_autoencoder(folder, crew.device)
+    return model
+
+
+def load_autoencoder(folder: Path, device: torch.device) -> VideoAutoencoder:
+    """The checkpoint's autoencoder as its training needs it."""
+    vae = load_vae(folder / "vae", device, torch.float32)
     for part in vae.module.modules():
         if isinstance(part, torch.nn.Conv3d):
             part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # what tensor cores want
-    model.vae = vae
-    return model
+    return vae
 
 
 def draw(model: Model, source: Source[Clip], options: AutoencoderOptions, out: Path, log: Log, crew: Crew) -> None:
@@ -145,13 +152,16 @@ def train_policy(
     if state.exists():
         optimiser.resume(state)
     measure = torch.compile(objective, dynamic=False, mode=options.compile) if options.compile else objective
-    assert model.vae is not None  # Cosmos3Policy has checked it
     body = policy.embodiment
-    windows, text, saved = Windows(model.vae, body, crew.device), None, optimiser.spent
+    place = recipe.data.encoder
+    vae = load_autoencoder(out / "checkpoint", torch.device(place)) if place else model.vae
+    assert vae is not None  # Cosmos3Policy has checked it
+    feed = Feed(Encoder(vae, body), source, beside=bool(place))
+    windows, text, saved = Windows(feed.shape, crew.device), None, optimiser.spent
     while optimiser.progress < 1:
         if text is None or optimiser.step_number % options.refresh == 0:
             known = len(windows.instructions)
-            windows.add(source.take())
+            windows.add(feed.take())
             if text is None or len(windows.instructions) > known:
                 captions = ["", *map(policy.caption, windows.instructions)]
                 prompts = [tokenize(model.tokenizer, caption) for caption in captions]
@@ -175,6 +185,7 @@ def train_policy(
             optimiser.save(state)
             write_averages(model, optimiser, out / "checkpoint", recipe.lora)
             saved = optimiser.spent
+    feed.close()
 
 
 def prepare(

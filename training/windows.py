@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from ..model.embodiment import Embodiment
-from ..model.vae import VideoAutoencoder
-from .episodes import Clip
+from .encoder import Encoded
 
-_PIXELS = 384 * 17 * 160 * 192  # encoded at once: so many windows of the simulation's canvas fill a GPU
+_KEPT = ("latents", "rows", "truth")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,31 +29,25 @@ class Batch:
 
 
 class Windows:
-    """Grows by `add`; prompt 0 is the empty one, `instructions` are the others in order."""
+    """Grows by `add`; prompt 0 is the empty one, `instructions` are the others in order.
 
-    def __init__(self, vae: VideoAutoencoder, body: Embodiment, device: torch.device):
-        self._vae, self._body, self._device = vae, body, device
-        self._frames = 1 + -(-body.horizon // vae.temporal) * vae.temporal
-        height, width = body.canvas.size
-        self._chunk = max(1, _PIXELS // (self._frames * height * width))
+    shape: of the latents of a window whose future is known, see Encoder.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], device: torch.device):
+        self.shape, self._device = shape, device
         self.instructions: list[str] = []
         self._parts = {True: _Part(), False: _Part()}  # by whether what was seen later is known
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one window's latents: frames, rows, columns."""
-        frames = 1 + (self._frames - 1) // self._vae.temporal
-        return (frames, *next(iter(self._filled().values())).latents.shape[3:])
 
     def __len__(self) -> int:
         return sum(len(part.rows) for part in self._parts.values())
 
-    def add(self, clips: Iterable[Clip]) -> None:
-        """Encode the windows of these clips; the autoencoder must not change afterwards."""
-        clips = [clip for clip in clips if len(clip.starts)]
+    def add(self, fresh: Iterable[Encoded]) -> None:
+        """Take windows in, all those of a kind at once: what there is already is copied each time."""
+        fresh = list(fresh)
         for whole, part in self._parts.items():
-            if some := [clip for clip in clips if clip.whole == whole]:
-                part.add(self._encoded(some))
+            if some := [encoded for encoded in fresh if encoded.whole == whole]:
+                part.add(self._joined(some))
 
     def draw(self, count: int, dropout: float) -> Batch:
         """`count` windows, as many of either kind if there are both, each with one of its instructions.
@@ -82,37 +74,19 @@ class Windows:
             raise ValueError("there is nothing to learn from: no demonstration was added")
         return parts
 
-    def _encoded(self, clips: list[Clip]) -> _Part:
-        ways = max(len(clip.instructions) for clip in clips)
-        choices = [torch.tensor([self._prompts(clip, ways)]).expand(len(clip.starts), -1) for clip in clips]
-        return _Part(
-            torch.cat(list(self._encode(clips))),
-            torch.cat([torch.from_numpy(clip.rows) for clip in clips]).to(self._device),
-            torch.cat([torch.from_numpy(clip.truth) for clip in clips]).to(self._device),
-            torch.cat(choices).to(self._device),
-        )
+    def _joined(self, some: list[Encoded]) -> _Part:
+        asked = [clip for encoded in some for clip in encoded.asked]
+        ways = max(len(instructions) for _, instructions in asked)
+        choices = [torch.tensor([self._prompts(texts, ways)]).expand(count, -1) for count, texts in asked]
+        latents, rows, truth = ([getattr(e, name).to(self._device) for e in some] for name in _KEPT)
+        return _Part(torch.cat(latents), torch.cat(rows), torch.cat(truth), torch.cat(choices).to(self._device))
 
-    def _prompts(self, clip: Clip, ways: int) -> list[int]:
-        for text in clip.instructions:
+    def _prompts(self, instructions: tuple[str, ...], ways: int) -> list[int]:
+        for text in instructions:
             if text not in self.instructions:
                 self.instructions.append(text)
-        known = [1 + self.instructions.index(text) for text in clip.instructions]
+        known = [1 + self.instructions.index(text) for text in instructions]
         return [known[way % len(known)] for way in range(ways)]
-
-    def _encode(self, clips: list[Clip]) -> Iterator[Tensor]:
-        """bfloat16 [windows, C, F, h, w], without padding, a chunk at a time: one clip alone would not fill a GPU."""
-        height, width = (side // self._vae.spatial for side in self._body.canvas.content)
-        waiting: list[Tensor] = []
-        for number, clip in enumerate(clips, 1):
-            pictures = torch.from_numpy(clip.frames).to(self._device)
-            waiting.append(pictures[torch.from_numpy(clip.window(self._frames)).to(self._device)])
-            if sum(map(len, waiting)) < self._chunk and number < len(clips):
-                continue
-            for some in torch.cat(waiting).split(self._chunk):
-                video = some.permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
-                with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
-                    yield self._vae.encode(video)[..., :height, :width].bfloat16()
-            waiting.clear()
 
 
 @dataclasses.dataclass(slots=True)
