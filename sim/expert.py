@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scripted experts: they know where things are, move the gripper from way-point to way-point, and try again on failure.
+"""Scripted experts: they know where things are, and decide at every step anew what to do.
 
-A plan is a generator of moves. It reads the world when it is resumed, so each move starts from what really happened.
+What they want depends on where things are and on nothing else: not on how long they have waited nor on what they did
+before. Whoever learns from them sees single moments, so a pause or a detour that only its own past explains would be
+learned as hesitation (an expert that stopped over the cube before going down taught a policy to hover there).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,20 +27,21 @@ TURN_SPEED, TURN_ACCELERATION = 1.2, 3.0  # rad/s, rad/s^2
 _OPEN, _SHUT = 0.0, 1.0
 _HIGH, _PUSH_HEIGHT = 0.16, 0.036  # of the tool over the table, m; closed fingers reach 2.8 cm below the tool
 _ACROSS = math.pi / 2  # turn of the gripper at the drawer's handle, rad
+_STEEP = 5.0  # of the funnel over a place: height gained per distance from its middle
+_CLOSE = 0.006  # so near is there, m
+_SQUARE = 0.05  # m of distance that a turn of 1 rad counts for on the way down
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Move:
-    """Go to `goal()` (m [3]) turned by `yaw`, the gripper as told, at a share of SPEED; then wait `dwell` actions."""
+class Aim:
+    """What the hand should do now: go towards `goal` (m [3]) turned by `yaw`, at a share of SPEED, gripper as told."""
 
-    goal: Callable[[], np.ndarray]
+    goal: np.ndarray
     yaw: float
     gripper: float
     speed: float = 1.0
-    dwell: int = 0
 
 
-Plan = Iterator[Move]
 Place = np.ndarray | tuple[float, float]
 
 
@@ -51,8 +54,9 @@ def _towards(gap: np.ndarray, velocity: np.ndarray, speed: float, acceleration: 
     return velocity + change * min(1.0, most / max(float(np.linalg.norm(change)), 1e-9))
 
 
-def _over(place: np.ndarray, height: float) -> np.ndarray:
-    return place + np.array([0.0, 0.0, height])
+def _apart(a: Place, b: Place) -> float:
+    """Distance seen from above, m."""
+    return float(np.hypot(a[0] - b[0], a[1] - b[1]))
 
 
 def _quaternion(rotation: np.ndarray) -> np.ndarray:
@@ -72,153 +76,154 @@ class Expert:
         self._kinematics = Kinematics(self._world)
         self._joints = self._world.positions()[:7]
         self._point, self._velocity = self._world.tool(), np.zeros(3)
-        self._yaw = yaw_of(self._world.tool_rotation())
         self._turned, self._turning = _quaternion(self._world.tool_rotation()), np.zeros(3)
-        self._gripper = _OPEN
-        self._plan = PLANS[simulation.task](self)
-        self._move = next(self._plan, None)
-        self._waited = 0
+        self._aim = AIMS[simulation.task]
 
     @property
     def finished(self) -> bool:
-        """Whether the plan has come to its end; `act` then repeats its last action."""
-        return self._move is None
+        """Whether the task is solved and the hand rests where it should then be."""
+        behind = float(np.linalg.norm(self._world.tool() - self._point))
+        still = float(np.linalg.norm(self._velocity)) < 0.005 and behind < 0.006
+        return still and find(self._simulation.task).solved(self._world, self._layout)
 
     def act(self) -> np.ndarray:
         """The next action [8]: seven joint positions (rad) and the closure of the gripper."""
-        if self._move is not None:
-            self._gripper, self._yaw = self._move.gripper, self._move.yaw
-            arrived = self._advance(self._move)
-            rotation = np.zeros(9)
-            mujoco.mju_quat2Mat(rotation, self._turned)
-            self._joints = self._kinematics.solve(self._joints, self._point, rotation.reshape(3, 3))
-            if arrived:
-                self._wait(self._move)
-        return np.append(self._joints, self._gripper)
-
-    def _advance(self, move: Move) -> bool:
-        """Take one step towards the goal, starting and stopping softly; True when it has been reached."""
-        gap, turn = move.goal() - self._point, np.zeros(3)
-        mujoco.mju_subQuat(turn, _quaternion(downwards(move.yaw)), self._turned)
-        speed = self._speed * move.speed
-        self._velocity = _towards(gap, self._velocity, SPEED * speed, ACCELERATION)
+        aim, turn = self._aim(self), np.zeros(3)
+        mujoco.mju_subQuat(turn, _quaternion(downwards(aim.yaw)), self._turned)
+        self._velocity = _towards(aim.goal - self._point, self._velocity, SPEED * self._speed * aim.speed, ACCELERATION)
         self._turning = _towards(turn, self._turning, TURN_SPEED * self._speed, TURN_ACCELERATION)
         self._point = self._point + self._velocity / ACTIONS_PER_SECOND
         mujoco.mju_quatIntegrate(self._turned, self._turning, 1 / ACTIONS_PER_SECOND)
-        return bool(np.linalg.norm(gap) < 2e-3 and np.linalg.norm(turn) < 0.02)
+        rotation = np.zeros(9)
+        mujoco.mju_quat2Mat(rotation, self._turned)
+        self._joints = self._kinematics.solve(self._joints, self._point, rotation.reshape(3, 3))
+        return np.append(self._joints, aim.gripper)
 
-    def _wait(self, move: Move) -> None:
-        """Stay until the arm has followed, but not for ever: something may be in its way."""
-        self._waited += 1
-        behind = float(np.linalg.norm(self._world.tool() - self._point))
-        if self._waited >= move.dwell and (behind < 0.006 or self._waited >= move.dwell + 12):
-            self._waited = 0
-            self._move = next(self._plan, None)
+    # What it sees.
 
-    # What plans are made of.
+    @property
+    def _closed(self) -> float:
+        return closure(self._world.positions()[7])
 
-    def _to(self, place: Place, height: float, yaw: float, gripper: float, speed: float = 1.0, dwell: int = 0) -> Move:
-        goal = np.array([place[0], place[1], height])
-        return Move(lambda: goal, yaw, gripper, speed, dwell)
+    def _grips(self) -> bool:
+        """Whether the fingers are kept apart by something."""
+        return 0.15 < self._closed < 0.95 and abs(float(self._world.velocities()[7])) < 0.15
 
-    def _grip(self, gripper: float, dwell: int) -> Move:
-        return self._to(self._point, self._point[2], self._yaw, gripper, dwell=dwell)
+    def _at(self, thing: np.ndarray, gap: float = _CLOSE) -> bool:
+        """Whether the fingers are around a thing; those that are closing already may be further away."""
+        gap = 0.02 if self._closed > 0.04 else gap
+        return bool(np.linalg.norm(self._world.tool() - thing) < gap)
 
-    def _rise(self, gripper: float, above: np.ndarray) -> Plan:
-        """Go straight up before travelling, unless the goal is close enough to go there directly."""
-        if self._point[2] < 0.10 and np.hypot(*(above - self._point)[:2]) > 0.03:
-            yield self._to(self._point, 0.12, self._yaw, gripper, 0.8)
+    def _holds(self, thing: np.ndarray) -> bool:
+        return self._grips() and bool(np.linalg.norm(self._world.tool() - thing) < 0.03)
 
     def _square_to(self, cube: str) -> float:
         """The turn of the gripper that grasps a cube by two faces with the least turning of the wrist."""
         yaw = self._world.yaw(cube)
         return yaw - round(yaw / (math.pi / 2)) * (math.pi / 2)
 
-    def _holds(self, cube: str) -> bool:
-        near = np.linalg.norm(self._world.tool() - self._world.position(cube)) < 0.03
-        return bool(near) and 0.1 < closure(self._world.positions()[7]) < 0.9
+    # What it may want.
 
-    def _solved(self) -> bool:
-        return find(self._simulation.task).solved(self._world, self._layout)
+    def _stay(self, height: float, yaw: float, gripper: float, speed: float = 0.85) -> Aim:
+        """Straight up or down."""
+        return Aim(np.array([*self._point[:2], height]), yaw, gripper, speed)
 
-    def _pick(self, cube: str, height: float) -> Plan:
-        """Grasp a cube and lift it to `height`, as often as it takes."""
-        while True:
-            yaw = self._square_to(cube)
-            yield from self._rise(_OPEN, self._world.position(cube))
-            yield Move(lambda: _over(self._world.position(cube), 0.10), yaw, _OPEN)
-            yield Move(lambda: self._world.position(cube), self._square_to(cube), _OPEN, 0.6, 1)
-            yield self._grip(_SHUT, 9)
-            yield self._to(self._point, height, self._yaw, _SHUT, 0.85)
-            if self._holds(cube):
-                return
+    def _over(
+        self, place: Place, low: float, high: float, yaw: float, gripper: float, carried: np.ndarray | None = None
+    ) -> Aim:
+        """Down a funnel to `low` over a place, whose rim is at `high`; from below the rim first up, then there.
 
-    # The plans.
+        carried: what is to come over the place, by default the tool.
+        """
+        tool = self._world.tool()
+        shift = np.array(place[:2]) - (tool if carried is None else carried)[:2]
+        turned = abs(math.remainder(yaw - yaw_of(self._world.tool_rotation()), 2 * math.pi))
+        off = max(0.0, float(np.hypot(*shift)) + _SQUARE * turned - _CLOSE)
+        height = min(high, low + _STEEP * off)
+        sunk = (height - tool[2] - 0.015) / 0.04  # 1: too low to move sideways
+        goal = tool[:2] + shift if carried is not None else np.array(place[:2])
+        goal = self._point[:2] + (goal - self._point[:2]) * min(max(1.0 - sunk, 0.0), 1.0)
+        near = height < high and tool[2] < high + 0.03
+        return Aim(np.array([*goal, height]), yaw, gripper, 0.6 if near else 1.0)
 
-    def reach(self) -> Plan:
+    def _pick(self, cube: str) -> Aim:
+        """Grasp a cube."""
+        place, yaw = self._world.position(cube), self._square_to(cube)
+        if self._at(place):
+            return Aim(place, yaw, _SHUT, 0.6)
+        return self._over(place, place[2], place[2] + 0.08, yaw, _OPEN)
+
+    # The tasks.
+
+    def reach(self) -> Aim:
+        cube = self._world.position(self._layout.target)
+        return self._over(cube, cube[2] + 0.035, cube[2] + 0.08, self._square_to(self._layout.target), _OPEN)
+
+    def lift(self) -> Aim:
         cube = self._layout.target
-        yield from self._rise(_OPEN, self._world.position(cube))
-        yield Move(lambda: _over(self._world.position(cube), 0.035), self._square_to(cube), _OPEN, dwell=8)
+        if self._holds(self._world.position(cube)):
+            return self._stay(0.17, self._square_to(cube), _SHUT)
+        return self._pick(cube)
 
-    def lift(self) -> Plan:
-        yield from self._pick(self._layout.target, 0.17)
-        yield self._grip(_SHUT, 6)
+    def bowl(self) -> Aim:
+        cube, place = self._world.position(self._layout.target), self._layout.place
+        yaw = yaw_of(self._world.tool_rotation())
+        if _apart(cube, place) < 0.05 and cube[2] < 0.045:
+            return self._stay(0.18, yaw, _OPEN)
+        held = bool(np.linalg.norm(self._world.tool() - cube) < 0.03) and self._closed > 0.1
+        if held and _apart(cube, place) < 0.02 and cube[2] < 0.085:
+            return self._stay(self._point[2], yaw, _OPEN)
+        if self._holds(cube):
+            return self._over(place, 0.075, _HIGH, yaw, _SHUT, cube)
+        return self._pick(self._layout.target)
 
-    def bowl(self) -> Plan:
-        while not self._solved():
-            yield from self._pick(self._layout.target, _HIGH)
-            yield self._to(self._layout.place, _HIGH, self._yaw, _SHUT)
-            if not self._holds(self._layout.target):
-                continue
-            yield self._to(self._layout.place, 0.075, self._yaw, _SHUT, 0.7, 2)
-            yield self._grip(_OPEN, 6)
-            yield self._to(self._layout.place, 0.18, self._yaw, _OPEN, 0.8, 4)
+    def stack(self) -> Aim:
+        cube, base = self._world.position(self._layout.target), self._world.position(self._layout.base)
+        yaw = yaw_of(self._world.tool_rotation())
+        above = cube[2] - base[2]
+        if _apart(cube, base) < 0.02 and 0.035 < above < 0.046:
+            on = self._closed < 0.5 or above < 0.0415
+            return self._stay(self._point[2] if self._closed > 0.3 else _HIGH, yaw, _OPEN if on else _SHUT, 0.5)
+        if self._holds(cube):
+            return self._over(base, 0.0615, _HIGH, yaw, _SHUT, cube)
+        return self._pick(self._layout.target)
 
-    def stack(self) -> Plan:
-        cube, base = self._layout.target, self._layout.base
-        while not self._solved():
-            yield from self._pick(cube, _HIGH)
-            yield self._to(self._world.position(base), _HIGH, self._yaw, _SHUT, 0.9, 2)
-            above = self._world.position(base) - self._world.position(cube) + self._world.tool()
-            yield self._to(above, 0.0625, self._yaw, _SHUT, 0.4, 4)
-            yield self._grip(_OPEN, 7)
-            yield self._to(above, _HIGH, self._yaw, _OPEN, 0.8, 4)
+    def push(self) -> Aim:
+        cube, goal, tool = self._world.position(self._layout.target), np.array(self._layout.place), self._world.tool()
+        along = (goal - cube[:2]) / max(_apart(goal, cube), 1e-6)
+        yaw = math.atan2(along[1], along[0])
+        yaw -= round(yaw / math.pi) * math.pi
+        gap = cube[:2] - tool[:2]
+        ahead, aside = float(gap @ along), float(abs(gap[0] * along[1] - gap[1] * along[0]))
+        left = _apart(cube, goal)
+        if left < 0.012 or (left < 0.038 and tool[2] > 0.07):
+            return self._stay(0.14, yaw_of(self._world.tool_rotation()), _SHUT, 0.8)
+        if tool[2] < _PUSH_HEIGHT + 0.012 and 0.0 < ahead < 0.11 and aside < 0.018:
+            return Aim(np.array([*(goal - 0.03 * along), _PUSH_HEIGHT]), yaw, _SHUT, 0.4)
+        return self._over(cube[:2] - 0.085 * along, _PUSH_HEIGHT, 0.12, yaw, _SHUT)
 
-    def push(self) -> Plan:
-        goal = np.array(self._layout.place)
-        while not self._solved():
-            cube = self._world.position(self._layout.target)[:2]
-            along = (goal - cube) / np.linalg.norm(goal - cube)
-            yaw = math.atan2(along[1], along[0])
-            yaw -= round(yaw / math.pi) * math.pi
-            start, end = cube - 0.085 * along, goal - 0.035 * along
-            yield from self._rise(_SHUT, np.append(start, 0.0))
-            yield self._to(start, 0.12, yaw, _SHUT)
-            yield self._to(start, _PUSH_HEIGHT, yaw, _SHUT, 0.7, 1)
-            yield self._to(end, _PUSH_HEIGHT, yaw, _SHUT, 0.4, 4)
-            yield self._to(goal - 0.07 * along, 0.14, yaw, _SHUT, 0.8, 3)
+    def drawer(self) -> Aim:
+        handle, opening = self._world.handle(), self._world.opening()
+        grasp = handle + np.array([0.0, 0.0, 0.004])
+        if opening > 0.13:
+            return self._stay(handle[2] + 0.10, _ACROSS, _OPEN)
+        if self._at(grasp, 0.008):
+            pull = self._grips()
+            goal = grasp + np.array([opening - 0.145, 0.0, 0.0]) if pull else grasp
+            return Aim(goal, _ACROSS, _SHUT, 0.5)
+        return self._over(grasp, grasp[2], grasp[2] + 0.09, _ACROSS, _OPEN)
 
-    def drawer(self) -> Plan:
-        while not self._solved():
-            yield from self._rise(_OPEN, self._world.handle())
-            yield Move(lambda: _over(self._world.handle(), 0.10), _ACROSS, _OPEN)
-            yield Move(lambda: _over(self._world.handle(), 0.004), _ACROSS, _OPEN, 0.6, 1)
-            yield self._grip(_SHUT, 8)
-            x, y, z = self._world.handle()
-            yield self._to((x + self._world.opening() - 0.145, y), z + 0.004, _ACROSS, _SHUT, 0.5, 2)
-            yield self._grip(_OPEN, 5)
-            yield Move(lambda: _over(self._world.handle(), 0.10), _ACROSS, _OPEN, 0.8, 2)
-
-    def close_drawer(self) -> Plan:
-        while not self._solved():
-            x, y, z = self._world.handle()
-            yield from self._rise(_SHUT, np.array([x - 0.06, y, z]))
-            yield self._to((x - 0.06, y), z + 0.09, _ACROSS, _SHUT)
-            yield self._to((x - 0.06, y), z, _ACROSS, _SHUT, 0.7, 1)
-            yield self._to((x + self._world.opening(), y), z, _ACROSS, _SHUT, 0.5, 4)
+    def close_drawer(self) -> Aim:
+        handle, opening = self._world.handle(), self._world.opening()
+        gap = handle - self._world.tool()
+        if opening < 0.01:
+            return self._stay(handle[2] + 0.09, _ACROSS, _SHUT, 0.5)
+        if 0.0 < gap[0] < 0.09 and abs(gap[1]) < 0.02 and abs(gap[2]) < 0.015:
+            return Aim(handle + np.array([opening, 0.0, 0.0]), _ACROSS, _SHUT, 0.5)
+        return self._over(handle - np.array([0.06, 0.0, 0.0]), handle[2], handle[2] + 0.09, _ACROSS, _SHUT)
 
 
-PLANS: dict[str, Callable[[Expert], Plan]] = {
+AIMS: dict[str, Callable[[Expert], Aim]] = {
     "reach": Expert.reach,
     "lift": Expert.lift,
     "push": Expert.push,

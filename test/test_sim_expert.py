@@ -71,6 +71,15 @@ def test_an_expert_can_take_over_in_the_middle(env):
     assert env.success
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_experts_need_no_memory(task, env):
+    """Who learns from them sees single moments: an expert that forgets everything after 0.4 s must get there, too."""
+    env.reset(task, 4)
+    for _ in range(80):
+        perform(env, Expert(env.simulation), limit=6)
+    assert env.success
+
+
 def test_a_trajectory_through_the_controllers_does_what_the_same_actions_do_in_the_env(env):
     """What holds in process holds over ROS: rows of actions, due one step after the other, as one trajectory."""
     env.reset("lift", 3)
