@@ -3,22 +3,15 @@
 
 from __future__ import annotations
 
-import functools
 import threading
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 CAPTURING = threading.Lock()  # a capture does not survive that another thread waits for the device, or captures too
-
-
-@functools.cache
-def _pool(device: torch.device) -> Any:
-    """The memory that all graphs of a device share; they never run at the same time on what they share."""
-    with torch.cuda.device(device):
-        return torch.cuda.graph_pool_handle()
 
 
 class Recording:
@@ -29,6 +22,8 @@ class Recording:
     shared: the outputs and everything in between may lie in memory that other shared recordings use too.
     """
 
+    _living: ClassVar[weakref.WeakSet[Recording]] = weakref.WeakSet()  # those that share
+
     def __init__(
         self,
         function: Callable[..., tuple[Tensor, ...]],
@@ -37,7 +32,7 @@ class Recording:
         shared: bool = False,
     ):
         self._inputs = [tensor.clone() for tensor in inputs]
-        device = inputs[0].device
+        self._device = device = inputs[0].device
         current = torch.cuda.current_stream(device)
         stream = torch.cuda.Stream(device, priority=current.priority)  # which the graph's kernels keep
         stream.wait_stream(current)
@@ -46,10 +41,14 @@ class Recording:
                 function(*self._inputs)
         current.wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        pool = _pool(device) if shared else None
-        mode = "thread_local"
-        with CAPTURING, torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode=mode):
-            self._outputs = function(*self._inputs)
+        with CAPTURING:
+            # Memory may be joined only while a graph uses it: the handle alone does not keep it.
+            beside = next((one for one in self._living if one._device == device), None) if shared else None
+            pool = beside._graph.pool() if beside else None
+            with torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+                self._outputs = function(*self._inputs)
+            if shared:
+                self._living.add(self)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         for mine, new in zip(self._inputs, inputs, strict=True):
