@@ -54,6 +54,9 @@ class Params:
         0.05, "move rows this far outside the position range to the limit, reject a chunk with others [rad or m]", True
     )
     blend_rows: int = param(4, "rows over which the strategy crossfade mixes two chunks", live=True)
+    smooth_rows: float = param(
+        0.0, "smooth the arm's rows: what swings in so many rows is halved, what is faster goes; 0: as they come", True
+    )
     watchdog_rows: int = param(0, "rows of a chunk that may be played if no newer one comes; 0: all", live=True)
     recovery: str = param(
         "automatic", "automatic: after a fault the next good chunk is played; explicit: only after ~/arm", live=True
@@ -67,7 +70,7 @@ class Params:
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ValueError(f"parameter {name!r}: expected a positive number, got {getattr(self, name)}")
-        for name in ("gripper_dwell", "clip", "blend_rows", "watchdog_rows"):
+        for name in ("gripper_dwell", "clip", "blend_rows", "smooth_rows", "watchdog_rows"):
             if getattr(self, name) < 0:
                 raise ValueError(f"parameter {name!r}: expected 0 or more, got {getattr(self, name)}")
         if not 15 <= self.rate <= 250:
@@ -98,4 +101,4 @@ class Params:
 
     def rules(self) -> Rules:
         """What may be chosen while running."""
-        return Rules(self.blend_rows, self.watchdog_rows, self.max_jump, self.clip)
+        return Rules(self.blend_rows, self.watchdog_rows, self.max_jump, self.clip, self.smooth_rows)

@@ -21,13 +21,14 @@ class Rules:
 
     blend: rows in which `crossfade` goes over; watchdog: rows of a chunk to play if no newer one comes, 0: all; jump:
     how far the row that is due may be from the measured arm; clip: how far outside its range a row is moved to the
-    limit instead of being refused.
+    limit instead of being refused; smooth: the arm's rows are smoothed, see `smoothed`, 0: as they come.
     """
 
     blend: int = 4
     watchdog: int = 0
     jump: float = 0.5
     clip: float = 0.05
+    smooth: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -145,8 +146,9 @@ class Player:
         return chunk
 
     def _arm_columns(self, chunk: ActionChunk) -> ActionChunk:
-        columns = [chunk.names.index(joint) for joint in self.joints]
-        return dataclasses.replace(chunk, values=chunk.values[:, columns], names=self.joints, discrete=())
+        values = chunk.values[:, [chunk.names.index(joint) for joint in self.joints]]
+        values = smoothed(values, self.rules.smooth) if self.rules.smooth else values
+        return dataclasses.replace(chunk, values=values, names=self.joints, discrete=())
 
     def _check_jump(self, arm: ActionChunk, now: int, measured: np.ndarray | None) -> None:
         row = arm.at(now)
@@ -168,6 +170,16 @@ class Player:
         if far[joint] > self.rules.clip:
             raise ValueError(f"{says}, limit {self.rules.clip:.3f}")
         return dataclasses.replace(arm, values=inside), says
+
+
+def smoothed(values: np.ndarray, rows: float) -> np.ndarray:
+    """Rows [H, D] without their jitter: what swings in `rows` rows is halved, slower remains, faster goes.
+
+    Whittaker's smoother with second differences (Eilers, A Perfect Smoother, 2003): straight lines stay as they are.
+    """
+    bend = np.diff(np.eye(len(values)), 2, axis=0)
+    smooth = np.eye(len(values)) + (rows / (2 * np.pi)) ** 4 * bend.T @ bend
+    return np.linalg.solve(smooth, values.astype(np.float64)).astype(np.float32)
 
 
 def crossfade(old: ActionChunk, new: ActionChunk, now: int, rows: int) -> ActionChunk:

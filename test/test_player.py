@@ -6,7 +6,7 @@ import pytest
 
 from cosmos3_ros.model.interface import NS, ActionChunk
 from cosmos3_ros.motion import Limits
-from cosmos3_ros.player import HOLDING, OVER, PLAYING, WAITING, Player, Rules, crossfade
+from cosmos3_ros.player import HOLDING, OVER, PLAYING, WAITING, Player, Rules, crossfade, smoothed
 
 LIMITS = Limits(np.full(2, -2.0), np.full(2, 2.0), np.full(2, 2.0), np.full(2, 8.0), np.full(2, 200.0))
 
@@ -171,3 +171,25 @@ def test_what_is_under_way_goes_on_when_the_clock_is_set(player: Player) -> None
     assert np.allclose(player.motion.at(NS // 2 - 10 * NS), before)  # type: ignore[union-attr]
     player.hold(NS // 2 - 10 * NS, "the clock jumped back")
     assert player.mode == HOLDING
+
+
+def test_jitter_of_the_rows_does_not_slow_the_arm() -> None:
+    way = chunk_at(0)
+    jitter = np.where(np.arange(15) % 2, 0.02, -0.02).astype(np.float32)[:, None] * [1, 1, 0]
+    paces = []
+    for rows in (0.0, 6.0):
+        player = Player(("a", "b"), LIMITS, "grip", Rules(smooth=rows))
+        player.start_at(0, np.zeros(2))
+        assert player.load(
+            0, ActionChunk((way.values + jitter).astype(np.float32), way.names, 0, way.step, ("grip",)), 1
+        )
+        paces.append(player.motion.pace)
+        assert player.gripper_position(NS // 2) in (0.0, 1.0)  # steps stay steps
+    assert paces[0] < 0.8 < 0.99 < paces[1]
+
+
+def test_smoothing_keeps_the_way_and_halves_what_it_says() -> None:
+    line = np.linspace(0, 1, 16, dtype=np.float32)[:, None] * [1, -2]
+    assert np.allclose(smoothed(line, 8.0), line, atol=1e-6)
+    wave = np.cos(2 * np.pi * np.arange(160) / 8)[:, None]
+    assert np.allclose(smoothed(wave, 8.0)[40:120], wave[40:120] / 2, atol=0.04)

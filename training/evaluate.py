@@ -17,7 +17,7 @@ import yaml
 from ..graph import robot_file
 from ..model.interface import NS, ActionChunk, Policy
 from ..motion import Limits
-from ..player import Player
+from ..player import Player, Rules
 from ..sim.env import Env
 from ..sim.robot import ARM, FINGER_CLOSED
 from ..sim.tasks import find
@@ -82,7 +82,8 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
     wordings = len(find(trial.task).wordings)
     env.reset(trial.task, trial.seed, trial.wording % wordings)
     policy.reset()
-    simulation, player = env.simulation, Player(ARM, arm_limits(), policy.embodiment.discrete[0])
+    simulation, (limits, rules) = env.simulation, commander_settings()
+    player = Player(ARM, limits, policy.embodiment.discrete[0], rules)
     player.start_at(0, simulation.layout.start)
     spent, path, miss, finger, free = [], [], math.inf, 0.0, 0
     coming: tuple[int, ActionChunk] | None = None
@@ -124,10 +125,11 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
 
 
 @functools.cache
-def arm_limits() -> Limits:
-    """The commander's limits for the simulated arm, from its robot file."""
+def commander_settings() -> tuple[Limits, Rules]:
+    """What the commander of the simulated arm is told, from its robot file."""
     fields = yaml.safe_load(robot_file("droid_sim").read_text(encoding="utf-8"))["/**/commander"]["ros__parameters"]
-    return Limits(**{field.name: np.array(fields[field.name], float) for field in dataclasses.fields(Limits)})
+    limits = Limits(**{field.name: np.array(fields[field.name], float) for field in dataclasses.fields(Limits)})
+    return limits, Rules(smooth=fields["smooth_rows"])
 
 
 def _distance(env: Env) -> float:
