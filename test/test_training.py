@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training without a simulation: the objective, the optimiser, recipes, and one episode learned by heart."""
 
+import collections
 import dataclasses
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -140,25 +142,41 @@ def test_training_sees_what_the_policy_sees(tiny_small):
 
 def test_pictures_encoded_beside_the_training_are_the_same(tiny_small):
     encoder = Encoder(load_policy(tiny_small).model.vae, DROID_SIM)
-    clips = [make_clip(episode(20, seed), DROID_SIM, stride=9) for seed in range(3)]
-    source = Source(lambda: (clip for clip in clips))
-    feed, at_once = Feed(encoder, source, beside=True), encoder.encode(clips)[0]
-    beside = feed.take()
-    assert torch.allclose(torch.cat([part.latents for part in beside]), at_once.latents)
-    assert torch.equal(torch.cat([part.rows for part in beside]), at_once.rows)
-    assert sum((part.asked for part in beside), ()) == at_once.asked
+    clips, more = ([make_clip(episode(20, seed), DROID_SIM, stride=9) for seed in seeds] for seeds in ((0, 1), (2, 3)))
+    going_on = threading.Event()
+
+    def make():
+        yield from clips
+        going_on.wait()
+        yield from more
+
+    source = Source(make)
+    source.wait_for(2)
+    feed = Feed(encoder, source, beside=True)
+    first = feed.take()
+    assert feed.take() == []  # from now on in a thread of its own
+    going_on.set()
+    later = []
+    while not later:
+        later = feed.take()
+    for got, some in ((first, clips), (later, more)):
+        expected = encoder.encode(some)[0]
+        assert torch.allclose(torch.cat([part.latents for part in got]), expected.latents)
+        assert torch.equal(torch.cat([part.rows for part in got]), expected.rows)
+        assert sum((part.asked for part in got), ()) == expected.asked
     for one in (feed, source):
         one.close()
 
 
 def test_what_goes_wrong_in_making_data_ends_the_encoding_beside(tiny_small):
     def broken():
+        yield make_clip(episode(20), DROID_SIM)
         raise OSError("no renderer")
-        yield
 
     source = Source(broken)
+    feed = Feed(Encoder(load_policy(tiny_small).model.vae, DROID_SIM), source, beside=True)
     with pytest.raises(OSError, match="no renderer"):
-        Feed(Encoder(load_policy(tiny_small).model.vae, DROID_SIM), source, beside=True)
+        collections.deque(iter(feed.take, None), maxlen=0)  # take for ever
 
 
 def test_what_was_taken_is_not_kept():

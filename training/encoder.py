@@ -82,17 +82,25 @@ class Encoder:
 
 
 class Feed:
-    """What a source gives, encoded when it is asked for, or `beside` the training in a thread of its own."""
+    """What a source gives, encoded when it is asked for, or `beside` the training in a thread of its own.
+
+    What comes first is always encoded at once, and the thread begins after that: while the training compiles, two
+    threads of Python would be in each other's way.
+    """
 
     def __init__(self, encoder: Encoder, source: Source[Clip], beside: bool = False):
-        self.shape, self._encoder, self._source = encoder.shape, encoder, source
-        self._ready = Source(self._follow) if beside else None
-        if self._ready is not None:
-            self._ready.wait_for(1)
+        self.shape, self._encoder, self._source, self._beside = encoder.shape, encoder, source, beside
+        self._ready: Source[Encoded] | None = None
+        self._begun = False
 
     def take(self) -> list[Encoded]:
         """The windows that came since the last call. Raises whatever went wrong in making them."""
-        return self._encoder.encode(self._source.take()) if self._ready is None else self._ready.take()
+        if self._ready is not None:
+            return self._ready.take()
+        if self._beside and self._begun:
+            self._ready = Source(self._follow)
+        self._begun = True
+        return self._encoder.encode(self._source.take())
 
     def close(self) -> None:
         if self._ready is not None:
