@@ -33,29 +33,35 @@ def _matvec(x, weight, scale, out, rows, width, scaled: tl.constexpr, many: tl.c
 
 
 @triton.jit
-def _nibble(bits):  # type: ignore[no-untyped-def]
-    """The number that four bits stand for in E2M1: sign, two bits of exponent, one of mantissa."""
-    exponent, half = (bits >> 1) & 3, 0.5 * (bits & 1)
-    size = tl.where(exponent == 0, half, (1.0 + half) * tl.exp2(exponent.to(tl.float32) - 1))
-    return tl.where(bits >= 8, -size, size)
+def _halves(bits):  # type: ignore[no-untyped-def]
+    """The low 16 bits of integers, read as float16."""
+    return bits.to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
 
 
 @triton.jit
 def _matvec4(x, weight, scale, blocks, out, rows, width, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
-    """As `_matvec` for two numbers in a byte, the first in its low half, with a scale for every 8 bytes."""
+    """As `_matvec` for E2M1, two numbers in a byte, the first in its low half, with a scale for every 8 bytes.
+
+    Sign, exponent and mantissa of E2M1 put into the places of float16 are the number times 2**-14; both numbers of a byte
+    are put there at once.
+    """
     row = tl.program_id(0) * many + tl.arange(0, many)
-    here = row < rows
-    start = row[:, None].to(tl.int64) * width
+    here, start = row < rows, row.to(tl.int64) * (width // 16)
+    byte = tl.arange(0, 8)
     total = tl.zeros((many, part), tl.float32)
-    for first in range(0, width // 2, part):
-        column = first + tl.arange(0, part)
-        inside = here[:, None] & (column < width // 2)[None, :]
-        byte = tl.load(weight + start // 2 + column[None, :], inside, other=0).to(tl.int32)
-        block = tl.load(blocks + start // 16 + column[None, :] // 8, inside, other=0.0)
-        even = tl.load(x + 2 * column, mask=column < width // 2, other=0.0).to(tl.float32)
-        odd = tl.load(x + 2 * column + 1, mask=column < width // 2, other=0.0).to(tl.float32)
-        total += block.to(tl.float32) * (_nibble(byte & 15) * even[None, :] + _nibble(byte >> 4) * odd[None, :])
-    result = tl.sum(total, axis=1) * tl.load(scale + row, here, other=0.0)
+    for first in range(0, width // 16, part):
+        block = first + tl.arange(0, part)
+        live = block < width // 16
+        inside, at = here[:, None] & live[None, :], start[:, None] + block[None, :]
+        pairs = tl.load(weight + at[:, :, None] * 8 + byte[None, None, :], inside[:, :, None], other=0).to(tl.int32)
+        pairs *= 0x1001  # the first number in the low half, the second in the high one
+        halves = ((pairs << 9) & 0x0E000E00) | ((pairs << 12) & -0x7FFF8000)
+        number = x + block[:, None] * 16 + byte[None, :] * 2
+        even = tl.load(number, live[:, None], other=0.0).to(tl.float32)
+        odd = tl.load(number + 1, live[:, None], other=0.0).to(tl.float32)
+        found = tl.sum(_halves(halves) * even[None, :, :] + _halves(halves >> 16) * odd[None, :, :], axis=2)
+        total += found * tl.load(blocks + at, inside, other=0.0).to(tl.float32)
+    result = tl.sum(total, axis=1) * tl.load(scale + row, here, other=0.0) * 16384.0
     tl.store(out + row, result.to(out.dtype.element_ty), here)
 
 
@@ -66,11 +72,12 @@ def matvec(x: Tensor, weight: Tensor, scale: Tensor | None = None, blocks: Tenso
     """
     rows, width = weight.shape[0], x.shape[-1]
     out = torch.empty(*x.shape[:-1], rows, dtype=x.dtype, device=x.device)
-    grid, shape = (triton.cdiv(rows, ROWS),), {"many": ROWS, "part": SLICE}
+    grid = (triton.cdiv(rows, ROWS),)
     if blocks is not None:
+        shape = {"many": ROWS, "part": SLICE // 16}
         _matvec4[grid](x.contiguous(), weight, scale, blocks, out, rows, width, **shape)
     else:
-        factor = weight if scale is None else scale
+        factor, shape = weight if scale is None else scale, {"many": ROWS, "part": SLICE}
         _matvec[grid](x.contiguous(), weight, factor, out, rows, width, scaled=scale is not None, **shape)
     return out
 
