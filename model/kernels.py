@@ -42,8 +42,8 @@ def _halves(bits):  # type: ignore[no-untyped-def]
 def _matvec4(x, weight, scale, blocks, out, rows, width, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
     """As `_matvec` for E2M1, two numbers in a byte, the first in its low half, with a scale for every 8 bytes.
 
-    Sign, exponent and mantissa of E2M1 put into the places of float16 are the number times 2**-14; both numbers of a byte
-    are put there at once.
+    Sign, exponent and mantissa of E2M1 in the places of float16 are the number times 2**-14; both numbers of a byte are
+    put there at once.
     """
     row = tl.program_id(0) * many + tl.arange(0, many)
     here, start = row < rows, row.to(tl.int64) * (width // 16)
