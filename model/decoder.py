@@ -158,8 +158,8 @@ def _decode(
 ) -> Tensor:
     """One layer for one token, which joins the cache at `place`."""
     query, key, value, _ = layer.enter(x, rope)
+    if length is None:
+        return layer.leave(x, attend_one(query, key, value, *cache, place))
     for store, new in zip(cache, (key, value), strict=True):
         store.index_copy_(1, place, new)
-    if length is not None:
-        return layer.leave(x, attention(query, cache[0][:, :length], cache[1][:, :length], causal=True))
-    return layer.leave(x, attend_one(query, *cache, place))
+    return layer.leave(x, attention(query, cache[0][:, :length], cache[1][:, :length], causal=True))

@@ -84,20 +84,23 @@ def matvec(x: Tensor, weight: Tensor, scale: Tensor | None = None, blocks: Tenso
 
 @triton.jit
 def _attend(  # type: ignore[no-untyped-def]
-    query, keys, values, place, sums, tops, norms, factor, heads: tl.constexpr, group: tl.constexpr,
-    width: tl.constexpr, size: tl.constexpr,
+    query, new_key, new_value, keys, values, place, sums, tops, norms, factor, heads: tl.constexpr,
+    group: tl.constexpr, width: tl.constexpr, size: tl.constexpr,
 ):  # fmt: skip
-    """One chunk of the cache for the group queries that share one head of keys and values."""
+    """One chunk of the cache for the queries that share one head of keys and values; the last chunk takes the new ones."""
     head, chunk, chunks = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     length = tl.load(place) + 1
     if chunk * size >= length:
         return
     lane = tl.arange(0, width)
     row = chunk * size + tl.arange(0, size)
-    seen = row < length
+    seen, old, new = row < length, (row < length - 1)[:, None], (row == length - 1)[:, None]
     where = (row[:, None] * heads + head) * width + lane[None, :]
-    key = tl.load(keys + where, mask=seen[:, None], other=0.0).to(tl.float32)
-    value = tl.load(values + where, mask=seen[:, None], other=0.0).to(tl.float32)
+    key = tl.where(new, tl.load(new_key + head * width + lane)[None, :], tl.load(keys + where, old, other=0.0))
+    value = tl.where(new, tl.load(new_value + head * width + lane)[None, :], tl.load(values + where, old, other=0.0))
+    tl.store(keys + where, key, new)
+    tl.store(values + where, value, new)
+    key, value = key.to(tl.float32), value.to(tl.float32)
     for number in tl.static_range(group):
         one = tl.load(query + (head * group + number) * width + lane).to(tl.float32)
         score = tl.where(seen, tl.sum(key * one[None, :], axis=1) * factor, float("-inf"))
@@ -130,10 +133,11 @@ def _merge(  # type: ignore[no-untyped-def]
     tl.store(out + head * width + lane, (total / norm).to(out.dtype.element_ty))
 
 
-def attend_one(query: Tensor, keys: Tensor, values: Tensor, place: Tensor) -> Tensor:
-    """Attention of one token over places 0 to `place` of a cache with room for more.
+def attend_one(query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, place: Tensor) -> Tensor:
+    """Attention of one token that joins a cache with room for more at `place`, over places 0 to `place`.
 
-    query [1, 1, heads, d]; keys, values [1, capacity, kv_heads, d]; place int64 [1]. Returns [1, 1, heads * d].
+    query [1, 1, heads, d]; key, value [1, 1, kv_heads, d], written into keys, values [1, capacity, kv_heads, d]; place
+    int64 [1]. Returns [1, 1, heads * d].
     """
     capacity, kv_heads, width = keys.shape[1:]
     heads, chunks = query.shape[2], triton.cdiv(capacity, CHUNK)
@@ -142,9 +146,8 @@ def attend_one(query: Tensor, keys: Tensor, values: Tensor, place: Tensor) -> Te
     tops, norms = torch.empty(heads, chunks, **make), torch.empty(heads, chunks, **make)
     out = torch.empty(1, 1, heads * width, dtype=query.dtype, device=query.device)
     shape = {"heads": kv_heads, "group": heads // kv_heads, "width": width, "size": CHUNK}
-    _attend[(kv_heads, chunks)](
-        query.contiguous(), keys, values, place, sums, tops, norms, width**-0.5, num_warps=4, **shape
-    )
+    token = [part.contiguous() for part in (query, key, value)]
+    _attend[(kv_heads, chunks)](*token, keys, values, place, sums, tops, norms, width**-0.5, num_warps=4, **shape)
     shape = {"width": width, "size": CHUNK, "most": triton.next_power_of_2(chunks), "part": 16}
     _merge[(heads,)](sums, tops, norms, place, out, chunks, num_warps=4, **shape)
     return out

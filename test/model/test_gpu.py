@@ -45,15 +45,19 @@ def test_one_token_has_a_kernel_of_its_own(kind, far):
     assert far(product(x), x @ product.whole(torch.float32).T) < 1e-4
 
 
-def test_attention_of_one_token_stops_at_its_place(far):
+def test_a_lone_token_joins_the_cache_and_attends_up_to_its_place(far):
     torch.manual_seed(0)
     query = torch.randn(1, 1, 8, 32, device="cuda")
     keys, values = torch.randn(2, 1, 512, 2, 32, device="cuda")
     wanted = attention(query, keys[:, :201], values[:, :201])
-    keys[:, 201:] = values[:, 201:] = torch.nan
+    new = [cache[:, 200:201].clone() for cache in (keys, values)]
+    keys[:, 200:] = values[:, 200:] = torch.nan
     from cosmos3_ros.model.kernels import attend_one
 
-    assert far(attend_one(query, keys, values, torch.tensor([200], device="cuda")), wanted) < 1e-4
+    assert far(attend_one(query, *new, keys, values, torch.tensor([200], device="cuda")), wanted) < 1e-4
+    for cache, token in zip((keys, values), new, strict=True):
+        assert torch.equal(cache[:, 200:201], token)
+        assert cache[:, 201:].isnan().all()
 
 
 @pytest.mark.parametrize("speed", [Speed(graphs=True), Speed(compiled=True), Speed(compiled=True, graphs=True)])
