@@ -87,7 +87,7 @@ def _attend(  # type: ignore[no-untyped-def]
     query, new_key, new_value, keys, values, place, sums, tops, norms, factor, heads: tl.constexpr,
     group: tl.constexpr, width: tl.constexpr, size: tl.constexpr,
 ):  # fmt: skip
-    """One chunk of the cache for the queries that share one head of keys and values; the last chunk takes the new ones."""
+    """One chunk of the cache for the queries that share a head of keys and values; the last one takes the new ones."""
     head, chunk, chunks = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     length = tl.load(place) + 1
     if chunk * size >= length:
