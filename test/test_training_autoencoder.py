@@ -86,6 +86,29 @@ def test_a_new_decoder_is_trained_and_the_encoder_stays(module):
     assert trained > psnr(module, held_out) + 0.3
 
 
+def test_balance_gives_more_room_to_what_is_seen_better(module):
+    seen = as_tensor([video(seed) for seed in range(24)])
+    start_encoder(module, seen)
+    start_decoder(module, seen)
+    vae = VideoAutoencoder(module)
+    before = vae.decode(vae.encode(seen[:1]))
+    torch.manual_seed(0)
+    options = dataclasses.replace(OPTIONS, start="", width=0, steps=0, batch=4, balance=0.5)
+    train_autoencoder(vae, lambda: clips(24), options, print)
+    latents = torch.cat([vae.encode(each[None]) for each in seen])
+    spread = latents.transpose(0, 1).flatten(1).std(1)
+    assert 0.8 < float(spread.square().mean().sqrt()) < 1.2
+    assert torch.allclose(vae.decode(latents[:1]), before, atol=1e-4)
+    plain, seen_by = vae.decode(latents[:4]), []
+    for channel in range(len(spread)):
+        changed = latents[:4].clone()
+        changed[:, channel] += 0.1 * torch.randn_like(changed[:, channel])
+        seen_by.append((vae.decode(changed) - plain).square().mean().sqrt() / 0.1)
+    # A unit of a normalised channel is a spread divided by contribution ** 0.5: it is seen as contribution ** 0.5.
+    assert torch.corrcoef(torch.stack([spread, torch.stack(seen_by)]))[0, 1] > 0.7  # but for curvature
+    assert spread.max() > 3 * spread.min()
+
+
 def test_pictures_without_what_lies_between_are_no_video(module):
     """One clip is whole; if another one counted, the result would differ."""
     results = []
