@@ -113,7 +113,7 @@ class Commander(ManagedNode[Params]):
         now = self.now()
         fault = "" if self.state_id == State.PRIMARY_STATE_ACTIVE else "the node is not active"
         if request.data and not fault:
-            fault = STOPPED if self._stopped else self._guard.trouble(now) or self._crowd
+            fault = STOPPED if self._stopped else self._guard.trouble(now) or self._crowd or self._astray(now)
         if fault:
             response.success, response.message = False, f"not armed: {fault}" if request.data else fault
             return response
@@ -154,10 +154,13 @@ class Commander(ManagedNode[Params]):
         """Why the arm must not be moved now."""
         fault = self._guard.trouble(now) or self._crowd
         if not fault and self._armed:
-            fault = self._deaf
-            if not fault and self._leads(now) and self._player.motion:
-                fault = self._guard.astray(self._player.motion.at(now)[0])
+            fault = self._deaf or self._astray(now)
         return fault
+
+    def _astray(self, now: int) -> str:
+        """How far the arm is from where it is led, if that is too far. (An arm that brakes is led until it rests.)"""
+        motion = self._player.motion
+        return self._guard.astray(motion.at(now)[0]) if motion and self._leads(now) else ""
 
     def _begin_where_it_is(self, now: int) -> None:
         """A resting arm goes on from the set point it was sent if it is there, else from where it was measured."""

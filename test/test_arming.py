@@ -35,6 +35,7 @@ class Arm:
         values = {"joints": ["a"], "sink": "position_stream", "recovery": "automatic", **LIMITS, **parameters}
         self.node = Stepped(parameter_overrides=[Parameter(name, value=value) for name, value in values.items()])
         self.where, self.number, self.sent = 0.0, 0, list[tuple[float, float, float]]()
+        self.put: float | None = None  # somebody holds the arm there
         self.node.trigger_configure()
         self._listen()
         self.node.trigger_activate()
@@ -61,7 +62,7 @@ class Arm:
 
         from cosmos3_ros.convert import header
 
-        self.where = self.sent[-1][1] if self.sent else self.where
+        self.where = self.put if self.put is not None else self.sent[-1][1] if self.sent else self.where
         self.node._on_joint_state(JointState(header=header(self.node.time), name=["a"], position=[self.where]))
 
     def run(self, seconds: float, measured: bool = True) -> None:
@@ -228,3 +229,21 @@ def test_a_fault_between_two_chunks_disarms_where_that_is_asked_for(make: Any, r
     arm.run(0.5)
     assert arm.node._armed == (recovery == "automatic")
     assert (len(arm.sent) > before) == (recovery == "automatic")
+
+
+def test_an_arm_that_was_put_elsewhere_in_mid_brake_is_armed_when_that_is_over(make: Callable[..., Arm]) -> None:
+    """As a simulation that is reset does it: armed while it was still led to the old place, it was astray for ever."""
+    arm = make(armed=True)
+    arm.run(0.1)
+    arm.chunk(1.5)
+    arm.run(0.5)
+    arm.ask(False)
+    arm.put = arm.where - 1.0
+    arm.run(0.04)
+    assert "from its set point, limit" in arm.ask(True)
+    arm.run(3.0)
+    assert arm.ask(True) == "armed"
+    arm.sent.clear()
+    arm.chunk(0.5)
+    arm.run(0.3)
+    assert abs(arm.sent[0][1] - arm.put) < 0.05
