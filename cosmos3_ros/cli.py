@@ -175,7 +175,7 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
 def _add_collect(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("collect", help="record demonstrations of the scripted experts as a LeRobotDataset")
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--task", default="reach,lift,drawer", help="tasks of the simulation, with commas")
+    parser.add_argument("--task", default="reach,lift,push,bowl,drawer", help="tasks of the simulation, with commas")
     parser.add_argument("--episodes", type=int, default=100, help="of each task (default: 100)")
     parser.add_argument("--seed", type=int, default=1_000_000, help="of the first episode (default: 1000000)")
     parser.add_argument("--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)")
@@ -255,7 +255,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 def _add_eval(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("eval", help="how good a checkpoint is: tasks x seeds in closed loop, futures, a page")
     parser.add_argument("checkpoint")
-    parser.add_argument("--task", default="reach,lift,drawer", help="tasks of the simulation, with commas")
+    parser.add_argument("--task", default="reach,lift,push,bowl,drawer", help="tasks of the simulation, with commas")
     parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="of the first episode (default: 0)")
     parser.add_argument("--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)")
