@@ -84,7 +84,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
     parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
     parser.add_argument("--task", default="all", help="tasks of the simulation, with commas, or all (default: all)")
-    parser.add_argument("--time-limit", type=float, default=8.0, help="seconds per episode (default: 8)")
+    parser.add_argument("--time-limit", type=float, default=12.0, help="seconds per episode (default: 12)")
     parser.add_argument(
         "--out",
         type=pathlib.Path,

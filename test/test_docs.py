@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page of the node graph is what the code says, and what the code says is what runs."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(start: Any, w
             outs, ins = by_default(name, interface.publishes), by_default(name, interface.subscribes)
             offers = {topic_name(name, service.name) for service in interface.offers}
             expected = (outs, ins, offers)
-            wait_until(lambda n=name, e=expected: seen(node, n) == e, f"{name} to have {expected}", 60)
+            with contextlib.suppress(pytest.fail.Exception):  # then the assertion says what is missing
+                wait_until(lambda n=name, e=expected: seen(node, n) == e, f"{name} to have {expected}", 60)
+            assert seen(node, name) == expected, name
     finally:
         node.destroy_node()
         rclpy.shutdown()

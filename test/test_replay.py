@@ -44,11 +44,11 @@ def write_log(path: Path, rows: int, joints: list[str] = JOINTS) -> Path:
 
 
 def test_chunks_answer_the_stamps_of_the_clip(domain: int, tmp_path: Path) -> None:
-    make_clip(tmp_path / "clip.mp4", 45)
-    log = write_log(tmp_path / "joints.csv", 45)
+    make_clip(tmp_path / "clip.mp4", 90)
+    log = write_log(tmp_path / "joints.csv", 90)
     out = tmp_path / "out"
     summary = replay(out, str(tmp_path / "clip.mp4"), "--joints", str(log), "--instruction", "follow")
-    assert summary["frames"] == 45
+    assert summary["frames"] == 90
     assert summary["chunks"] >= 2
     assert summary["chunks_without_a_frame"] == 0
     frames = np.array(summary["chunk_stamps_in_clip"]) * 15
