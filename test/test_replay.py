@@ -31,7 +31,7 @@ def make_clip(path: Path, frames: int) -> None:
         stream = container.add_stream("libx264", rate=15)
         stream.height, stream.width, stream.pix_fmt = 90, 160, "yuv420p"
         for k in range(frames):
-            picture = np.full((90, 160, 3), 5 * k, np.uint8)
+            picture = np.full((90, 160, 3), 2 * k, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         container.mux(stream.encode())
 
