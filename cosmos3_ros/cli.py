@@ -12,6 +12,7 @@ from .graph import Options
 from .serve.commands import add_serve
 
 ROS = ("rclpy", "sensor_msgs", "std_srvs", "cosmos3_ros.msg", "cosmos3_ros.srv", "ament_index_python")
+TRAINED = "reach,lift,push,bowl,drawer"  # the tasks of the embedded checkpoint
 # Options of the graph that demo and replay leave to the user; `run` has all of them.
 SHARED = ("robot", "checkpoint", "device", "reasoner", "remote_url", "remote_model", "remote_token_file")
 
@@ -175,7 +176,7 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
 def _add_collect(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("collect", help="record demonstrations of the scripted experts as a LeRobotDataset")
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--task", default="reach,lift,push,bowl,drawer", help="tasks of the simulation, with commas")
+    parser.add_argument("--task", default=TRAINED, help="tasks of the simulation, with commas")
     parser.add_argument("--episodes", type=int, default=100, help="of each task (default: 100)")
     parser.add_argument("--seed", type=int, default=1_000_000, help="of the first episode (default: 1000000)")
     parser.add_argument("--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)")
@@ -255,7 +256,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 def _add_eval(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("eval", help="how good a checkpoint is: tasks x seeds in closed loop, futures, a page")
     parser.add_argument("checkpoint")
-    parser.add_argument("--task", default="reach,lift,push,bowl,drawer", help="tasks of the simulation, with commas")
+    parser.add_argument("--task", default=TRAINED, help="tasks of the simulation, with commas")
     parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="of the first episode (default: 0)")
     parser.add_argument("--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)")

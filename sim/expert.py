@@ -19,7 +19,7 @@ from .gl import mujoco
 from .kinematics import Kinematics, downwards, yaw_of
 from .robot import closure
 from .simulation import Simulation
-from .tasks import find
+from .tasks import Place, apart, find
 
 SPEED, ACCELERATION = 0.30, 0.65  # m/s, m/s^2
 TURN_SPEED, TURN_ACCELERATION = 1.2, 3.0  # rad/s, rad/s^2
@@ -42,9 +42,6 @@ class Aim:
     speed: float = 1.0
 
 
-Place = np.ndarray | tuple[float, float]
-
-
 def _towards(gap: np.ndarray, velocity: np.ndarray, speed: float, acceleration: float) -> np.ndarray:
     """The next velocity on the way over `gap` [3]: within speed and acceleration, and coming to rest at the end."""
     distance = float(np.linalg.norm(gap))
@@ -52,11 +49,6 @@ def _towards(gap: np.ndarray, velocity: np.ndarray, speed: float, acceleration: 
     change = gap / max(distance, 1e-9) * pace - velocity
     most = acceleration / ACTIONS_PER_SECOND
     return velocity + change * min(1.0, most / max(float(np.linalg.norm(change)), 1e-9))
-
-
-def _apart(a: Place, b: Place) -> float:
-    """Distance seen from above, m."""
-    return float(np.hypot(a[0] - b[0], a[1] - b[1]))
 
 
 def _quaternion(rotation: np.ndarray) -> np.ndarray:
@@ -168,10 +160,10 @@ class Expert:
     def bowl(self) -> Aim:
         cube, place = self._world.position(self._layout.target), self._layout.place
         yaw = yaw_of(self._world.tool_rotation())
-        if _apart(cube, place) < 0.05 and cube[2] < 0.045:
+        if apart(cube, place) < 0.05 and cube[2] < 0.045:
             return self._stay(0.18, yaw, _OPEN)
         held = bool(np.linalg.norm(self._world.tool() - cube) < 0.03) and self._closed > 0.1
-        if held and _apart(cube, place) < 0.02 and cube[2] < 0.085:
+        if held and apart(cube, place) < 0.02 and cube[2] < 0.085:
             return self._stay(self._point[2], yaw, _OPEN)
         if self._holds(cube):
             return self._over(place, 0.075, _HIGH, yaw, _SHUT, cube)
@@ -181,7 +173,7 @@ class Expert:
         cube, base = self._world.position(self._layout.target), self._world.position(self._layout.base)
         yaw = yaw_of(self._world.tool_rotation())
         above = cube[2] - base[2]
-        if _apart(cube, base) < 0.02 and 0.035 < above < 0.046:
+        if apart(cube, base) < 0.02 and 0.035 < above < 0.046:
             on = self._closed < 0.5 or above < 0.0415
             return self._stay(self._point[2] if self._closed > 0.3 else _HIGH, yaw, _OPEN if on else _SHUT, 0.5)
         if self._holds(cube):
@@ -190,12 +182,12 @@ class Expert:
 
     def push(self) -> Aim:
         cube, goal, tool = self._world.position(self._layout.target), np.array(self._layout.place), self._world.tool()
-        along = (goal - cube[:2]) / max(_apart(goal, cube), 1e-6)
+        along = (goal - cube[:2]) / max(apart(goal, cube), 1e-6)
         yaw = math.atan2(along[1], along[0])
         yaw -= round(yaw / math.pi) * math.pi
         gap = cube[:2] - tool[:2]
         ahead, aside = float(gap @ along), float(abs(gap[0] * along[1] - gap[1] * along[0]))
-        left = _apart(cube, goal)
+        left = apart(cube, goal)
         if left < 0.012 or (left < 0.038 and tool[2] > 0.07):
             return self._stay(0.14, yaw_of(self._world.tool_rotation()), _SHUT, 0.8)
         if tool[2] < _PUSH_HEIGHT + 0.012 and 0.0 < ahead < 0.11 and aside < 0.018:

@@ -15,6 +15,7 @@ from .scene import COLOURS, CUBE
 from .world import Layout, Look, World
 
 Arrange = Callable[[np.random.Generator, int], dict]
+Place = np.ndarray | tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,14 +102,14 @@ def _is_open(world: World) -> bool:
     return closure(world.positions()[7]) < 0.3
 
 
-def _apart(a: np.ndarray, b: np.ndarray | tuple[float, float]) -> float:
+def apart(a: Place, b: Place) -> float:
     """Distance seen from above, m."""
     return float(np.hypot(a[0] - b[0], a[1] - b[1]))
 
 
 def _reached(world: World, layout: Layout) -> bool:
     tool, cube = world.tool(), world.position(layout.target)
-    return _apart(tool, cube) < 0.025 and 0.0 < tool[2] - cube[2] < 0.07
+    return apart(tool, cube) < 0.025 and 0.0 < tool[2] - cube[2] < 0.07
 
 
 def _lifted(world: World, layout: Layout) -> bool:
@@ -117,17 +118,17 @@ def _lifted(world: World, layout: Layout) -> bool:
 
 def _pushed(world: World, layout: Layout) -> bool:
     cube = world.position(layout.target)
-    return _apart(cube, layout.place) < 0.04 and cube[2] < 0.04
+    return apart(cube, layout.place) < 0.04 and cube[2] < 0.04
 
 
 def _in_bowl(world: World, layout: Layout) -> bool:
     cube = world.position(layout.target)
-    return _apart(cube, layout.place) < 0.05 and cube[2] < 0.06 and _is_open(world)
+    return apart(cube, layout.place) < 0.05 and cube[2] < 0.06 and _is_open(world)
 
 
 def _stacked(world: World, layout: Layout) -> bool:
     cube, base = world.position(layout.target), world.position(layout.base)
-    return _apart(cube, base) < 0.025 and abs(cube[2] - base[2] - 2 * CUBE) < 0.01 and _is_open(world)
+    return apart(cube, base) < 0.025 and abs(cube[2] - base[2] - 2 * CUBE) < 0.01 and _is_open(world)
 
 
 TASKS: dict[str, Task] = {

@@ -97,10 +97,11 @@ class Feed:
         """The windows that came since the last call. Raises whatever went wrong in making them."""
         if self._ready is not None:
             return self._ready.take()
-        if self._beside and self._begun:
+        fresh = self._encoder.encode(self._source.take())
+        if self._beside and self._begun:  # only now: a source has one taker at a time
             self._ready = Source(self._follow)
         self._begun = True
-        return self._encoder.encode(self._source.take())
+        return fresh
 
     def close(self) -> None:
         if self._ready is not None:
