@@ -12,6 +12,7 @@ from diffusers import AutoencoderKLWan
 from cosmos3_ros.model.tiny import VAE
 from cosmos3_ros.model.vae import VideoAutoencoder
 from cosmos3_ros.training.autoencoder import AutoencoderOptions, train_autoencoder
+from cosmos3_ros.training.encoder import PRECISE
 from cosmos3_ros.training.principal import start_encoder
 from cosmos3_ros.training.readout import start_decoder
 
@@ -61,6 +62,21 @@ def test_both_halves_begin_as_a_linear_code_of_the_pictures(width):
     assert psnr(module, other) < 15
     start_decoder(module, seen)
     assert psnr(module, other) > (21 if width > 8 else 18)
+
+
+def test_latents_survive_the_precision_they_are_computed_in(module):
+    """They ride on an offset. Looked at are the first components: these videos have not many."""
+    videos = as_tensor([video(seed) for seed in range(8)])
+    start_encoder(module, videos)
+
+    def latents(precision):
+        with torch.no_grad(), torch.autocast("cpu", precision or torch.bfloat16, enabled=precision is not None):
+            return module.encode(videos).latent_dist.mode()[:, :4].float()
+
+    exact = latents(None)
+    lost = {each: float((latents(each) - exact).square().mean() / exact.var()) for each in (PRECISE, torch.bfloat16)}
+    assert lost[PRECISE] < 0.01
+    assert lost[torch.bfloat16] > 10 * lost[PRECISE]
 
 
 def test_a_decoder_of_another_kind_is_refused():
@@ -119,6 +135,8 @@ def test_pictures_without_what_lies_between_are_no_video(module):
         train_autoencoder(vae, lambda more=others: [*clips(1), *more], dataclasses.replace(OPTIONS, width=0), print)
         results.append(vae.module.decoder.conv_out.weight)
     assert torch.equal(*results)
+    with pytest.raises(ValueError, match="was seen as a whole"):
+        train_autoencoder(vae, lambda: clips(2, whole=False), OPTIONS, print)
 
 
 @pytest.mark.parametrize(

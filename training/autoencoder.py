@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..model.vae import VideoAutoencoder
+from .encoder import PRECISE
 from .episodes import Clip
 from .optimise import Optimiser, OptimiserOptions
 from .principal import start_encoder
@@ -64,7 +65,12 @@ def train_autoencoder(
     device = next(module.parameters()).device
 
     def draw(count: int) -> Tensor:
-        return _draw([clip for clip in clips() if clip.whole], count, options.frames, random, device)
+        whole = [clip for clip in clips() if clip.whole]
+        if not whole:
+            raise ValueError(
+                "autoencoder: no demonstration was seen as a whole: raise data.warm_up or .whole"
+            )
+        return _draw(whole, count, options.frames, random, device)
 
     if options.start == "both":
         start_encoder(module, draw(_FITTED))
@@ -90,9 +96,9 @@ def _train(
     torch.backends.cudnn.benchmark = True  # all batches have one shape
     while optimiser.progress < 1:
         video = draw(options.batch)
+        with torch.no_grad(), torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
+            latents = module.encode(video).latent_dist.mode()
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            with torch.no_grad():
-                latents = module.encode(video).latent_dist.mode()
             error = module.decode(latents).sample.float() - video
         weight = 1 + options.colour * (video.amax(1) - video.amin(1)).clamp(max=1)
         loss = ((error.abs() + options.square * error.square()).mean(1) * weight).mean()

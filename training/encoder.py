@@ -17,6 +17,7 @@ from .source import Source
 
 _PIXELS = 384 * 17 * 160 * 192  # encoded at once: so many windows of the simulation's canvas fill a GPU
 _FILL = 64  # clips that are waited for before a device of its own encodes
+PRECISE = torch.float16  # on a GPU; bfloat16's 8 bits would cost a sixth of what latents say (training/NOTES.md)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Encoder:
                 continue
             for some in torch.cat(waiting).split(self._chunk):
                 video = some.permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
-                with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+                with torch.autocast(self._device.type, PRECISE, enabled=self._device.type == "cuda"):
                     yield self._vae.encode(video)[..., :height, :width].bfloat16()
             waiting.clear()
 
