@@ -8,11 +8,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .cache import KVCache
 from .graph import Recording
 from .layers import Rope, attention, rope_table
+from .quantise import Product
 from .transformer import Layer, Transformer
 from .weights import Model
 
@@ -20,6 +21,7 @@ if torch.version.cuda:  # other builds of torch come without Triton
     from .kernels import attend_one
 
 LEAST = 1024  # places
+FUSED = True  # whether a recorded token takes few large kernels, see `_lone`
 
 
 class Decoder:
@@ -32,6 +34,7 @@ class Decoder:
         self._transformer, self._graphs = transformer, graphs
         self._cache: list[tuple[Tensor, Tensor]] = []
         self._recording: Recording | None = None
+        self._rope: Rope | None = None  # of every position there is room for
         self._written = self._position = 0
 
     @property
@@ -52,8 +55,9 @@ class Decoder:
 
     def start(self, read: KVCache, position: int, tokens: int) -> None:
         """Take over the keys and values of a prompt; up to `tokens` more will follow, the first at `position`."""
-        if read.length + tokens > self.capacity:
-            self._grow(read, read.length + tokens)
+        places = max(read.length, position) + tokens
+        if places > self.capacity:
+            self._grow(read, places)
         for (keys, values), key, value in zip(self._cache, read.keys, read.values, strict=True):
             keys[:, : read.length], values[:, : read.length] = key, value
         self._written, self._position = read.length, position
@@ -61,7 +65,7 @@ class Decoder:
     def step(self, token: int) -> Tensor:
         """The scores [vocab] of what follows `token`, float32; the next call overwrites them."""
         place = self._written
-        if place >= self.capacity:
+        if max(place, self._position) >= self.capacity:
             raise ValueError(f"decoder: expected at most {self.capacity} tokens, got one more")
         where = torch.tensor([[token], [place], [self._position]], device=self._transformer.device)
         self._written, self._position = place + 1, self._position + 1
@@ -76,11 +80,20 @@ class Decoder:
         shape[1] = max(LEAST, 1 << (places - 1).bit_length())
         self._recording, self._cache = None, []  # first give back what there was
         self._cache = [(key.new_zeros(shape), key.new_zeros(shape)) for key in read.keys]
+        positions = torch.arange(shape[1], device=read.keys[0].device)
+        self._rope = rope_table(positions.expand(3, -1), self._transformer.config, self._transformer.dtype)
 
     def _scores(self, where: Tensor, length: int | None = None) -> tuple[Tensor]:
         """One pass for `where`: token, place in the cache, position; length: places in use, None in a recording."""
         model = self._transformer
         x = model.embed(where[:1])
+        if length is None and FUSED and _fusible(model):
+            assert self._rope  # see `_grow`
+            turn = (where[2], *self._rope)
+            for layer, cache in zip(model.text.layers, self._cache, strict=True):
+                assert isinstance(layer, Layer)
+                x = _lone(layer, x, turn, cache, where[1])
+            return (_product(model.head).one(x, model.text.norm)[0, -1].float(),)
         rope = rope_table(where[2:].expand(3, -1), model.config, x.dtype)
         for layer, cache in zip(model.text.layers, self._cache, strict=True):
             assert isinstance(layer, Layer)
@@ -163,3 +176,32 @@ def _decode(
     for store, new in zip(cache, (key, value), strict=True):
         store.index_copy_(1, place, new)
     return layer.leave(x, attention(query, cache[0][:, :length], cache[1][:, :length], causal=True))
+
+
+def _fusible(model: Transformer) -> bool:
+    """Whether `_lone` can: all products are `Product`s, joined, and the MLP is gated."""
+    layers = [layer for layer in model.text.layers if isinstance(layer, Layer)]
+    products = [model.head, *(layer.mlp.both for layer in layers), *(layer.attention.qkv for layer in layers)]
+    return all(isinstance(product, Product) for product in products)
+
+
+def _lone(
+    layer: Layer, x: Tensor, turn: tuple[Tensor, Tensor, Tensor], cache: tuple[Tensor, Tensor], place: Tensor
+) -> Tensor:
+    """`_decode` on a GPU in six kernels: norms, rotation, gate and sums belong to those of products and attention.
+
+    turn: position, and the rotations of all.
+    """
+    parts, mlp = layer.attention, layer.mlp
+    qkv = _product(parts.qkv).one(x, layer.attention_norm)
+    query, key, value = (part.unflatten(-1, (-1, parts.head_dim)) for part in qkv.split(parts.widths, -1))
+    norms = (parts.q_norm, parts.k_norm)
+    gains = (norms[0].weight, norms[1].weight, norms[0].eps) if norms[0] is not None and norms[1] is not None else None
+    seen = attend_one(query, key, value, cache[0], cache[1], place, turn, gains)
+    x = _product(parts.out).one(seen, more=x)
+    return _product(mlp.down).one(_product(mlp.both).one(x, layer.mlp_norm, gated=True), more=x)
+
+
+def _product(part: nn.Module | None) -> Product:
+    assert isinstance(part, Product)  # see `_fusible`
+    return part

@@ -11,25 +11,24 @@ import triton.language as tl
 from torch import Tensor
 
 ROWS, SLICE = 4, 1024  # weights that a program reads at once: rows, and numbers of each
-CHUNK = 64  # places of the cache that a program attends to
+CHUNK = 32  # places of the cache that a program attends to
 
 
 @triton.jit
-def _matvec(x, weight, scale, out, rows, width, scaled: tl.constexpr, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
-    """out[r] = scale[r] * sum_k weight[r, k] * x[k]."""
-    row = tl.program_id(0) * many + tl.arange(0, many)
-    here = row < rows
+def _dot(x, gain, weight, row, here, width, normed: tl.constexpr, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Of each row sum_k weight[row, k] * gain[k] * x[k], and sum_k x[k]^2; without `normed` no gain and no squares."""
     start = row[:, None].to(tl.int64) * width
-    total = tl.zeros((many, part), tl.float32)
+    total, square = tl.zeros((many, part // 8), tl.float32), tl.zeros((part,), tl.float32)
     for first in range(0, width, part):
-        column = first + tl.arange(0, part)
-        inside = here[:, None] & (column < width)[None, :]
-        number = tl.load(x + column, mask=column < width, other=0.0).to(tl.float32)
-        total += tl.load(weight + start + column[None, :], inside, other=0.0).to(tl.float32) * number[None, :]
-    result = tl.sum(total, axis=1)
-    if scaled:
-        result *= tl.load(scale + row, here, other=0.0)
-    tl.store(out + row, result.to(out.dtype.element_ty), here)
+        column = tl.max_contiguous(first + tl.arange(0, part), 8)  # 8 for a thread, whatever the weights' dtype
+        live = column < width
+        some = tl.load(weight + start + column[None, :], here[:, None] & live[None, :], other=0.0)
+        number = tl.load(x + column, live, other=0.0).to(tl.float32)
+        if normed:
+            square += number * number
+            number *= tl.load(gain + column, live, other=0.0).to(tl.float32)
+        total += tl.sum(tl.reshape(some.to(tl.float32) * number[None, :], (many, part // 8, 8)), axis=2)
+    return tl.sum(total, axis=1), tl.sum(square, axis=0)
 
 
 @triton.jit
@@ -39,70 +38,137 @@ def _halves(bits):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _matvec4(x, weight, scale, blocks, out, rows, width, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
-    """As `_matvec` for E2M1, two numbers in a byte, the first in its low half, with a scale for every 8 bytes.
+def _dot4(x, gain, weight, blocks, row, here, width, normed: tl.constexpr, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
+    """As `_dot` for E2M1, two numbers in a byte, the first in its low half, with a scale for every 8 bytes.
 
     Sign, exponent and mantissa of E2M1 in the places of float16 are the number times 2**-14; both numbers of a byte are
     put there at once.
     """
-    row = tl.program_id(0) * many + tl.arange(0, many)
-    here, start = row < rows, row.to(tl.int64) * (width // 16)
-    byte = tl.arange(0, 8)
-    total = tl.zeros((many, part), tl.float32)
+    start, byte = row.to(tl.int64) * (width // 16), tl.arange(0, 8)
+    total, square = tl.zeros((many, part), tl.float32), tl.zeros((part, 8), tl.float32)
     for first in range(0, width // 16, part):
         block = first + tl.arange(0, part)
-        live = block < width // 16
-        inside, at = here[:, None] & live[None, :], start[:, None] + block[None, :]
+        live = (block < width // 16)[:, None]
+        inside, at = here[:, None] & (block < width // 16)[None, :], start[:, None] + block[None, :]
         pairs = tl.load(weight + at[:, :, None] * 8 + byte[None, None, :], inside[:, :, None], other=0).to(tl.int32)
         pairs *= 0x1001  # the first number in the low half, the second in the high one
         halves = ((pairs << 9) & 0x0E000E00) | ((pairs << 12) & -0x7FFF8000)
-        number = x + block[:, None] * 16 + byte[None, :] * 2
-        even = tl.load(number, live[:, None], other=0.0).to(tl.float32)
-        odd = tl.load(number + 1, live[:, None], other=0.0).to(tl.float32)
+        place = block[:, None] * 16 + byte[None, :] * 2
+        even = tl.load(x + place, live, other=0.0).to(tl.float32)
+        odd = tl.load(x + place + 1, live, other=0.0).to(tl.float32)
+        if normed:
+            square += even * even + odd * odd
+            even *= tl.load(gain + place, live, other=0.0).to(tl.float32)
+            odd *= tl.load(gain + place + 1, live, other=0.0).to(tl.float32)
         found = tl.sum(_halves(halves) * even[None, :, :] + _halves(halves >> 16) * odd[None, :, :], axis=2)
         total += found * tl.load(blocks + at, inside, other=0.0).to(tl.float32)
-    result = tl.sum(total, axis=1) * tl.load(scale + row, here, other=0.0) * 16384.0
+    return tl.sum(total, axis=1) * 16384.0, tl.sum(tl.sum(square, axis=1), axis=0)
+
+
+@triton.jit
+def _matvec(  # type: ignore[no-untyped-def]
+    x, gain, weight, scale, blocks, more, out, rows, width, eps, normed: tl.constexpr, scaled: tl.constexpr,
+    packed: tl.constexpr, gated: tl.constexpr, added: tl.constexpr, many: tl.constexpr, part: tl.constexpr,
+):  # fmt: skip
+    """`many` rows of a product of one token, with what comes before and after it; see `matvec`."""
+    each = tl.arange(0, many)
+    if gated:  # a row of the first half of the weight, its partner of the second, the next two, ...
+        row = tl.program_id(0) * (many // 2) + each // 2
+        here = row < rows
+        row += (each % 2) * rows
+    else:
+        row = tl.program_id(0) * many + each
+        here = row < rows
+    if packed:
+        result, square = _dot4(x, gain, weight, blocks, row, here, width, normed, many, part // 16)
+    else:
+        result, square = _dot(x, gain, weight, row, here, width, normed, many, part)
+    if scaled:
+        result *= tl.load(scale + row, here, other=0.0)
+    if normed:
+        result *= tl.rsqrt(square / width + eps)
+    if gated:
+        gate, up = tl.split(tl.reshape(result, (many // 2, 2)))
+        result = gate / (1.0 + tl.exp(-gate)) * up
+        row = tl.program_id(0) * (many // 2) + tl.arange(0, many // 2)
+        here = row < rows
+    if added:
+        result += tl.load(more + row, here, other=0.0).to(tl.float32)
     tl.store(out + row, result.to(out.dtype.element_ty), here)
 
 
-def matvec(x: Tensor, weight: Tensor, scale: Tensor | None = None, blocks: Tensor | None = None) -> Tensor:
-    """x [1, ..., in] of one token, weight [out, in] -> [1, ..., out], summed in float32.
+def matvec(
+    x: Tensor,
+    weight: Tensor,
+    scale: Tensor | None = None,
+    blocks: Tensor | None = None,
+    norm: tuple[Tensor, float] | None = None,
+    gated: bool = False,
+    more: Tensor | None = None,
+) -> Tensor:
+    """x [1, ..., in] of one token, weight [out, in] -> [1, ..., out], summed in float32 and rounded once.
 
-    scale float32 [out, 1]: of the rows; blocks E4M3 [out, in / 16]: of weights in NVFP4, which are uint8 [out, in / 2].
+    scale float32 [out, 1]: of the rows; blocks E4M3 [out, in / 16]: of weights in NVFP4, which are uint8 [out, in / 2];
+    norm: weight and epsilon of the RMSNorm that x goes through first; gated: from a = the first half of the outputs and
+    b = the second to silu(a) * b, [1, ..., out / 2]; more [1, ..., out]: is added.
     """
-    rows, width = weight.shape[0], x.shape[-1]
+    rows, width = weight.shape[0] // (2 if gated else 1), x.shape[-1]
     out = torch.empty(*x.shape[:-1], rows, dtype=x.dtype, device=x.device)
+    gain, eps = (weight, 0.0) if norm is None else norm
+    parts = [weight if part is None else part for part in (scale, blocks, more)]  # what is None is never read
+    kind = {"normed": norm is not None, "scaled": scale is not None, "packed": blocks is not None}
+    kind |= {"gated": gated, "added": more is not None}
     grid = (triton.cdiv(rows, ROWS),)
-    if blocks is not None:
-        shape = {"many": ROWS, "part": SLICE // 16}
-        _matvec4[grid](x.contiguous(), weight, scale, blocks, out, rows, width, **shape)
-    else:
-        factor, shape = weight if scale is None else scale, {"many": ROWS, "part": SLICE}
-        _matvec[grid](x.contiguous(), weight, factor, out, rows, width, scaled=scale is not None, **shape)
+    narrow = weight.element_size() == 1 and norm is None and blocks is None  # twice as many, to be as many bytes
+    shape = {"many": 2 * ROWS if gated else ROWS, "part": 2 * SLICE if narrow else SLICE}
+    _matvec[grid](x.contiguous(), gain, weight, *parts, out, rows, width, eps, **kind, **shape)
     return out
 
 
 @triton.jit
+def _head(vector, gain, cosine, sine, eps, turned: tl.constexpr, normed: tl.constexpr, width: tl.constexpr):  # type: ignore[no-untyped-def]
+    """A head of a query or key; `turned`: after its RMSNorm, if it has one, and its rotation, see `layers.rotate`."""
+    lane = tl.arange(0, width)
+    mine = tl.load(vector + lane).to(tl.float32)
+    if turned:
+        far = (lane + width // 2) % width
+        other = tl.load(vector + far).to(tl.float32)
+        if normed:
+            factor = tl.rsqrt(tl.sum(mine * mine, axis=0) / width + eps)
+            mine *= factor * tl.load(gain + lane).to(tl.float32)
+            other *= factor * tl.load(gain + far).to(tl.float32)
+        other = tl.where(lane < width // 2, -other, other)
+        mine = mine * tl.load(cosine + lane).to(tl.float32) + other * tl.load(sine + lane).to(tl.float32)
+    return mine
+
+
+@triton.jit
 def _attend(  # type: ignore[no-untyped-def]
-    query, new_key, new_value, keys, values, place, sums, tops, norms, factor, heads: tl.constexpr,
-    group: tl.constexpr, width: tl.constexpr, size: tl.constexpr,
+    query, new_key, new_value, keys, values, place, position, cosine, sine, query_gain, key_gain, sums, tops, norms,
+    factor, eps, turned: tl.constexpr, normed: tl.constexpr, heads: tl.constexpr, group: tl.constexpr,
+    width: tl.constexpr, size: tl.constexpr,
 ):  # fmt: skip
     """One chunk of the cache for the queries that share a head of keys and values; the last one takes the new ones."""
     head, chunk, chunks = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     length = tl.load(place) + 1
     if chunk * size >= length:
         return
+    if turned:
+        cosine += tl.load(position) * width
+        sine += tl.load(position) * width
     lane = tl.arange(0, width)
     row = chunk * size + tl.arange(0, size)
     seen, old, new = row < length, (row < length - 1)[:, None], (row == length - 1)[:, None]
     where = (row[:, None] * heads + head) * width + lane[None, :]
-    key = tl.where(new, tl.load(new_key + head * width + lane)[None, :], tl.load(keys + where, old, other=0.0))
+    key = _head(new_key + head * width, key_gain, cosine, sine, eps, turned, normed, width).to(keys.dtype.element_ty)
+    key = tl.where(new, key[None, :], tl.load(keys + where, old, other=0.0))
     value = tl.where(new, tl.load(new_value + head * width + lane)[None, :], tl.load(values + where, old, other=0.0))
     tl.store(keys + where, key, new)
     tl.store(values + where, value, new)
     key, value = key.to(tl.float32), value.to(tl.float32)
     for number in tl.static_range(group):
-        one = tl.load(query + (head * group + number) * width + lane).to(tl.float32)
+        mine = query + (head * group + number) * width
+        one = _head(mine, query_gain, cosine, sine, eps, turned, normed, width)
         score = tl.where(seen, tl.sum(key * one[None, :], axis=1) * factor, float("-inf"))
         top = tl.max(score, axis=0)
         weight = tl.exp(score - top)
@@ -133,11 +199,22 @@ def _merge(  # type: ignore[no-untyped-def]
     tl.store(out + head * width + lane, (total / norm).to(out.dtype.element_ty))
 
 
-def attend_one(query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, place: Tensor) -> Tensor:
+def attend_one(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    place: Tensor,
+    turn: tuple[Tensor, Tensor, Tensor] | None = None,
+    gains: tuple[Tensor, Tensor, float] | None = None,
+) -> Tensor:
     """Attention of one token that joins a cache with room for more at `place`, over places 0 to `place`.
 
     query [1, 1, heads, d]; key, value [1, 1, kv_heads, d], written into keys, values [1, capacity, kv_heads, d]; place
-    int64 [1]. Returns [1, 1, heads * d].
+    int64 [1]. turn: position int64 [1] and tables of cosines and sines [1, positions, d], if query and key are still to
+    be rotated; gains: the weights of their norms and its epsilon, if they go through those first. Returns
+    [1, 1, heads * d].
     """
     capacity, kv_heads, width = keys.shape[1:]
     heads, chunks = query.shape[2], triton.cdiv(capacity, CHUNK)
@@ -145,9 +222,15 @@ def attend_one(query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: 
     sums = torch.empty(heads, chunks, width, **make)
     tops, norms = torch.empty(heads, chunks, **make), torch.empty(heads, chunks, **make)
     out = torch.empty(1, 1, heads * width, dtype=query.dtype, device=query.device)
-    shape = {"heads": kv_heads, "group": heads // kv_heads, "width": width, "size": CHUNK}
     token = [part.contiguous() for part in (query, key, value)]
-    _attend[(kv_heads, chunks)](*token, keys, values, place, sums, tops, norms, width**-0.5, num_warps=4, **shape)
+    rope = turn or (place, keys, keys)  # which are not read then
+    *weights, eps = gains or (keys, keys, 0.0)
+    shape = {"heads": kv_heads, "group": heads // kv_heads, "width": width, "size": CHUNK}
+    kind = {"turned": turn is not None, "normed": gains is not None}
+    found = (sums, tops, norms)
+    _attend[(kv_heads, chunks)](
+        *token, keys, values, place, *rope, *weights, *found, width**-0.5, eps, num_warps=4, **kind, **shape
+    )
     shape = {"width": width, "size": CHUNK, "most": triton.next_power_of_2(chunks), "part": 16}
-    _merge[(heads,)](sums, tops, norms, place, out, chunks, num_warps=4, **shape)
+    _merge[(heads,)](*found, place, out, chunks, num_warps=4, **shape)
     return out

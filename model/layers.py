@@ -50,10 +50,12 @@ class MLP(nn.Module):
             self.gate = nn.Linear(config.hidden, config.mlp, bias=False)
         self.up = nn.Linear(config.hidden, config.mlp, bias=False)
         self.down = nn.Linear(config.mlp, config.hidden, bias=False)
+        self.both: nn.Module | None = None  # gate and up in one product, once `speed.merge` was here
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gated:
-            return self.down(functional.silu(self.gate(x)) * self.up(x))
+            gate, up = (self.gate(x), self.up(x)) if self.both is None else self.both(x).chunk(2, -1)
+            return self.down(functional.silu(gate) * up)
         return self.down(functional.relu(self.up(x)).square())
 
 

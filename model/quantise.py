@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .layers import RMSNorm
+
 if torch.version.cuda:  # other builds of torch come without Triton
     from .kernels import matvec
 
@@ -48,6 +50,11 @@ class Product(nn.Module):
         if x.is_cuda and x.numel() == x.shape[-1]:
             return matvec(x, self.weight, self.scale, self.blocks)
         return self.many(x)
+
+    def one(self, x: Tensor, norm: RMSNorm | None = None, gated: bool = False, more: Tensor | None = None) -> Tensor:
+        """The same for one token on a GPU, with what comes before and after it in the same kernel, see `matvec`."""
+        before = None if norm is None else (norm.weight, norm.eps)
+        return matvec(x, self.weight, self.scale, self.blocks, before, gated, more)
 
     def many(self, x: Tensor) -> Tensor:
         """The same for many tokens."""

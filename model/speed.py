@@ -102,11 +102,14 @@ def _prepare(
 
 
 def merge(layer: Layer) -> None:
-    """One product for query, key and value instead of three."""
-    attention = layer.attention
+    """One product for query, key and value instead of three, and one for gate and up."""
+    attention, mlp = layer.attention, layer.mlp
     parts = [attention.q, attention.k, attention.v]
     attention.qkv, attention.widths = join(parts), [len(part.get_parameter("weight")) for part in parts]
     del attention.q, attention.k, attention.v
+    if mlp.gated:
+        mlp.both = join([mlp.gate, mlp.up])
+        del mlp.gate, mlp.up
 
 
 def _compile(layers: Iterable[nn.Module], compiled: bool, dynamic: bool) -> None:

@@ -6,10 +6,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
+from cosmos3_ros.model import decoder
+from cosmos3_ros.model.config import TINY
 from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import Observation
-from cosmos3_ros.model.layers import attention
+from cosmos3_ros.model.layers import RMSNorm, attention, rope_table, rotate
 from cosmos3_ros.model.memory import load_fast
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.quantise import KINDS
@@ -58,6 +61,58 @@ def test_a_lone_token_joins_the_cache_and_attends_up_to_its_place(far):
     for cache, token in zip((keys, values), new, strict=True):
         assert torch.equal(cache[:, 200:201], token)
         assert cache[:, 201:].isnan().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_surrounds_a_product_of_one_token_is_in_its_kernel(kind, far):
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        product, norm = KINDS[kind].of(torch.randn(70, 1536) / 40), RMSNorm(1536, 1e-6, False)
+        x, more = 3 * torch.randn(1, 1, 1536), torch.randn(1, 1, 70)
+        norm.weight.data.normal_()
+    with torch.inference_mode():
+        wanted = norm(x) @ product.whole(torch.float32).T
+        assert far(product.one(x, norm), wanted) < 1e-4
+        assert far(product.one(x, norm, more=more), wanted + more) < 1e-4
+        gate, up = wanted.chunk(2, -1)
+        assert far(product.one(x, norm, gated=True), functional.silu(gate) * up) < 1e-4
+
+
+@pytest.mark.parametrize("normed", [True, False])
+def test_a_lone_token_is_normed_and_rotated_where_it_attends(normed, far):
+    torch.manual_seed(0)
+    from cosmos3_ros.model.kernels import attend_one
+
+    with torch.device("cuda"):
+        query, key, value = torch.randn(1, 1, 6, 32), *torch.randn(2, 1, 1, 2, 32)
+        keys, values = torch.randn(2, 1, 512, 2, 32)
+        norms = [RMSNorm(32, 1e-6, False) for _ in range(2)]
+        place, position = torch.tensor([200]), torch.tensor([170])
+        table = rope_table(torch.arange(512).expand(3, -1), TINY, torch.float32)
+    for norm in norms:
+        norm.weight.data.normal_()
+    with torch.inference_mode():
+        turned = [norm(part) if normed else part for norm, part in zip(norms, (query, key), strict=True)]
+        turned = [rotate(part, [angle[:, 170:171] for angle in table]) for part in turned]
+        before = [torch.cat([keys[:, :200], turned[1]], 1), torch.cat([values[:, :200], value], 1)]
+        gains = (norms[0].weight, norms[1].weight, norms[0].eps) if normed else None
+        got = attend_one(query, key, value, keys, values, place, (position, *table), gains)
+        assert far(got, attention(turned[0], *before)) < 1e-4
+        assert far(keys[:, :201], before[0]) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["none", "fp8"])
+def test_a_recorded_token_takes_few_kernels_and_says_the_same(kind, far, monkeypatch):
+    transformer = load(Speed(compiled=True, graphs=True, text=kind, placement="reasoner")).transformer
+    scores = []
+    with torch.inference_mode():
+        for fused in (True, False):
+            monkeypatch.setattr(decoder, "FUSED", fused)
+            cache = transformer.prefill(torch.arange(5, 30, device="cuda")[None])[1]
+            one = decoder.Decoder(transformer, graphs=True)
+            one.start(cache, 25, 4)
+            scores.append(torch.stack([one.step(token).clone() for token in (7, 8, 9, 10)]))
+    assert far(*scores) < 1e-3
 
 
 @pytest.mark.parametrize("speed", [Speed(graphs=True), Speed(compiled=True), Speed(compiled=True, graphs=True)])
