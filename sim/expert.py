@@ -181,18 +181,28 @@ class Expert:
         return self._pick(self._layout.target)
 
     def push(self) -> Aim:
+        """Down into the lane behind the cube wherever it is nearest, and forward; back within it while off its middle.
+
+        Low behind the cube it changes gradually with where the hand is, so that a learner who is wrong by a centimetre
+        still does much the same. Up again, to the one point to start from, made it swing to and fro behind the cube.
+        """
         cube, goal, tool = self._world.position(self._layout.target), np.array(self._layout.place), self._world.tool()
         along = (goal - cube[:2]) / max(apart(goal, cube), 1e-6)
         yaw = math.atan2(along[1], along[0])
         yaw -= round(yaw / math.pi) * math.pi
         gap = cube[:2] - tool[:2]
-        ahead, aside = float(gap @ along), float(abs(gap[0] * along[1] - gap[1] * along[0]))
-        left = apart(cube, goal)
+        ahead = float(gap @ along)
+        across = gap - ahead * along
+        aside, left = float(np.linalg.norm(across)), apart(cube, goal)
         if left < 0.012 or (left < 0.038 and tool[2] > 0.07):
             return self._stay(0.14, yaw_of(self._world.tool_rotation()), _SHUT, 0.8)
-        if tool[2] < _PUSH_HEIGHT + 0.012 and 0.0 < ahead < 0.11 and aside < 0.018:
-            return Aim(np.array([*(goal - 0.03 * along), _PUSH_HEIGHT]), yaw, _SHUT, 0.4)
-        return self._over(cube[:2] - 0.085 * along, _PUSH_HEIGHT, 0.12, yaw, _SHUT)
+        high = tool[2] - _PUSH_HEIGHT
+        if high < 0.021 and 0.015 < ahead < 0.2 and aside < (0.08 if ahead > 0.06 else 0.03):
+            off = max(0.0, aside - 0.01) + max(0.0, high - 0.004)
+            back = min(0.03 - min(left, 0.07) + _STEEP * off, 0.085)
+            return Aim(np.array([*(cube[:2] - back * along), _PUSH_HEIGHT]), yaw, _SHUT, 0.4)
+        lane = cube[:2] - min(max(ahead, 0.062), 0.12) * along - across * min(1.0, 0.02 / max(aside, 1e-6))
+        return self._over(lane, _PUSH_HEIGHT, 0.12, yaw, _SHUT)
 
     def drawer(self) -> Aim:
         handle, opening = self._world.handle(), self._world.opening()

@@ -13,6 +13,7 @@ from cosmos3_ros.model.interface import NS
 from cosmos3_ros.sim.controllers import ArmController, Point, Robot, State, Trajectory
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.expert import Expert
+from cosmos3_ros.sim.kinematics import Kinematics, downwards
 from cosmos3_ros.sim.robot import ARM, FINGER_CLOSED
 from cosmos3_ros.sim.tasks import TASKS
 from cosmos3_ros.sim.world import TICKS_PER_SECOND
@@ -78,6 +79,27 @@ def test_experts_need_no_memory(task, env):
     for _ in range(80):
         perform(env, Expert(env.simulation), limit=6)
     assert env.success
+
+
+@pytest.mark.parametrize(("behind", "aside"), [(0.065, 0.01), (0.12, -0.02), (0.16, 0.0)])
+def test_a_hand_low_behind_the_cube_pushes_from_where_it_is(behind, aside, env):
+    """Going up first for a few centimetres' sake is what a learner that is wrong by those would do again and again."""
+    env.reset("push", 4)
+    world, layout = env.simulation.world, env.simulation.layout
+    cube = world.position(layout.target)[:2]
+    along = (np.array(layout.place) - cube) / np.linalg.norm(np.array(layout.place) - cube)
+    place = cube - behind * along + aside * np.array([-along[1], along[0]])
+    joints = layout.start
+    for height in (0.15, 0.036):
+        before, joints = joints, Kinematics(world).solve(joints, np.array([*place, height]), downwards(0.0), rounds=60)
+        for share in np.linspace(0.05, 1.0, 20):
+            env.move(np.append(before + share * (joints - before), 1.0))
+    expert, heights = Expert(env.simulation), []
+    while not env.success and len(heights) < 60:
+        env.move(expert.act())
+        heights.append(world.tool()[2])
+    assert env.success
+    assert max(heights) < 0.06
 
 
 def test_a_trajectory_through_the_controllers_does_what_the_same_actions_do_in_the_env(env):
