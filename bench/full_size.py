@@ -141,6 +141,7 @@ def run_stages(
         since = time.monotonic()
         if since - began + cost > seconds:
             results[name] = {"skipped": f"{cost:.0f} s would be too long"}
+            save(results)
             continue
         try:
             results[name] = dict(stage())
