@@ -20,7 +20,10 @@ def paint(canvas: Canvas, images: Mapping[str, np.ndarray], device: torch.device
     picture = torch.zeros((*canvas.composite, 3), dtype=torch.uint8, device=device)
     for panel in canvas.panels:
         check_image(f"images[{panel.view!r}]", images[panel.view])
-        image = torch.from_numpy(np.ascontiguousarray(images[panel.view])).to(device)
+        image = torch.from_numpy(np.ascontiguousarray(images[panel.view]))
+        if device.type == "cuda":  # the copy need not be waited for
+            image = image.pin_memory()
+        image = image.to(device, non_blocking=True)
         resized = _resize(image, (panel.height, panel.width), cubic=False, antialias=canvas.smooth)
         place = picture[panel.top : panel.top + panel.height, panel.left : panel.left + panel.width]
         place.copy_(resized.clamp(0, 255).to(torch.uint8))
