@@ -136,3 +136,18 @@ def test_rounded_weights_run_as_on_a_cpu(kind, far):
     wanted = chunks(load(Speed(), torch.bfloat16), count=1)
     for mine, exact in zip(got, wanted, strict=True):
         assert far(torch.from_numpy(mine), torch.from_numpy(exact)) < 0.3
+
+
+@pytest.mark.parametrize("kind", ["none", "fp8"])
+def test_kernels_that_start_early_say_the_same(kind, monkeypatch):
+    from cosmos3_ros.model import kernels
+
+    transformer = load(Speed(compiled=True, graphs=True, text=kind, placement="reasoner")).transformer
+    scores = []
+    with torch.inference_mode():
+        for early in (False, True):
+            monkeypatch.setattr(kernels, "EARLY", early)
+            one = decoder.Decoder(transformer, graphs=True)
+            one.start(transformer.prefill(torch.arange(5, 30, device="cuda")[None])[1], 25, 12)
+            scores.append(torch.stack([one.step(token).clone() for token in range(7, 19)]))
+    assert torch.equal(*scores)
