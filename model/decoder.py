@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -62,12 +63,14 @@ class Decoder:
             keys[:, : read.length], values[:, : read.length] = key, value
         self._written, self._position = read.length, position
 
-    def step(self, token: int) -> Tensor:
-        """The scores [vocab] of what follows `token`, float32; the next call overwrites them."""
+    def step(self, token: int | Tensor) -> Tensor:
+        """The scores [vocab] of what follows `token` (a tensor: int64 [1]), float32; the next call overwrites them."""
         place = self._written
         if max(place, self._position) >= self.capacity:
             raise ValueError(f"decoder: expected at most {self.capacity} tokens, got one more")
-        where = torch.tensor([[token], [place], [self._position]], device=self._transformer.device)
+        fill = functools.partial(torch.full, (1,), dtype=torch.long, device=self._transformer.device)  # without waiting
+        known = token if isinstance(token, Tensor) else fill(token)
+        where = torch.stack([known, fill(place), fill(self._position)])
         self._written, self._position = place + 1, self._position + 1
         if not self._graphs:
             return self._scores(where, place + 1)[0]
@@ -113,6 +116,7 @@ class Decoders:
         self._idle: list[int] = []
         self._numbers = itertools.count()
         self._member = self._team.add(self) if self._team else 0
+        self.ahead = model.device.type == "cuda" and not self._team  # the device may step while the host still reads
 
     def take(self) -> int:
         """The number of one that is idle; `give` it back."""
@@ -132,9 +136,9 @@ class Decoders:
                     self._team.send(tensor)
             return self._decoder(number).read(embeds, positions, deepstack, position, tokens)
 
-    def step(self, number: int, token: int) -> Tensor:
+    def step(self, number: int, token: int | Tensor) -> Tensor:
         """See `Decoder.step`."""
-        with self._everywhere(number, 0, token):
+        with self._everywhere(number, 0, int(token) if self._team else 0):
             return self._decoder(number).step(token)
 
     @torch.inference_mode()

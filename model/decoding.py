@@ -47,15 +47,16 @@ class TokenPicker:
         self._seen[prompt] = True
         self._generator = torch.Generator(prompt.device).manual_seed(sampling.seed)
 
-    def __call__(self, scores: Tensor) -> int:
-        """The next token, from its scores [vocab]."""
+    def __call__(self, scores: Tensor) -> Tensor:
+        """The next token, int64 [1] where its scores [vocab] are; the host need not wait for it."""
         scores = self._penalised(scores)
         if self.sampling.temperature == 0:
-            token = int(scores.argmax())
+            token = scores.argmax(0, keepdim=True)
         else:
             odds = candidates(scores / self.sampling.temperature, self.sampling.top_k, self.sampling.top_p)
-            token = int(torch.multinomial(odds.softmax(-1), 1, generator=self._generator))
-        self._answered[token] = self._seen[token] = True
+            token = torch.multinomial(odds.softmax(-1), 1, generator=self._generator)
+        for said in (self._answered, self._seen):
+            said.index_fill_(0, token, True)
         return token
 
     def _penalised(self, scores: Tensor) -> Tensor:
@@ -65,6 +66,23 @@ class TokenPicker:
         if self.sampling.presence != 0:
             scores = scores - self.sampling.presence * self._answered
         return scores
+
+
+class Coming:
+    """A token on its way to the host, whatever the device does after it."""
+
+    def __init__(self, token: Tensor):
+        self._host, self._there = token, None
+        if token.is_cuda:
+            self._host = torch.empty(1, dtype=token.dtype, pin_memory=True).copy_(token, non_blocking=True)
+            self._there = torch.cuda.Event()
+            self._there.record()
+
+    def number(self) -> int:
+        """The token, once it is there."""
+        if self._there is not None:
+            self._there.synchronize()
+        return int(self._host)
 
 
 def candidates(scores: Tensor, top_k: int, top_p: float) -> Tensor:

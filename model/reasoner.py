@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .chat import Clip, Turn
 from .decoder import Decoders
-from .decoding import GREEDY, Sampling, TokenPicker, pieces
+from .decoding import GREEDY, Coming, Sampling, TokenPicker, pieces
 from .files import read_json
 from .interface import Answer, check_image
 from .sight import Picture, Sight
@@ -177,14 +177,18 @@ class Cosmos3Reasoner:
             )
             since = self._lap(prompt.seconds, "prefill", since)
             pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
-            for number in range(max_tokens):
-                token = pick(scores)
+            for left in reversed(range(max_tokens)):
+                chosen = pick(scores)
+                coming = Coming(chosen)
+                if left and self._decoders.ahead:
+                    scores = self._decoders.step(decoder, chosen)
+                token = coming.number()
                 prompt.seconds["decode"] = time.perf_counter() - since
                 if token in self.stop:
                     return
                 yield token
-                if number + 1 < max_tokens:
-                    scores = self._decoders.step(decoder, token)
+                if left and not self._decoders.ahead:
+                    scores = self._decoders.step(decoder, chosen)
         finally:
             self._decoders.give(decoder)
 

@@ -39,7 +39,7 @@ def test_sampling_follows_the_seed_and_stays_among_the_candidates():
 
     def draw(seed: int) -> list[int]:
         pick = TokenPicker(Sampling(temperature=1.0, top_k=5, seed=seed), PROMPT, 30)
-        return [pick(scores) for _ in range(20)]
+        return [int(pick(scores)) for _ in range(20)]
 
     assert draw(1) == draw(1) != draw(2)
     assert set(draw(1)) <= set(scores.topk(5).indices.tolist())

@@ -10,6 +10,7 @@ import torch
 from cosmos3_ros.model import lane
 from cosmos3_ros.model.config import EDGE, NANO, TINY
 from cosmos3_ros.model.decoder import Decoder
+from cosmos3_ros.model.decoding import DIRECT, GREEDY
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.memory import check_memory, load_fast, needed
@@ -151,6 +152,19 @@ def test_two_answers_at_once_do_not_mix(plain):
     first, second = (reasoner.tokens(prompt(), 6) for prompt in prompts)
     together = list(zip(first, second, strict=False))
     assert [[pair[i] for pair in together] for i in (0, 1)] == [said[: len(together)] for said in alone]
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, DIRECT])
+def test_a_device_that_steps_ahead_of_the_host_says_the_same(plain, sampling):
+    said = []
+    for ahead in (False, True):
+        reasoner = Cosmos3Reasoner(plain[0])
+        reasoner._decoders.ahead = ahead
+        said.append(list(reasoner.tokens(reasoner.prompt("What do you see?"), 6, sampling)))
+        reasoner.stop = {said[0][2]}
+        said.append(list(reasoner.tokens(reasoner.prompt("What do you see?"), 6, sampling)))
+    assert said[:2] == said[2:]
+    assert len(said[1]) < len(said[0])
 
 
 def test_a_picture_is_looked_at_once(plain, monkeypatch):
