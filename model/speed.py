@@ -72,8 +72,9 @@ def hasten(model: Model, speed: Speed, device: torch.device | str | None = None)
         _compile([guest], speed.compiled, dynamic=True)
     else:
         _compile(transformer.text.layers, speed.compiled, dynamic=True)
-    if transformer.head is not None and speed.compiled and device.type == "cuda" and split is None:
-        transformer.head = KINDS["none"].of(transformer.head.get_parameter("weight"))
+    fast_head = speed.compiled or speed.text != "none"
+    if transformer.head is not None and fast_head and device.type == "cuda" and split is None:
+        transformer.head = head(transformer.head.get_parameter("weight"), speed.text)
     if model.vae is not None and device.type == "cuda":
         model.vae.hasten(speed.compiled, speed.graphs)
     model.graphs = speed.graphs
@@ -99,6 +100,13 @@ def _prepare(
             layer.to("cpu")
             for tensor in _tensors(layer):
                 tensor.data = tensor.data.pin_memory()
+
+
+def head(weight: Tensor, kind: str) -> nn.Module:
+    """lm_head for a tower of this kind; of a rounded one in int8, because its errors go straight into the scores."""
+    if kind == "none":
+        return KINDS[kind].of(weight)
+    return join([KINDS["int8"].of(part) for part in weight.chunk(16)])  # part by part, for want of room
 
 
 def merge(layer: Layer) -> None:

@@ -17,7 +17,7 @@ from cosmos3_ros.model.memory import check_memory, load_fast, needed
 from cosmos3_ros.model.paint import paint
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
-from cosmos3_ros.model.speed import Speed, hasten, visiting
+from cosmos3_ros.model.speed import Speed, hasten, head, visiting
 from cosmos3_ros.model.still import hasten_decoder, hasten_still
 from cosmos3_ros.model.tiny import tiny_checkpoint
 from cosmos3_ros.model.vae import video_from_frames
@@ -67,6 +67,13 @@ def test_rounded_towers_are_about_right(plain, far, kind, limit):
     got = predict(load_fast(tiny_checkpoint(), "cpu", torch.float32, speed))
     for mine, wanted in zip(got, plain[1], strict=True):
         assert 0 < far(mine, wanted) < limit
+
+
+def test_the_head_of_a_rounded_tower_has_eight_bits(far):
+    weight, x = torch.randn(70, 64), torch.randn(3, 64)
+    wanted = x @ weight.T
+    assert torch.equal(head(weight, "none")(x), wanted)
+    assert 0 < far(head(weight, "nvfp4")(x), wanted) < 0.01
 
 
 def test_a_text_tower_that_visits_reads_the_same(plain, far):
