@@ -215,10 +215,10 @@ def measure(preset: str, device: str, tokens: int, seconds: float, out: Path | N
         stages = {
             "plain": (20.0, lambda: bench.ours("plain", Speed(), runs=1)),
             "compiled": (25.0, lambda: bench.recorded("compiled", fast)),
-            "fp8": (15.0, lambda: bench.recorded("fp8", dataclasses.replace(fast, text="fp8"))),
+            "fp8": (20.0, lambda: bench.recorded("fp8", dataclasses.replace(fast, text="fp8"))),
             "transformers": (18.0, bench.transformers),
-            "fp8, early": (13.0, lambda: bench.early("fp8", dataclasses.replace(fast, text="fp8"))),
-            "compiled, early": (13.0, lambda: bench.early("compiled", fast)),
+            "fp8, early": (16.0, lambda: bench.early("fp8", dataclasses.replace(fast, text="fp8"))),
+            "compiled, early": (16.0, lambda: bench.early("compiled", fast)),
             "int8": (12.0, lambda: bench.recorded("int8", dataclasses.replace(fast, text="int8"))),
             "nvfp4": (22.0, lambda: bench.recorded("nvfp4", dataclasses.replace(fast, text="nvfp4"))),
         }

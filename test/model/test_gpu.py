@@ -72,7 +72,6 @@ def test_what_surrounds_a_product_of_one_token_is_in_its_kernel(kind, far):
         norm.weight.data.normal_()
     with torch.inference_mode():
         wanted = norm(x) @ product.whole(torch.float32).T
-        assert far(product.one(x, norm), wanted) < 1e-4
         assert far(product.one(x, norm, more=more), wanted + more) < 1e-4
         gate, up = wanted.chunk(2, -1)
         assert far(product.one(x, norm, gated=True), functional.silu(gate) * up) < 1e-4
@@ -101,20 +100,6 @@ def test_a_lone_token_is_normed_and_rotated_where_it_attends(normed, far):
         assert far(keys[:, :201], before[0]) < 1e-5
 
 
-@pytest.mark.parametrize("kind", ["none", "fp8"])
-def test_a_recorded_token_takes_few_kernels_and_says_the_same(kind, far, monkeypatch):
-    transformer = load(Speed(compiled=True, graphs=True, text=kind, placement="reasoner")).transformer
-    scores = []
-    with torch.inference_mode():
-        for fused in (True, False):
-            monkeypatch.setattr(decoder, "FUSED", fused)
-            cache = transformer.prefill(torch.arange(5, 30, device="cuda")[None])[1]
-            one = decoder.Decoder(transformer, graphs=True)
-            one.start(cache, 25, 4)
-            scores.append(torch.stack([one.step(token).clone() for token in (7, 8, 9, 10)]))
-    assert far(*scores) < 1e-3
-
-
 @pytest.mark.parametrize("speed", [Speed(graphs=True), Speed(compiled=True), Speed(compiled=True, graphs=True)])
 def test_chunks_are_the_same_however_they_are_run(speed):
     for got, wanted in zip(chunks(load(speed)), chunks(load(Speed())), strict=True):
@@ -138,16 +123,18 @@ def test_rounded_weights_run_as_on_a_cpu(kind, far):
         assert far(torch.from_numpy(mine), torch.from_numpy(exact)) < 0.3
 
 
-@pytest.mark.parametrize("kind", ["none", "fp8"])
-def test_kernels_that_start_early_say_the_same(kind, monkeypatch):
+@pytest.mark.parametrize("early", [False, True])  # last: what goes wrong there may leave the GPU useless
+@pytest.mark.parametrize("kind", ["fp8", "int8"])
+def test_a_recorded_token_takes_few_kernels_and_says_the_same(kind, early, far, monkeypatch):
     from cosmos3_ros.model import kernels
 
-    transformer = load(Speed(compiled=True, graphs=True, text=kind, placement="reasoner")).transformer
+    transformer = load(Speed(graphs=True, text=kind, placement="reasoner")).transformer
     scores = []
     with torch.inference_mode():
-        for early in (False, True):
-            monkeypatch.setattr(kernels, "EARLY", early)
+        for fused in (False, True):
+            monkeypatch.setattr(decoder, "FUSED", fused)
+            monkeypatch.setattr(kernels, "EARLY", fused and early)
             one = decoder.Decoder(transformer, graphs=True)
             one.start(transformer.prefill(torch.arange(5, 30, device="cuda")[None])[1], 25, 12)
             scores.append(torch.stack([one.step(token).clone() for token in range(7, 19)]))
-    assert torch.equal(*scores)
+    assert far(*scores) < 1e-3
