@@ -76,7 +76,7 @@ class Coming:
         if token.is_cuda:
             self._host = torch.empty(1, dtype=token.dtype, pin_memory=True).copy_(token, non_blocking=True)
             self._there = torch.cuda.Event()
-            self._there.record()
+            self._there.record(torch.cuda.current_stream(token.device))
 
     def number(self) -> int:
         """The token, once it is there."""
