@@ -13,7 +13,7 @@ from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.tasks import TASKS
 from cosmos3_ros.training.collect import Demonstration, collect, record
-from cosmos3_ros.training.episodes import make_clip, window_begins
+from cosmos3_ros.training.episodes import TURN, make_clip, window_begins
 from cosmos3_ros.training.evaluate import Trial, play
 from cosmos3_ros.training.lerobot import read_episodes, read_info
 
@@ -31,6 +31,8 @@ def test_a_demonstration_is_complete_and_repeatable(task):
     assert len(first.instructions) == len(TASKS[task].wordings) - 1
     assert np.isfinite(first.truth[:, :3]).all()
     assert np.isfinite(first.truth[:, 3:6]).all() == (task == "bowl")
+    turns = np.hypot(*first.truth[:, 15:].T)  # of the named cube
+    assert np.isnan(turns).all() if task == "drawer" else np.allclose(turns, TURN)
     assert np.abs(np.diff(first.actions[:, :7], axis=0)).max() * 15 < 2.0  # rad/s: smooth from wherever it began
 
 

@@ -67,9 +67,7 @@ def train_autoencoder(
     def draw(count: int) -> Tensor:
         whole = [clip for clip in clips() if clip.whole]
         if not whole:
-            raise ValueError(
-                "autoencoder: no demonstration was seen as a whole: raise data.warm_up or .whole"
-            )
+            raise ValueError("autoencoder: no demonstration was seen as a whole: raise data.warm_up or .whole")
         return _draw(whole, count, options.frames, random, device)
 
     if options.start == "both":

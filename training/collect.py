@@ -21,7 +21,7 @@ from ..sim.expert import Expert
 from ..sim.kinematics import Kinematics, downwards
 from ..sim.scene import COLOURS, VIEWS
 from ..sim.tasks import find, instruction
-from .episodes import TRUTH, Episode
+from .episodes import TRUTH, TURN, Episode
 from .lerobot_writer import finish, has_shard, write_shard
 
 LIMIT = 260  # actions after which an episode has failed
@@ -132,7 +132,7 @@ def _scatter(env: Env, random: np.random.Generator) -> None:
 
 
 def _truth(env: Env) -> np.ndarray:
-    """Where things are, NaN for those that are not there: float64 [TRUTH], m; see TRUTH."""
+    """Where things are, NaN for those that are not there: float64 [TRUTH], see there."""
     world, layout = env.simulation.world, env.simulation.layout
     truth = np.full(TRUTH, np.nan)
     truth[:3] = world.position(layout.target) if layout.target else world.handle()
@@ -143,6 +143,9 @@ def _truth(env: Env) -> np.ndarray:
     for number, colour in enumerate(COLOURS, 2):
         if colour in layout.cubes:
             truth[3 * number : 3 * number + 3] = world.position(colour)
+    if layout.target:
+        turn = 4 * world.yaw(layout.target)
+        truth[15:] = TURN * np.cos(turn), TURN * np.sin(turn)
     return truth
 
 

@@ -98,11 +98,11 @@ class Feed:
         """The windows that came since the last call. Raises whatever went wrong in making them."""
         if self._ready is not None:
             return self._ready.take()
-        fresh = self._encoder.encode(self._source.take())
-        if self._beside and self._begun:  # only now: a source has one taker at a time
+        if self._beside and self._begun:  # from now on that thread alone takes from the source
             self._ready = Source(self._follow)
+            return []
         self._begun = True
-        return fresh
+        return self._encoder.encode(self._source.take())
 
     def close(self) -> None:
         if self._ready is not None:

@@ -10,7 +10,9 @@ import numpy as np
 
 from ..model.embodiment import Embodiment
 
-TRUTH = 15  # what the simulator knows of the scene, m: the named thing, where it is to go, and each cube by colour
+# What the simulator knows of the scene, m: the named thing, where it is to go, each cube by colour; and how the named
+# cube lies, TURN times cosine and sine of four times its yaw: it looks the same after a quarter of a turn.
+TRUTH, TURN = 17, 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

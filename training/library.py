@@ -19,6 +19,7 @@ from .scenes import Scene
 
 SHARES = {"boxes": 3.0, "next": 2.0, "done": 2.0, "plan": 0.5}  # of the questions; all other kinds 1
 _RARE = 16  # an answer seen less often than this is drawn less often: it would be learned by heart
+_TOGETHER = 256  # scenes that are copied to the device at once: one by one they wait for it, and for other threads
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,9 +65,11 @@ class Library:
         lessons = [(place, lesson) for place, scene in enumerate(fresh, self.scenes) for lesson in scene.lessons]
         if not lessons:
             return
-        for place, scene in enumerate(fresh, self.scenes):
-            self._pictures[place] = torch.from_numpy(scene.pictures)
-        self.scenes += len(fresh)
+        for begin in range(0, len(fresh), _TOGETHER):
+            some = fresh[begin : begin + _TOGETHER]
+            pictures = torch.from_numpy(np.stack([scene.pictures for scene in some]))
+            self._pictures[self.scenes : self.scenes + len(some)] = pictures
+            self.scenes += len(some)
         tokens = np.zeros((len(lessons), self.length), np.int32)
         marks = np.zeros((len(lessons), self._marks.shape[1]), np.int64)
         for row, (place, lesson) in enumerate(lessons):

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from ..model.embodiment import Embodiment
 from ..model.layers import Rope, rope_table
 from ..model.transformer import KVCache, Transformer, generator_positions
-from .episodes import TRUTH
 from .windows import Batch
 
 POLICY, FORWARD, INVERSE = range(3)
-_ASKED = 6  # the first so many numbers of the truth depend on the instruction
-_CENTRE, _SPREAD = (0.5, 0.0, 0.05), 0.1  # of the places that grounding predicts, m
+_ASKED, _AROUND = (0, 1, 2, 3, 4, 5, 15, 16), tuple(range(6, 15))  # of the truth: what the instruction names, the rest
+_CENTRE, _SPREAD = (*(0.5, 0.0, 0.05) * 5, 0.0, 0.0), 0.1  # of what grounding predicts, m
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,8 +80,9 @@ class Objective(nn.Module):
         super().__init__()
         self.options, self._body = options, body
         self._transformer = [transformer]  # in a list, so that its parameters do not count as this module's
-        self.grounding = nn.Linear(transformer.config.hidden, _ASKED)  # from the actions: what the instruction names
-        self.surroundings = nn.Linear(transformer.config.hidden, TRUTH - _ASKED)  # from the seen frame: all the rest
+        hidden = transformer.config.hidden
+        self.grounding = nn.Linear(hidden, len(_ASKED))  # from the actions: what the instruction names
+        self.surroundings = nn.Linear(hidden, len(_AROUND))  # from the seen frame: all the rest
         self._features: list[Tensor] = []
         layers = transformer.generator.layers
         layers[min(options.grounding_layer, len(layers)) - 1].register_forward_hook(
@@ -144,11 +144,11 @@ class Objective(nn.Module):
         """Mean squared errors of where the network thinks things are, in units of _SPREAD: asked for, and around."""
         features = self._features.pop().float()
         seen = features[:, : (features.shape[1] - rows) // frames].mean(1, keepdim=True)
-        wanted = (truth - truth.new_tensor(_CENTRE * (TRUTH // 3))) / _SPREAD
+        wanted = (truth - truth.new_tensor(_CENTRE)) / _SPREAD
         total = truth.new_zeros(())
         for said, part in (
-            (self.grounding(features[:, -rows:]), wanted[:, None, :_ASKED]),
-            (self.surroundings(seen), wanted[:, None, _ASKED:]),
+            (self.grounding(features[:, -rows:]), wanted[:, None, _ASKED]),
+            (self.surroundings(seen), wanted[:, None, _AROUND]),
         ):
             known = (part.isfinite() & asked[:, None, None]).expand_as(said)
             error = (said - torch.nan_to_num(part)).square()
