@@ -11,7 +11,7 @@ from diffusers import AutoencoderKLWan
 
 from cosmos3_ros.model.tiny import VAE
 from cosmos3_ros.model.vae import VideoAutoencoder
-from cosmos3_ros.training.autoencoder import AutoencoderOptions, train_autoencoder
+from cosmos3_ros.training.autoencoder import AutoencoderOptions, _disturb, train_autoencoder
 from cosmos3_ros.training.encoder import PRECISE
 from cosmos3_ros.training.principal import start_encoder
 from cosmos3_ros.training.readout import start_decoder
@@ -137,6 +137,17 @@ def test_pictures_without_what_lies_between_are_no_video(module):
     assert torch.equal(*results)
     with pytest.raises(ValueError, match="was seen as a whole"):
         train_autoencoder(vae, lambda: clips(2, whole=False), OPTIONS, print)
+
+
+def test_noise_disturbs_what_is_predicted_and_never_what_was_seen():
+    torch.manual_seed(0)
+    clean = torch.randn(64, 2, 3, 8, 8)
+    noisy = clean.clone()
+    _disturb(noisy, (1.0, 10.0), 0.5)
+    assert torch.equal(noisy[:, :, 0], clean[:, :, 0])
+    each = (noisy - clean)[:, :, 1:].std((2, 3, 4))  # of videos and channels
+    assert torch.allclose(each[:, 1], 10 * each[:, 0], rtol=0.5)
+    assert each[:, 0].min() < 0.1 < 0.4 < each[:, 0].max() < 0.6
 
 
 @pytest.mark.parametrize(

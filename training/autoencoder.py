@@ -33,7 +33,8 @@ class AutoencoderOptions(OptimiserOptions):
     grey one (the things that matter are small and coloured); square: weight of the squared error beside the absolute;
     balance: normalised latents have spreads that grow with what they contribute to a picture, to this power: errors of
     those who predict latents are alike in all channels, and in some they are seen a hundred times as well. steps 0:
-    only that is done.
+    only that is done. noise: up to this spread, added to normalised latents but the first frame's: the decoder learns
+    to draw what is most likely meant by latents that were predicted, and are a little wrong.
     """
 
     frames: int = 9
@@ -42,6 +43,7 @@ class AutoencoderOptions(OptimiserOptions):
     colour: float = 4.0
     square: float = 3.0
     balance: float = 0.0
+    noise: float = 0.0
     rate: float = 1e-3
     weight_decay: float = 0.0
 
@@ -96,6 +98,8 @@ def _train(
         video = draw(options.batch)
         with torch.no_grad(), torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
             latents = module.encode(video).latent_dist.mode()
+            if options.noise:
+                _disturb(latents, module.config.latents_std, options.noise)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             error = module.decode(latents).sample.float() - video
         weight = 1 + options.colour * (video.amax(1) - video.amin(1)).clamp(max=1)
@@ -109,6 +113,13 @@ def _train(
         for parameter, average in zip(optimiser.named.values(), optimiser.averaged().values(), strict=True):
             parameter.copy_(average)
     module.requires_grad_(False).eval()
+
+
+def _disturb(latents: Tensor, spread: Sequence[float], most: float) -> None:
+    """Add noise to latents [N, C, T, h, w], in place: to each video as much as chance says, to its first frame none."""
+    later = latents[:, :, 1:]
+    share = most * torch.rand(len(latents), 1, 1, 1, 1, device=latents.device)
+    later += share * latents.new_tensor(spread).view(1, -1, 1, 1, 1) * torch.randn_like(later)
 
 
 def _widen(module: Any, width: int) -> None:

@@ -74,6 +74,8 @@ def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
     """What has been measured before, if anything."""
     from ..model.files import read_json
 
+    if out is not None and out.suffix != ".json":
+        raise ValueError(f"out: expected a file named .json, got {out}")
     settings = dataclasses.asdict(trials[0])
     checkpoint = Path(settings.pop("checkpoint"))
     policy = read_json(checkpoint / "checkpoint.json")["policy"]
