@@ -210,6 +210,6 @@ def in_parallel(function: Callable, jobs: Sequence, workers: int = 0) -> Generat
     if workers <= 1:
         yield from map(function, jobs)
         return
-    # "spawn": a renderer's OpenGL context and torch's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    # "spawn": a renderer's OpenGL context and torch's threads do not survive a fork. Nice: a training goes first.
+    with multiprocessing.get_context("spawn").Pool(workers, os.nice, (10,)) as pool:
         yield from pool.imap_unordered(function, jobs)
