@@ -132,19 +132,6 @@ class Bench:
             decoder.FUSED = False
             return self.ours(name, speed) | {"fused": False}
 
-    def early(self, name: str, speed: Speed) -> dict[str, Any]:
-        """The same with kernels that start before the one ahead has ended: does it say the same, only faster?"""
-        if not self.gpu:
-            return {"skipped": "no GPU"}
-        from cosmos3_ros.model import kernels
-
-        kernels.EARLY = True
-        try:
-            found = self.ours(f"{name}, early", speed)
-        finally:
-            kernels.EARLY = False
-        return found | {"tokens equal to those of before": self.said[f"{name}, early"] == self.said[name]}
-
     def transformers(self) -> dict[str, Any]:
         """Text alone: prefill of as many tokens as three images take, and greedy decoding, both as they come."""
         theirs = self._theirs()
@@ -217,8 +204,6 @@ def measure(preset: str, device: str, tokens: int, seconds: float, out: Path | N
             "compiled": (25.0, lambda: bench.recorded("compiled", fast)),
             "fp8": (20.0, lambda: bench.recorded("fp8", dataclasses.replace(fast, text="fp8"))),
             "transformers": (18.0, bench.transformers),
-            "fp8, early": (16.0, lambda: bench.early("fp8", dataclasses.replace(fast, text="fp8"))),
-            "compiled, early": (16.0, lambda: bench.early("compiled", fast)),
             "int8": (12.0, lambda: bench.recorded("int8", dataclasses.replace(fast, text="int8"))),
             "nvfp4": (22.0, lambda: bench.recorded("nvfp4", dataclasses.replace(fast, text="nvfp4"))),
         }

@@ -11,47 +11,27 @@ import triton.language as tl
 from torch import Tensor
 
 ROWS, SLICE = 4, 1024  # weights that a program reads at once: rows, and numbers of each
-EARLY = False  # whether a kernel may start, and read its first weights, before the one ahead of it has ended
 CHUNK = 32  # places of the cache that a program attends to
 
 
 @triton.jit
-def _follow(early: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The next kernel may start now; go on when the one before has ended (Hopper's programmatic dependent launch)."""
-    if early:
-        tl.extra.cuda.gdc_launch_dependents()
-        tl.extra.cuda.gdc_wait()
+def _dot(x, gain, weight, row, here, width, normed: tl.constexpr, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Of each row sum_k weight[row, k] * gain[k] * x[k], the gain only if `normed`; and sum_k x[k]^2.
 
-
-@triton.jit
-def _terms(x, gain, weight, column, width, normed: tl.constexpr, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
-    """What the columns add to `_dot`: of each row in eighths of the columns, and of each column."""
-    live = column < width
-    number = tl.load(x + column, live, other=0.0).to(tl.float32)
-    square = number * number
-    if normed:
-        number *= tl.load(gain + column, live, other=0.0).to(tl.float32)
-    return tl.sum(tl.reshape(weight.to(tl.float32) * number[None, :], (many, part // 8, 8)), axis=2), square
-
-
-@triton.jit
-def _dot(  # type: ignore[no-untyped-def]
-    x, gain, weight, row, here, width, normed: tl.constexpr, many: tl.constexpr, part: tl.constexpr,
-    early: tl.constexpr,
-):  # fmt: skip
-    """Of each row sum_k weight[row, k] * gain[k] * x[k], the gain only if `normed`; and sum_k x[k]^2."""
+    The first are added in eighths of the columns until the end, and the second column by column.
+    """
     start = row[:, None].to(tl.int64) * width
-    column = tl.max_contiguous(tl.arange(0, part), 8)  # 8 for a thread, whatever the weights' dtype
-    some = tl.load(weight + start + column[None, :], here[:, None] & (column < width)[None, :], other=0.0)
-    _follow(early)
-    total, square = _terms(x, gain, some, column, width, normed, many, part)
-    for first in range(part, width, part):
-        column = tl.max_contiguous(first + tl.arange(0, part), 8)
-        some = tl.load(weight + start + column[None, :], here[:, None] & (column < width)[None, :], other=0.0)
-        more, squares = _terms(x, gain, some, column, width, normed, many, part)
-        total += more
-        square += squares
-    return tl.sum(total, axis=1), tl.sum(square, axis=0)
+    total, squares = tl.zeros((many, part // 8), tl.float32), tl.zeros((part,), tl.float32)
+    for first in range(0, width, part):
+        column = tl.max_contiguous(first + tl.arange(0, part), 8)  # 8 for a thread, whatever the weights' dtype
+        live = column < width
+        some = tl.load(weight + start + column[None, :], here[:, None] & live[None, :], other=0.0).to(tl.float32)
+        number = tl.load(x + column, live, other=0.0).to(tl.float32)
+        squares += number * number
+        if normed:
+            number *= tl.load(gain + column, live, other=0.0).to(tl.float32)
+        total += tl.sum(tl.reshape(some * number[None, :], (many, part // 8, 8)), axis=2)
+    return tl.sum(total, axis=1), tl.sum(squares, axis=0)
 
 
 @triton.jit
@@ -92,7 +72,6 @@ def _dot4(x, gain, weight, blocks, row, here, width, normed: tl.constexpr, many:
 def _matvec(  # type: ignore[no-untyped-def]
     x, gain, weight, scale, blocks, more, out, rows, width, eps, normed: tl.constexpr, scaled: tl.constexpr,
     packed: tl.constexpr, gated: tl.constexpr, added: tl.constexpr, many: tl.constexpr, part: tl.constexpr,
-    early: tl.constexpr,
 ):  # fmt: skip
     """`many` rows of a product of one token, with what comes before and after it; see `matvec`."""
     each = tl.arange(0, many)
@@ -104,10 +83,9 @@ def _matvec(  # type: ignore[no-untyped-def]
         row = tl.program_id(0) * many + each
         here = row < rows
     if packed:
-        _follow(early)
         result, square = _dot4(x, gain, weight, blocks, row, here, width, normed, many, part // 16)
     else:
-        result, square = _dot(x, gain, weight, row, here, width, normed, many, part, early)
+        result, square = _dot(x, gain, weight, row, here, width, normed, many, part)
     if scaled:
         result *= tl.load(scale + row, here, other=0.0)
     if normed:
@@ -146,12 +124,8 @@ def matvec(
     grid = (triton.cdiv(rows, ROWS),)
     narrow = weight.element_size() == 1 and norm is None and blocks is None  # twice as many, to be as many bytes
     shape = {"many": 2 * ROWS if gated else ROWS, "part": 2 * SLICE if narrow else SLICE}
-    _matvec[grid](x.contiguous(), gain, weight, *parts, out, rows, width, eps, **kind, **shape, **_launch())
+    _matvec[grid](x.contiguous(), gain, weight, *parts, out, rows, width, eps, **kind, **shape)
     return out
-
-
-def _launch() -> dict[str, Any]:
-    return {"early": EARLY} | ({"launch_pdl": True} if EARLY else {})
 
 
 @triton.jit
@@ -175,10 +149,9 @@ def _head(vector, gain, cosine, sine, eps, turned: tl.constexpr, normed: tl.cons
 def _attend(  # type: ignore[no-untyped-def]
     query, new_key, new_value, keys, values, place, position, cosine, sine, query_gain, key_gain, sums, tops, norms,
     factor, eps, turned: tl.constexpr, normed: tl.constexpr, heads: tl.constexpr, group: tl.constexpr,
-    width: tl.constexpr, size: tl.constexpr, early: tl.constexpr,
+    width: tl.constexpr, size: tl.constexpr,
 ):  # fmt: skip
     """One chunk of the cache for the queries that share a head of keys and values; the last one takes the new ones."""
-    _follow(early)
     head, chunk, chunks = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     length = tl.load(place) + 1
     if chunk * size >= length:
@@ -211,10 +184,9 @@ def _attend(  # type: ignore[no-untyped-def]
 @triton.jit
 def _merge(  # type: ignore[no-untyped-def]
     sums, tops, norms, place, out, chunks, width: tl.constexpr, size: tl.constexpr, most: tl.constexpr,
-    part: tl.constexpr, early: tl.constexpr,
+    part: tl.constexpr,
 ):  # fmt: skip
     """What a head has found in the chunks up to `place`, as if it had attended to all of them at once."""
-    _follow(early)
     head, lane = tl.program_id(0), tl.arange(0, width)
     used, mine = tl.load(place) // size + 1, head * chunks
     every = tl.arange(0, most)
@@ -272,8 +244,7 @@ def attend_one(
         num_warps=4,
         **kind,
         **shape,
-        **_launch(),
     )
     shape = {"width": width, "size": CHUNK, "most": triton.next_power_of_2(chunks), "part": 16}
-    _merge[(heads,)](*found, place, out, chunks, num_warps=4, **shape, **_launch())
+    _merge[(heads,)](*found, place, out, chunks, num_warps=4, **shape)
     return out
