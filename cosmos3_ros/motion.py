@@ -222,7 +222,10 @@ def _path(chunk: ActionChunk, start: int, pace: float, limits: Limits) -> np.nda
 
 
 def _merge(head: np.ndarray, way: np.ndarray, limits: Limits, merges: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Control points from `head` onto `way` [T, N], which begins at the second of `head`, and which joints succeed."""
+    """Control points from `head` onto `way` [T, N], which begins at the second of `head`, and which joints succeed.
+
+    All joints go over in the same time if they can: with some on their way and others not, the hand is off its own.
+    """
     gap = head[1:] - way[:3]
     way = np.vstack([head, way[3:], np.tile(way[-1], (merges[-1] + 3, 1))])
     steps, k = np.array(merges)[:, None, None], np.arange(1, merges[-1] + 1)[:, None]
@@ -233,5 +236,7 @@ def _merge(head: np.ndarray, way: np.ndarray, limits: Limits, merges: tuple[int,
     tried[:, 4 : 4 + merges[-1]] += np.maximum(steps - k, 0) ** 3 * fading
     held = limits.hold_for(tried)
     shortest, found = held.argmax(axis=0), np.any(held, axis=0)
+    if (together := held.all(axis=1)).any():
+        shortest[:] = together.argmax()
     length = max(len(way) - merges[-1], merges[shortest.max()] + 7)
     return tried[shortest, :length, np.arange(len(shortest))].T, found

@@ -95,6 +95,14 @@ def test_a_chunk_whose_rows_all_lie_ahead_begins_smoothly() -> None:
         assert motion.pace == 1.0
 
 
+def test_joints_that_are_off_by_more_and_by_less_arrive_together() -> None:
+    off = np.array([0.2, 0.02, -0.002])
+    motion = follow(chunk_of(np.zeros((32, N))), rest(off, 0), 0, LIMITS)
+    positions, _ = motion.at(np.arange(0, motion.end, NS // 100))
+    assert np.allclose(positions / off, positions[:, :1] / off[0], atol=1e-4)  # straight there
+    assert np.abs(positions[-1]).max() < 1e-6
+
+
 def test_rows_that_are_past_are_skipped() -> None:
     values = np.linspace(0, 0.5, 16)[:, None] * np.ones(N)
     now = NS // 2
