@@ -25,7 +25,7 @@ SPEED, ACCELERATION = 0.30, 0.65  # m/s, m/s^2
 TURN_SPEED, TURN_ACCELERATION = 1.2, 3.0  # rad/s, rad/s^2
 
 _OPEN, _SHUT = 0.0, 1.0
-_HIGH, _PUSH_HEIGHT = 0.16, 0.036  # of the tool over the table, m; closed fingers reach 2.8 cm below the tool
+_HIGH, _PUSH_HEIGHT = 0.16, 0.036  # of the tool over the table, m; closed fingers reach 1.7 cm below the tool
 _ACROSS = math.pi / 2  # turn of the gripper at the drawer's handle, rad
 _STEEP = 5.0  # of the funnel over a place: height gained per distance from its middle
 _CLOSE = 0.006  # so near is there, m
