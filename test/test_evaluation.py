@@ -134,7 +134,7 @@ def test_what_cannot_be_done_is_refused_at_once(tmp_path):
     trials = [Trial(str(tiny_checkpoint()), "reach", 0, wording=-1)]
     with pytest.raises(ValueError, match=r"expected wording 0, 2 distractors, got -1, 2"):
         report(trials, ["nodes"])
-    with pytest.raises(ValueError, match="named .json"):
+    with pytest.raises(ValueError, match=r"named \.json"):
         report(trials, ["process"], out=tmp_path)
     with pytest.raises(ValueError, match="through: expected process, nodes or both"):
         report(trials, ["processes"])
