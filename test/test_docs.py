@@ -38,7 +38,7 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(start: Any, w
             expected = (outs, ins, offers)
             with contextlib.suppress(pytest.fail.Exception):  # then the assertion says what is missing
                 wait_until(lambda n=name, e=expected: seen(node, n) == e, f"{name} to have {expected}", 60)
-            assert seen(node, name) == expected, name
+            assert seen(node, name) == expected, f"{name}, of the nodes {sorted(node.get_node_names())}"
     finally:
         node.destroy_node()
         rclpy.shutdown()
