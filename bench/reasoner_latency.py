@@ -2,8 +2,6 @@
 """How long the reasoner takes at full size, by stage, with random weights; transformers on the same ones beside it.
 
 python bench/reasoner_latency.py [--preset nano] [--device cuda] [--tokens 64] [--seconds 200] [--out reasoner.json]
-
---unfused: norms, rotation, gate and sums of a recorded token in kernels of their own, as before.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ import json
 import statistics
 import tempfile
 import time
-import traceback
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +25,6 @@ from full_size import VOCAB, milliseconds, relative, run_stages
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_ros.model import decoder
 from cosmos3_ros.model.config import PRESETS
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
 from cosmos3_ros.model.speed import Speed, hasten
@@ -120,18 +116,6 @@ class Bench:
             found["allocated_gib"] = torch.cuda.memory_allocated() / 2**30
         return found
 
-    def recorded(self, name: str, speed: Speed) -> dict[str, Any]:
-        """As `ours`; should the kernels of a lone token fail, then without them from here on."""
-        try:
-            return self.ours(name, speed) | {"fused": decoder.FUSED}
-        except Exception:
-            if not decoder.FUSED:
-                raise
-            traceback.print_exc()
-            print(f"{name}: again with decoder.FUSED = False")
-            decoder.FUSED = False
-            return self.ours(name, speed) | {"fused": False}
-
     def transformers(self) -> dict[str, Any]:
         """Text alone: prefill of as many tokens as three images take, and greedy decoding, both as they come."""
         theirs = self._theirs()
@@ -201,11 +185,11 @@ def measure(preset: str, device: str, tokens: int, seconds: float, out: Path | N
         }
         stages = {
             "plain": (20.0, lambda: bench.ours("plain", Speed(), runs=1)),
-            "compiled": (25.0, lambda: bench.recorded("compiled", fast)),
-            "fp8": (20.0, lambda: bench.recorded("fp8", dataclasses.replace(fast, text="fp8"))),
+            "compiled": (25.0, lambda: bench.ours("compiled", fast)),
+            "fp8": (20.0, lambda: bench.ours("fp8", dataclasses.replace(fast, text="fp8"))),
             "transformers": (18.0, bench.transformers),
-            "int8": (12.0, lambda: bench.recorded("int8", dataclasses.replace(fast, text="int8"))),
-            "nvfp4": (22.0, lambda: bench.recorded("nvfp4", dataclasses.replace(fast, text="nvfp4"))),
+            "int8": (12.0, lambda: bench.ours("int8", dataclasses.replace(fast, text="int8"))),
+            "nvfp4": (22.0, lambda: bench.ours("nvfp4", dataclasses.replace(fast, text="nvfp4"))),
         }
 
         def save(results: Mapping[str, Any]) -> None:
@@ -223,9 +207,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=200.0, help="begin no stage that would end later")
     parser.add_argument("--out", type=Path, default=None)
-    parser.add_argument("--unfused", action="store_true")
     chosen = parser.parse_args()
-    decoder.FUSED = not chosen.unfused
     measure(chosen.preset, chosen.device, chosen.tokens, chosen.seconds, chosen.out)
 
 

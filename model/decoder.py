@@ -22,7 +22,6 @@ if torch.version.cuda:  # other builds of torch come without Triton
     from .kernels import attend_one
 
 LEAST = 1024  # places
-FUSED = True  # whether a recorded token takes few large kernels, see `_lone`
 
 
 class Decoder:
@@ -90,7 +89,7 @@ class Decoder:
         """One pass for `where`: token, place in the cache, position; length: places in use, None in a recording."""
         model = self._transformer
         x = model.embed(where[:1])
-        if length is None and FUSED and _fusible(model):
+        if length is None and _fusible(model):
             assert self._rope  # see `_grow`
             turn = (where[2], *self._rope)
             for layer, cache in zip(model.text.layers, self._cache, strict=True):

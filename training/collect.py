@@ -204,12 +204,15 @@ def _remember(file: Path, fields: list[dict]) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def in_parallel(function: Callable, jobs: Sequence, workers: int = 0) -> Generator:
-    """The results of `function` for the jobs as they come, from processes. workers 0: all cores."""
+def in_parallel(function: Callable, jobs: Sequence, workers: int = 0, nice: int = 0) -> Generator:
+    """The results of `function` for the jobs as they come, from processes. workers 0: all cores.
+
+    nice: by how much they give way to others, as to the training that they work for.
+    """
     workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
     if workers <= 1:
         yield from map(function, jobs)
         return
-    # "spawn": a renderer's OpenGL context and torch's threads do not survive a fork. Nice: a training goes first.
-    with multiprocessing.get_context("spawn").Pool(workers, os.nice, (10,)) as pool:
+    # "spawn": a renderer's OpenGL context and torch's threads do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(workers, os.nice, (nice,)) as pool:
         yield from pool.imap_unordered(function, jobs)

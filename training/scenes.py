@@ -108,5 +108,5 @@ def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def make_scenes(wanted: Sequence[Watch], workers: int = 0) -> Generator[Scene]:
     """The scenes of all demonstrations, as they become ready."""
-    for scenes in in_parallel(watch, wanted, workers or max(1, len(os.sched_getaffinity(0)) - 1)):
+    for scenes in in_parallel(watch, wanted, workers or max(1, len(os.sched_getaffinity(0)) - 1), nice=10):
         yield from scenes

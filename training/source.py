@@ -57,7 +57,7 @@ def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int 
         for number, demonstration in enumerate(demonstrations)
     ]
     workers = options.workers or max(1, len(os.sched_getaffinity(0)) // size - 1)
-    yield from (clip for clip in in_parallel(_perform, jobs, workers) if clip is not None)
+    yield from (clip for clip in in_parallel(_perform, jobs, workers, nice=10) if clip is not None)
 
 
 class Source(Generic[Piece]):

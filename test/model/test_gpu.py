@@ -128,8 +128,8 @@ def test_a_recorded_token_takes_few_kernels_and_says_the_same(kind, far, monkeyp
     transformer = load(Speed(graphs=True, text=kind, placement="reasoner")).transformer
     scores = []
     with torch.inference_mode():
-        for fused in (False, True):
-            monkeypatch.setattr(decoder, "FUSED", fused)
+        for fusible in (lambda model: False, decoder._fusible):
+            monkeypatch.setattr(decoder, "_fusible", fusible)
             one = decoder.Decoder(transformer, graphs=True)
             one.start(transformer.prefill(torch.arange(5, 30, device="cuda")[None])[1], 25, 12)
             scores.append(torch.stack([one.step(token).clone() for token in range(7, 19)]))
