@@ -14,18 +14,19 @@ from safetensors.torch import load_file, save_file
 
 from cosmos3_ros.model.config import TINY
 from cosmos3_ros.model.embodiment import DROID_SIM
-from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.model.interface import ActionChunk, Observation
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.model.tiny import write_tiny
 from cosmos3_ros.model.weights import load_model
 from cosmos3_ros.training.checkpoint import write_tensors, write_transformer
 from cosmos3_ros.training.encoder import Encoder, Feed
-from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip
+from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip, window_rows
+from cosmos3_ros.training.imagination import Imagination
 from cosmos3_ros.training.muon import Muon
 from cosmos3_ros.training.objective import INVERSE, Objective, ObjectiveOptions, draw_modes, noise_levels, noisy_parts
 from cosmos3_ros.training.optimise import Optimiser, OptimiserOptions, average_exponent
 from cosmos3_ros.training.recipe import PolicyTraining, Recipe, read_recipe
-from cosmos3_ros.training.source import Source
+from cosmos3_ros.training.source import Source, _whole
 from cosmos3_ros.training.train import begin, train_policy
 from cosmos3_ros.training.windows import Windows
 
@@ -138,6 +139,37 @@ def test_training_sees_what_the_policy_sees(tiny_small):
     seen = policy._encode(torch.from_numpy(picture))
     assert windows.shape == (5, 2, 3)
     assert torch.allclose(windows.draw(1, 0.0).latents[:, :, :1], seen, atol=0.02)  # kept in bfloat16
+
+
+def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(tiny_small):
+    """All rows decided, and the same noise; the prompts are of different lengths."""
+    policy = load_policy(tiny_small, guidance=1.0, deterministic=True)
+    shape, body, made = policy._shape, policy.embodiment, [episode(24, seed) for seed in range(3)]
+    ways = ["lift it", "put the small red cube down again, please", "lift it"]
+    begins = [begin_of(each, way) for each, way in zip(made, ways, strict=True)]
+    seen = torch.cat([policy._encode(policy._compose(each)) for each in begins])
+    latents = torch.cat([seen, torch.full((3, shape[0], shape[1] - 1, *shape[2:]), 9.0)], dim=2)
+    rows = torch.from_numpy(np.stack([window_rows(each, body, 0) for each in made]))
+    noise = policy._draw()[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randn_like", lambda like: noise.expand_as(like).clone())
+        found = Imagination(policy)(latents, rows, ways)
+    for number, (each, seen_first) in enumerate(zip(made, begins, strict=True)):
+        chunk = ActionChunk(each.actions[:16], body.action_names, 0, body.step, body.discrete)
+        expected = policy.infer(seen_first, committed=chunk).latents
+        assert torch.allclose(found[number : number + 1], expected, atol=1e-3), number
+    assert torch.equal(found[:, :, :1], seen)
+
+
+def begin_of(made, instruction):
+    return Observation({view: frames[0] for view, frames in made.views.items()}, made.states[0], instruction, 0)
+
+
+@pytest.mark.parametrize("share", [0.15, 0.5, 1.0])
+def test_of_every_task_the_same_share_is_seen_as_a_whole(share):
+    seen = np.array([[_whole(5 * seed + task, 5, share) for task in range(5)] for seed in range(100)])
+    assert abs(seen.sum(0) - 100 * share).max() <= 1
+    assert abs(seen[:20].sum() - 100 * share) <= 2  # and soon
 
 
 def test_pictures_encoded_beside_the_training_are_the_same(tiny_small):

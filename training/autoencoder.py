@@ -43,7 +43,6 @@ class AutoencoderOptions(OptimiserOptions):
     colour: float = 4.0
     square: float = 3.0
     balance: float = 0.0
-    noise: float = 0.0
     rate: float = 1e-3
     weight_decay: float = 0.0
 
@@ -56,36 +55,77 @@ class AutoencoderOptions(OptimiserOptions):
             raise ValueError("autoencoder.width: a decoder has another width only if it begins anew (start: decoder)")
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class DecoderOptions(AutoencoderOptions):
+    """Of the decoder alone, after the generator was trained. frames: those of a chunk. imagined: share of the videos of
+    which it sees what the generator imagines: it learns to draw what is most likely meant, where it would draw
+    something gaudy of latents that are a little wrong.
+    """
+
+    start: str = ""
+    imagined: float = 0.5
+
+    def __post_init__(self) -> None:
+        super(DecoderOptions, self).__post_init__()  # a dataclass with slots is another class than the one named here
+        if self.start == "both" or self.balance:
+            got = f"{self.start!r} and {self.balance}"
+            raise ValueError(f"decoder: expected start decoder or nothing and no balance, latents stay, got {got}")
+        if not 0 <= self.imagined <= 1:
+            raise ValueError(f"decoder.imagined: expected a share from 0 to 1, got {self.imagined}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Videos:
+    """A batch: pictures float32 [B, 3, T, H, W] in -1..1; rows float32 [B, R, width] that led to them and what was
+    asked for, as in Clip.
+    """
+
+    pictures: Tensor
+    rows: Tensor
+    instructions: list[str]
+
+
+Imagine = Callable[[Tensor, Tensor, Sequence[str]], Tensor]  # latents, rows, instructions -> latents
+
+
 def train_autoencoder(
     vae: VideoAutoencoder,
     clips: Callable[[], Sequence[Clip]],
     options: AutoencoderOptions,
     log: Callable[[dict[str, Any]], None],
+    imagine: Imagine | None = None,
 ) -> None:
-    """Train in place. clips: what has been recorded until now; only those of which every frame is known count."""
+    """Train in place. clips: what has been recorded until now; only those of which every frame is known count.
+
+    imagine: changes normalised latents of a share of the videos before they are drawn, see DecoderOptions.
+    """
     module, random = vae.module, np.random.default_rng(0)
     device = next(module.parameters()).device
 
-    def draw(count: int) -> Tensor:
-        whole = [clip for clip in clips() if clip.whole]
+    def draw(count: int) -> Videos:
+        whole = [clip for clip in clips() if clip.whole and len(clip.starts)]
         if not whole:
             raise ValueError("autoencoder: no demonstration was seen as a whole: raise data.warm_up or .whole")
         return _draw(whole, count, options.frames, random, device)
 
     if options.start == "both":
-        start_encoder(module, draw(_FITTED))
+        start_encoder(module, draw(_FITTED).pictures)
     if options.width:
         _widen(module, options.width)
     if options.start:
-        start_decoder(module, draw(_FITTED))
+        start_decoder(module, draw(_FITTED).pictures)
     if options.steps:
-        _train(module, draw, options, log)
+        _train(module, draw, options, log, imagine)
     if options.start == "both" or options.balance:
-        _measure(module, [draw(options.batch) for _ in range(8)], options.balance)
+        _measure(module, [draw(options.batch).pictures for _ in range(8)], options.balance)
 
 
 def _train(
-    module: Any, draw: Callable[[int], Tensor], options: AutoencoderOptions, log: Callable[[dict[str, Any]], None]
+    module: Any,
+    draw: Callable[[int], Videos],
+    options: AutoencoderOptions,
+    log: Callable[[dict[str, Any]], None],
+    imagine: Imagine | None,
 ) -> None:
     """Train the decoder to draw what the latents say."""
     device = next(module.parameters()).device
@@ -95,11 +135,12 @@ def _train(
     optimiser = Optimiser({"vae": module}, options)
     torch.backends.cudnn.benchmark = True  # all batches have one shape
     while optimiser.progress < 1:
-        video = draw(options.batch)
+        videos = draw(options.batch)
+        video = videos.pictures
         with torch.no_grad(), torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
-            latents = module.encode(video).latent_dist.mode()
-            if options.noise:
-                _disturb(latents, module.config.latents_std, options.noise)
+            latents = module.encode(video).latent_dist.mode().float()
+        if imagine is not None and isinstance(options, DecoderOptions):
+            _replace(latents, videos, round(options.imagined * len(latents)), module.config, imagine)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             error = module.decode(latents).sample.float() - video
         weight = 1 + options.colour * (video.amax(1) - video.amin(1)).clamp(max=1)
@@ -115,11 +156,12 @@ def _train(
     module.requires_grad_(False).eval()
 
 
-def _disturb(latents: Tensor, spread: Sequence[float], most: float) -> None:
-    """Add noise to latents [N, C, T, h, w], in place: to each video as much as chance says, to its first frame none."""
-    later = latents[:, :, 1:]
-    share = most * torch.rand(len(latents), 1, 1, 1, 1, device=latents.device)
-    later += share * latents.new_tensor(spread).view(1, -1, 1, 1, 1) * torch.randn_like(later)
+@torch.no_grad()
+def _replace(latents: Tensor, videos: Videos, count: int, config: Any, imagine: Imagine) -> None:
+    """Put what is imagined in the place of the first `count` latents [N, C, T, h, w]."""
+    mean, spread = (latents.new_tensor(each).view(1, -1, 1, 1, 1) for each in (config.latents_mean, config.latents_std))
+    imagined = imagine((latents[:count] - mean) / spread, videos.rows[:count], videos.instructions[:count])
+    latents[:count] = imagined * spread + mean
 
 
 def _widen(module: Any, width: int) -> None:
@@ -151,12 +193,14 @@ def _seen(module: Any, latents: Tensor, sizes: Tensor) -> Tensor:
     return torch.stack(changes)
 
 
-def _draw(clips: Sequence[Clip], count: int, frames: int, random: np.random.Generator, device: torch.device) -> Tensor:
-    """Random videos float32 [count, 3, frames, H, W] in -1..1; an episode that ends too soon stands still."""
-    videos = []
+def _draw(clips: Sequence[Clip], count: int, frames: int, random: np.random.Generator, device: torch.device) -> Videos:
+    """Random windows; an episode that ends too soon stands still."""
+    pictures, rows, instructions = [], [], []
     for _ in range(count):
-        clip = clips[int(random.integers(len(clips)))].frames
-        start = int(random.integers(max(1, len(clip) - frames + 1)))
-        videos.append(clip[np.minimum(np.arange(start, start + frames), len(clip) - 1)])
-    batch = torch.from_numpy(np.stack(videos)).to(device)
-    return batch.permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
+        clip = clips[int(random.integers(len(clips)))]
+        window = int(random.integers(len(clip.starts)))
+        pictures.append(clip.frames[clip.window(frames)[window]])
+        rows.append(clip.rows[window])
+        instructions.append(clip.instructions[int(random.integers(len(clip.instructions)))])
+    batch = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 4, 1, 2, 3)
+    return Videos(batch.float() / 127.5 - 1.0, torch.from_numpy(np.stack(rows)).to(device), instructions)

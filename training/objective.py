@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from ..model.embodiment import Embodiment
 from ..model.layers import Rope, rope_table
 from ..model.transformer import KVCache, Transformer, generator_positions
 from .windows import Batch
+
+Text = tuple[Tensor, Tensor, Rope]  # what `read` makes of prompts
 
 POLICY, FORWARD, INVERSE = range(3)
 _ASKED, _AROUND = (0, 1, 2, 3, 4, 5, 15, 16), tuple(range(6, 15))  # of the truth: what the instruction names, the rest
@@ -89,22 +92,11 @@ class Objective(nn.Module):
             lambda _module, _inputs, output: self._features.append(output)
         )
 
-    def read(self, prompts: list[list[int]], shape: tuple[int, ...], rows: int) -> tuple[Tensor, Tensor, Rope]:
-        """Padded tokens [P, L], their lengths [P], and the rotations of the generator's tokens for each prompt.
+    def read(self, prompts: list[list[int]], shape: tuple[int, ...], rows: int) -> Text:
+        """The prompts for `forward`, see `read`."""
+        return read(self._transformer[0], self._body, prompts, shape, rows)
 
-        P and L are rounded up, so that a few prompts more are no new shape.
-        """
-        config, device = self._transformer[0].config, self._transformer[0].device
-        prompts = prompts + prompts[:1] * (-len(prompts) % 16)
-        lengths = [len(prompt) for prompt in prompts]
-        longest = -(-max(lengths) // 16) * 16
-        padded = [prompt + [0] * (longest - len(prompt)) for prompt in prompts]
-        first_row = 1 - int(self._body.state_row)
-        places = [generator_positions(config, length, shape, self._body.fps, rows, first_row) for length in lengths]
-        rope = rope_table(torch.stack(places).to(device), config, self._transformer[0].dtype)
-        return torch.tensor(padded, device=device), torch.tensor(lengths, device=device), rope
-
-    def forward(self, batch: Batch, text: tuple[Tensor, Tensor, Rope]) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, text: Text) -> dict[str, Tensor]:
         """Scalar losses: vision, action, grounding (each unweighted) and their weighted total. text: from `read`."""
         transformer, options = self._transformer[0], self.options
         count, device = len(batch.rows), batch.rows.device
@@ -123,7 +115,7 @@ class Objective(nn.Module):
         vision, action = transformer.velocity(
             latents,
             1000 * level,
-            _choose(transformer, text, batch.prompts),
+            choose(transformer, text, batch.prompts),
             (text[2][0][batch.prompts], text[2][1][batch.prompts]),
             noisy_frames,
             actions,
@@ -160,7 +152,24 @@ def _blend(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
     return level * noise + (1 - level) * clean
 
 
-def _choose(transformer: Transformer, text: tuple[Tensor, Tensor, Rope], prompts: Tensor) -> KVCache:
+def read(transformer: Transformer, body: Embodiment, prompts: list[list[int]], shape: Sequence[int], rows: int) -> Text:
+    """Padded tokens [P, L], their lengths [P], and the rotations of the generator's tokens for each prompt.
+
+    P and L are rounded up, so that a few prompts more are no new shape. shape: of the latents, frames, rows, columns;
+    rows: of actions.
+    """
+    config, device = transformer.config, transformer.device
+    prompts = prompts + prompts[:1] * (-len(prompts) % 16)
+    lengths = [len(prompt) for prompt in prompts]
+    longest = -(-max(lengths) // 16) * 16
+    padded = [prompt + [0] * (longest - len(prompt)) for prompt in prompts]
+    first_row = 1 - int(body.state_row)
+    places = [generator_positions(config, length, shape, body.fps, rows, first_row) for length in lengths]
+    rope = rope_table(torch.stack(places).to(device), config, transformer.dtype)
+    return torch.tensor(padded, device=device), torch.tensor(lengths, device=device), rope
+
+
+def choose(transformer: Transformer, text: Text, prompts: Tensor) -> KVCache:
     """Run the text tower over every prompt once, and give each sample the keys and values of its own.
 
     If there are more prompts than samples, only over those that were drawn.

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from .autoencoder import AutoencoderOptions
+from .autoencoder import AutoencoderOptions, DecoderOptions
 from .lora import LoraOptions
 from .objective import ObjectiveOptions
 from .optimise import OptimiserOptions
@@ -99,8 +99,8 @@ class Recipe:
     """start: a checkpoint folder to go on from; size: fields of model.config.ModelConfig, for towers of random weights.
 
     With both, all but the towers comes from `start`. autoencoder: None keeps the checkpoint's; reasoner: None leaves
-    it as it is, and `policy` with 0 steps the generator. lora: None trains the weights themselves; else those of
-    `start` stay, whatever policy.text says.
+    it as it is, and `policy` with 0 steps the generator; decoder: the autoencoder's, once more at the end, or None.
+    lora: None trains the weights themselves; else those of `start` stay, whatever policy.text says.
     """
 
     start: str = ""
@@ -114,6 +114,7 @@ class Recipe:
     policy: PolicyTraining = dataclasses.field(default_factory=PolicyTraining)
     lora: LoraOptions | None = None
     reasoner: ReasonerTraining | None = None
+    decoder: DecoderOptions | None = None
 
     def __post_init__(self) -> None:
         policy = self.policy
@@ -139,6 +140,7 @@ _PARTS: dict[str, type] = {
     "policy": PolicyTraining,
     "lora": LoraOptions,
     "reasoner": ReasonerTraining,
+    "decoder": DecoderOptions,
 }
 
 

@@ -51,13 +51,18 @@ def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int 
         for seed in range(options.first_seed, options.first_seed + options.episodes)[rank::size]
         for task in options.tasks
     )
-    share = options.whole
     jobs = [
-        _Job(demonstration, body, options.stride, options.opening, int((number + 1) * share) > int(number * share))
+        _Job(demonstration, body, options.stride, options.opening, _whole(number, len(options.tasks), options.whole))
         for number, demonstration in enumerate(demonstrations)
     ]
     workers = options.workers or max(1, len(os.sched_getaffinity(0)) // size - 1)
     yield from (clip for clip in in_parallel(_perform, jobs, workers, nice=10) if clip is not None)
+
+
+def _whole(number: int, tasks: int, share: float) -> bool:
+    """Whether every frame of this demonstration is wanted: of each task the same share, not of all at the same time."""
+    turn, task = divmod(number, tasks)
+    return int((turn + 1) * share + task / tasks) > int(turn * share + task / tasks)
 
 
 class Source(Generic[Piece]):

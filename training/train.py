@@ -16,16 +16,17 @@ import torch
 from ..model.config import TINY
 from ..model.embodiment import find_embodiment
 from ..model.files import read_json
-from ..model.policy import Cosmos3Policy
+from ..model.policy import Cosmos3Policy, fit_embodiment, load_policy
 from ..model.prompt import tokenize
 from ..model.tiny import policy_json, write_json, write_tiny
 from ..model.vae import VideoAutoencoder
 from ..model.weights import Model, load_model, load_vae
-from .autoencoder import AutoencoderOptions, train_autoencoder
+from .autoencoder import AutoencoderOptions, DecoderOptions, train_autoencoder
 from .checkpoint import copy_checkpoint, replace, write_autoencoder
 from .crew import Crew, join
 from .encoder import Encoder, Feed
 from .episodes import Clip
+from .imagination import Imagination
 from .lora import adapt
 from .objective import Objective
 from .optimise import Optimiser
@@ -56,7 +57,11 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         begin(recipe, folder)
     crew.wait()
     model = load(recipe, folder, crew)
-    taught, drawn = (crew.agree((out / f"{part}.done").exists()) for part in ("reasoner", "autoencoder"))
+    if recipe.decoder is not None:
+        check_decoder(recipe.decoder, model, recipe.embodiment)
+    taught, drawn, redrawn = (
+        crew.agree((out / f"{part}.done").exists()) for part in ("reasoner", "autoencoder", "decoder")
+    )
     tutor = Tutor(model, recipe.reasoner, crew) if recipe.reasoner and not taught else None
     source = Source(lambda: make_clips(recipe.data, body, crew.rank, crew.size))
     try:
@@ -69,8 +74,11 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         log({"stage": "data", "episodes": len(source.clips), "processes": crew.size})
         if recipe.autoencoder is not None and not drawn:
             draw(model, source, recipe.autoencoder, out, log, crew)
+        begun = source.clips[:]  # the policy's training takes them
         if recipe.policy.steps:
             train_policy(model, source, recipe, out, log, tutor, crew)
+        if recipe.decoder is not None and not redrawn:
+            redraw(recipe, lambda: begun + source.clips, out, log, crew)
     finally:
         source.close()
         if tutor is not None:
@@ -114,6 +122,26 @@ def draw(model: Model, source: Source[Clip], options: AutoencoderOptions, out: P
     crew.wait()
     if not crew.leads:
         model.vae = load_vae(folder, crew.device, torch.float32)
+
+
+def check_decoder(options: DecoderOptions, model: Model, embodiment: str) -> None:
+    """ValueError now rather than after the policy's training."""
+    assert model.vae is not None  # loaded by `load`
+    step, horizon = model.vae.temporal, fit_embodiment(model, embodiment).horizon
+    if options.frames != (frames := 1 + -(-horizon // step) * step):
+        raise ValueError(f"decoder.frames: expected {frames}, those of a chunk, got {options.frames}")
+
+
+def redraw(recipe: Recipe, clips: Callable[[], list[Clip]], out: Path, log: Log, crew: Crew) -> None:
+    """Train the decoder once more, with what the trained generator imagines, in the first process alone."""
+    folder = out / "checkpoint"
+    assert recipe.decoder is not None  # `train` asks
+    if crew.leads:
+        policy, vae = load_policy(folder, recipe.embodiment, crew.device), load_autoencoder(folder, crew.device)
+        train_autoencoder(vae, clips, recipe.decoder, log, Imagination(policy))
+        write_autoencoder(folder / "vae", vae)
+        (out / "decoder.done").touch()
+    crew.wait()
 
 
 def begin(recipe: Recipe, folder: Path) -> None:

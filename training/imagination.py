@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a trained generator expects to be seen while recorded rows are played, for many windows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..model.policy import Cosmos3Policy
+from ..model.prompt import tokenize
+from ..model.sampler import denoise, flow_schedule
+from .objective import choose, read
+
+
+class Imagination:
+    """Forward dynamics of a checkpoint, sampled without guidance in as many steps as its policy takes."""
+
+    def __init__(self, policy: Cosmos3Policy):
+        assert policy.model.vae is not None  # a policy has one
+        self._policy, self._transformer, self._side = policy, policy.model.transformer, policy.model.vae.spatial
+        self._schedule = flow_schedule(policy.options.num_steps, policy.options.shift)
+
+    @torch.no_grad()
+    def __call__(self, latents: Tensor, rows: Tensor, instructions: Sequence[str]) -> Tensor:
+        """Latents float32 [B, C, F, h, w] of which frame 0 was seen and the others are imagined, but for padding.
+
+        latents: of what was really seen, normalised; rows: float32 [B, R, width] as in Clip.
+        """
+        transformer, body = self._transformer, self._policy.embodiment
+        height, width = (side // self._side for side in body.canvas.content)
+        whole, latents = latents.clone(), latents[..., :height, :width]
+        ways = sorted(set(instructions))
+        prompts = [tokenize(self._policy.model.tokenizer, self._policy.caption(way)) for way in ways]
+        text = read(transformer, body, prompts, latents.shape[2:], rows.shape[1])
+        index = torch.tensor([ways.index(way) for way in instructions], device=latents.device)
+        cache, rope = choose(transformer, text, index), (text[2][0][index], text[2][1][index])
+        noisy_frames = torch.arange(latents.shape[2], device=latents.device) > 0
+        noisy_rows = torch.zeros(rows.shape[1], dtype=torch.bool, device=latents.device)
+        actions = torch.nn.functional.pad(rows, (0, transformer.config.action_width - rows.shape[2]))
+        domain = torch.full((len(rows),), body.domain_id, device=latents.device)
+
+        def velocity(sample: Tensor, time: float) -> Tensor:
+            times = torch.full((len(sample),), time, device=sample.device)
+            parts = (sample, times, cache, rope, noisy_frames, actions, noisy_rows, domain)
+            return transformer.velocity(*parts)[0].float()
+
+        seen = ~noisy_frames[:, None, None].expand_as(latents)
+        start = torch.where(seen, latents, torch.randn_like(latents))
+        whole[..., :height, :width] = denoise(start, velocity, self._schedule, seen)
+        return whole
