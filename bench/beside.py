@@ -27,13 +27,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from full_size import eyes, free, make, run_stages
+from full_size import ready, run_stages
 
 from cosmos3_ros.model.interface import Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.quantise import KINDS
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
-from cosmos3_ros.model.speed import Speed, hasten
+from cosmos3_ros.model.speed import Speed
 from cosmos3_ros.worker import LAST, NICE
 
 QUESTION = "What do you see? What should happen next?"
@@ -71,13 +71,7 @@ class Bench:
 
     def __init__(self, preset: str, device: str, speed: Speed, runs: int, tokens: int):
         self.gpu, self.runs, self.tokens = device.startswith("cuda"), runs, tokens
-        dtype = torch.bfloat16 if self.gpu else torch.float32
-        full = make(preset, device, dtype)
-        model = full.model()
-        model.vision = eyes(preset, full.media, device, dtype)
-        full.theirs, full.weights, full.vae = None, {}, None  # the model alone keeps its weights
-        hasten(model, speed, device)
-        free()
+        model, full = ready(preset, device, speed)
         self.observation = full.observation()
         self.policy = Cosmos3Policy(model, full.body, deterministic=True)
         self.reasoner = Cosmos3Reasoner(model)
@@ -225,9 +219,8 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "tokens": chosen.tokens,
         "versions": {name: version(name) for name in ("torch", "transformers")},
     }
-    with torch.no_grad():  # the weights are ordinary tensors, as loaded ones are
-        speed = Speed(gpu, graphs, chosen.weights, chosen.weights)
-        bench = Bench(chosen.preset, chosen.device, speed, chosen.runs, chosen.tokens)
+    speed = Speed(gpu, graphs, chosen.weights, chosen.weights)
+    bench = Bench(chosen.preset, chosen.device, speed, chosen.runs, chosen.tokens)
     facts["make_seconds"] = time.monotonic() - since
     stages = {
         "warm-up": (0.0, lambda: bench.warm_up(graphs)),

@@ -24,6 +24,7 @@ from transformers import AutoTokenizer
 from cosmos3_ros.model.config import PRESETS, ModelConfig
 from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM, Embodiment
 from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.model.speed import Speed, hasten
 from cosmos3_ros.model.tiny import INDEX, SCHEDULER, VAE, VISION, write_tokenizer
 from cosmos3_ros.model.transformer import Layer, Transformer
 from cosmos3_ros.model.vae import VideoAutoencoder
@@ -100,6 +101,20 @@ def make(preset: str, device: str, dtype: torch.dtype) -> FullSize:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     body, tier = (dataclasses.replace(DROID_SIM, horizon=4), 256) if tiny else (DROID_JOINT_POS, 480)
     return FullSize(config, device, ours.state_dict(), theirs, vae, tokenizer, media, body, tier)
+
+
+def ready(preset: str, device: str, speed: Speed) -> tuple[Model, FullSize]:
+    """Both towers, autoencoder and vision encoder, made fast, which alone keep their weights; and the rest."""
+    gpu = device.startswith("cuda")
+    dtype = torch.bfloat16 if gpu else torch.float32
+    with torch.no_grad():  # not inference_mode: the weights are ordinary tensors, as loaded ones are
+        full = make(preset, device, dtype)
+        model = full.model()
+        model.vision = eyes(preset, full.media, device, dtype)
+        full.theirs, full.weights, full.vae = None, {}, None
+        hasten(model, speed, device)
+    free()
+    return model, full
 
 
 def randomised(kind: Any, device: str, dtype: torch.dtype, *arguments: Any, **options: Any) -> Any:
