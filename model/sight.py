@@ -45,7 +45,7 @@ class Sight:
         digest = hashlib.blake2b(str(isinstance(part, Clip)).encode(), digest_size=16)
         for frame in frames:
             digest.update(str(frame.shape).encode())
-            digest.update(np.ascontiguousarray(frame).reshape(-1))  # a copy would hold up other threads
+            digest.update(frame.ravel().data)  # a copy of it all would hold up other threads
         known = self._seen.get(digest.digest())
         if known is not None:
             return known
