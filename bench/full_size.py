@@ -112,8 +112,8 @@ def ready(preset: str, device: str, speed: Speed) -> tuple[Model, FullSize]:
         model = full.model()
         model.vision = eyes(preset, full.media, device, dtype)
         full.theirs, full.weights, full.vae = None, {}, None
+        free()
         hasten(model, speed, device)
-    free()
     return model, full
 
 
