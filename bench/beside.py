@@ -87,6 +87,8 @@ class Bench:
 
     def warm_up(self, graphs: bool) -> dict[str, Any]:
         """As the nodes do before they begin, each in its own thread, one after the other."""
+        if self.gpu:
+            torch.cuda.reset_peak_memory_stats()  # making the weights took more
         since = time.perf_counter()
         for _ in range(1 + graphs):
             self.infer.submit(self.policy.infer, self.observation).result()
