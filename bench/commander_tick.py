@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,11 @@ GROWTH = 8.0  # MB more at the end than at the beginning are growth
 
 
 class Robot(Node):
-    """Cameras, and an arm that is at once where it is told to be."""
+    """Cameras (height, width), and an arm that is at once where it is told to be."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: Sequence[int]) -> None:
         super().__init__("robot")
-        pixels = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+        pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
         self.image = fill(Image(), pixels, "rgb8")
         self.cameras = [self.create_publisher(Image, f"camera/{view}/image_raw", topics.RELIABLE) for view in VIEWS]
         self.states = self.create_publisher(JointState, "joint_states", topics.RELIABLE)
@@ -200,10 +201,11 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=1.0, help="seconds between two looks at the memory")
     parser.add_argument("--realtime-priority", type=int, default=0, help="of the commander")
     parser.add_argument("--robot", action="store_true", help="be the cameras and the arm")
+    parser.add_argument("--size", type=int, nargs=2, default=(480, 640), help="of the cameras' pictures")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = Robot() if args.robot else Watcher()
+    node = Robot(args.size) if args.robot else Watcher()
     with spinning(node):
         if isinstance(node, Robot):
             node.work(Stop().on_signals())

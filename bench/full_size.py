@@ -24,15 +24,20 @@ from transformers import AutoTokenizer
 from cosmos3_ros.model.config import PRESETS, ModelConfig
 from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM, Embodiment
 from cosmos3_ros.model.interface import Observation
-from cosmos3_ros.model.tiny import INDEX, SCHEDULER, VAE, write_tokenizer
+from cosmos3_ros.model.speed import Speed, hasten
+from cosmos3_ros.model.tiny import INDEX, SCHEDULER, VAE, VISION, write_tokenizer
 from cosmos3_ros.model.transformer import Layer, Transformer
 from cosmos3_ros.model.vae import VideoAutoencoder
+from cosmos3_ros.model.vision import Pixels, VisionEncoder
 from cosmos3_ros.model.weights import Model
 
 VOCAB = 430  # of the tokenizer: with it the DROID prompt has about as many tokens as with the released one, 182
 INSTRUCTION = "Put the red cube in the bowl"
 WAN = {"base_dim": 160, "decoder_base_dim": 256, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "patch_size": 2}
 WAN |= {"temperal_downsample": [False, True, True], "in_channels": 12, "out_channels": 12}
+QWEN = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16, "num_position_embeddings": 2304}
+QWEN |= {"deepstack_visual_indexes": [8, 16, 24]}
+QWEN_PIXELS = Pixels(image_area=(65536, 16777216), video_area=(4096, 25165824))  # of Qwen3-VL's preprocessor files
 
 
 @dataclasses.dataclass
@@ -96,6 +101,42 @@ def make(preset: str, device: str, dtype: torch.dtype) -> FullSize:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     body, tier = (dataclasses.replace(DROID_SIM, horizon=4), 256) if tiny else (DROID_JOINT_POS, 480)
     return FullSize(config, device, ours.state_dict(), theirs, vae, tokenizer, media, body, tier)
+
+
+def ready(preset: str, device: str, speed: Speed) -> tuple[Model, FullSize]:
+    """Both towers, autoencoder and vision encoder, made fast, which alone keep their weights; and the rest."""
+    gpu = device.startswith("cuda")
+    dtype = torch.bfloat16 if gpu else torch.float32
+    with torch.no_grad():  # not inference_mode: the weights are ordinary tensors, as loaded ones are
+        full = make(preset, device, dtype)
+        model = full.model()
+        model.vision = eyes(preset, full.media, device, dtype)
+        full.theirs, full.weights, full.vae = None, {}, None
+        free()
+        hasten(model, speed, device)
+    return model, full
+
+
+def randomised(kind: Any, device: str, dtype: torch.dtype, *arguments: Any, **options: Any) -> Any:
+    """A module of this kind with random weights, made on the device."""
+    with torch.device(device):
+        module = kind(*arguments, **options).to(device).requires_grad_(False).eval()
+    for parameter in module.parameters():  # not its tables, which stay float32
+        parameter.data = parameter.data.to(dtype)
+    generator = torch.Generator(device).manual_seed(0)
+    for name, weight in module.named_parameters():
+        weight.normal_(0, 0.02, generator=generator).add_(float("norm" in name and name.endswith("weight")))
+    return module
+
+
+def vision_fields(preset: str) -> dict[str, Any]:
+    """What a checkpoint's config.json says of its vision encoder."""
+    return {"vision_config": VISION | ({} if preset == "tiny" else QWEN) | {"out_hidden_size": PRESETS[preset].hidden}}
+
+
+def eyes(preset: str, media: dict[str, int], device: str, dtype: torch.dtype) -> VisionEncoder:
+    """The vision encoder that goes with a preset."""
+    return randomised(VisionEncoder, device, dtype, vision_fields(preset) | media, QWEN_PIXELS)
 
 
 def free() -> None:

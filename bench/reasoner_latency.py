@@ -21,19 +21,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from full_size import VOCAB, milliseconds, relative, run_stages
+from full_size import VOCAB, eyes, milliseconds, randomised, relative, run_stages, vision_fields
 from torch import Tensor
 from transformers import AutoTokenizer
 
 from cosmos3_ros.model.config import PRESETS
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
 from cosmos3_ros.model.speed import Speed, hasten
-from cosmos3_ros.model.tiny import VISION, write_tokenizer
+from cosmos3_ros.model.tiny import write_tokenizer
 from cosmos3_ros.model.transformer import Transformer
-from cosmos3_ros.model.vision import Pixels, VisionEncoder
 from cosmos3_ros.model.weights import Model
 
-QWEN_PIXELS = Pixels(image_area=(65536, 16777216), video_area=(4096, 25165824))  # of Qwen3-VL's preprocessor files
 QUESTION = "What do you see? What should happen next?"
 # Ours -> transformers
 RENAMED = {"embed.": "model.language_model.embed_tokens.", "head.": "lm_head.", "text.": "model.language_model."}
@@ -52,27 +50,14 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             self.media = write_tokenizer(Path(folder), VOCAB)
             self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.weights = self._make(Transformer, self.config, generator=False).state_dict()
-        vision = VISION | {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16}
-        vision |= {"num_position_embeddings": 2304, "deepstack_visual_indexes": [8, 16, 24]}
-        self.fields = {
-            "vision_config": (VISION if preset == "tiny" else vision) | {"out_hidden_size": self.config.hidden}
-        }
-        self.vision = self._make(VisionEncoder, self.fields | self.media, QWEN_PIXELS)
+        transformer = randomised(Transformer, device, self.dtype, self.config, generator=False)
+        self.weights = transformer.state_dict()
+        self.fields = vision_fields(preset)
+        self.vision = eyes(preset, self.media, device, self.dtype)
         rng = np.random.default_rng(0)
         self.images = [rng.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(3)]
         self.scores: dict[str, Tensor] = {}  # of the first token, by who gave them
         self.said: dict[str, list[int]] = {}
-
-    def _make(self, kind: Any, *arguments: Any, **options: Any) -> Any:
-        with torch.device(self.device):
-            module = kind(*arguments, **options).to(self.device).requires_grad_(False).eval()
-        for parameter in module.parameters():  # not its tables, which stay float32
-            parameter.data = parameter.data.to(self.dtype)
-        generator = torch.Generator(self.device).manual_seed(0)
-        for name, weight in module.named_parameters():
-            weight.normal_(0, 0.02, generator=generator).add_(float("norm" in name and name.endswith("weight")))
-        return module
 
     def reasoner(self, speed: Speed) -> Cosmos3Reasoner:
         """Ours on the weights, made fast; it never ends an answer."""

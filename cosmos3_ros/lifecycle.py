@@ -7,6 +7,7 @@ configure = check parameters and load (slow, loud), activate = begin, deactivate
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 import threading
 import time
@@ -160,10 +161,12 @@ class ManagedNode(LifecycleNode, Generic[P]):
             return TransitionCallbackReturn.FAILURE
 
 
-def bring_up(node: ManagedNode[Any]) -> bool:
-    """Configure and activate; False if one was refused (`node.failure` says why)."""
-    success = TransitionCallbackReturn.SUCCESS
-    return node.trigger_configure() == success and node.trigger_activate() == success
+_UP = (LifecycleNode.trigger_configure, LifecycleNode.trigger_activate)
+
+
+def bring_up(node: ManagedNode[Any], steps: Sequence[Callable[..., Any]] = _UP) -> bool:
+    """Configure and activate, or only one of these `steps`; False if one was refused (`node.failure` says why)."""
+    return all(step(node) == TransitionCallbackReturn.SUCCESS for step in steps)
 
 
 class Host:
@@ -211,8 +214,9 @@ class Host:
 def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None = None) -> int:
     """Run nodes until SIGINT or SIGTERM, each in a thread of its own; the exit code of the process.
 
-    With the parameter `autostart` (default true) they are configured and activated at once; a refusal then ends the
-    process with code 1, as does an unexpected error later. Parameters of the wrong type end it with code 2.
+    With the parameter `autostart` (default true) they are configured at once, and activated when all are: none works
+    while another one loads and compiles. A refusal then ends the process with code 1, as does an unexpected error
+    later. Parameters of the wrong type end it with code 2.
     """
     ended = Stop().on_signals()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -226,8 +230,9 @@ def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None
     try:
         for make in makers:
             hosts.append(Host(make(), died))
-        for host in hosts:
-            if host.node.params.autostart and host.call(functools.partial(bring_up, host.node), ended) is False:
+        for step, host in itertools.product(_UP, hosts):
+            up = functools.partial(bring_up, host.node, (step,))
+            if host.node.params.autostart and host.call(up, ended) is False:
                 return 1
         ended.wait()
         return int(failed.is_set())

@@ -28,7 +28,7 @@ from .pausing import Pause, PausingPolicy
 from .planner import Planner
 from .policy_params import Params
 from .robot import RobotMap
-from .worker import Worker
+from .worker import LAST, Worker
 
 PATIENCE = NS // 2  # say why there is no inference only if it lasts
 QUIET = NS // 10  # without a new image for so long: do not wait for one
@@ -72,7 +72,7 @@ class PolicyNode(ManagedNode[Params]):
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
         self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
         self._infer = Worker("infer", self._run, self._failed)
-        self._decode = Worker("decode", self._imagine, self._failed)
+        self._decode = Worker("decode", self._imagine, self._failed, LAST)
         self._workers = [self._infer, self._decode]
         self.parameters.changed = self._on_parameters
         self.every(QUIET / NS, self._plan_in_silence)

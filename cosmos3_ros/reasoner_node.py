@@ -6,6 +6,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import functools
+import os
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ from .params import param
 from .remote import RemoteReasoner
 from .serve.access import read_token
 from .srv import Ask
+from .worker import LAST
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +90,7 @@ class ReasonerNode(ManagedNode[Params]):
         p = self.params
         self._remote = p.remote()
         self._reasoner: Reasoner = self._remote or self._load(p)
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, "reason")
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "reason", os.nice, (LAST,))
         if (p.compile or p.cuda_graphs) and not self._remote:
             self._warm_up(self._thread)
         self._images: dict[str, Image | CompressedImage] = {}

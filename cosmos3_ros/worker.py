@@ -10,16 +10,19 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 NICE = 5  # where the processor is short, callbacks and set points go first
+LAST = 2 * NICE  # and chunks go before words and videos, which nobody waits for to move
 
 
 class Worker(Generic[T]):
     """Runs `job(item)` in its own thread; an item that waits is replaced by a newer one, never queued.
 
-    An exception of the job goes to `failed` and the worker goes on.
+    An exception of the job goes to `failed` and the worker goes on. nice: how far its thread gives way to others.
     """
 
-    def __init__(self, name: str, job: Callable[[T], None], failed: Callable[[Exception], None]) -> None:
-        self._job, self._failed = job, failed
+    def __init__(
+        self, name: str, job: Callable[[T], None], failed: Callable[[Exception], None], nice: int = NICE
+    ) -> None:
+        self._job, self._failed, self._nice = job, failed, nice
         self._changed = threading.Condition()
         self._newest: T | None = None
         self._busy = self._closing = False
@@ -51,7 +54,7 @@ class Worker(Generic[T]):
         self._thread.join()
 
     def _run(self) -> None:
-        os.nice(NICE)  # on Linux of this thread and of those it starts
+        os.nice(self._nice)  # on Linux of this thread and of those it starts
         while True:
             with self._changed:
                 self._busy = False

@@ -208,6 +208,18 @@ def test_cached_decoding_equals_full_recomputation(both):
     )
 
 
+def test_a_picture_is_known_again_however_it_lies_in_memory(both):
+    image = picture(64, 96, 8)
+    both.ours.prompt("What is it?", [image])
+
+    def known(other: np.ndarray) -> bool:
+        return both.ours._sight.picture(other).patches is None
+
+    assert known(np.asfortranarray(image))
+    assert not known(image[:, ::-1])
+    assert not known(image.reshape(96, 64, 3))
+
+
 def test_a_video_is_told_by_its_times(both):
     text = both.ours.tokenizer.decode(both.ours.video_prompt("What moves?", VIDEO, fps=3.0).ids)
     times = ["0.3", "1.7"] if both.ours.vision.pixels.temporal == 2 else ["0.0", "0.7", "1.3", "2.0"]

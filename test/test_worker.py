@@ -4,7 +4,9 @@
 import os
 import threading
 
-from cosmos3_ros.worker import NICE, Worker
+import pytest
+
+from cosmos3_ros.worker import LAST, NICE, Worker
 
 
 def test_the_newest_item_wins_and_none_waits_in_a_queue() -> None:
@@ -66,7 +68,8 @@ def test_what_was_dropped_does_not_run() -> None:
     assert results == [1]
 
 
-def test_the_job_gives_way_to_callbacks() -> None:
+@pytest.mark.parametrize(("wish", "nice"), [((), NICE), ((LAST,), LAST)])
+def test_the_job_gives_way_to_callbacks(wish: tuple[int, ...], nice: int) -> None:
     """Its thread alone is nice: the process around it is as it was."""
     before, seen, done = os.getpriority(os.PRIO_PROCESS, 0), [], threading.Event()
 
@@ -74,9 +77,9 @@ def test_the_job_gives_way_to_callbacks() -> None:
         seen.append(os.getpriority(os.PRIO_PROCESS, 0))
         done.set()
 
-    worker = Worker("test", job, failed=lambda error: None)
+    worker = Worker("test", job, lambda error: None, *wish)
     worker.submit(0)
     assert done.wait(30)
     worker.close()
-    assert seen == [min(19, before + NICE)]
+    assert seen == [min(19, before + nice)]
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
