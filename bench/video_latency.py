@@ -65,10 +65,10 @@ class Bench:
         self.gpu = device.startswith("cuda")
         torch.manual_seed(2)
         with torch.device(device):
-            module = AutoencoderKLWan(**(VAE if preset == "tiny" else {**VAE, **WAN})).requires_grad_(False).eval()
+            module: Any = AutoencoderKLWan(**(VAE if preset == "tiny" else {**VAE, **WAN}))
             size = (4, 6) if preset == "tiny" else (34, 40)
             self.latents = torch.randn(1, 48, 9, *size)
-        module.to(torch.bfloat16 if self.gpu else torch.float32)
+        module.to(torch.bfloat16 if self.gpu else torch.float32).requires_grad_(False).eval()
         self.vae = VideoAutoencoder(module)
 
     def decode(self) -> dict[str, float]:
@@ -77,7 +77,7 @@ class Bench:
     def ways(self) -> dict[str, float]:
         """As compiled, but with cuDNN's algorithms by rule, and with more or fewer latents at a time."""
         found, (mean, inverse), usual = {}, self.vae._scale(), film.AT_ONCE
-        raw = self.latents.to(mean) / inverse + mean
+        (raw,) = self.latents.to(mean) / inverse + mean
         times = milliseconds(lambda: film.film(self.vae.module, raw, self.vae._draw), 5)
         found["algorithms by rule_ms"] = statistics.median(times)
         for film.AT_ONCE in (2, 8):
@@ -108,11 +108,14 @@ class Bench:
             pictures = torch.randn(8, width, height, length, **make).to(memory_format=torch.channels_last)
             square = torch.randn(width, width, 3, 3, **make).to(memory_format=torch.channels_last)
             larger = torch.randn(width, width, 4, 4, **make).to(memory_format=torch.channels_last)
-            pixels, pairs = height * length * width**2 * 2e-9, {"padding": 1}
+            pixels = height * length * width**2 * 2e-9
             ways: dict[str, tuple[float, Callable[[], Tensor]]] = {
                 "3-D": (27 * 16, functools.partial(functional.conv3d, video, cube, padding=(0, 1, 1))),
-                "2-D": (9 * 8, functools.partial(functional.conv2d, pictures, square, **pairs)),
-                "larger": (16 * 8, functools.partial(functional.conv_transpose2d, pictures, larger, stride=2, **pairs)),
+                "2-D": (9 * 8, functools.partial(functional.conv2d, pictures, square, padding=1)),
+                "larger": (
+                    16 * 8,
+                    functools.partial(functional.conv_transpose2d, pictures, larger, stride=2, padding=1),
+                ),
             }
             for name, (taps, call) in ways.items():
                 found[f"{width}, {name}"] = taps * pixels / statistics.median(milliseconds(call, 5))

@@ -34,7 +34,7 @@ class _Past:
 
     def convolve(self, conv: nn.Conv3d, x: Tensor) -> Tensor:
         """Each of the frames [T, C, H, W] and the two before it, with a kernel for each of the three."""
-        place = {"padding": tuple(size // 2 for size in conv.kernel_size[1:])}
+        place: dict[str, Any] = {"padding": tuple(size // 2 for size in conv.kernel_size[1:])}
         far, near, here = conv.weight.unbind(2)
         if self.first:
             self._keep(torch.zeros_like(x), x)
@@ -70,18 +70,18 @@ def _in_time(x: Tensor) -> Tensor:
 
 
 def film(module: Any, latents: Tensor, step: Step) -> Tensor:
-    """Latents [1, z, t, h, w] as an AutoencoderKLWan has them -> video [1, 3, 1 + 4 (t - 1), 16 h, 16 w] in -1..1.
+    """Latents [z, t, h, w] as an AutoencoderKLWan has them -> video [3, 1 + 4 (t - 1), 16 h, 16 w] in -1..1.
 
     step: `draw`, or what it was compiled to.
     """
     past: Sequence[Tensor] = []
     frames = []
-    (pictures,) = latents.transpose(1, 2).contiguous()
+    pictures = latents.transpose(0, 1).contiguous()
     for part in (pictures[:1], *(pictures[start : start + AT_ONCE] for start in range(1, len(pictures), AT_ONCE))):
         pairs = torch.cat([part, part[-1:]]) if past and len(part) % 2 else part
         drawn, past = step(module, pairs, past)
         frames.append(drawn[: len(drawn) // len(pairs) * len(part)])
-    return torch.cat(frames).transpose(0, 1).unsqueeze(0)
+    return torch.cat(frames).transpose(0, 1)
 
 
 def draw(module: Any, latents: Tensor, before: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
@@ -101,7 +101,7 @@ def draw(module: Any, latents: Tensor, before: Sequence[Tensor]) -> tuple[Tensor
     return wan.unpatchify(_in_time(x).unsqueeze(2), module.config.patch_size or 1).squeeze(2).clamp(-1, 1), past.after
 
 
-def _level(level: wan.WanResidualUpBlock, x: Tensor, past: _Past) -> Tensor:
+def _level(level: Any, x: Tensor, past: _Past) -> Tensor:
     y = x
     for block in level.resnets:
         y = _residual(block, y, past)
@@ -113,7 +113,7 @@ def _level(level: wan.WanResidualUpBlock, x: Tensor, past: _Past) -> Tensor:
     return _enlarge(level.upsampler.resample[1], y) + _apart(shortcut.squeeze(0).transpose(0, 1))
 
 
-def _residual(block: wan.WanResidualBlock, x: Tensor, past: _Past) -> Tensor:
+def _residual(block: Any, x: Tensor, past: _Past) -> Tensor:
     y = past.convolve(block.conv1, _active(block.norm1, x))
     y = past.convolve(block.conv2, _active(block.norm2, y))
     return (_each(block.conv_shortcut, x) if isinstance(block.conv_shortcut, nn.Conv3d) else x) + y

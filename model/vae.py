@@ -80,10 +80,12 @@ class VideoAutoencoder:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Normalised latents [1, 48, t, h, w] -> float32 [1, 3, 1 + 4 (t - 1), H, W] in -1..1."""
+        """Normalised latents [N, 48, t, h, w] -> float32 [N, 3, 1 + 4 (t - 1), H, W] in -1..1."""
         mean, inverse = self._scale()
         with self._decoding, _trying():
-            return film(self.module, latents.to(mean) / inverse + mean, self._draw).float()
+            return torch.stack(
+                [film(self.module, one, self._draw) for one in latents.to(mean) / inverse + mean]
+            ).float()
 
 
 @contextlib.contextmanager
