@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from cosmos3_ros.model import film
+from cosmos3_ros.model import drawing
 from cosmos3_ros.model.tiny import VAE
 from cosmos3_ros.model.vae import VideoAutoencoder
 
@@ -76,13 +76,13 @@ class Bench:
 
     def ways(self) -> dict[str, float]:
         """As compiled, but with cuDNN's algorithms by rule, and with more or fewer latents at a time."""
-        found, (mean, inverse), usual = {}, self.vae._scale(), film.AT_ONCE
+        found, (mean, inverse), usual = {}, self.vae._scale(), drawing.AT_ONCE
         (raw,) = self.latents.to(mean) / inverse + mean
-        times = milliseconds(lambda: film.film(self.vae.module, raw, self.vae._draw), 5)
+        times = milliseconds(lambda: drawing.draw_video(self.vae.module, raw, self.vae._draw), 5)
         found["algorithms by rule_ms"] = statistics.median(times)
-        for film.AT_ONCE in (2, 8):
-            found |= {f"{film.AT_ONCE} at once{key}": value for key, value in timed(self.vae, self.latents).items()}
-        film.AT_ONCE = usual
+        for drawing.AT_ONCE in (2, 8):
+            found |= {f"{drawing.AT_ONCE} at once{key}": value for key, value in timed(self.vae, self.latents).items()}
+        drawing.AT_ONCE = usual
         return found
 
     def kernels(self) -> dict[str, Any]:

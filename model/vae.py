@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .film import Step, draw, film, lay_out
+from .drawing import Step, draw, draw_video, lay_out
 from .graph import Recording
 from .still import hasten_still, still_encoder
 
@@ -84,7 +84,7 @@ class VideoAutoencoder:
         mean, inverse = self._scale()
         with self._decoding, _trying():
             return torch.stack(
-                [film(self.module, one, self._draw) for one in latents.to(mean) / inverse + mean]
+                [draw_video(self.module, one, self._draw) for one in latents.to(mean) / inverse + mean]
             ).float()
 
 

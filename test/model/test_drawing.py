@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
-from cosmos3_ros.model.film import draw, film, lay_out
+from cosmos3_ros.model.drawing import draw, draw_video, lay_out
 from cosmos3_ros.model.tiny import VAE
 from cosmos3_ros.model.vae import VideoAutoencoder
 
@@ -31,19 +31,19 @@ def latents(count):
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 9])
 def test_the_frames_are_those_of_diffusers(module, far, count):
     wanted = module.decode(latents(count)).sample
-    got = film(module, latents(count)[0], draw)[None]
+    got = draw_video(module, latents(count)[0], draw)[None]
     assert got.shape == wanted.shape == (1, 3, 4 * count - 3, 48, 80)
     assert far(got, wanted) < 1e-5
 
 
 def test_a_decoder_laid_out_and_traced_draws_the_same_with_two_programs(module, far):
-    wanted = film(module, latents(9)[0], draw)
+    wanted = draw_video(module, latents(9)[0], draw)
     lay_out(module.decoder)
     torch._dynamo.reset()
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     traced = torch.compile(draw, backend="eager", fullgraph=True, dynamic=False)
     with torch.no_grad():
-        assert far(film(module, latents(9)[0], traced), wanted) < 1e-5
+        assert far(draw_video(module, latents(9)[0], traced), wanted) < 1e-5
     # One for the first latent, one for those after it, however often they come.
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] - before == 2
     torch._dynamo.reset()

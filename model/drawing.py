@@ -69,7 +69,7 @@ def _in_time(x: Tensor) -> Tensor:
     return x if len(x) == 1 else torch.stack(x.chunk(2), dim=1).flatten(0, 1)
 
 
-def film(module: Any, latents: Tensor, step: Step) -> Tensor:
+def draw_video(module: Any, latents: Tensor, step: Step) -> Tensor:
     """Latents [z, t, h, w] as an AutoencoderKLWan has them -> video [3, 1 + 4 (t - 1), 16 h, 16 w] in -1..1.
 
     step: `draw`, or what it was compiled to.
