@@ -26,13 +26,13 @@ from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import Cosmos3OmniPipeline
 from floor import floor
 from full_size import INSTRUCTION, FullSize, free, make, milliseconds, relative, run_stages, wait
 from torch import Tensor
+from video_latency import decoding
 
 from cosmos3_ros.model.denoiser import Guidance
 from cosmos3_ros.model.generator import ActionRequest, Generator, Request
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.quantise import quantise
 from cosmos3_ros.model.speed import Speed, hasten
-from cosmos3_ros.model.still import hasten_decoder
 from cosmos3_ros.model.tiny import SCHEDULER
 from cosmos3_ros.model.weights import Model
 
@@ -173,21 +173,10 @@ class Bench:
         return found | self._errors("guided once too", exact, self._prediction(model, guided_steps=1))
 
     def decode(self) -> dict[str, Any]:
-        """The video of a prediction, as diffusers has it and laid out for a GPU."""
-        model = self.full.model(empty=True)
-        assert model.vae is not None  # see FullSize
-        latents = self.said["plain"][0].to(self.full.device)
-        vae = model.vae
-        found = {"plain_ms": statistics.median(milliseconds(lambda: vae.decode(latents), 2))}
-        whole = vae.decode(latents)
-        torch.backends.cudnn.benchmark = True
-        for name, compiled in (("laid out", False), ("compiled", True)):
-            if self.gpu or not compiled:
-                hasten_decoder(vae.module.decoder, compiled)
-                found[f"{name}_ms"] = statistics.median(milliseconds(lambda: vae.decode(latents), 3))
-                found[f"{name}, error"] = relative(vae.decode(latents), whole)
-        torch.backends.cudnn.benchmark = False
-        return found
+        """The video of a prediction, as diffusers has it and as the nodes do."""
+        vae = self.full.model(empty=True).vae
+        assert vae is not None  # see FullSize
+        return decoding(vae, self.said["plain"][0].to(self.full.device))
 
     def policy_alone(self) -> dict[str, Any]:
         """FP8, the text tower in the host's memory: what it takes, and how soon a new instruction is answered."""
@@ -276,7 +265,7 @@ def measure(preset: str, device: str, runs: int, seconds: float, out: Path | Non
             "plain": (8.0, bench.plain),
             "compiled": (40.0, bench.compiled),
             "fp8": (20.0, lambda: bench.rounded("fp8")),
-            "decode": (20.0, bench.decode),
+            "decode": (60.0, bench.decode),
             "policy alone": (45.0, bench.policy_alone),
             "diffusers": (15.0, bench.diffusers),
             "floor": (2.0, lambda: floor(bench.full.config, bench.full.body, device)),

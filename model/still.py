@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The video autoencoder at speed: one frame is encoded as the picture it is, and decoding is laid out for a GPU.
-
-Everything keeps the values of diffusers' modules; only what is multiplied by zero, or copied, is left out.
-"""
+"""One frame encoded as the picture it is: diffusers' encoder without what is multiplied by zero, or copied."""
 
 from __future__ import annotations
 
@@ -61,51 +58,6 @@ def _replace(module: nn.Module, kind: type, make: Callable[[Any], nn.Module]) ->
             setattr(module, name, make(child))
         else:
             _replace(child, kind, make)
-
-
-class _Enlarge(nn.Module):
-    """Nearest neighbours copy pixels, for which there is no need to go through float32."""
-
-    def __init__(self, slow: wan.WanUpsample):
-        super().__init__()
-        self.scale = slow.scale_factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.interpolate(x, scale_factor=self.scale, mode="nearest-exact")
-
-
-class _NormSilu(nn.Module):
-    """A norm and the activation after it, in one compiled kernel."""
-
-    def __init__(self, norm: wan.WanRMS_norm):
-        super().__init__()
-        self.norm = norm
-        self.whole = torch.compile(lambda x: functional.silu(norm(x)), dynamic=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.whole(x)
-
-
-def hasten_decoder(decoder: nn.Module, compiled: bool = True) -> None:
-    """Lay out a WanDecoder3d for tensor cores, in place, and fuse what lies between its convolutions."""
-    for part in decoder.modules():
-        if isinstance(part, nn.Conv3d):
-            part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        elif isinstance(part, nn.Conv2d):
-            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _replace(decoder, wan.WanUpsample, _Enlarge)
-    if not compiled:
-        return
-    for block in [*decoder.modules()]:
-        if isinstance(block, wan.WanResidualBlock):
-            _fuse(block, "norm1", "norm2")
-    _fuse(decoder, "norm_out")
-
-
-def _fuse(block: nn.Module, *norms: str) -> None:
-    for name in norms:
-        setattr(block, name, _NormSilu(getattr(block, name)))
-    block.nonlinearity = nn.Identity()
 
 
 def hasten_still(encoder: StillEncoder) -> None:

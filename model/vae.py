@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .drawing import Step, draw, draw_video, lay_out
 from .graph import Recording
-from .still import hasten_decoder, hasten_still, still_encoder
+from .still import hasten_still, still_encoder
 
 
 class VideoAutoencoder:
@@ -22,18 +24,20 @@ class VideoAutoencoder:
     """
 
     def __init__(self, module: Any):  # AutoencoderKLWan
+        if not module.config.is_residual:
+            raise ValueError("vae: expected is_residual true, as in the autoencoder of Wan 2.2, got false")
         self.module = module
-        # The module keeps its convolution caches in itself: two shallow copies share the weights, not the caches.
-        self._encoder, self._decoder = copy.copy(module), copy.copy(module)
         self._encoding, self._decoding = threading.Lock(), threading.Lock()
+        self._draw: Step = draw
         self.still = still_encoder(module)
         self._scales: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
         self._graphs: dict[torch.Size, Recording] | None = None
 
     def hasten(self, compiled: bool = True, graphs: bool = True) -> None:
         """Prepare for a GPU, in place; the weights must not change any more."""
-        hasten_decoder(self.module.decoder, compiled)
+        lay_out(self.module.decoder)
         if compiled:
+            self._draw = torch.compile(draw, dynamic=False)
             hasten_still(self.still)
         self._graphs = {} if graphs else None
 
@@ -63,8 +67,8 @@ class VideoAutoencoder:
         if video.shape[2] == 1:
             mode = self._encode_still(video.to(mean))
         else:
-            with self._encoding:
-                mode = self._encoder.encode(video.to(mean)).latent_dist.mode()
+            with self._encoding:  # the module keeps what it has seen in itself
+                mode = self.module.encode(video.to(mean)).latent_dist.mode()
         return ((mode - mean) * inverse).float()
 
     def _encode_still(self, video: Tensor) -> Tensor:
@@ -76,11 +80,23 @@ class VideoAutoencoder:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Normalised latents [1, 48, t, h, w] -> float32 [1, 3, 1 + 4 (t - 1), H, W] in -1..1."""
+        """Normalised latents [N, 48, t, h, w] -> float32 [N, 3, 1 + 4 (t - 1), H, W] in -1..1."""
         mean, inverse = self._scale()
-        with self._decoding:
-            video = self._decoder.decode(latents.to(mean) / inverse + mean).sample
-        return video.float()
+        with self._decoding, _trying():
+            return torch.stack(
+                [draw_video(self.module, one, self._draw) for one in latents.to(mean) / inverse + mean]
+            ).float()
+
+
+@contextlib.contextmanager
+def _trying() -> Iterator[None]:
+    """Have cuDNN choose its algorithms by trying them; by rule it chooses worse. One thread at a time."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def video_from_frames(frames: np.ndarray, device: torch.device | str = "cpu") -> Tensor:

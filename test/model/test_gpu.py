@@ -123,6 +123,12 @@ def test_rounded_weights_run_as_on_a_cpu(kind, far):
         assert far(torch.from_numpy(mine), torch.from_numpy(exact)) < 0.3
 
 
+def test_a_compiled_decoder_draws_the_same_frames(far):
+    latents = torch.randn(1, 48, 6, 4, 6, device="cuda")
+    wanted, compiled = load(Speed()).vae.decode(latents), load(Speed(compiled=True)).vae
+    assert far(compiled.decode(latents), wanted) < 1e-2  # the convolutions' own TensorFloat32
+
+
 @pytest.mark.parametrize("kind", ["fp8", "int8"])
 def test_a_recorded_token_takes_few_kernels_and_says_the_same(kind, far, monkeypatch):
     transformer = load(Speed(graphs=True, text=kind, placement="reasoner")).transformer

@@ -18,7 +18,7 @@ from cosmos3_ros.model.paint import paint
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
 from cosmos3_ros.model.speed import Speed, hasten, head, visiting
-from cosmos3_ros.model.still import hasten_decoder, hasten_still
+from cosmos3_ros.model.still import hasten_still
 from cosmos3_ros.model.tiny import tiny_checkpoint
 from cosmos3_ros.model.vae import video_from_frames
 from cosmos3_ros.model.weights import load_model
@@ -192,15 +192,6 @@ def test_a_picture_is_looked_at_once(plain, monkeypatch):
     torch.testing.assert_close(again.embeds, whole.embeds, rtol=1e-5, atol=1e-5)
     other = Cosmos3Reasoner(plain[0]).prompt("And now?", [images[0], images[2], images[1]])
     assert not torch.allclose(other.embeds, whole.embeds, rtol=1e-3, atol=1e-3), "the remembered one would be noticed"
-
-
-def test_a_hastened_decoder_draws_the_same_frames(far, monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda function, **options: function)  # tracing it takes too long
-    model = load_model(tiny_checkpoint(), reasoner=False)
-    latents = torch.randn(1, 48, 3, 4, 6, generator=torch.Generator().manual_seed(0))
-    wanted = model.vae.decode(latents)
-    hasten_decoder(model.vae.module.decoder)
-    assert far(model.vae.decode(latents), wanted) < 1e-5
 
 
 def test_a_hastened_encoder_of_stills_sees_the_same(far, monkeypatch):
