@@ -18,6 +18,8 @@ from cosmos3_ros.model.interface import ActionChunk, Observation
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.model.tiny import write_tiny
 from cosmos3_ros.model.weights import load_model
+from cosmos3_ros.training import train
+from cosmos3_ros.training.autoencoder import DecoderOptions
 from cosmos3_ros.training.checkpoint import write_tensors, write_transformer
 from cosmos3_ros.training.encoder import Encoder, Feed
 from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip, window_rows
@@ -25,7 +27,7 @@ from cosmos3_ros.training.imagination import Imagination
 from cosmos3_ros.training.muon import Muon
 from cosmos3_ros.training.objective import INVERSE, Objective, ObjectiveOptions, draw_modes, noise_levels, noisy_parts
 from cosmos3_ros.training.optimise import Optimiser, OptimiserOptions, average_exponent
-from cosmos3_ros.training.recipe import PolicyTraining, Recipe, read_recipe
+from cosmos3_ros.training.recipe import DataOptions, PolicyTraining, Recipe, read_recipe
 from cosmos3_ros.training.source import Source, _whole
 from cosmos3_ros.training.train import begin, train_policy
 from cosmos3_ros.training.windows import Windows
@@ -323,6 +325,31 @@ def test_one_episode_is_learned_by_heart(tmp_path, tiny_small):
     said = trained.infer(first).chunk.values
     assert np.abs(said[:, :7] - made.actions[:16, :7]).mean() < 0.02
     assert np.abs(said[:, 7] - made.actions[:16, 7]).mean() < 0.15
+
+
+def test_the_decoder_learns_after_the_policy_and_nothing_else_changes(tmp_path, tiny_small, monkeypatch):
+    monkeypatch.setattr(train, "make_clips", lambda *_: (make_clip(episode(20, seed), DROID_SIM) for seed in range(2)))
+    decoder = DecoderOptions(frames=17, steps=2, batch=2, warmup=1)
+    recipe = Recipe(
+        start=str(tiny_small),
+        device="cpu",
+        data=DataOptions(warm_up=2),
+        policy=PolicyTraining(steps=1, batch=2, warmup=1),
+        decoder=decoder,
+    )
+    with pytest.raises(ValueError, match="expected 17, those of a chunk, got 9"):
+        train.train(dataclasses.replace(recipe, decoder=dataclasses.replace(decoder, frames=9)), tmp_path / "wrong")
+    said: list[str] = []
+    made = train.train(recipe, tmp_path / "out", said.append)
+    stages = [line.split("stage ")[1].split()[0] for line in said if "stage" in line]
+    assert list(dict.fromkeys(stages)) == ["data", "policy", "autoencoder"]
+    before, after = (load_file(folder / "vae" / "diffusion_pytorch_model.safetensors") for folder in (tiny_small, made))
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed <= {"decoder", "post_quant_conv"}
+    assert "decoder" in changed
+    said.clear()
+    train.train(recipe, tmp_path / "out", said.append)  # goes on where it ended
+    assert not [line for line in said if "step" in line]
 
 
 @pytest.fixture(scope="module")
