@@ -100,11 +100,8 @@ def plan(args: argparse.Namespace) -> list[Process]:
 
 def loop(watcher: Listener, seconds: float) -> dict[str, Any]:
     """Let it run; what the chunks of this time took, ms."""
-    since, first, said = (
-        time.monotonic(),
-        max(watcher.began, default=0) + 2,
-        watcher.tokens,
-    )  # those begun before are out
+    since, said = time.monotonic(), watcher.tokens
+    first = max(watcher.began, default=0) + 2  # those begun before are out
     time.sleep(seconds)
     lasted, words = time.monotonic() - since, watcher.tokens - said
     rows = []

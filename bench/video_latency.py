@@ -33,7 +33,7 @@ from cosmos3_ros.model.vae import VideoAutoencoder
 
 def decoding(vae: VideoAutoencoder, latents: Tensor) -> dict[str, float]:
     """Milliseconds of diffusers' decoder, of ours laid out, and compiled; how far their frames are apart."""
-    mean, inverse = vae._scale()
+    mean, inverse = vae.scale()
     raw, found = latents.to(mean) / inverse + mean, {}
     whole = vae.module.decode(raw).sample
     found["plain_ms"] = statistics.median(milliseconds(lambda: vae.module.decode(raw), 2))
@@ -76,7 +76,7 @@ class Bench:
 
     def ways(self) -> dict[str, float]:
         """As compiled, but with cuDNN's algorithms by rule, and with more or fewer latents at a time."""
-        found, (mean, inverse), usual = {}, self.vae._scale(), drawing.AT_ONCE
+        found, (mean, inverse), usual = {}, self.vae.scale(), drawing.AT_ONCE
         (raw,) = self.latents.to(mean) / inverse + mean
         times = milliseconds(lambda: drawing.draw_video(self.vae.module, raw, self.vae._draw), 5)
         found["algorithms by rule_ms"] = statistics.median(times)
@@ -122,7 +122,7 @@ class Bench:
 
     def exact(self) -> dict[str, float]:
         """Distance to diffusers' decoder in float32, of diffusers' and of ours."""
-        mean, inverse = self.vae._scale()
+        mean, inverse = self.vae.scale()
         raw = self.latents.to(mean) / inverse + mean
         theirs, ours = self.vae.module.decode(raw).sample, self.vae.decode(self.latents)
         truth = copy.deepcopy(self.vae.module).float().decode(raw.float()).sample

@@ -51,7 +51,8 @@ class VideoAutoencoder:
         """Frames per latent after the first."""
         return int(self.module.config.scale_factor_temporal)
 
-    def _scale(self) -> tuple[Tensor, Tensor]:
+    def scale(self) -> tuple[Tensor, Tensor]:
+        """Mean and one over the spread of each channel, [1, 48, 1, 1, 1]: normalised = (latents - mean) * inverse."""
         config, like = self.module.config, next(self.module.parameters())
         key = (*config.latents_mean, *config.latents_std, like.dtype, like.device)
         if key not in self._scales:
@@ -63,7 +64,7 @@ class VideoAutoencoder:
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
         """Float [1, 3, T, H, W] in -1..1, T = 1 + 4k, sides multiples of 16 -> float32 latents [1, 48, 1 + k, h, w]."""
-        mean, inverse = self._scale()
+        mean, inverse = self.scale()
         if video.shape[2] == 1:
             mode = self._encode_still(video.to(mean))
         else:
@@ -81,7 +82,7 @@ class VideoAutoencoder:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Normalised latents [N, 48, t, h, w] -> float32 [N, 3, 1 + 4 (t - 1), H, W] in -1..1."""
-        mean, inverse = self._scale()
+        mean, inverse = self.scale()
         with self._decoding, _trying():
             return torch.stack(
                 [draw_video(self.module, one, self._draw) for one in latents.to(mean) / inverse + mean]

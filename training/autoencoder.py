@@ -115,19 +115,20 @@ def train_autoencoder(
     if options.start:
         start_decoder(module, draw(_FITTED).pictures)
     if options.steps:
-        _train(module, draw, options, log, imagine)
+        _train(vae, draw, options, log, imagine)
     if options.start == "both" or options.balance:
         _measure(module, [draw(options.batch).pictures for _ in range(8)], options.balance)
 
 
 def _train(
-    module: Any,
+    vae: VideoAutoencoder,
     draw: Callable[[int], Videos],
     options: AutoencoderOptions,
     log: Callable[[dict[str, Any]], None],
     imagine: Imagine | None,
 ) -> None:
     """Train the decoder to draw what the latents say."""
+    module = vae.module
     device = next(module.parameters()).device
     module.train().requires_grad_(False)
     for part in (module.decoder, module.post_quant_conv):
@@ -140,7 +141,7 @@ def _train(
         with torch.no_grad(), torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
             latents = module.encode(video).latent_dist.mode().float()
         if imagine is not None and isinstance(options, DecoderOptions):
-            _replace(latents, videos, round(options.imagined * len(latents)), module.config, imagine)
+            _replace(latents, videos, round(options.imagined * len(latents)), vae, imagine)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             error = module.decode(latents).sample.float() - video
         weight = 1 + options.colour * (video.amax(1) - video.amin(1)).clamp(max=1)
@@ -157,11 +158,11 @@ def _train(
 
 
 @torch.no_grad()
-def _replace(latents: Tensor, videos: Videos, count: int, config: Any, imagine: Imagine) -> None:
+def _replace(latents: Tensor, videos: Videos, count: int, vae: VideoAutoencoder, imagine: Imagine) -> None:
     """Put what is imagined in the place of the first `count` latents [N, C, T, h, w]."""
-    mean, spread = (latents.new_tensor(each).view(1, -1, 1, 1, 1) for each in (config.latents_mean, config.latents_std))
-    imagined = imagine((latents[:count] - mean) / spread, videos.rows[:count], videos.instructions[:count])
-    latents[:count] = imagined * spread + mean
+    mean, inverse = vae.scale()
+    imagined = imagine((latents[:count] - mean) * inverse, videos.rows[:count], videos.instructions[:count])
+    latents[:count] = imagined / inverse + mean
 
 
 def _widen(module: Any, width: int) -> None:

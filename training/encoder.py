@@ -40,15 +40,15 @@ class Encoder:
     def __init__(self, vae: VideoAutoencoder, body: Embodiment):
         self._vae, self._body = vae, body
         self._device = next(vae.module.parameters()).device
-        self._frames = 1 + -(-body.horizon // vae.temporal) * vae.temporal
+        self.frames = 1 + -(-body.horizon // vae.temporal) * vae.temporal  # of a window whose future is known
         height, width = body.canvas.size
-        self._chunk = max(1, _PIXELS // (self._frames * height * width))
+        self._chunk = max(1, _PIXELS // (self.frames * height * width))
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of the latents of a window whose future is known: frames, rows, columns."""
         height, width = (side // self._vae.spatial for side in self._body.canvas.content)
-        return (1 + (self._frames - 1) // self._vae.temporal, height, width)
+        return (1 + (self.frames - 1) // self._vae.temporal, height, width)
 
     def encode(self, clips: Iterable[Clip]) -> list[Encoded]:
         """The windows of these clips, first those of which everything is known."""
@@ -72,7 +72,7 @@ class Encoder:
         waiting: list[Tensor] = []
         for number, clip in enumerate(clips, 1):
             pictures = torch.from_numpy(clip.frames).to(self._device)
-            waiting.append(pictures[torch.from_numpy(clip.window(self._frames)).to(self._device)])
+            waiting.append(pictures[torch.from_numpy(clip.window(self.frames)).to(self._device)])
             if sum(map(len, waiting)) < self._chunk and number < len(clips):
                 continue
             for some in torch.cat(waiting).split(self._chunk):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from ..model.policy import Cosmos3Policy
 from ..model.prompt import tokenize
 from ..model.sampler import denoise, flow_schedule
+from .encoder import Encoder
 from .objective import choose, read
 
 
@@ -19,7 +21,9 @@ class Imagination:
 
     def __init__(self, policy: Cosmos3Policy):
         assert policy.model.vae is not None  # a policy has one
-        self._policy, self._transformer, self._side = policy, policy.model.transformer, policy.model.vae.spatial
+        self._body, self._transformer = policy.embodiment, policy.model.transformer
+        self._shape = Encoder(policy.model.vae, policy.embodiment).shape
+        self._prompt = functools.cache(lambda way: tokenize(policy.model.tokenizer, policy.caption(way)))
         self._schedule = flow_schedule(policy.options.num_steps, policy.options.shift)
 
     @torch.no_grad()
@@ -28,14 +32,13 @@ class Imagination:
 
         latents: of what was really seen, normalised; rows: float32 [B, R, width] as in Clip.
         """
-        transformer, body = self._transformer, self._policy.embodiment
-        height, width = (side // self._side for side in body.canvas.content)
+        transformer, body = self._transformer, self._body
+        _, height, width = self._shape
         whole, latents = latents.clone(), latents[..., :height, :width]
         ways = sorted(set(instructions))
-        prompts = [tokenize(self._policy.model.tokenizer, self._policy.caption(way)) for way in ways]
-        text = read(transformer, body, prompts, latents.shape[2:], rows.shape[1])
+        text = read(transformer, body, [self._prompt(way) for way in ways], self._shape, rows.shape[1])
         index = torch.tensor([ways.index(way) for way in instructions], device=latents.device)
-        cache, rope = choose(transformer, text, index), (text[2][0][index], text[2][1][index])
+        cache, rope = choose(transformer, text, index)
         noisy_frames = torch.arange(latents.shape[2], device=latents.device) > 0
         noisy_rows = torch.zeros(rows.shape[1], dtype=torch.bool, device=latents.device)
         actions = torch.nn.functional.pad(rows, (0, transformer.config.action_width - rows.shape[2]))

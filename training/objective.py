@@ -115,8 +115,7 @@ class Objective(nn.Module):
         vision, action = transformer.velocity(
             latents,
             1000 * level,
-            choose(transformer, text, batch.prompts),
-            (text[2][0][batch.prompts], text[2][1][batch.prompts]),
+            *choose(transformer, text, batch.prompts),
             noisy_frames,
             actions,
             noisy_rows,
@@ -169,15 +168,16 @@ def read(transformer: Transformer, body: Embodiment, prompts: list[list[int]], s
     return torch.tensor(padded, device=device), torch.tensor(lengths, device=device), rope
 
 
-def choose(transformer: Transformer, text: Text, prompts: Tensor) -> KVCache:
-    """Run the text tower over every prompt once, and give each sample the keys and values of its own.
+def choose(transformer: Transformer, text: Text, prompts: Tensor) -> tuple[KVCache, Rope]:
+    """Run the text tower over every prompt once, and give each sample the keys, values and rotations of its own.
 
     If there are more prompts than samples, only over those that were drawn.
     """
-    tokens, lengths, _ = text
+    tokens, lengths, rope = text
+    turns = (rope[0][prompts], rope[1][prompts])
     if len(tokens) > len(prompts):
-        return dataclasses.replace(transformer.prefill(tokens[prompts])[1], lengths=lengths[prompts])
+        return dataclasses.replace(transformer.prefill(tokens[prompts])[1], lengths=lengths[prompts]), turns
     _, cache = transformer.prefill(tokens)
     layers = (cache.keys, cache.values, cache.generator_keys)
     keys, values, others = ([x.index_select(0, prompts) for x in kind] for kind in layers)
-    return KVCache(keys, values, others, lengths[prompts])
+    return KVCache(keys, values, others, lengths[prompts]), turns

@@ -74,7 +74,7 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         log({"stage": "data", "episodes": len(source.clips), "processes": crew.size})
         if recipe.autoencoder is not None and not drawn:
             draw(model, source, recipe.autoencoder, out, log, crew)
-        begun = source.clips[:]  # the policy's training takes them
+        begun = source.clips[:] if recipe.decoder is not None else []  # the policy's training takes them
         if recipe.policy.steps:
             train_policy(model, source, recipe, out, log, tutor, crew)
         if recipe.decoder is not None and not redrawn:
@@ -127,8 +127,8 @@ def draw(model: Model, source: Source[Clip], options: AutoencoderOptions, out: P
 def check_decoder(options: DecoderOptions, model: Model, embodiment: str) -> None:
     """ValueError now rather than after the policy's training."""
     assert model.vae is not None  # loaded by `load`
-    step, horizon = model.vae.temporal, fit_embodiment(model, embodiment).horizon
-    if options.frames != (frames := 1 + -(-horizon // step) * step):
+    frames = Encoder(model.vae, fit_embodiment(model, embodiment)).frames
+    if options.frames != frames:
         raise ValueError(f"decoder.frames: expected {frames}, those of a chunk, got {options.frames}")
 
 
