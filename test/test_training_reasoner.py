@@ -122,6 +122,22 @@ def test_answers_are_drawn_equally_often(small):
         Library(Cosmos3Reasoner(load_model(small, generator=False)), SIZE, 40, 20).add(scenes())
 
 
+def test_scenes_may_come_little_by_little(small):
+    """Lessons that were asked before, new ones and none: the draws are those of all scenes at once, bit by bit."""
+    reader, (one, other) = Cosmos3Reasoner(load_model(small, generator=False)), scenes()
+    both = Scene(other.pictures, (*one.lessons, Lesson("count", "Count the cubes.", "1"), *other.lessons))
+    parts = [[one, other], [both], [Scene(one.pictures, ())], [other]]
+    slowly, at_once = (Library(reader, SIZE, 8, 64) for _ in range(2))
+    for part in parts:
+        slowly.add(part)
+    at_once.add([scene for part in parts for scene in part])
+    drawn = []
+    for shelf in (slowly, at_once):
+        torch.manual_seed(0)
+        drawn.append(dataclasses.astuple(shelf.draw(64)))
+    assert all(torch.equal(a, b) for a, b in zip(*drawn, strict=True))
+
+
 def test_a_few_answers_are_learned_by_heart(small, tmp_path, monkeypatch):
     """The loss falls to less than a twentieth, and the reasoner then answers word for word, also when resumed."""
     made, lines = scenes(), []

@@ -196,12 +196,14 @@ def _seen(module: Any, latents: Tensor, sizes: Tensor) -> Tensor:
 
 def _draw(clips: Sequence[Clip], count: int, frames: int, random: np.random.Generator, device: torch.device) -> Videos:
     """Random windows; an episode that ends too soon stands still."""
-    pictures, rows, instructions = [], [], []
-    for _ in range(count):
+    shape = (count, frames, *clips[0].frames.shape[1:])
+    pictures = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
+    rows, instructions = [], []
+    for picture in pictures.numpy():  # each is written once, where the device reads it
         clip = clips[int(random.integers(len(clips)))]
         window = int(random.integers(len(clip.starts)))
-        pictures.append(clip.frames[clip.window(frames)[window]])
+        np.take(clip.frames, clip.window(frames)[window], axis=0, out=picture, mode="clip")
         rows.append(clip.rows[window])
         instructions.append(clip.instructions[int(random.integers(len(clip.instructions)))])
-    batch = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 4, 1, 2, 3)
+    batch = pictures.to(device, non_blocking=True).permute(0, 4, 1, 2, 3)
     return Videos(batch.float() / 127.5 - 1.0, torch.from_numpy(np.stack(rows)).to(device), instructions)

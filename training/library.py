@@ -45,68 +45,87 @@ class Library:
         self.capacity, self.length, self.scenes = capacity, length, 0
         self._reader, self._eyes, self._device = reader, reader.vision, reader.transformer.device
         self._pictures = torch.empty((capacity, len(VIEWS), *size, 3), dtype=torch.uint8, device=self._device)
+        # Copied through memory that stays: fresh memory is cleared first, and a GPU reads it by way of another.
+        stage = (_TOGETHER, len(VIEWS), *size, 3)
+        self._stage = torch.empty(stage, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         self._frame = (size[0] // self._eyes.pixels.side, size[1] // self._eyes.pixels.side)
         self._prompts: dict[tuple[str, int], list[int]] = {}
-        self._answers: dict[str, list[int]] = {}
         # By the number of pictures: they come first, so that all questions with as many have the same positions.
         self._positions = torch.stack([self._places(count) for count in range(len(VIEWS) + 1)]).to(self._device)
+        # Of ten lessons nine were seen before: a row for each different one, and pairs of a scene and what is asked.
+        self._numbers: dict[Lesson, int] = {}
         self._tokens = torch.zeros((0, length), dtype=torch.int32, device=self._device)
-        self._marks = torch.zeros((0, 5 + len(VIEWS)), dtype=torch.int64, device=self._device)
+        self._marks = torch.zeros((0, 4 + len(VIEWS)), dtype=torch.int64, device=self._device)
         self._groups: dict[tuple[str, str], int] = {}  # kind and answer of each, those that are sentences together
-        self._members = np.zeros(0, np.int64)
+        self._grouped: list[int] = []
+        self._asked = np.zeros((0, 2), np.int64)  # the pairs
+        self._pairs = torch.zeros((0, 2), dtype=torch.int64, device=self._device)
         self._weights = torch.zeros(0, device=self._device)
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._asked)
 
     def add(self, scenes: Iterable[Scene]) -> None:
         """Take scenes in; those beyond the capacity are left out. ValueError for a question that is too long."""
         fresh = [*scenes][: self.capacity - self.scenes]
-        lessons = [(place, lesson) for place, scene in enumerate(fresh, self.scenes) for lesson in scene.lessons]
+        lessons = [lesson for scene in fresh for lesson in scene.lessons]
         if not lessons:
             return
+        numbers = [self._numbers.setdefault(lesson, len(self._numbers)) for lesson in lessons]
+        self._learn([*self._numbers][len(self._grouped) :])
+        places = np.repeat(np.arange(self.scenes, self.scenes + len(fresh)), [len(scene.lessons) for scene in fresh])
+        self._asked = np.concatenate([self._asked, np.stack([places, numbers], 1)])
+        self._pairs = torch.from_numpy(self._asked).to(self._device)
         for begin in range(0, len(fresh), _TOGETHER):
             some = fresh[begin : begin + _TOGETHER]
-            pictures = torch.from_numpy(np.stack([scene.pictures for scene in some]))
-            self._pictures[self.scenes : self.scenes + len(some)] = pictures
+            stage = self._stage[: len(some)]
+            np.stack([scene.pictures for scene in some], out=stage.numpy())
+            self._pictures[self.scenes : self.scenes + len(some)] = stage
             self.scenes += len(some)
-        tokens = np.zeros((len(lessons), self.length), np.int32)
-        marks = np.zeros((len(lessons), self._marks.shape[1]), np.int64)
-        for row, (place, lesson) in enumerate(lessons):
-            question, answer = self._prompt(lesson.question, len(lesson.views)), self._answer(lesson.answer)
-            end = len(question) + len(answer)
-            if end > self.length:
-                raise ValueError(f"reasoner.length: expected at least {end} for {lesson.question!r}, got {self.length}")
-            tokens[row, :end] = [*question, *answer]
-            views = [*lesson.views, *lesson.views[:1] * (len(VIEWS) - len(lesson.views))]
-            marks[row] = [place, len(lesson.views), len(question), end, KINDS.index(lesson.kind), *views]
-        self._tokens = torch.cat([self._tokens, torch.from_numpy(tokens).to(self._device)])
-        self._marks = torch.cat([self._marks, torch.from_numpy(marks).to(self._device)])
-        self._weigh([lesson for _, lesson in lessons])
+        self._weigh()
 
     def draw(self, count: int) -> Questions:
         """`count` questions, those of one kind with every answer about equally often."""
         if not len(self):
             raise ValueError("there is nothing to ask: no scene was added")
         index = torch.multinomial(self._weights, count, replacement=True)
-        scenes, pictures, first, end, kinds, *views = self._marks[index].unbind(1)
+        scenes, lessons = self._pairs[index].unbind(1)
+        pictures, first, end, kinds, *views = self._marks[lessons].unbind(1)
         return Questions(
             pictures=self._pictures[scenes[:, None], torch.stack(views, 1)],
-            tokens=self._tokens[index].long(),
+            tokens=self._tokens[lessons].long(),
             positions=self._positions[pictures],
             first=first,
             end=end,
             kinds=kinds,
         )
 
-    def _weigh(self, lessons: list[Lesson]) -> None:
-        groups = [(lesson.kind, lesson.answer if lesson.kind in STATE else "") for lesson in lessons]
-        fresh = [self._groups.setdefault(group, len(self._groups)) for group in groups]
-        self._members = np.append(self._members, fresh)
+    def _learn(self, lessons: list[Lesson]) -> None:
+        """Write down what was never asked before."""
+        if not lessons:
+            return
+        tokens = np.zeros((len(lessons), self.length), np.int32)
+        marks = np.zeros((len(lessons), self._marks.shape[1]), np.int64)
+        answers = self._answers([lesson.answer for lesson in lessons])
+        for row, (lesson, answer) in enumerate(zip(lessons, answers, strict=True)):
+            question = self._prompt(lesson.question, len(lesson.views))
+            end = len(question) + len(answer)
+            if end > self.length:
+                raise ValueError(f"reasoner.length: expected at least {end} for {lesson.question!r}, got {self.length}")
+            tokens[row, :end] = [*question, *answer]
+            views = [*lesson.views, *lesson.views[:1] * (len(VIEWS) - len(lesson.views))]
+            marks[row] = [len(lesson.views), len(question), end, KINDS.index(lesson.kind), *views]
+            group = lesson.kind, lesson.answer if lesson.kind in STATE else ""
+            self._grouped.append(self._groups.setdefault(group, len(self._groups)))
+        self._tokens = torch.cat([self._tokens, torch.from_numpy(tokens).to(self._device)])
+        self._marks = torch.cat([self._marks, torch.from_numpy(marks).to(self._device)])
+
+    def _weigh(self) -> None:
+        members = np.array(self._grouped)[self._asked[:, 1]]
         sizes = collections.Counter(kind for kind, _ in self._groups)
         shares = np.array([SHARES.get(kind, 1.0) / sizes[kind] for kind, _ in self._groups])
-        weights = shares / np.maximum(np.bincount(self._members), _RARE)
-        self._weights = torch.from_numpy(weights[self._members]).to(self._device, torch.float32)
+        weights = shares / np.maximum(np.bincount(members), _RARE)
+        self._weights = torch.from_numpy(weights[members]).to(self._device, torch.float32)
 
     def _prompt(self, question: str, pictures: int) -> list[int]:
         """All that stands before the answer, with a placeholder for each token of a picture."""
@@ -125,8 +144,8 @@ class Library:
         ids = self._reader.tokenize([Turn("user", (*[blank] * pictures, question))])
         return spread(ids, [self._eyes.media.image], [self._frame] * pictures)
 
-    def _answer(self, text: str) -> list[int]:
-        if text not in self._answers:
-            tokenizer = self._reader.tokenizer
-            self._answers[text] = [*tokenizer(text, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-        return self._answers[text]
+    def _answers(self, texts: list[str]) -> list[list[int]]:
+        """All at once: after each call of the tokenizer this thread may have to wait for others."""
+        tokenizer = self._reader.tokenizer
+        ids = tokenizer(texts, add_special_tokens=False, return_attention_mask=False).input_ids
+        return [[*answer, tokenizer.eos_token_id] for answer in ids]
