@@ -96,7 +96,7 @@ class ReasonerNode(ManagedNode[Params]):
         self._images: dict[str, Image | CompressedImage] = {}
         self._running: concurrent.futures.Future[Scene] | None = None
         self._next = 0
-        self._fault = ""
+        self._faults: set[str] = set()  # told since the last scene; they may take turns
         self._scenes = self.advertise(topics.SCENE)
         for view in p.views:
             self.subscribe(topics.camera(view, p.image_transport), self._on_image(view))
@@ -196,11 +196,13 @@ class ReasonerNode(ManagedNode[Params]):
     def _publish(self, done: concurrent.futures.Future[Scene]) -> None:
         if done.cancelled():
             return
-        fault = str(done.exception() or "")
-        if fault and fault.split(" is ", maxsplit=1)[0] != self._fault:
-            self.get_logger().warning(f"no scene: {fault}")
-        elif self._fault and not fault:
+        if fault := str(done.exception() or ""):
+            kind = fault.split(" is ", maxsplit=1)[0]  # without the age, which changes
+            if kind not in self._faults:
+                self.get_logger().warning(f"no scene: {fault}")
+            self._faults.add(kind)
+            return
+        if self._faults:
             self.get_logger().info("scenes again")
-        self._fault = fault.split(" is ", maxsplit=1)[0]  # without the age, which changes
-        if not fault:
-            self._scenes.publish(done.result())
+            self._faults.clear()
+        self._scenes.publish(done.result())

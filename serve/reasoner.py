@@ -125,6 +125,9 @@ class ReasonerServer:
             await web.TCPSite(runner, host, port).start()
             ready(runner.addresses[0][1])
             await ended.wait()
+            # A timer comes after the sockets: whom asyncio has accepted by then has a transport, which is closed below.
+            # Without one he would wait for ever: nobody closes his socket (python/cpython#109564).
+            await asyncio.sleep(0.001)
         finally:
             await runner.cleanup()
             self._turns.close()

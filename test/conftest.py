@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+STARTED = pytest.StashKey[list["Started"]]()  # the processes of a test, for the report of its failure
 
 # Before anything imports rclpy, and for every process that a test starts. Unless messages check their fields, a value
 # of the wrong type is sent as 0.0 without a word.
@@ -94,6 +95,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     terminalreporter.write_line(text)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed shows what its processes printed, whatever it was waiting for."""
+    report = yield
+    for process in item.stash.get(STARTED, []) if report.failed else ():
+        report.sections.append((f"Output of {process.name}", process.output))
+    return report
+
+
 def _real_time_threads() -> list[int]:
     """Those of this process."""
     hurried = []
@@ -147,6 +157,7 @@ class Started:
 
     def __init__(self, command: Sequence[str | Path], log: Path) -> None:
         self._log = log
+        self.name = " ".join(Path(word).name for word in command[:3])
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 [str(word) for word in command],
@@ -209,7 +220,7 @@ class Started:
 
 
 @pytest.fixture
-def start(domain: int, tmp_path: Path) -> Iterator[Callable[..., Started]]:
+def start(domain: int, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Started]]:
     """Function that starts a command in this test's domain: start("commander", "--ros-args", ...) -> Started.
 
     A first word without a slash is one of the package's executables. After the test none of them is alive.
@@ -217,7 +228,7 @@ def start(domain: int, tmp_path: Path) -> Iterator[Callable[..., Started]]:
     from ament_index_python import get_package_prefix
 
     executables = Path(get_package_prefix("cosmos3_ros"), "lib", "cosmos3_ros")
-    started: list[Started] = []
+    started = request.node.stash[STARTED] = []
 
     def run(program: str | Path, *arguments: str | Path) -> Started:
         script = [program] if "/" in str(program) else [sys.executable, executables / program]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OpenAI-compatible server over real sockets: the official client, and what no well-behaved client sends."""
 
+import asyncio
 import base64
 import concurrent.futures
 import contextlib
@@ -9,6 +10,7 @@ import io
 import itertools
 import json
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -357,6 +359,28 @@ def test_a_defect_is_an_error_without_its_details(served, reasoner, monkeypatch,
     assert "CUDA error at /secret/path" in caplog.text
     monkeypatch.undo()
     assert served.ask("What is it?").choices
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_who_comes_while_the_server_ends_is_not_left_waiting(reasoner, turns):
+    """The end comes so many turns of the event loop after the connection; asyncio is half done with it in between."""
+    with contextlib.ExitStack() as clients:
+
+        async def run(ready, ended):
+            def come(port: int) -> None:
+                client = clients.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+                ready(client)
+                end(turns)
+
+            def end(after: int) -> None:
+                asyncio.get_running_loop().call_soon(end, after - 1) if after else ended.set()
+
+            await ReasonerServer(reasoner, "tiny").run("127.0.0.1", 0, come, ended)
+
+        with in_background(run) as client:
+            pass
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""  # it has asked nothing
 
 
 @pytest.mark.ros
