@@ -38,6 +38,7 @@ from .windows import Windows
 
 Log = Callable[[dict[str, Any]], None]
 EVERY = 50  # steps between two lines of the log
+SMALL = 2**30  # bytes of a transformer that is trained in float32 whatever learns: there is room, and it is exact
 
 
 def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Path:
@@ -90,13 +91,14 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
 
 
 def load(recipe: Recipe, folder: Path, crew: Crew) -> Model:
-    """The model as its training needs it: float32, but a released transformer on a GPU, most of which stays, bfloat16.
+    """The model as its training needs it: float32, but a large transformer on a GPU, most of which stays, bfloat16.
 
     One that will be cut into shards stays in the host's memory, which the files are mapped into.
     """
-    wide = crew.device.type == "cpu" or recipe.text or recipe.reasoner is not None
     place = torch.device("cpu") if recipe.policy.shard else crew.device
     start = Path(recipe.start) if recipe.lora else folder  # in `folder` there may be merged weights
+    small = sum(file.stat().st_size for file in (start / "transformer").glob("*.safetensors")) < SMALL
+    wide = small or crew.device.type == "cpu" or recipe.text or recipe.reasoner is not None
     model = load_model(start, place, torch.float32 if wide else torch.bfloat16)
     model.vae = load_autoencoder(folder, crew.device)
     return model
