@@ -222,6 +222,31 @@ def test_what_was_taken_is_not_kept():
     source.close()
 
 
+def test_the_latest_demonstrations_that_were_seen_as_a_whole_are_kept():
+    whole = make_clip(episode(20), DROID_SIM)
+    clips = [dataclasses.replace(whole, instructions=(str(n),), whole=n % 2 == 0) for n in range(9)]
+    going_on = threading.Event()
+
+    def make():
+        yield from clips[:4]
+        going_on.wait()
+        yield from clips[4:]
+
+    def said(latest):
+        return [clip.instructions[0] for clip in latest()]
+
+    source = Source(make)
+    source.wait_for(4)
+    untaken, latest = train.Latest(source), train.Latest(source, 3)
+    assert said(untaken) == ["0", "2"]
+    assert source.clips == []
+    assert said(latest) == ["0", "2"]  # though somebody else has taken them
+    going_on.set()
+    source.wait_for(9)
+    assert said(latest) == ["4", "6", "8"]
+    source.close()
+
+
 def test_average_follows_the_paper():
     assert average_exponent(0.1) == pytest.approx(6.9372, abs=1e-3)  # beta at step 100: 0.924
     assert (1 - 1 / 101) ** (average_exponent(0.1) + 1) == pytest.approx(0.924, abs=1e-3)

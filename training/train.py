@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import tempfile
@@ -38,6 +39,7 @@ from .windows import Windows
 
 Log = Callable[[dict[str, Any]], None]
 EVERY = 50  # steps between two lines of the log
+KEPT = 2000  # demonstrations that the decoder's last stage chooses from, those that came last: pictures are large
 SMALL = 2**30  # bytes of a transformer that is trained in float32 whatever learns: there is room, and it is exact
 
 
@@ -75,11 +77,11 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         log({"stage": "data", "episodes": len(source.clips), "processes": crew.size})
         if recipe.autoencoder is not None and not drawn:
             draw(model, source, recipe.autoencoder, out, log, crew)
-        begun = source.clips[:] if recipe.decoder is not None else []  # the policy's training takes them
+        latest = Latest(source, KEPT if recipe.decoder is not None else 0)
         if recipe.policy.steps:
             train_policy(model, source, recipe, out, log, tutor, crew)
         if recipe.decoder is not None and not redrawn:
-            redraw(recipe, lambda: begun + source.clips, out, log, crew)
+            redraw(recipe, latest, out, log, crew)
     finally:
         source.close()
         if tutor is not None:
@@ -124,6 +126,22 @@ def draw(model: Model, source: Source[Clip], options: AutoencoderOptions, out: P
     crew.wait()
     if not crew.leads:
         model.vae = load_vae(folder, crew.device, torch.float32)
+
+
+class Latest:
+    """The demonstrations that were seen as a whole: those there are now, which somebody else may take, and later ones.
+
+    At most `count` of them.
+    """
+
+    def __init__(self, source: Source[Clip], count: int = KEPT):
+        self._source = source
+        self._kept = collections.deque((clip for clip in source.clips if clip.whole), count)
+
+    def __call__(self) -> list[Clip]:
+        known = {id(clip) for clip in self._kept}  # if nobody has taken them
+        self._kept.extend(clip for clip in self._source.take() if clip.whole and id(clip) not in known)
+        return list(self._kept)
 
 
 def check_decoder(options: DecoderOptions, model: Model, embodiment: str) -> None:
