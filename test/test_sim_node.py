@@ -28,8 +28,10 @@ class Client:
         return self.seen[topic][-1]
 
     def spin(self, condition):
-        """The condition, after a moment of listening."""
+        """The condition, after a moment of listening: to more than comes meanwhile, or each topic drops others."""
         self._executor.spin_once(timeout_sec=0.05)
+        for _ in range(20):
+            self._executor.spin_once(timeout_sec=0.0)
         return condition()
 
     def call(self, wait_until, kind, name, **fields):
