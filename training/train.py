@@ -39,7 +39,7 @@ from .windows import Windows
 
 Log = Callable[[dict[str, Any]], None]
 EVERY = 50  # steps between two lines of the log
-KEPT = 2000  # demonstrations that the decoder's last stage chooses from, those that came last: pictures are large
+KEPT = 500  # demonstrations that the decoder's last stage chooses from, the latest: 7 MB each in the simulation
 SMALL = 2**30  # bytes of a transformer that is trained in float32 whatever learns: there is room, and it is exact
 
 
