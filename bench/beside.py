@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from full_size import ready, run_stages
+from full_size import QUESTION, pictures, ready, run_stages
 
 from cosmos3_ros.model.interface import Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy
@@ -35,8 +35,6 @@ from cosmos3_ros.model.quantise import KINDS
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
 from cosmos3_ros.model.speed import Speed
 from cosmos3_ros.worker import LAST, NICE
-
-QUESTION = "What do you see? What should happen next?"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +74,7 @@ class Bench:
         self.policy = Cosmos3Policy(model, full.body, deterministic=True)
         self.reasoner = Cosmos3Reasoner(model)
         self.reasoner.stop = frozenset()
-        rng = np.random.default_rng(0)
-        self.images = [rng.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(3)]
+        self.images = pictures()
         self.infer = ThreadPoolExecutor(1, "infer", os.nice, (NICE,))
         self.reason = ThreadPoolExecutor(1, "reason", os.nice, (LAST,))
         self.exact: Prediction | None = None

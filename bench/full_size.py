@@ -33,6 +33,7 @@ from cosmos3_ros.model.weights import Model
 
 VOCAB = 430  # of the tokenizer: with it the DROID prompt has about as many tokens as with the released one, 182
 INSTRUCTION = "Put the red cube in the bowl"
+QUESTION = "What do you see? What should happen next?"
 WAN = {"base_dim": 160, "decoder_base_dim": 256, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "patch_size": 2}
 WAN |= {"temperal_downsample": [False, True, True], "in_channels": 12, "out_channels": 12}
 QWEN = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16, "num_position_embeddings": 2304}
@@ -137,6 +138,12 @@ def vision_fields(preset: str) -> dict[str, Any]:
 def eyes(preset: str, media: dict[str, int], device: str, dtype: torch.dtype) -> VisionEncoder:
     """The vision encoder that goes with a preset."""
     return randomised(VisionEncoder, device, dtype, vision_fields(preset) | media, QWEN_PIXELS)
+
+
+def pictures() -> list[np.ndarray]:
+    """Three, of usual size, to ask the reasoner about."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(3)]
 
 
 def free() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from full_size import VOCAB, eyes, milliseconds, randomised, relative, run_stages, vision_fields
+from full_size import QUESTION, VOCAB, eyes, milliseconds, pictures, randomised, relative, run_stages, vision_fields
 from torch import Tensor
 from transformers import AutoTokenizer
 
@@ -32,7 +32,6 @@ from cosmos3_ros.model.tiny import write_tokenizer
 from cosmos3_ros.model.transformer import Transformer
 from cosmos3_ros.model.weights import Model
 
-QUESTION = "What do you see? What should happen next?"
 # Ours -> transformers
 RENAMED = {"embed.": "model.language_model.embed_tokens.", "head.": "lm_head.", "text.": "model.language_model."}
 RENAMED |= {".attention_norm.": ".input_layernorm.", ".mlp_norm.": ".post_attention_layernorm."}
@@ -54,8 +53,7 @@ class Bench:
         self.weights = transformer.state_dict()
         self.fields = vision_fields(preset)
         self.vision = eyes(preset, self.media, device, self.dtype)
-        rng = np.random.default_rng(0)
-        self.images = [rng.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(3)]
+        self.images = pictures()
         self.scores: dict[str, Tensor] = {}  # of the first token, by who gave them
         self.said: dict[str, list[int]] = {}
 

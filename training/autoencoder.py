@@ -33,8 +33,7 @@ class AutoencoderOptions(OptimiserOptions):
     grey one (the things that matter are small and coloured); square: weight of the squared error beside the absolute;
     balance: normalised latents have spreads that grow with what they contribute to a picture, to this power: errors of
     those who predict latents are alike in all channels, and in some they are seen a hundred times as well. steps 0:
-    only that is done. noise: up to this spread, added to normalised latents but the first frame's: the decoder learns
-    to draw what is most likely meant by latents that were predicted, and are a little wrong.
+    only that is done.
     """
 
     frames: int = 9
@@ -202,6 +201,7 @@ def _draw(clips: Sequence[Clip], count: int, frames: int, random: np.random.Gene
     for picture in pictures.numpy():  # each is written once, where the device reads it
         clip = clips[int(random.integers(len(clips)))]
         window = int(random.integers(len(clip.starts)))
+        # clip: to raise, numpy would write into a buffer first
         np.take(clip.frames, clip.window(frames)[window], axis=0, out=picture, mode="clip")
         rows.append(clip.rows[window])
         instructions.append(clip.instructions[int(random.integers(len(clip.instructions)))])
