@@ -207,10 +207,11 @@ def _remember(file: Path, fields: list[dict]) -> None:
 def in_parallel(function: Callable, jobs: Sequence, workers: int = 0, nice: int = 0) -> Generator:
     """The results of `function` for the jobs as they come, from processes. workers 0: all cores.
 
-    nice: by how much they give way to others, as to the training that they work for.
+    nice: by how much they give way to others, as to the training that they work for. With it even one has a process of
+    its own: a training has several such threads, and a simulation belongs to one.
     """
     workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
-    if workers <= 1:
+    if not jobs or (workers <= 1 and not nice):
         yield from map(function, jobs)
         return
     # "spawn": a renderer's OpenGL context and torch's threads do not survive a fork.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 import threading
@@ -66,10 +67,17 @@ def _whole(number: int, tasks: int, share: float) -> bool:
 
 
 class Source(Generic[Piece]):
-    """Fills itself in a thread of its own; `close` ends the processes behind it. clips: made and not yet taken."""
+    """Fills itself in a thread of its own; `close` ends the processes behind it. clips: made and not yet taken.
 
-    def __init__(self, make: Callable[[], Generator[Piece]]):
+    latest: of those that are `wanted` the newest `keep`, taken or not.
+    """
+
+    def __init__(
+        self, make: Callable[[], Generator[Piece]], keep: int = 0, wanted: Callable[[Piece], bool] = lambda _: True
+    ):
         self.clips: list[Piece] = []
+        self.latest: collections.deque[Piece] = collections.deque(maxlen=keep)
+        self._wanted = wanted
         self.made, self.finished = 0, False
         self._error: Exception | None = None
         self._closing = threading.Event()
@@ -102,6 +110,8 @@ class Source(Generic[Piece]):
         try:
             for clip in clips:
                 self.clips.append(clip)
+                if self._wanted(clip):
+                    self.latest.append(clip)
                 self.made += 1
                 if self._closing.is_set():
                     break

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ from .windows import Windows
 
 Log = Callable[[dict[str, Any]], None]
 EVERY = 50  # steps between two lines of the log
-KEPT = 500  # demonstrations that the decoder's last stage chooses from, the latest: 7 MB each in the simulation
+KEPT = 500  # demonstrations seen as a whole that the decoder's last stage chooses from, the latest: 7 MB each
 SMALL = 2**30  # bytes of a transformer that is trained in float32 whatever learns: there is room, and it is exact
 
 
@@ -66,7 +65,8 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         crew.agree((out / f"{part}.done").exists()) for part in ("reasoner", "autoencoder", "decoder")
     )
     tutor = Tutor(model, recipe.reasoner, crew) if recipe.reasoner and not taught else None
-    source = Source(lambda: make_clips(recipe.data, body, crew.rank, crew.size))
+    keep = KEPT if recipe.decoder is not None else 0
+    source = Source(lambda: make_clips(recipe.data, body, crew.rank, crew.size), keep, lambda clip: clip.whole)
     try:
         if tutor is not None and not tutor.options.every:
             train_reasoner(tutor, out, log)
@@ -77,15 +77,14 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         log({"stage": "data", "episodes": len(source.clips), "processes": crew.size})
         if recipe.autoencoder is not None and not drawn:
             draw(model, source, recipe.autoencoder, out, log, crew)
-        latest = Latest(source, KEPT if recipe.decoder is not None else 0)
         if recipe.policy.steps:
             train_policy(model, source, recipe, out, log, tutor, crew)
-        if recipe.decoder is not None and not redrawn:
-            redraw(recipe, latest, out, log, crew)
     finally:
         source.close()
         if tutor is not None:
             tutor.close()
+    if recipe.decoder is not None and not redrawn:  # without the experts' processes, which would take time from it
+        redraw(recipe, source.latest, out, log, crew)
     crew.wait()  # until the checkpoint is written
     if crew.leads:
         tell(f"wrote {folder}")
@@ -128,22 +127,6 @@ def draw(model: Model, source: Source[Clip], options: AutoencoderOptions, out: P
         model.vae = load_vae(folder, crew.device, torch.float32)
 
 
-class Latest:
-    """The demonstrations that were seen as a whole: those there are now, which somebody else may take, and later ones.
-
-    At most `count` of them.
-    """
-
-    def __init__(self, source: Source[Clip], count: int = KEPT):
-        self._source = source
-        self._kept = collections.deque((clip for clip in source.clips if clip.whole), count)
-
-    def __call__(self) -> list[Clip]:
-        known = {id(clip) for clip in self._kept}  # if nobody has taken them
-        self._kept.extend(clip for clip in self._source.take() if clip.whole and id(clip) not in known)
-        return list(self._kept)
-
-
 def check_decoder(options: DecoderOptions, model: Model, embodiment: str) -> None:
     """ValueError now rather than after the policy's training."""
     assert model.vae is not None  # loaded by `load`
@@ -152,13 +135,13 @@ def check_decoder(options: DecoderOptions, model: Model, embodiment: str) -> Non
         raise ValueError(f"decoder.frames: expected {frames}, those of a chunk, got {options.frames}")
 
 
-def redraw(recipe: Recipe, clips: Callable[[], list[Clip]], out: Path, log: Log, crew: Crew) -> None:
+def redraw(recipe: Recipe, clips: Sequence[Clip], out: Path, log: Log, crew: Crew) -> None:
     """Train the decoder once more, with what the trained generator imagines, in the first process alone."""
     folder = out / "checkpoint"
     assert recipe.decoder is not None  # `train` asks
     if crew.leads:
         policy, vae = load_policy(folder, recipe.embodiment, crew.device), load_autoencoder(folder, crew.device)
-        train_autoencoder(vae, clips, recipe.decoder, log, Imagination(policy))
+        train_autoencoder(vae, lambda: clips, recipe.decoder, log, Imagination(policy))
         write_autoencoder(folder / "vae", vae)
         (out / "decoder.done").touch()
     crew.wait()
