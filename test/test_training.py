@@ -27,8 +27,8 @@ from cosmos3_ros.training.imagination import Imagination
 from cosmos3_ros.training.muon import Muon
 from cosmos3_ros.training.objective import INVERSE, Objective, ObjectiveOptions, draw_modes, noise_levels, noisy_parts
 from cosmos3_ros.training.optimise import Optimiser, OptimiserOptions, average_exponent
-from cosmos3_ros.training.recipe import DataOptions, PolicyTraining, Recipe, read_recipe
-from cosmos3_ros.training.source import Source, _whole
+from cosmos3_ros.training.recipe import DataOptions, PolicyTraining, Recipe, read_recipe, write_recipe
+from cosmos3_ros.training.source import Source, _whole, make_clips
 from cosmos3_ros.training.train import begin, train_policy
 from cosmos3_ros.training.windows import Windows
 
@@ -174,6 +174,13 @@ def test_of_every_task_the_same_share_is_seen_as_a_whole(share):
     assert abs(seen[:20].sum() - 100 * share) <= 2  # and soon
 
 
+def test_windows_are_denser_where_all_is_seen(monkeypatch):
+    monkeypatch.setattr("cosmos3_ros.training.source.in_parallel", lambda _perform, jobs, *_, **__: jobs)
+    for dense, expected in ((3, {(True, 3), (False, 7)}), (0, {(True, 7), (False, 7)})):
+        options = DataOptions(episodes=4, whole=0.5, stride=7, dense=dense)
+        assert {(job.whole, job.stride) for job in make_clips(options, DROID_SIM)} == expected
+
+
 def test_pictures_encoded_beside_the_training_are_the_same(tiny_small):
     encoder = Encoder(load_policy(tiny_small).model.vae, DROID_SIM)
     clips, more = ([make_clip(episode(20, seed), DROID_SIM, stride=9) for seed in seeds] for seeds in ((0, 1), (2, 3)))
@@ -294,6 +301,8 @@ def test_recipes_are_readable_and_mistakes_are_named(tmp_path):
     for file in RECIPES.glob("*.yaml"):
         recipe = read_recipe(file)
         assert recipe.policy.steps or recipe.autoencoder  # something to train
+        write_recipe(tmp_path / "again.yaml", recipe)
+        assert read_recipe(tmp_path / "again.yaml") == recipe
     file = tmp_path / "r.yaml"
     for text, message in (
         ("policy: {stepz: 3}", r"policy: unknown \['stepz'\]"),
@@ -304,7 +313,23 @@ def test_recipes_are_readable_and_mistakes_are_named(tmp_path):
         file.write_text(text)
         with pytest.raises(ValueError, match=message):
             read_recipe(file)
-    file.write_text("policy: {rate: 1e-3}")
+    file.write_text("policy: {rate: 1e-3}\nlora: {r: 4}\nstart: somewhere")
+    changed = read_recipe(
+        file, ["policy.rate=2e-3", "data.workers=3", "seed=7", "data.encoder=", "lora=null", "device=cpu"]
+    )
+    assert (changed.policy.rate, changed.data.workers, changed.seed, changed.device) == (2e-3, 3, 7, "cpu")
+    assert changed.lora is None
+    assert changed.data.encoder == ""
+    for change, message in (
+        ("policy.stepz=3", r"policy: unknown \['stepz'\]"),
+        ("policy.steps=many", "policy.steps: expected int, got 'many'"),
+        ("policy", "expected KEY=VALUE as in policy.seconds=600, got 'policy'"),
+        ("=3", "expected KEY=VALUE"),
+        ("start.x=3", "expected KEY=VALUE"),
+        ("seed=[", "not readable as YAML"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_recipe(file, [change])
     assert read_recipe(file).policy.rate == 1e-3
 
 

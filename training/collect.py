@@ -25,6 +25,7 @@ from .episodes import TRUTH, TURN, Episode
 from .lerobot_writer import finish, has_shard, write_shard
 
 LIMIT = 260  # actions after which an episode has failed
+LED = 80  # actions before which the arm is pulled away: into a bowl it takes the expert about 90
 HOLD = 8  # actions recorded after the expert has come to rest
 
 
@@ -106,10 +107,12 @@ def _env(task: str, height: int, width: int, distractors: int) -> Env:
 
 
 def _lead_astray(env: Env, random: np.random.Generator) -> None:
-    """Let the expert begin, then pull the arm away for about half a second."""
+    """Let the expert begin, and at some moment, often with a cube in the hand, pull the arm away for half a second."""
     expert = Expert(env.simulation)
     action = np.append(env.simulation.layout.start, 0.0)
-    for _ in range(int(random.integers(0, 45))):
+    for _ in range(int(random.integers(0, LED))):
+        if env.success:
+            break
         action = expert.act()
         env.move(action)
     pull, steps = random.normal(0.0, 0.12, 7) * [1, 1, 1, 1, 1, 1, 2], int(random.integers(5, 11))

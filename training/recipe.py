@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ class DataOptions:
     tasks, episodes (of each task), first_seed, distractors, astray, scatter, noise: see collect.Demonstration; stride:
     frames between two windows, opening: more of them at the beginning, see episodes.make_clip; warm_up: episodes to
     wait for before anything is trained; whole: share of the demonstrations of which every frame is rendered (of the
-    others only those with which a window begins: they teach what to do, not what will be seen); workers: processes,
-    0 for one less than there are cores; encoder: a device that encodes pictures meanwhile, by default the training's
-    does, between its steps. features, gripper, instruction: how to read a dataset that was not made here, see
-    lerobot.make_layout.
+    others only those with which a window begins: they teach what to do, not what will be seen); dense: frames between
+    two windows where all are rendered anyway, 0 for `stride`; workers: processes, 0 for one less than there are cores;
+    encoder: a device that encodes pictures meanwhile, by default the training's does, between its steps. features,
+    gripper, instruction: how to read a dataset that was not made here, see lerobot.make_layout.
     """
 
     dataset: str = ""
@@ -44,6 +44,7 @@ class DataOptions:
     opening: int = 0
     warm_up: int = 64
     whole: float = 1.0
+    dense: int = 0
     workers: int = 0
     encoder: str = ""
 
@@ -144,8 +145,11 @@ _PARTS: dict[str, type] = {
 }
 
 
-def read_recipe(file: Path) -> Recipe:
-    """Read a recipe; ValueError names what is unknown or of the wrong kind."""
+def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe; ValueError names what is unknown or of the wrong kind.
+
+    changes: what shall be otherwise, as "policy.seconds=600", "data.encoder=" (empty) or "reasoner=null" (left out).
+    """
     if not file.is_file():
         raise ValueError(f"recipe {file} does not exist")
     try:
@@ -154,8 +158,31 @@ def read_recipe(file: Path) -> Recipe:
         raise ValueError(f"{file}: not readable as YAML ({error})") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{file}: expected a table of options, got {type(fields).__name__}")
+    for change in changes:
+        _change(fields, change)
     parts = {name: _fill(kind, fields.pop(name), f"{file}: {name}") for name, kind in _PARTS.items() if name in fields}
     return _fill(Recipe, fields | parts, str(file))
+
+
+def write_recipe(file: Path, recipe: Recipe) -> None:
+    """What `read_recipe` reads the same recipe from."""
+    fields = {name: value for name, value in dataclasses.asdict(recipe).items() if value is not None}
+    file.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
+
+
+def _change(fields: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    part, dot, name = key.partition(".")
+    place = fields.setdefault(part, {}) if dot else fields
+    if not (equals and key) or not isinstance(place, dict):
+        raise ValueError(f"expected KEY=VALUE as in policy.seconds=600, got {change!r}")
+    try:
+        value = yaml.safe_load(text) if text else ""
+    except yaml.YAMLError as error:
+        raise ValueError(f"{change}: not readable as YAML ({error})") from None
+    place[name or part] = value
+    if value is None:
+        del place[name or part]
 
 
 def _fill(kind: type, fields: Any, where: str) -> Any:

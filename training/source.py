@@ -52,9 +52,11 @@ def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int 
         for seed in range(options.first_seed, options.first_seed + options.episodes)[rank::size]
         for task in options.tasks
     )
+    dense = options.dense or options.stride
     jobs = [
-        _Job(demonstration, body, options.stride, options.opening, _whole(number, len(options.tasks), options.whole))
+        _Job(demonstration, body, dense if whole else options.stride, options.opening, whole)
         for number, demonstration in enumerate(demonstrations)
+        for whole in [_whole(number, len(options.tasks), options.whole)]
     ]
     workers = options.workers or max(1, len(os.sched_getaffinity(0)) // size - 1)
     yield from (clip for clip in in_parallel(_perform, jobs, workers, nice=10) if clip is not None)

@@ -31,7 +31,7 @@ from .lora import adapt
 from .objective import Objective
 from .optimise import Optimiser
 from .reasoner import Tutor, train_reasoner, write_averages
-from .recipe import Recipe
+from .recipe import Recipe, write_recipe
 from .shards import recompute, shard, shard_part, widen
 from .source import Source, make_clips
 from .windows import Windows
@@ -45,8 +45,8 @@ SMALL = 2**30  # bytes of a transformer that is trained in float32 whatever lear
 def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Path:
     """Train by the recipe; returns the checkpoint folder `out/checkpoint`. A second call goes on where the first ended.
 
-    Writes out/log.jsonl and out/state.safetensors, and with LoRA out/adapter. All processes that torchrun started train
-    together. ValueError for a recipe that fits neither data nor checkpoint.
+    Writes recipe.yaml, log.jsonl and state.safetensors beside it, and with LoRA the folder adapter. All processes that
+    torchrun started train together. ValueError for a recipe that fits neither data nor checkpoint.
     """
     crew = join(recipe.device)
     if recipe.policy.shard and crew.size == 1:
@@ -148,18 +148,23 @@ def redraw(recipe: Recipe, clips: Sequence[Clip], out: Path, log: Log, crew: Cre
 
 
 def begin(recipe: Recipe, folder: Path) -> None:
-    """Write the checkpoint that the training starts from."""
-    config = dataclasses.replace(TINY, **recipe.size)
-    if not recipe.start:
-        write_tiny(folder, recipe.seed, config, recipe.embodiment)
-        return
+    """Write the checkpoint that the training starts from, and the recipe beside it."""
+    if recipe.start:
+        _begin_from(recipe, folder)
+    else:
+        write_tiny(folder, recipe.seed, dataclasses.replace(TINY, **recipe.size), recipe.embodiment)
+    write_recipe(folder.parent / "recipe.yaml", recipe)
+
+
+def _begin_from(recipe: Recipe, folder: Path) -> None:
+    """From a copy, if there is a size with towers of random weights."""
     copy_checkpoint(Path(recipe.start), folder)
     about = read_json(folder / "checkpoint.json", optional=True)
     if not about.get("policy"):
         write_json(folder / "checkpoint.json", {**about, "policy": policy_json(find_embodiment(recipe.embodiment))})
     if recipe.size:
         with tempfile.TemporaryDirectory() as fresh:
-            write_tiny(Path(fresh) / "towers", recipe.seed, config, recipe.embodiment)
+            write_tiny(Path(fresh) / "towers", recipe.seed, dataclasses.replace(TINY, **recipe.size), recipe.embodiment)
             for part in ("transformer", "vision_encoder", "config.json"):
                 replace(Path(fresh) / "towers" / part, folder / part)
 
