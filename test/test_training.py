@@ -22,7 +22,7 @@ from cosmos3_ros.training import train
 from cosmos3_ros.training.autoencoder import DecoderOptions
 from cosmos3_ros.training.checkpoint import write_tensors, write_transformer
 from cosmos3_ros.training.encoder import Encoder, Feed
-from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip, window_rows
+from cosmos3_ros.training.episodes import TRUTH, Episode, make_clip, part, window_rows
 from cosmos3_ros.training.imagination import Imagination
 from cosmos3_ros.training.muon import Muon
 from cosmos3_ros.training.objective import INVERSE, Objective, ObjectiveOptions, draw_modes, noise_levels, noisy_parts
@@ -175,10 +175,39 @@ def test_of_every_task_the_same_share_is_seen_as_a_whole(share):
 
 
 def test_windows_are_denser_where_all_is_seen(monkeypatch):
-    monkeypatch.setattr("cosmos3_ros.training.source.in_parallel", lambda _perform, jobs, *_, **__: jobs)
-    for dense, expected in ((3, {(True, 3), (False, 7)}), (0, {(True, 7), (False, 7)})):
-        options = DataOptions(episodes=4, whole=0.5, stride=7, dense=dense)
-        assert {(job.whole, job.stride) for job in make_clips(options, DROID_SIM)} == expected
+    monkeypatch.setattr("cosmos3_ros.training.source.record", lambda wanted, look=None: looked_at(episode(40), look))
+    monkeypatch.setattr("cosmos3_ros.training.source.in_parallel", lambda perform, jobs, *_, **__: map(perform, jobs))
+    options = DataOptions(episodes=4, whole=0.5, stride=7)
+    for dense, windows in ((0, 6), (3, 14)):
+        clips = list(make_clips(dataclasses.replace(options, dense=dense), DROID_SIM))
+        assert {(clip.whole, len(clip.starts)) for clip in clips} == {(True, windows), (False, 6)}
+
+
+def test_some_spans_of_every_demonstration_are_seen(monkeypatch):
+    monkeypatch.setattr("cosmos3_ros.training.source.record", lambda wanted, look=None: looked_at(episode(75), look))
+    monkeypatch.setattr("cosmos3_ros.training.source.in_parallel", lambda perform, jobs, *_, **__: map(perform, jobs))
+    options = DataOptions(episodes=20, whole=0.4, span=26, stride=7, dense=3)
+    clips = list(make_clips(options, DROID_SIM))
+    spans = [clip for clip in clips if clip.whole]
+    assert len(clips) - len(spans) == 40
+    assert 30 < len(spans) < 65  # 0.4 of three in each of 40
+    everything = make_clip(episode(75), DROID_SIM)
+    ends = 0
+    for clip in spans:
+        first = next(n for n in (0, 26, 52) if np.array_equal(everything.frames[n], clip.frames[0]))
+        assert clip.starts.tolist() == list(range(0, 10 if first < 52 else 23, 3))
+        assert np.array_equal(clip.rows, everything.rows[first + clip.starts])
+        assert np.array_equal(clip.truth, everything.truth[first + clip.starts], equal_nan=True)
+        expected = everything.frames[everything.window(17)[first + clip.starts]]
+        assert np.array_equal(clip.frames[clip.window(17)], expected)
+        ends += first == 52
+    assert 5 < ends < 30
+    with pytest.raises(ValueError, match="span: expected 0 or more than the 16 rows"):
+        next(make_clips(dataclasses.replace(options, span=16), DROID_SIM))
+
+
+def looked_at(whole, look):
+    return whole if look is None else part(whole, {step for step in range(len(whole)) if look(step)})
 
 
 def test_pictures_encoded_beside_the_training_are_the_same(tiny_small):
@@ -343,8 +372,8 @@ def test_one_episode_is_learned_by_heart(tmp_path, tiny_small):
     )
     torch.manual_seed(0)
     (tmp_path / "checkpoint").mkdir()
-    for part in tiny_small.iterdir():
-        (tmp_path / "checkpoint" / part.name).symlink_to(part)
+    for file in tiny_small.iterdir():
+        (tmp_path / "checkpoint" / file.name).symlink_to(file)
     (tmp_path / "checkpoint" / "transformer").unlink()
     (tmp_path / "checkpoint" / "transformer").mkdir()
     source = Source(lambda: (make_clip(part, DROID_SIM, 17) for part in [made]))

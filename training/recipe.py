@@ -23,10 +23,11 @@ class DataOptions:
     tasks, episodes (of each task), first_seed, distractors, astray, scatter, noise: see collect.Demonstration; stride:
     frames between two windows, opening: more of them at the beginning, see episodes.make_clip; warm_up: episodes to
     wait for before anything is trained; whole: share of the demonstrations of which every frame is rendered (of the
-    others only those with which a window begins: they teach what to do, not what will be seen); dense: frames between
-    two windows where all are rendered anyway, 0 for `stride`; workers: processes, 0 for one less than there are cores;
-    encoder: a device that encodes pictures meanwhile, by default the training's does, between its steps. features,
-    gripper, instruction: how to read a dataset that was not made here, see lerobot.make_layout.
+    others only those with which a window begins: they teach what to do, not what will be seen); span: if not 0, it is
+    the share of spans of so many frames, from all demonstrations; dense: frames between two windows where all are
+    rendered anyway, 0 for `stride`; workers: processes, 0 for one less than there are cores; encoder: a device that
+    encodes pictures meanwhile, by default the training's does, between its steps. features, gripper, instruction: how
+    to read a dataset that was not made here, see lerobot.make_layout.
     """
 
     dataset: str = ""
@@ -44,6 +45,7 @@ class DataOptions:
     opening: int = 0
     warm_up: int = 64
     whole: float = 1.0
+    span: int = 0
     dense: int = 0
     workers: int = 0
     encoder: str = ""

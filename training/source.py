@@ -8,12 +8,15 @@ import dataclasses
 import os
 import threading
 import time
+import zlib
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import numpy as np
+
 from ..model.embodiment import Embodiment
-from .collect import Demonstration, in_parallel, record
-from .episodes import Clip, make_clip, window_begins
+from .collect import LIMIT, Demonstration, in_parallel, record
+from .episodes import Clip, make_clip, make_span, part, window_begins
 
 if TYPE_CHECKING:  # the experts' processes import this module, and would import torch with it
     from .recipe import DataOptions
@@ -23,21 +26,46 @@ Piece = TypeVar("Piece")  # a clip, or whatever else a training is made of
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Job:
+    """stride, opening: of windows whose future is not seen; dense: stride of the others. whole: everything is seen;
+    else a share of its spans of `span` frames.
+    """
+
     demonstration: Demonstration
     body: Embodiment
     stride: int
     opening: int
+    dense: int
     whole: bool
+    span: int = 0
+    share: float = 0.0
 
 
-def _perform(job: _Job) -> Clip | None:
-    look = None if job.whole else window_begins(job.demonstration.seed, job.stride, job.opening)
-    episode = record(job.demonstration, look)
-    return None if episode is None else make_clip(episode, job.body, job.stride, job.opening)
+def _perform(job: _Job) -> list[Clip]:
+    """Of one demonstration; nothing if the expert failed."""
+    if job.whole:
+        episode = record(job.demonstration)
+        return [] if episode is None else [make_clip(episode, job.body, job.dense, job.opening)]
+    begins, spans = window_begins(job.demonstration.seed, job.stride, job.opening), _spans(job)
+    seen = {step for first in spans for step in range(first, first + job.span)}
+    episode = record(job.demonstration, lambda step: begins(step) or step in seen)
+    if episode is None:
+        return []
+    glimpses = part(episode, {step for step in range(len(episode)) if begins(step)})
+    some = [make_span(episode, job.body, first, job.span, job.dense) for first in spans if first < len(episode)]
+    return [make_clip(glimpses, job.body), *some]
+
+
+def _spans(job: _Job) -> list[int]:
+    """The frames with which those begin that are seen, in an episode of any length."""
+    random = np.random.default_rng([zlib.crc32(job.demonstration.task.encode()), job.demonstration.seed, 4])
+    return [first for first in range(0, LIMIT, job.span) if random.random() < job.share] if job.span else []
 
 
 def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int = 1) -> Generator[Clip]:
-    """All clips that the options ask for, as they become ready: the share of process `rank` of `size`."""
+    """All clips that the options ask for, as they become ready: the share of process `rank` of `size`.
+
+    ValueError for spans that hold no window.
+    """
     if options.dataset:
         from .lerobot import make_layout, read_episodes
 
@@ -52,14 +80,17 @@ def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int 
         for seed in range(options.first_seed, options.first_seed + options.episodes)[rank::size]
         for task in options.tasks
     )
-    dense = options.dense or options.stride
+    if 0 < options.span <= body.horizon:
+        raise ValueError(f"data.span: expected 0 or more than the {body.horizon} rows of a chunk, got {options.span}")
+    dense, tasks, share = options.dense or options.stride, len(options.tasks), options.whole
+    shape = (body, options.stride, options.opening, dense)
     jobs = [
-        _Job(demonstration, body, dense if whole else options.stride, options.opening, whole)
+        _Job(demonstration, *shape, not options.span and _whole(number, tasks, share), options.span, share)
         for number, demonstration in enumerate(demonstrations)
-        for whole in [_whole(number, len(options.tasks), options.whole)]
     ]
     workers = options.workers or max(1, len(os.sched_getaffinity(0)) // size - 1)
-    yield from (clip for clip in in_parallel(_perform, jobs, workers, nice=10) if clip is not None)
+    for clips in in_parallel(_perform, jobs, workers, nice=10):
+        yield from clips
 
 
 def _whole(number: int, tasks: int, share: float) -> bool:
