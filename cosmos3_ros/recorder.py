@@ -48,7 +48,7 @@ class Recorder(Node):
         self._listen(topics.SCENE, lambda message: setattr(self, "scene", message))
         self._listen(topics.SIM_STATUS, self._on_status)
         if futures:
-            self._listen(topics.FUTURE, lambda message: setattr(self, "future", message))
+            self._listen(topics.FUTURE, self._on_future)
         self._instruction = self.create_publisher(String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
 
     def begin(self) -> None:
@@ -91,6 +91,10 @@ class Recorder(Node):
 
     def _listen(self, topic: topics.Topic, callback: Callable[[Any], None]) -> None:
         self.create_subscription(topic.type, topic.name, callback, topic.qos)
+
+    def _on_future(self, message: Future) -> None:
+        if to_ns(message.header.stamp) >= self.started:  # else of the last episode: it takes a moment to be drawn
+            self.future = message
 
     def _on_image(self, view: str, first: bool) -> Callable[[CompressedImage], None]:
         def store(message: CompressedImage) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,27 @@ def test_a_second_ctrl_c_kills_what_a_first_signal_has_not_ended(
     os.kill(started.process.pid, signal.SIGINT)
     assert started.process.wait(20) == -signal.SIGINT
     wait_until(lambda: not started.running(), "the others to end")
+
+
+def test_what_was_imagined_in_one_episode_is_not_shown_in_the_next(watcher: Any, wait_until: Any) -> None:
+    from cosmos3_ros import topics
+    from cosmos3_ros.convert import header
+    from cosmos3_ros.msg import Future
+    from cosmos3_ros.recorder import Recorder
+    from cosmos3_ros.spinning import spinning
+
+    recorder = Recorder(["wrist"], ["a"])
+    publisher = watcher.create_publisher(Future, topics.FUTURE.name, topics.FUTURE.qos)
+    with spinning(recorder):
+        wait_until(lambda: publisher.get_subscription_count() == 1, "the recorder")
+        recorder.begin()
+        publisher.publish(Future(header=header(recorder.started - 1, "late")))  # it took a moment to be drawn
+        time.sleep(0.2)
+        assert recorder.future is None
+        publisher.publish(Future(header=header(recorder.started, "first")))
+        wait_until(lambda: recorder.future is not None, "a future of the new episode")
+        assert recorder.future.header.frame_id == "first"
+    recorder.destroy_node()
 
 
 def test_the_demo_runs_episodes_and_writes_what_it_says(domain: int, tmp_path: Path) -> None:
