@@ -202,8 +202,11 @@ def test_some_spans_of_every_demonstration_are_seen(monkeypatch):
         assert np.array_equal(clip.frames[clip.window(17)], expected)
         ends += first == 52
     assert 5 < ends < 30
-    with pytest.raises(ValueError, match="span: expected 0 or more than the 16 rows"):
-        next(make_clips(dataclasses.replace(options, span=16), DROID_SIM))
+    rare = dataclasses.replace(options, stride=1000, opening=0, first_seed=900)  # a window would begin at frame 900
+    assert all(clip.whole for clip in make_clips(rare, DROID_SIM))
+    for wrong in (16, -1):
+        with pytest.raises(ValueError, match="span: expected 0 or more than the 16 rows"):
+            next(make_clips(dataclasses.replace(options, span=wrong), DROID_SIM))
 
 
 def looked_at(whole, look):

@@ -50,9 +50,10 @@ def _perform(job: _Job) -> list[Clip]:
     episode = record(job.demonstration, lambda step: begins(step) or step in seen)
     if episode is None:
         return []
-    glimpses = part(episode, {step for step in range(len(episode)) if begins(step)})
-    some = [make_span(episode, job.body, first, job.span, job.dense) for first in spans if first < len(episode)]
-    return [make_clip(glimpses, job.body), *some]
+    clips = [make_span(episode, job.body, first, job.span, job.dense) for first in spans if first < len(episode)]
+    if steps := {step for step in range(len(episode)) if begins(step)}:
+        clips.append(make_clip(part(episode, steps), job.body))
+    return clips
 
 
 def _spans(job: _Job) -> list[int]:
@@ -80,7 +81,7 @@ def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int 
         for seed in range(options.first_seed, options.first_seed + options.episodes)[rank::size]
         for task in options.tasks
     )
-    if 0 < options.span <= body.horizon:
+    if options.span and options.span <= body.horizon:
         raise ValueError(f"data.span: expected 0 or more than the {body.horizon} rows of a chunk, got {options.span}")
     dense, tasks, share = options.dense or options.stride, len(options.tasks), options.whole
     shape = (body, options.stride, options.opening, dense)
