@@ -175,8 +175,7 @@ def test_of_every_task_the_same_share_is_seen_as_a_whole(share):
 
 
 def test_windows_are_denser_where_all_is_seen(monkeypatch):
-    monkeypatch.setattr("cosmos3_ros.training.source.record", lambda wanted, look=None: looked_at(episode(40), look))
-    monkeypatch.setattr("cosmos3_ros.training.source.in_parallel", lambda perform, jobs, *_, **__: map(perform, jobs))
+    perform_here(monkeypatch, episode(40))
     options = DataOptions(episodes=4, whole=0.5, stride=7)
     for dense, windows in ((0, 6), (3, 14)):
         clips = list(make_clips(dataclasses.replace(options, dense=dense), DROID_SIM))
@@ -184,8 +183,7 @@ def test_windows_are_denser_where_all_is_seen(monkeypatch):
 
 
 def test_some_spans_of_every_demonstration_are_seen(monkeypatch):
-    monkeypatch.setattr("cosmos3_ros.training.source.record", lambda wanted, look=None: looked_at(episode(75), look))
-    monkeypatch.setattr("cosmos3_ros.training.source.in_parallel", lambda perform, jobs, *_, **__: map(perform, jobs))
+    perform_here(monkeypatch, episode(75))
     options = DataOptions(episodes=20, whole=0.4, span=26, stride=7, dense=3)
     clips = list(make_clips(options, DROID_SIM))
     spans = [clip for clip in clips if clip.whole]
@@ -209,8 +207,14 @@ def test_some_spans_of_every_demonstration_are_seen(monkeypatch):
             next(make_clips(dataclasses.replace(options, span=wrong), DROID_SIM))
 
 
-def looked_at(whole, look):
-    return whole if look is None else part(whole, {step for step in range(len(whole)) if look(step)})
+def perform_here(monkeypatch, performed):
+    """Instead of experts in other processes: each time the same."""
+
+    def record(_wanted, look=None):
+        return performed if look is None else part(performed, filter(look, range(len(performed))))
+
+    monkeypatch.setattr("cosmos3_ros.training.source.record", record)
+    monkeypatch.setattr("cosmos3_ros.training.source.in_parallel", lambda perform, jobs, *_, **__: map(perform, jobs))
 
 
 def test_pictures_encoded_beside_the_training_are_the_same(tiny_small):
@@ -306,6 +310,19 @@ def test_tensors_are_written_in_shards_that_load(tmp_path, monkeypatch):
 
     assert set(find_tensors(tmp_path)) == {"a", "b", "c"}
     assert len(list(tmp_path.glob("*.safetensors"))) == 3
+
+
+def test_a_training_that_goes_on_keeps_its_checkpoint_and_writes_the_latest_recipe(tmp_path):
+    folder = tmp_path / "checkpoint"
+    begin(Recipe(size={"hidden": 64, "layers": 2, "heads": 2, "kv_heads": 2, "mlp": 128}), folder)
+    (folder / "trained").touch()
+    later = Recipe(seed=3)
+    begin(later, folder)
+    assert (folder / "trained").exists()
+    assert read_recipe(tmp_path / "recipe.yaml") == later
+    with pytest.raises(TypeError, match="wings"):
+        begin(Recipe(str(folder), size={"wings": 2}), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_a_released_checkpoint_has_beside_our_tensors_is_kept(tmp_path):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -85,25 +85,22 @@ def make_clip(episode: Episode, body: Embodiment, stride: int = 1, opening: int 
     begins = window_begins(episode.seed, stride, opening)
     looks = episode.looks
     starts = np.array([step for step in range(len(episode)) if begins(step)]) if looks is None else looks
-    return _clip(episode, body, _canvases(episode, body), starts, looks is None)
+    return _clip(episode, body, starts, looks is None)
 
 
 def make_span(episode: Episode, body: Embodiment, first: int, count: int, stride: int = 1) -> Clip:
     """Of an episode that was looked at `count` frames on end from `first`, or to its end: the windows every `stride`
-    frames of which all is known.
+    frames of which all is known. ValueError if some of those frames were not looked at.
     """
     end = min(first + count, len(episode))
-    looks = np.arange(len(episode)) if episode.looks is None else episode.looks
-    chosen = part(episode, set(range(first, end)))
-    if len(set(range(first, end)) - set(looks.tolist())):
-        raise ValueError(f"make_span: expected looks at {first} to {end - 1}, got {looks.tolist()}")
+    seen = part(episode, range(first, end))
+    if seen.looks is None or len(seen.looks) < end - first:
+        raise ValueError(f"make_span: expected looks at {first} to {end - 1}, got {episode.looks}")
     latest = end if end == len(episode) else end - body.horizon
-    frames = _canvases(chosen, body)
-    clip = _clip(episode, body, frames, np.arange(first, max(first, latest), stride), True)
-    return dataclasses.replace(clip, starts=clip.starts - first)
+    return _clip(seen, body, np.arange(first, latest, stride), True, first)
 
 
-def part(episode: Episode, steps: Set[int]) -> Episode:
+def part(episode: Episode, steps: Iterable[int]) -> Episode:
     """The same episode, looked at in these steps only, of those in which it was."""
     looks = np.arange(len(episode)) if episode.looks is None else episode.looks
     chosen = np.isin(looks, list(steps))
@@ -111,15 +108,13 @@ def part(episode: Episode, steps: Set[int]) -> Episode:
     return dataclasses.replace(episode, views=views, looks=looks[chosen])
 
 
-def _canvases(episode: Episode, body: Embodiment) -> np.ndarray:
-    frames = zip(*(episode.views[name] for name in body.views), strict=True)
-    return np.stack([body.compose(dict(zip(body.views, views, strict=True))) for views in frames])
-
-
-def _clip(episode: Episode, body: Embodiment, frames: np.ndarray, starts: np.ndarray, whole: bool) -> Clip:
+def _clip(episode: Episode, body: Embodiment, starts: np.ndarray, whole: bool, first: int = 0) -> Clip:
+    """All that the episode shows, which begins with frame `first`, and the windows that begin at `starts`."""
+    views = zip(*(episode.views[name] for name in body.views), strict=True)
+    frames = np.stack([body.compose(dict(zip(body.views, images, strict=True))) for images in views])
     rows = [window_rows(episode, body, int(start)) for start in starts]
     told = np.stack(rows) if rows else np.zeros((0, 1, 1))
-    return Clip(frames, starts, told, episode.truth[starts], episode.instructions, whole)
+    return Clip(frames, starts - first, told, episode.truth[starts], episode.instructions, whole)
 
 
 def window_rows(episode: Episode, body: Embodiment, start: int) -> np.ndarray:

@@ -182,9 +182,10 @@ def _change(fields: dict[str, Any], change: str) -> None:
         value = yaml.safe_load(text) if text else ""
     except yaml.YAMLError as error:
         raise ValueError(f"{change}: not readable as YAML ({error})") from None
-    place[name or part] = value
     if value is None:
-        del place[name or part]
+        place.pop(name if dot else part, None)
+    else:
+        place[name if dot else part] = value
 
 
 def _fill(kind: type, fields: Any, where: str) -> Any:

@@ -51,7 +51,7 @@ def _perform(job: _Job) -> list[Clip]:
     if episode is None:
         return []
     clips = [make_span(episode, job.body, first, job.span, job.dense) for first in spans if first < len(episode)]
-    if steps := {step for step in range(len(episode)) if begins(step)}:
+    if steps := [step for step in range(len(episode)) if begins(step)]:
         clips.append(make_clip(part(episode, steps), job.body))
     return clips
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..model.config import TINY
+from ..model.config import TINY, ModelConfig
 from ..model.embodiment import find_embodiment
 from ..model.files import read_json
 from ..model.policy import Cosmos3Policy, fit_embodiment, load_policy
@@ -55,7 +55,7 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     torch.set_float32_matmul_precision("high")
     folder, body = out / "checkpoint", find_embodiment(recipe.embodiment)
     log: Log = _Log(out / "log.jsonl", tell) if crew.leads else lambda _: None
-    if crew.leads and not folder.exists():
+    if crew.leads:
         begin(recipe, folder)
     crew.wait()
     model = load(recipe, folder, crew)
@@ -148,15 +148,16 @@ def redraw(recipe: Recipe, clips: Sequence[Clip], out: Path, log: Log, crew: Cre
 
 
 def begin(recipe: Recipe, folder: Path) -> None:
-    """Write the checkpoint that the training starts from, and the recipe beside it."""
-    if recipe.start:
-        _begin_from(recipe, folder)
-    else:
-        write_tiny(folder, recipe.seed, dataclasses.replace(TINY, **recipe.size), recipe.embodiment)
+    """Write the checkpoint that the training starts from, unless it is there, and the recipe beside it."""
+    config = dataclasses.replace(TINY, **recipe.size)
+    if not folder.exists() and recipe.start:
+        _begin_from(recipe, folder, config)
+    elif not folder.exists():
+        write_tiny(folder, recipe.seed, config, recipe.embodiment)
     write_recipe(folder.parent / "recipe.yaml", recipe)
 
 
-def _begin_from(recipe: Recipe, folder: Path) -> None:
+def _begin_from(recipe: Recipe, folder: Path, config: ModelConfig) -> None:
     """From a copy, if there is a size with towers of random weights."""
     copy_checkpoint(Path(recipe.start), folder)
     about = read_json(folder / "checkpoint.json", optional=True)
@@ -164,7 +165,7 @@ def _begin_from(recipe: Recipe, folder: Path) -> None:
         write_json(folder / "checkpoint.json", {**about, "policy": policy_json(find_embodiment(recipe.embodiment))})
     if recipe.size:
         with tempfile.TemporaryDirectory() as fresh:
-            write_tiny(Path(fresh) / "towers", recipe.seed, dataclasses.replace(TINY, **recipe.size), recipe.embodiment)
+            write_tiny(Path(fresh) / "towers", recipe.seed, config, recipe.embodiment)
             for part in ("transformer", "vision_encoder", "config.json"):
                 replace(Path(fresh) / "towers" / part, folder / part)
 
