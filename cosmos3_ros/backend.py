@@ -73,6 +73,7 @@ class Models:
                 seed=params.seed,
                 prompt_format=params.prompt_format,
                 soft_rows=params.soft_rows,
+                future_steps=0 if self._team else params.future_steps,
             )
 
     def reasoner(self, params: reasoner_node.Params) -> Reasoner:

@@ -266,6 +266,7 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--limit", type=float, default=10.0, help="s per episode (default: 10)")
     parser.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
     parser.add_argument("--guidance", type=float, default=1.0, help="(default: 1, none)")
+    parser.add_argument("--future-steps", type=int, default=1, help="as the policy node's future_steps (default: 1)")
     parser.add_argument("--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)")
     parser.add_argument("--through", default="process", help="process, nodes or both with a comma (default: process)")
     parser.add_argument("--out", type=pathlib.Path, help="json file for all that was measured; pictures go beside it")
@@ -282,7 +283,7 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
         from .training.evaluate import Trial
         from .training.exam import report
 
-        options = (("num_steps", chosen.steps), ("guidance", chosen.guidance))
+        options = (("num_steps", chosen.steps), ("guidance", chosen.guidance), ("future_steps", chosen.future_steps))
         fixed = {name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")}
         trials = [
             Trial(chosen.checkpoint, task, seed, options=options, **fixed)

@@ -56,6 +56,11 @@ class Params:
     shift: float = param(5.0, "shift of the flow schedule")
     seed: int = param(0, "seed of the noise; every chunk draws on from it")
     prompt_format: str = param("json", "json or plain: how the checkpoint was trained to read instructions")
+    future_steps: int = param(
+        0,
+        "imagine a future that is shown again, for the rows as decided, in so many steps: 1 is nearest; 0: do not, as "
+        "where several processes share a model",
+    )
     pause_simulation: bool = param(
         False, "pause a simulation during each inference: call set_simulation_state of simulation_interfaces"
     )
@@ -72,7 +77,7 @@ class Params:
         for name in ("max_age", "max_skew", "future_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"parameter {name!r}: expected a positive number, got {getattr(self, name)}")
-        for name in ("execution_horizon", "margin_rows", "soft_rows", "guided_steps"):
+        for name in ("execution_horizon", "margin_rows", "soft_rows", "guided_steps", "future_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"parameter {name!r}: expected 0 or more, got {getattr(self, name)}")
 

@@ -28,6 +28,8 @@ def infer_batch(policy: Cosmos3Policy, observations: Sequence[Observation]) -> l
         raise ValueError("observations: expected at least one, got none")
     if policy.model.team:
         raise ValueError("observations: a model that several processes share answers one after the other")
+    if policy.options.future_steps:
+        raise ValueError("observations: expected a policy with future_steps 0, futures are drawn with the rows here")
     for observation in observations:
         body.check_state(observation.state)
     with policy.model.turn, policy._lane:

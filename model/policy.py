@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .cache import KVCache
 from .denoiser import Denoiser, Guidance, Start, Wish, numpy_noise
 from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .interface import NS, ActionChunk, Future, Observation, Prediction
@@ -31,7 +32,9 @@ class PolicyOptions:
     guidance_interval: network times (0..1000), guidance only strictly between them. seed: of the noise; deterministic:
     the same noise for every chunk. prompt_format: "json" or "plain". horizon: rows in a chunk, 0 for as trained.
     schedule: "flow" or "checkpoint" (what scheduler_config.json says). batched_guidance: see `Guidance`, by default on
-    a GPU only. soft_rows: the last so many committed rows are a wish that fades, not a decision.
+    a GPU only. soft_rows: the last so many committed rows are a wish that fades, not a decision. future_steps: `decode`
+    imagines the video again for the rows as they were decided (forward dynamics, without guidance) in so many steps;
+    0: as it was drawn together with them. One step tells the mean of what may be seen, and is nearest to what then is.
 
     Faster and not the same: fewer num_steps; guided_steps: guidance in the first so many steps only (0: in all);
     reuse_guidance: see `Guidance`.
@@ -50,6 +53,7 @@ class PolicyOptions:
     schedule: str = "flow"
     horizon: int = 0
     soft_rows: int = 0
+    future_steps: int = 0
 
     def __post_init__(self) -> None:
         if self.num_steps < 1:
@@ -60,9 +64,24 @@ class PolicyOptions:
             raise ValueError(f"prompt_format: expected 'json' or 'plain', got {self.prompt_format!r}")
         if self.schedule not in ("flow", "checkpoint"):
             raise ValueError(f"schedule: expected 'flow' or 'checkpoint', got {self.schedule!r}")
-        if min(self.horizon, self.soft_rows, self.guided_steps) < 0:
-            got = f"{self.guided_steps}, {self.horizon} and {self.soft_rows}"
-            raise ValueError(f"guided_steps, horizon and soft_rows: expected 0 or more, got {got}")
+        for name in ("guided_steps", "horizon", "soft_rows", "future_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Decided:
+    """All that a future is imagined of. began: with the noise; rows: as they came out; text: the prompt."""
+
+    began: Start
+    rows: Tensor
+    text: KVCache
+
+    def start(self) -> Start:
+        """The same noise and seen frame, with every row clean."""
+        assert self.began.clean_rows is not None  # it has actions
+        clean = torch.ones_like(self.began.clean_rows)
+        return dataclasses.replace(self.began, actions=self.rows, clean_rows=clean, wish=None)
 
 
 class Cosmos3Policy:
@@ -78,6 +97,8 @@ class Cosmos3Policy:
         self.options = PolicyOptions(**options)
         self.model = model
         self.embodiment = fit_embodiment(model, embodiment, self.options.horizon)
+        if model.team and self.options.future_steps:
+            raise ValueError("future_steps: expected 0 where several processes share a policy")
         self._vae = model.vae
         self._denoiser = Denoiser(model)
         self._schedule = self._make_schedule()
@@ -125,6 +146,8 @@ class Cosmos3Policy:
         for row in self._decided(kept):
             values[row] = kept[row]
         chunk = ActionChunk(values, body.action_names, observation.stamp, body.step, body.discrete)
+        if self.options.future_steps:
+            return Prediction(chunk, clock.seconds(), _Decided(start, actions, text))
         return Prediction(chunk, clock.seconds(), latents)
 
     def follow(self, numbers: list[int]) -> None:
@@ -137,9 +160,22 @@ class Cosmos3Policy:
 
     def decode(self, prediction: Prediction) -> Future:
         """The video that goes with a prediction of this policy."""
+        latents = prediction.latents
+        if isinstance(latents, _Decided):
+            latents = self._imagine(latents)
         with self._aside:
-            frames = frames_from_video(self._vae.decode(prediction.latents))[: self.embodiment.horizon + 1]
+            frames = frames_from_video(self._vae.decode(latents))[: self.embodiment.horizon + 1]
         return Future(frames, prediction.chunk.stamp, self.embodiment.step)
+
+    def _imagine(self, decided: _Decided) -> Tensor:
+        """The latents of what will be seen while these rows are played."""
+        schedule = flow_schedule(self.options.future_steps, self.options.shift)
+        with self.model.turn, self._lane:
+            clock = self._lane.clock()
+            latents = self._denoiser.run(decided.start(), decided.text, decided.text, schedule, Guidance(1.0))[0]
+            clock.lap("imagine")
+            clock.seconds()  # waits for a GPU: another queue goes on with them
+        return latents
 
     def caption(self, instruction: str) -> str:
         """The text the model reads for an instruction."""

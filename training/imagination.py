@@ -17,14 +17,15 @@ from .objective import choose, read
 
 
 class Imagination:
-    """Forward dynamics of a checkpoint, sampled without guidance in as many steps as its policy takes."""
+    """Forward dynamics of a checkpoint, sampled without guidance in as many steps as its policy takes for futures."""
 
     def __init__(self, policy: Cosmos3Policy):
         assert policy.model.vae is not None  # a policy has one
         self._body, self._transformer = policy.embodiment, policy.model.transformer
         self._shape = Encoder(policy.model.vae, policy.embodiment).shape
         self._prompt = functools.cache(lambda way: tokenize(policy.model.tokenizer, policy.caption(way)))
-        self._schedule = flow_schedule(policy.options.num_steps, policy.options.shift)
+        steps = policy.options.future_steps or policy.options.num_steps
+        self._schedule = flow_schedule(steps, policy.options.shift)
 
     @torch.no_grad()
     def __call__(self, latents: Tensor, rows: Tensor, instructions: Sequence[str]) -> Tensor:

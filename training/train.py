@@ -140,7 +140,8 @@ def redraw(recipe: Recipe, clips: Sequence[Clip], out: Path, log: Log, crew: Cre
     folder = out / "checkpoint"
     assert recipe.decoder is not None  # `train` asks
     if crew.leads:
-        policy, vae = load_policy(folder, recipe.embodiment, crew.device), load_autoencoder(folder, crew.device)
+        vae, steps = load_autoencoder(folder, crew.device), recipe.decoder.future_steps
+        policy = load_policy(folder, recipe.embodiment, crew.device, future_steps=steps)
         train_autoencoder(vae, lambda: clips, recipe.decoder, log, Imagination(policy))
         write_autoencoder(folder / "vae", vae)
         (out / "decoder.done").touch()

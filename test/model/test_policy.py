@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import UniPCMultistepScheduler
 
+from cosmos3_ros.model.batch import infer_batch
 from cosmos3_ros.model.config import TINY
 from cosmos3_ros.model.embodiment import DROID_SIM, EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Observation
@@ -210,3 +211,27 @@ def test_load_policy_takes_only_what_control_needs(tmp_path):
     assert policy.embodiment.name == "droid_sim"
     assert policy.model.vision is None
     assert policy.model.transformer.head is None
+
+
+def test_the_future_may_be_imagined_again_for_the_rows_as_decided(model):
+    """Then it is what forward dynamics say of the chunk, from the same noise, and the chunk is the same as without."""
+    options = {"num_steps": 3, "deterministic": True}
+    plain, again = (Cosmos3Policy(model, **options, future_steps=steps) for steps in (0, 2))
+    together, decided = plain.infer(OBSERVATION), again.infer(OBSERVATION)
+    assert np.array_equal(together.chunk.values, decided.chunk.values)
+    forward = Cosmos3Policy(model, num_steps=2, guidance=1.0, deterministic=True)
+    expected = forward.infer(OBSERVATION, committed=together.chunk)
+    latents = again._imagine(decided.latents)
+    assert (latents - expected.latents).abs().max() < 1e-4 * expected.latents.abs().max()
+    assert (latents - together.latents).abs().max() > 0.01 * latents.abs().max(), "they differ at all"
+    frames, others = again.decode(decided).frames, forward.decode(expected).frames
+    assert np.abs(frames.astype(int) - others).max() <= 1
+
+
+def test_where_a_future_cannot_be_imagined_again_it_is_said(model):
+    with pytest.raises(ValueError, match="future_steps: expected 0 or more, got -1"):
+        Cosmos3Policy(model, future_steps=-1)
+    with pytest.raises(ValueError, match="future_steps: expected 0 where several processes share a policy"):
+        Cosmos3Policy(dataclasses.replace(model, team=object()), future_steps=1)
+    with pytest.raises(ValueError, match="expected a policy with future_steps 0"):
+        infer_batch(Cosmos3Policy(model, future_steps=1), [OBSERVATION])
