@@ -29,6 +29,7 @@ _HIGH, _PUSH_HEIGHT = 0.16, 0.036  # of the tool over the table, m; closed finge
 _ACROSS = math.pi / 2  # turn of the gripper at the drawer's handle, rad
 _STEEP = 5.0  # of the funnel over a place: height gained per distance from its middle
 _CLOSE = 0.006  # so near is there, m
+_TURNED = 1.4  # as far as the wrist may be turned, rad
 _SQUARE = 0.05  # m of distance that a turn of 1 rad counts for on the way down
 
 
@@ -60,11 +61,11 @@ def _quaternion(rotation: np.ndarray) -> np.ndarray:
 class Expert:
     """Solves the running episode from the state it is in now; make a new one after a reset."""
 
-    def __init__(self, simulation: Simulation, speed: float = 1.0) -> None:
-        """speed: a factor for all speeds."""
+    def __init__(self, simulation: Simulation, speed: float = 1.0, twist: float = 0.0) -> None:
+        """speed: a factor for all speeds; twist: by how much it is wrong about how cubes are turned, rad."""
         self._simulation = simulation
         self._world, self._layout = simulation.world, simulation.layout
-        self._speed = speed
+        self._speed, self._twist = speed, twist
         self._kinematics = Kinematics(self._world)
         self._joints = self._world.positions()[:7]
         self._point, self._velocity = self._world.tool(), np.zeros(3)
@@ -110,9 +111,13 @@ class Expert:
         return self._grips() and bool(np.linalg.norm(self._world.tool() - thing) < 0.03)
 
     def _square_to(self, cube: str) -> float:
-        """The turn of the gripper that grasps a cube by two faces with the least turning of the wrist."""
-        yaw = self._world.yaw(cube)
-        return yaw - round(yaw / (math.pi / 2)) * (math.pi / 2)
+        """The turn of the gripper that grasps a cube by two faces and is nearest to the present one.
+
+        Nearest to a fixed one, a learner who cannot quite tell which of two turns that is would waver up to the end.
+        """
+        now = yaw_of(self._world.tool_rotation())
+        yaw = now + math.remainder(self._world.yaw(cube) + self._twist - now, math.pi / 2)
+        return yaw if abs(yaw) < _TURNED else yaw - math.copysign(math.pi / 2, yaw)
 
     # What it may want.
 

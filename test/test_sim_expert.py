@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scripted experts: they solve every task, smoothly, also when something goes wrong on the way."""
 
+import dataclasses
 import importlib.util
+import math
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from cosmos3_ros.model.interface import NS
 from cosmos3_ros.sim.controllers import ArmController, Point, Robot, State, Trajectory
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.expert import Expert
-from cosmos3_ros.sim.kinematics import Kinematics, downwards
+from cosmos3_ros.sim.kinematics import Kinematics, downwards, yaw_of
 from cosmos3_ros.sim.robot import ARM, FINGER_CLOSED
 from cosmos3_ros.sim.tasks import TASKS
 from cosmos3_ros.sim.world import TICKS_PER_SECOND
@@ -70,6 +72,30 @@ def test_an_expert_can_take_over_in_the_middle(env):
     assert not env.success
     perform(env, Expert(env.simulation))
     assert env.success
+
+
+@pytest.mark.parametrize(("turned", "quarters"), [(-0.5, 0), (0.5, 0), (0.9, 1), (-0.9, 0)])
+def test_a_hand_over_a_cube_is_turned_the_shorter_way(turned, quarters, env):
+    """But no further than the wrist should be turned: in the last case that would be 111 degrees."""
+    env.reset("lift", 3)
+    world, cube = env.simulation.world, env.simulation.layout.target
+    place, yaw = world.position(cube) + np.array([0.0, 0.0, 0.07]), math.remainder(world.yaw(cube), math.pi / 2)
+    start = Kinematics(world).solve(env.simulation.layout.start, place, downwards(yaw + turned), rounds=100)
+    world.arrange(dataclasses.replace(env.simulation.layout, start=start))
+    expert = Expert(env.simulation)
+    perform(env, expert, limit=20)
+    assert abs(yaw_of(world.tool_rotation()) - (yaw + quarters * math.pi / 2)) < 0.03
+    perform(env, expert)
+    assert env.success
+
+
+def test_an_expert_that_is_wrong_about_a_turn_grasps_across_the_edges(env):
+    env.reset("lift", 3)
+    perform(env, Expert(env.simulation, twist=0.5), limit=32)
+    world, cube = env.simulation.world, env.simulation.layout.target
+    assert np.linalg.norm(world.tool() - world.position(cube)) < 0.03
+    wrong = math.remainder(yaw_of(world.tool_rotation()) - world.yaw(cube), math.pi / 2)
+    assert abs(wrong - 0.5) < 0.1
 
 
 @pytest.mark.parametrize("task", TASKS)

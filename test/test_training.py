@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from cosmos3_ros.model.config import TINY
 from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import ActionChunk, Observation
-from cosmos3_ros.model.policy import load_policy
+from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.model.tiny import write_tiny
 from cosmos3_ros.model.weights import load_model
 from cosmos3_ros.training import train
@@ -143,9 +143,11 @@ def test_training_sees_what_the_policy_sees(tiny_small):
     assert torch.allclose(windows.draw(1, 0.0).latents[:, :, :1], seen, atol=0.02)  # kept in bfloat16
 
 
-def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(tiny_small):
+@pytest.mark.parametrize("steps", [0, 1])
+def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(tiny_small, steps):
     """All rows decided, and the same noise; the prompts are of different lengths."""
-    policy = load_policy(tiny_small, guidance=1.0, deterministic=True)
+    policy = load_policy(tiny_small, guidance=1.0, deterministic=True, num_steps=steps or 4)
+    looks = Cosmos3Policy(policy.model, guidance=1.0, future_steps=steps)
     shape, body, made = policy._shape, policy.embodiment, [episode(24, seed) for seed in range(3)]
     ways = ["lift it", "put the small red cube down again, please", "lift it"]
     begins = [begin_of(each, way) for each, way in zip(made, ways, strict=True)]
@@ -155,7 +157,7 @@ def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(tiny_smal
     noise = policy._draw()[1]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "randn_like", lambda like: noise.expand_as(like).clone())
-        found = Imagination(policy)(latents, rows, ways)
+        found = Imagination(looks)(latents, rows, ways)
     for number, (each, seen_first) in enumerate(zip(made, begins, strict=True)):
         chunk = ActionChunk(each.actions[:16], body.action_names, 0, body.step, body.discrete)
         expected = policy.infer(seen_first, committed=chunk).latents
@@ -188,18 +190,19 @@ def test_some_spans_of_every_demonstration_are_seen(monkeypatch):
     clips = list(make_clips(options, DROID_SIM))
     spans = [clip for clip in clips if clip.whole]
     assert len(clips) - len(spans) == 40
-    assert 30 < len(spans) < 65  # 0.4 of three in each of 40
+    assert 35 < len(spans) < 75  # 0.4 of somewhat more than three in each of 40
     everything = make_clip(episode(75), DROID_SIM)
-    ends = 0
+    firsts = []
     for clip in spans:
-        first = next(n for n in (0, 26, 52) if np.array_equal(everything.frames[n], clip.frames[0]))
-        assert clip.starts.tolist() == list(range(0, 10 if first < 52 else 23, 3))
+        first = next(n for n in range(75) if np.array_equal(everything.frames[n], clip.frames[0]))
+        length = len(clip.frames) - (0 if first + len(clip.frames) == 75 else 16)
+        assert clip.starts.tolist() == list(range(0, length, 3))
         assert np.array_equal(clip.rows, everything.rows[first + clip.starts])
         assert np.array_equal(clip.truth, everything.truth[first + clip.starts], equal_nan=True)
         expected = everything.frames[everything.window(17)[first + clip.starts]]
         assert np.array_equal(clip.frames[clip.window(17)], expected)
-        ends += first == 52
-    assert 5 < ends < 30
+        firsts.append(first)
+    assert len(set(firsts)) > 15, "spans begin anywhere"
     rare = dataclasses.replace(options, stride=1000, opening=0, first_seed=900)  # a window would begin at frame 900
     assert all(clip.whole for clip in make_clips(rare, DROID_SIM))
     for wrong in (16, -1):

@@ -2,6 +2,7 @@
 """Demonstrations, datasets and closed-loop evaluation in the simulation."""
 
 import importlib.util
+import math
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
 from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.interface import NS
 from cosmos3_ros.sim.env import Env
+from cosmos3_ros.sim.expert import Expert
+from cosmos3_ros.sim.kinematics import yaw_of
 from cosmos3_ros.sim.tasks import TASKS
-from cosmos3_ros.training.collect import Demonstration, collect, record
+from cosmos3_ros.training.collect import Demonstration, begin, collect, record
 from cosmos3_ros.training.episodes import TURN, make_clip, window_begins
 from cosmos3_ros.training.evaluate import Trial, play
 from cosmos3_ros.training.lerobot import read_episodes, read_info
@@ -56,6 +60,23 @@ def test_a_demonstration_may_begin_anywhere_over_the_table(options):
     solved = [episode for episode in begun if episode is not None]
     assert len(solved) >= 5
     assert np.stack([episode.states[0, :7] for episode in solved]).std(axis=0).max() > 0.2
+
+
+def test_hands_begin_over_cubes_turned_in_any_way_and_end_as_they_lie():
+    env, wrong = Env(views=()), []
+    for seed in range(30):
+        begin(env, Demonstration("lift", seed, astray=0.0, scatter=1.0), np.random.default_rng(seed))
+        world, cube = env.simulation.world, env.simulation.layout.target
+        gap = world.tool() - world.position(cube)
+        if np.hypot(*gap[:2]) < 0.03 and gap[2] < 0.1:
+            wrong.append(math.degrees(math.remainder(world.yaw(cube) - yaw_of(world.tool_rotation()), math.pi / 2)))
+            assert world.position(cube)[2] < 0.03, "it lies where it was"
+            expert = Expert(env.simulation)
+            while not env.success:
+                env.step(expert.act())
+                assert env.simulation.elapsed < 15 * NS
+    assert 8 < len(wrong) < 22, "half of them"
+    assert np.std(wrong) > 15
 
 
 def test_a_dataset_is_read_as_it_was_recorded(tmp_path):

@@ -25,7 +25,9 @@ from .episodes import TRUTH, TURN, Episode
 from .lerobot_writer import finish, has_shard, write_shard
 
 LIMIT = 260  # actions after which an episode has failed
-LED = 80  # actions before which the arm is pulled away: into a bowl it takes the expert about 90
+LED = {"reach": 25, "lift": 50, "push": 45, "drawer": 45}  # actions before which an arm is pulled away; else 80
+GRASPED = ("reach", "lift", "bowl", "stack")  # where the hand is to be turned as a cube is
+MISTAKEN = 0.5  # of the experts that are interrupted
 HOLD = 8  # actions recorded after the expert has come to rest
 
 
@@ -107,15 +109,21 @@ def _env(task: str, height: int, width: int, distractors: int) -> Env:
 
 
 def _lead_astray(env: Env, random: np.random.Generator) -> None:
-    """Let the expert begin, and at some moment, often with a cube in the hand, pull the arm away for half a second."""
-    expert = Expert(env.simulation)
+    """Let an expert begin, and at some moment, often with a cube in the hand, pull the arm away for half a second.
+
+    Half of these experts are wrong about how cubes are turned, and half of those stop where they are: cubes that were
+    squeezed out of the fingers, as it happens to learners.
+    """
+    wrong = random.random() < MISTAKEN
+    expert = Expert(env.simulation, twist=random.uniform(-np.pi / 4, np.pi / 4) if wrong else 0.0)
     action = np.append(env.simulation.layout.start, 0.0)
-    for _ in range(int(random.integers(0, LED))):
+    for _ in range(int(random.integers(0, LED.get(env.simulation.task, 80)))):
         if env.success:
             break
         action = expert.act()
         env.move(action)
     pull, steps = random.normal(0.0, 0.12, 7) * [1, 1, 1, 1, 1, 1, 2], int(random.integers(5, 11))
+    pull *= not (wrong and random.random() < 0.5)
     grip = action[7] if random.random() < 0.5 else float(random.random() < 0.3)
     for step in range(1, steps + 1):
         share = 0.5 - 0.5 * np.cos(np.pi * step / steps)
@@ -125,13 +133,30 @@ def _lead_astray(env: Env, random: np.random.Generator) -> None:
 
 
 def _scatter(env: Env, random: np.random.Generator) -> None:
-    """Bring the hand to a random place over the table, in 2 s and at rest."""
-    world, start = env.simulation.world, env.simulation.layout.start
-    place = random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40))
-    goal = Kinematics(world).solve(start, place, downwards(random.uniform(-0.8, 0.8)), rounds=60)
-    for step in range(1, 34):
-        share = 0.5 - 0.5 * np.cos(np.pi * min(step / 30, 1.0))
+    """Bring the hand to a random place over the table, in 2 s and at rest.
+
+    Where a cube is to be grasped, in half of the cases down over it, turned in any way. Experts turn the hand long
+    before: who learns from them alone has only seen hands near cubes that were turned as they should be (of 4800 frames
+    52 by more than 10 degrees), takes how the hand is turned for how the cube is, and does not turn it.
+    """
+    world, layout = env.simulation.world, env.simulation.layout
+    place, yaw = random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40)), random.uniform(-0.8, 0.8)
+    if env.simulation.task not in GRASPED or random.random() < 0.5:
+        _bring(env, layout.start, place, yaw, 30)
+        return
+    cube = world.position(layout.target)
+    cube[:2] += random.normal(0.0, 0.007, 2)
+    above = _bring(env, layout.start, cube + np.array([0.0, 0.0, 0.09]), yaw, 30)
+    _bring(env, above, cube + np.array([0.0, 0.0, random.uniform(0.0, 0.09)]), yaw, 8)
+
+
+def _bring(env: Env, start: np.ndarray, place: np.ndarray, yaw: float, steps: int) -> np.ndarray:
+    """Move the open hand there in so many steps, and three to rest; the joints that it then has."""
+    goal = Kinematics(env.simulation.world).solve(start, place, downwards(yaw), rounds=60)
+    for step in range(1, steps + 4):
+        share = 0.5 - 0.5 * np.cos(np.pi * min(step / steps, 1.0))
         env.move(np.append(start + share * (goal - start), 0.0))
+    return goal
 
 
 def _truth(env: Env) -> np.ndarray:

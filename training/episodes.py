@@ -88,11 +88,11 @@ def make_clip(episode: Episode, body: Embodiment, stride: int = 1, opening: int 
     return _clip(episode, body, starts, looks is None)
 
 
-def make_span(episode: Episode, body: Embodiment, first: int, count: int, stride: int = 1) -> Clip:
-    """Of an episode that was looked at `count` frames on end from `first`, or to its end: the windows every `stride`
-    frames of which all is known. ValueError if some of those frames were not looked at.
+def make_span(episode: Episode, body: Embodiment, span: range, stride: int = 1) -> Clip:
+    """Of an episode of which the frames of a span were seen, or those up to its end: the windows every `stride` frames
+    of which all is known. ValueError if some of those frames were not looked at.
     """
-    end = min(first + count, len(episode))
+    first, end = span.start, min(span.stop, len(episode))
     seen = part(episode, range(first, end))
     if seen.looks is None or len(seen.looks) < end - first:
         raise ValueError(f"make_span: expected looks at {first} to {end - 1}, got {episode.looks}")

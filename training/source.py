@@ -46,20 +46,24 @@ def _perform(job: _Job) -> list[Clip]:
         episode = record(job.demonstration)
         return [] if episode is None else [make_clip(episode, job.body, job.dense, job.opening)]
     begins, spans = window_begins(job.demonstration.seed, job.stride, job.opening), _spans(job)
-    seen = {step for first in spans for step in range(first, first + job.span)}
+    seen = {step for span in spans for step in span}
     episode = record(job.demonstration, lambda step: begins(step) or step in seen)
     if episode is None:
         return []
-    clips = [make_span(episode, job.body, first, job.span, job.dense) for first in spans if first < len(episode)]
+    clips = [make_span(episode, job.body, span, job.dense) for span in spans if span.start < len(episode)]
     if steps := [step for step in range(len(episode)) if begins(step)]:
         clips.append(make_clip(part(episode, steps), job.body))
     return clips
 
 
-def _spans(job: _Job) -> list[int]:
-    """The frames with which those begin that are seen, in an episode of any length."""
+def _spans(job: _Job) -> list[range]:
+    """The frames that are seen of an episode of any length, begun anywhere: all its windows are as likely."""
     random = np.random.default_rng([zlib.crc32(job.demonstration.task.encode()), job.demonstration.seed, 4])
-    return [first for first in range(0, LIMIT, job.span) if random.random() < job.share] if job.span else []
+    if not job.span:
+        return []
+    firsts = range(-int(random.integers(job.span)), LIMIT, job.span)
+    spans = [range(max(first, 0), first + job.span) for first in firsts if random.random() < job.share]
+    return [span for span in spans if len(span) > job.body.horizon]
 
 
 def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int = 1) -> Generator[Clip]:
