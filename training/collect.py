@@ -38,7 +38,8 @@ class Demonstration:
     distractors: see Simulation; height, width: of the pictures; noise: rad, standard deviation of what is added to the
     executed arm positions (the recorded action stays the intended one) in 7 of 10 episodes; astray: share of the
     episodes that begin somewhere in the middle of the task after the arm was pulled away; scatter: share that begin
-    with the hand anywhere over the table, so that where the arm is says nothing about where it is to go.
+    with the hand anywhere over the table or low over the cube that it is to grasp, turned in any way, so that where and
+    how it is says nothing about where and how it is to be.
     """
 
     task: str
@@ -123,7 +124,8 @@ def _lead_astray(env: Env, random: np.random.Generator) -> None:
         action = expert.act()
         env.move(action)
     pull, steps = random.normal(0.0, 0.12, 7) * [1, 1, 1, 1, 1, 1, 2], int(random.integers(5, 11))
-    pull *= not (wrong and random.random() < 0.5)
+    if wrong and random.random() < 0.5:
+        pull[:] = 0.0
     grip = action[7] if random.random() < 0.5 else float(random.random() < 0.3)
     for step in range(1, steps + 1):
         share = 0.5 - 0.5 * np.cos(np.pi * step / steps)
