@@ -95,6 +95,11 @@ class Start:
         parts = {"latents": latents, "clean_frames": clean_frames, "actions": actions, "clean_rows": clean_rows}
         return dataclasses.replace(self, **parts, wish=wish)  # type: ignore[arg-type]
 
+    def decided(self, actions: Tensor) -> Start:
+        """The same noise and known frames with these rows, all of them known: forward dynamics."""
+        assert self.clean_rows is not None  # it has actions
+        return dataclasses.replace(self, actions=actions, clean_rows=torch.ones_like(self.clean_rows), wish=None)
+
     def shape(self) -> tuple[Hashable, ...]:
         """All that does not, and the shapes of what does."""
         shapes = tuple(tensor.shape for tensor in self.tensors())

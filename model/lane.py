@@ -38,6 +38,11 @@ class Lane:
     ) -> None:
         self._inside.__exit__(kind, error, trace)
 
+    def wait(self) -> None:
+        """Until all that was put here is done."""
+        if self._stream is not None:
+            self._stream.synchronize()
+
     def clock(self) -> Clock:
         """A clock for what is put into this lane from now on."""
         return Clock(self._stream)

@@ -18,6 +18,7 @@ from .denoiser import Denoiser, Guidance, Start, Wish, numpy_noise
 from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .interface import NS, ActionChunk, Future, Observation, Prediction
 from .lane import Lane
+from .options import PolicyOptions
 from .paint import paint
 from .prompt import action_json, action_plain, framing
 from .sampler import Schedule, checkpoint_schedule, flow_schedule
@@ -26,62 +27,11 @@ from .weights import Model, load_model
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class PolicyOptions:
-    """How a policy samples; the defaults are those of the released DROID policies.
-
-    guidance_interval: network times (0..1000), guidance only strictly between them. seed: of the noise; deterministic:
-    the same noise for every chunk. prompt_format: "json" or "plain". horizon: rows in a chunk, 0 for as trained.
-    schedule: "flow" or "checkpoint" (what scheduler_config.json says). batched_guidance: see `Guidance`, by default on
-    a GPU only. soft_rows: the last so many committed rows are a wish that fades, not a decision. future_steps: `decode`
-    imagines the video again for the rows as they were decided (forward dynamics, without guidance) in so many steps;
-    0: as it was drawn together with them. One step tells the mean of what may be seen, and is nearest to what then is.
-
-    Faster and not the same: fewer num_steps; guided_steps: guidance in the first so many steps only (0: in all);
-    reuse_guidance: see `Guidance`.
-    """
-
-    num_steps: int = 4
-    guidance: float = 3.0
-    shift: float = 5.0
-    guidance_interval: tuple[float, float] | None = None
-    batched_guidance: bool | None = None
-    guided_steps: int = 0
-    reuse_guidance: bool = False
-    seed: int = 0
-    deterministic: bool = False
-    prompt_format: str = "json"
-    schedule: str = "flow"
-    horizon: int = 0
-    soft_rows: int = 0
-    future_steps: int = 0
-
-    def __post_init__(self) -> None:
-        if self.num_steps < 1:
-            raise ValueError(f"num_steps: expected at least 1, got {self.num_steps}")
-        if not (math.isfinite(self.guidance) and math.isfinite(self.shift) and self.shift > 0):
-            raise ValueError(f"guidance and shift: expected finite, shift > 0, got {self.guidance} and {self.shift}")
-        if self.prompt_format not in ("json", "plain"):
-            raise ValueError(f"prompt_format: expected 'json' or 'plain', got {self.prompt_format!r}")
-        if self.schedule not in ("flow", "checkpoint"):
-            raise ValueError(f"schedule: expected 'flow' or 'checkpoint', got {self.schedule!r}")
-        for name in ("guided_steps", "horizon", "soft_rows", "future_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class _Decided:
-    """All that a future is imagined of. began: with the noise; rows: as they came out; text: the prompt."""
+    """All that a future is imagined of: noise, with the rows as they came out in their places, and the prompt."""
 
-    began: Start
-    rows: Tensor
+    start: Start
     text: KVCache
-
-    def start(self) -> Start:
-        """The same noise and seen frame, with every row clean."""
-        assert self.began.clean_rows is not None  # it has actions
-        clean = torch.ones_like(self.began.clean_rows)
-        return dataclasses.replace(self.began, actions=self.rows, clean_rows=clean, wish=None)
 
 
 class Cosmos3Policy:
@@ -146,9 +96,8 @@ class Cosmos3Policy:
         for row in self._decided(kept):
             values[row] = kept[row]
         chunk = ActionChunk(values, body.action_names, observation.stamp, body.step, body.discrete)
-        if self.options.future_steps:
-            return Prediction(chunk, clock.seconds(), _Decided(start, actions, text))
-        return Prediction(chunk, clock.seconds(), latents)
+        future = _Decided(start.decided(actions), text) if self.options.future_steps else latents
+        return Prediction(chunk, clock.seconds(), future)
 
     def follow(self, numbers: list[int]) -> None:
         """Denoise what the first process of the team was asked about, beside it."""
@@ -171,10 +120,8 @@ class Cosmos3Policy:
         """The latents of what will be seen while these rows are played."""
         schedule = flow_schedule(self.options.future_steps, self.options.shift)
         with self.model.turn, self._lane:
-            clock = self._lane.clock()
-            latents = self._denoiser.run(decided.start(), decided.text, decided.text, schedule, Guidance(1.0))[0]
-            clock.lap("imagine")
-            clock.seconds()  # waits for a GPU: another queue goes on with them
+            latents = self._denoiser.run(decided.start, decided.text, decided.text, schedule, Guidance(1.0))[0]
+            self._lane.wait()  # another one goes on with them
         return latents
 
     def caption(self, instruction: str) -> str:

@@ -86,7 +86,8 @@ def _loader(chosen: argparse.Namespace) -> Callable[[], Cosmos3Policy]:
     """What loads the policy that the options describe; wrong options are refused at once."""
     from ..backend import COMPILED, DTYPES, embedded_checkpoint, resolve
     from ..model.memory import load_fast
-    from ..model.policy import Cosmos3Policy, PolicyOptions
+    from ..model.options import PolicyOptions
+    from ..model.policy import Cosmos3Policy
     from ..model.speed import Speed
 
     device, dtype = resolve(chosen.device, chosen.dtype)

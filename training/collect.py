@@ -127,11 +127,7 @@ def _lead_astray(env: Env, random: np.random.Generator) -> None:
     if wrong and random.random() < 0.5:
         pull[:] = 0.0
     grip = action[7] if random.random() < 0.5 else float(random.random() < 0.3)
-    for step in range(1, steps + 1):
-        share = 0.5 - 0.5 * np.cos(np.pi * step / steps)
-        env.move(np.append(action[:7] + share * pull, grip))
-    for _ in range(3):  # to rest
-        env.move(np.append(action[:7] + pull, grip))
+    _sweep(env, action[:7], action[:7] + pull, steps, grip)
 
 
 def _scatter(env: Env, random: np.random.Generator) -> None:
@@ -153,12 +149,17 @@ def _scatter(env: Env, random: np.random.Generator) -> None:
 
 
 def _bring(env: Env, start: np.ndarray, place: np.ndarray, yaw: float, steps: int) -> np.ndarray:
-    """Move the open hand there in so many steps, and three to rest; the joints that it then has."""
+    """Move the open hand there in so many steps, and to rest; the joints that it then has."""
     goal = Kinematics(env.simulation.world).solve(start, place, downwards(yaw), rounds=60)
+    _sweep(env, start, goal, steps, 0.0)
+    return goal
+
+
+def _sweep(env: Env, start: np.ndarray, goal: np.ndarray, steps: int, grip: float) -> None:
+    """Move the joints there in so many steps, and three to rest."""
     for step in range(1, steps + 4):
         share = 0.5 - 0.5 * np.cos(np.pi * min(step / steps, 1.0))
-        env.move(np.append(start + share * (goal - start), 0.0))
-    return goal
+        env.move(np.append(start + share * (goal - start), grip))
 
 
 def _truth(env: Env) -> np.ndarray:
