@@ -96,9 +96,14 @@ class Start:
         return dataclasses.replace(self, **parts, wish=wish)  # type: ignore[arg-type]
 
     def decided(self, actions: Tensor) -> Start:
-        """The same noise and known frames with these rows, all of them known: forward dynamics."""
+        """The same known frames with these rows, all of them known: forward dynamics, begun at the mean of the noise.
+
+        What is drawn from there is nearer to what happens than one of many futures, and is always the same.
+        """
         assert self.clean_rows is not None  # it has actions
-        return dataclasses.replace(self, actions=actions, clean_rows=torch.ones_like(self.clean_rows), wish=None)
+        latents = torch.where(self.clean_frames[:, None, None], self.latents, 0)
+        known = torch.ones_like(self.clean_rows)
+        return dataclasses.replace(self, latents=latents, actions=actions, clean_rows=known, wish=None)
 
     def shape(self) -> tuple[Hashable, ...]:
         """All that does not, and the shapes of what does."""

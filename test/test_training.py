@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -144,8 +145,8 @@ def test_training_sees_what_the_policy_sees(tiny_small):
 
 
 @pytest.mark.parametrize("steps", [0, 1])
-def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(tiny_small, steps):
-    """All rows decided, and the same noise; the prompts are of different lengths."""
+def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(tiny_small, steps, monkeypatch):
+    """All rows decided, begun without noise; the prompts are of different lengths."""
     policy = load_policy(tiny_small, guidance=1.0, deterministic=True, num_steps=steps or 4)
     looks = Cosmos3Policy(policy.model, guidance=1.0, future_steps=steps)
     shape, body, made = policy._shape, policy.embodiment, [episode(24, seed) for seed in range(3)]
@@ -154,10 +155,9 @@ def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(tiny_smal
     seen = torch.cat([policy._encode(policy._compose(each)) for each in begins])
     latents = torch.cat([seen, torch.full((3, shape[0], shape[1] - 1, *shape[2:]), 9.0)], dim=2)
     rows = torch.from_numpy(np.stack([window_rows(each, body, 0) for each in made]))
-    noise = policy._draw()[1]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "randn_like", lambda like: noise.expand_as(like).clone())
-        found = Imagination(looks)(latents, rows, ways)
+    found = Imagination(looks)(latents, rows, ways)
+    seed, noise, row_noise = policy._draw()
+    monkeypatch.setattr(policy, "_draw", lambda: (seed, torch.zeros_like(noise), row_noise))
     for number, (each, seen_first) in enumerate(zip(made, begins, strict=True)):
         chunk = ActionChunk(each.actions[:16], body.action_names, 0, body.step, body.discrete)
         expected = policy.infer(seen_first, committed=chunk).latents
@@ -435,6 +435,24 @@ def test_the_decoder_learns_after_the_policy_and_nothing_else_changes(tmp_path, 
     said.clear()
     train.train(recipe, tmp_path / "out", said.append)  # goes on where it ended
     assert not [line for line in said if "step" in line]
+
+
+def test_the_decoder_may_keep_a_share_of_what_it_was(tmp_path, tiny_small, monkeypatch):
+    def learn(vae, *_):
+        for tensor in vae.module.decoder.state_dict().values():
+            tensor.add_(1)
+
+    monkeypatch.setattr(train, "train_autoencoder", learn)
+    made = copytree(tiny_small, tmp_path / "checkpoint")
+    options = DecoderOptions(frames=17, kept=0.25)
+    train.redraw(Recipe(device="cpu", decoder=options), [], tmp_path, lambda _: None, train.Crew())
+    before, after = (load_file(folder / "vae" / "diffusion_pytorch_model.safetensors") for folder in (tiny_small, made))
+    for name in before:
+        moved = (after[name] - before[name]).float()
+        assert torch.allclose(moved, torch.full_like(moved, 0.75 * name.startswith("decoder.")), atol=0.02), name
+    for wrong in ({"kept": 1.0}, {"kept": 0.5, "start": "decoder"}):
+        with pytest.raises(ValueError, match="expected a share below 1, 0 if it begins anew"):
+            dataclasses.replace(options, **wrong)
 
 
 @pytest.fixture(scope="module")

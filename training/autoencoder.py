@@ -59,11 +59,13 @@ class DecoderOptions(AutoencoderOptions):
     """Of the decoder alone, after the generator was trained. frames: those of a chunk. imagined: share of the videos of
     which it sees what the generator imagines: it learns to draw what is most likely meant, where it would draw
     something gaudy of latents that are a little wrong. future_steps: in how many steps, 0 for those of the policy.
+    kept: share of the weights it began with in those it ends with, which draws scenes that it did not learn better.
     """
 
     start: str = ""
     imagined: float = 0.5
     future_steps: int = 1
+    kept: float = 0.0
 
     def __post_init__(self) -> None:
         super(DecoderOptions, self).__post_init__()  # a dataclass with slots is another class than the one named here
@@ -72,6 +74,8 @@ class DecoderOptions(AutoencoderOptions):
             raise ValueError(f"decoder: expected start decoder or nothing and no balance, latents stay, got {got}")
         if not 0 <= self.imagined <= 1:
             raise ValueError(f"decoder.imagined: expected a share from 0 to 1, got {self.imagined}")
+        if not 0 <= self.kept < 1 or (self.kept and self.start):
+            raise ValueError(f"decoder.kept: expected a share below 1, 0 if it begins anew, got {self.kept}")
         if self.future_steps < 0:
             raise ValueError(f"decoder.future_steps: expected 0 or more, got {self.future_steps}")
 

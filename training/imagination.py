@@ -17,7 +17,7 @@ from .objective import choose, read
 
 
 class Imagination:
-    """Forward dynamics of a checkpoint, sampled without guidance in as many steps as its policy takes for futures."""
+    """Forward dynamics of a checkpoint as its policy draws them: no guidance, begun at the mean of the noise."""
 
     def __init__(self, policy: Cosmos3Policy):
         assert policy.model.vae is not None  # a policy has one
@@ -51,6 +51,6 @@ class Imagination:
             return transformer.velocity(*parts)[0].float()
 
         seen = ~noisy_frames[:, None, None].expand_as(latents)
-        start = torch.where(seen, latents, torch.randn_like(latents))
+        start = torch.where(seen, latents, 0)
         whole[..., :height, :width] = denoise(start, velocity, self._schedule, seen)
         return whole

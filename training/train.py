@@ -142,7 +142,10 @@ def redraw(recipe: Recipe, clips: Sequence[Clip], out: Path, log: Log, crew: Cre
     if crew.leads:
         vae, steps = load_autoencoder(folder, crew.device), recipe.decoder.future_steps
         policy = load_policy(folder, recipe.embodiment, crew.device, future_steps=steps)
+        begun = {name: tensor.clone() for name, tensor in vae.module.state_dict().items()}
         train_autoencoder(vae, lambda: clips, recipe.decoder, log, Imagination(policy))
+        for name, tensor in vae.module.state_dict().items() if recipe.decoder.kept else ():
+            tensor.lerp_(begun[name], recipe.decoder.kept)
         write_autoencoder(folder / "vae", vae)
         (out / "decoder.done").touch()
     crew.wait()
