@@ -189,7 +189,15 @@ def test_wrong_options_are_named(fields, words):
         dataclasses.replace(OPTIONS, **fields)
 
 
-@pytest.mark.parametrize(("fields", "words"), [({"start": "both"}, "latents stay"), ({"imagined": 1.5}, "0 to 1")])
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"start": "both"}, "latents stay"),
+        ({"imagined": 1.5}, "0 to 1"),
+        ({"kept": 0.5, "start": "decoder"}, "anew"),
+        ({"clips": 0}, "1 or more"),
+    ],
+)
 def test_wrong_options_of_the_decoder_are_named(fields, words):
     with pytest.raises(ValueError, match=words):
         DecoderOptions(**fields)

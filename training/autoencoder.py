@@ -59,12 +59,14 @@ class DecoderOptions(AutoencoderOptions):
     """Of the decoder alone, after the generator was trained. frames: those of a chunk. imagined: share of the videos of
     which it sees what the generator imagines: it learns to draw what is most likely meant, where it would draw
     something gaudy of latents that are a little wrong. future_steps: in how many steps, 0 for those of the policy.
+    clips: how many it chooses from, the latest of which every frame was seen; of the simulation 140 kB a frame.
     kept: share of the weights it began with in those it ends with, which draws scenes that it did not learn better.
     """
 
     start: str = ""
     imagined: float = 0.5
     future_steps: int = 1
+    clips: int = 500
     kept: float = 0.0
 
     def __post_init__(self) -> None:
@@ -76,6 +78,8 @@ class DecoderOptions(AutoencoderOptions):
             raise ValueError(f"decoder.imagined: expected a share from 0 to 1, got {self.imagined}")
         if not 0 <= self.kept < 1 or (self.kept and self.start):
             raise ValueError(f"decoder.kept: expected a share below 1, 0 if it begins anew, got {self.kept}")
+        if self.clips < 1:
+            raise ValueError(f"decoder.clips: expected 1 or more, got {self.clips}")
         if self.future_steps < 0:
             raise ValueError(f"decoder.future_steps: expected 0 or more, got {self.future_steps}")
 

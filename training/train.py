@@ -38,7 +38,6 @@ from .windows import Windows
 
 Log = Callable[[dict[str, Any]], None]
 EVERY = 50  # steps between two lines of the log
-KEPT = 500  # demonstrations seen as a whole that the decoder's last stage chooses from, the latest: 7 MB each
 SMALL = 2**30  # bytes of a transformer that is trained in float32 whatever learns: there is room, and it is exact
 
 
@@ -65,7 +64,7 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         crew.agree((out / f"{part}.done").exists()) for part in ("reasoner", "autoencoder", "decoder")
     )
     tutor = Tutor(model, recipe.reasoner, crew) if recipe.reasoner and not taught else None
-    keep = KEPT if recipe.decoder is not None else 0
+    keep = recipe.decoder.clips if recipe.decoder is not None else 0
     source = Source(lambda: make_clips(recipe.data, body, crew.rank, crew.size), keep, lambda clip: clip.whole)
     try:
         if tutor is not None and not tutor.options.every:
