@@ -124,7 +124,10 @@ def test_a_page_of_the_tiny_checkpoint(tmp_path, monkeypatch):
     for link in links:
         assert cv2.imread(str(page.parent / link)).std() > 5
     said = []
+    for stale in ("failures/reach_7", "future_push"):
+        (page.parent / "results" / f"{stale}.png").write_bytes(b"of another evaluation")
     report(trials, ["process"], page=page, tell=said.append)
+    assert re.findall(r"\]\((.*?)\)", page.read_text()) == links
     assert said == [f"{name}: has been measured before" for name in parts]
     with pytest.raises(ValueError, match="other weights, seeds or settings"):
         report([dataclasses.replace(trials[0], seed=1)], ["process"], page=page)

@@ -29,14 +29,21 @@ def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
     lines = [*_head(what), *_success(runs), *_pictures(file, [folder / "success.png"]), *_motion(runs, what["chunk"])]
     if found := parts.get(FUTURES):
         lines += _futures(found["ahead"], what["chunk"])
-        lines += [*_pictures(file, sorted(folder.glob("future_*.png"))), *_inverse(found["inverse"])]
+        lines += [*_pictures(file, _there(folder / f"future_{task}.png" for task in sorted(what["tasks"])))]
+        lines += _inverse(found["inverse"])
     if quiz := parts.get(REASONER):
         lines += _grades(quiz["grades"])
-    if failures := sorted((folder / "failures").glob("*.png")):
+    failed = [one for one in parts.get(CLOSED, {}).get("episodes", []) if not one["success"]]
+    if failures := _there(folder / "failures" / f"{one['task']}_{one['seed']}.png" for one in failed):
         lines += ["## Failures", "", "What the policy saw in some episodes that failed, from the beginning to the end."]
         lines += ["", *_pictures(file, failures)]
     lines += ["## How it was measured", "", *_origins(parts)]
     file.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def _there(files: Iterable[Path]) -> list[Path]:
+    """Those that are there: the folder may hold pictures of another evaluation, too."""
+    return [file for file in files if file.exists()]
 
 
 def _head(what: Mapping[str, Any]) -> list[str]:
