@@ -27,7 +27,7 @@ SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(VIEW),--view)
 
-train: build  ## the embedded checkpoint's towers from nothing: 51 minutes of one H100 with 16 cores
+train: build  ## the embedded checkpoint from nothing: 51 minutes of one H100 with 16 cores
 	@$(TRAIN) --recipe training/recipes/droid_sim_h100.yaml --out out/towers
 	@$(TRAIN) --recipe training/recipes/polish.yaml --out out/droid_sim start=out/towers/checkpoint
 
