@@ -31,7 +31,7 @@ train: build  ## the embedded checkpoint from nothing: 51 minutes of one H100 wi
 	@$(TRAIN) --recipe training/recipes/droid_sim_h100.yaml --out out/towers
 	@$(TRAIN) --recipe training/recipes/polish.yaml --out out/droid_sim start=out/towers/checkpoint
 
-test: lint client  ## all checks; TEST=test/test_x.py for some of the tests
+test: lint client  ## all checks; TEST=test/model/test_policy.py for some of the tests
 	@$(RUN) pytest -n 2 $(TEST) || { code=$$?; test $$code = 1 || exit $$code; $(AGAIN); }
 
 lint: build

@@ -29,12 +29,12 @@ import numpy as np
 import torch
 from full_size import QUESTION, pictures, ready, run_stages
 
+from cosmos3_ros.model.acceleration.optimize import Speed
 from cosmos3_ros.model.interface import Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy
-from cosmos3_ros.model.quantise import KINDS
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
-from cosmos3_ros.model.speed import Speed
-from cosmos3_ros.worker import LAST, NICE
+from cosmos3_ros.model.runtime.quantize import KINDS
+from cosmos3_ros.ros.worker_thread import LAST, NICE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,12 +31,12 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.signals import SignalHandlerOptions
 
-from cosmos3_ros import topics
-from cosmos3_ros.graph import Options, Process, processes
-from cosmos3_ros.lifecycle import run
+from cosmos3_ros.bringup.node_graph import Options, Process, processes
+from cosmos3_ros.bringup.process_runner import Graph
 from cosmos3_ros.model.interface import ActionChunk, Observation, Prediction
-from cosmos3_ros.run import Graph
-from cosmos3_ros.spinning import spinning
+from cosmos3_ros.ros import topics
+from cosmos3_ros.ros.lifecycle import run
+from cosmos3_ros.ros.spin_thread import spinning
 
 START = 150.0  # s that loading, compiling and recording may take
 
@@ -57,11 +57,11 @@ def brain(args: argparse.Namespace) -> int:
     """The process with the network."""
     from full_size import ready
 
+    from cosmos3_ros.model.acceleration.optimize import Speed
     from cosmos3_ros.model.policy import Cosmos3Policy
     from cosmos3_ros.model.reasoner import Cosmos3Reasoner
-    from cosmos3_ros.model.speed import Speed
-    from cosmos3_ros.policy_node import PolicyNode
-    from cosmos3_ros.reasoner_node import ReasonerNode
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+    from cosmos3_ros.nodes.reasoner_node import ReasonerNode
 
     class Calm(Cosmos3Policy):
         """Random weights say random motions, which the commander refuses: what it says is that the arm is to stay."""

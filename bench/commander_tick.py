@@ -27,14 +27,14 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, JointState
 
-from cosmos3_ros import topics
-from cosmos3_ros.convert import header, to_ns
-from cosmos3_ros.graph import Options, processes
-from cosmos3_ros.images import fill
-from cosmos3_ros.run import Graph
-from cosmos3_ros.sim.robot import HOME, JOINTS
-from cosmos3_ros.spinning import spinning
-from cosmos3_ros.stopping import Stop
+from cosmos3_ros.bringup.node_graph import Options, processes
+from cosmos3_ros.bringup.process_runner import Graph
+from cosmos3_ros.robot.images import fill
+from cosmos3_ros.ros import topics
+from cosmos3_ros.ros.messages import header, to_ns
+from cosmos3_ros.ros.shutdown_signal import Stop
+from cosmos3_ros.ros.spin_thread import spinning
+from cosmos3_ros.sim.arm_constants import HOME, JOINTS
 
 RATE = 100.0
 VIEWS = ("wrist", "exterior_1", "exterior_2")

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from cosmos3_ros.model.config import ModelConfig
 from cosmos3_ros.model.embodiment import Embodiment
-from cosmos3_ros.model.quantise import E4M3
+from cosmos3_ros.model.network.config import ModelConfig
+from cosmos3_ros.model.runtime.quantize import E4M3
 
 
 def floor(config: ModelConfig, body: Embodiment, device: str) -> dict[str, Any]:

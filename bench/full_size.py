@@ -21,15 +21,15 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_ros.model.config import PRESETS, ModelConfig
+from cosmos3_ros.model.acceleration.optimize import Speed, hasten
+from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
+from cosmos3_ros.model.checkpoint_io.loader import Model
+from cosmos3_ros.model.checkpoint_io.tiny import INDEX, SCHEDULER, VAE, VISION, write_tokenizer
 from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM, Embodiment
 from cosmos3_ros.model.interface import Observation
-from cosmos3_ros.model.speed import Speed, hasten
-from cosmos3_ros.model.tiny import INDEX, SCHEDULER, VAE, VISION, write_tokenizer
-from cosmos3_ros.model.transformer import Layer, Transformer
-from cosmos3_ros.model.vae import VideoAutoencoder
-from cosmos3_ros.model.vision import Pixels, VisionEncoder
-from cosmos3_ros.model.weights import Model
+from cosmos3_ros.model.language.vision_encoder import Pixels, VisionEncoder
+from cosmos3_ros.model.network.config import PRESETS, ModelConfig
+from cosmos3_ros.model.network.transformer import Layer, Transformer
 
 VOCAB = 430  # of the tokenizer: with it the DROID prompt has about as many tokens as with the released one, 182
 INSTRUCTION = "Put the red cube in the bowl"

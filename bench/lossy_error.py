@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from cosmos3_ros.backend import embedded_checkpoint
+from cosmos3_ros.model.acceleration.memory_budget import load_fast
+from cosmos3_ros.model.acceleration.optimize import Speed
 from cosmos3_ros.model.interface import Observation, Prediction
-from cosmos3_ros.model.memory import load_fast
 from cosmos3_ros.model.policy import Cosmos3Policy
-from cosmos3_ros.model.speed import Speed
+from cosmos3_ros.model.registry import embedded_checkpoint
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.tasks import TASKS
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cosmos3_ros.execution.chunk_player import STRATEGIES, Player
+from cosmos3_ros.execution.spline_motion import STEP, Limits, Motion
 from cosmos3_ros.model.interface import NS, ActionChunk
-from cosmos3_ros.motion import STEP, Limits, Motion
-from cosmos3_ros.player import STRATEGIES, Player
 
 NAMES = tuple(f"panda_joint{k}" for k in range(1, 8))
 ACCELERATION = np.array([7.5, 3.75, 5.0, 6.25, 7.5, 10.0, 10.0])

@@ -25,11 +25,11 @@ import torch
 from diffusers import Cosmos3OmniTransformer
 from torch import Tensor
 
-from cosmos3_ros.model.config import PRESETS, ModelConfig
+from cosmos3_ros.model.checkpoint_io.loader import hub_name
 from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM, Embodiment
-from cosmos3_ros.model.layers import rope_table
-from cosmos3_ros.model.transformer import Transformer, generator_positions
-from cosmos3_ros.model.weights import hub_name
+from cosmos3_ros.model.network.config import PRESETS, ModelConfig
+from cosmos3_ros.model.network.layers import rope_table
+from cosmos3_ros.model.network.transformer import Transformer, generator_positions
 
 MODALITIES = ("vision", "action")
 WORDS, TIME = 82, 833.0  # tokens of a prompt; where in the denoising the pass is

@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from cosmos3_ros.backend import embedded_checkpoint
 from cosmos3_ros.model.embodiment import Embodiment
 from cosmos3_ros.model.interface import ActionChunk, Future, Observation, Policy, Prediction
 from cosmos3_ros.model.policy import load_policy
-from cosmos3_ros.serve.codec import pack, unpack
-from cosmos3_ros.serve.openpi import Server
-from cosmos3_ros.serve.running import in_background
+from cosmos3_ros.model.registry import embedded_checkpoint
+from cosmos3_ros.serve.asyncio_runner import in_background
+from cosmos3_ros.serve.msgpack_codec import pack, unpack
+from cosmos3_ros.serve.openpi_server import Server
 from cosmos3_ros.sim.env import Env
-from cosmos3_ros.training.evaluate import Trial, play, wilson
+from cosmos3_ros.training.evaluation.closed_loop import Trial, play, wilson
 
 KEYS = {
     "wrist": "observation/wrist_image_left",

@@ -28,13 +28,13 @@ from full_size import INSTRUCTION, FullSize, free, make, milliseconds, relative,
 from torch import Tensor
 from video_latency import decoding
 
-from cosmos3_ros.model.denoiser import Guidance
+from cosmos3_ros.model.acceleration.optimize import Speed, hasten
+from cosmos3_ros.model.checkpoint_io.loader import Model
+from cosmos3_ros.model.checkpoint_io.tiny import SCHEDULER
+from cosmos3_ros.model.diffusion.denoiser import Guidance
 from cosmos3_ros.model.generator import ActionRequest, Generator, Request
 from cosmos3_ros.model.policy import Cosmos3Policy
-from cosmos3_ros.model.quantise import quantise
-from cosmos3_ros.model.speed import Speed, hasten
-from cosmos3_ros.model.tiny import SCHEDULER
-from cosmos3_ros.model.weights import Model
+from cosmos3_ros.model.runtime.quantize import quantise
 
 SEED, SCALE, STEPS = 5, 3.0, 4
 

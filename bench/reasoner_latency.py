@@ -25,12 +25,12 @@ from full_size import QUESTION, VOCAB, eyes, milliseconds, pictures, randomised,
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_ros.model.config import PRESETS
+from cosmos3_ros.model.acceleration.optimize import Speed, hasten
+from cosmos3_ros.model.checkpoint_io.loader import Model
+from cosmos3_ros.model.checkpoint_io.tiny import write_tokenizer
+from cosmos3_ros.model.network.config import PRESETS
+from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
-from cosmos3_ros.model.speed import Speed, hasten
-from cosmos3_ros.model.tiny import write_tokenizer
-from cosmos3_ros.model.transformer import Transformer
-from cosmos3_ros.model.weights import Model
 
 # Ours -> transformers
 RENAMED = {"embed.": "model.language_model.embed_tokens.", "head.": "lm_head.", "text.": "model.language_model."}

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from cosmos3_ros.execution.chunk_player import Player
+from cosmos3_ros.execution.replanner import Plan, Planner
+from cosmos3_ros.execution.spline_motion import Limits
 from cosmos3_ros.model.interface import NS, ActionChunk
-from cosmos3_ros.motion import Limits
-from cosmos3_ros.planner import Plan, Planner
-from cosmos3_ros.player import Player
-from cosmos3_ros.sim.controllers import ArmController, Point, State, Trajectory
-from cosmos3_ros.sim.robot import ARM, HOME, LOWER, UPPER
+from cosmos3_ros.sim.arm_constants import ARM, HOME, LOWER, UPPER
+from cosmos3_ros.sim.emulated_controllers import ArmController, Point, State, Trajectory
 from cosmos3_ros.sim.simulation import Simulation
 from cosmos3_ros.sim.world import TICKS_PER_SECOND
 

@@ -29,16 +29,16 @@ from full_size import INSTRUCTION, VOCAB, WAN, FullSize, free, milliseconds, rel
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_ros.model.config import PRESETS
-from cosmos3_ros.model.decoder import Decoders
+from cosmos3_ros.model.acceleration.optimize import Speed, hasten
+from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
+from cosmos3_ros.model.checkpoint_io.loader import Model
+from cosmos3_ros.model.checkpoint_io.tiny import INDEX, SCHEDULER, VAE, write_tokenizer
 from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM
+from cosmos3_ros.model.language.decode_loop import Decoders
+from cosmos3_ros.model.network.config import PRESETS
+from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import Cosmos3Policy
-from cosmos3_ros.model.speed import Speed, hasten
-from cosmos3_ros.model.team import Team, join
-from cosmos3_ros.model.tiny import INDEX, SCHEDULER, VAE, write_tokenizer
-from cosmos3_ros.model.transformer import Transformer
-from cosmos3_ros.model.vae import VideoAutoencoder
-from cosmos3_ros.model.weights import Model
+from cosmos3_ros.model.runtime.process_group import Team, join
 
 PROMPT = 930  # tokens of a question with three images of 640 x 480
 

@@ -26,9 +26,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from cosmos3_ros.model import drawing
-from cosmos3_ros.model.tiny import VAE
-from cosmos3_ros.model.vae import VideoAutoencoder
+from cosmos3_ros.model.autoencoder import fast_decoder
+from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
+from cosmos3_ros.model.checkpoint_io.tiny import VAE
 
 
 def decoding(vae: VideoAutoencoder, latents: Tensor) -> dict[str, float]:
@@ -76,13 +76,15 @@ class Bench:
 
     def ways(self) -> dict[str, float]:
         """As compiled, but with cuDNN's algorithms by rule, and with more or fewer latents at a time."""
-        found, (mean, inverse), usual = {}, self.vae.scale(), drawing.AT_ONCE
+        found, (mean, inverse), usual = {}, self.vae.scale(), fast_decoder.AT_ONCE
         (raw,) = self.latents.to(mean) / inverse + mean
-        times = milliseconds(lambda: drawing.draw_video(self.vae.module, raw, self.vae._draw), 5)
+        times = milliseconds(lambda: fast_decoder.draw_video(self.vae.module, raw, self.vae._draw), 5)
         found["algorithms by rule_ms"] = statistics.median(times)
-        for drawing.AT_ONCE in (2, 8):
-            found |= {f"{drawing.AT_ONCE} at once{key}": value for key, value in timed(self.vae, self.latents).items()}
-        drawing.AT_ONCE = usual
+        for fast_decoder.AT_ONCE in (2, 8):
+            found |= {
+                f"{fast_decoder.AT_ONCE} at once{key}": value for key, value in timed(self.vae, self.latents).items()
+            }
+        fast_decoder.AT_ONCE = usual
         return found
 
     def kernels(self) -> dict[str, Any]:

@@ -1,76 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process that holds the network: the policy node, the reasoner node and the server node, on one set of weights."""
+"""The executables `brain`, `policy`, `reasoner` and `server`: see `nodes.inference_process`."""
 
-from __future__ import annotations
-
-import functools
-import gc
-import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
-from .lifecycle import ManagedNode, run
-from .policy_node import PolicyNode
-from .reasoner_node import ReasonerNode
-from .server_node import ServerNode
+from .nodes.inference_process import main, main_policy, main_reasoner, main_server
 
-if TYPE_CHECKING:
-    from .backend import Models
-
-NODES = ("policy", "reasoner", "server")
-
-
-def _run(nodes: Sequence[str], args: list[str] | None) -> int:
-    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":  # torchrun's; the first has the nodes
-        from .backend import follow
-
-        return follow()
-
-    @functools.cache
-    def models() -> Models:
-        from .backend import Models  # torch: slow to import, and a remote reasoner needs none
-
-        return Models(policy=bool({"policy", "server"} & {*nodes}), reasoner="reasoner" in nodes)
-
-    makers: dict[str, Callable[[], ManagedNode[Any]]] = {
-        "policy": lambda: PolicyNode(lambda params: models().policy(params)),
-        "reasoner": lambda: ReasonerNode(lambda params: models().reasoner(params)),
-        "server": lambda: ServerNode(lambda params: models().policy(params)),
-    }
-    try:
-        code = run([makers[node] for node in nodes], args)
-    finally:
-        if models.cache_info().currsize:
-            models().close()
-    gc.freeze()  # nothing of torch's is worth looking for at the very end, which takes seconds
-    return code
-
-
-def main(args: list[str] | None = None) -> int:
-    """The nodes that the arguments before --ros-args name; policy and reasoner if they name none."""
-    words = sys.argv[1:] if args is None else args
-    named = words[: words.index("--ros-args")] if "--ros-args" in words else words
-    if unknown := set(named) - {*NODES}:
-        print(f"error: expected nodes among {', '.join(NODES)}, got {', '.join(sorted(unknown))}", file=sys.stderr)
-        return 2
-    return _run(named or ("policy", "reasoner"), args)
-
-
-def main_policy(args: list[str] | None = None) -> int:
-    """The policy alone."""
-    return _run(["policy"], args)
-
-
-def main_reasoner(args: list[str] | None = None) -> int:
-    """The reasoner alone."""
-    return _run(["reasoner"], args)
-
-
-def main_server(args: list[str] | None = None) -> int:
-    """The server alone."""
-    return _run(["server"], args)
-
+__all__ = ["main", "main_policy", "main_reasoner", "main_server"]
 
 if __name__ == "__main__":
     sys.exit(main())

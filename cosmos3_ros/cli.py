@@ -8,8 +8,8 @@ import dataclasses
 import pathlib
 import sys
 
-from .graph import Options
-from .serve.commands import add_serve
+from .bringup.node_graph import Options
+from .serve.cli import add_serve
 
 ROS = ("rclpy", "sensor_msgs", "std_srvs", "cosmos3_ros.msg", "cosmos3_ros.srv", "ament_index_python")
 TRAINED = "reach,lift,push,bowl,drawer"  # the tasks of the embedded checkpoint
@@ -73,8 +73,8 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     def function(chosen: argparse.Namespace) -> int:
         import rclpy  # noqa: F401  # without it nothing would start
 
-        from .graph import processes
-        from .run import run
+        from .bringup.node_graph import processes
+        from .bringup.process_runner import run
 
         return run(processes(_options(chosen)))
 
@@ -96,7 +96,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     _add_options(parser, *SHARED, "seed")
 
     def function(chosen: argparse.Namespace) -> int:
-        from .demo import demo
+        from .apps.demo import demo
 
         options = _options(chosen, task="reach", log_level="warn")
         return demo(options, chosen.task, chosen.episodes, chosen.time_limit, chosen.out, chosen.view)
@@ -120,7 +120,7 @@ def _add_replay(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(robot="droid_single_view")
 
     def function(chosen: argparse.Namespace) -> int:
-        from .replay import replay
+        from .apps.replay import replay
 
         options = _options(chosen, sim=False, commander=False)
         return replay(options, chosen.video, chosen.joints, chosen.frames, chosen.out)
@@ -137,7 +137,7 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--max-tokens", type=int, default=128)
 
     def function(chosen: argparse.Namespace) -> int:
-        from .backend import ask
+        from .model.registry import ask
 
         print(ask(chosen.question, chosen.image, chosen.checkpoint, chosen.device, chosen.max_tokens))
         return 0
@@ -150,7 +150,7 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("checkpoint", type=pathlib.Path)
 
     def function(chosen: argparse.Namespace) -> int:
-        from .model.report import report
+        from .model.checkpoint_io.summary import report
 
         print(report(chosen.checkpoint))
         return 0
@@ -164,7 +164,7 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0)
 
     def function(chosen: argparse.Namespace) -> int:
-        from .model.tiny import write_tiny
+        from .model.checkpoint_io.tiny import write_tiny
 
         write_tiny(chosen.folder, seed=chosen.seed)
         print(f"wrote {chosen.folder}")
@@ -184,7 +184,7 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)")
 
     def function(chosen: argparse.Namespace) -> int:
-        from .training.collect import Demonstration, collect
+        from .training.data.demonstrations import Demonstration, collect
 
         wanted = [
             Demonstration(task, seed, chosen.distractors, noise=chosen.noise)
@@ -205,7 +205,7 @@ def _add_record(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--transport", choices=("compressed", "raw"), default="compressed", help="of the pictures")
 
     def function(chosen: argparse.Namespace) -> int:
-        from .record import record
+        from .apps.bag_recorder import record
 
         return record(chosen.folder, chosen.robot, chosen.transport)
 
@@ -228,7 +228,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--height", type=int, default=360, help="shrink larger pictures to it; 0: keep (default: 360)")
 
     def function(chosen: argparse.Namespace) -> int:
-        from .training.convert import ConvertOptions, convert
+        from .training.data.rosbag_to_lerobot import ConvertOptions, convert
 
         fields = {field.name: getattr(chosen, field.name) for field in dataclasses.fields(ConvertOptions)}
         convert(chosen.bag, chosen.out, chosen.robot, ConvertOptions(**fields))
@@ -275,13 +275,13 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
 
     def function(chosen: argparse.Namespace) -> int:
         if chosen.questions:
-            from .training.quiz import quiz_table, reasoner_accuracy
+            from .training.evaluation.reasoner_accuracy import quiz_table, reasoner_accuracy
 
             seeds, tasks = range(chosen.seed, chosen.seed + chosen.episodes), chosen.task.split(",")
             print(quiz_table(reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)))
             return 0
-        from .training.evaluate import Trial
-        from .training.exam import report
+        from .training.evaluation.closed_loop import Trial
+        from .training.evaluation.suite import report
 
         options = (("num_steps", chosen.steps), ("guidance", chosen.guidance), ("future_steps", chosen.future_steps))
         fixed = {name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")}

@@ -4,9 +4,9 @@
 sim:=true puts the embedded simulation in Isaac Sim's place, under the same topic names.
 """
 
-from cosmos3_ros.launching import describe
+from cosmos3_ros.bringup.launch_description import describe
 
 
 def generate_launch_description():
-    """Every option of cosmos3_ros.graph.Options is a launch argument; some have other defaults here."""
+    """Every option of cosmos3_ros.bringup.node_graph.Options is a launch argument; some have other defaults here."""
     return describe(robot="isaac_droid", sim=False, use_sim_time=True)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole node graph: policy, reasoner, commander and, unless sim:=false, the embedded simulation."""
 
-from cosmos3_ros.launching import describe
+from cosmos3_ros.bringup.launch_description import describe
 
 
 def generate_launch_description():
-    """Every option of cosmos3_ros.graph.Options is a launch argument; `--show-args` lists them."""
+    """Every option of cosmos3_ros.bringup.node_graph.Options is a launch argument; `--show-args` lists them."""
     return describe()

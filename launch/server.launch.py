@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy for openpi clients and RoboLab; with policy:=true the same weights drive a robot of this graph as well."""
 
-from cosmos3_ros.launching import describe
+from cosmos3_ros.bringup.launch_description import describe
 
 
 def generate_launch_description():
-    """The options of cosmos3_ros.graph.Options that matter to the process with the network are launch arguments."""
+    """The options of bringup.node_graph.Options that matter to the network's process are launch arguments."""
     arguments = ("robot", "checkpoint", "device", "host", "port", "policy", "reasoner", "use_sim_time", "log_level")
     return describe(arguments, server=True, policy=False, reasoner=False, commander=False, sim=False)

@@ -14,13 +14,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .canvas import cover, pad, shrink
-from .denoiser import Denoiser, Guidance, Start, numpy_noise
+from .autoencoder.vae import frames_from_video, video_from_frames
+from .checkpoint_io.loader import Model
+from .diffusion.denoiser import Denoiser, Guidance, Start, numpy_noise
+from .diffusion.sampler import Schedule, checkpoint_schedule, flow_schedule
+from .embodiment.canvas import cover, pad, shrink
 from .interface import check_image
-from .prompt import SYSTEM_IMAGE, SYSTEM_VIDEO, TIERS, action_json, framing, nearest_aspect_ratio, video_caption
-from .sampler import Schedule, checkpoint_schedule, flow_schedule
-from .vae import frames_from_video, video_from_frames
-from .weights import Model
+from .language.captions import (
+    SYSTEM_IMAGE,
+    SYSTEM_VIDEO,
+    TIERS,
+    action_json,
+    framing,
+    nearest_aspect_ratio,
+    video_caption,
+)
 
 ACTION_MODES = ("policy", "forward_dynamics", "inverse_dynamics")
 

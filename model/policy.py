@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cache import KVCache
-from .denoiser import Denoiser, Guidance, Start, Wish, numpy_noise
+from .acceleration.canvas_cuda import paint
+from .autoencoder.vae import frames_from_video, video_from_pixels
+from .checkpoint_io.loader import Model, load_model
+from .diffusion.denoiser import Denoiser, Guidance, Start, Wish, numpy_noise
+from .diffusion.sampler import Schedule, checkpoint_schedule, flow_schedule
 from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .interface import NS, ActionChunk, Future, Observation, Prediction
-from .lane import Lane
-from .options import PolicyOptions
-from .paint import paint
-from .prompt import action_json, action_plain, framing
-from .sampler import Schedule, checkpoint_schedule, flow_schedule
-from .vae import frames_from_video, video_from_pixels
-from .weights import Model, load_model
+from .language.captions import action_json, action_plain, framing
+from .network.kv_cache import KVCache
+from .policy_options import PolicyOptions
+from .runtime.cuda_stream import Lane
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

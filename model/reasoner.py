@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .chat import Clip, Turn
-from .decoder import Decoders
-from .decoding import GREEDY, Coming, Sampling, TokenPicker, pieces
-from .files import read_json
+from .checkpoint_io.loader import Model, load_model
+from .checkpoint_io.safetensors_io import read_json
 from .interface import Answer, check_image
-from .sight import Picture, Sight
-from .tasks import TASKS, parse_boxes, split_thought
-from .vision import VisionEncoder, retained, sample_frames, timestamps
-from .weights import Model, load_model
+from .language.chat import Clip, Turn
+from .language.decode_loop import Decoders
+from .language.question_templates import TASKS, parse_boxes, split_thought
+from .language.token_sampling import GREEDY, Coming, Sampling, TokenPicker, pieces
+from .language.vision_cache import Picture, Sight
+from .language.vision_encoder import VisionEncoder, retained, sample_frames, timestamps
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
+from .arm_constants import PREFIX
 from .gl import make_renderer, mujoco
-from .robot import PREFIX
 from .scene import VIEWS
 from .world import World
 

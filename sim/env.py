@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..model.interface import Observation
-from .robot import FINGER_CLOSED, closure
+from .arm_constants import FINGER_CLOSED, closure
 from .scene import VIEWS
 from .simulation import Simulation
 from .world import TICKS_PER_SECOND

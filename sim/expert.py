@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .arm_constants import closure
 from .env import ACTIONS_PER_SECOND
 from .gl import mujoco
 from .kinematics import Kinematics, downwards, yaw_of
-from .robot import closure
 from .simulation import Simulation
 from .tasks import Place, apart, find
 

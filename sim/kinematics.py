@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
+from .arm_constants import DOWN, HOME, LOWER, PREFIX, UPPER
 from .gl import mujoco
-from .robot import DOWN, HOME, LOWER, PREFIX, UPPER
 from .world import World
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import math
 
+from .arm_constants import MODEL, PREFIX
 from .gl import mujoco
-from .robot import MODEL, PREFIX
 
 # Simulation steps per second: at 2.1 ms the four-bar linkage of the gripper is stable while it grasps.
 STEPS_PER_SECOND = 480

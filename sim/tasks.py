@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .robot import HOME, closure
+from .arm_constants import HOME, closure
 from .scene import COLOURS, CUBE
 from .world import Layout, Look, World
 

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
+from .arm_constants import ARM, FINGER_CLOSED, FINGER_SPEED, LOWER, PREFIX, UPPER
 from .gl import mujoco
-from .robot import ARM, FINGER_CLOSED, FINGER_SPEED, LOWER, PREFIX, UPPER
 from .scene import COLOURS, CUBE, STEPS_PER_SECOND, compile_scene
 
 TICKS_PER_SECOND = 120

@@ -246,7 +246,7 @@ def watcher(domain: int) -> Iterator[Any]:
     """A node spun by a thread: what a process says before it ends must be heard while it is there."""
     import rclpy
 
-    from cosmos3_ros.spinning import spinning
+    from cosmos3_ros.ros.spin_thread import spinning
 
     rclpy.init(args=[])
     node = rclpy.create_node("watcher")

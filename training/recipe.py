@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from .autoencoder import AutoencoderOptions, DecoderOptions
-from .lora import LoraOptions
-from .objective import ObjectiveOptions
-from .optimise import OptimiserOptions
+from .optim.lora import LoraOptions
+from .optim.optimizer import OptimiserOptions
+from .stages.autoencoder import AutoencoderOptions, DecoderOptions
+from .stages.flow_matching_loss import ObjectiveOptions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

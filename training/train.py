@@ -13,28 +13,28 @@ from typing import Any
 
 import torch
 
-from ..model.config import TINY, ModelConfig
+from ..model.autoencoder.vae import VideoAutoencoder
+from ..model.checkpoint_io.loader import Model, load_model, load_vae
+from ..model.checkpoint_io.safetensors_io import read_json
+from ..model.checkpoint_io.tiny import policy_json, write_json, write_tiny
 from ..model.embodiment import find_embodiment
-from ..model.files import read_json
+from ..model.language.captions import tokenize
+from ..model.network.config import TINY, ModelConfig
 from ..model.policy import Cosmos3Policy, fit_embodiment, load_policy
-from ..model.prompt import tokenize
-from ..model.tiny import policy_json, write_json, write_tiny
-from ..model.vae import VideoAutoencoder
-from ..model.weights import Model, load_model, load_vae
-from .autoencoder import AutoencoderOptions, DecoderOptions, train_autoencoder
-from .checkpoint import copy_checkpoint, replace, write_autoencoder
-from .crew import Crew, join
-from .encoder import Encoder, Feed
-from .episodes import Clip
-from .imagination import Imagination
-from .lora import adapt
-from .objective import Objective
-from .optimise import Optimiser
-from .reasoner import Tutor, train_reasoner, write_averages
+from .data.clip_source import Source, make_clips
+from .data.episodes import Clip
+from .optim.fsdp import recompute, shard, shard_part, widen
+from .optim.lora import adapt
+from .optim.optimizer import Optimiser
+from .optim.process_group import Crew, join
 from .recipe import Recipe, write_recipe
-from .shards import recompute, shard, shard_part, widen
-from .source import Source, make_clips
-from .windows import Windows
+from .stages.autoencoder import AutoencoderOptions, DecoderOptions, train_autoencoder
+from .stages.checkpoint_writer import copy_checkpoint, replace, write_autoencoder
+from .stages.flow_matching_loss import Objective
+from .stages.forward_dynamics import Imagination
+from .stages.latent_encoder import Encoder, Feed
+from .stages.reasoner import Tutor, train_reasoner, write_averages
+from .stages.window_dataset import Windows
 
 Log = Callable[[dict[str, Any]], None]
 EVERY = 50  # steps between two lines of the log

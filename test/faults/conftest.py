@@ -24,7 +24,7 @@ class Relay:
         from std_msgs.msg import Bool, String
         from std_srvs.srv import SetBool, Trigger
 
-        from cosmos3_ros import topics
+        from cosmos3_ros.ros import topics
 
         self.node = node
         self.change: dict[str, Callable[[Any], Any]] = {}
@@ -105,7 +105,7 @@ class Graph:
 @pytest.fixture
 def graph(request: pytest.FixtureRequest, start: Any, watcher: Any) -> Graph:
     """Everything started. As a parameter: other parameters of the commander."""
-    from cosmos3_ros.graph import robot_file
+    from cosmos3_ros.bringup.node_graph import robot_file
 
     robot = ("--ros-args", "--params-file", robot_file("droid_sim"))
     small = ("-p", "image_height:=90", "-p", "image_width:=160", "-r", "joint_states:=sim/joint_states")

@@ -96,13 +96,13 @@ def unplug(graph: Graph) -> None:
 
 
 def plug_in(graph: Graph) -> None:
-    from cosmos3_ros import topics
+    from cosmos3_ros.ros import topics
 
     graph.relay.to_arm = graph.relay.between(topics.TRAJECTORY.type, topics.TRAJECTORY.name, "sim/trajectory")
 
 
 def second_policy(graph: Graph) -> None:
-    from cosmos3_ros import topics
+    from cosmos3_ros.ros import topics
 
     graph.relay.rival = graph.relay.node.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, 5)
 

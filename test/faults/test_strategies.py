@@ -75,11 +75,11 @@ def stop_in_mid_motion(sink: str, start: Any, watcher: Any, wait_until: Any) -> 
     """Steps of the first joint's set points, to the end: a commander streams to the simulation and gets a Ctrl-C."""
     from sensor_msgs.msg import JointState
 
-    from cosmos3_ros import topics
-    from cosmos3_ros.convert import chunk_message
-    from cosmos3_ros.graph import robot_file
+    from cosmos3_ros.bringup.node_graph import robot_file
     from cosmos3_ros.model.interface import NS, ActionChunk
-    from cosmos3_ros.sim.robot import ARM, FINGER, HOME
+    from cosmos3_ros.ros import topics
+    from cosmos3_ros.ros.messages import chunk_message
+    from cosmos3_ros.sim.arm_constants import ARM, FINGER, HOME
 
     robot = ("--ros-args", "--params-file", robot_file("droid_sim"))
     sim = start("sim", *robot)

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_ros.model import tiny
-from cosmos3_ros.model.config import TINY, ModelConfig
-from cosmos3_ros.model.transformer import Transformer
-from cosmos3_ros.model.weights import Model, hub_name, load_model
+from cosmos3_ros.model.checkpoint_io import tiny
+from cosmos3_ros.model.checkpoint_io.loader import Model, hub_name, load_model
+from cosmos3_ros.model.network.config import TINY, ModelConfig
+from cosmos3_ros.model.network.transformer import Transformer
 
 MID = ModelConfig(hidden=512, layers=3, heads=4, kv_heads=2, head_dim=128, mlp=1024, vocab=1024)
 EDGE = {"activation": "relu2", "text_qk_norm": False, "text_key_norm_for_generator": True, "rope_theta": 1e8}

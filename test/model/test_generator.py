@@ -10,12 +10,12 @@ import torch
 from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import CosmosActionCondition
 from PIL import Image
 
-from cosmos3_ros.model import denoiser
-from cosmos3_ros.model.cache import Prompts
-from cosmos3_ros.model.config import TINY
-from cosmos3_ros.model.denoiser import Denoiser, Guidance
+from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.diffusion import denoiser
+from cosmos3_ros.model.diffusion.denoiser import Denoiser, Guidance
 from cosmos3_ros.model.generator import ACTION_MODES, ActionRequest, Generator, Request
-from cosmos3_ros.model.weights import load_model
+from cosmos3_ros.model.network.config import TINY
+from cosmos3_ros.model.network.kv_cache import Prompts
 
 # What diffusers does when it makes a Karras schedule.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cosmos3_ros.model import decoder
-from cosmos3_ros.model.config import TINY
+from cosmos3_ros.model.acceleration.memory_budget import load_fast
+from cosmos3_ros.model.acceleration.optimize import Speed
+from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import Observation
-from cosmos3_ros.model.layers import RMSNorm, attention, rope_table, rotate
-from cosmos3_ros.model.memory import load_fast
+from cosmos3_ros.model.language import decode_loop
+from cosmos3_ros.model.network.config import TINY
+from cosmos3_ros.model.network.layers import RMSNorm, attention, rope_table, rotate
 from cosmos3_ros.model.policy import Cosmos3Policy
-from cosmos3_ros.model.quantise import KINDS
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
-from cosmos3_ros.model.speed import Speed
-from cosmos3_ros.model.tiny import tiny_checkpoint
+from cosmos3_ros.model.runtime.quantize import KINDS
 
 # Float32 is compared with float32: TensorFloat32 is off on purpose.
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:TensorFloat32")]
@@ -55,7 +55,7 @@ def test_a_lone_token_joins_the_cache_and_attends_up_to_its_place(far):
     wanted = attention(query, keys[:, :201], values[:, :201])
     new = [cache[:, 200:201].clone() for cache in (keys, values)]
     keys[:, 200:] = values[:, 200:] = torch.nan
-    from cosmos3_ros.model.kernels import attend_one
+    from cosmos3_ros.model.runtime.triton_kernels import attend_one
 
     assert far(attend_one(query, *new, keys, values, torch.tensor([200], device="cuda")), wanted) < 1e-4
     for cache, token in zip((keys, values), new, strict=True):
@@ -80,7 +80,7 @@ def test_what_surrounds_a_product_of_one_token_is_in_its_kernel(kind, far):
 @pytest.mark.parametrize("normed", [True, False])
 def test_a_lone_token_is_normed_and_rotated_where_it_attends(normed, far):
     torch.manual_seed(0)
-    from cosmos3_ros.model.kernels import attend_one
+    from cosmos3_ros.model.runtime.triton_kernels import attend_one
 
     with torch.device("cuda"):
         query, key, value = torch.randn(1, 1, 6, 32), *torch.randn(2, 1, 1, 2, 32)
@@ -134,9 +134,9 @@ def test_a_recorded_token_takes_few_kernels_and_says_the_same(kind, far, monkeyp
     transformer = load(Speed(graphs=True, text=kind, placement="reasoner")).transformer
     scores = []
     with torch.inference_mode():
-        for fusible in (lambda model: False, decoder._fusible):
-            monkeypatch.setattr(decoder, "_fusible", fusible)
-            one = decoder.Decoder(transformer, graphs=True)
+        for fusible in (lambda model: False, decode_loop._fusible):
+            monkeypatch.setattr(decode_loop, "_fusible", fusible)
+            one = decode_loop.Decoder(transformer, graphs=True)
             one.start(transformer.prefill(torch.arange(5, 30, device="cuda")[None])[1], 25, 12)
             scores.append(torch.stack([one.step(token).clone() for token in range(7, 19)]))
     assert far(*scores) < 1e-3

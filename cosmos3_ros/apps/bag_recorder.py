@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cosmos3 record`: what `ros2 bag record` does, where the ROS command line is not installed, for the topics that
+`cosmos3 convert` reads: the bytes as they came, with the time they came at.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from ament_index_python.packages import get_package_share_directory
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from ..ros import topics
+from ..ros.shutdown_signal import Stop, ignore_stop_signals
+from ..training.data.rosbag_reader import Robot, read_robot
+
+TOPICS = (
+    topics.JOINT_STATES,
+    topics.INSTRUCTION,
+    topics.SIM_STATUS,
+    topics.COMMANDER_STATUS,
+    topics.TRAJECTORY,
+    topics.POSITIONS,
+    topics.JOINT_COMMAND,
+    topics.GRIPPER,
+    topics.COMMAND,
+    topics.ACTION_CHUNK,
+)
+DEPTH = 200  # messages that wait while the disk is busy
+
+
+class BagRecorder(Node):
+    """Writes every message of a robot's topics to a bag, unread; spun by one thread."""
+
+    def __init__(self, writer: Writer, robot: Robot, transport: str) -> None:
+        super().__init__("bag_recorder")
+        self.counts: dict[str, int] = {}
+        self._writer, self._store = writer, get_typestore(Stores.ROS2_JAZZY)
+        for file in sorted(Path(get_package_share_directory("cosmos3_ros"), "msg").glob("*.msg")):
+            self._store.register(get_types_from_msg(file.read_text(), f"cosmos3_ros/msg/{file.stem}"))
+        cameras = [topics.camera(view, transport) for view in robot.body.views]
+        for topic in (*cameras, *TOPICS):
+            self._listen(robot.topics[topic.name], topic)
+
+    def _listen(self, name: str, topic: topics.Topic) -> None:
+        package, kind = topic.type.__module__.split(".")[0], topic.type.__name__
+        connection = self._writer.add_connection(name, f"{package}/msg/{kind}", typestore=self._store)
+        self.counts[name] = 0
+
+        def keep(data: bytes) -> None:
+            self._writer.write(connection, time.time_ns(), data)
+            self.counts[name] += 1
+
+        qos = QoSProfile(depth=DEPTH, reliability=topic.qos.reliability, durability=topic.qos.durability)
+        self.create_subscription(topic.type, name, keep, qos, raw=True)
+
+
+def record(folder: Path, robot: str, transport: str) -> int:
+    """Record until Ctrl-C and say what came; ValueError if the folder exists. The exit code."""
+    if folder.exists():
+        raise ValueError(f"{folder} exists: expected a new folder")
+    about, ended = read_robot(robot), Stop().on_signals()
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        node: Any = BagRecorder(writer, about, transport)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        print(f"recording {len(node.counts)} topics into {folder}; Ctrl-C ends it", flush=True)
+        while not ended.is_set():
+            executor.spin_once(timeout_sec=0.2)
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    ignore_stop_signals()
+    for name, count in node.counts.items():
+        print(f"{count:8} {name}")
+    return 0

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node that watches a running graph for a person: cameras, chunks, futures, joints; and calls its services."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, JointState
+from std_msgs.msg import String
+
+from ..model.interface import NS
+from ..msg import ActionChunk, CommanderStatus, Future, Scene, TaskStatus
+from ..robot.images import decode
+from ..ros import topics
+from ..ros.messages import to_ns
+
+
+class Recorder(Node):
+    """Keeps the newest of everything, and the history of joints, chunks and latencies since `begin`.
+
+    Spun by a thread of its own; the lists are only appended to there.
+    """
+
+    def __init__(self, views: Sequence[str], joints: Sequence[str], futures: bool = True) -> None:
+        super().__init__("recorder")
+        self.joints = list(joints)
+        self.images: dict[str, np.ndarray] = {}
+        self.future: Future | None = None
+        self.status: TaskStatus | None = None
+        self.commander: CommanderStatus | None = None
+        self.scene: Scene | None = None
+        self.on_image: Callable[[int], None] = lambda stamp: (
+            None
+        )  # called with the stamp of each image of the first view
+        self.begin()
+        for view in views:
+            topic = topics.camera(view, "compressed")
+            self.create_subscription(topic.type, topic.name, self._on_image(view, view == views[0]), topic.qos)
+        self._listen(topics.JOINT_STATES, self._on_measured)
+        self._listen(topics.COMMAND, self._on_command)
+        self._listen(topics.ACTION_CHUNK, self._on_chunk)
+        self._listen(topics.COMMANDER_STATUS, lambda message: setattr(self, "commander", message))
+        self._listen(topics.SCENE, lambda message: setattr(self, "scene", message))
+        self._listen(topics.SIM_STATUS, self._on_status)
+        if futures:
+            self._listen(topics.FUTURE, self._on_future)
+        self._instruction = self.create_publisher(String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
+
+    def begin(self) -> None:
+        """Forget the history: a new episode."""
+        self.started = self.get_clock().now().nanoseconds
+        self.future = None
+        self.measured: list[list[float]] = []
+        self.commanded: list[list[float]] = []
+        self.chunk_times: list[float] = []
+        self.chunk_stamps: list[int] = []
+        self.latencies: list[dict[str, float]] = []
+        self.factors: list[float] = []
+
+    def instruct(self, instruction: str) -> None:
+        """Publish the instruction."""
+        self._instruction.publish(String(data=instruction))
+
+    def call(self, kind: Any, name: str, timeout: float = 10.0, **fields: Any) -> Any:
+        """Call a service from another thread than the one that spins; TimeoutError (an OSError) if nobody answers."""
+        client = self.create_client(kind, name)
+        try:
+            if not client.wait_for_service(timeout):
+                raise TimeoutError(f"service {name} did not appear within {timeout:.0f} s")
+            done = threading.Event()
+            future = client.call_async(kind.Request(**fields))
+            future.add_done_callback(lambda _: done.set())
+            if not done.wait(timeout):
+                raise TimeoutError(f"service {name} did not answer within {timeout:.0f} s")
+            return future.result()
+        finally:
+            self.destroy_client(client)
+
+    def predicted(self, stamp: int) -> tuple[np.ndarray, float] | None:
+        """The frame of the newest future nearest to `stamp`, and how much later (s) than `stamp` it is expected."""
+        if self.future is None:
+            return None
+        begin, step = to_ns(self.future.header.stamp), to_ns(self.future.step)
+        k = min(max(round((stamp - begin) / step), 0), len(self.future.frames) - 1)
+        return decode(self.future.frames[k]), (begin + k * step - stamp) / NS
+
+    def _listen(self, topic: topics.Topic, callback: Callable[[Any], None]) -> None:
+        self.create_subscription(topic.type, topic.name, callback, topic.qos)
+
+    def _on_future(self, message: Future) -> None:
+        if to_ns(message.header.stamp) >= self.started:  # else of the last episode: it takes a moment to be drawn
+            self.future = message
+
+    def _on_image(self, view: str, first: bool) -> Callable[[CompressedImage], None]:
+        def store(message: CompressedImage) -> None:
+            self.images[view] = decode(message)
+            if first:
+                self.on_image(to_ns(message.header.stamp))
+
+        return store
+
+    def _seconds(self, stamp: int) -> float:
+        return (stamp - self.started) / NS
+
+    def _row(self, message: JointState) -> list[float]:
+        known = dict(zip(message.name, message.position, strict=True))
+        return [self._seconds(to_ns(message.header.stamp)), *(known.get(joint, float("nan")) for joint in self.joints)]
+
+    def _on_status(self, message: TaskStatus) -> None:
+        self.status = message
+        if message.elapsed > 1.0:  # the factor is that of the last second: before, the reset is part of it
+            self.factors.append(message.real_time_factor)
+
+    def _on_measured(self, message: JointState) -> None:
+        self.measured.append(self._row(message))
+
+    def _on_command(self, message: JointState) -> None:
+        self.commanded.append(self._row(message))
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        now, stamp = self.get_clock().now().nanoseconds, to_ns(message.header.stamp)
+        self.chunk_stamps.append(stamp)
+        self.chunk_times.append(self._seconds(now))
+        stages = dict(zip(message.latency_stages, map(float, message.latency_seconds), strict=True))
+        self.latencies.append({"total": (now - stamp) / NS, **stages})
+
+
+def wait_until(
+    condition: Callable[[], bool], timeout: float, what: str, alive: Callable[[], None] = lambda: None
+) -> None:
+    """Return as soon as `condition` holds; `alive` may raise meanwhile; TimeoutError names what did not happen."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        alive()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {timeout:.0f} s")
+        time.sleep(0.02)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes docs/graph.md from the code: `python -m cosmos3_ros.bringup.graph_page > docs/graph.md`. A test compares."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from ..nodes import commander_params, policy_node, reasoner_node, server_node, sim_node
+from ..ros import topics
+from .node_graph import Options
+
+NODES: dict[str, tuple[topics.Interface, type, str]] = {
+    "policy": (topics.POLICY, policy_node.Params, "aligned observations in, action chunks and predicted futures out"),
+    "reasoner": (topics.REASONER, reasoner_node.Params, "says what it sees, answers questions"),
+    "server": (topics.SERVER, server_node.Params, "the policy for openpi clients and RoboLab, see docs/serving.md"),
+    "commander": (
+        topics.COMMANDER,
+        commander_params.Params,
+        "plays chunks within limits, arms, holds; the only node that moves the robot",
+    ),
+    "sim": (topics.SIM, sim_node.Params, "the embedded simulation in place of a robot"),
+}
+PICTURE = """\
+```
+cameras, joint_states ──▶ policy ──▶ cosmos3/action_chunk ──▶ commander ──▶ arm_controller/joint_trajectory
+        │                   └──▶ cosmos3/future                   ▲    └──▶ gripper_controller/commands
+        └──▶ reasoner ──▶ cosmos3/scene              joint_states ┘
+```
+"""
+
+
+def qos_text(qos: QoSProfile) -> str:
+    """Quality of service in words."""
+    reliability = "best effort" if qos.reliability == ReliabilityPolicy.BEST_EFFORT else "reliable"
+    latched = ", latched" if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL else ""
+    return f"{reliability}, last {qos.depth}{latched}"
+
+
+def type_text(kind: Any) -> str:
+    """package/kind/Name of a message or service class."""
+    package, folder = kind.__module__.split(".")[:2]
+    return f"{package}/{folder}/{kind.__name__}"
+
+
+def _value(value: Any) -> str:
+    return f"`{str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else value}`"
+
+
+def _meaning(topic: topics.Topic) -> str:
+    return topic.doc + (f"; instead, with `{topic.instead}`" if topic.instead else "")
+
+
+def _rows(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows)] + [""]
+
+
+def _node(name: str) -> list[str]:
+    interface, params, doc = NODES[name]
+    ways = [("in", topic) for topic in interface.subscribes] + [("out", topic) for topic in interface.publishes]
+    lines = [f"## {name}", "", f"{doc[0].upper()}{doc[1:]}.", ""]
+    if ways:
+        lines += _rows(
+            ("", "topic", "type", "quality of service", "meaning"),
+            [(way, f"`{t.name}`", type_text(t.type), qos_text(t.qos), _meaning(t)) for way, t in ways],
+        )
+    if interface.offers:
+        lines += _rows(
+            ("service", "type", "meaning"), [(f"`{s.name}`", type_text(s.type), s.doc) for s in interface.offers]
+        )
+    fields = dataclasses.fields(params)
+    defaults = params()
+    lines += _rows(
+        ("parameter", "default", "meaning"),
+        [
+            (
+                f"`{f.name}`",
+                _value(getattr(defaults, f.name)),
+                f.metadata["doc"] + ("; live" if f.metadata.get("live") else ""),
+            )
+            for f in fields
+        ],
+    )
+    return lines
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [
+        "# The node graph",
+        "",
+        "Written by `python -m cosmos3_ros.bringup.graph_page`; do not edit. Names are relative: namespaces and remaps",
+        "move them.",
+        "`<view>` stands for each camera view of the embodiment. Parameters marked live may change at any time;",
+        "the others take effect at configure.",
+        "",
+        PICTURE,
+    ]
+    for name in NODES:
+        lines += _node(name)
+    lines += ["## Launch arguments", "", "Of `policy.launch.py`, and options of `cosmos3 run`.", ""]
+    lines += _rows(
+        ("argument", "default", "meaning"),
+        [(f"`{f.name}`", _value(f.default), f.metadata["doc"]) for f in dataclasses.fields(Options)],
+    )
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node graph, described once. The launch files and `cosmos3 run` both start exactly what `processes` returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import yaml
+
+MODULES = {  # executable in lib/cosmos3_ros -> the module and first argument that run it without the ROS command line
+    "sim": ("cosmos3_ros.nodes.sim_node",),
+    "brain": ("cosmos3_ros.brain",),
+    "policy": ("cosmos3_ros.brain", "policy"),
+    "reasoner": ("cosmos3_ros.brain", "reasoner"),
+    "server": ("cosmos3_ros.brain", "server"),
+    "commander": ("cosmos3_ros.nodes.commander_node",),
+}
+
+
+def option(default: Any, doc: str) -> Any:
+    """A field that is a launch argument and a command line option."""
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a person chooses when starting the graph."""
+
+    robot: str = option("droid_sim", "robot file: a name in config/ or the path of a YAML file")
+    checkpoint: str = option("", "checkpoint folder in the Hub layout; empty: the embedded one")
+    device: str = option("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
+    instruction: str = option("", "what to do, in words; empty: wait for the topic cosmos3/instruction")
+    policy: bool = option(True, "start the policy node")
+    reasoner: bool = option(True, "start the reasoner node, in the policy's process if that runs too")
+    server: bool = option(False, "serve openpi clients too, in the policy's process if that runs")
+    host: str = option("127.0.0.1", "address the server listens on; 0.0.0.0: all of this machine's")
+    port: int = option(8000, "port the server listens on; 0: any that is free")
+    remote_url: str = option("", "the reasoner asks this OpenAI-compatible endpoint instead, http(s)://HOST:PORT/v1")
+    remote_model: str = option("", "the endpoint's name of the model; empty: the first one it offers")
+    remote_token_file: str = option("", "file with the endpoint's token; empty: none is sent")
+    commander: bool = option(True, "start the commander node, which alone moves the robot")
+    sim: bool = option(True, "start the embedded simulation in place of a robot")
+    armed: bool = option(
+        False, "let the commander move the robot at once; false: dry run until /commander/arm is called"
+    )
+    task: str = option("reach", "task of the simulation")
+    seed: int = option(0, "seed of the simulation's first scene")
+    use_sim_time: bool = option(False, "everybody follows /clock; the embedded simulation then publishes it")
+    log_level: str = option("info", "debug, info, warn or error")
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """One process of the graph: an executable of this package with its parameters and remappings."""
+
+    executable: str
+    nodes: tuple[str, ...]
+    robot_file: pathlib.Path
+    parameters: dict[str, Any]
+    remappings: tuple[tuple[str, str], ...]
+    log_level: str = "info"
+
+    def arguments(self) -> list[str]:
+        """The arguments after the program's name."""
+        words = [*self.nodes] if self.executable == "brain" else []
+        words += ["--ros-args", "--log-level", self.log_level, "--params-file", str(self.robot_file)]
+        for node, values in self.parameters.items():
+            for name, value in values.items():
+                words += ["-p", f"{node}:{name}:={yaml_value(value)}"]
+        for name, target in self.remappings:
+            words += ["-r", f"{name}:={target}"]
+        return words
+
+
+def yaml_value(value: Any) -> str:
+    """A parameter value as it stands in YAML, so that words and numbers keep their types."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None).strip().removesuffix("\n...")
+
+
+def config_folder() -> pathlib.Path:
+    """The folder of the robot files: in a checkout, or installed by pip or by colcon."""
+    here = pathlib.Path(__file__).resolve().parents[1]
+    candidates = [here.parent / "config", here / "config"]
+    try:
+        from ament_index_python.packages import get_package_share_directory
+
+        candidates.append(pathlib.Path(get_package_share_directory("cosmos3_ros")) / "config")
+    except (ImportError, LookupError, OSError):  # no ROS, or none sourced
+        pass
+    for folder in candidates:
+        if (folder / "droid_sim.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no config folder with droid_sim.yaml in {[str(folder) for folder in candidates]}")
+
+
+def environment() -> dict[str, str]:
+    """Variables for the processes: shared memory large enough for images, unless the user has a Fast DDS profile."""
+    name = "FASTRTPS_DEFAULT_PROFILES_FILE"
+    return {} if name in os.environ else {name: str(config_folder() / "fastdds.xml")}
+
+
+def robot_file(robot: str) -> pathlib.Path:
+    """The YAML of a robot, by name or path; ValueError lists what there is."""
+    path = pathlib.Path(robot)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise ValueError(f"robot file {robot!r} does not exist")
+        return path.resolve()
+    known = sorted(file.stem for file in config_folder().glob("*.yaml"))
+    if robot not in known:
+        raise ValueError(f"unknown robot {robot!r}: expected one of {known} or the path of a YAML file")
+    return config_folder() / f"{robot}.yaml"
+
+
+def read_remappings(path: pathlib.Path) -> tuple[tuple[str, str], ...]:
+    """The topic names of a robot file: its section `remappings` (name here -> name on the robot).
+
+    Compressed images lie below the raw ones there too, unless it says otherwise.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+        section = content.get("remappings", {}).get("ros__parameters", {})
+    except (yaml.YAMLError, AttributeError) as error:
+        raise ValueError(f"robot file {path} is not a ROS parameter file: {error}") from error
+    found = {str(name): str(target) for name, target in section.items()}
+    for name, target in tuple(found.items()):
+        if name.endswith("/image_raw"):
+            found.setdefault(f"{name}/compressed", f"{target}/compressed")
+    return tuple(found.items())
+
+
+def processes(options: Options) -> list[Process]:
+    """What to start, in order; ValueError names an option that cannot be."""
+    path = robot_file(options.robot)
+    remappings = read_remappings(path)
+    clock = {"use_sim_time": options.use_sim_time}
+    model = {"checkpoint": options.checkpoint, "device": options.device, **clock}
+    names = ("remote_url", "remote_model", "remote_token_file")
+    remote = {name: getattr(options, name) for name in names if getattr(options, name)}
+    # The embedded checkpoint moves the embedded simulation, in the place of whichever robot that stands.
+    own = {"embodiment": ""} if options.sim and not options.checkpoint else {}
+    found = []
+
+    def add(
+        executable: str, parameters: dict[str, dict[str, Any]], names: tuple[tuple[str, str], ...] = remappings
+    ) -> None:
+        found.append(Process(executable, tuple(parameters), path, parameters, names, options.log_level))
+
+    if options.sim:
+        add("sim", {"sim": {"task": options.task, "seed": options.seed, "publish_clock": options.use_sim_time}})
+    brain = {}
+    if options.policy:
+        brain["policy"] = {**model, **own, "instruction": options.instruction}
+    if options.reasoner and options.remote_url:  # has no weights to share
+        add("reasoner", {"reasoner": {**model, **remote}})
+    elif options.reasoner:
+        brain["reasoner"] = {**model, **remote}
+    if options.server:
+        brain["server"] = {**model, **own, "host": options.host, "port": options.port}
+    if brain:
+        add("brain" if len(brain) > 1 else next(iter(brain)), brain)
+    if options.commander:
+        add("commander", {"commander": {"armed": options.armed, **clock}})
+    if not found:
+        raise ValueError("nothing to start: policy, reasoner, server, commander and sim are all false")
+    return found

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node: aligned observations in, action chunks and, if somebody subscribes, predicted futures out.
+
+Callbacks convert and store, one thread runs the network on the newest observation, another decodes video.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from lifecycle_msgs.msg import State
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import String
+
+from ..execution.observation_buffer import STATE, ObservationBuffer, Sample
+from ..execution.replanner import Planner
+from ..model.embodiment import JOINTS
+from ..model.interface import NS, Observation, Policy, Prediction
+from ..msg import CommanderStatus
+from ..robot.images import to_rgb
+from ..robot.joint_map import RobotMap
+from ..ros import topics
+from ..ros.diagnostics import Faults, Window, diagnostics
+from ..ros.lifecycle import ManagedNode
+from ..ros.messages import chunk_message, future_message, to_ns
+from ..ros.simulation_pause import Pause, PausingPolicy
+from ..ros.worker_thread import LAST, Worker
+from .policy_params import Params
+
+PATIENCE = NS // 2  # say why there is no inference only if it lasts
+QUIET = NS // 10  # without a new image for so long: do not wait for one
+
+
+class PolicyNode(ManagedNode[Params]):
+    """See the module. `load` makes the policy from the parameters; it is called at configure."""
+
+    def __init__(self, load: Callable[[Params], Policy], **kwargs: Any) -> None:
+        super().__init__("policy", Params, **kwargs)
+        self._load = load
+        self._workers: list[Worker[Any]] = []
+
+    def setup(self) -> None:
+        p = self.params
+        pause = Pause(self) if p.pause_simulation else None
+        if pause:
+            self._made.append((self.destroy_client, pause.client))
+        self.get_logger().info(f"loading {p.checkpoint or 'the embedded checkpoint'}")
+        began = time.monotonic()
+        self._policy = self._load(p)
+        embodiment = self._policy.embodiment
+        self._robot = self._check_robot()
+        self._buffer = ObservationBuffer(embodiment.views, int(p.max_age * NS), int(p.max_skew * NS))
+        self._planner = Planner(p.plan())
+        self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, 0
+        self._newest_image = 0  # when it came
+        self._waiting_since = 0  # since when an observation has been due and could not be had
+        self._dropped = self._refused = 0
+        self._stages: dict[str, Window] = {}
+        self._faults = Faults(self.get_logger())
+        self._warm_up()
+        if pause:
+            self._policy = PausingPolicy(self._policy, pause)
+        self._chunks = self.advertise(topics.ACTION_CHUNK)
+        self._futures = self.advertise(topics.FUTURE)
+        self._diagnostics = self.advertise(topics.DIAGNOSTICS)
+        for view in embodiment.views:
+            self.subscribe(topics.camera(view, p.image_transport), self._on_image(view))
+        self.subscribe(topics.JOINT_STATES, self._on_joint_state)
+        self.subscribe(topics.INSTRUCTION, self._on_instruction)
+        self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
+        self._infer = Worker("infer", self._run, self._failed)
+        self._decode = Worker("decode", self._imagine, self._failed, LAST)
+        self._workers = [self._infer, self._decode]
+        self.parameters.changed = self._on_parameters
+        self.every(QUIET / NS, self._plan_in_silence)
+        self.every(1.0, self._diagnose)
+        self.get_logger().info(f"{embodiment.name} ready after {time.monotonic() - began:.1f} s")
+
+    def start(self) -> None:
+        self._forget()
+        self._number = 0
+        if not self._instruction:
+            self.get_logger().info("waiting for an instruction on cosmos3/instruction")
+
+    def stop(self) -> None:
+        self._forget()
+
+    def teardown(self) -> None:
+        while self._workers:
+            self._workers.pop().close()
+        self._policy = None  # type: ignore[assignment]  # gives the memory back
+
+    def _check_robot(self) -> RobotMap:
+        p, embodiment = self.params, self._policy.embodiment
+        if embodiment.kind != JOINTS:
+            raise ValueError(
+                f"parameter 'embodiment': expected one that acts by joints, {embodiment.name} acts by {embodiment.kind}"
+            )
+        if len(p.joints) != len(embodiment.state):
+            columns = [column.name for column in embodiment.state]
+            raise ValueError(
+                f"parameter 'joints' has {len(p.joints)} names {p.joints}, but embodiment {embodiment.name} has "
+                f"{len(columns)} state columns {columns}"
+            )
+        grippers = [joint for joint, column in zip(p.joints, embodiment.state, strict=True) if column.gripper]
+        if [p.gripper_joint] != (grippers or [""]):
+            raise ValueError(
+                f"parameter 'gripper_joint' is {p.gripper_joint!r}, but the gripper of embodiment {embodiment.name} is "
+                f"where 'joints' has {grippers}"
+            )
+        return RobotMap(tuple(p.joints), p.gripper_joint, p.gripper_open, p.gripper_closed)
+
+    def _warm_up(self) -> None:
+        """One chunk of a grey picture, so that the first real one is not late; its result is thrown away."""
+        embodiment = self._policy.embodiment
+        grey = {view: np.full((180, 320, 3), 128, np.uint8) for view in embodiment.views}
+        state = np.zeros(len(embodiment.state), np.float32)
+        if self.params.compile:
+            self.get_logger().info("warm-up: compiling; a minute or so the first time, less when it was done before")
+        for _ in range(1 + self.params.cuda_graphs):  # the second one records them
+            self._policy.infer(Observation(grey, state, self.params.instruction or "wait", 0))
+        self._policy.reset()
+
+    # -- inputs -------------------------------------------------------------------------------------------------------
+
+    def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
+        def store(message: Image | CompressedImage) -> None:
+            self._newest_image = self.now()
+            self._store(view, message.header, message)
+            if self.state_id == State.PRIMARY_STATE_ACTIVE:
+                self._plan()
+
+        return store
+
+    def _on_joint_state(self, message: JointState) -> None:
+        try:
+            state = self._robot.state(message.name, message.position)
+        except ValueError as error:
+            self._faults.set("joint state ignored", str(error))
+            return
+        self._faults.set("joint state ignored", "")
+        self._store(STATE, message.header, state)
+        if self._waiting_since:  # perhaps only for this
+            self._plan()
+
+    def _store(self, stream: str, message_header: Any, payload: Any) -> None:
+        if self._buffer.add(stream, to_ns(message_header.stamp), self.now(), payload):
+            self.get_logger().warning(f"{stream}: the clock jumped back; everything older is forgotten")
+            self._forget()
+
+    def _on_instruction(self, message: String) -> None:
+        self._instruct(message.data)
+
+    def _on_commander(self, message: CommanderStatus) -> None:
+        self._playing = message.chunk if message.mode == CommanderStatus.PLAYING else 0
+
+    def _on_parameters(self, names: set[str]) -> None:
+        self._planner.plan = self.params.plan()
+        if "instruction" in names:
+            self._instruct(self.params.instruction)
+
+    def _instruct(self, instruction: str) -> None:
+        if instruction.strip() != self._instruction:
+            self._instruction = instruction.strip()
+            self.get_logger().info(f"instruction: {self._instruction or '(none)'}")
+        self._forget()
+
+    def _forget(self) -> None:
+        """A new episode: nothing seen or begun before counts any more."""
+        self._buffer.clear()
+        self._infer.drop()
+        self._episode += 1
+        self._waiting_since = 0
+        self._planner.forget()
+        self._policy.reset()
+
+    # -- work ---------------------------------------------------------------------------------------------------------
+
+    def _plan(self) -> None:
+        now = self.now()
+        if not self._instruction or now < self._planner.due() or not self._infer.idle:
+            return
+        sample = self._buffer.sample(now)
+        if isinstance(sample, str):
+            self._refused += not self._waiting_since
+            self._waiting_since = self._waiting_since or now
+            if now - self._waiting_since > PATIENCE:
+                self._faults.set("no inference", sample)
+            return
+        self._waiting_since = 0
+        self._faults.set("no inference", "")
+        # An image that is newer than the sample is the first of a set that will be there in a moment.
+        if sample.received >= self._newest_image and self._planner.answers(sample.stamp):
+            self._infer.submit((self._episode, self._instruction, sample))
+
+    def _plan_in_silence(self) -> None:
+        """Streams that stop must be noticed; while they run, the next image is worth waiting for."""
+        if self.now() - self._newest_image > QUIET:
+            self._plan()
+
+    def _run(self, job: tuple[int, str, Sample]) -> None:
+        episode, instruction, sample = job
+        began = self.now()
+        images = {view: self._convert(view, message) for view, message in sample.images.items()}
+        observation = Observation(images, sample.state, instruction, sample.stamp)
+        converted = self.now()
+        prediction = self._policy.infer(observation, self._planner.committed(sample.stamp, self._playing))
+        self._faults.set("no chunk", "")
+        if episode != self._episode or self.state_id != State.PRIMARY_STATE_ACTIVE:
+            self._dropped += 1
+            return
+        self._number += 1
+        seconds = {
+            "receive": (sample.received - sample.stamp) / NS,
+            "wait": (began - sample.received) / NS,
+            "convert": (converted - began) / NS,
+            **prediction.seconds,
+        }
+        chunk = self._robot.chunk(self._planner.cut(prediction.chunk))
+        self._chunks.publish(
+            chunk_message(
+                chunk,
+                number=self._number,
+                instruction=instruction,
+                embodiment=self._policy.embodiment.name,
+                seconds=seconds,
+                strategy=self._planner.plan.strategy,
+            )
+        )
+        now = self.now()
+        self._planner.published(prediction.chunk, self._number, now)
+        for stage, taken in {**seconds, "capture to publish": (now - sample.stamp) / NS}.items():
+            self._stages.setdefault(stage, Window()).add(taken)
+        if self._futures.get_subscription_count() and self._decode.idle:
+            self._decode.submit((self._number, instruction, prediction))
+
+    def _convert(self, view: str, message: Image | CompressedImage) -> Any:
+        try:
+            return to_rgb(message)
+        except ValueError as error:
+            raise ValueError(f"camera {view}: {error}") from error
+
+    def _imagine(self, job: tuple[int, str, Prediction]) -> None:
+        number, instruction, prediction = job
+        began = time.monotonic()
+        future = self._policy.decode(prediction)
+        self._futures.publish(future_message(future, number=number, instruction=instruction))
+        time.sleep(max(0.0, 1.0 / self.params.future_rate - (time.monotonic() - began)))
+
+    def _failed(self, error: Exception) -> None:
+        self._refused += 1
+        self._faults.set("no chunk", f"{type(error).__name__}: {error}")
+
+    def _diagnose(self) -> None:
+        now = self.now()
+        trouble = self._buffer.trouble(now)
+        values = {
+            "instruction": self._instruction,
+            "strategy": self._planner.plan.strategy,
+            "chunks": self._number,
+            "dropped": self._dropped,
+            "refused": self._refused,
+            "remaining rows": self._planner.remaining(now),
+            **{f"{name} age [s]": f"{age:.3f}" for name, age in self._buffer.ages(now).items()},
+            **{f"{name} rate [Hz]": f"{rate:.1f}" for name, rate in self._buffer.rates().items()},
+        }
+        for stage, window in self._stages.copy().items():
+            values |= window.table(stage)
+        message = "; ".join(f"{name}: {why}" for name, why in (trouble or self._faults.now.copy()).items())
+        level = "error" if message else "ok"
+        name = f"{self.get_name()}: observations"
+        self._diagnostics.publish(diagnostics(now, name, level, message or "good", values))

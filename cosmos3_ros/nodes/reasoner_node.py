@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reasoner node: says what it sees at a bounded rate, and answers questions about the newest camera images."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import functools
+import os
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from lifecycle_msgs.msg import State
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.task import Future
+from sensor_msgs.msg import CompressedImage, Image
+
+from ..model.interface import NS, Reasoner
+from ..msg import Scene
+from ..robot.images import to_rgb
+from ..ros import topics
+from ..ros.lifecycle import ManagedNode
+from ..ros.messages import scene_message, to_ns
+from ..ros.parameters import param
+from ..ros.worker_thread import LAST
+from ..serve.auth import read_token
+from ..serve.reasoner_client import RemoteReasoner
+from ..srv import Ask
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """Parameters of the reasoner node."""
+
+    autostart: bool = param(True, "configure and activate when the process starts")
+    checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
+    device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
+    dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
+    compile: bool = param(False, "compile the network's layers: a minute more to configure, then faster on a GPU")
+    cuda_graphs: bool = param(
+        False, "on a GPU, record the loops as CUDA graphs: for networks too small to keep it busy"
+    )
+    weights: str = param("none", "as the policy's, where both share one copy of the weights")
+    text_weights: str = param("none", "how the text tower's weights are rounded: none, fp8, int8 or nvfp4")
+    tensor_parallel: int = param(1, "GPUs that split every layer; processes of torchrun, see docs/performance.md")
+    views: list[str] = param(["wrist", "exterior_1", "exterior_2"], "camera views it may look at")
+    image_transport: str = param("raw", "raw or compressed")
+    max_age: float = param(1.0, "refuse to answer about images older than this [s]")
+    rate: float = param(0.2, "at most this many scenes per second; 0: only answer questions [Hz]", live=True)
+    question: str = param("Describe the scene.", "what it asks itself for each scene", live=True)
+    max_tokens: int = param(64, "longest answer [tokens]", live=True)
+    remote_url: str = param(
+        "",
+        "OpenAI-compatible endpoint to ask, http(s)://HOST:PORT/v1; empty: the checkpoint; no weights are loaded then",
+    )
+    remote_model: str = param("", "the endpoint's name of the model; empty: the first one it offers")
+    remote_token_file: str = param("", "file with the endpoint's token in its first line; empty: none is sent")
+    remote_timeout: float = param(60.0, "give up what the endpoint has not answered after this [s]")
+
+    def __post_init__(self) -> None:
+        if self.image_transport not in ("raw", "compressed"):
+            raise ValueError(f"parameter 'image_transport': expected raw or compressed, got {self.image_transport!r}")
+        if not self.views:
+            raise ValueError("parameter 'views': expected at least one camera view")
+        if self.max_age <= 0 or self.rate < 0 or self.max_tokens < 1:
+            raise ValueError("parameters max_age, rate, max_tokens: expected > 0, >= 0, >= 1")
+        if self.remote_timeout <= 0:
+            raise ValueError(f"parameter 'remote_timeout': expected a positive number, got {self.remote_timeout}")
+
+    def remote(self) -> RemoteReasoner | None:
+        """The endpoint to ask, if there is one; ValueError or OSError says what is wrong with its parameters."""
+        if not self.remote_url:
+            return None
+        token = read_token(self.remote_token_file) if self.remote_token_file else ""
+        return RemoteReasoner(self.remote_url, self.remote_model, token, self.remote_timeout)
+
+
+class ReasonerNode(ManagedNode[Params]):
+    """See the module. `load` makes the reasoner from the parameters; it is called at configure, if it is not remote."""
+
+    def __init__(self, load: Callable[[Params], Reasoner], **kwargs: Any) -> None:
+        super().__init__("reasoner", Params, **kwargs)
+        self._load = load
+        self._remote: RemoteReasoner | None = None
+        self._thread: concurrent.futures.ThreadPoolExecutor | None = None
+
+    def setup(self) -> None:
+        p = self.params
+        self._remote = p.remote()
+        self._reasoner: Reasoner = self._remote or self._load(p)
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "reason", os.nice, (LAST,))
+        if (p.compile or p.cuda_graphs) and not self._remote:
+            self._warm_up(self._thread)
+        self._images: dict[str, Image | CompressedImage] = {}
+        self._running: concurrent.futures.Future[Scene] | None = None
+        self._next = 0
+        self._faults: set[str] = set()  # told since the last scene; they may take turns
+        self._scenes = self.advertise(topics.SCENE)
+        for view in p.views:
+            self.subscribe(topics.camera(view, p.image_transport), self._on_image(view))
+        self.offer(topics.REASONER.offers[0], self._on_ask, callback_group=ReentrantCallbackGroup())
+        self.every(0.05, self._look)
+        self.get_logger().info(f"reasoner ready{f', asks {p.remote_url}' if p.remote_url else ''}")
+
+    def _warm_up(self, thread: concurrent.futures.Executor) -> None:
+        """Compile and record now, not when the first question comes, while the policy is already at work."""
+        self.get_logger().info("warm-up: compiling; a minute or so the first time, less when it was done before")
+        grey = [np.full((480, 640, 3), 128, np.uint8)] * len(self.params.views)
+        thread.submit(self._reasoner.ask, self.params.question, grey, 2).result()
+
+    def stop(self) -> None:
+        self._images.clear()
+        if self._remote:
+            self._remote.cancel()
+
+    def teardown(self) -> None:
+        if self._thread:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            if self._remote:
+                self._remote.cancel(for_good=True)
+            self._thread.shutdown()
+        self._thread = self._remote = None
+        self._reasoner = None  # type: ignore[assignment]  # gives the memory back
+
+    def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
+        def store(message: Image | CompressedImage) -> None:
+            known = self._images.get(view)
+            if known and to_ns(message.header.stamp) < to_ns(known.header.stamp) - NS:
+                self.get_logger().warning(f"camera {view}: the clock jumped back; everything older is forgotten")
+                self._images.clear()
+                self._next = 0
+            self._images[view] = message
+
+        return store
+
+    async def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
+        """Waits as a coroutine, so that images go on arriving while the thread thinks."""
+        try:
+            if self.state_id != State.PRIMARY_STATE_ACTIVE or self._thread is None:
+                raise ValueError("the reasoner node is not active")
+            if not request.question.strip():
+                raise ValueError("the question is empty")
+            views = list(request.views) or self.params.views
+            job = self._thread.submit(
+                self._reason, request.question, views, request.max_tokens or self.params.max_tokens
+            )
+            done: Future = Future()
+            job.add_done_callback(functools.partial(self._wake, done))
+            await done
+            response.scene, response.success = job.result(), True
+        except (ValueError, OSError) as error:
+            response.message = str(error)
+        except concurrent.futures.CancelledError:
+            response.message = "the reasoner node was stopped"
+        except Exception as error:  # of torch, of OpenCV: this question has failed, the next one may not
+            self.get_logger().error(f"a question was not answered\n{traceback.format_exc()}")
+            response.message = f"{type(error).__name__}: {error}"
+        return response
+
+    def _wake(self, done: Future, job: concurrent.futures.Future[Scene]) -> None:
+        done.set_result(None)
+        if self.executor:
+            self.executor.wake()
+
+    def _look(self) -> None:
+        """Begin the next scene if it is due and nothing runs."""
+        now = self.now()
+        if self.params.rate == 0 or now < self._next or (self._running and not self._running.done()):
+            return
+        self._next = now + int(NS / self.params.rate)
+        assert self._thread
+        self._running = self._thread.submit(
+            self._reason, self.params.question, self.params.views, self.params.max_tokens
+        )
+        self._running.add_done_callback(self._publish)
+
+    def _reason(self, question: str, views: list[str], max_tokens: int) -> Scene:
+        messages = [self._newest(view) for view in views]
+        stamp = min(to_ns(message.header.stamp) for message in messages)
+        answer = self._reasoner.ask(question, [to_rgb(message) for message in messages], max_tokens)
+        return scene_message(answer, stamp=stamp, views=views, question=question)
+
+    def _newest(self, view: str) -> Image | CompressedImage:
+        if view not in self.params.views:
+            raise ValueError(f"no view {view!r}; there are {self.params.views}")
+        message = self._images.get(view)
+        if message is None:
+            raise ValueError(f"no image from view {view!r} yet")
+        age = (self.now() - to_ns(message.header.stamp)) / NS
+        if age > self.params.max_age:
+            raise ValueError(f"the image from view {view!r} is {age:.2f} s old, limit {self.params.max_age:.2f} s")
+        return message
+
+    def _publish(self, done: concurrent.futures.Future[Scene]) -> None:
+        if done.cancelled():
+            return
+        if fault := str(done.exception() or ""):
+            kind = fault.split(" is ", maxsplit=1)[0]  # without the age, which changes
+            if kind not in self._faults:
+                self.get_logger().warning(f"no scene: {fault}")
+            self._faults.add(kind)
+            return
+        if self._faults:
+            self.get_logger().info("scenes again")
+            self._faults.clear()
+        self._scenes.publish(done.result())

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ROS node `sim`: over its topics the simulated arm looks like a real robot with controllers and cameras.
+
+Physics, rendering and publishing happen in the main thread; a second one spins and only puts what arrives into a queue.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import functools
+import queue
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
+
+from ..model.interface import NS
+from ..msg import TaskStatus
+from ..robot.images import encode, fill
+from ..ros import topics
+from ..ros.messages import header, to_time
+from ..ros.parameters import Parameters, param
+from ..ros.shutdown_signal import Stop, ignore_stop_signals
+from ..ros.spin_thread import spinning
+from ..sim.arm_constants import ARM, FINGER
+from ..sim.cameras import intrinsics
+from ..sim.emulated_controllers import ArmController, Robot, State
+from ..sim.real_time_pace import Pace
+from ..sim.scene import VIEWS
+from ..sim.simulation import Simulation
+from ..sim.tasks import arrange, instruction
+from ..sim.world import TICKS_PER_SECOND
+from ..srv import ResetTask
+from .sim_messages import camera_info, joint_state, trajectory
+
+PERIOD = NS // TICKS_PER_SECOND  # a third of a nanosecond too short; stamps count ticks and do not drift
+STATUS_PER_SECOND = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """Parameters of the simulation."""
+
+    task: str = param("reach", "task of the first episode")
+    seed: int = param(0, "seed of the first episode; it decides everything about the scene")
+    wording: int = param(0, "which of a task's wordings the instruction has; 0: the usual one")
+    distractors: int = param(2, "the most cubes in a scene that its task does not need, 0 to 2")
+    image_height: int = param(180, "height of the camera images [pixels]")
+    image_width: int = param(320, "width of the camera images [pixels]")
+    camera_rate: float = param(15.0, "images per second of each camera [Hz]; a divisor of 120")
+    joint_rate: float = param(60.0, "joint states per second [Hz]; a divisor of 120")
+    jpeg_quality: int = param(90, "quality of the compressed images, 1 to 100")
+    interpolate_from_desired_state: bool = param(
+        True,
+        "as in joint_trajectory_controller: bridge to a trajectory from the last set point, not from the measurement",
+    )
+    publish_clock: bool = param(False, "publish /clock and stamp everything with simulated time; false: system time")
+    real_time_factor: float = param(
+        1.0, "simulated seconds per second; 0: as fast as possible; not 1 needs publish_clock"
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("image_height", "image_width"):
+            if not 16 <= getattr(self, name) <= 4096:
+                raise ValueError(f"parameter {name!r}: expected 16 to 4096 pixels, got {getattr(self, name)}")
+        for name in ("camera_rate", "joint_rate"):
+            if getattr(self, name) <= 0 or TICKS_PER_SECOND % getattr(self, name):
+                raise ValueError(
+                    f"parameter {name!r}: expected a divisor of {TICKS_PER_SECOND} Hz, got {getattr(self, name)}"
+                )
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ValueError(f"parameter 'jpeg_quality': expected 1 to 100, got {self.jpeg_quality}")
+        if self.real_time_factor < 0 or (self.real_time_factor != 1.0 and not self.publish_clock):
+            expected = "expected 1.0 without publish_clock, else >= 0"
+            raise ValueError(f"parameter 'real_time_factor': {expected}, got {self.real_time_factor}")
+        instruction(self.task, arrange(self.task, self.seed, self.distractors), self.wording)
+
+
+class SimNode(Node):
+    """See the module. Raises ValueError for a wrong parameter and RuntimeError without OpenGL."""
+
+    def __init__(self) -> None:
+        super().__init__("sim")
+        self.params = Parameters(self, Params, locked=lambda: True).values
+        p = self.params
+        self._simulation = Simulation(p.image_height, p.image_width, p.distractors)
+        self._robot = Robot(ArmController(ARM, PERIOD, p.interpolate_from_desired_state), FINGER)
+        self._ticks = self._episode = 0
+        self._told_success = self._ended = False
+        self._inbox: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
+        self._pace = Pace(PERIOD, p.real_time_factor, time.monotonic_ns())
+        self._advertise()
+        self._reset(p.task, p.seed)
+        self._simulation.render(VIEWS[0])  # now, to say at once that there is no OpenGL
+        self._pace = Pace(PERIOD, p.real_time_factor, time.monotonic_ns())
+        self._listen(topics.TRAJECTORY, self._on_trajectory)
+        self._listen(topics.POSITIONS, self._on_positions)
+        self._listen(topics.GRIPPER, lambda message: self._robot.grip(message.data))
+        self._listen(topics.JOINT_COMMAND, self._on_joint_command)
+        self.create_service(ResetTask, "sim/reset_task", self._on_reset)
+
+    def _advertise(self) -> None:
+        """Everything is reliable, so that best-effort and reliable subscribers both match."""
+
+        def advertise(topic: topics.Topic) -> Any:
+            return self.create_publisher(topic.type, topic.name, topics.RELIABLE)
+
+        self._states = advertise(topics.JOINT_STATES)
+        self._status = advertise(topics.SIM_STATUS)
+        self._sim_clock = advertise(topics.CLOCK) if self.params.publish_clock else None
+        self._raw = {view: advertise(topics.camera(view, "raw")) for view in VIEWS}
+        self._compressed = {view: advertise(topics.camera(view, "compressed")) for view in VIEWS}
+        name = topics.SIM_CAMERA_INFO.name
+        self._infos = {
+            view: self.create_publisher(CameraInfo, name.replace("<view>", view), topics.RELIABLE) for view in VIEWS
+        }
+
+    def _listen(self, topic: topics.Topic, handle: Callable[[Any], None]) -> None:
+        def put(message: Any) -> None:
+            self._inbox.put((topic.name, functools.partial(handle, message)))
+
+        self.create_subscription(topic.type, topic.name, put, topic.qos)
+
+    # -- in the spinning thread ---------------------------------------------------------------------------------------
+
+    def _on_reset(self, request: ResetTask.Request, response: ResetTask.Response) -> ResetTask.Response:
+        """Wait for the main thread: commands that came before a reset must not act after it. It takes 0.3 s at most."""
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        task = request.task or self._simulation.task
+        seed = request.seed if request.seed >= 0 else self._simulation.seed + 1
+
+        def reset() -> None:
+            try:
+                self._reset(task, seed)
+                done.set_result(None)
+            except ValueError as error:
+                done.set_exception(error)
+
+        self._inbox.put(("sim/reset_task", reset))
+        while not concurrent.futures.wait([done], timeout=0.1).done:
+            if self._ended:
+                response.success, response.message = False, "the simulation is ending"
+                return response
+        if error := done.exception():
+            response.success, response.message = False, str(error)
+            return response
+        response.success, response.instruction = True, self._simulation.instruction
+        response.stamp = to_time(self._reset_at)
+        return response
+
+    # -- in the main thread -------------------------------------------------------------------------------------------
+
+    def run(self, stopped: Stop) -> None:
+        """Simulate until `stopped`."""
+        try:
+            while not stopped.is_set():
+                self._advance()
+                if wait := self._pace.tick(time.monotonic_ns()):
+                    stopped.wait(wait)
+                self._publish()
+        finally:
+            self._ended = True
+
+    def close(self) -> None:
+        """Free the OpenGL context."""
+        self._simulation.close()
+
+    def now(self) -> int:
+        """Stamp of the newest tick, ns: simulated time with publish_clock, else the system time at which it was due."""
+        return self._ticks * NS // TICKS_PER_SECOND if self._sim_clock else self._system_time + self._pace.due
+
+    def _advance(self) -> None:
+        self._take()
+        world = self._simulation.world
+        measured = State(world.positions()[:7], world.velocities()[:7])
+        self._simulation.tick(*self._robot.update(self.now(), measured))
+        self._ticks += 1
+
+    def _publish(self) -> None:
+        stamp = self.now()
+        if self._sim_clock:
+            self._sim_clock.publish(Clock(clock=to_time(stamp)))
+        if self._is_due(self.params.joint_rate):
+            self._states.publish(joint_state(self._simulation.world, stamp))
+        if self._is_due(self.params.camera_rate):
+            self._publish_images(stamp)
+        if self._is_due(STATUS_PER_SECOND) or self._simulation.success != self._told_success:
+            self._publish_status(stamp)
+
+    def _is_due(self, rate: float) -> bool:
+        return self._ticks % round(TICKS_PER_SECOND / rate) == 0
+
+    def _take(self) -> None:
+        while not self._inbox.empty():
+            name, handle = self._inbox.get()
+            try:
+                handle()
+            except ValueError as error:
+                self.get_logger().warning(f"{name} refused: {error}", throttle_duration_sec=1.0)
+
+    def _reset(self, task: str, seed: int) -> None:
+        self._simulation.reset(task, seed, self.params.wording)
+        self._system_time = time.time_ns() - time.monotonic_ns()  # each time anew: the system's clock may be set
+        self._reset_at = self.now()
+        self._robot.hold(self._simulation.layout.start, 0.0, self._reset_at)
+        self._episode += 1
+        self._told_success = False
+        self.get_logger().info(f"episode {self._episode}: {task}, seed {seed}: {self._simulation.instruction!r}")
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        self._robot.arm.follow(trajectory(message), self.now())
+
+    def _on_positions(self, message: Float64MultiArray) -> None:
+        self._robot.arm.stream(message.data, self.now())
+
+    def _on_joint_command(self, message: JointState) -> None:
+        self._robot.command(message.name, message.position, self.now())
+
+    def _publish_images(self, stamp: int) -> None:
+        for view in VIEWS:
+            head = header(stamp, f"{view}_optical_frame")
+            raw, compressed = (pubs[view].get_subscription_count() > 0 for pubs in (self._raw, self._compressed))
+            image = self._simulation.render(view) if raw or compressed else None
+            if image is not None and raw:
+                self._raw[view].publish(fill(Image(header=head), image, "rgb8"))
+            if image is not None and compressed:
+                message = encode(image, self.params.jpeg_quality)
+                message.header = head
+                self._compressed[view].publish(message)
+            k = intrinsics(self._simulation.world, view, self.params.image_height, self.params.image_width)
+            self._infos[view].publish(camera_info(head, k, self.params.image_height, self.params.image_width))
+
+    def _publish_status(self, stamp: int) -> None:
+        simulation = self._simulation
+        if simulation.success and not self._told_success:
+            self.get_logger().info(f"episode {self._episode}: solved after {simulation.elapsed / NS:.1f} s")
+        self._told_success = simulation.success
+        message = TaskStatus(
+            header=header(stamp),
+            task=simulation.task,
+            seed=simulation.seed,
+            instruction=simulation.instruction,
+            episode=self._episode,
+            elapsed=simulation.elapsed / NS,
+            success=simulation.success,
+            real_time_factor=self._pace.measure(time.monotonic_ns()),
+        )
+        self._status.publish(message)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM (exit code 0); 2: a wrong parameter; 1: no OpenGL."""
+    stopped = Stop().on_signals()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = SimNode()
+    except (ValueError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2 if isinstance(error, ValueError) else 1
+    try:
+        with spinning(node):
+            node.run(stopped)
+    finally:
+        node.close()
+        node.destroy_node()
+        rclpy.try_shutdown()
+        ignore_stop_signals()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lifecycle node that all nodes here are, and the one `main` that runs them.
+
+configure = check parameters and load (slow, loud), activate = begin, deactivate = stop safely, cleanup = let go.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import rclpy
+from lifecycle_msgs.msg import State
+from rclpy._rclpy_pybind11 import RCLError as _RCLError
+from rclpy.exceptions import InvalidHandle
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from .parameters import Parameters
+from .shutdown_signal import Stop, ignore_stop_signals
+from .spin_thread import end
+from .topics import Service, Topic
+
+P = TypeVar("P")
+_DONE = {"setup": "configured", "start": "activated", "stop": "deactivated", "teardown": "cleaned up"}
+
+
+class ManagedNode(LifecycleNode, Generic[P]):
+    """A lifecycle node whose parameters are the dataclass `params_class`.
+
+    Subclasses fill `setup`, `start`, `stop` and `teardown`; an exception in one is logged (one line for the expected
+    ValueError and OSError, the traceback for others) and refuses the transition.
+    """
+
+    def __init__(self, name: str, params_class: type[P], **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self.failure = ""  # why the last transition was refused
+        self._made: list[tuple[Callable[[Any], Any], Any]] = []
+        self.parameters: Parameters[P] = Parameters(self, params_class, locked=lambda: self.is_in_use)
+
+    @property
+    def params(self) -> P:
+        """The parameters as they are now."""
+        return self.parameters.values
+
+    @property
+    def state_id(self) -> int:
+        """lifecycle_msgs/State id of this node."""
+        return self._state_machine.current_state[0]
+
+    @property
+    def is_in_use(self) -> bool:
+        """Configured or on the way there."""
+        return self.state_id not in (State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_FINALIZED)
+
+    def setup(self) -> None:
+        """Load and create everything."""
+
+    def start(self) -> None:
+        """Begin to work."""
+
+    def stop(self) -> None:
+        """Stop working, safely; called only after `start`."""
+
+    def teardown(self) -> None:
+        """Let go of what `setup` made besides topics, services and timers; called after a failed setup too."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        done = self._attempt(self.setup) and super().on_configure(state) == TransitionCallbackReturn.SUCCESS
+        if not done:
+            self._let_go()
+        return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.FAILURE
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        super().on_activate(state)
+        return TransitionCallbackReturn.SUCCESS if self._attempt(self.start) else TransitionCallbackReturn.FAILURE
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        done = self._attempt(self.stop)
+        super().on_deactivate(state)
+        return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.ERROR
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return TransitionCallbackReturn.SUCCESS if self._let_go() else TransitionCallbackReturn.ERROR
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if state.state_id == State.PRIMARY_STATE_ACTIVE:
+            self._attempt(self.stop)
+        self._let_go()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._let_go()
+        return TransitionCallbackReturn.SUCCESS
+
+    def advertise(self, topic: Topic) -> Any:
+        """A publisher that is silent while the node is not active."""
+        publisher = self.create_lifecycle_publisher(topic.type, topic.name, topic.qos)
+        self._made.append((self.destroy_lifecycle_publisher, publisher))
+        return publisher
+
+    def subscribe(self, topic: Topic, callback: Callable[[Any], None], **kwargs: Any) -> Any:
+        """A subscription that lives until cleanup."""
+        subscription = self.create_subscription(topic.type, topic.name, callback, topic.qos, **kwargs)
+        self._made.append((self.destroy_subscription, subscription))
+        return subscription
+
+    def offer(self, service: Service, callback: Callable[[Any, Any], Any], **kwargs: Any) -> None:
+        """A service that lives until cleanup."""
+        self._made.append((self.destroy_service, self.create_service(service.type, service.name, callback, **kwargs)))
+
+    def every(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call `callback` at this period until cleanup, while the node is active."""
+
+        def tick() -> None:
+            if self.state_id == State.PRIMARY_STATE_ACTIVE:
+                callback()
+
+        self._made.append((self.destroy_timer, self.create_timer(seconds, tick)))
+
+    def now(self) -> int:
+        """The node's clock in ns (simulated time if use_sim_time)."""
+        return self.get_clock().now().nanoseconds
+
+    def _attempt(self, step: Callable[[], None]) -> bool:
+        try:
+            step()
+        except (ValueError, OSError) as error:
+            self.failure = str(error)
+            self.get_logger().error(f"cannot be {_DONE[step.__name__]}: {error}")
+            return False
+        except Exception as error:  # rclpy would swallow it without a word
+            self.failure = f"{type(error).__name__}: {error}"
+            self.get_logger().error(f"cannot be {_DONE[step.__name__]}: unexpected error\n{traceback.format_exc()}")
+            return False
+        return True
+
+    def _let_go(self) -> bool:
+        self.parameters.changed = lambda names: None  # what it would change is gone
+        done = self._attempt(self.teardown)
+        while self._made:
+            destroy, entity = self._made.pop()
+            destroy(entity)
+        return done
+
+    def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:  # noqa: N802
+        """Refuse a transition that does not exist in this state instead of dying of it (ros2/rclpy#1209)."""
+        try:
+            return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]
+        except _RCLError as error:
+            self.get_logger().error(
+                f"transition {transition_id} refused in state {self._state_machine.current_state[1]}: {error}"
+            )
+            return TransitionCallbackReturn.FAILURE
+
+
+_UP = (LifecycleNode.trigger_configure, LifecycleNode.trigger_activate)
+
+
+def bring_up(node: ManagedNode[Any], steps: Sequence[Callable[..., Any]] = _UP) -> bool:
+    """Configure and activate, or only one of these `steps`; False if one was refused (`node.failure` says why)."""
+    return all(step(node) == TransitionCallbackReturn.SUCCESS for step in steps)
+
+
+class Host:
+    """A node and the one thread in which everything of it happens: callbacks and transitions alike."""
+
+    def __init__(self, node: ManagedNode[Any], died: Callable[[], None] = lambda: None) -> None:
+        self.node, self._died = node, died
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(node)
+        self._thread = threading.Thread(target=self._spin, name=node.get_name())
+        self._thread.start()
+
+    def call(self, function: Callable[[], Any], ended: Stop | None = None) -> Any:
+        """Run `function` in the node's thread and return its result; None if `ended` or the thread's end is first."""
+        results: list[Any] = []
+        self._executor.create_task(lambda: results.append(function()))
+        while not results and self._thread.is_alive() and not (ended and ended.is_set()):
+            time.sleep(0.01)
+        return results[0] if results else None
+
+    def close(self) -> None:
+        """Shut the node down safely and end the thread."""
+        if self.node.state_id != State.PRIMARY_STATE_FINALIZED:
+            if self._thread.is_alive():
+                self.call(self.node.trigger_shutdown)
+            else:
+                self.node.trigger_shutdown()
+        end(self._executor, self._thread)
+
+    def _spin(self) -> None:
+        while True:
+            try:
+                self._executor.spin()
+            except InvalidHandle as error:
+                self.node.get_logger().warning(f"an answer came too late, its service is gone: {error}")
+                continue
+            except ExternalShutdownException:
+                pass
+            except Exception:  # a defect of ours: end loudly instead of going on half dead
+                self.node.get_logger().fatal(f"unexpected error\n{traceback.format_exc()}")
+                self._died()
+            return
+
+
+def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None = None) -> int:
+    """Run nodes until SIGINT or SIGTERM, each in a thread of its own; the exit code of the process.
+
+    With the parameter `autostart` (default true) they are configured at once, and activated when all are: none works
+    while another one loads and compiles. A refusal then ends the process with code 1, as does an unexpected error
+    later. Parameters of the wrong type end it with code 2.
+    """
+    ended = Stop().on_signals()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    hosts: list[Host] = []
+    failed = threading.Event()
+
+    def died() -> None:
+        failed.set()
+        ended.set()
+
+    try:
+        for make in makers:
+            hosts.append(Host(make(), died))
+        for step, host in itertools.product(_UP, hosts):
+            up = functools.partial(bring_up, host.node, (step,))
+            if host.node.params.autostart and host.call(up, ended) is False:
+                return 1
+        ended.wait()
+        return int(failed.is_set())
+    except ValueError as error:  # a parameter
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        for host in hosts:
+            host.close()
+        for host in hosts:
+            host.node.destroy_node()
+        rclpy.try_shutdown()
+        ignore_stop_signals()

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages to and from the types of `model.interface`. Pure functions; a wrong message raises ValueError."""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from .. import msg
+from ..execution.chunk_player import Player
+from ..execution.spline_motion import STEP, Motion
+from ..model.interface import NS, ActionChunk, Answer, Future
+from ..robot.images import encode
+
+
+def to_ns(time: Time | Duration) -> int:
+    """A ROS time or duration in ns."""
+    return time.sec * NS + time.nanosec
+
+
+def to_time(ns: int) -> Time:
+    """ns as a ROS time."""
+    return Time(sec=ns // NS, nanosec=ns % NS)
+
+
+def to_duration(ns: int) -> Duration:
+    """ns as a ROS duration."""
+    return Duration(sec=ns // NS, nanosec=ns % NS)
+
+
+def header(stamp: int, frame: str = "") -> Header:
+    """A header with this stamp (ns)."""
+    return Header(stamp=to_time(stamp), frame_id=frame)
+
+
+def chunk_message(
+    chunk: ActionChunk,
+    *,
+    number: int,
+    instruction: str,
+    embodiment: str,
+    seconds: dict[str, float],
+    strategy: str = "replace",
+) -> msg.ActionChunk:
+    """A chunk in the robot's names and units, how it is to be played, and how long each stage took."""
+    return msg.ActionChunk(
+        header=header(chunk.stamp),
+        step=to_duration(chunk.step),
+        horizon=len(chunk.values),
+        joint_names=list(chunk.names),
+        values=array.array("f", np.ascontiguousarray(chunk.values).tobytes()),
+        discrete_joints=list(chunk.discrete),
+        strategy=strategy,
+        instruction=instruction,
+        number=number,
+        embodiment=embodiment,
+        latency_stages=list(seconds),
+        latency_seconds=array.array("f", seconds.values()),
+    )
+
+
+def chunk_from(message: msg.ActionChunk) -> ActionChunk:
+    """The chunk in a message; ValueError if rows, names and values do not fit or are not finite."""
+    rows, width = message.horizon, len(message.joint_names)
+    if rows * width != len(message.values) or rows == 0:
+        raise ValueError(f"{len(message.values)} values for {rows} rows of {width} joints")
+    return ActionChunk(
+        values=np.frombuffer(message.values, np.float32).reshape(rows, width),
+        names=tuple(message.joint_names),
+        stamp=to_ns(message.header.stamp),
+        step=to_ns(message.step),
+        discrete=tuple(message.discrete_joints),
+    )
+
+
+def future_message(future: Future, *, number: int, instruction: str) -> msg.Future:
+    """The predicted video as JPEG frames, each with the stamp it is expected at."""
+    frames = []
+    for k, frame in enumerate(future.frames):
+        image = encode(frame)
+        image.header = header(future.stamp + k * future.step, "cosmos3_canvas")
+        frames.append(image)
+    return msg.Future(
+        header=header(future.stamp, "cosmos3_canvas"),
+        frames=frames,
+        step=to_duration(future.step),
+        number=number,
+        instruction=instruction,
+    )
+
+
+def scene_message(answer: Answer, *, stamp: int, views: list[str], question: str) -> msg.Scene:
+    """The reasoner's answer about the images of `stamp`."""
+    boxes = [
+        msg.Box(label=b.label, x_min=float(b.x_min), y_min=float(b.y_min), x_max=float(b.x_max), y_max=float(b.y_max))
+        for b in answer.boxes
+    ]
+    return msg.Scene(
+        header=header(stamp),
+        views=views,
+        question=question,
+        text=answer.text,
+        thought=answer.thought,
+        boxes=boxes,
+        tokens=answer.tokens,
+        seconds=float(sum(answer.seconds.values())),
+    )
+
+
+def trajectory_message(motion: Motion, joints: tuple[str, ...], now: int) -> JointTrajectory:
+    """What is left of a motion at `now` for a joint trajectory controller: stamp 0 (start at once), its knots with
+    velocities, the first one in the future, the last one at rest."""
+    times, positions, velocities = motion.knots(now + STEP // 4)
+    trajectory = JointTrajectory(joint_names=list(joints))
+    for time, position, velocity in zip(times, positions, velocities, strict=True):
+        point = JointTrajectoryPoint(time_from_start=to_duration(int(time) - now if time > now else STEP))
+        point.positions, point.velocities = array.array("d", position), array.array("d", velocity)
+        trajectory.points.append(point)
+    return trajectory
+
+
+def command_message(names: list[str], positions: list[float], velocities: list[float], stamp: int) -> JointState:
+    """Set points of one moment."""
+    return JointState(header=header(stamp), name=names, position=positions, velocity=velocities)
+
+
+def status_message(player: Player, armed: bool, now: int) -> msg.CommanderStatus:
+    """What the commander is doing at `now` (ns)."""
+    status = msg.CommanderStatus(
+        header=header(now),
+        armed=armed,
+        mode=player.mode,
+        reason=player.reason,
+        remaining=player.remaining(now),
+        played=player.played,
+        rejected=player.rejected,
+        limited=player.limited,
+        last_rejection=player.last_rejection,
+        last_limit=player.last_limit,
+    )
+    if player.loaded:
+        status.chunk, status.chunk_stamp = player.loaded.number, to_time(player.loaded.chunk.stamp)
+        status.strategy = player.loaded.strategy
+    return status

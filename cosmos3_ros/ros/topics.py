@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every topic and service of the node graph, once: name, type, quality of service, meaning.
+
+Names are relative: a namespace or a remapping moves them. `docs/graph.md` is written from these tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from std_msgs.msg import Bool, Float64MultiArray, String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from ..msg import ActionChunk, CommanderStatus, Future, Scene, TaskStatus
+from ..robot import topic_names
+from ..srv import Ask, ResetTask
+
+
+def _qos(depth: int, best_effort: bool = False, latched: bool = False) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+NEWEST = _qos(1, best_effort=True)  # sensors: matches any publisher, keeps only what is new
+RELIABLE = _qos(5)
+LATCHED = _qos(1, latched=True)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the graph. instead: the parameter that puts it in the place of the default one."""
+
+    name: str
+    type: Any
+    qos: QoSProfile
+    doc: str
+    instead: str = ""
+
+    def if_set(self, parameter: str) -> Topic:
+        """The same, for a node that has it only with this parameter."""
+        return dataclasses.replace(self, instead=parameter)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Service:
+    """One service of the graph."""
+
+    name: str
+    type: Any
+    doc: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Interface:
+    """What one node subscribes to, publishes and offers."""
+
+    subscribes: tuple[Topic, ...]
+    publishes: tuple[Topic, ...]
+    offers: tuple[Service, ...] = ()
+
+
+def camera(view: str, transport: str) -> Topic:
+    """The image topic of one view; transport is "raw" or "compressed"."""
+    name = topic_names.camera(view, transport)
+    if transport == "compressed":
+        return Topic(name, CompressedImage, NEWEST, "camera image, JPEG or PNG")
+    return Topic(name, Image, NEWEST, "camera image, stamped at capture")
+
+
+JOINT_STATES = Topic(topic_names.JOINT_STATES, JointState, NEWEST, "measured joints, any order, extra joints ignored")
+INSTRUCTION = Topic(
+    topic_names.INSTRUCTION, String, RELIABLE, "what to do from now on; replaces the parameter `instruction`"
+)
+ACTION_CHUNK = Topic(topic_names.ACTION_CHUNK, ActionChunk, RELIABLE, "the next actions, as a function of time")
+FUTURE = Topic("cosmos3/future", Future, RELIABLE, "the video the policy expects; decoded only if somebody subscribes")
+SCENE = Topic("cosmos3/scene", Scene, RELIABLE, "what the reasoner sees, at a bounded rate")
+COMMAND = Topic(topic_names.COMMAND, JointState, RELIABLE, "set points of this moment; published in a dry run too")
+COMMANDER_STATUS = Topic(
+    topic_names.COMMANDER_STATUS, CommanderStatus, LATCHED, "mode, reason, counts; 5 Hz and on change"
+)
+STOP = Topic(
+    "cosmos3/stop", Bool, RELIABLE, "true: decelerate, hold, disarm and refuse to be armed; false: may be armed"
+)
+DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, RELIABLE, "1 Hz: rates, ages, latencies, refusals")
+TRAJECTORY = Topic(topic_names.TRAJECTORY, JointTrajectory, RELIABLE, "to the joint trajectory controller")
+GRIPPER = Topic(topic_names.GRIPPER, Float64MultiArray, RELIABLE, "position of the gripper's joint")
+
+IMAGES = camera("<view>", "raw")
+COMPRESSED_IMAGES = camera("<view>", "compressed")
+# A robot's own topics, as the embedded simulation has them.
+SIM_CAMERA_INFO = Topic("camera/<view>/camera_info", CameraInfo, RELIABLE, "intrinsics, stamped with the image")
+SIM_STATUS = Topic(
+    topic_names.SIM_STATUS, TaskStatus, RELIABLE, "task, seed, instruction, success, real-time factor; 5 Hz"
+)
+POSITIONS = Topic(topic_names.POSITIONS, Float64MultiArray, RELIABLE, "a stream of arm positions")
+JOINT_COMMAND = Topic(
+    topic_names.JOINT_COMMAND, JointState, RELIABLE, "positions by joint name, as Isaac Sim takes them"
+)
+CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
+
+SEEN = (IMAGES, COMPRESSED_IMAGES.if_set("image_transport: compressed"))
+POLICY = Interface((*SEEN, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
+REASONER = Interface(SEEN, (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
+SERVER = Interface((), ())  # its clients come by websocket
+COMMANDER = Interface(
+    (ACTION_CHUNK, JOINT_STATES, STOP),
+    (
+        TRAJECTORY,
+        POSITIONS.if_set("sink: position_stream"),
+        JOINT_COMMAND.if_set("sink: joint_command"),
+        GRIPPER,
+        COMMAND,
+        COMMANDER_STATUS,
+        DIAGNOSTICS,
+    ),
+    (
+        Service("~/arm", SetBool, "true: let commands out to the controllers; false: hold and go back to the dry run"),
+        Service("~/stop", Trigger, "decelerate, hold, and disarm"),
+    ),
+)
+SIM = Interface(
+    (TRAJECTORY, POSITIONS, GRIPPER, JOINT_COMMAND),
+    (JOINT_STATES, IMAGES, COMPRESSED_IMAGES, SIM_CAMERA_INFO, SIM_STATUS, CLOCK),
+    (Service("sim/reset_task", ResetTask, "begin an episode of a task with a seed"),),
+)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The video autoencoder (Wan VAE): as published, and rebuilt for speed."""

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Video to latents and back: diffusers' AutoencoderKLWan behind two calls that may run at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..runtime.cuda_graph import Recording
+from .fast_decoder import Step, draw, draw_video, lay_out
+from .first_frame_encoder import hasten_still, still_encoder
+
+
+class VideoAutoencoder:
+    """Pixels [T, H, W] <-> normalised latents [48, 1 + (T - 1) / 4, H / 16, W / 16].
+
+    Latent 0 depends on frame 0 alone, so one frame is a video too. Encoding and decoding may overlap in two threads.
+    """
+
+    def __init__(self, module: Any):  # AutoencoderKLWan
+        if not module.config.is_residual:
+            raise ValueError("vae: expected is_residual true, as in the autoencoder of Wan 2.2, got false")
+        self.module = module
+        self._encoding, self._decoding = threading.Lock(), threading.Lock()
+        self._draw: Step = draw
+        self.still = still_encoder(module)
+        self._scales: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
+        self._graphs: dict[torch.Size, Recording] | None = None
+
+    def hasten(self, compiled: bool = True, graphs: bool = True) -> None:
+        """Prepare for a GPU, in place; the weights must not change any more."""
+        lay_out(self.module.decoder)
+        if compiled:
+            self._draw = torch.compile(draw, dynamic=False)
+            hasten_still(self.still)
+        self._graphs = {} if graphs else None
+
+    @property
+    def spatial(self) -> int:
+        """Pixels per latent, each way."""
+        return int(self.module.config.scale_factor_spatial)
+
+    @property
+    def temporal(self) -> int:
+        """Frames per latent after the first."""
+        return int(self.module.config.scale_factor_temporal)
+
+    def scale(self) -> tuple[Tensor, Tensor]:
+        """Mean and one over the spread of each channel, [1, 48, 1, 1, 1]: normalised = (latents - mean) * inverse."""
+        config, like = self.module.config, next(self.module.parameters())
+        key = (*config.latents_mean, *config.latents_std, like.dtype, like.device)
+        if key not in self._scales:
+            mean = torch.tensor(config.latents_mean, dtype=like.dtype, device=like.device)
+            inverse = 1.0 / torch.tensor(config.latents_std, dtype=like.dtype, device=like.device)
+            self._scales = {key: (mean.view(1, -1, 1, 1, 1), inverse.view(1, -1, 1, 1, 1))}
+        return self._scales[key]
+
+    @torch.no_grad()
+    def encode(self, video: Tensor) -> Tensor:
+        """Float [1, 3, T, H, W] in -1..1, T = 1 + 4k, sides multiples of 16 -> float32 latents [1, 48, 1 + k, h, w]."""
+        mean, inverse = self.scale()
+        if video.shape[2] == 1:
+            mode = self._encode_still(video.to(mean))
+        else:
+            with self._encoding:  # the module keeps what it has seen in itself
+                mode = self.module.encode(video.to(mean)).latent_dist.mode()
+        return ((mode - mean) * inverse).float()
+
+    def _encode_still(self, video: Tensor) -> Tensor:
+        if self._graphs is None:
+            return self.still(video)
+        if video.shape not in self._graphs:
+            self._graphs[video.shape] = Recording(lambda frame: (self.still(frame),), (video,))
+        return self._graphs[video.shape](video)[0]
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Normalised latents [N, 48, t, h, w] -> float32 [N, 3, 1 + 4 (t - 1), H, W] in -1..1."""
+        mean, inverse = self.scale()
+        with self._decoding, _trying():
+            return torch.stack(
+                [draw_video(self.module, one, self._draw) for one in latents.to(mean) / inverse + mean]
+            ).float()
+
+
+@contextlib.contextmanager
+def _trying() -> Iterator[None]:
+    """Have cuDNN choose its algorithms by trying them; by rule it chooses worse. One thread at a time."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def video_from_frames(frames: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 [T, H, W, 3] -> float32 [1, 3, T, H, W] in -1..1."""
+    return video_from_pixels(torch.from_numpy(np.ascontiguousarray(frames)).to(device))
+
+
+def video_from_pixels(pixels: Tensor) -> Tensor:
+    """uint8 [T, H, W, 3] -> float32 [1, 3, T, H, W] in -1..1."""
+    return (pixels.float() / 127.5 - 1.0).permute(3, 0, 1, 2).unsqueeze(0)
+
+
+def frames_from_video(video: Tensor) -> np.ndarray:
+    """Float [1, 3, T, H, W] in -1..1 -> uint8 [T, H, W, 3]."""
+    frames = ((video[0].clamp(-1, 1) + 1) * 127.5).to(torch.uint8)
+    return frames.permute(1, 2, 3, 0).cpu().numpy()

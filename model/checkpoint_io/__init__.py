@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoint folders in the layout of the Hugging Face Hub: read, written, summarized; safetensors only."""

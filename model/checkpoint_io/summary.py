@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint folder holds and needs, from the headers of its files alone: nothing is loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ..embodiment import EMBODIMENTS
+from ..network.config import PRESETS, ModelConfig, config_from_json
+from ..network.transformer import Transformer
+from .loader import SOUND, transformer_names
+from .safetensors_io import find_tensors, read_header, read_json
+
+# Which of our parameters belong to which part, in this order; the first prefix that fits.
+PARTS = {
+    "embed.": "embeddings",
+    "head.": "lm_head",
+    "text.": "text tower",
+    "generator.": "generator tower",
+    "action_": "action heads",
+    "": "vision and time heads",
+}
+POLICY = ("embeddings", "text tower", "generator tower", "action heads", "vision and time heads", "video autoencoder")
+REASONER = ("embeddings", "lm_head", "text tower", "vision encoder")
+PLACEMENTS = {"policy": POLICY, "reasoner": REASONER, "both": tuple(dict.fromkeys((*POLICY, *REASONER)))}
+
+
+def report(path: str | Path) -> str:
+    """A table for people: sizes, embodiments, schedule, what is missing, memory of each placement.
+
+    ValueError if there is no such folder; whatever else is wrong is a line of the table.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ValueError(f"checkpoint: no folder {folder}")
+    sizes: dict[str, int] = {}
+    problems: list[str] = []
+    lines = [f"checkpoint  {folder}"]
+    try:
+        config = config_from_json(read_json(folder / "transformer" / "config.json"))
+        lines.append(f"network     {_describe(config)}")
+        sizes |= _transformer_sizes(folder / "transformer", config, problems)
+        lines.append(f"policy      {_embodiments(folder, config)}")
+    except ValueError as error:
+        problems.append(str(error))
+    for name, part in (("vae", "video autoencoder"), ("vision_encoder", "vision encoder")):
+        try:
+            sizes[part] = sum(math.prod(shape) for shape in headers(find_tensors(folder / name)).values())
+        except ValueError as error:
+            problems.append(str(error))
+    lines.append(f"schedule    {_schedule(folder, problems)}")
+    tokenizer = folder / "text_tokenizer" / "tokenizer_config.json"
+    problems += [] if tokenizer.exists() else [f"checkpoint: missing file {tokenizer}"]
+    lines += ["", f"{'part':24}{'parameters':>16}"]
+    lines += [f"{part:24}{count:16,}" for part, count in sizes.items()]
+    lines += ["", f"{'weights in GiB':24}{'bfloat16':>16}{'float32':>16}"]
+    for name, parts in PLACEMENTS.items():
+        count = sum(sizes.get(part, 0) for part in parts)
+        lines.append(f"{name:24}{count * 2 / 2**30:16.2f}{count * 4 / 2**30:16.2f}")
+    lines += ["", *(f"missing     {problem}" for problem in problems)] if problems else ["", "complete"]
+    return "\n".join(lines)
+
+
+def headers(tensors: Mapping[str, Path]) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor, by name in its file."""
+    return {name: shape for file in set(tensors.values()) for name, shape in read_header(file).items()}
+
+
+def _describe(config: ModelConfig) -> str:
+    """Its name if it is a preset, and its main sizes."""
+    name = next((name for name, preset in PRESETS.items() if _same_network(preset, config)), "custom")
+    heads = f"{config.heads}/{config.kv_heads} heads of {config.head_dim}"
+    return f"{name}: {config.layers} layers, hidden {config.hidden}, {heads}, MLP {config.mlp} {config.activation}"
+
+
+def _same_network(preset: ModelConfig, config: ModelConfig) -> bool:
+    names = ("hidden", "layers", "heads", "kv_heads", "head_dim", "mlp", "vocab", "activation")
+    return all(getattr(preset, name) == getattr(config, name) for name in names)
+
+
+def _transformer_sizes(folder: Path, config: ModelConfig, problems: list[str]) -> dict[str, int]:
+    """Parameters per part as they lie in the files; tells of tensors that are missing."""
+    tensors = find_tensors(folder)
+    shapes = headers(tensors)
+    with torch.device("meta"):
+        names = transformer_names(Transformer(config), tensors)
+    missing = [theirs for theirs in names.values() if theirs not in shapes]
+    if missing:
+        problems.append(f"{folder}: {len(missing)} tensor(s), the first is {missing[0]}")
+    sizes = dict.fromkeys(PARTS.values(), 0)
+    for ours, theirs in names.items():
+        part = next(part for prefix, part in PARTS.items() if ours.startswith(prefix))
+        sizes[part] += math.prod(shapes[theirs]) if theirs in shapes else 0
+    sound = sum(math.prod(shape) for name, shape in shapes.items() if any(part in name for part in SOUND))
+    return sizes | ({"sound heads (not loaded)": sound} if sound else {})
+
+
+def _embodiments(folder: Path, config: ModelConfig) -> str:
+    """The robots it was trained for, or could be."""
+    policy = read_json(folder / "checkpoint.json", optional=True).get("policy")
+    if not config.action_width:
+        return "none: the checkpoint has no action heads"
+    if not policy:
+        fits = [body.name for body in EMBODIMENTS.values() if body.width <= config.action_width]
+        return f"names no embodiment; its action heads can hold {', '.join(fits)}"
+    domain = policy.get("domain_name")
+    fits = [body.name for body in EMBODIMENTS.values() if body.domain == domain]
+    own = policy.get("embodiment") or f"any of {', '.join(fits) or 'none that is known'}"
+    rows, rate = policy.get("action_chunk_size"), policy.get("conditioning_fps")
+    return f"domain {domain}, {rows} rows at {rate} Hz, embodiment {own}"
+
+
+def _schedule(folder: Path, problems: list[str]) -> str:
+    try:
+        fields = read_json(folder / "scheduler" / "scheduler_config.json")
+    except ValueError as error:
+        problems.append(str(error))
+        return "unknown"
+    if fixed := fields.get("fixed_step_sampler_config"):
+        return f"distilled: noise levels {fixed.get('t_list')}"
+    return "UniPC, Karras" if fields.get("use_karras_sigmas") else f"UniPC, flow shift {fields.get('flow_shift')}"

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From camera images to the one picture that the model sees: panels, resize, pad. numpy only."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..interface import check_image
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Panel:
+    """Where one view goes in the composite, in pixels."""
+
+    view: str
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Canvas:
+    """How views become one picture: placed on `composite`, shrunk to `content`, padded to `size` (each H, W).
+
+    Panels are resized bilinearly, without antialiasing unless `smooth` (DROID was trained without); composite to
+    content is bicubic with antialiasing. `size` is the resolution of the prompt; the network is shown only `content`.
+    """
+
+    panels: tuple[Panel, ...]
+    composite: tuple[int, int]
+    content: tuple[int, int]
+    size: tuple[int, int]
+    smooth: bool = False
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the cameras, in the order of the panels."""
+        return tuple(panel.view for panel in self.panels)
+
+    def check(self, images: Mapping[str, np.ndarray]) -> None:
+        """ValueError if a view is missing."""
+        if missing := [view for view in self.views if view not in images]:
+            raise ValueError(f"images: missing view(s) {missing}, expected {list(self.views)}, got {sorted(images)}")
+
+    def compose(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Camera images (uint8 [H, W, 3] by view name, any size) -> uint8 [*size, 3]."""
+        self.check(images)
+        picture = np.zeros((*self.composite, 3), np.uint8)
+        for panel in self.panels:
+            check_image(f"images[{panel.view!r}]", images[panel.view])
+            place = picture[panel.top : panel.top + panel.height, panel.left : panel.left + panel.width]
+            resized = resize(images[panel.view], (panel.height, panel.width), cubic=False, antialias=self.smooth)
+            place[:] = np.clip(resized, 0, 255).astype(np.uint8)
+        if self.content != self.composite:
+            picture = shrink(picture, self.content)
+        return pad(picture, self.size)
+
+
+def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bicubic with antialiasing, rounded: uint8 [H, W, 3] -> uint8 [*size, 3]."""
+    return np.clip(np.rint(resize(picture, size, cubic=True, antialias=True)), 0, 255).astype(np.uint8)
+
+
+def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize uint8 [H, W, 3] bilinearly until it covers `size`, and cut out the middle: uint8 [*size, 3]."""
+    check_image("image", picture)
+    scale = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
+    whole = (math.ceil(scale * picture.shape[0]), math.ceil(scale * picture.shape[1]))
+    resized = resize(picture, whole, cubic=False, antialias=True)
+    top, left = (round((have - want) / 2) for have, want in zip(whole, size, strict=True))
+    return np.clip(np.rint(resized[top : top + size[0], left : left + size[1]]), 0, 255).astype(np.uint8)
+
+
+def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Grow [H, W, 3] to `size` by mirroring at the right and bottom edge, or by repeating it where it is too small."""
+    below, right = size[0] - picture.shape[0], size[1] - picture.shape[1]
+    if not below and not right:
+        return picture
+    mirror = below < picture.shape[0] and right < picture.shape[1]
+    return np.pad(picture, ((0, below), (0, right), (0, 0)), mode="reflect" if mirror else "edge")
+
+
+def resize(picture: np.ndarray, size: tuple[int, int], cubic: bool, antialias: bool) -> np.ndarray:
+    """[H, W, 3] -> float32 [*size, 3], pixel centres aligned as torch does with align_corners=False."""
+    for axis, target in enumerate(size):
+        if picture.shape[axis] == target:
+            continue
+        index, weight = taps(picture.shape[axis], target, cubic, antialias)
+        weight = weight.reshape(*weight.shape, *(1,) * (picture.ndim - 1)) if axis == 0 else weight[..., None]
+        parts = (np.take(picture, index[k], axis=axis) * weight[k] for k in range(len(index)))
+        picture = functools.reduce(np.add, parts)
+    return picture.astype(np.float32)
+
+
+@functools.lru_cache(maxsize=64)
+def taps(source: int, target: int, cubic: bool, antialias: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The resampling of one axis: which pixels to add up and how much of each, both [taps, target]."""
+    scale = source / target
+    spread = max(scale, 1.0) if antialias else 1.0
+    centre = (np.arange(target) + 0.5) * scale - 0.5
+    reach = int(np.ceil((2 if cubic else 1) * spread))
+    index = np.floor(centre).astype(np.int64) + np.arange(1 - reach, reach + 1)[:, None]
+    distance = np.abs(index - centre) / spread
+    if cubic:
+        near = (1.5 * distance - 2.5) * distance**2 + 1
+        far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+        weight = np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+    else:
+        weight = np.maximum(1 - distance, 0.0)
+    weight *= (index >= 0) & (index < source)
+    weight /= weight.sum(axis=0)
+    return np.clip(index, 0, source - 1), weight.astype(np.float32)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The type that says what a robot's numbers mean, and translates between robot units and the model's own rows.
+
+numpy only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ..interface import NS
+from .canvas import Canvas
+from .columns import Column, Normalization
+from .rotations import (
+    deltas_to_transforms,
+    matrix_to_rot6d,
+    matrix_to_rotation_vector,
+    pose_to_transform,
+    rot6d_to_matrix,
+    rotation_vector_to_matrix,
+    transform_to_pose,
+    transforms_to_deltas,
+)
+
+JOINTS, POSES, TWISTS = "joints", "poses", "twists"
+RAW = Normalization()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Embodiment:
+    """One robot as the model knows it.
+
+    kind: "joints" (rows = joint targets), "poses" (columns are absolute poses, rows are pose deltas frame by frame) or
+    "twists" (columns are controller deltas: translation and rotation vector; rows use rot6d).
+    step: ns between rows; horizon: rows in a chunk; state_row: the state goes in as a clean row 0.
+    relative: of "joints": action rows count from the state, except grippers.
+    state_normalization: of the state row of "joints"; `normalization` is that of the action rows.
+    gripper_values: what the model's raw gripper channel says when open and when closed.
+    tool_rotation, tool_offset: the frame the model moves, seen from the robot's (R @ rotation, p + R @ offset).
+    domain, domain_id: the name and number of the checkpoint's action head.
+    """
+
+    name: str
+    domain: str
+    domain_id: int
+    canvas: Canvas
+    state: tuple[Column, ...]
+    action: tuple[Column, ...]
+    step: int
+    horizon: int
+    kind: str = JOINTS
+    state_row: bool = False
+    gripper_values: tuple[float, float] = (1.0, 0.0)
+    normalization: Normalization = RAW
+    state_normalization: Normalization = RAW
+    relative: bool = False
+    tool_rotation: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    tool_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    viewpoint: str = "ego_view"
+    view_description: str = ""
+    idle_frames: bool = False
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the cameras it needs, in order."""
+        return self.canvas.views
+
+    @property
+    def discrete(self) -> tuple[str, ...]:
+        """Action columns that jump instead of moving."""
+        return tuple(column.name for column in self.action if column.gripper)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.action)
+
+    @property
+    def fps(self) -> float:
+        """Rows per second."""
+        return round(NS / self.step, 3)
+
+    @property
+    def width(self) -> int:
+        """Numbers in one row inside the model."""
+        grippers = len(self.discrete)
+        return len(self.action) if self.kind == JOINTS else 9 + grippers
+
+    def compose(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Camera images (uint8 [H, W, 3] by view name) -> the one picture the model sees, uint8 [*canvas.size, 3]."""
+        return self.canvas.compose(images)
+
+    def check_state(self, state: np.ndarray) -> None:
+        """Raise ValueError unless `state` is float [len(self.state)] and finite."""
+        names = [column.name for column in self.state]
+        if state.shape != (len(names),):
+            raise ValueError(f"state of {self.name}: expected {len(names)} values {names}, got {state.shape}")
+        if not np.isfinite(state).all():
+            raise ValueError(f"state: expected finite values, got {state.tolist()} for {names}")
+
+    def encode_state(self, state: np.ndarray) -> np.ndarray:
+        """Robot state [len(self.state)] -> the model's clean row 0, float32 [width]."""
+        self.check_state(state)
+        if self.kind == JOINTS:
+            return self.state_normalization.forward(self._gripper_in(state)).astype(np.float32)
+        transform = self._to_model(pose_to_transform(state[:7]))
+        row = np.concatenate([transform[:3, 3], matrix_to_rot6d(transform[:3, :3]), state[7:]])
+        return self._gripper_in(row).astype(np.float32)
+
+    def encode_actions(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Commands [H, len(self.action)] that follow `state` -> the model's rows, float32 [H, width]."""
+        if values.ndim != 2 or values.shape[1] != len(self.action) or not np.isfinite(values).all():
+            raise ValueError(f"actions of {self.name}: expected finite rows of {self.action_names}, got {values.shape}")
+        rows = values - self._origin(state) if self.relative else values
+        if self.kind == POSES:
+            poses = np.concatenate([self._start(state)[None], self._to_model(pose_to_transform(values[:, :7]))])
+            rows = np.concatenate([transforms_to_deltas(poses), values[:, 7:]], axis=1)
+        elif self.kind == TWISTS:
+            turn = matrix_to_rot6d(rotation_vector_to_matrix(values[:, 3:6]))
+            rows = np.concatenate([values[:, :3], turn, values[:, 6:]], axis=1)
+        return self.normalization.forward(self._gripper_in(rows)).astype(np.float32)
+
+    def decode_actions(self, rows: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """The model's rows [H, width] -> commands float32 [H, len(self.action)], starting from `state`."""
+        raw = self._gripper_out(self.normalization.inverse(rows.astype(np.float64)))
+        if self.kind == POSES:
+            poses = deltas_to_transforms(raw[:, :9], self._start(state)) @ np.linalg.inv(self._tool())
+            raw = np.concatenate([transform_to_pose(poses), raw[:, 9:]], axis=1)
+        elif self.kind == TWISTS:
+            turn = matrix_to_rotation_vector(rot6d_to_matrix(raw[:, 3:9]))
+            raw = np.concatenate([raw[:, :3], turn, raw[:, 9:]], axis=1)
+        elif self.relative:
+            raw = raw + self._origin(state)
+        return raw.astype(np.float32)
+
+    def _origin(self, state: np.ndarray) -> np.ndarray:
+        """What relative rows count from: the state, and 0 for grippers."""
+        return np.where([column.gripper for column in self.action], 0.0, state)
+
+    def _start(self, state: np.ndarray) -> np.ndarray:
+        """The pose that the first delta starts from; a robot without state starts at the origin."""
+        return self._to_model(pose_to_transform(state[:7]) if self.state else np.eye(4))
+
+    def _tool(self) -> np.ndarray:
+        tool = np.eye(4)
+        tool[:3, :3], tool[:3, 3] = self.tool_rotation, self.tool_offset
+        return tool
+
+    def _to_model(self, transforms: np.ndarray) -> np.ndarray:
+        return transforms @ self._tool()
+
+    def _gripper_in(self, rows: np.ndarray) -> np.ndarray:
+        opened, closed = self.gripper_values
+        return self._map_gripper(rows, lambda value: opened + value * (closed - opened))
+
+    def _gripper_out(self, rows: np.ndarray) -> np.ndarray:
+        opened, closed = self.gripper_values
+        return self._map_gripper(rows, lambda value: (value - opened) / (closed - opened))
+
+    def _map_gripper(self, rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Grippers are the last columns, inside and outside alike."""
+        count = len(self.discrete)
+        if not count:
+            return rows
+        return np.concatenate([rows[..., :-count], change(rows[..., -count:])], axis=-1)

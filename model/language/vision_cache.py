@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the vision encoder makes of pictures, and the memory of the last ones: a scene at rest is looked at once."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .chat import Clip
+from .vision_encoder import Grid, VisionEncoder, image_patches, video_patches
+
+KEEP = 8  # pictures or videos
+
+
+@dataclasses.dataclass(slots=True)
+class Picture:
+    """An image or a video: its grid of patches, and the patches, or what the encoder made of them.
+
+    features: tokens [n, hidden], then the deepstack features, each of that shape; empty before it was looked at.
+    """
+
+    grid: Grid
+    key: bytes
+    patches: Tensor | None
+    features: list[Tensor]
+
+
+class Sight:
+    """A vision encoder that remembers the pictures it saw last."""
+
+    def __init__(self, eyes: VisionEncoder, device: torch.device):
+        self.eyes, self._device = eyes, device
+        self._seen: collections.OrderedDict[bytes, Picture] = collections.OrderedDict()
+
+    def picture(self, part: np.ndarray | Clip) -> Picture:
+        """An image (uint8 [H, W, 3]) or a clip, cut into patches if it is new."""
+        frames = part.frames if isinstance(part, Clip) else [part]
+        digest = hashlib.blake2b(str(isinstance(part, Clip)).encode(), digest_size=16)
+        for frame in frames:
+            digest.update(str(frame.shape).encode())
+            digest.update(frame.ravel().data)  # a copy of it all would hold up other threads
+        known = self._seen.get(digest.digest())
+        if known is not None:
+            return known
+        cut = video_patches(frames, self.eyes.pixels, self._device) if isinstance(part, Clip) else None
+        patches, grid = cut or image_patches(frames[0], self.eyes.pixels, self._device)
+        return Picture(grid, digest.digest(), patches, [])
+
+    def look(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """The features of all pictures, one after the other."""
+        new = [picture for picture in pictures if picture.patches is not None]
+        if new:
+            patches = torch.cat([picture.patches for picture in new if picture.patches is not None])
+            counts = [math.prod(picture.grid) // self.eyes.pixels.merge**2 for picture in new]
+            features = self.eyes(patches, [picture.grid for picture in new])
+            for picture, *parts in zip(new, *(feature.split(counts) for feature in features), strict=True):
+                picture.features, picture.patches = parts, None
+        for picture in pictures:
+            self._seen[picture.key] = picture
+            self._seen.move_to_end(picture.key)
+        while len(self._seen) > KEEP:
+            self._seen.popitem(last=False)
+        return [torch.cat(parts) for parts in zip(*(picture.features for picture in pictures), strict=True)]

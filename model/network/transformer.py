@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cosmos 3: a text tower and a generator tower of the same shape, tied by one key/value cache.
+
+Text tokens attend causally to text only, so the text tower is an ordinary language model (the reasoner) and its keys
+and values are computed once per prompt. Generator tokens attend to that cache and to each other: in every denoising
+step the generator tower runs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .config import ModelConfig
+from .kv_cache import KVCache, Pair, Prompts
+from .layers import MLP, DomainLinear, RMSNorm, Rope, TimeEmbedding, attention, patchify, rope_table, rotate, unpatchify
+
+
+class Attention(nn.Module):
+    """Projections, per-head norms and output of one attention; the caller decides who looks at whom."""
+
+    def __init__(self, config: ModelConfig, qk_norm: bool, generator_norm: bool):
+        super().__init__()
+        late = config.activation == "relu2"
+        self.head_dim = config.head_dim
+        self.q = nn.Linear(config.hidden, config.heads * config.head_dim, bias=False)
+        self.k = nn.Linear(config.hidden, config.kv_heads * config.head_dim, bias=False)
+        self.v = nn.Linear(config.hidden, config.kv_heads * config.head_dim, bias=False)
+        self.out = nn.Linear(config.heads * config.head_dim, config.hidden, bias=False)
+        self.qkv: nn.Module | None = None  # q, k and v in one product, once `speed.merge` was here
+        self.widths: list[int] = []  # their outputs in it
+        self.q_norm = RMSNorm(config.head_dim, config.norm_eps, late) if qk_norm else None
+        self.k_norm = RMSNorm(config.head_dim, config.norm_eps, late) if qk_norm else None
+        self.generator_k_norm = RMSNorm(config.head_dim, config.norm_eps, late) if generator_norm else None
+
+    def project(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """x [B, N, hidden] -> query, key, value, and the key for the generator where that differs: [B, N, heads, d]."""
+        parts = (self.q(x), self.k(x), self.v(x)) if self.qkv is None else self.qkv(x).split(self.widths, -1)
+        query, key, value = (part.unflatten(-1, (-1, self.head_dim)) for part in parts)
+        other = None if self.generator_k_norm is None else rotate(self.generator_k_norm(key), rope)
+        if self.q_norm is not None and self.k_norm is not None:
+            query, key = self.q_norm(query), self.k_norm(key)
+        return rotate(query, rope), rotate(key, rope), value, other
+
+
+class Layer(nn.Module):
+    """One pre-norm block. Its attention is called by the tower, which knows the cache."""
+
+    def __init__(self, config: ModelConfig, qk_norm: bool, generator_norm: bool):
+        super().__init__()
+        late = config.activation == "relu2"
+        self.attention_norm = RMSNorm(config.hidden, config.norm_eps, late)
+        self.attention = Attention(config, qk_norm, generator_norm)
+        self.mlp_norm = RMSNorm(config.hidden, config.norm_eps, late)
+        self.mlp = MLP(config)
+
+    def enter(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Everything before the attention: see `Attention.project`."""
+        return self.attention.project(self.attention_norm(x), rope)
+
+    def leave(self, x: Tensor, *attended: Tensor) -> Tensor:
+        """Everything after it; `attended` is whole or comes row by row."""
+        x = x + self.attention.out(torch.cat(attended) if len(attended) > 1 else attended[0])
+        return x + self.mlp(self.mlp_norm(x))
+
+    def text(self, x: Tensor, rope: Rope, cache: KVCache, number: int) -> Tensor:
+        """Causal over the cache and x; the new keys and values join the cache."""
+        query, key, value, other = self.enter(x, rope)
+        keys, values = cache.append(number, key, value, other)
+        return self.leave(x, attention(query, keys, values, causal=True))
+
+    def generate(self, x: Tensor, rope: Rope, text: Pair | list[Pair], mask: Tensor | None) -> Tensor:
+        """Everything in x sees the text's keys and values and all of x. text: for all rows, or a list of each row's."""
+        query, key, value, _ = self.enter(x, rope)
+        if isinstance(text, list):
+            rows = zip(text, query.split(1), key.split(1), value.split(1), strict=True)
+            return self.leave(x, *(attention(q, *_join(pair, k, v)) for pair, q, k, v in rows))
+        return self.leave(x, attention(query, *_join(text, key, value), mask=mask))
+
+    forward = generate  # what torch.compile and checkpointing wrap
+
+
+def _join(text: Pair, key: Tensor, value: Tensor) -> Pair:
+    """The text's keys and values before those of the tokens."""
+    rows = (key.shape[0], -1, -1, -1)
+    return torch.cat([text[0].expand(rows), key], dim=1), torch.cat([text[1].expand(rows), value], dim=1)
+
+
+class Tower(nn.Module):
+    """A stack of layers and the final norm."""
+
+    def __init__(self, config: ModelConfig, qk_norm: bool, generator_norm: bool = False):
+        super().__init__()
+        self.layers = nn.ModuleList(Layer(config, qk_norm, generator_norm) for _ in range(config.layers))
+        self.norm = RMSNorm(config.hidden, config.norm_eps, config.activation == "relu2")
+
+
+class Transformer(nn.Module):
+    """Both towers and their heads. `reasoner=False` leaves out lm_head, `generator=False` the whole generator."""
+
+    head: nn.Module | None
+
+    def __init__(self, config: ModelConfig, reasoner: bool = True, generator: bool = True):
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocab, config.hidden)
+        self.text = Tower(config, config.text_qk_norm, config.text_key_norm_for_generator and generator)
+        self.head = nn.Linear(config.hidden, config.vocab, bias=False) if reasoner else None
+        if generator:
+            self.generator = Tower(config, qk_norm=True)
+            self.vision_in = nn.Linear(config.patch_width, config.hidden)
+            self.vision_out = nn.Linear(config.hidden, config.patch_width)
+            self.time = TimeEmbedding(config.hidden, config.timestep_scale)
+            if config.action_width:
+                self.action_in = DomainLinear(config.action_width, config.hidden, config.domains)
+                self.action_out = DomainLinear(config.hidden, config.action_width, config.domains)
+                self.action_embed = nn.Parameter(torch.zeros(config.hidden))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the activations are computed in."""
+        return self.embed.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embed.weight.device
+
+    def prefill(
+        self,
+        tokens: Tensor | None = None,
+        *,
+        embeds: Tensor | None = None,
+        positions: Tensor | None = None,
+        deepstack: Sequence[Tensor] = (),
+        cache: KVCache | None = None,
+    ) -> tuple[Tensor, KVCache]:
+        """Run the text tower over new tokens, after those of `cache` if given (which is extended in place).
+
+        tokens int64 [B, N] or embeds [B, N, hidden]; positions [3, N] or [B, 3, N], by default counting on from the
+        cache; deepstack: features [B, N, hidden] added after layers 0, 1, ...
+        Returns the final hidden states [B, N, hidden] (after the norm; see `logits`) and the cache. Decoding one token
+        is the same call with N = 1.
+        """
+        cache = KVCache() if cache is None else cache
+        x = self.embed(tokens) if embeds is None else embeds
+        if positions is None:
+            positions = torch.arange(cache.length, cache.length + x.shape[1], device=x.device).expand(3, -1)
+        rope = rope_table(positions, self.config, x.dtype)
+        for number, layer in enumerate(self.text.layers):
+            assert isinstance(layer, Layer)
+            x = layer.text(x, rope, cache, number)
+            if number < len(deepstack):
+                x = x + deepstack[number]
+        return self.text.norm(x), cache
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores of the next token: [..., hidden] -> [..., vocab]."""
+        if self.head is None:
+            raise ValueError("this transformer was loaded without its lm_head (reasoner=False)")
+        return self.head(hidden)
+
+    def velocity(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        text: KVCache | Prompts,
+        rope: Rope,
+        noisy_frames: Tensor,
+        actions: Tensor | None = None,
+        noisy_rows: Tensor | None = None,
+        domain: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """One pass of the generator: d(sample)/d(noise level), zero for what is clean.
+
+        latents [B, C, T, H, W]; time [B], 0..1000; rope: `rope_table` of `generator_positions`; noisy_frames bool [T]
+        or [B, T]; actions [B, rows, action_width]; noisy_rows bool [rows] or [B, rows]; domain int64 [B].
+        `text` may have one row for the whole batch. Returns the velocities of latents and of actions.
+        """
+        late = self.time(time).to(self.dtype).unsqueeze(1)  # [B, 1, hidden]
+        tokens = self.vision_in(patchify(latents.to(self.dtype), self.config.patch))
+        seen = tokens.shape[1]
+        noisy = noisy_frames.expand(latents.shape[0], -1).repeat_interleave(seen // latents.shape[2], dim=1)
+        if actions is not None and noisy_rows is not None:
+            rows = self.action_in(actions.to(self.dtype), domain) + self.action_embed
+            tokens = torch.cat([tokens, rows], dim=1)
+            noisy = torch.cat([noisy, noisy_rows.expand(actions.shape[0], -1)], dim=1)
+        x = tokens + late * noisy.unsqueeze(-1)
+        mask = text.mask(x.shape[1])
+        for number, layer in enumerate(self.generator.layers):
+            x = layer(x, rope, text.for_generator(number), mask)
+        x = self.generator.norm(x)
+        moved = self.vision_out(x[:, :seen]) * noisy[:, :seen, None]
+        vision = unpatchify(moved, latents.shape, self.config.patch)
+        if actions is None:
+            return vision, None
+        return vision, self.action_out(x[:, seen:], domain) * noisy[:, seen:, None]
+
+
+def generator_positions(
+    config: ModelConfig,
+    text_length: int,
+    shape: Sequence[int],
+    fps: float,
+    rows: int = 0,
+    first_row: int = 1,
+    scale_single: bool = True,
+) -> Tensor:
+    """Where the generator's tokens are: float32 [3, N] (time, row, column), vision first, then `rows` action rows.
+
+    shape: (T, H, W) of the latents; first_row: the frame that action row 0 belongs to (1: it leads to frame 1; 0: it is
+    the state at frame 0). Time runs at config.base_fps, whatever `fps` is, and starts after the text and a margin.
+    scale_single=False counts a lone frame or row in whole units instead, as diffusers does.
+    """
+    frames, height, width = shape
+    start = text_length + config.temporal_margin
+    base = config.base_fps / config.temporal_compression
+
+    def clock(count: int, first: int, compression: int) -> Tensor:
+        index = torch.arange(first, first + count, dtype=torch.float32)
+        if not config.fps_modulation or (count == 1 and not scale_single):
+            return index + start
+        return index / (fps / compression) * base + start
+
+    down, across = -(-height // config.patch), -(-width // config.patch)
+    axes = (clock(frames, 0, config.temporal_compression), torch.arange(float(down)), torch.arange(float(across)))
+    vision = torch.stack([axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij")])
+    if not config.reset_spatial:
+        vision[1:] += start
+    action = torch.zeros(3, rows) if config.reset_spatial else torch.full((3, rows), float(start))
+    if rows:
+        action[0] = clock(rows, first_row, 1)
+    return torch.cat([vision, action], dim=1)

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy over HTTP, as the LIBERO evaluation of the Cosmos framework asks for it: one picture in, a chunk out.
+
+The picture holds all cameras side by side; no state comes with it. A request that goes wrong is answered with status
+200 and the field "error", unless told otherwise: that is what the evaluation reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import io
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import numpy as np
+from aiohttp import web
+from PIL import Image
+
+from ..model.embodiment import Embodiment
+from ..model.embodiment.canvas import resize
+from ..model.embodiment.columns import Normalization
+from ..model.interface import Observation, Policy, Prediction
+from .auth import allows
+from .job_queue import BusyError, Turns
+from .media_decoder import Decoder, Media
+from .openpi_messages import prompt_of, split, warm_up
+
+MAX_BODY = 64 << 20
+MAX_ITEMS = 64  # of one batch
+Batch = Callable[[Sequence[Observation]], list[Prediction]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """How to serve. token: see `access`; video: send the predicted video with single chunks.
+
+    status_400: errors as HTTP says them, instead of 200. about: more fields for /info.
+    """
+
+    token: str = ""
+    video: bool = True
+    status_400: bool = False
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Server:
+    """See the module. load: makes the policy, and what infers for several observations at once."""
+
+    def __init__(
+        self,
+        load: Callable[[], tuple[Policy, Batch]],
+        options: Options | None = None,
+        tell: Callable[[str], None] = print,
+    ) -> None:
+        self._load, self._options, self._tell = load, options or Options(), tell
+        self._turns = Turns()
+        self._loaded: tuple[Policy, Batch] | None = None
+        self._app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
+        self._app.add_routes(
+            [
+                web.get("/", self._health),
+                web.get("/info", self._info),
+                web.post("/", self._predict),
+                web.post("/predict", self._predict),
+                web.post("/predict_batch", self._predict_batch),
+            ]
+        )
+
+    async def run(self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event) -> None:
+        """Listen (port 0: any), load, call `ready` with the port, serve until `ended`; raises what loading raises."""
+        runner = web.AppRunner(self._app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            self._loaded = await self._turns.run("load", self._make)
+            ready(runner.addresses[0][1])
+            await ended.wait()
+        finally:
+            await runner.cleanup()
+            self._turns.close()
+
+    def _make(self) -> tuple[Policy, Batch]:
+        policy, batch = self._load()
+        body = policy.embodiment
+        if body.state:
+            raise ValueError(f"embodiment {body.name} needs a state, which LIBERO clients do not send")
+        warm_up(policy)
+        return policy, batch
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Who may come in, and every error as JSON."""
+        if not allows(self._options.token, request.headers.get("Authorization")):
+            return _reply({"error": "expected the header Authorization: Bearer TOKEN"}, 401)
+        if self._loaded is None:
+            return _reply({"error": "loading"}, 503)
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return _reply({"error": error.text or error.reason}, error.status)
+        except BusyError as error:
+            return _reply({"error": str(error)}, 503)
+
+    @property
+    def _policy(self) -> Policy:
+        assert self._loaded is not None  # see _guard
+        return self._loaded[0]
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return _reply({"status": "ok"})
+
+    async def _info(self, request: web.Request) -> web.Response:
+        body = self._policy.embodiment
+        known = {"fps": body.fps, "action_chunk_size": body.horizon, "raw_action_dim": body.width}
+        return _reply({**known, "domain_name": body.domain, **self._options.about})
+
+    async def _predict(self, request: web.Request) -> web.Response:
+        return await self._answer(request, {"action": []}, self._one)
+
+    async def _predict_batch(self, request: web.Request) -> web.Response:
+        return await self._answer(request, {"actions": []}, self._several)
+
+    async def _answer(
+        self, request: web.Request, empty: dict[str, Any], job: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> web.Response:
+        if request.content_type != "application/json":
+            return _reply({"error": "Content-Type must be application/json"}, 415)
+        try:
+            message = await request.json()
+        except (ValueError, RecursionError):
+            return _reply({"error": "expected JSON in the body"}, 400)
+        if not isinstance(message, dict):
+            return _reply({"error": f"expected a JSON object, got {type(message).__name__}"}, 400)
+        status = 400 if self._options.status_400 else 200
+        try:
+            return _reply(await self._turns.run(object(), lambda: job(message)))
+        except ValueError as error:
+            return _reply({**empty, "error": str(error)}, status)
+        except BusyError:
+            raise
+        except Exception:  # a defect of ours or of the policy: the client learns that, the log learns what
+            self._tell(traceback.format_exc().rstrip())
+            return _reply(
+                {**empty, "error": "internal error; the server's log says more"}, 400 if status == 400 else 200
+            )
+
+    def _one(self, message: dict[str, Any]) -> dict[str, Any]:
+        """In the thread: one chunk, with its video."""
+        policy = self._policy
+        observation = read_item(message, policy.embodiment)
+        (prediction,) = self._infer([observation])
+        reply: dict[str, Any] = {"action": raw_rows(prediction, policy.embodiment).tolist()}
+        if self._options.video:
+            reply["video"] = [_png(frame) for frame in policy.decode(prediction).frames]
+        return reply
+
+    def _several(self, message: dict[str, Any]) -> dict[str, Any]:
+        """In the thread: the chunks of all items, in one batch and in their order."""
+        body, items = self._policy.embodiment, message.get("items")
+        if not isinstance(items, list) or not 0 < len(items) <= MAX_ITEMS:
+            got = f"{len(items)} items" if isinstance(items, list) else type(items).__name__
+            raise ValueError(f"items: expected a list of 1 to {MAX_ITEMS}, got {got}")
+        observations = []
+        for place, item in enumerate(items):
+            try:
+                observations.append(read_item(item, body))
+            except ValueError as error:
+                raise ValueError(f"items[{place}]: {error}") from None
+        return {"actions": [raw_rows(prediction, body).tolist() for prediction in self._infer(observations)]}
+
+    def _infer(self, observations: Sequence[Observation]) -> list[Prediction]:
+        assert self._loaded is not None
+        try:
+            return self._loaded[1](observations)
+        except ValueError as error:  # the request was checked: this one is not for the client's eyes
+            raise RuntimeError(str(error)) from error
+
+
+def read_item(item: Any, body: Embodiment) -> Observation:
+    """One request as an Observation; ValueError names the field that is wrong."""
+    if not isinstance(item, dict):
+        raise ValueError(f"expected an object, got {type(item).__name__}")
+    domain, height = item.get("domain_name"), item.get("image_size")
+    if domain not in (body.domain, body.name):
+        raise ValueError(f"domain_name: expected {body.domain!r}, got {str(domain)[:60]!r}")
+    if type(height) is not int or not 16 <= height <= 2048:
+        raise ValueError(f"image_size: expected 16 to 2048 pixels, got {str(height)[:60]}")
+    picture = _picture(item.get("image"))
+    expected = body.canvas.composite[1] / body.canvas.composite[0]
+    if not 0.95 < picture.shape[1] / picture.shape[0] / expected < 1.05:
+        got = f"{picture.shape[1]} x {picture.shape[0]}"
+        raise ValueError(
+            f"image: expected {' | '.join(body.views)} side by side, {expected:g} times as wide as high, got {got}"
+        )
+    if picture.shape[0] != height:
+        size = (height, round(picture.shape[1] * height / picture.shape[0]))
+        picture = np.rint(resize(picture, size, cubic=False, antialias=True)).clip(0, 255).astype(np.uint8)
+    return Observation(split(picture, body.canvas), np.zeros(0, np.float32), prompt_of(item), 0)
+
+
+def raw_rows(prediction: Prediction, body: Embodiment) -> np.ndarray:
+    """A chunk in the model's own columns without its normalisation, as the evaluation wants it: float32 [T, width].
+
+    For LIBERO that is translation, rot6d, and the gripper with 1 for open.
+    """
+    plain = dataclasses.replace(body, normalization=Normalization())
+    return plain.encode_actions(prediction.chunk.values, np.zeros(0, np.float32))
+
+
+def _picture(text: Any) -> np.ndarray:
+    """base64, maybe of the kind for addresses, without padding or behind a data: header -> uint8 [H, W, 3]."""
+    if not isinstance(text, str):
+        raise ValueError(f"image: expected base64 of a PNG, got {type(text).__name__}")
+    data = "".join(text.partition(",")[2].split() if text.startswith("data:") else text.split())
+    data = data.rstrip("=").replace("-", "+").replace("_", "/")
+    kind = "jpeg" if data.startswith("/9j/") else "png"
+    picture = Decoder()(Media("image", kind, data + "=" * (-len(data) % 4)))
+    assert isinstance(picture, np.ndarray)
+    return picture
+
+
+def _png(frame: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _reply(fields: dict[str, Any], status: int = 200) -> web.Response:
+    return web.json_response(fields, status=status, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What clients of the openpi protocol send, by whatever keys, as an Observation; and what they are told in return.
+
+RoboLab sends one composed picture, pi0's clients one exterior camera numbered from 1, RoboArena several from 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..model.embodiment import EMBODIMENTS, JOINTS, POSES, Embodiment
+from ..model.embodiment.canvas import Canvas
+from ..model.interface import Observation, Policy, Prediction, check_image
+
+COMPOSED = "observation/image"
+MAX_PROMPT = 1000  # characters
+ROBOLAB_CANVAS = EMBODIMENTS["droid_joint_pos"].canvas
+
+
+def read_observation(message: Mapping[str, Any], body: Embodiment, black: bool = False) -> Observation:
+    """A request as what the policy of `body` needs, stamped now; ValueError names the key that is missing or wrong.
+
+    black: a camera that the request does not have is a black picture instead of an error.
+    """
+    pictures = _pictures(message, body)
+    missing = {view: name for view, name in _keys(message, body).items() if view not in pictures}
+    if missing and (not black or not pictures):
+        hint = "; the server's option black stands in for a camera that is not there" if pictures else ""
+        raise ValueError(f"expected images {sorted(missing.values())}, got {_names(message, 'image')}{hint}")
+    for view in missing:
+        pictures[view] = np.zeros_like(next(iter(pictures.values())))
+    return Observation(pictures, _state(message, body), prompt_of(message), time.monotonic_ns())
+
+
+def split(picture: np.ndarray, canvas: Canvas) -> dict[str, np.ndarray]:
+    """The views of a picture [H, W, 3] that somebody composed in the proportions of `canvas`."""
+    down, across = picture.shape[0] / canvas.composite[0], picture.shape[1] / canvas.composite[1]
+    return {
+        panel.view: picture[
+            round(panel.top * down) : round((panel.top + panel.height) * down),
+            round(panel.left * across) : round((panel.left + panel.width) * across),
+        ]
+        for panel in canvas.panels
+    }
+
+
+def prompt_of(message: Mapping[str, Any]) -> str:
+    """The instruction of a request; ValueError if there is none or too much of it."""
+    prompt = message.get("prompt")
+    if not isinstance(prompt, str) or not 0 < len(prompt.strip()) <= MAX_PROMPT:
+        got = f"{len(prompt.strip())} characters" if isinstance(prompt, str) else type(prompt).__name__
+        raise ValueError(f"prompt: expected a sentence of at most {MAX_PROMPT} characters, got {got}")
+    return str(prompt)
+
+
+def metadata(body: Embodiment) -> dict[str, Any]:
+    """The first frame. Exactly RoboArena's fields, whose clients accept no others; none if they cannot say it."""
+    if body.kind != JOINTS or not set(body.views) <= set(ROBOLAB_CANVAS.views):
+        return {}
+    return {
+        "image_resolution": [360, 640],  # as RoboLab: what the largest panel shows of a wide camera
+        "needs_wrist_camera": "wrist" in body.views,
+        "n_external_cameras": len(set(body.views) - {"wrist"}),
+        "needs_stereo_camera": False,
+        "needs_session_id": True,
+        "action_space": "joint_position",
+    }
+
+
+def rows(prediction: Prediction, horizon: int = 0) -> np.ndarray:
+    """The first `horizon` rows of a chunk (0: all), float32 [rows, D], grippers kept within 0..1."""
+    chunk = prediction.chunk
+    values = np.array(chunk.values[: horizon or None])
+    columns = [chunk.names.index(name) for name in chunk.discrete]
+    values[:, columns] = values[:, columns].clip(0.0, 1.0)
+    return values
+
+
+def warm_up(policy: Policy) -> None:
+    """One chunk of a grey picture, so that the first client does not wait for what happens only once."""
+    body = policy.embodiment
+    grey = {panel.view: np.full((panel.height, panel.width, 3), 128, np.uint8) for panel in body.canvas.panels}
+    state = np.zeros(len(body.state), np.float32)
+    if body.kind == POSES and len(state):
+        state[6] = 1.0  # the quaternion of no rotation
+    policy.infer(Observation(grey, state, "wait", 0))
+    policy.reset()
+
+
+def _keys(message: Mapping[str, Any], body: Embodiment) -> dict[str, str]:
+    """Which key each view comes under in this message."""
+    first = 0 if "observation/exterior_image_0_left" in message else 1
+    common = {
+        "wrist": "observation/wrist_image_left",
+        "exterior_1": f"observation/exterior_image_{first}_left",
+        "exterior_2": f"observation/exterior_image_{first + 1}_left",
+    }
+    if "agentview" in body.views:  # LIBERO as openpi has it
+        common = {"agentview": COMPOSED, "wrist": "observation/wrist_image"}
+    return {view: name if (name := f"observation/{view}") in message else common.get(view, name) for view in body.views}
+
+
+def _pictures(message: Mapping[str, Any], body: Embodiment) -> dict[str, np.ndarray]:
+    keys = _keys(message, body)
+    found = {view: _picture(message, key) for view, key in keys.items() if key in message}
+    if COMPOSED in message and COMPOSED not in keys.values() and not found:
+        views = split(_picture(message, COMPOSED), ROBOLAB_CANVAS)
+        found = {view: views[view] for view in body.views if view in views}
+    return found
+
+
+def _picture(message: Mapping[str, Any], key: str) -> np.ndarray:
+    value = message[key]
+    newest = value[-1] if isinstance(value, np.ndarray) and value.ndim == 4 and len(value) else value
+    check_image(key, newest)
+    if not 8 <= min(newest.shape[:2]) <= max(newest.shape[:2]) <= 4096:
+        raise ValueError(f"{key}: expected sides of 8 to 4096 pixels, got {list(newest.shape)}")
+    return newest.copy()  # torch warns of arrays that must not be written, and the request need not stay
+
+
+def _state(message: Mapping[str, Any], body: Embodiment) -> np.ndarray:
+    """float32 [len(body.state)] from the keys that hold its parts, or from the one that holds all."""
+    if not body.state:
+        return np.zeros(0, np.float32)
+    grippers = sum(column.gripper for column in body.state)
+    parts = {"observation/eef_pos": 3, "observation/eef_quat": 4}
+    if body.kind == JOINTS:
+        parts = {"observation/joint_position": len(body.state) - grippers}
+    if grippers:
+        parts["observation/gripper_position"] = grippers
+    if "observation/state" in message and not set(parts) & set(message):
+        parts = {"observation/state": len(body.state)}
+    state = np.concatenate([_numbers(message, key, count) for key, count in parts.items()])
+    body.check_state(state)
+    return state
+
+
+def _numbers(message: Mapping[str, Any], key: str, count: int) -> np.ndarray:
+    """The newest `count` numbers under a key: a scalar, [count], or a history [T, count]."""
+    if key not in message:
+        raise ValueError(f"expected {key}, got {_names(message, '')}")
+    value = message[key]
+    array = np.asarray(value) if isinstance(value, (np.ndarray, np.generic, float, int)) or _flat(value) else None
+    if array is None or array.dtype.kind not in "iuf":
+        got = type(value).__name__ if array is None else array.dtype
+        raise ValueError(f"{key}: expected {count} number(s), got {got}")
+    newest = array.reshape(-1)[-count:] if array.ndim < 2 and (count == 1 or array.shape == (count,)) else array
+    newest = newest[-1] if newest.ndim == 2 and len(newest) else newest
+    if newest.shape != (count,):
+        raise ValueError(f"{key}: expected {count} number(s), got {list(array.shape)}")
+    with np.errstate(over="ignore"):  # it becomes infinite, and that is refused
+        return newest.astype(np.float32)
+
+
+def _flat(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(number, (int, float)) for number in value)
+
+
+def _names(message: Mapping[str, Any], part: str) -> list[str]:
+    return sorted(str(name)[:60] for name in message if part in str(name))[:20]

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy behind a websocket, for clients of openpi (pi0), RoboLab, RoboArena and vLLM-Omni.
+
+One connection, one conversation: the server says what it needs, then answers each request in order. The event loop
+never waits for the network, so pings and health checks are answered during an inference of any length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import copy
+import dataclasses
+import http
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as listen
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from ..model.interface import Observation, Policy, Prediction
+from .auth import allows
+from .job_queue import BusyError, SupersededError, Turns
+from .msgpack_codec import MAX_BYTES, pack, unpack
+from .openpi_messages import metadata, read_observation, rows, warm_up
+
+VLLM = "/v1/realtime/robot/openpi"  # who comes by this path speaks vLLM-Omni's dialect
+SESSIONS = 32  # that one connection may have; the one not used for longest is forgotten
+PIPELINE = 4  # requests of one connection that are read before the first is answered
+CONNECTIONS = 256
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """How to serve. token: see `access`; horizon: rows of a chunk to send, 0 for all.
+
+    black: a missing camera is a black picture instead of an error; video: send the predicted video too.
+    """
+
+    token: str = ""
+    horizon: int = 0
+    black: bool = False
+    video: bool = False
+
+    def __post_init__(self) -> None:
+        if self.horizon < 0:
+            raise ValueError(f"horizon: expected 0 or more, got {self.horizon}")
+
+
+class Server:
+    """See the module. load: makes the policy, while clients may connect already; tell: takes lines for people."""
+
+    def __init__(
+        self, load: Callable[[], Policy], options: Options | None = None, tell: Callable[[str], None] = print
+    ) -> None:
+        self.options, self.tell = options or Options(), tell
+        self.turns = Turns()
+        self._load = load
+        self._policy: Policy | None = None
+        self._loaded = asyncio.Event()
+        self._talking = 0
+
+    async def run(self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event) -> None:
+        """Listen (port 0: any), load, call `ready` with the port, serve until `ended`; raises what loading raises."""
+        async with listen(
+            self._talk,
+            host,
+            port,
+            process_request=self._admit,
+            origins=[None],  # no web page may speak to a robot's policy on this machine
+            compression=None,
+            max_size=MAX_BYTES,
+            max_queue=1,
+            ping_timeout=None,  # a client may stand still in its simulator for minutes
+        ) as server:
+            try:
+                self._policy = await self.turns.run("load", self._make)
+                self._loaded.set()
+                ready(server.sockets[0].getsockname()[1])
+                await ended.wait()
+            finally:
+                self._loaded.set()  # whoever waits for it
+                self.turns.close()
+
+    def session(self) -> Policy:
+        """A policy at the beginning of an episode; weights and caches are those of all others."""
+        assert self._policy is not None
+        policy = copy.copy(self._policy)
+        policy.reset()
+        return policy
+
+    def _make(self) -> Policy:
+        policy = self._load()
+        warm_up(policy)
+        return policy
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer plain HTTP, and turn away who may not come in."""
+        if request.path == "/healthz":
+            return connection.respond(http.HTTPStatus.OK, "OK\n")
+        if request.path == "/readyz":
+            status = http.HTTPStatus.OK if self._policy else http.HTTPStatus.SERVICE_UNAVAILABLE
+            return connection.respond(status, "OK\n" if self._policy else "loading\n")
+        given = request.headers.get_all("Authorization")
+        if not allows(self.options.token, given[0] if len(given) == 1 else None):
+            return connection.respond(http.HTTPStatus.UNAUTHORIZED, "expected Authorization: Bearer TOKEN\n")
+        if self._talking >= CONNECTIONS:
+            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{CONNECTIONS} clients already\n")
+        return None
+
+    async def _talk(self, connection: ServerConnection) -> None:
+        self._talking += 1
+        try:
+            await self._loaded.wait()
+            if self._policy is not None:
+                await _Conversation(self, connection, self._policy).run()
+        except ConnectionClosed:
+            pass
+        finally:
+            self._talking -= 1
+
+
+class _Conversation:
+    """One connection: its dialect and its sessions."""
+
+    def __init__(self, server: Server, connection: ServerConnection, policy: Policy) -> None:
+        self._server, self._connection, self._body = server, connection, policy.embodiment
+        request = connection.request
+        self._vllm = request is not None and request.path.partition("?")[0] == VLLM
+        self._sessions: collections.OrderedDict[Any, Policy] = collections.OrderedDict()
+        self._slots = asyncio.Semaphore(PIPELINE)
+        self._total_ms: float | None = None  # of the exchange before this
+
+    async def run(self) -> None:
+        """Until the client leaves; what it still waits for then is forgotten."""
+        await self._connection.send(pack(metadata(self._body)))
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            async for frame in self._connection:
+                await self._slots.acquire()
+                task = asyncio.create_task(self._answer(frame))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                task.add_done_callback(lambda _: self._slots.release())
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _answer(self, frame: str | bytes) -> None:
+        try:
+            await self._connection.send(await self._reply(frame))
+        except ConnectionClosed:
+            pass
+        except (BusyError, SupersededError) as error:
+            await self._refuse(str(error), stay=True)
+        except ValueError as error:
+            await self._refuse(str(error), stay=self._vllm)
+        except Exception:  # a defect of ours or of the policy: the client learns that, the log learns what
+            self._server.tell(traceback.format_exc().rstrip())
+            await self._refuse("internal error; the server's log says more", stay=self._vllm)
+
+    async def _refuse(self, reason: str, stay: bool) -> None:
+        """Say why there is no answer, as the dialect has it; openpi's server then hangs up."""
+        try:
+            if self._vllm:
+                await self._connection.send(pack({"type": "error", "message": reason}))
+            else:
+                await self._connection.send(f"error: {reason}")
+            if not stay:
+                await self._connection.close(1011, "error, see the frame before")
+        except ConnectionClosed:
+            pass
+
+    async def _reply(self, frame: str | bytes) -> bytes | str:
+        began = time.perf_counter()
+        message = unpack(frame) if isinstance(frame, bytes) else None
+        if not isinstance(message, dict):
+            got = "a text frame" if isinstance(frame, str) else type(message).__name__
+            raise ValueError(f"expected a binary frame with a msgpack dict, got {got}")
+        endpoint = message.get("endpoint", "infer")
+        if endpoint == "reset":
+            self._reset(message)
+            return pack({"status": "reset successful"}) if self._vllm else "reset successful"
+        if endpoint != "infer":
+            raise ValueError(f"endpoint: expected 'infer' or 'reset', got {str(endpoint)[:40]!r}")
+        return await self._infer(message, began)
+
+    def _reset(self, message: dict[str, Any]) -> None:
+        """Forget the sessions that are named, or all of this connection."""
+        named = message.get("session_ids") or message.get("session_id")
+        for name in named if isinstance(named, list) else [named] if named else list(self._sessions):
+            self._sessions.pop(_name(name), None)
+
+    async def _infer(self, message: dict[str, Any], began: float) -> bytes:
+        options = self._server.options
+        observation = read_observation(message, self._body, options.black)
+        name = _name(message.get("session_id"))
+        policy = self._sessions.pop(name, None) or self._server.session()
+        self._sessions[name] = policy
+        while len(self._sessions) > SESSIONS:
+            self._sessions.popitem(last=False)
+        job = _Job(policy, observation, options.video)
+        await self._server.turns.run((id(self), name), job.run)
+        assert job.prediction is not None
+        values = rows(job.prediction, options.horizon)
+        timing = {"infer_ms": 1000 * job.seconds}
+        if self._total_ms is not None:
+            timing["prev_total_ms"] = self._total_ms
+        self._total_ms = 1000 * (time.perf_counter() - began)
+        if self._vllm:
+            return pack(values)
+        inside = {"infer_ms": 1000 * sum(job.prediction.seconds.values())}
+        reply = {"action": values, "actions": values, "server_timing": timing, "policy_timing": inside}
+        return pack(reply if job.frames is None else {**reply, "video": job.frames})
+
+
+class _Job:
+    """One inference, for the thread that does them."""
+
+    def __init__(self, policy: Policy, observation: Observation, video: bool) -> None:
+        self._policy, self._observation, self._video = policy, observation, video
+        self.prediction: Prediction | None = None
+        self.frames: np.ndarray | None = None
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        began = time.perf_counter()
+        try:
+            self.prediction = self._policy.infer(self._observation)
+            self.frames = self._policy.decode(self.prediction).frames if self._video else None
+        except ValueError as error:  # the request was checked: this one is not for the client's eyes
+            raise RuntimeError(str(error)) from error
+        self.seconds = time.perf_counter() - began
+
+
+def _name(session: Any) -> str:
+    if not isinstance(session, (str, int, type(None))) or len(str(session)) > 200:
+        raise ValueError(f"session_id: expected a short text, got {type(session).__name__}")
+    return "" if session is None else str(session)

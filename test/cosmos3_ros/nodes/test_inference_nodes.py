@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may happen to policy and reasoner at an odd moment, inside one process, with made-up networks."""
+
+import functools
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.interface import Answer
+
+pytestmark = pytest.mark.ros
+
+
+class Thinker:
+    """A reasoner that answers when it may, or fails."""
+
+    def __init__(self) -> None:
+        self.thinks, self.may = threading.Event(), threading.Event()
+        self.error: Exception | None = None
+        self.asked: list[tuple[str, int, int]] = []
+        self.nice = 0
+
+    def ask(self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128) -> Answer:
+        self.asked.append((question, len(images), max_tokens))
+        self.nice = os.getpriority(os.PRIO_PROCESS, 0)
+        self.thinks.set()
+        assert self.may.wait(20)
+        if self.error:
+            raise self.error
+        return Answer("A table.")
+
+
+class Still:
+    """A policy that is never asked but for its warm-up."""
+
+    embodiment = DROID_SIM
+
+    def infer(self, observation: Any, committed: Any = None) -> None: ...
+
+    def reset(self) -> None: ...
+
+
+Made = Callable[..., Any]
+
+
+@pytest.fixture
+def host(watcher: Any) -> Iterator[Made]:
+    """Function that configures and activates a node in a Host; `host.died` is set if its thread ends by an error."""
+    from rclpy.parameter import Parameter
+
+    from cosmos3_ros.ros.lifecycle import Host, bring_up
+
+    hosts: list[Host] = []
+
+    def make(node_class: Any, load: Any, **parameters: Any) -> Host:
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        died = threading.Event()
+        hosts.append(Host(node_class(lambda params: load, parameter_overrides=overrides), died.set))
+        hosts[-1].died = died  # type: ignore[attr-defined]
+        assert hosts[-1].call(functools.partial(bring_up, hosts[-1].node)), hosts[-1].node.failure
+        return hosts[-1]
+
+    yield make
+    for made in hosts:
+        made.close()
+        made.node.destroy_node()
+
+
+def image(node: Any) -> Any:
+    """A picture that the camera of a view has just taken."""
+    from sensor_msgs.msg import Image
+
+    from cosmos3_ros.robot.images import fill
+    from cosmos3_ros.ros.messages import header
+
+    return fill(Image(header=header(node.now())), np.zeros((32, 32, 3), np.uint8), "rgb8")
+
+
+def see(host: Any) -> None:
+    host.call(lambda: host.node._images.update(wrist=image(host.node)))
+
+
+@pytest.fixture
+def ask(watcher: Any) -> Callable[[], Any]:
+    """Function that asks the reasoner node; a future of its answer."""
+    from cosmos3_ros.srv import Ask
+
+    client = watcher.create_client(Ask, "reasoner/ask")
+
+    def call() -> Any:
+        assert client.wait_for_service(20)
+        return client.call_async(Ask.Request(question="What is it?"))
+
+    return call
+
+
+REASONER = {"views": ["wrist"], "rate": 0.0, "max_age": 60.0}
+
+
+def test_a_question_that_fails_is_answered_and_so_is_the_next(host: Made, ask: Any, wait_until: Any) -> None:
+    from cosmos3_ros.nodes.reasoner_node import ReasonerNode
+
+    thinker = Thinker()
+    thinker.may.set()
+    made = host(ReasonerNode, thinker, **REASONER)
+    see(made)
+    thinker.error = RuntimeError("out of memory")  # as torch says it
+    failed = ask()
+    wait_until(failed.done, "an answer")
+    assert (failed.result().success, failed.result().message) == (False, "RuntimeError: out of memory")
+    thinker.error = None
+    answered = ask()
+    wait_until(answered.done, "an answer")
+    assert answered.result().scene.text == "A table."
+    assert not made.died.is_set()
+
+
+def test_a_question_that_outlives_its_service_does_no_harm(host: Made, ask: Any) -> None:
+    from cosmos3_ros.nodes.reasoner_node import ReasonerNode
+
+    thinker = Thinker()
+    made = host(ReasonerNode, thinker, **REASONER)
+    see(made)
+    ask()
+    assert thinker.thinks.wait(20)
+
+    def end() -> None:  # in the node's thread: the coroutine of the question cannot go on in between
+        made.node.trigger_deactivate()
+        thinker.may.set()
+        made.node.trigger_cleanup()
+
+    made.call(end)
+    for _ in range(2):  # the second comes after the coroutine's end
+        assert made.call(lambda: "alive") == "alive"
+    assert not made.died.is_set()
+
+
+def test_a_reasoner_elsewhere_is_not_asked_after_the_cleanup(host: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cleanup comes while pictures are converted, before the question is asked."""
+    from cosmos3_ros.nodes import reasoner_node
+    from cosmos3_ros.serve.reasoner_client import RemoteReasoner
+
+    converts, given_up = threading.Event(), threading.Event()
+    to_rgb, cancel = reasoner_node.to_rgb, RemoteReasoner.cancel
+
+    def slow(message: Any) -> Any:
+        converts.set()
+        assert given_up.wait(20)
+        return to_rgb(message)
+
+    def watched(*args: Any, **kwargs: Any) -> None:
+        cancel(*args, **kwargs)
+        given_up.set()
+
+    monkeypatch.setattr(reasoner_node, "to_rgb", slow)
+    monkeypatch.setattr(RemoteReasoner, "cancel", watched)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        remote = {"remote_url": f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "remote_model": "m"}
+        made = host(reasoner_node.ReasonerNode, None, **REASONER, **remote, remote_timeout=1.0)
+        see(made)
+        made.call(lambda: made.node._thread.submit(made.node._reason, "What is it?", ["wrist"], 5))
+        assert converts.wait(20)
+        made.call(lambda: made.node.on_cleanup(None))
+        asked, _ = silent.accept()
+        with asked:
+            assert asked.recv(4) == b"", "connected, but nothing said"
+
+
+JOINTS = [*(f"joint{k}" for k in range(7)), "finger"]
+POLICY = {"joints": JOINTS, "gripper_joint": "finger"}
+
+
+def test_an_instruction_may_be_set_after_the_cleanup(host: Made) -> None:
+    from rclpy.parameter import Parameter
+
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+
+    made = host(PolicyNode, Still(), **POLICY)
+    made.call(made.node.trigger_deactivate)
+    made.call(made.node.trigger_cleanup)
+    (done,) = made.call(lambda: made.node.set_parameters([Parameter("instruction", value="lift")])) or [None]
+    assert done is not None, "the node's thread has ended"
+    assert done.successful
+    assert made.node.params.instruction == "lift"
+
+
+def test_a_fault_may_begin_while_diagnostics_are_made(host: Made) -> None:
+    """The network's thread finds it."""
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+
+    made = host(PolicyNode, Still(), **POLICY)
+    faults = made.node._faults.now
+
+    class Slow(str):
+        """A reason in the middle of whose printing another fault begins."""
+
+        def __format__(self, spec: str) -> str:
+            faults["no chunk"] = "RuntimeError"
+            return str(self)
+
+    faults["no inference"] = Slow("too old")
+    made.node._buffer.trouble = lambda now: {}
+    made.node._diagnose()
+    assert "no chunk" in faults
+
+
+@pytest.mark.parametrize("option", ["compile", "cuda_graphs"])
+def test_what_is_compiled_is_compiled_before_the_node_is_ready(host: Made, option: str) -> None:
+    from cosmos3_ros.nodes.reasoner_node import ReasonerNode
+
+    thinker = Thinker()
+    thinker.may.set()
+    host(ReasonerNode, thinker, **{option: True, "rate": 0.0})
+    assert thinker.asked == [("Describe the scene.", 3, 2)]
+    plain = Thinker()
+    host(ReasonerNode, plain, rate=0.0)
+    assert not plain.asked
+
+
+def test_words_give_way_to_chunks(host: Made, ask: Any, wait_until: Any) -> None:
+    """On a CPU the two threads share the processor: without this a chunk beside an answer took four times as long."""
+    from cosmos3_ros.nodes.reasoner_node import ReasonerNode
+    from cosmos3_ros.ros.worker_thread import NICE
+
+    thinker = Thinker()
+    thinker.may.set()
+    see(host(ReasonerNode, thinker, **REASONER))
+    wait_until(ask().done, "an answer", 20)
+    assert thinker.nice > os.getpriority(os.PRIO_PROCESS, 0) + NICE
+
+
+NODES = """
+import sys, rclpy
+from cosmos3_ros.ros.lifecycle import ManagedNode, run
+from cosmos3_ros.nodes.reasoner_node import Params
+
+class Node(ManagedNode[Params]):
+    def setup(self): print(self.get_name(), "set up", flush=True)
+    def start(self): print(self.get_name(), "starts", flush=True)
+
+sys.exit(run([lambda: Node("first", Params), lambda: Node("second", Params)]))
+"""
+
+
+def test_nobody_works_while_another_one_loads(start: Any) -> None:
+    started = start(sys.executable, "-c", NODES)
+    started.wait_for("second starts", 30)
+    started.process.send_signal(signal.SIGTERM)
+    assert started.process.wait(20) == 0
+    steps = [line for line in started.output.splitlines() if line.endswith(("set up", "starts"))]
+    assert steps == ["first set up", "second set up", "first starts", "second starts"]

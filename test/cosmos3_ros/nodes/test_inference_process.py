@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process with the network: real tiny checkpoint, both nodes on one set of weights, and what it refuses to load."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture(scope="module")
+def models() -> Any:
+    from cosmos3_ros.model.registry import Models
+
+    return Models()
+
+
+def test_policy_and_reasoner_share_one_set_of_weights(models: Any) -> None:
+    from cosmos3_ros.nodes import policy_node, reasoner_node
+
+    policy = models.policy(policy_node.Params())
+    reasoner = models.reasoner(reasoner_node.Params())
+    assert [policy.model] == list(models._loaded.values()), "asked twice, loaded once"
+    assert policy.embodiment.name == "droid_sim"
+    assert reasoner.ask("What is it?", [np.zeros((64, 64, 3), np.uint8)], max_tokens=3).tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"checkpoint": "/nowhere"}, "/nowhere"),
+        ({"embodiment": "octopus"}, "unknown 'octopus', expected one of"),
+        ({"device": "tpu"}, "expected auto, cpu, cuda or cuda:N, got 'tpu'"),
+        ({"dtype": "int3"}, "expected auto, float32 or bfloat16, got 'int3'"),
+        ({"prompt_format": "morse"}, "prompt_format"),
+        ({"num_steps": 0}, "num_steps"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(models: Any, change: dict[str, Any], words: str) -> None:
+    from cosmos3_ros.nodes import policy_node
+
+    with pytest.raises((ValueError, OSError)) as caught:
+        models.policy(dataclasses.replace(policy_node.Params(), **change))
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("transformer/config.json", "transformer/config.json"),
+        ("vae/diffusion_pytorch_model.safetensors", "vae/*.safetensors"),
+    ],
+)
+def test_a_checkpoint_without_a_file_names_it_and_the_process_ends(
+    start: Any, tmp_path: Path, name: str, words: str
+) -> None:
+    from cosmos3_ros.bringup.node_graph import config_folder
+    from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
+
+    folder = shutil.copytree(tiny_checkpoint(), tmp_path / "checkpoint")
+    (folder / name).unlink()
+    robot = config_folder() / "droid_sim.yaml"
+    started = start("policy", "--ros-args", "--params-file", robot, "-p", f"policy:checkpoint:={folder}")
+    assert started.process.wait(60) == 1
+    lines = [line for line in started.output.splitlines() if "ERROR" in line]
+    assert len(lines) == 1
+    assert "cannot be configured" in lines[0]
+    assert lines[0].endswith(f"missing file {folder}/{words}")
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_network_and_end_together(start: Any) -> None:
+    from cosmos3_ros.bringup.node_graph import config_folder
+
+    started = start(
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "cosmos3_ros.brain", "policy", "reasoner", "--ros-args"),
+        *("--params-file", config_folder() / "droid_sim.yaml", "-p", "tensor_parallel:=2"),
+    )
+    started.wait_for("policy]: droid_sim ready", 90)  # which took a chunk
+    started.wait_for("reasoner ready", 30)
+    for child in Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split():
+        if b"\0RANK=0\0" in Path(f"/proc/{child}/environ").read_bytes():
+            os.kill(int(child), signal.SIGINT)
+    assert started.process.wait(30) == 0, started.output
+
+
+def test_one_process_cannot_split_a_layer(models: Any) -> None:
+    from cosmos3_ros.nodes import policy_node
+
+    with pytest.raises(ValueError, match="parameter 'tensor_parallel' is 2, but there is one process; see torchrun"):
+        models.policy(policy_node.Params(tensor_parallel=2))
+
+
+@pytest.mark.sim
+def test_the_brain_acts_describes_and_answers(start: Any, watcher: Any, wait_until: Any) -> None:
+    """Simulation and brain as processes: chunks, a future, scenes at their rate, and an answer to a question."""
+    from cosmos3_ros.bringup.node_graph import Options, processes
+    from cosmos3_ros.ros import topics
+
+    heard: dict[str, list[Any]] = {}
+    for topic in (topics.ACTION_CHUNK, topics.FUTURE, topics.SCENE):
+        heard[topic.name] = []
+        watcher.create_subscription(topic.type, topic.name, heard[topic.name].append, topic.qos)
+    for process in processes(Options(instruction="pick up the red cube", commander=False)):
+        start(process.executable, *process.arguments())
+    wait_until(lambda: all(heard.values()), "a chunk, a future and a scene", 90)
+    chunk, future = heard["cosmos3/action_chunk"][0], heard["cosmos3/future"][0]
+    assert (chunk.horizon, chunk.embodiment, chunk.instruction) == (16, "droid_sim", "pick up the red cube")
+    assert np.isfinite(chunk.values).all()
+    assert {"encode", "denoise"} <= set(chunk.latency_stages)
+    assert len(future.frames) == chunk.horizon + 1
+    scene = heard["cosmos3/scene"][0]
+    assert list(scene.views) == ["wrist", "exterior_1", "exterior_2"]
+    assert scene.tokens > 0
+
+    ask = topics.REASONER.offers[0]
+    client = watcher.create_client(ask.type, "reasoner/ask")
+
+    def answer(**request: Any) -> Any:
+        assert client.wait_for_service(10)
+        done = client.call_async(ask.type.Request(**request))
+        wait_until(done.done, "an answer", 30)
+        return done.result()
+
+    got = answer(question="What is on the table?", views=["exterior_1"], max_tokens=5)
+    assert got.success
+    assert (list(got.scene.views), got.scene.tokens) == (["exterior_1"], 5)
+    assert answer(question=" ").message == "the question is empty"
+    refused = answer(question="What?", views=["ceiling"])
+    assert not refused.success
+    assert "no view 'ceiling'; there are ['wrist', 'exterior_1', 'exterior_2']" in refused.message

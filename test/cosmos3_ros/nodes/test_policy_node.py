@@ -1,0 +1,524 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policy and commander as nodes over real DDS: what goes in, what comes out, and when nothing may."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.interface import NS, ActionChunk, Future, Observation, Prediction
+
+pytestmark = pytest.mark.ros
+
+JOINTS = [*(f"panda_joint{k}" for k in range(1, 8)), "finger_joint"]
+HOME = [0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0]
+POLICY = {"joints": JOINTS, "gripper_joint": "finger_joint", "gripper_closed": 0.8, "autostart": False}
+COMMANDER = {
+    "joints": JOINTS[:7],
+    "gripper_joint": "finger_joint",
+    "gripper_closed": 0.8,
+    "lower": [-2.9] * 7,
+    "upper": [3.8] * 7,
+    "velocity": [2.0] * 7,
+    "acceleration": [8.0] * 7,
+    "jerk": [200.0] * 7,
+    "max_state_age": 1.0,  # the robot below sends 15 a second, on a machine that is busy with other tests
+    "autostart": False,
+}
+
+
+class Drift:
+    """A policy that moves every joint by 0.1 rad over its chunk and remembers what it was shown."""
+
+    embodiment = DROID_SIM
+
+    def __init__(self) -> None:
+        self.seen: list[Observation] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
+        self.gate.wait(20)
+        if observation.stamp:  # not the warm-up
+            self.seen.append(observation)
+        rows = DROID_SIM.horizon
+        values = observation.state + np.linspace(0, 0.1, rows, dtype=np.float32)[:, None]
+        chunk = ActionChunk(values, DROID_SIM.action_names, observation.stamp, DROID_SIM.step, DROID_SIM.discrete)
+        return Prediction(chunk, {"network": 0.01}, observation.stamp)
+
+    def decode(self, prediction: Prediction) -> Future:
+        return Future(np.zeros((3, 32, 32, 3), np.uint8), prediction.latents, 4 * DROID_SIM.step)
+
+    def reset(self) -> None: ...
+
+
+class Robot:
+    """A node in place of a robot and of a person: publishes sensors at 15 Hz, remembers what it hears."""
+
+    def __init__(self) -> None:
+        import rclpy
+        from sensor_msgs.msg import Image, JointState
+        from std_msgs.msg import String
+        from std_srvs.srv import SetBool, Trigger
+
+        from cosmos3_ros.robot.images import fill
+        from cosmos3_ros.ros import topics
+
+        self.node = rclpy.create_node("robot")
+        self._fill, self._image, self._state = fill, Image, JointState
+        self._cameras = {v: self.node.create_publisher(Image, f"camera/{v}/image_raw", 5) for v in DROID_SIM.views}
+        self._joints = self.node.create_publisher(JointState, "joint_states", 5)
+        self.instruct = self.node.create_publisher(String, "cosmos3/instruction", 5)
+        self.running = {*DROID_SIM.views, "joints"}
+        self.order, self.positions = list(JOINTS), list(HOME)
+        self.stamps: list[int] = []
+        self.chunks: list[Any] = []
+        self.futures: list[Any] = []
+        self.trajectories: list[Any] = []
+        self.grippers: list[Any] = []
+        self.status: Any = None
+        for topic, keep in (
+            (topics.ACTION_CHUNK, self.chunks.append),
+            (topics.TRAJECTORY, self.trajectories.append),
+            (topics.GRIPPER, self.grippers.append),
+            (topics.COMMANDER_STATUS, lambda message: setattr(self, "status", message)),
+        ):
+            self.node.create_subscription(topic.type, topic.name, keep, topic.qos)
+        self.arm = self.node.create_client(SetBool, "commander/arm")
+        self.stop = self.node.create_client(Trigger, "commander/stop")
+        self.pixels = np.zeros((90, 160, 3), np.uint8)
+        self.node.create_timer(1 / 15, self.tick)
+
+    def tick(self) -> None:
+        from cosmos3_ros.ros.messages import header
+
+        now = self.node.get_clock().now().nanoseconds
+        self.stamps.append(now)
+        known = dict(zip(JOINTS, self.positions, strict=True))
+        if "joints" in self.running:
+            positions = [known[name] for name in self.order]
+            self._joints.publish(self._state(header=header(now), name=self.order, position=positions))
+        for view, publisher in self._cameras.items():
+            if view in self.running:
+                image = self._fill(self._image(), self.pixels, "rgb8")
+                image.header = header(now)
+                publisher.publish(image)
+
+    @property
+    def mode(self) -> str:
+        return self.status.mode if self.status else ""
+
+    def call(self, client: Any, **fields: Any) -> Any:
+        assert client.wait_for_service(30)
+        done = threading.Event()
+        future = client.call_async(client.srv_type.Request(**fields))
+        future.add_done_callback(lambda _: done.set())
+        assert done.wait(30)
+        return future.result()
+
+
+@pytest.fixture
+def spun(domain: int) -> Iterator[Callable[[Any], Any]]:
+    """Function that spins a node in a thread of its own until the test is over."""
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from cosmos3_ros.ros.lifecycle import Host
+    from cosmos3_ros.ros.spin_thread import spinning
+
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    nodes = []
+    with contextlib.ExitStack() as threads:
+
+        def spin(node: Any) -> Any:
+            nodes.append(node)
+            if hasattr(node, "trigger_shutdown"):
+                host = Host(node)
+                node.call = host.call
+                threads.callback(host.close)
+            else:
+                threads.enter_context(spinning(node))
+            return node
+
+        yield spin
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown()
+
+
+def bring_up(node: Any) -> bool:
+    """Configure and activate in the node's own thread."""
+    from cosmos3_ros.ros import lifecycle
+
+    return node.call(lambda: lifecycle.bring_up(node))
+
+
+def overrides(values: dict[str, Any]) -> list[Any]:
+    from rclpy.parameter import Parameter
+
+    return [Parameter(name, value=value) for name, value in values.items()]
+
+
+@pytest.fixture
+def robot(spun: Callable[[Any], Any]) -> Robot:
+    made = Robot()
+    spun(made.node)
+    return made
+
+
+@pytest.fixture
+def policy(spun: Callable[[Any], Any]) -> Any:
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+
+    drift = Drift()
+    node = spun(PolicyNode(lambda params: drift, parameter_overrides=overrides(POLICY)))
+    node.drift = drift
+    return node
+
+
+@pytest.fixture
+def commander(request: pytest.FixtureRequest, spun: Callable[[Any], Any]) -> Any:
+    """As a parameter: what is different from COMMANDER."""
+    from cosmos3_ros.nodes.commander_node import Commander
+
+    return spun(Commander(parameter_overrides=overrides(COMMANDER | getattr(request, "param", {}))))
+
+
+def stamp_of(message: Any) -> int:
+    from cosmos3_ros.ros.messages import to_ns
+
+    return to_ns(message.header.stamp)
+
+
+def test_nodes_reach_active_and_come_back_and_again(policy: Any, commander: Any) -> None:
+    from lifecycle_msgs.msg import State
+
+    for node in (policy, commander):
+        for _ in range(2):
+            assert bring_up(node)
+            assert node.state_id == State.PRIMARY_STATE_ACTIVE
+            node.call(node.trigger_deactivate)
+            assert node.state_id == State.PRIMARY_STATE_INACTIVE
+            node.call(node.trigger_cleanup)
+            assert node.state_id == State.PRIMARY_STATE_UNCONFIGURED
+
+
+def test_a_transition_that_does_not_exist_is_refused_and_the_node_lives(commander: Any, robot: Robot) -> None:
+    from lifecycle_msgs.msg import State, Transition
+    from lifecycle_msgs.srv import ChangeState
+
+    client = robot.node.create_client(ChangeState, "commander/change_state")
+    assert not robot.call(client, transition=Transition(id=Transition.TRANSITION_ACTIVATE)).success
+    assert robot.call(client, transition=Transition(id=Transition.TRANSITION_CONFIGURE)).success
+    assert commander.state_id == State.PRIMARY_STATE_INACTIVE
+
+
+def test_a_chunk_answers_the_stamps_of_the_frames_it_saw(policy: Any, robot: Robot, wait_until: Any) -> None:
+    from std_msgs.msg import String
+
+    assert bring_up(policy)
+    wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy's subscription")
+    robot.instruct.publish(String(data="reach the cube"))
+    wait_until(lambda: len(robot.chunks) >= 3, "three chunks")
+    first = robot.chunks[0]
+    assert {stamp_of(chunk) for chunk in robot.chunks} <= set(robot.stamps)
+    assert [chunk.number for chunk in robot.chunks[:3]] == [1, 2, 3]
+    assert (first.horizon, first.joint_names, first.discrete_joints) == (16, JOINTS, ["finger_joint"])
+    assert (first.instruction, first.embodiment) == ("reach the cube", "droid_sim")
+    assert set(first.latency_stages) >= {"receive", "wait", "convert", "network"}
+    spacing = np.diff([stamp_of(chunk) for chunk in robot.chunks[:3]]) / NS
+    latest = policy._planner.latency.quantile(1.0)  # as long may the pictures wait, and as much earlier is it begun
+    assert (spacing > 0.39 - 2 * latest).all(), "a chunk is begun when 8 rows are over but for 2 and the latency"
+    assert first.strategy == "replace"
+
+
+def test_without_an_instruction_there_is_no_chunk(policy: Any, robot: Robot, wait_until: Any) -> None:
+    from rclpy.parameter import Parameter
+
+    assert bring_up(policy)
+    wait_until(lambda: len(robot.stamps) > 15, "a second of images")
+    assert not robot.chunks
+    assert policy.set_parameters([Parameter("instruction", value="go")])[0].successful
+    wait_until(lambda: robot.chunks, "a chunk")
+    assert robot.chunks[0].instruction == "go"
+
+
+def test_permuted_joint_names_are_put_in_order(policy: Any, robot: Robot, wait_until: Any) -> None:
+    from std_msgs.msg import String
+
+    robot.order = list(reversed(JOINTS))
+    robot.positions = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.4]
+    assert bring_up(policy)
+    wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy's subscription")
+    robot.instruct.publish(String(data="go"))
+    wait_until(lambda: policy.drift.seen, "an inference")
+    expected = [*robot.positions[:7], 0.5]  # the gripper half closed
+    assert np.allclose(policy.drift.seen[0].state, expected)
+    wait_until(lambda: robot.chunks, "a chunk")
+    assert np.allclose(list(robot.chunks[0].values[:8]), [*robot.positions[:7], 0.4]), "back in the robot's units"
+
+
+@pytest.mark.parametrize("commander", [{"max_state_age": 20.0}], indirect=True)  # the camera is to be the only reason
+def test_a_stopped_camera_stops_the_chunks_and_the_commander_holds(
+    policy: Any, commander: Any, robot: Robot, wait_until: Any
+) -> None:
+    from std_msgs.msg import String
+
+    assert bring_up(policy)
+    assert bring_up(commander)
+    wait_until(lambda: robot.status is not None and robot.instruct.get_subscription_count() > 0, "the nodes")
+    wait_until(lambda: robot.call(robot.arm, data=True).success, "arming")
+    robot.instruct.publish(String(data="go"))
+    wait_until(lambda: robot.mode == "playing" and robot.trajectories, "the arm to be driven")
+    robot.running.discard("wrist")
+    wait_until(lambda: robot.mode == "holding", "a hold")
+    assert "no newer one came" in robot.status.reason
+    assert list(robot.trajectories[-1].points[-1].velocities) == [0.0] * 7, "the last motion ends at rest"
+    wait_until(lambda: policy._infer.idle, "the end of what had begun")
+    count = policy._number
+    ticks = len(robot.stamps)
+    wait_until(lambda: len(robot.stamps) > ticks + 15, "a second more")
+    assert policy._number == robot.chunks[-1].number == count
+    robot.running.add("wrist")
+    wait_until(lambda: robot.mode == "playing", "playing again")
+
+
+@pytest.mark.parametrize("commander", [{"max_state_age": 0.5}], indirect=True)  # less than a chunk, more than a tick
+def test_lost_joint_states_end_in_a_hold_at_once(policy: Any, commander: Any, robot: Robot, wait_until: Any) -> None:
+    from std_msgs.msg import String
+
+    assert bring_up(policy)
+    assert bring_up(commander)
+    wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
+    wait_until(lambda: robot.call(robot.arm, data=True).success, "arming")
+    robot.instruct.publish(String(data="go"))
+    for _ in range(3):  # if the machine stands still for a moment, the chunk may be over first
+        robot.running.add("joints")
+        wait_until(lambda: robot.mode == "playing", "playing")
+        robot.running.discard("joints")
+        wait_until(lambda: robot.mode == "holding", "a hold")
+        if "joint states are" in robot.status.reason:
+            return
+    pytest.fail(robot.status.reason)
+
+
+def test_a_dry_run_sends_nothing_to_the_controllers(policy: Any, commander: Any, robot: Robot, wait_until: Any) -> None:
+    from std_msgs.msg import String
+
+    assert bring_up(policy)
+    assert bring_up(commander)
+    wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
+    robot.instruct.publish(String(data="go"))
+    wait_until(lambda: robot.status and robot.status.played >= 2, "chunks to be played")
+    assert not robot.status.armed
+    assert not robot.trajectories
+    assert not robot.grippers
+    wait_until(lambda: robot.call(robot.arm, data=True).success, "arming")
+    wait_until(lambda: robot.trajectories and robot.grippers, "commands once it is armed")
+    assert robot.trajectories[0].joint_names == JOINTS[:7]
+    assert robot.call(robot.stop).success
+    wait_until(lambda: not robot.status.armed and robot.status.mode != "waiting", "the stop")
+    count = len(robot.trajectories)
+    played = robot.status.played
+    wait_until(lambda: robot.status.played >= played + 2, "chunks to go on in the dry run")
+    assert len(robot.trajectories) == count
+
+
+def test_diagnostics_tell_once_a_second_where_the_time_goes(
+    policy: Any, commander: Any, robot: Robot, wait_until: Any
+) -> None:
+    from std_msgs.msg import String
+
+    from cosmos3_ros.ros import topics
+
+    told: dict[str, list[tuple[int, dict[str, str]]]] = {"policy": [], "commander": []}
+
+    def hear(message: Any) -> None:
+        (status,) = message.status
+        told[status.name.split(":")[0]].append((stamp_of(message), {v.key: v.value for v in status.values}))
+
+    robot.node.create_subscription(topics.DIAGNOSTICS.type, topics.DIAGNOSTICS.name, hear, topics.DIAGNOSTICS.qos)
+    assert bring_up(policy)
+    assert bring_up(commander)
+    wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
+    robot.instruct.publish(String(data="go"))
+    wait_until(lambda: robot.status and robot.status.played >= 3, "chunks to be played")
+    counts = {name: len(lines) for name, lines in told.items()}
+    wait_until(lambda: all(len(lines) > counts[name] + 2 for name, lines in told.items()), "diagnoses")
+    for lines in told.values():
+        assert len(lines) <= (lines[-1][0] - lines[0][0]) / NS + 2, "not more often, though one may come late"
+    seen, done = told["policy"][-1][1], told["commander"][-1][1]
+    stages = {"receive", "wait", "convert", "network", "capture to publish"}
+    for stage in stages:
+        numbers = [float(seen[f"{stage} {part} [s]"]) for part in ("p50", "p95", "max")]
+        assert 0 <= numbers[0] <= numbers[1] <= numbers[2], stage
+    assert set(robot.chunks[-1].latency_stages) == stages - {"capture to publish"}, "in every chunk too"
+    assert any(float(values["wrist age [s]"]) < 1 for _, values in told["policy"]), "but for moments"
+    assert 5 < float(seen["joint states rate [Hz]"]) < 20
+    assert {"strategy", "dropped", "refused", "remaining rows"} <= set(seen)
+    assert 0 < float(done["capture to motion p50 [s]"]) <= float(done["capture to motion max [s]"])
+    assert float(done["publish to motion p95 [s]"]) < float(done["capture to motion p95 [s]"])
+    assert done["strategy"] == "replace"
+    assert int(done["set points"]) > 50
+    assert float(done["set points rate [Hz]"]) > 5
+    assert {"armed", "mode", "remaining [s]", "limited", "rejected", "last rejection", "last limit"} <= set(done)
+    assert done["lost"] == "0"
+
+
+def test_chunks_that_are_lost_on_the_way_are_counted(commander: Any, robot: Robot, wait_until: Any) -> None:
+    from cosmos3_ros.ros import topics
+    from cosmos3_ros.ros.messages import chunk_message
+
+    lost: list[str] = []
+    robot.node.create_subscription(
+        topics.DIAGNOSTICS.type,
+        topics.DIAGNOSTICS.name,
+        lambda m: lost.extend(v.value for v in m.status[0].values if v.key == "lost"),
+        topics.DIAGNOSTICS.qos,
+    )
+    chunks = robot.node.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos)
+    assert bring_up(commander)
+    wait_until(lambda: chunks.get_subscription_count() > 0 and lost, "the commander")
+    values = np.tile(np.array(HOME, np.float32), (8, 1))
+    for number in (5, 6, 9, 1, 2):  # two are missing; then the policy was activated again
+        chunk = ActionChunk(values, tuple(JOINTS), robot.stamps[-1], NS // 15)
+        chunks.publish(chunk_message(chunk, number=number, instruction="", embodiment="", seconds={}))
+    wait_until(lambda: lost[-1] != "0", "the count")
+    assert lost[-1] == "2"
+
+
+def test_a_chunk_begun_before_a_new_instruction_is_thrown_away(policy: Any, robot: Robot, wait_until: Any) -> None:
+    from std_msgs.msg import String
+
+    assert bring_up(policy)
+    wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
+    policy.drift.gate.clear()
+    robot.instruct.publish(String(data="first"))
+    wait_until(lambda: not policy._infer.idle, "an inference to begin")
+    robot.instruct.publish(String(data="second"))
+    wait_until(lambda: policy._instruction == "second", "the second instruction")
+    policy.drift.gate.set()
+    wait_until(lambda: robot.chunks, "a chunk")
+    assert robot.chunks[0].instruction == "second"
+
+
+def test_the_future_is_decoded_only_for_a_subscriber(policy: Any, robot: Robot, wait_until: Any) -> None:
+    from std_msgs.msg import String
+
+    from cosmos3_ros.ros import topics
+
+    decoded = []
+    decode = policy.drift.decode
+    policy.drift.decode = lambda prediction: decoded.append(1) or decode(prediction)
+    assert bring_up(policy)
+    wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
+    robot.instruct.publish(String(data="go"))
+    wait_until(lambda: len(robot.chunks) >= 2, "chunks")
+    assert not decoded
+    robot.node.create_subscription(topics.FUTURE.type, topics.FUTURE.name, robot.futures.append, topics.FUTURE.qos)
+    wait_until(lambda: robot.futures, "a future")
+    assert stamp_of(robot.futures[0]) in robot.stamps
+    assert len(robot.futures[0].frames) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"joints": JOINTS[:5]}, "'joints' has 5 names"),
+        ({"gripper_joint": "thumb"}, "'gripper_joint' is 'thumb', but the gripper of embodiment droid_sim is where"),
+    ],
+)
+def test_a_wrong_robot_is_refused_at_configure(spun: Any, change: dict[str, Any], words: str) -> None:
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+
+    node = spun(PolicyNode(lambda params: Drift(), parameter_overrides=overrides(POLICY | change)))
+    assert not bring_up(node)
+    assert words in node.failure
+
+
+def test_images_that_cannot_be_used_give_no_chunk_and_recovery_does(policy: Any, robot: Robot, wait_until: Any) -> None:
+    from std_msgs.msg import String
+
+    good, fill = robot.pixels, robot._fill
+    robot._fill = lambda image, pixels, encoding: fill(image, np.zeros((4, 4), np.float32), "32FC1")
+    assert bring_up(policy)
+    wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
+    robot.instruct.publish(String(data="go"))
+    wait_until(lambda: policy._refused > 0, "a refusal")
+    assert not robot.chunks
+    robot._fill, robot.pixels = fill, good
+    wait_until(lambda: robot.chunks, "a chunk once the images are good")
+
+
+def test_an_unexpected_error_in_a_callback_ends_the_process_loudly(domain: int) -> None:
+    import rclpy
+
+    from cosmos3_ros.nodes.commander_node import Commander
+    from cosmos3_ros.ros.lifecycle import Host
+
+    rclpy.init(args=[])
+    died = threading.Event()
+    host = Host(Commander(parameter_overrides=overrides(COMMANDER)), died.set)
+    try:
+        host.node.create_timer(0.01, lambda: 1 / 0)
+        assert died.wait(30)
+    finally:
+        host.close()
+        host.node.destroy_node()
+        rclpy.shutdown()
+
+
+CAMERAS = """
+import time, numpy as np, rclpy
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from cosmos3_ros.ros.messages import header
+from cosmos3_ros.robot.images import fill
+
+rclpy.init()
+node = rclpy.create_node("cameras")
+views = ("wrist", "exterior_1", "exterior_2")
+cameras = [node.create_publisher(Image, f"camera/{view}/image_raw", QoSProfile(depth=5)) for view in views]
+while not all(camera.get_subscription_count() for camera in cameras):
+    time.sleep(0.01)
+pixels = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+begin = time.monotonic()
+for k in range(1, 91):
+    time.sleep(max(0.0, begin + k / 30 - time.monotonic()))
+    for camera in cameras:
+        message = fill(Image(), pixels, "rgb8")
+        message.header = header(k)
+        camera.publish(message)
+print("all published", flush=True)
+time.sleep(5)
+"""
+
+
+def test_three_cameras_at_30_hz_arrive_without_loss_of_the_newest(policy: Any, start: Any, wait_until: Any) -> None:
+    import sys
+
+    seen: dict[str, list[int]] = {}
+    store = policy._store
+
+    def count(stream: str, message_header: Any, payload: Any) -> None:
+        if stream in seen:
+            seen[stream].append(message_header.stamp.nanosec)
+        store(stream, message_header, payload)
+
+    policy._store = count
+    assert bring_up(policy)
+    for _ in range(3):  # the queues are short: a machine that stands still for a moment loses pictures, rightly
+        seen.update({view: [] for view in DROID_SIM.views})
+        cameras = start(sys.executable, "-c", CAMERAS)
+        cameras.wait_for("all published", 60)
+        with contextlib.suppress(pytest.fail.Exception):
+            wait_until(lambda: all(stamps[-1:] == [90] for stamps in seen.values()), "the newest of each camera", 3)
+        assert all(stamps == sorted(stamps) for stamps in seen.values())
+        if all(len(stamps) >= 80 and stamps[-1] == 90 for stamps in seen.values()):
+            return
+        cameras.interrupt()
+    pytest.fail(f"of 90 arrived: { ({view: (len(stamps), stamps[-1:]) for view, stamps in seen.items()}) }")

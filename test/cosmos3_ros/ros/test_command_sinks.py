@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each sink sends, as the emulated controllers take it: the arm goes where the motion goes."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cosmos3_ros.execution.spline_motion import Limits, Motion, follow, rest
+from cosmos3_ros.model.interface import NS, ActionChunk
+
+pytestmark = pytest.mark.ros
+
+JOINTS = ("a", "b")
+LIMITS = Limits(np.full(2, -2.0), np.full(2, 2.0), np.full(2, 2.0), np.full(2, 8.0), np.full(2, 200.0))
+PERIOD = NS // 250
+
+
+def motion_to(goal: float, motion: Motion, now: int) -> Motion:
+    start = motion.at(now)[0]
+    rows = start + np.linspace(0, 1, 17)[1:, None] * (goal - start)
+    return follow(ActionChunk(rows.astype(np.float32), JOINTS, now, NS // 15), motion, now, LIMITS)
+
+
+class Wire:
+    """In place of a publisher: hands each message to the emulated controllers."""
+
+    def __init__(self, topic: Any, robot: Any) -> None:
+        self.topic, self.robot, self.sent, self.now = topic, robot, [], 0
+
+    def publish(self, message: Any) -> None:
+        from cosmos3_ros.nodes.sim_messages import trajectory
+        from cosmos3_ros.ros import topics
+
+        self.sent.append(message)
+        if self.topic is topics.TRAJECTORY:
+            self.robot.arm.follow(trajectory(message), self.now)
+        elif self.topic is topics.POSITIONS:
+            self.robot.arm.stream(message.data, self.now)
+        elif self.topic is topics.GRIPPER:
+            self.robot.grip(message.data)
+        else:
+            self.robot.command(message.name, message.position, self.now)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ahead"), [("joint_trajectory", PERIOD), ("position_stream", 0), ("joint_command", 0)]
+)
+def test_the_controller_follows_two_chunks_across_their_seam(kind: str, ahead: int) -> None:
+    """ahead: a trajectory controller says where to be at the end of its period, and begins one period late."""
+    from cosmos3_ros.ros.command_sinks import SINKS
+    from cosmos3_ros.sim.emulated_controllers import ArmController, Robot, State
+
+    robot = Robot(ArmController(JOINTS, PERIOD), "grip")
+    wires: list[Wire] = []
+    sink = SINKS[kind](lambda topic: wires.append(Wire(topic, robot)) or wires[-1], JOINTS, "grip")
+    motion, line, wanted = rest(np.zeros(2), 0), [], []
+    for tick in range(600):
+        now = tick * PERIOD
+        for wire in wires:
+            wire.now = now
+        if tick in (0, 150):
+            motion = motion_to(0.5 if tick == 0 else -0.2, motion, now)
+            sink.begin(motion, now)
+        sink.point(*motion.at(now), 0.8 if tick > 300 else 0.0, now)
+        arm, finger = robot.update(now, State(np.zeros(2), np.zeros(2)))
+        line.append(arm.copy())
+        wanted.append(motion.at(now + ahead)[0])
+    assert np.abs(np.array(line) - wanted).max() < 2e-3
+    assert np.allclose(line[-1], -0.2, atol=1e-6)
+    assert finger == 0.8
+    assert np.abs(np.diff(line, axis=0)).max() <= 2.0 * PERIOD / NS * 1.3
+
+
+def test_the_gripper_is_sent_on_change_and_with_each_motion() -> None:
+    from cosmos3_ros.ros.command_sinks import SINKS
+
+    class Heard(list):
+        publish = list.append
+
+    heard: list[Heard] = []
+    sink = SINKS["joint_trajectory"](lambda topic: heard.append(Heard()) or heard[-1], JOINTS, "grip")
+    still = rest(np.zeros(2), 0)
+    for position in (None, 0.0, 0.0, 0.8, 0.8):
+        sink.point(*still.at(0), position, 0)
+    assert [list(message.data) for message in heard[1]] == [[0.0], [0.8]]
+    sink.begin(still, 0)
+    sink.point(*still.at(0), 0.8, 0)
+    assert [list(message.data) for message in heard[1]] == [[0.0], [0.8], [0.8]]
+
+
+def test_the_gripper_has_hysteresis_and_dwell() -> None:
+    from cosmos3_ros.ros.command_sinks import Gripper
+
+    gripper = Gripper(0.1, 0.9, NS)  # closed at 0.9
+    assert gripper.decide(None, 0) is None
+    says = [(0.55, 0, 0.9), (0.45, 1, 0.9), (0.4, 2, 0.9), (0.1, 3, 0.9), (None, 4, 0.9)]
+    for wanted, now, expected in says:
+        assert gripper.decide(wanted, now) == expected
+    assert gripper.decide(0.1, NS) == 0.1, "after the dwell"
+    assert gripper.decide(0.57, 3 * NS) == 0.1
+    assert gripper.decide(0.6, 3 * NS) == 0.9
+    gripper.forget()
+    assert gripper.decide(None, 4 * NS) is None

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages and types say the same, and a message that does not fit is refused."""
+
+import array
+
+import numpy as np
+import pytest
+
+from cosmos3_ros.model.interface import NS, ActionChunk, Answer, Box, Future
+
+pytestmark = pytest.mark.ros
+
+CHUNK = ActionChunk(np.arange(6, dtype=np.float32).reshape(3, 2), ("a", "g"), 5 * NS + 7, NS // 15, ("g",))
+
+
+def test_a_chunk_survives_the_way_through_a_message() -> None:
+    from rclpy.serialization import deserialize_message, serialize_message
+
+    from cosmos3_ros.msg import ActionChunk as Message
+    from cosmos3_ros.ros.messages import chunk_from, chunk_message
+
+    sent = chunk_message(CHUNK, number=4, instruction="go", embodiment="e", seconds={"network": 0.25})
+    got = deserialize_message(serialize_message(sent), Message)
+    back = chunk_from(got)
+    assert np.array_equal(back.values, CHUNK.values)
+    assert (back.names, back.stamp, back.step, back.discrete) == (CHUNK.names, CHUNK.stamp, CHUNK.step, CHUNK.discrete)
+    assert (got.number, got.instruction, list(got.latency_stages), list(got.latency_seconds)) == (
+        4,
+        "go",
+        ["network"],
+        [0.25],
+    )
+
+
+def test_a_chunk_message_whose_lengths_do_not_fit_is_refused() -> None:
+    from cosmos3_ros.ros.messages import chunk_from, chunk_message
+
+    message = chunk_message(CHUNK, number=1, instruction="go", embodiment="e", seconds={})
+    message.values = array.array("f", [1.0] * 5)
+    with pytest.raises(ValueError, match="5 values for 3 rows of 2 joints"):
+        chunk_from(message)
+    message.values = array.array("f", [1.0] * 5 + [float("inf")])
+    with pytest.raises(ValueError, match="1 NaN or infinite"):
+        chunk_from(message)
+
+
+def test_a_trajectory_has_only_future_points_and_ends_at_rest() -> None:
+    from cosmos3_ros.execution.spline_motion import Limits, follow, rest
+    from cosmos3_ros.ros.messages import to_ns, trajectory_message
+
+    limits = Limits(np.full(2, -1.0), np.full(2, 1.0), np.ones(2), np.ones(2), np.full(2, 10.0))
+    chunk = ActionChunk(
+        np.linspace(0, 0.2, 8, dtype=np.float32)[:, None] * np.ones((1, 2), np.float32), ("x", "y"), 0, NS // 10
+    )
+    motion = follow(chunk, rest(np.zeros(2), 0), 0, limits)
+    now = NS // 10 + 7
+    message = trajectory_message(motion, ("x", "y"), now)
+    times = [to_ns(point.time_from_start) for point in message.points]
+    assert times[0] > 0
+    assert (np.diff(times) > 0).all()
+    assert now + times[-1] == motion.end
+    assert list(message.points[-1].velocities) == [0.0, 0.0]
+    assert to_ns(message.header.stamp) == 0
+    assert message.joint_names == ["x", "y"]
+    for time, point in zip(times, message.points, strict=True):
+        position, velocity = motion.at(now + time)
+        assert np.allclose(point.positions, position)
+        assert np.allclose(point.velocities, velocity)
+
+
+def test_a_trajectory_of_a_motion_that_is_over_still_holds_its_end() -> None:
+    from cosmos3_ros.execution.spline_motion import rest
+    from cosmos3_ros.ros.messages import to_ns, trajectory_message
+
+    message = trajectory_message(rest(np.array([0.1, 0.2]), 0), ("x", "y"), NS)
+    assert np.allclose([list(point.positions) for point in message.points], [[0.1, 0.2]])
+    assert to_ns(message.points[0].time_from_start) > 0
+
+
+def test_frames_of_a_future_carry_their_own_stamps() -> None:
+    from cosmos3_ros.ros.messages import future_message, to_ns
+
+    message = future_message(Future(np.zeros((3, 16, 16, 3), np.uint8), 10 * NS, NS // 15), number=2, instruction="go")
+    assert [to_ns(frame.header.stamp) - 10 * NS for frame in message.frames] == [0, NS // 15, 2 * (NS // 15)]
+
+
+def test_a_scene_carries_text_and_boxes() -> None:
+    from cosmos3_ros.ros.messages import scene_message
+
+    answer = Answer(
+        "a cube", boxes=(Box("cube", 0.1, 0.2, 0.3, 0.4),), tokens=3, seconds={"prefill": 0.5, "decode": 0.25}
+    )
+    message = scene_message(answer, stamp=NS, views=["wrist"], question="what?")
+    assert (message.text, message.tokens, message.seconds, message.boxes[0].label) == ("a cube", 3, 0.75, "cube")

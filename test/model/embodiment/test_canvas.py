@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures: resizing as torch does it, DROID's composition, padding."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from cosmos3_ros.model.embodiment import DROID_JOINT_POS, LIBERO
+from cosmos3_ros.model.embodiment.canvas import cover, pad, resize
+
+RNG = np.random.default_rng(0)
+
+
+def image(height, width):
+    return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("source", "target"), [((36, 64), (18, 32)), ((37, 53), (20, 31)), ((24, 32), (50, 70))])
+@pytest.mark.parametrize(("mode", "antialias"), [("bilinear", False), ("bilinear", True), ("bicubic", True)])
+def test_resize_equals_torch(source, target, mode, antialias):
+    picture = image(*source)
+    tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    expected = interpolate(tensor, target, mode=mode, align_corners=False, antialias=antialias)[0].permute(1, 2, 0)
+    np.testing.assert_allclose(resize(picture, target, mode == "bicubic", antialias), expected, atol=5e-3)
+
+
+def test_droid_composition_equals_the_published_one():
+    views = {view: image(360, 640) for view in DROID_JOINT_POS.views}
+
+    def half(view):
+        tensor = torch.from_numpy(views[view]).permute(2, 0, 1)[None].float()
+        small = interpolate(tensor, (180, 320), mode="bilinear", align_corners=False)
+        return small[0].permute(1, 2, 0).clamp(0, 255).to(torch.uint8).numpy()
+
+    below = np.concatenate([half("exterior_1"), half("exterior_2")], axis=1)
+    content = np.concatenate([views["wrist"], below], axis=0)
+    canvas = DROID_JOINT_POS.compose(views)
+    assert canvas.shape == (544, 736, 3)
+    assert np.array_equal(canvas[:540, :640], content)
+    assert np.array_equal(canvas[540:, :640], content[-2:-6:-1])  # mirrored at the edge
+    assert np.array_equal(canvas[:540, 640:], content[:, -2:-98:-1])
+
+
+def test_libero_puts_two_views_side_by_side():
+    black, white = np.zeros((256, 256, 3), np.uint8), np.full((256, 256, 3), 255, np.uint8)
+    canvas = LIBERO.compose({"agentview": black, "wrist": white})
+    assert canvas.shape == (192, 320, 3)
+    assert not canvas[:, :155].any()
+    assert (canvas[:, 165:] == 255).all()
+
+
+def test_small_pictures_are_padded_with_their_edge():
+    padded = pad(image(4, 4), (16, 6))
+    assert padded.shape == (16, 6, 3)
+    assert (padded[4:, :4] == padded[3, :4]).all()
+
+
+def test_cover_keeps_the_middle():
+    picture = image(20, 60)
+    assert np.array_equal(cover(picture, (20, 20)), picture[:, 20:40])
+    assert cover(picture, (32, 48)).shape == (32, 48, 3)
+
+
+def test_missing_views_and_wrong_images_are_refused():
+    views = {view: image(90, 160) for view in DROID_JOINT_POS.views}
+    with pytest.raises(ValueError, match=r"missing view\(s\) \['wrist'\], expected \['wrist', 'exterior_1', 'ext"):
+        DROID_JOINT_POS.compose({view: views[view] for view in ("exterior_1", "exterior_2")})
+    with pytest.raises(ValueError, match=r"images\['wrist'\]: expected a uint8 array"):
+        DROID_JOINT_POS.compose({**views, "wrist": views["wrist"][..., :1]})

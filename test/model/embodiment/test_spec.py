@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Embodiments: there and back again in robot units, without torch."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cosmos3_ros.model.embodiment import AV, BRIDGE, DROID_JOINT_POS, EMBODIMENTS, LIBERO, UMI, find_embodiment
+from cosmos3_ros.model.interface import NS
+
+RNG = np.random.default_rng(0)
+
+
+def pose(*shape):
+    quaternion = RNG.normal(size=(*shape, 4))
+    quaternion *= np.sign(quaternion[..., 3:]) / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    return np.concatenate([RNG.normal(size=(*shape, 3)), quaternion], axis=-1)
+
+
+def sample(body, rows):
+    """A state and commands in robot units, gripper in 0..1."""
+    width = len(body.action) - len(body.discrete)
+    arm = pose(rows + 1) if body.kind == "poses" else RNG.normal(size=(rows + 1, width)) / 2
+    grip = RNG.uniform(size=(rows + 1, len(body.discrete)))
+    values = np.concatenate([arm, grip], axis=1).astype(np.float32)
+    return (values[0] if body.state else np.zeros(0, np.float32)), values[1:]
+
+
+@pytest.mark.parametrize("body", EMBODIMENTS.values(), ids=EMBODIMENTS)
+def test_commands_survive_the_way_through_the_model(body):
+    state, values = sample(body, body.horizon)
+    rows = body.encode_actions(values, state)
+    assert rows.shape == (body.horizon, body.width)
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(body.decode_actions(rows, state), values, atol=2e-5)
+
+
+@pytest.mark.parametrize("body", EMBODIMENTS.values(), ids=EMBODIMENTS)
+def test_every_embodiment_fits_the_released_heads(body):
+    assert body.width <= 64
+    assert 0 <= body.domain_id < 32
+    assert all(side % 16 == 0 for side in body.canvas.size)
+    assert len({column.name for column in body.action}) == len(body.action)
+    images = {view: RNG.integers(0, 256, (90, 160, 3), dtype=np.uint8) for view in body.views}
+    assert body.compose(images).shape == (*body.canvas.size, 3)
+
+
+def test_droid_rows_are_joints_and_an_opening():
+    state = np.array([0.1, -0.6, 0.2, -2.5, 0.0, 1.9, 0.3, 0.25], np.float32)
+    row = DROID_JOINT_POS.encode_state(state)
+    np.testing.assert_allclose(row, [*state[:7], 0.75], atol=1e-7)  # inside, 1 is open
+    assert DROID_JOINT_POS.fps == 15.0
+    assert DROID_JOINT_POS.discrete == ("gripper",)
+
+
+def test_standing_still_is_the_identity_delta():
+    state = np.array([0.3, 0.1, 0.4, 0.0, 0.6, 0.0, 0.8, 1.0], np.float32)
+    raw = dataclasses.replace(BRIDGE, normalization=AV.normalization)
+    rows = raw.encode_actions(np.stack([state, state]), state)
+    np.testing.assert_allclose(rows, [[0, 0, 0, 1, 0, 0, 0, 1, 0, 0]] * 2, atol=1e-6)
+
+
+def test_bridge_moves_the_flange_of_the_gripper():
+    # A turn about the tool's own axes moves the flange, which is 93.575 mm away, although the tool stays in place.
+    raw = dataclasses.replace(BRIDGE, normalization=AV.normalization)
+    state = np.array([0, 0, 0, 0, 0, 0, 1, 0], np.float32)
+    turned = np.array([[0, 0, 0, np.sin(0.05), 0, 0, np.cos(0.05), 0]], np.float32)
+    moved = np.linalg.norm(raw.encode_actions(turned, state)[0, :3])
+    assert moved == pytest.approx(2 * 0.093575 * np.sin(0.05), rel=1e-4)
+
+
+def test_quantiles_become_minus_one_and_one():
+    low, high = np.array(LIBERO.normalization.low), np.array(LIBERO.normalization.high)
+    np.testing.assert_allclose(LIBERO.normalization.forward(np.stack([low, high])), [[-1] * 10, [1] * 10], atol=1e-6)
+    mean = dataclasses.replace(LIBERO.normalization, kind="mean_std", low=(1.0,), high=(2.0,))
+    assert mean.forward(np.array([5.0])).tolist() == [2.0]
+    assert mean.inverse(np.array([2.0])).tolist() == [5.0]
+
+
+def test_umi_counts_the_gripper_in_metres():
+    state = np.array([0, 0, 0, 0, 0, 0, 1, 0.5], np.float32)
+    assert UMI.encode_state(state)[-1] == pytest.approx(0.0425)
+
+
+def test_rates():
+    rates = {"droid_joint_pos": 15, "droid_midtrain": 15, "droid_sim": 15, "libero": 20, "bridge": 5, "umi": 10}
+    assert {name: EMBODIMENTS[name].fps for name in rates} == rates
+    assert DROID_JOINT_POS.step == round(NS / 15)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match=r"unknown 'franka', expected one of \['av', 'bridge'"):
+        find_embodiment("franka")
+    with pytest.raises(ValueError, match=r"state of droid_joint_pos: expected 8 values .* got \(7,\)"):
+        DROID_JOINT_POS.encode_state(np.zeros(7, np.float32))
+    with pytest.raises(ValueError, match="finite"):
+        DROID_JOINT_POS.encode_state(np.full(8, np.nan, np.float32))
+    with pytest.raises(ValueError, match="actions of droid_joint_pos: expected finite rows"):
+        DROID_JOINT_POS.encode_actions(np.zeros((4, 7), np.float32), np.zeros(8, np.float32))
+    with pytest.raises(ValueError, match="none, quantile, min_max or mean_std, got 'z'"):
+        dataclasses.replace(LIBERO.normalization, kind="z")
+
+
+def test_embodiments_do_without_torch():
+    code = "import sys, cosmos3_ros.model.embodiment.presets; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

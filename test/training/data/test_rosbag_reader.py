@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings become datasets: what was published is what is read. No ROS: the bags are written by the library."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from cosmos3_ros.cli import main
+from cosmos3_ros.model.embodiment import DROID_SINGLE_VIEW, EMBODIMENTS
+from cosmos3_ros.model.interface import NS
+from cosmos3_ros.robot import topic_names
+from cosmos3_ros.training.data.command_timeline import MEASURED, commanded, find_sources
+from cosmos3_ros.training.data.episodes import make_clip
+from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
+from cosmos3_ros.training.data.rosbag_reader import COMMANDS, Motion, read_robot
+from cosmos3_ros.training.data.rosbag_to_lerobot import ConvertOptions, convert
+
+ROBOT = "droid_single_view"
+JOINTS = read_robot(ROBOT).joints.joints
+START = 1_700_000_000 * NS
+CAMERA, COMPRESSED = (topic_names.camera("exterior_1", transport) for transport in ("raw", "compressed"))
+STORE = get_typestore(Stores.ROS2_JAZZY)
+for kind in ("TaskStatus", "CommanderStatus", "ActionChunk"):
+    text = (Path(__file__).resolve().parents[3] / "msg" / f"{kind}.msg").read_text()
+    STORE.register(get_types_from_msg(text, f"cosmos3_ros/msg/{kind}"))
+TYPES = STORE.types
+
+
+def time(ns: int) -> Any:
+    return TYPES["builtin_interfaces/msg/Time"](sec=ns // NS, nanosec=ns % NS)
+
+
+def duration(ns: int) -> Any:
+    return TYPES["builtin_interfaces/msg/Duration"](sec=ns // NS, nanosec=ns % NS)
+
+
+def header(ns: int) -> Any:
+    return TYPES["std_msgs/msg/Header"](stamp=time(ns), frame_id="")
+
+
+class Bag:
+    """Writes messages at seconds from the start, stamped then and received 4 ms later."""
+
+    def __init__(
+        self,
+        path: Path,
+        storage: StoragePlugin = StoragePlugin.MCAP,
+        compression: CompressionMode = CompressionMode.NONE,
+    ) -> None:
+        self._writer = Writer(path, version=9, storage_plugin=storage)
+        self._writer.set_compression(compression, CompressionFormat.ZSTD)
+        self._connections: dict[str, Any] = {}
+        self.lag = 4_000_000
+
+    def __enter__(self) -> "Bag":
+        self._writer.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, topic: str, seconds: float, kind: str, **fields: Any) -> None:
+        stamp = START + round(seconds * NS)
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(f"/{topic}", kind, typestore=STORE)
+        if "header" in [name for name, _ in STORE.get_msgdef(kind).fields]:
+            fields = {"header": header(stamp), **fields}
+        data = STORE.serialize_cdr(TYPES[kind](**fields), kind)
+        self._writer.write(self._connections[topic], stamp + self.lag, data)
+
+    def picture(self, seconds: float, value: int, compressed: bool = False, size: tuple[int, int] = (36, 64)) -> None:
+        pixels = np.full((*size, 3), value, np.uint8)
+        if compressed:
+            done, jpeg = cv2.imencode(".jpg", pixels)
+            assert done
+            self.write(COMPRESSED, seconds, "sensor_msgs/msg/CompressedImage", format="jpeg", data=jpeg.ravel())
+            return
+        fields = {"height": size[0], "width": size[1], "encoding": "rgb8", "is_bigendian": 0, "step": 3 * size[1]}
+        self.write(CAMERA, seconds, "sensor_msgs/msg/Image", data=pixels.ravel(), **fields)
+
+    def joints(self, seconds: float, positions: list[float], order: tuple[str, ...] = JOINTS) -> None:
+        known = dict(zip(JOINTS, positions, strict=True)) | {"lid": 9.0}
+        values, none = np.array([known[joint] for joint in order]), np.zeros(0)
+        self.write(
+            topic_names.JOINT_STATES, seconds, "sensor_msgs/msg/JointState",
+            name=list(order), position=values, velocity=none, effort=none,
+        )  # fmt: skip
+
+    def array(self, topic: str, seconds: float, values: list[float]) -> None:
+        layout = TYPES["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)
+        self.write(topic, seconds, "std_msgs/msg/Float64MultiArray", layout=layout, data=np.array(values))
+
+    def instruct(self, seconds: float, text: str) -> None:
+        self.write(topic_names.INSTRUCTION, seconds, "std_msgs/msg/String", data=text)
+
+    def trajectory(self, seconds: float, points: list[tuple[float, list[float]]]) -> None:
+        none = np.zeros(0)
+        made = [
+            TYPES["trajectory_msgs/msg/JointTrajectoryPoint"](
+                positions=np.array(position), velocities=none, accelerations=none, effort=none,
+                time_from_start=duration(round(after * NS)),
+            )
+            for after, position in points
+        ]  # fmt: skip
+        self.write(
+            topic_names.TRAJECTORY, seconds, "trajectory_msgs/msg/JointTrajectory",
+            header=header(0), joint_names=list(JOINTS[:7]), points=made,
+        )  # fmt: skip
+
+    def status(self, seconds: float, episode: int, elapsed: float, instruction: str) -> None:
+        fields = {"task": "reach", "seed": 40 + episode, "instruction": instruction, "episode": episode}
+        fields |= {"elapsed": elapsed, "success": False, "real_time_factor": 1.0}
+        self.write(topic_names.SIM_STATUS, seconds, "cosmos3_ros/msg/TaskStatus", **fields)
+
+    def streams(self, begin: float, end: float, skip: Callable[[float], bool] = lambda _: False) -> None:
+        """Pictures at 30 Hz that show their number, joints at 60 Hz that rise by 0.1 rad/s, the gripper by 0.08."""
+        for number in range(round(begin * 60), round(end * 60) + 1):
+            seconds = number / 60
+            if number % 2 == 0 and not skip(seconds):
+                self.picture(seconds, value(number // 2))
+            self.joints(seconds, position(seconds), ("lid", *reversed(JOINTS)))
+
+
+def value(number: int) -> int:
+    return 20 + 4 * number % 200
+
+
+def position(seconds: float) -> list[float]:
+    return [joint + 0.1 * seconds for joint in range(7)] + [0.08 * seconds]
+
+
+def convert_one(bag: Path, folder: Path, **options: Any) -> tuple[list[Any], list[str]]:
+    said: list[str] = []
+    convert([bag], folder, ROBOT, ConvertOptions(**options), said.append)
+    return list(read_episodes(folder, DROID_SINGLE_VIEW)), said
+
+
+@pytest.mark.parametrize(
+    ("storage", "compression", "file"),
+    [
+        (StoragePlugin.MCAP, CompressionMode.NONE, ""),
+        (StoragePlugin.SQLITE3, CompressionMode.NONE, ""),
+        (StoragePlugin.MCAP, CompressionMode.NONE, "bag.mcap"),
+        (StoragePlugin.SQLITE3, CompressionMode.NONE, "bag.db3"),
+        (StoragePlugin.SQLITE3, CompressionMode.FILE, ""),
+        (StoragePlugin.SQLITE3, CompressionMode.MESSAGE, ""),
+        (StoragePlugin.MCAP, CompressionMode.STORAGE, ""),
+    ],
+)
+def test_rows_and_pictures_are_what_was_recorded(
+    tmp_path: Path, storage: StoragePlugin, compression: CompressionMode, file: str
+) -> None:
+    """Without commands; all kinds of files, by the command that people use, and from there to what trains."""
+    with Bag(tmp_path / "bag", storage, compression) as bag:
+        bag.instruct(0.0, "lift the cube")
+        bag.streams(0.0, 4.0)
+    path = tmp_path / "bag" / file
+    assert main(["convert", str(path), "--out", str(tmp_path / "d"), "--robot", ROBOT]) == 0
+    (episode,) = read_episodes(tmp_path / "d", DROID_SINGLE_VIEW)
+    seconds = np.arange(len(episode)) / 15
+    assert len(episode) == 59
+    wanted = np.array([position(each) for each in seconds])
+    assert np.allclose(episode.states[:, :7], wanted[:, :7], atol=1e-5)
+    assert np.allclose(episode.states[:, 7], wanted[:, 7] / 0.8, atol=1e-5)
+    assert np.allclose(episode.actions[:-1], episode.states[1:], atol=1e-5)
+    assert episode.instructions == ("lift the cube",)
+    shown = episode.views["exterior_1"].mean(axis=(1, 2, 3))
+    assert np.abs(shown - [value(2 * frame) for frame in range(59)]).max() < 3
+    info = read_info(tmp_path / "d")
+    assert info["features"]["action.joint_position"]["info"] == {"commands": [[MEASURED]] * 7}
+    assert info["features"]["action.joint_position"]["names"] == [f"panda_joint{number}" for number in range(1, 8)]
+    assert "simulation.truth" not in info["features"]
+    clip = make_clip(episode, DROID_SINGLE_VIEW, stride=10)
+    assert clip.rows.shape == (6, 17, 8)
+    kept = json.loads((tmp_path / "d/convert.json").read_text())
+    assert kept["episodes"][0]["bag"] == str(path)
+
+
+def test_actions_are_the_commands_that_were_in_effect(tmp_path: Path) -> None:
+    """A trajectory, replaced midway by another; a gripper command without a header; nothing at first."""
+    with Bag(tmp_path / "bag") as bag:
+        bag.instruct(0.0, "go")
+        bag.streams(0.0, 4.0)
+        bag.trajectory(1.0, [(0.0, [0.0] * 7), (2.0, [2.0] * 7)])
+        bag.array(topic_names.GRIPPER, 1.5, [0.8])
+        bag.trajectory(2.0, [(0.5, [0.5] * 7)])
+    (episode,), said = convert_one(tmp_path / "bag", tmp_path / "d")
+    due = (np.arange(len(episode)) + 1) / 15
+    expected = np.interp(due, [1.0, 2.0, 2.5], [0.0, 1.0, 0.5])
+    free = due < 0.999
+    assert np.allclose(episode.actions[~free, 0], expected[~free], atol=1e-5)
+    assert np.allclose(episode.actions[free, 0], 0.1 * due[free], atol=1e-5)  # nothing commanded: where it went
+    assert np.allclose(episode.actions[due > 1.5, 7], 1.0)
+    assert np.allclose(episode.actions[due <= 1.5, 7], 0.1 * due[due <= 1.5], atol=1e-5)
+    info = read_info(tmp_path / "d")["features"]
+    assert info["action.joint_position"]["info"] == {"commands": [[topic_names.TRAJECTORY]] * 7}
+    assert info["action.gripper_position"]["info"] == {"commands": [[topic_names.GRIPPER]]}
+    assert any("22 of them before any command" in line for line in said)
+    (measured,), _ = convert_one(tmp_path / "bag", tmp_path / "m", actions=MEASURED)
+    assert np.allclose(measured.actions[:, 0], 0.1 * due, atol=1e-5)
+
+
+def test_a_new_instruction_a_reset_and_a_gap_end_an_episode_and_all_that_is_lost_is_said(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        bag.streams(0.0, 12.0, skip=lambda seconds: 7.0 < seconds < 7.5)
+        bag.instruct(0.5, "one")
+        bag.instruct(2.0, "one")
+        bag.instruct(3.0, "two")
+        bag.array(topic_names.POSITIONS, 3.5, [1.0] * 7)
+        for tenth in range(120):
+            bag.status(tenth / 10, 1 + (tenth > 50), tenth / 10 - (5.0 if tenth > 50 else 0.0), "of the task")
+        bag.instruct(11.5, "three")
+    episodes, said = convert_one(tmp_path / "bag", tmp_path / "d")
+    assert [episode.instructions[0] for episode in episodes] == ["one", "two", "two", "two"]
+    assert [len(episode) for episode in episodes] == pytest.approx([2.5 * 15, 2 * 15, 2.2 * 15, 4 * 15], abs=2)
+    assert [episode.seed for episode in episodes] == [41, 41, 42, 42]
+    assert np.allclose(episodes[1].actions[10:, :7], 1.0)
+    assert not np.allclose(episodes[2].actions[:, 0], 1.0)  # a reset voids what was commanded before it
+    lost = [line.partition("left out ")[2] for line in said if "left out" in line]
+    assert [line.partition(": ")[2] for line in lost] == [
+        "no instruction yet",
+        "nothing from /camera/exterior_1/image_raw",
+        "shorter than 1.0 s",
+    ]
+    assert lost[0].startswith("0.00 to 0.50 s")
+    assert any("left out" not in line and "in 4 episode(s)" in line for line in said)
+
+
+def test_joints_may_come_in_several_messages_at_several_rates(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        for number in range(61):
+            bag.picture(number / 30, value(number))
+            bag.joints(number / 30, position(number / 30), JOINTS[:7])
+            if number % 6 == 0:
+                bag.joints(number / 30, position(number / 30), JOINTS[7:])
+    (episode,), _ = convert_one(tmp_path / "bag", tmp_path / "d", instruction="x")
+    wanted = np.array([position(frame / 15) for frame in range(len(episode))])
+    assert np.allclose(episode.states, wanted / ([1] * 7 + [0.8]), atol=1e-5)
+
+
+def test_simulated_time_is_followed_where_messages_have_no_stamp(tmp_path: Path) -> None:
+    """Stamps at half the speed of the clock that the recording went by."""
+    with Bag(tmp_path / "bag") as bag:
+        for number in range(240):
+            bag.lag = round(number / 60 * NS)
+            bag.picture(number / 60, 30 + number % 4 * 40, compressed=True)
+            bag.joints(number / 60, position(0.0))
+            if number == 0:
+                bag.instruct(0.0, "go")
+            if number == 120:
+                bag.array(topic_names.GRIPPER, 2.01, [0.8])
+    (episode,), _ = convert_one(tmp_path / "bag", tmp_path / "d")
+    closed = np.flatnonzero(episode.actions[:, 7] > 0.5)
+    assert closed[0] == 30  # due at 2.067 s, the first after the command
+    shown = episode.views["exterior_1"].mean(axis=(1, 2, 3))
+    assert np.abs(shown - 30).max() < 3
+
+
+def test_a_slow_camera_repeats_and_large_pictures_shrink(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        bag.streams(0.0, 2.0, skip=lambda _: True)
+        for number in range(20):
+            bag.picture(number / 10, value(11 * number), size=(481, 641))
+    (episode,), _ = convert_one(tmp_path / "bag", tmp_path / "d", instruction="wave", height=120)
+    assert episode.views["exterior_1"].shape[1:] == (120, 160, 3)
+    shown = episode.views["exterior_1"].mean(axis=(1, 2, 3))
+    newest = [value(11 * int(frame / 15 * 10 + 1 / 6 + 1e-6)) for frame in range(len(episode))]
+    assert np.abs(shown - newest).max() < 3
+    assert episode.instructions == ("wave",)
+
+
+def test_a_dry_run_was_not_executed(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        bag.instruct(0.0, "go")
+        bag.streams(0.0, 3.0)
+        status = {"mode": "playing", "reason": "", "chunk": 1, "chunk_stamp": time(START), "remaining": 1.0}
+        status |= dict.fromkeys(("played", "rejected", "limited"), 0)
+        status |= dict.fromkeys(("last_rejection", "last_limit", "strategy"), "")
+        for seconds, armed in ((0.0, False), (1.5, True)):
+            bag.write(topic_names.COMMANDER_STATUS, seconds, "cosmos3_ros/msg/CommanderStatus", armed=armed, **status)
+        for number in range(1, 20):
+            chunk = {"step": duration(NS // 10), "horizon": 4, "joint_names": list(JOINTS), "discrete_joints": []}
+            chunk |= {"values": np.full(32, number, np.float32), "strategy": "", "instruction": "x", "number": number}
+            chunk |= {"embodiment": "", "latency_stages": [], "latency_seconds": np.zeros(0, np.float32)}
+            bag.write(topic_names.ACTION_CHUNK, number / 10, "cosmos3_ros/msg/ActionChunk", **chunk)
+    (episode,), said = convert_one(tmp_path / "bag", tmp_path / "d")
+    assert any("14 commands of a dry run left out" in line for line in said)
+    assert np.allclose(episode.actions[:20, 0], 0.1 * (np.arange(20) + 1) / 15, atol=1e-5)
+    assert np.allclose(episode.actions[30:, 0], 19.0)
+
+
+@pytest.mark.parametrize(
+    ("robot", "options", "message"),
+    [
+        (ROBOT, {}, r"no instruction: nothing on /cosmos3/instruction \(expected std_msgs/String\)"),
+        ("droid_sim", {}, "nothing on /camera/wrist/image_raw .*expected sensor_msgs/Image or CompressedImage"),
+        (ROBOT, {"instruction": "x", "actions": topic_names.GRIPPER}, "no commands on /gripper_controller/commands"),
+        (ROBOT, {"instruction": "x", "shortest": 9.0}, r"no episode of 9\.0 s"),
+        (ROBOT, {"instruction": "x", "actions": "chunks"}, "actions: expected one of"),
+        (ROBOT, {"instruction": "x", "height": 7}, "height: expected an even number"),
+        ("nobody", {}, "unknown robot 'nobody'"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, robot: str, options: dict[str, Any], message: str) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        bag.streams(0.0, 2.0)
+    with pytest.raises(ValueError, match=message):
+        convert([tmp_path / "bag"], tmp_path / "d", robot, ConvertOptions(**options), lambda _: None)
+    assert not (tmp_path / "d/meta/info.json").exists()
+
+
+def test_wrong_bags_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Bag(tmp_path / "joints") as bag:
+        bag.picture(0.0, 9)
+        bag.joints(0.0, position(0.0), JOINTS[:7])
+    with Bag(tmp_path / "back") as bag:
+        bag.picture(5.0, 9)
+        bag.joints(5.0, position(0.0))
+        bag.lag = 9 * NS
+        bag.joints(1.0, position(0.0))
+    with Bag(tmp_path / "picture") as bag:
+        bag.streams(0.0, 2.0, skip=lambda _: True)
+        bag.write(COMPRESSED, 0.0, "sensor_msgs/msg/CompressedImage", format="jpeg", data=np.zeros(9, np.uint8))
+        for number in range(1, 30):
+            bag.picture(number / 15, 9, compressed=True)
+    (tmp_path / "nothing").mkdir()
+    for name, message in (
+        ("joints", "/joint_states lacks the joint 'finger_joint'; it has ['panda_joint1'"),
+        ("back", "the stamps of /joint_states go back by 4.0 s"),
+        ("picture", "/camera/exterior_1/image_raw/compressed at 1700000000.000 s: compressed image"),
+        ("nothing", "not a rosbag2 recording"),
+    ):
+        words = ["convert", str(tmp_path / name), "--out", str(tmp_path / f"{name}.d"), "--robot", ROBOT]
+        assert main([*words, "--instruction", "x"]) == 1
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 1
+        assert message in said[0]
+    (tmp_path / "nothing" / "file").touch()
+    assert main(["convert", str(tmp_path / "joints"), "--out", str(tmp_path / "nothing"), "--robot", ROBOT]) == 1
+    assert "expected a new or an empty folder" in capsys.readouterr().err
+
+
+def test_a_dataset_that_is_a_bag_is_told_what_to_do(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        bag.instruct(0.0, "x")
+    with pytest.raises(ValueError, match=r"is a rosbag2 recording; first `cosmos3 convert .*bag --robot NAME"):
+        next(read_episodes(tmp_path / "bag", DROID_SINGLE_VIEW))
+
+
+def test_a_message_that_names_some_joints_leaves_the_others(tmp_path: Path) -> None:
+    nan = np.nan
+    motions = [
+        Motion(topic_names.JOINT_COMMAND, 0, np.array([0]), np.array([[1.0, 2.0, nan]])),
+        Motion(topic_names.JOINT_COMMAND, 10, np.array([10]), np.array([[nan, 3.0, nan]])),
+        Motion(topic_names.GRIPPER, 5, np.array([5]), np.array([[nan, nan, 1.0]])),
+    ]
+    sources = find_sources(motions, 3)
+    assert sources == [topic_names.JOINT_COMMAND, topic_names.JOINT_COMMAND, topic_names.GRIPPER]
+    rows = commanded(motions, sources, np.array([0, 5, 10, 11]), [False, False, True])
+    assert np.array_equal(rows, [[nan] * 3, [1, 2, nan], [1, 2, 1], [1, 3, 1]], equal_nan=True)
+    assert find_sources(motions, 3, MEASURED) == [MEASURED] * 3
+    assert set(sources) <= set(COMMANDS)
+
+
+def test_every_robot_file_can_be_recorded() -> None:
+    for robot in ("droid_sim", "franka_robotiq", "generic_6axis", "isaac_droid", ROBOT):
+        about = read_robot(robot)
+        assert about.body in EMBODIMENTS.values()
+        assert dataclasses.is_dataclass(about)
+    assert read_robot("franka_robotiq").topics[topic_names.camera("wrist", "compressed")] == (
+        "/wrist_camera/color/image_raw/compressed"
+    )

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clips that arrive while a training runs: from the experts in other processes, or read from a dataset."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import threading
+import time
+import zlib
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+from ...model.embodiment import Embodiment
+from .demonstrations import LIMIT, Demonstration, in_parallel, record
+from .episodes import Clip, make_clip, make_span, part, window_begins
+
+if TYPE_CHECKING:  # the experts' processes import this module, and would import torch with it
+    from ..recipe import DataOptions
+
+Piece = TypeVar("Piece")  # a clip, or whatever else a training is made of
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Job:
+    """stride, opening: of windows whose future is not seen; dense: stride of the others. whole: everything is seen;
+    else a share of its spans of `span` frames.
+    """
+
+    demonstration: Demonstration
+    body: Embodiment
+    stride: int
+    opening: int
+    dense: int
+    whole: bool
+    span: int = 0
+    share: float = 0.0
+
+
+def _perform(job: _Job) -> list[Clip]:
+    """Of one demonstration; nothing if the expert failed."""
+    if job.whole:
+        episode = record(job.demonstration)
+        return [] if episode is None else [make_clip(episode, job.body, job.dense, job.opening)]
+    begins, spans = window_begins(job.demonstration.seed, job.stride, job.opening), _spans(job)
+    seen = {step for span in spans for step in span}
+    episode = record(job.demonstration, lambda step: begins(step) or step in seen)
+    if episode is None:
+        return []
+    clips = [make_span(episode, job.body, span, job.dense) for span in spans if span.start < len(episode)]
+    if steps := [step for step in range(len(episode)) if begins(step)]:
+        clips.append(make_clip(part(episode, steps), job.body))
+    return clips
+
+
+def _spans(job: _Job) -> list[range]:
+    """The frames that are seen of an episode of any length, begun anywhere: all its windows are as likely."""
+    random = np.random.default_rng([zlib.crc32(job.demonstration.task.encode()), job.demonstration.seed, 4])
+    if not job.span:
+        return []
+    firsts = range(-int(random.integers(job.span)), LIMIT, job.span)
+    spans = [range(max(first, 0), first + job.span) for first in firsts if random.random() < job.share]
+    return [span for span in spans if len(span) > job.body.horizon]
+
+
+def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int = 1) -> Generator[Clip]:
+    """All clips that the options ask for, as they become ready: the share of process `rank` of `size`.
+
+    ValueError for spans that hold no window.
+    """
+    if options.dataset:
+        from .lerobot_reader import make_layout, read_episodes
+
+        layout = make_layout(body, options.features, options.gripper, options.instruction)
+        for episode in read_episodes(options.dataset, body, layout, rank, size):
+            yield make_clip(episode, body, options.stride, options.opening)
+        return
+    demonstrations = (
+        Demonstration(
+            task, seed, options.distractors, noise=options.noise, astray=options.astray, scatter=options.scatter
+        )
+        for seed in range(options.first_seed, options.first_seed + options.episodes)[rank::size]
+        for task in options.tasks
+    )
+    if options.span and options.span <= body.horizon:
+        raise ValueError(f"data.span: expected 0 or more than the {body.horizon} rows of a chunk, got {options.span}")
+    dense, tasks, share = options.dense or options.stride, len(options.tasks), options.whole
+    shape = (body, options.stride, options.opening, dense)
+    jobs = [
+        _Job(demonstration, *shape, not options.span and _whole(number, tasks, share), options.span, share)
+        for number, demonstration in enumerate(demonstrations)
+    ]
+    workers = options.workers or max(1, len(os.sched_getaffinity(0)) // size - 1)
+    for clips in in_parallel(_perform, jobs, workers, nice=10):
+        yield from clips
+
+
+def _whole(number: int, tasks: int, share: float) -> bool:
+    """Whether every frame of this demonstration is wanted: of each task the same share, not of all at the same time."""
+    turn, task = divmod(number, tasks)
+    return int((turn + 1) * share + task / tasks) > int(turn * share + task / tasks)
+
+
+class Source(Generic[Piece]):
+    """Fills itself in a thread of its own; `close` ends the processes behind it. clips: made and not yet taken.
+
+    latest: of those that are `wanted` the newest `keep`, taken or not.
+    """
+
+    def __init__(
+        self, make: Callable[[], Generator[Piece]], keep: int = 0, wanted: Callable[[Piece], bool] = lambda _: True
+    ):
+        self.clips: list[Piece] = []
+        self.latest: collections.deque[Piece] = collections.deque(maxlen=keep)
+        self._wanted = wanted
+        self.made, self.finished = 0, False
+        self._error: Exception | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._fill, args=(make,), daemon=True)
+        self._thread.start()
+
+    def wait_for(self, count: int) -> None:
+        """Return when that many clips were made, or all. Raises whatever went wrong in making them."""
+        while self.made < count and not self.finished:
+            time.sleep(0.05)
+        self._check()
+
+    def take(self) -> list[Piece]:
+        """The clips that came since the last call; they are kept no longer, pictures are large."""
+        self._check()
+        fresh = self.clips[:]
+        del self.clips[: len(fresh)]
+        return fresh
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _fill(self, make: Callable[[], Generator[Piece]]) -> None:
+        clips = make()
+        try:
+            for clip in clips:
+                self.clips.append(clip)
+                if self._wanted(clip):
+                    self.latest.append(clip)
+                self.made += 1
+                if self._closing.is_set():
+                    break
+        except Exception as error:  # told to the thread that asks for clips
+            self._error = error
+        finally:
+            clips.close()  # this ends the processes behind it
+            self.finished = True

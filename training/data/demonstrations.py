@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstrations by the scripted experts, in parallel: disturbed, and begun off the path, for the recoveries."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import multiprocessing
+import os
+import time
+import zlib
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...model.embodiment import DROID_SIM
+from ...sim.env import Env
+from ...sim.expert import Expert
+from ...sim.kinematics import Kinematics, downwards
+from ...sim.scene import COLOURS, VIEWS
+from ...sim.tasks import find, instruction
+from .episodes import TRUTH, TURN, Episode
+from .lerobot_writer import finish, has_shard, write_shard
+
+LIMIT = 260  # actions after which an episode has failed
+LED = {"reach": 25, "lift": 50, "push": 45, "drawer": 45}  # actions before which an arm is pulled away; else 80
+GRASPED = ("reach", "lift", "bowl", "stack")  # where the hand is to be turned as a cube is
+MISTAKEN = 0.5  # of the experts that are interrupted
+HOLD = 8  # actions recorded after the expert has come to rest
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What to record: a task and a seed of the simulation decide everything.
+
+    distractors: see Simulation; height, width: of the pictures; noise: rad, standard deviation of what is added to the
+    executed arm positions (the recorded action stays the intended one) in 7 of 10 episodes; astray: share of the
+    episodes that begin somewhere in the middle of the task after the arm was pulled away; scatter: share that begin
+    with the hand anywhere over the table or low over the cube that it is to grasp, turned in any way, so that where and
+    how it is says nothing about where and how it is to be.
+    """
+
+    task: str
+    seed: int
+    distractors: int = 2
+    height: int = 180
+    width: int = 320
+    noise: float = 0.01
+    astray: float = 0.35
+    scatter: float = 0.0
+
+
+def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> Episode | None:
+    """Perform one demonstration; None if the expert failed. Raises ValueError for an unknown task or seed.
+
+    look: at which steps to take pictures (they cost most of the time), by default at all.
+    """
+    random = np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, 1])
+    env = shared_env(wanted)
+    begin(env, wanted, random)
+    noise = wanted.noise if random.random() < 0.7 else 0.0
+    watch = look or (lambda step: True)
+    expert, seen, held = Expert(env.simulation), env.observe(watch(0)), 0
+    steps: list[tuple] = []
+    while not (env.success and held >= HOLD):
+        if len(steps) == LIMIT:
+            return None
+        action = expert.act()
+        steps.append((seen, action, _truth(env)))
+        held += expert.finished
+        env.move(action + np.append(random.normal(0.0, noise, 7), 0.0))
+        seen = env.observe(watch(len(steps)))
+        if expert.finished and not env.success and held >= HOLD:
+            return None
+    observations, actions, truth = zip(*steps, strict=True)
+    layout = env.simulation.layout
+    wordings = range(len(find(wanted.task).wordings) - 1)  # the last one is for tests
+    return Episode(
+        views={view: np.stack([o.images[view] for o in observations if o.images]) for view in VIEWS},
+        states=np.stack([o.state for o in observations]),
+        actions=np.stack(actions).astype(np.float32),
+        instructions=tuple(instruction(wanted.task, layout, number) for number in wordings),
+        truth=np.stack(truth).astype(np.float32),
+        task=wanted.task,
+        seed=wanted.seed,
+        looks=None if look is None else np.array([step for step in range(len(steps)) if look(step)]),
+    )
+
+
+def begin(env: Env, wanted: Demonstration, random: np.random.Generator) -> None:
+    """Bring the simulation to where a demonstration begins."""
+    env.reset(wanted.task, wanted.seed)
+    where = random.random()
+    if where < wanted.astray:
+        _lead_astray(env, random)
+    elif where < wanted.astray + wanted.scatter:
+        _scatter(env, random)
+
+
+def shared_env(wanted: Demonstration) -> Env:
+    """One simulation per task and process: compiling a scene and opening a renderer takes longer than an episode."""
+    return _env(wanted.task, wanted.height, wanted.width, wanted.distractors)
+
+
+@functools.cache
+def _env(task: str, height: int, width: int, distractors: int) -> Env:
+    return Env(height=height, width=width, distractors=distractors)
+
+
+def _lead_astray(env: Env, random: np.random.Generator) -> None:
+    """Let an expert begin, and at some moment, often with a cube in the hand, pull the arm away for half a second.
+
+    Half of these experts are wrong about how cubes are turned, and half of those stop where they are: cubes that were
+    squeezed out of the fingers, as it happens to learners.
+    """
+    wrong = random.random() < MISTAKEN
+    expert = Expert(env.simulation, twist=random.uniform(-np.pi / 4, np.pi / 4) if wrong else 0.0)
+    action = np.append(env.simulation.layout.start, 0.0)
+    for _ in range(int(random.integers(0, LED.get(env.simulation.task, 80)))):
+        if env.success:
+            break
+        action = expert.act()
+        env.move(action)
+    pull, steps = random.normal(0.0, 0.12, 7) * [1, 1, 1, 1, 1, 1, 2], int(random.integers(5, 11))
+    if wrong and random.random() < 0.5:
+        pull[:] = 0.0
+    grip = action[7] if random.random() < 0.5 else float(random.random() < 0.3)
+    _sweep(env, action[:7], action[:7] + pull, steps, grip)
+
+
+def _scatter(env: Env, random: np.random.Generator) -> None:
+    """Bring the hand to a random place over the table, in 2 s and at rest.
+
+    Where a cube is to be grasped, in half of the cases down over it, turned in any way. Experts turn the hand long
+    before: who learns from them alone has only seen hands near cubes that were turned as they should be (of 4800 frames
+    52 by more than 10 degrees), takes how the hand is turned for how the cube is, and does not turn it.
+    """
+    world, layout = env.simulation.world, env.simulation.layout
+    place, yaw = random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40)), random.uniform(-0.8, 0.8)
+    if env.simulation.task not in GRASPED or random.random() < 0.5:
+        _bring(env, layout.start, place, yaw, 30)
+        return
+    cube = world.position(layout.target)
+    cube[:2] += random.normal(0.0, 0.007, 2)
+    above = _bring(env, layout.start, cube + np.array([0.0, 0.0, 0.09]), yaw, 30)
+    _bring(env, above, cube + np.array([0.0, 0.0, random.uniform(0.0, 0.09)]), yaw, 8)
+
+
+def _bring(env: Env, start: np.ndarray, place: np.ndarray, yaw: float, steps: int) -> np.ndarray:
+    """Move the open hand there in so many steps, and to rest; the joints that it then has."""
+    goal = Kinematics(env.simulation.world).solve(start, place, downwards(yaw), rounds=60)
+    _sweep(env, start, goal, steps, 0.0)
+    return goal
+
+
+def _sweep(env: Env, start: np.ndarray, goal: np.ndarray, steps: int, grip: float) -> None:
+    """Move the joints there in so many steps, and three to rest."""
+    for step in range(1, steps + 4):
+        share = 0.5 - 0.5 * np.cos(np.pi * min(step / steps, 1.0))
+        env.move(np.append(start + share * (goal - start), grip))
+
+
+def _truth(env: Env) -> np.ndarray:
+    """Where things are, NaN for those that are not there: float64 [TRUTH], see there."""
+    world, layout = env.simulation.world, env.simulation.layout
+    truth = np.full(TRUTH, np.nan)
+    truth[:3] = world.position(layout.target) if layout.target else world.handle()
+    if layout.base:
+        truth[3:6] = world.position(layout.base)
+    elif layout.target and any(layout.place):
+        truth[3:5], truth[5] = layout.place, 0.0
+    for number, colour in enumerate(COLOURS, 2):
+        if colour in layout.cubes:
+            truth[3 * number : 3 * number + 3] = world.position(colour)
+    if layout.target:
+        turn = 4 * world.yaw(layout.target)
+        truth[15:] = TURN * np.cos(turn), TURN * np.sin(turn)
+    return truth
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Shard:
+    folder: Path
+    number: int
+    first: int
+    wanted: tuple[Demonstration, ...]
+
+
+def collect(
+    folder: Path,
+    wanted: Sequence[Demonstration],
+    workers: int = 0,
+    per_shard: int = 20,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Record demonstrations into a LeRobotDataset; what a stopped run has finished is kept by the next one.
+
+    Raises ValueError if the folder holds a recording of something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _remember(folder / "collect.json", [dataclasses.asdict(demonstration) for demonstration in wanted])
+    parts = [tuple(wanted[begin : begin + per_shard]) for begin in range(0, len(wanted), per_shard)]
+    jobs = [
+        _Shard(folder, number, number * per_shard, part)
+        for number, part in enumerate(parts)
+        if not has_shard(folder, number)
+    ]
+    done, began = len(parts) - len(jobs), time.monotonic()
+    for ready, _ in enumerate(in_parallel(_write, jobs, workers), 1):
+        left = (time.monotonic() - began) / ready * (len(jobs) - ready)
+        tell(f"{done + ready}/{len(parts)} shards of {per_shard} episodes, {left:.0f} s left")
+    finish(folder, len(parts), DROID_SIM, "panda_robotiq_2f85")
+
+
+def _write(shard: _Shard) -> None:
+    episodes = [_surely(demonstration) for demonstration in shard.wanted]
+    write_shard(shard.folder, shard.number, shard.first, episodes, DROID_SIM)
+
+
+def _surely(wanted: Demonstration) -> Episode:
+    """The expert fails in about one of a thousand episodes: then another seed, far from all others."""
+    for attempt in range(10):
+        episode = record(dataclasses.replace(wanted, seed=wanted.seed + attempt * 1_000_000_007))
+        if episode is not None:
+            return episode
+    raise RuntimeError(f"the expert failed 10 times at {wanted}")
+
+
+def _remember(file: Path, fields: list[dict]) -> None:
+    text = json.dumps(fields) + "\n"
+    if file.exists() and file.read_text(encoding="utf-8") != text:
+        raise ValueError(f"{file.parent}: holds a recording with other tasks, seeds or options; expected a new folder")
+    file.write_text(text, encoding="utf-8")
+
+
+def in_parallel(function: Callable, jobs: Sequence, workers: int = 0, nice: int = 0) -> Generator:
+    """The results of `function` for the jobs as they come, from processes. workers 0: all cores.
+
+    nice: by how much they give way to others, as to the training that they work for. With it even one has a process of
+    its own: a training has several such threads, and a simulation belongs to one.
+    """
+    workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
+    if not jobs or (workers <= 1 and not nice):
+        yield from map(function, jobs)
+        return
+    # "spawn": a renderer's OpenGL context and torch's threads do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(workers, os.nice, (nice,)) as pool:
+        yield from pool.imap_unordered(function, jobs)

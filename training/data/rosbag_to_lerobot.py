@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cosmos3 convert`: recordings of a robot become demonstrations at the embodiment's rate, in a LeRobotDataset.
+
+Frame t shows the newest picture of each camera and the joints interpolated to its time; action t is what was commanded
+for one step later, or where the joints then were if no command was in effect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ...model.interface import NS
+from ...robot import topic_names
+from .command_timeline import MEASURED, commanded, find_sources
+from .episodes import TRUTH, Episode
+from .lerobot_writer import finish, write_shard
+from .rosbag_reader import COMMANDS, Recording, Robot, latest, read_pictures, read_recording, read_robot
+
+Tell = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ConvertOptions:
+    """instruction: of what has none in the bag; actions: "measured", or the name in this package of the only topic to
+    take commands from, or "" for all of them; gap: s without a picture or a joint state after which an episode ends;
+    shortest: s of an episode; height: pixels to which larger pictures are shrunk, 0 keeps them.
+    """
+
+    instruction: str = ""
+    actions: str = ""
+    gap: float = 0.25
+    shortest: float = 1.0
+    height: int = 360
+
+    def __post_init__(self) -> None:
+        known = ("", MEASURED, *COMMANDS)
+        if self.actions not in known:
+            raise ValueError(f"actions: expected one of {list(known)}, got {self.actions!r}")
+        if self.gap <= 0 or self.shortest <= 0:
+            raise ValueError(f"gap, shortest: expected more than 0 s, got {self.gap} and {self.shortest}")
+        if self.height < 0 or self.height % 2:
+            raise ValueError(f"height: expected an even number of pixels, or 0, got {self.height}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a recording that shows one thing being done: frames at `times` (ns). Commands from before `reset` (ns)
+    were forgotten by then; task, seed: of the simulation, if it was one.
+    """
+
+    times: np.ndarray
+    instruction: str
+    reset: int
+    task: str
+    seed: int
+
+
+def convert(bags: Sequence[Path], folder: Path, robot: str, options: ConvertOptions, tell: Tell = print) -> int:
+    """Write the episodes of all bags, and return how many; `tell` hears what was left out and why.
+
+    ValueError if the folder holds something, if a bag lacks what the robot file names, or if nothing is left.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder}: expected a new or an empty folder")
+    about = read_robot(robot)
+    log: list[dict] = []
+    used: list[set[str]] = [set() for _ in about.joints.joints]
+    for bag in bags:
+        recording = read_recording(bag, about, tell)
+        sources = _sources(recording, about, options)
+        for joint, source in zip(used, sources, strict=True):
+            joint.add(source)
+        for piece in cut(recording, about, options, tell):
+            episode, followed = make_episode(recording, piece, sources, about, options)
+            write_shard(folder, len(log), len(log), [episode], about.body)
+            begin, end = ((int(time) - _beginning(recording)) / NS for time in piece.times[[0, -1]])
+            tell(
+                f"episode {len(log)}: {bag} from {begin:.1f} to {end:.1f} s, {len(episode)} frames, "
+                f"{followed} of them before any command: {piece.instruction!r}"
+            )
+            place = {"bag": str(bag), "stamp": int(piece.times[0]), "from": begin, "to": end}
+            log.append({**place, "frames": len(episode), "before_any_command": followed})
+    if not log:
+        raise ValueError(f"no episode of {options.shortest} s in {[str(bag) for bag in bags]}")
+    finish(folder, len(log), about.body, about.name, [sorted(joint) for joint in used])
+    text = json.dumps({"robot": about.name, "options": dataclasses.asdict(options), "episodes": log}, indent=2)
+    (folder / "convert.json").write_text(text + "\n", encoding="utf-8")
+    return len(log)
+
+
+def cut(recording: Recording, robot: Robot, options: ConvertOptions, tell: Tell) -> list[Piece]:
+    """The parts of a recording that become episodes: new instructions, resets and gaps end one."""
+    told = [(at, text.strip()) for at, text in recording.instructions]
+    if not options.instruction and not any(text for _, text in told):
+        raise ValueError(
+            f"{recording.path}: no instruction: nothing on {robot.topics[topic_names.INSTRUCTION]} (expected "
+            "std_msgs/String); say with --instruction what was done"
+        )
+    changes = [at for (_, old), (at, new) in pairwise([(0, ""), *told]) if old != new]
+    begin = _beginning(recording)
+    end = max(stamps[-1] for stamps in (*recording.stamps.values(), *(stamps for stamps, _ in recording.states)))
+    events = sorted({*changes, *(reset for reset, _, _ in recording.resets)})
+    pieces: list[Piece] = []
+    for since, until in pairwise([begin, *(at for at in events if begin < at < end), int(end) + 1]):
+        text = latest(told, since, "") or options.instruction
+        reset = next((event for event in reversed(recording.resets) if event[0] <= since), (0, "", -1))
+        if not text:
+            tell(_left_out(recording, since, until, "no instruction yet"))
+            continue
+        pieces += [Piece(times, text, *reset) for times in _unbroken(recording, since, until, robot, options, tell)]
+    seconds = sum(len(piece.times) for piece in pieces) * robot.body.step / NS
+    tell(f"{recording.path}: {seconds:.1f} of {(end - begin) / NS:.1f} s in {len(pieces)} episode(s)")
+    return pieces
+
+
+def make_episode(
+    recording: Recording, piece: Piece, sources: Sequence[str], robot: Robot, options: ConvertOptions
+) -> tuple[Episode, int]:
+    """The demonstration in a piece, and how many of its actions are measured ones although its joints have commands."""
+    later = piece.times + robot.body.step
+    held = [joint == robot.joints.gripper for joint in robot.joints.joints]
+    motions = [motion for motion in recording.motions if piece.reset <= motion.begin < later[-1]]
+    actions = commanded(motions, sources, later, held)
+    without = np.isnan(actions)
+    actions = np.where(without, _states(recording, later), actions)
+    views = {}
+    for view, stamps in recording.stamps.items():
+        chosen = stamps[_newest(stamps, piece.times, robot.body.step)]
+        views[view] = np.stack([_shrink(picture, options.height) for picture in read_pictures(recording, view, chosen)])
+    episode = Episode(
+        views=views,
+        states=_states(recording, piece.times).astype(np.float32),
+        actions=actions.astype(np.float32),
+        instructions=(piece.instruction,),
+        truth=np.full((len(later), TRUTH), np.nan, np.float32),
+        task=piece.task,
+        seed=piece.seed,
+    )
+    return episode, int(without[:, [source != MEASURED for source in sources]].any(axis=1).sum())
+
+
+def _unbroken(
+    recording: Recording, since: int, until: int, robot: Robot, options: ConvertOptions, tell: Tell
+) -> Iterator[np.ndarray]:
+    """Times of the frames between two moments, wherever every camera and every joint has something to show."""
+    step, view = robot.body.step, robot.body.views[0]
+    stamps = recording.stamps[view]
+    first = int(stamps[min(int(np.searchsorted(stamps, since)), len(stamps) - 1)])  # in phase with this camera
+    times = np.arange(first, until - step, step)
+    missing = _missing(recording, times, since, until, step, round(options.gap * NS))
+    if not first - since < options.gap * NS:
+        tell(_left_out(recording, since, first, f"nothing from {recording.cameras[view]}"))
+    for reason, group in groupby(range(len(times)), missing.__getitem__):
+        frames = list(group)
+        begin, end = int(times[frames[0]]), int(times[frames[-1]]) + step
+        if reason:
+            tell(_left_out(recording, begin, end, reason))
+        elif end - begin < options.shortest * NS:
+            tell(_left_out(recording, begin, end, f"shorter than {options.shortest} s"))
+        else:
+            yield times[frames]
+
+
+def _missing(recording: Recording, times: np.ndarray, since: int, until: int, step: int, gap: int) -> list[str]:
+    """For each frame what it lacks, or "": pictures and joint states of before `since` are of something else."""
+    lacks = [""] * len(times)
+
+    def note(absent: np.ndarray, what: str) -> None:
+        for frame in np.flatnonzero(absent):
+            lacks[frame] = lacks[frame] or what
+
+    for view, stamps in recording.stamps.items():
+        shown = stamps[np.maximum(_newest(stamps, times, step), 0)]
+        note((shown < since) | (abs(times - shown) > gap), f"nothing from {recording.cameras[view]}")
+    for stamps, _ in recording.states:
+        own = stamps[(stamps >= since) & (stamps <= until)]
+        own = np.concatenate([[since - gap - NS], own, [until + gap + NS]])
+        for moment in (times, times + step):
+            before, after = np.searchsorted(own, moment, side="right") - 1, np.searchsorted(own, moment)
+            note(own[after] - own[before] > gap, "no joint states")
+    return lacks
+
+
+def _newest(stamps: np.ndarray, times: np.ndarray, step: int) -> np.ndarray:
+    """Which picture each frame shows, -1 for none: the newest; a camera may be late by a tenth of a step."""
+    return np.searchsorted(stamps, times + step // 10, side="right") - 1
+
+
+def _states(recording: Recording, times: np.ndarray) -> np.ndarray:
+    """The joints at these times, float64 [len(times), joints]."""
+    begin = times[0]
+    return np.stack([np.interp(times - begin, stamps - begin, seen) for stamps, seen in recording.states], axis=1)
+
+
+def _sources(recording: Recording, robot: Robot, options: ConvertOptions) -> list[str]:
+    sources = find_sources(recording.motions, len(robot.joints.joints), options.actions)
+    if options.actions in COMMANDS and options.actions not in sources:
+        raise ValueError(f"{recording.path}: no commands on {robot.topics[options.actions]}")
+    return sources
+
+
+def _shrink(picture: np.ndarray, height: int) -> np.ndarray:
+    """At most so high, and with even sides, as H.264 wants them."""
+    tall, wide = picture.shape[:2]
+    if height and tall > height:
+        return cv2.resize(picture, (round(wide * height / tall / 2) * 2, height), interpolation=cv2.INTER_AREA)
+    return picture[: tall // 2 * 2, : wide // 2 * 2]
+
+
+def _beginning(recording: Recording) -> int:
+    return int(min(stamps[0] for stamps in (*recording.stamps.values(), *(stamps for stamps, _ in recording.states))))
+
+
+def _left_out(recording: Recording, since: int, until: int, reason: str) -> str:
+    begin, end = ((at - _beginning(recording)) / NS for at in (since, until))
+    return f"{recording.path}: left out {begin:.2f} to {end:.2f} s: {reason}"

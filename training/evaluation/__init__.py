@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint is measured by: closed loops, predicted futures, questions; statistics and the page of results."""

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Closed loop without ROS: simulation, policy and the commander's rules for chunks, many episodes in parallel."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ...bringup.node_graph import robot_file
+from ...execution.chunk_player import Player, Rules
+from ...execution.spline_motion import Limits
+from ...model.interface import NS, ActionChunk, Policy
+from ...sim.arm_constants import ARM, FINGER_CLOSED
+from ...sim.env import Env
+from ...sim.tasks import find
+from ...sim.world import TICKS_PER_SECOND
+from ..data.demonstrations import in_parallel
+from .plots import write_strip
+from .smoothness_metrics import log_dimensionless_jerk, spectral_arc_length
+
+Picture = tuple[float, np.ndarray]  # s since the beginning, and the canvas that the policy saw then
+STRIP = 8  # pictures of an episode that failed
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trial:
+    """One episode to try. wording: see sim.tasks, -1 is the one that is never in training.
+
+    latency: s between the pictures and their chunk; replan: s between two pictures that are answered, at least;
+    limit: s until it has failed. options: of PolicyOptions.
+    """
+
+    checkpoint: str
+    task: str
+    seed: int
+    wording: int = 0
+    distractors: int = 2
+    latency: float = 0.3
+    replan: float = 0.4
+    limit: float = 10.0
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it went. seconds: until solved, or the limit; chunk_seconds: what the policy took per chunk, median.
+
+    miss: smallest distance of the tool to the named object, m (infinite if none is named); chunks: how many came, and
+    of these rejected: were refused, limited: were slowed down or cut off; arc, jerk: smoothness of the measured joint
+    velocities over the whole episode at 120 Hz, see `smoothness`; real_time: simulated seconds per second, where that
+    matters. NaN: not known.
+    """
+
+    task: str
+    seed: int
+    instruction: str
+    success: bool
+    seconds: float
+    chunk_seconds: float
+    miss: float
+    rejected: int
+    limited: int
+    chunks: int
+    arc: float
+    jerk: float
+    real_time: float = math.nan
+
+
+def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = None) -> Outcome:
+    """Run one episode: the world stands still while the policy thinks, and `latency` passes on its clock instead.
+
+    seen: gets what the policy saw.
+    """
+    wordings = len(find(trial.task).wordings)
+    env.reset(trial.task, trial.seed, trial.wording % wordings)
+    policy.reset()
+    simulation, (limits, rules) = env.simulation, commander_settings()
+    player = Player(ARM, limits, policy.embodiment.discrete[0], rules)
+    player.start_at(0, simulation.layout.start)
+    spent, path, miss, finger, free = [], [], math.inf, 0.0, 0
+    coming: tuple[int, ActionChunk] | None = None
+    while not simulation.success and simulation.elapsed < trial.limit * NS:
+        now = simulation.elapsed
+        if coming is None and now >= free:
+            observation = env.observe()
+            prediction = policy.infer(observation)
+            if seen is not None:
+                seen.append((now / NS, policy.embodiment.compose(observation.images)))
+            spent.append(sum(prediction.seconds.values()))
+            coming, free = (now + round(trial.latency * NS), prediction.chunk), now + round(trial.replan * NS)
+        if coming is not None and now >= coming[0]:
+            player.load(now, coming[1], len(spent), measured=simulation.world.positions()[:7])
+            coming = None
+        if reason := player.due(now):
+            player.hold(now, reason)
+        assert player.motion is not None  # since start_at
+        closed = player.gripper_position(now)
+        finger = finger if closed is None else min(max(closed, 0.0), 1.0) * FINGER_CLOSED
+        simulation.tick(player.motion.at(now + NS // TICKS_PER_SECOND)[0], finger)
+        path.append(simulation.world.velocities()[:7])
+        miss = min(miss, _distance(env))
+    velocities = np.stack(path)
+    return Outcome(
+        task=trial.task,
+        seed=trial.seed,
+        instruction=simulation.instruction,
+        success=simulation.success,
+        seconds=simulation.elapsed / NS,
+        chunk_seconds=statistics.median(spent),
+        miss=miss,
+        rejected=player.rejected,
+        limited=player.limited,
+        chunks=len(spent),
+        arc=spectral_arc_length(np.linalg.norm(velocities, axis=1), TICKS_PER_SECOND),
+        jerk=log_dimensionless_jerk(velocities, TICKS_PER_SECOND),
+    )
+
+
+@functools.cache
+def commander_settings() -> tuple[Limits, Rules]:
+    """What the commander of the simulated arm is told, from its robot file."""
+    fields = yaml.safe_load(robot_file("droid_sim").read_text(encoding="utf-8"))["/**/commander"]["ros__parameters"]
+    limits = Limits(**{field.name: np.array(fields[field.name], float) for field in dataclasses.fields(Limits)})
+    return limits, Rules(smooth=fields["smooth_rows"])
+
+
+def _distance(env: Env) -> float:
+    world, target = env.simulation.world, env.simulation.layout.target
+    return float(np.linalg.norm(world.tool() - world.position(target))) if target else math.inf
+
+
+def run_trial(trial: Trial) -> tuple[Outcome, list[Picture]]:
+    """`play` in a process of its own, with some of what was seen if it failed."""
+    seen: list[Picture] = []
+    policy = load_once(trial.checkpoint, trial.options)
+    outcome = play(policy, _env(trial.task, trial.distractors), trial, seen)
+    places = np.linspace(0, len(seen) - 1, min(STRIP, len(seen))).round().astype(int)
+    return outcome, [] if outcome.success else [seen[place] for place in places]
+
+
+@functools.cache
+def load_once(checkpoint: str, options: tuple[tuple[str, Any], ...]) -> Policy:
+    """The policy, made once per process, on one thread."""
+    import torch
+
+    from ...model.policy import load_policy
+
+    torch.set_num_threads(1)
+    return load_policy(checkpoint, **dict(options))
+
+
+@functools.cache
+def _env(task: str, distractors: int) -> Env:
+    return Env(distractors=distractors)
+
+
+def evaluate(
+    trials: Sequence[Trial],
+    workers: int = 0,
+    tell: Callable[[str], None] = print,
+    strips: Path | None = None,
+    most: int = 3,
+) -> list[Outcome]:
+    """Run all trials in parallel; they come back in the order given.
+
+    strips: folder for a picture of each failure, at most `most` of a task.
+    """
+    outcomes: list[Outcome] = []
+    for number, (outcome, seen) in enumerate(in_parallel(run_trial, trials, workers), 1):
+        outcomes.append(outcome)
+        tell(f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: {'solved' if outcome.success else 'failed'}")
+        if strips and seen and sum(not o.success for o in outcomes if o.task == outcome.task) <= most:
+            title = f"{outcome.task}, seed {outcome.seed}: {outcome.instruction}"
+            write_strip(strips / f"{outcome.task}_{outcome.seed}.png", seen, title)
+    order = {(trial.task, trial.seed): number for number, trial in enumerate(trials)}
+    return sorted(outcomes, key=lambda outcome: order[outcome.task, outcome.seed])
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a success rate."""
+    z, rate = 1.96, successes / trials
+    centre = (rate + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def summarise(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
+    """By task, and "all" if there are several: trials, successes, rate and its interval; sums of the chunks.
+
+    Medians: seconds to success, and of all episodes what a chunk took, the miss in m, arc, jerk and real_time.
+    """
+    names = list(dict.fromkeys(outcome.task for outcome in outcomes))
+    parts = {name: [outcome for outcome in outcomes if outcome.task == name] for name in names}
+    return {name: _summary(rows) for name, rows in ({**parts, "all": outcomes} if len(names) > 1 else parts).items()}
+
+
+def _summary(rows: Sequence[Outcome]) -> dict[str, Any]:
+    solved = [outcome.seconds for outcome in rows if outcome.success]
+    low, high = wilson(len(solved), len(rows))
+    row: dict[str, Any] = {"trials": len(rows), "successes": len(solved), "rate": len(solved) / len(rows)}
+    row |= {"low": low, "high": high, "seconds": _median(solved)}
+    row |= {name: sum(getattr(outcome, name) for outcome in rows) for name in ("chunks", "rejected", "limited")}
+    medians = ("chunk_seconds", "miss", "arc", "jerk", "real_time")
+    return row | {name: _median([getattr(outcome, name) for outcome in rows]) for name in medians}
+
+
+def _median(values: Sequence[float]) -> float | None:
+    known = [value for value in values if math.isfinite(value)]
+    return statistics.median(known) if known else None
+
+
+def table(summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """What `summarise` says as text, one line per task."""
+    lines = [f"{'task':14}{'solved':>9}  95 % interval   s to success  ms per chunk"]
+    for task, row in summary.items():
+        solved = f"{row['successes']}/{row['trials']}"
+        seconds = "-" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        interval = f"{row['low']:.0%} to {row['high']:.0%}"
+        took = "-" if row["chunk_seconds"] is None else f"{1000 * row['chunk_seconds']:.0f}"
+        lines.append(f"{task:14}{solved:>9}  {interval:15} {seconds:>12} {took:>13}")
+    return "\n".join(lines)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that a checkpoint is measured by, in one json; `page` makes it readable."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import hashlib
+import json
+import math
+import os
+import platform
+import shlex
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ..data.demonstrations import Demonstration, in_parallel
+from .closed_loop import Outcome, Trial, evaluate, summarise, table
+from .closed_loop_ros import through_nodes
+from .image_metrics import averages
+from .plots import write_future
+from .reasoner_accuracy import quiz_table, reasoner_accuracy
+from .report_page import CLOSED, FUTURES, RANDOM, REASONER, ROS, UNHEARD, write_page
+from .world_model import ActionErrors, Findings, Sight, run_sight
+
+PROCESS, NODES = "process", "nodes"
+FEW = 20  # seeds of each task for what needs no narrow interval
+Tell = Callable[[str], None]
+
+
+def report(
+    trials: Sequence[Trial],
+    through: Sequence[str] = (PROCESS,),
+    workers: int = 0,
+    out: Path | None = None,
+    page: Path | None = None,
+    tell: Tell = print,
+) -> str:
+    """Measure, write all of it into the json `out` and onto the page, and return the tables as text.
+
+    trials: all alike but for task and seed; through: PROCESS, NODES or both. For a page also the controls (another
+    wording, random weights), the futures and the reasoner; then all but the first and the wording have FEW seeds.
+    Pictures go into a folder named as the json. What the json has already, of the same weights and trials, is not
+    measured again: a run that was stopped goes on, also on another machine. Raises ValueError if the json holds
+    something else, or if the nodes cannot be asked for that.
+    """
+    if not through or set(through) - {PROCESS, NODES}:
+        raise ValueError(f"through: expected {PROCESS}, {NODES} or both with a comma, got {','.join(through)!r}")
+    out = out or (page and page.with_suffix(".json"))
+    pictures = out and out.with_suffix("")
+    content = _begin(out, trials)
+    for name, measure in _parts(trials, through, page is not None, workers, pictures, tell).items():
+        if name in content["parts"]:
+            tell(f"{name}: has been measured before")
+            continue
+        began = datetime.datetime.now(datetime.UTC)
+        content["parts"][name] = plain({**measure(), "about": about(began)})
+        if out:
+            write_json(out, content)
+    if page and pictures:
+        write_page(page, content, pictures)
+    tables = [f"{name}\n{table(part['summary'])}" for name, part in content["parts"].items() if "summary" in part]
+    tables += [quiz_table(part["grades"]) for name, part in content["parts"].items() if name == REASONER]
+    return "\n".join(tables)
+
+
+def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
+    """What has been measured before, if anything."""
+    from ...model.checkpoint_io.safetensors_io import read_json
+
+    if out is not None and out.suffix != ".json":
+        raise ValueError(f"out: expected a file named .json, got {out}")
+    settings = dataclasses.asdict(trials[0])
+    checkpoint = Path(settings.pop("checkpoint"))
+    policy = read_json(checkpoint / "checkpoint.json")["policy"]
+    what = {
+        "weights": _digest(checkpoint),
+        "chunk": policy["action_chunk_size"] / policy["conditioning_fps"],
+        "tasks": list(dict.fromkeys(trial.task for trial in trials)),
+        "seeds": [min(trial.seed for trial in trials), max(trial.seed for trial in trials)],
+        "settings": {name: value for name, value in settings.items() if name not in ("task", "seed")},
+    }
+    if out is None or not out.exists():
+        return {"what": plain(what), "parts": {}}
+    content = json.loads(out.read_text(encoding="utf-8"))
+    if content.get("what") != plain(what):
+        raise ValueError(f"{out}: holds results of other weights, seeds or settings; expected a new file")
+    return content
+
+
+def _parts(
+    trials: Sequence[Trial], through: Sequence[str], whole: bool, workers: int, pictures: Path | None, tell: Tell
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What is to be measured, by name."""
+
+    def closed(name: str, some: Sequence[Trial], strips: Path | None = None) -> dict[str, Any]:
+        return _run(evaluate(some, workers, lambda text: tell(f"{name} {text}"), strips))
+
+    parts: dict[str, Callable[[], dict[str, Any]]] = {}
+    if PROCESS in through:
+        parts[CLOSED] = lambda: closed(CLOSED, trials, pictures and pictures / "failures")
+    if NODES in through:
+        parts[ROS] = lambda: _run(through_nodes(_few(trials) if whole else trials))
+    if whole:
+        unheard = [dataclasses.replace(trial, wording=-1) for trial in trials]
+        parts[UNHEARD] = lambda: closed(UNHEARD, unheard)
+        parts[RANDOM] = lambda: _with_random_weights(_few(trials), functools.partial(closed, RANDOM))
+        parts[FUTURES] = lambda: _futures(_few(trials), workers, pictures, tell)
+        parts[REASONER] = lambda: {"grades": _reasoner(_few(trials), workers, tell)}
+    return parts
+
+
+def _few(trials: Sequence[Trial]) -> list[Trial]:
+    first = min(trial.seed for trial in trials)
+    return [trial for trial in trials if trial.seed < first + FEW]
+
+
+def _run(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {"summary": summarise(outcomes), "episodes": [dataclasses.asdict(outcome) for outcome in outcomes]}
+
+
+def _with_random_weights(
+    trials: Sequence[Trial], closed: Callable[[Sequence[Trial]], dict[str, Any]]
+) -> dict[str, Any]:
+    """The same network as it is before it has learned anything."""
+    from ...model.checkpoint_io.tiny import write_tiny
+    from ...model.network.config import config_from_json
+
+    checkpoint = Path(trials[0].checkpoint)
+    config = config_from_json(json.loads((checkpoint / "transformer" / "config.json").read_text(encoding="utf-8")))
+    body = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["policy"]["embodiment"]
+    with tempfile.TemporaryDirectory() as folder:
+        write_tiny(folder, config=config, embodiment=body)
+        return closed([dataclasses.replace(trial, checkpoint=folder) for trial in trials])
+
+
+def _reasoner(trials: Sequence[Trial], workers: int, tell: Tell) -> dict[str, Any]:
+    tasks, seeds = (list(dict.fromkeys(values)) for values in zip(*((t.task, t.seed) for t in trials), strict=True))
+    return reasoner_accuracy(trials[0].checkpoint, seeds, tasks, 2, workers, lambda text: tell(f"{REASONER} {text}"))
+
+
+def _futures(trials: Sequence[Trial], workers: int, pictures: Path | None, tell: Tell) -> dict[str, Any]:
+    """The averages of all Findings, and a picture of one chunk of each task."""
+    sights = [
+        Sight(trial.checkpoint, Demonstration(trial.task, trial.seed, trial.distractors), trial.options)
+        for trial in trials
+    ]
+    found: list[Findings] = []
+    for number, findings in enumerate(in_parallel(run_sight, sights, workers), 1):
+        tell(f"{number}/{len(sights)}  {findings.task} {findings.seed}: looked ahead")
+        found.append(findings)
+        if pictures and findings.seed == trials[0].seed:
+            write_future(pictures / f"future_{findings.task}.png", findings.pictures, findings.fps)
+    parts = ("own", "forward", "autoencoder")
+    ahead = {part: averages(one for findings in found for one in getattr(findings, part)) for part in parts}
+    return {"ahead": ahead, "inverse": _inverse([one for findings in found for one in findings.inverse])}
+
+
+def _inverse(errors: Sequence[ActionErrors]) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(ActionErrors)]
+    means = {name: statistics.fmean(getattr(one, name) for one in errors) if errors else None for name in names}
+    return {"windows": len(errors), **means}
+
+
+def about(began: datetime.datetime) -> dict[str, Any]:
+    """With what, on what and when, for whoever wants to do it again."""
+    versions = {"python": platform.python_version()}
+    for name in ("torch", "mujoco", "numpy", "diffusers", "transformers"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "command": shlex.join(["cosmos3", *sys.argv[1:]]),
+        "date": began.isoformat(timespec="seconds"),
+        "seconds": round((datetime.datetime.now(datetime.UTC) - began).total_seconds()),
+        "device": f"{_processor()}, {len(os.sched_getaffinity(0))} cores",
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _digest(checkpoint: Path) -> str:
+    """The beginning of a checksum over all weights."""
+    total = hashlib.sha256()
+    for file in sorted(checkpoint.rglob("*.safetensors")):
+        total.update(file.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def plain(value: Any) -> Any:
+    """For json: what is not finite becomes None."""
+    if isinstance(value, dict):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    """Write it, with its folder."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the model imagines against what happens: its own chunks, and forward and inverse dynamics of demonstrations."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...model.interface import ActionChunk, Observation, Policy
+from ...sim.env import Env
+from ..data.demonstrations import Demonstration, record
+from ..data.episodes import Episode
+from .image_metrics import Likeness, compare
+
+if TYPE_CHECKING:
+    from ...model.policy import Cosmos3Policy
+
+CHUNKS = 3  # that are imagined and played from the beginning of an episode
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ActionErrors:
+    """Of the actions that the model reads out of a video; still: if it always said that the arm stays where it is.
+
+    arm, still: mean absolute error, mrad; grip: share of the rows in which the gripper is told open or closed rightly.
+    """
+
+    arm: float
+    still: float
+    grip: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Findings:
+    """Of one episode. own: the policy's futures against what its chunks did; forward: those of a demonstration.
+
+    autoencoder: the demonstration only encoded and decoded, so the best that its futures can be; pictures: uint8
+    [2, T, H, W, 3], what happened and what was imagined in the last chunk of `own`.
+    """
+
+    task: str
+    seed: int
+    own: list[Likeness]
+    forward: list[Likeness]
+    autoencoder: list[Likeness]
+    inverse: list[ActionErrors]
+    pictures: np.ndarray
+    fps: float
+
+
+def look_ahead(policy: Cosmos3Policy, env: Env, wanted: Demonstration) -> Findings:
+    """Compare for one task and seed; nothing of a demonstration in which the expert failed. env: of the same size."""
+    fps = policy.embodiment.fps
+    env.reset(wanted.task, wanted.seed)
+    policy.reset()
+    own, forward, autoencoder, inverse = [], [], [], []
+    pictures = np.zeros(0)
+    for imagined, real in own_futures(policy, env):
+        own += compare(imagined, real, fps)
+        pictures = np.stack([real, imagined])
+    episode = record(dataclasses.replace(wanted, noise=0.0, astray=0.0, scatter=0.0))
+    for window in windows(policy, episode) if episode else ():
+        forward += compare(forward_dynamics(policy, window), window.frames, fps)
+        autoencoder += compare(reconstruct(policy, window.frames), window.frames, fps)
+        inverse.append(action_errors(policy, window))
+    return Findings(wanted.task, wanted.seed, own, forward, autoencoder, inverse, pictures, fps)
+
+
+def own_futures(policy: Policy, env: Env) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What the policy imagines and what the simulation shows when that chunk is played to its end without delay.
+
+    Each uint8 [horizon + 1, H, W, 3]; chunk after chunk, the world stands still while the policy thinks.
+    """
+    seen = env.observe()
+    for _ in range(CHUNKS):
+        prediction = policy.infer(seen)
+        imagined, real = policy.decode(prediction).frames, [_canvas(policy, seen.images)]
+        for row in prediction.chunk.values:
+            seen = env.step(row)
+            real.append(_canvas(policy, seen.images))
+        yield imagined, np.stack(real)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Window:
+    """One chunk of a demonstration: the observation it begins with, its rows and the frames, the first one included."""
+
+    observation: Observation
+    rows: np.ndarray
+    frames: np.ndarray
+
+
+def windows(policy: Policy, episode: Episode) -> Iterator[Window]:
+    """One after the other, as long as they fit."""
+    length = policy.embodiment.horizon
+    for start in range(0, len(episode) - length, length):
+        steps = range(start, start + length + 1)
+        images = [{view: frames[step] for view, frames in episode.views.items()} for step in steps]
+        seen = Observation(images[0], episode.states[start], episode.instructions[0], 0)
+        frames = np.stack([_canvas(policy, views) for views in images])
+        yield Window(seen, episode.actions[start : start + length], frames)
+
+
+def forward_dynamics(policy: Policy, window: Window) -> np.ndarray:
+    """The frames that the model expects of the rows that were really played: every row is already decided."""
+    body = policy.embodiment
+    chunk = ActionChunk(window.rows, body.action_names, window.observation.stamp, body.step, body.discrete)
+    return policy.decode(policy.infer(window.observation, committed=chunk)).frames
+
+
+def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
+    """Those of inverse dynamics."""
+    said = inverse_dynamics(policy, window)
+    body = policy.embodiment
+    gripper = np.array([column.gripper for column in body.action])
+    still = np.broadcast_to(window.observation.state, window.rows.shape)
+    arm, stays = (1000 * float(np.abs(rows - window.rows)[:, ~gripper].mean()) for rows in (said, still))
+    grip = (said[:, gripper] > 0.5) == (window.rows[:, gripper] > 0.5)
+    return ActionErrors(arm, stays, float(grip.mean()))
+
+
+def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
+    """The rows that the model reads out of the frames, in robot units: every frame is known, no row but the state."""
+    import torch
+
+    from ...model.diffusion.denoiser import Denoiser, Guidance, Start, numpy_noise
+    from ...model.diffusion.sampler import flow_schedule
+
+    body, model, options = policy.embodiment, policy.model, policy.options
+    latents = _latents(policy, window.frames)
+    first, state = int(body.state_row), window.observation.state
+    rows = numpy_noise((first + body.horizon, model.config.action_width), options.seed)
+    rows[:, body.width :] = 0
+    if first:
+        rows[0, : body.width] = torch.from_numpy(body.encode_state(state))
+    start = Start(
+        latents,
+        torch.ones(latents.shape[2], dtype=torch.bool, device=model.device),
+        body.fps,
+        rows[None].to(model.device),
+        (torch.arange(len(rows)) < first).to(model.device),
+        body.width,
+        1 - first,
+        domain=body.domain_id,
+    )
+    denoiser = Denoiser(model)
+    text = denoiser.read(policy.caption(window.observation.instruction))
+    schedule = flow_schedule(options.num_steps, options.shift)
+    actions = denoiser.run(start, text, text, schedule, Guidance(1.0))[1]
+    assert actions is not None  # `start` has actions
+    return body.decode_actions(actions[0, first:, : body.width].cpu().numpy(), state)
+
+
+def reconstruct(policy: Cosmos3Policy, frames: np.ndarray) -> np.ndarray:
+    """The frames after the autoencoder alone."""
+    from ...model.autoencoder.vae import frames_from_video
+
+    assert policy.model.vae is not None  # a policy has one
+    return frames_from_video(policy.model.vae.decode(_latents(policy, frames)))[: len(frames)]
+
+
+def _latents(policy: Cosmos3Policy, frames: np.ndarray) -> Any:
+    """All frames encoded; a clip that ends within a latent frame is continued with its last picture."""
+    from ...model.autoencoder.vae import video_from_frames
+
+    vae = policy.model.vae
+    assert vae is not None  # a policy has one
+    missing = -(len(frames) - 1) % vae.temporal
+    longer = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+    return vae.encode(video_from_frames(longer, policy.model.device))
+
+
+def _canvas(policy: Policy, images: Any) -> np.ndarray:
+    """What the model sees of the views, without padding."""
+    height, width = policy.embodiment.canvas.content
+    return policy.embodiment.compose(images)[:height, :width]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sight:
+    """A job for a process of its own: `look_ahead` with this checkpoint. options: of PolicyOptions."""
+
+    checkpoint: str
+    wanted: Demonstration
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+def run_sight(sight: Sight) -> Findings:
+    """`look_ahead`; policy and simulation are made once per process."""
+    from .closed_loop import load_once
+
+    policy: Any = load_once(sight.checkpoint, sight.options)
+    return look_ahead(policy, _env(sight.wanted.task, sight.wanted.distractors), sight.wanted)
+
+
+@functools.cache
+def _env(task: str, distractors: int) -> Env:
+    return Env(distractors=distractors)

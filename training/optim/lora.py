@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LoRA: a product of two thin matrices learns beside each frozen one; merged into checkpoints, shared in PEFT's layout.
+
+Own code instead of peft: it is short, and the frozen weights keep the names by which they are loaded and written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ...model.checkpoint_io.loader import hub_name
+from ...model.checkpoint_io.tiny import write_json
+from ...model.network.transformer import Transformer
+
+_FILE = "adapter_model.safetensors"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoraOptions:
+    """Fields of peft's LoraConfig; modules by the ends of the names that diffusers gives them.
+
+    r: rank; lora_alpha: the product counts lora_alpha / r; target_modules: the linear layers that get one (the default,
+    the generator's attention, and the rank are those of Cosmos 3's own LoRA recipe); modules_to_save: what is trained
+    in full. The action heads are, because a robot that was not trained for begins there with weights that mean nothing,
+    to which a product of low rank has nothing to add.
+    """
+
+    r: int = 16
+    lora_alpha: float = 32.0
+    target_modules: tuple[str, ...] = ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+    modules_to_save: tuple[str, ...] = ("action_proj_in", "action_proj_out", "action_modality_embed")
+
+    def __post_init__(self) -> None:
+        if self.r < 1 or self.lora_alpha <= 0 or not self.target_modules:
+            got = f"{self.r}, {self.lora_alpha} and {self.target_modules}"
+            raise ValueError(f"lora: expected r >= 1, lora_alpha > 0 and some target_modules, got {got}")
+
+    @property
+    def scale(self) -> float:
+        """How much the product counts."""
+        return self.lora_alpha / self.r
+
+
+class LoraLinear(nn.Linear):
+    """x @ (W + scale * B @ A).T; W keeps its name, and B begins at zero."""
+
+    def __init__(self, base: nn.Linear, options: LoraOptions):
+        super().__init__(base.in_features, base.out_features, base.bias is not None, device="meta")
+        self.weight, self.bias, self.scale = base.weight, base.bias, options.scale
+        self.lora_A = nn.Linear(base.in_features, options.r, bias=False, device=base.weight.device)
+        self.lora_B = nn.Linear(options.r, base.out_features, bias=False, device=base.weight.device)
+        nn.init.zeros_(self.lora_B.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + self.scale * self.lora_B(self.lora_A(x))
+
+
+def adapt(transformer: Transformer, options: LoraOptions) -> None:
+    """Freeze all but new adapters and what is trained in full. ValueError for a target that fits nothing."""
+    transformer.requires_grad_(False)
+    layers = {hub_name(f"{name}.weight"): name for name, part in transformer.named_modules() if type(part) is nn.Linear}
+    saved = [name for name, _ in transformer.named_parameters() if _fits(hub_name(name), options.modules_to_save)]
+    for target in options.target_modules:
+        if not any(_fits(theirs, [target]) for theirs in layers):
+            raise ValueError(f"lora.target_modules: {target!r} fits none of {sorted({_leaf(name) for name in layers})}")
+    for theirs, ours in layers.items():
+        if _fits(theirs, options.target_modules):
+            parent, _, leaf = ours.rpartition(".")
+            layer = transformer.get_submodule(ours)
+            assert isinstance(layer, nn.Linear)
+            setattr(transformer.get_submodule(parent), leaf, LoraLinear(layer, options))
+    for name in saved:
+        transformer.get_parameter(name).requires_grad_(True)
+
+
+def merge(tensors: Mapping[str, Tensor], options: LoraOptions) -> dict[str, Tensor]:
+    """The tensors of an adapted transformer as those of a plain one: W + scale * B @ A, in float32."""
+    merged = {name: tensor for name, tensor in tensors.items() if "lora_" not in name}
+    for name in tensors:
+        place, found, _ = name.rpartition("lora_A.weight")
+        if found:
+            product = tensors[f"{place}lora_B.weight"].float() @ tensors[name].float()
+            merged[f"{place}weight"] = tensors[f"{place}weight"].float() + options.scale * product
+    return merged
+
+
+def write_adapter(folder: Path, base: str, tensors: Mapping[str, Tensor], options: LoraOptions) -> None:
+    """Adapters and what was trained in full, by our names, as peft writes them for diffusers' transformer of `base`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {f"base_model.model.{_adapter_name(name)}": tensor for name, tensor in tensors.items()}
+    save_file({name: tensor.detach().float().cpu().contiguous() for name, tensor in kept.items()}, folder / _FILE)
+    fixed = {"peft_type": "LORA", "task_type": None, "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": False}
+    fixed |= {"inference_mode": True, "base_model_name_or_path": base}
+    write_json(folder / "adapter_config.json", fixed | dataclasses.asdict(options))
+
+
+def _adapter_name(ours: str) -> str:
+    place, adapter, leaf = ours.partition("lora_")
+    return f"{hub_name(f'{place}weight').removesuffix('weight')}{adapter}{leaf}" if adapter else hub_name(ours)
+
+
+def _fits(name: str, ends: Collection[str]) -> bool:
+    """Whether a parameter belongs to one of the modules, or is one of them."""
+    return any(f".{end}." in f".{name}." for end in ends)
+
+
+def _leaf(name: str) -> str:
+    return name.removesuffix(".weight").rsplit(".", 1)[-1]

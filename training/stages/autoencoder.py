@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training of the small video autoencoder (Wan's architecture) on the pictures of demonstrations.
+
+The encoder is set to principal components and stays so; the decoder begins as the best linear read-out of the latents
+and learns to draw what they say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...model.autoencoder.vae import VideoAutoencoder
+from ..data.episodes import Clip
+from ..optim.optimizer import Optimiser, OptimiserOptions
+from .decoder_lstsq_init import start_decoder
+from .encoder_pca_init import start_encoder
+from .latent_encoder import PRECISE
+
+_FITTED = 48  # videos that the beginning is fitted to
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AutoencoderOptions(OptimiserOptions):
+    """frames: 1 + 4k, of a training video; start: which halves begin anew ("both", "decoder" or ""); width: the
+    decoder_base_dim of a decoder that begins anew, 0 as it is; colour: how much more a saturated pixel counts than a
+    grey one (the things that matter are small and coloured); square: weight of the squared error beside the absolute;
+    balance: normalised latents have spreads that grow with what they contribute to a picture, to this power: errors of
+    those who predict latents are alike in all channels, and in some they are seen a hundred times as well. steps 0:
+    only that is done.
+    """
+
+    frames: int = 9
+    start: str = "both"
+    width: int = 0
+    colour: float = 4.0
+    square: float = 3.0
+    balance: float = 0.0
+    rate: float = 1e-3
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.frames % 4 != 1:
+            raise ValueError(f"autoencoder.frames: expected 1 + 4k, got {self.frames}")
+        if self.start not in ("both", "decoder", ""):
+            raise ValueError(f"autoencoder.start: expected both, decoder or nothing, got {self.start!r}")
+        if self.width and not self.start:
+            raise ValueError("autoencoder.width: a decoder has another width only if it begins anew (start: decoder)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DecoderOptions(AutoencoderOptions):
+    """Of the decoder alone, after the generator was trained. frames: those of a chunk. imagined: share of the videos of
+    which it sees what the generator imagines: it learns to draw what is most likely meant, where it would draw
+    something gaudy of latents that are a little wrong. future_steps: in how many steps, 0 for those of the policy.
+    clips: how many it chooses from, the latest of which every frame was seen; of the simulation 140 kB a frame.
+    kept: share of the weights it began with in those it ends with, which draws scenes that it did not learn better.
+    """
+
+    start: str = ""
+    imagined: float = 0.5
+    future_steps: int = 1
+    clips: int = 500
+    kept: float = 0.0
+
+    def __post_init__(self) -> None:
+        super(DecoderOptions, self).__post_init__()  # a dataclass with slots is another class than the one named here
+        if self.start == "both" or self.balance:
+            got = f"{self.start!r} and {self.balance}"
+            raise ValueError(f"decoder: expected start decoder or nothing and no balance, latents stay, got {got}")
+        if not 0 <= self.imagined <= 1:
+            raise ValueError(f"decoder.imagined: expected a share from 0 to 1, got {self.imagined}")
+        if not 0 <= self.kept < 1 or (self.kept and self.start):
+            raise ValueError(f"decoder.kept: expected a share below 1, 0 if it begins anew, got {self.kept}")
+        if self.clips < 1:
+            raise ValueError(f"decoder.clips: expected 1 or more, got {self.clips}")
+        if self.future_steps < 0:
+            raise ValueError(f"decoder.future_steps: expected 0 or more, got {self.future_steps}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Videos:
+    """A batch: pictures float32 [B, 3, T, H, W] in -1..1; rows float32 [B, R, width] that led to them and what was
+    asked for, as in Clip.
+    """
+
+    pictures: Tensor
+    rows: Tensor
+    instructions: list[str]
+
+
+Imagine = Callable[[Tensor, Tensor, Sequence[str]], Tensor]  # latents, rows, instructions -> latents
+
+
+def train_autoencoder(
+    vae: VideoAutoencoder,
+    clips: Callable[[], Sequence[Clip]],
+    options: AutoencoderOptions,
+    log: Callable[[dict[str, Any]], None],
+    imagine: Imagine | None = None,
+) -> None:
+    """Train in place. clips: what has been recorded until now; only those of which every frame is known count.
+
+    imagine: changes normalised latents of a share of the videos before they are drawn, see DecoderOptions.
+    """
+    module, random = vae.module, np.random.default_rng(0)
+    device = next(module.parameters()).device
+
+    def draw(count: int) -> Videos:
+        whole = [clip for clip in clips() if clip.whole and len(clip.starts)]
+        if not whole:
+            raise ValueError("autoencoder: no demonstration was seen as a whole: raise data.warm_up or .whole")
+        return _draw(whole, count, options.frames, random, device)
+
+    if options.start == "both":
+        start_encoder(module, draw(_FITTED).pictures)
+    if options.width:
+        _widen(module, options.width)
+    if options.start:
+        start_decoder(module, draw(_FITTED).pictures)
+    if options.steps:
+        _train(vae, draw, options, log, imagine)
+    if options.start == "both" or options.balance:
+        _measure(module, [draw(options.batch).pictures for _ in range(8)], options.balance)
+
+
+def _train(
+    vae: VideoAutoencoder,
+    draw: Callable[[int], Videos],
+    options: AutoencoderOptions,
+    log: Callable[[dict[str, Any]], None],
+    imagine: Imagine | None,
+) -> None:
+    """Train the decoder to draw what the latents say."""
+    module = vae.module
+    device = next(module.parameters()).device
+    module.train().requires_grad_(False)
+    for part in (module.decoder, module.post_quant_conv):
+        part.requires_grad_(True)
+    optimiser = Optimiser({"vae": module}, options)
+    torch.backends.cudnn.benchmark = True  # all batches have one shape
+    while optimiser.progress < 1:
+        videos = draw(options.batch)
+        video = videos.pictures
+        with torch.no_grad(), torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
+            latents = module.encode(video).latent_dist.mode().float()
+        if imagine is not None and isinstance(options, DecoderOptions):
+            _replace(latents, videos, round(options.imagined * len(latents)), vae, imagine)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            error = module.decode(latents).sample.float() - video
+        weight = 1 + options.colour * (video.amax(1) - video.amin(1)).clamp(max=1)
+        loss = ((error.abs() + options.square * error.square()).mean(1) * weight).mean()
+        loss.backward()
+        optimiser.step()
+        if optimiser.step_number % 50 == 0 or optimiser.progress >= 1:
+            psnr = 10 * math.log10(4 / float(error.detach().square().mean()))
+            log({"stage": "autoencoder", "step": optimiser.step_number, "loss": float(loss.detach()), "psnr": psnr})
+    with torch.no_grad():
+        for parameter, average in zip(optimiser.named.values(), optimiser.averaged().values(), strict=True):
+            parameter.copy_(average)
+    module.requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def _replace(latents: Tensor, videos: Videos, count: int, vae: VideoAutoencoder, imagine: Imagine) -> None:
+    """Put what is imagined in the place of the first `count` latents [N, C, T, h, w]."""
+    mean, inverse = vae.scale()
+    imagined = imagine((latents[:count] - mean) * inverse, videos.rows[:count], videos.instructions[:count])
+    latents[:count] = imagined / inverse + mean
+
+
+def _widen(module: Any, width: int) -> None:
+    """Give the autoencoder a decoder of another decoder_base_dim, with random weights."""
+    fresh = type(module).from_config({**module.config, "decoder_base_dim": width})
+    module.decoder = fresh.decoder.to(next(module.parameters()).device)
+    module.register_to_config(decoder_base_dim=width)
+
+
+@torch.no_grad()
+def _measure(module: Any, videos: list[Tensor], balance: float) -> None:
+    """Write the mean and the spread of every latent channel into the autoencoder's config."""
+    latents = [module.encode(video).latent_dist.mode().float() for video in videos]
+    values = torch.cat(latents).transpose(0, 1).flatten(1)
+    mean, spread = values.mean(1), values.std(1).clamp(min=1e-3)
+    if balance:
+        told = (spread * _seen(module, latents[0], 0.3 * spread)) ** balance
+        spread = spread / told * told.square().mean().sqrt()
+    module.register_to_config(latents_mean=mean.tolist(), latents_std=spread.tolist())
+
+
+def _seen(module: Any, latents: Tensor, sizes: Tensor) -> Tensor:
+    """How much the picture changes with each channel, at changes of these sizes [C]: root mean square per unit."""
+    plain, changes = module.decode(latents).sample, []
+    for channel, size in enumerate(sizes):
+        changed = latents.clone()
+        changed[:, channel] += size * torch.randn_like(changed[:, channel])
+        changes.append((module.decode(changed).sample - plain).square().mean().sqrt() / size)
+    return torch.stack(changes)
+
+
+def _draw(clips: Sequence[Clip], count: int, frames: int, random: np.random.Generator, device: torch.device) -> Videos:
+    """Random windows; an episode that ends too soon stands still."""
+    shape = (count, frames, *clips[0].frames.shape[1:])
+    pictures = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
+    rows, instructions = [], []
+    for picture in pictures.numpy():  # each is written once, where the device reads it
+        clip = clips[int(random.integers(len(clips)))]
+        window = int(random.integers(len(clip.starts)))
+        # clip: to raise, numpy would write into a buffer first
+        np.take(clip.frames, clip.window(frames)[window], axis=0, out=picture, mode="clip")
+        rows.append(clip.rows[window])
+        instructions.append(clip.instructions[int(random.integers(len(clip.instructions)))])
+    batch = pictures.to(device, non_blocking=True).permute(0, 4, 1, 2, 3)
+    return Videos(batch.float() / 127.5 - 1.0, torch.from_numpy(np.stack(rows)).to(device), instructions)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a trained generator expects to be seen while recorded rows are played, for many windows at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...model.diffusion.sampler import denoise, flow_schedule
+from ...model.language.captions import tokenize
+from ...model.policy import Cosmos3Policy
+from .flow_matching_loss import choose, read
+from .latent_encoder import Encoder
+
+
+class Imagination:
+    """Forward dynamics of a checkpoint as its policy draws them: no guidance, begun at the mean of the noise."""
+
+    def __init__(self, policy: Cosmos3Policy):
+        assert policy.model.vae is not None  # a policy has one
+        self._body, self._transformer = policy.embodiment, policy.model.transformer
+        self._shape = Encoder(policy.model.vae, policy.embodiment).shape
+        self._prompt = functools.cache(lambda way: tokenize(policy.model.tokenizer, policy.caption(way)))
+        steps = policy.options.future_steps or policy.options.num_steps
+        self._schedule = flow_schedule(steps, policy.options.shift)
+
+    @torch.no_grad()
+    def __call__(self, latents: Tensor, rows: Tensor, instructions: Sequence[str]) -> Tensor:
+        """Latents float32 [B, C, F, h, w] of which frame 0 was seen and the others are imagined, but for padding.
+
+        latents: of what was really seen, normalised; rows: float32 [B, R, width] as in Clip.
+        """
+        transformer, body = self._transformer, self._body
+        _, height, width = self._shape
+        whole, latents = latents.clone(), latents[..., :height, :width]
+        ways = sorted(set(instructions))
+        text = read(transformer, body, [self._prompt(way) for way in ways], self._shape, rows.shape[1])
+        index = torch.tensor([ways.index(way) for way in instructions], device=latents.device)
+        cache, rope = choose(transformer, text, index)
+        noisy_frames = torch.arange(latents.shape[2], device=latents.device) > 0
+        noisy_rows = torch.zeros(rows.shape[1], dtype=torch.bool, device=latents.device)
+        actions = torch.nn.functional.pad(rows, (0, transformer.config.action_width - rows.shape[2]))
+        domain = torch.full((len(rows),), body.domain_id, device=latents.device)
+
+        def velocity(sample: Tensor, time: float) -> Tensor:
+            times = torch.full((len(sample),), time, device=sample.device)
+            parts = (sample, times, cache, rope, noisy_frames, actions, noisy_rows, domain)
+            return transformer.velocity(*parts)[0].float()
+
+        seen = ~noisy_frames[:, None, None].expand_as(latents)
+        start = torch.where(seen, latents, 0)
+        whole[..., :height, :width] = denoise(start, velocity, self._schedule, seen)
+        return whole

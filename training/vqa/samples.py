@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moments of demonstrations with their pictures and questions about them, made in parallel. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import zlib
+from collections.abc import Generator, Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from ...sim.env import Env
+from ...sim.expert import Expert
+from ...sim.kinematics import Kinematics, downwards
+from ...sim.scene import VIEWS
+from ..data.demonstrations import HOLD, LIMIT, Demonstration, begin, in_parallel, shared_env
+from .questions import Lesson, lessons
+from .scene_state import Facts, Goal, achieved, read_facts
+
+_FAR = 1_000_000_000  # seeds of stills: beyond those of all demonstrations
+_DOUBT = 5  # steps before and after a goal is reached in which one cannot tell
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scene:
+    """pictures: uint8 [3, H, W, 3], in the order of scene.VIEWS."""
+
+    pictures: np.ndarray
+    lessons: tuple[Lesson, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Watch:
+    """A demonstration of which `looks` moments, spread at random, become scenes, and `stills` more of other layouts,
+    with the hand anywhere and nothing moving: they cost least. `each`: see questions.lessons.
+
+    size: (height, width) to scale the pictures to as the reasoner would, or nothing.
+    """
+
+    demonstration: Demonstration
+    looks: int = 4
+    stills: int = 0
+    each: int = 2
+    size: tuple[int, int] | None = None
+
+
+def watch(wanted: Watch) -> list[Scene]:
+    """Perform the demonstration; what the expert fails at is as good to ask about."""
+    demonstration = wanted.demonstration
+    random = np.random.default_rng([zlib.crc32(demonstration.task.encode()), demonstration.seed, 2])
+    env = shared_env(demonstration)
+    begin(env, demonstration, random)
+    expert, held, noise = Expert(env.simulation), 0, demonstration.noise
+    seen: list[tuple[int, Facts, np.ndarray]] = []
+    reached: list[Mapping[Goal, bool]] = []
+    length = 20 + 45 * (demonstration.task != "reach")  # about as long as demonstrations are
+    while len(reached) < LIMIT and held < HOLD + _DOUBT:
+        if random.random() < (0.4 if expert.finished else wanted.looks / length):
+            seen.append((len(reached), read_facts(env.simulation), _pictures(env, wanted.size)))
+        reached.append(achieved(env.simulation.world, env.simulation.layout))
+        held += expert.finished
+        env.move(expert.act() + np.append(random.normal(0.0, noise, 7), 0.0))
+    kept = [seen[int(number)] for number in random.permutation(len(seen))[: wanted.looks]]
+    moments = [
+        (dataclasses.replace(facts, done={goal: settled(reached, step, goal) for goal in facts.done}), pictures)
+        for step, facts, pictures in kept
+    ]
+    for number in range(wanted.stills):
+        _arrange_anew(env, demonstration.task, _FAR + 100 * demonstration.seed + number, random)
+        moments.append((read_facts(env.simulation), _pictures(env, wanted.size)))
+    return [Scene(pictures, tuple(lessons(facts, random, wanted.each))) for facts, pictures in moments]
+
+
+def _arrange_anew(env: Env, task: str, seed: int, random: np.random.Generator) -> None:
+    """The layout of another seed, at times with the cube where it is to go or the drawer open; the hand somewhere."""
+    simulation = env.simulation
+    simulation.reset(task, seed)
+    layout, place = simulation.layout, random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40))
+    solver = Kinematics(simulation.world)
+    start = solver.solve(layout.start, place, downwards(random.uniform(-0.8, 0.8)), rounds=60)
+    cubes = dict(layout.cubes)
+    if task in ("bowl", "push") and random.random() < 0.3:
+        cubes[layout.target] = (*layout.place, float(random.uniform(-0.7, 0.7)))
+    drawer = float(random.uniform(0.0, 0.15)) if random.random() < 0.6 else layout.drawer
+    simulation.layout = dataclasses.replace(layout, start=start, cubes=cubes, drawer=drawer)
+    simulation.world.arrange(simulation.layout)
+
+
+def settled(reached: Sequence[Mapping[Goal, bool]], step: int, goal: Goal) -> bool | None:
+    """Whether a goal was reached at a step, None if that was different shortly before or will be shortly after."""
+    around = {moment[goal] for moment in reached[max(0, step - _DOUBT) : step + _DOUBT + 1]}
+    return around.pop() if len(around) == 1 else None
+
+
+def _pictures(env: Env, size: tuple[int, int] | None) -> np.ndarray:
+    pictures = [env.simulation.render(view) for view in VIEWS]
+    if size is None or size == pictures[0].shape[:2]:
+        return np.stack(pictures)
+    return np.stack([resize(picture, size) for picture in pictures])
+
+
+def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """As model.vision does it, which would bring torch into this process."""
+    return np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def make_scenes(wanted: Sequence[Watch], workers: int = 0) -> Generator[Scene]:
+    """The scenes of all demonstrations, as they become ready."""
+    for scenes in in_parallel(watch, wanted, workers or max(1, len(os.sched_getaffinity(0)) - 1), nice=10):
+        yield from scenes

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is true of a simulated scene at a moment, as far as it can be asked about. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from ...model.interface import Box
+from ...sim.arm_constants import PREFIX, closure
+from ...sim.cameras import intrinsics
+from ...sim.gl import mujoco
+from ...sim.scene import VIEWS
+from ...sim.simulation import Simulation
+from ...sim.tasks import find
+from ...sim.world import Layout, World
+
+Goal = tuple[str, str]  # a task, and the colour of the cube it is about (or nothing)
+THINGS = {"bowl": "bowl", "circle": "yellow circle", "drawer": "drawer"}  # kind of scene -> what is there beside cubes
+ASKED = ("reach", "lift", "push", "bowl", "drawer")
+UNCLEAR = "?"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """Lengths in m in the robot's frame: x away from it, y to its left, z up from the table.
+
+    kind: one of scene.KINDS; cubes: colour -> place [3]; place: (x, y) of bowl or circle; handle: of the drawer, [3];
+    opening: of the drawer; tool [3]; closed: of the gripper, 0 to 1; held: a colour, "drawer", "" or UNCLEAR; done:
+    what has been achieved, None: one would have to measure; boxes: view -> name -> box, of what can be seen well.
+    """
+
+    kind: str
+    cubes: Mapping[str, np.ndarray]
+    tool: np.ndarray
+    closed: float
+    held: str = ""
+    place: tuple[float, float] = (0.0, 0.0)
+    handle: np.ndarray | None = None
+    opening: float = 0.0
+    done: Mapping[Goal, bool | None] = dataclasses.field(default_factory=dict)
+    boxes: Mapping[str, Mapping[str, Box]] = dataclasses.field(default_factory=dict)
+
+
+def read_facts(simulation: Simulation) -> Facts:
+    """The facts of this moment; nothing is yet doubted in `done`."""
+    world, layout = simulation.world, simulation.layout
+    drawer = world.kind == "drawer"
+    return Facts(
+        kind=world.kind,
+        cubes={colour: world.position(colour) for colour in layout.cubes},
+        tool=world.tool(),
+        closed=closure(world.positions()[7]),
+        held=_held(world, layout),
+        place=layout.place,
+        handle=world.handle() if drawer else None,
+        opening=world.opening() if drawer else 0.0,
+        done=achieved(world, layout),
+        boxes={view: boxes(simulation, view) for view in VIEWS},
+    )
+
+
+def achieved(world: World, layout: Layout) -> dict[Goal, bool]:
+    """Which of all goals that make sense in this scene are reached at this moment."""
+    goals: list[Goal] = [("drawer", "")] if world.kind == "drawer" else []
+    for task in ASKED[:4]:
+        if find(task).kind in ("cubes", world.kind):
+            goals += [(task, colour) for colour in layout.cubes]
+    return {goal: bool(find(goal[0]).solved(world, dataclasses.replace(layout, target=goal[1]))) for goal in goals}
+
+
+def _held(world: World, layout: Layout) -> str:
+    """What touches the pads of both fingers; unclear if something touches only one."""
+    touched: dict[str, set[str]] = {}
+    for contact in world.data.contact[: world.data.ncon]:
+        names = [world.model.body(int(world.model.geom_bodyid[geom])).name for geom in contact.geom]
+        fingers = {name.split("_")[1] for name in names if name.startswith(PREFIX) and "pad" in name}
+        for name in names:
+            if name in layout.cubes or name == "drawer":
+                touched.setdefault(name, set()).update(fingers)
+    held = [name for name, fingers in touched.items() if len(fingers) == 2]
+    if held:
+        return held[0]
+    return UNCLEAR if any(touched.values()) else ""
+
+
+# Boxes.
+
+
+def boxes(simulation: Simulation, view: str) -> dict[str, Box]:
+    """Of cubes, bowl, circle and the drawer's handle, where they are wholly in the picture and hardly hidden."""
+    world = simulation.world
+    names = {f"{colour} cube": [world.model.geom(colour).id] for colour in simulation.layout.cubes}
+    if world.kind == "drawer":
+        names["handle"] = [world.model.geom("handle").id]
+    elif world.kind in THINGS:
+        body = world.model.body(world.kind)
+        names[THINGS[world.kind]] = [*range(int(body.geomadr[0]), int(body.geomadr[0] + body.geomnum[0]))]
+    found = {name: _box(simulation, view, name, geoms) for name, geoms in names.items()}
+    return {name: box for name, box in found.items() if box is not None}
+
+
+def _box(simulation: Simulation, view: str, name: str, geoms: list[int]) -> Box | None:
+    world = simulation.world
+    points = np.concatenate([outline(world, geom) for geom in geoms])
+    camera = world.data.camera(PREFIX + view if view == "wrist" else view)
+    local = (points - camera.xpos) @ camera.xmat.reshape(3, 3)  # x right, y up, z backwards
+    if (local[:, 2] > -0.02).any():
+        return None
+    focal = intrinsics(world, view, simulation.height, simulation.width)
+    across = (local[:, 0] / -local[:, 2] * focal[0, 0] + focal[0, 2]) / simulation.width
+    down = (local[:, 1] / local[:, 2] * focal[1, 1] + focal[1, 2]) / simulation.height
+    corners = across.min(), down.min(), across.max(), down.max()
+    if min(corners) < 0 or max(corners) > 1:
+        return None
+    towards = points.mean(0) + 0.9 * (points - points.mean(0))
+    seen = [_is_seen(world, camera.xpos, point, geoms) for point in towards[:: max(1, len(towards) // 24)]]
+    return Box(name, *map(float, corners)) if np.mean(seen) > 0.7 else None
+
+
+def outline(world: World, geom: int) -> np.ndarray:
+    """Corners of a box, or points on both rims of a cylinder: [n, 3], m."""
+    size = world.model.geom_size[geom]
+    if world.model.geom_type[geom] == int(mujoco.mjtGeom.mjGEOM_CYLINDER):
+        ring = [(math.cos(a), math.sin(a)) for a in np.linspace(0, 2 * math.pi, 16, endpoint=False)]
+        points = np.array([(size[0] * x, size[0] * y, side * size[1]) for x, y in ring for side in (-1, 1)])
+    else:
+        points = np.array(list(itertools.product((-1, 1), repeat=3))) * size
+    return points @ world.data.geom_xmat[geom].reshape(3, 3).T + world.data.geom_xpos[geom]
+
+
+_VISIBLE = np.array([1, 1, 1, 0, 1, 1], np.uint8)  # groups of geoms that cameras see: not the collision meshes
+
+
+def _is_seen(world: World, eye: np.ndarray, point: np.ndarray, geoms: list[int]) -> bool:
+    """Whether the first thing on the way from eye to point is one of the geoms, or nothing before the point."""
+    hit, way = np.array([-1], np.int32), point - eye
+    distance = mujoco.mj_ray(world.model, world.data, eye, way, _VISIBLE, 1, -1, hit)
+    return int(hit[0]) in geoms or distance < 0 or distance > 0.995
