@@ -10,13 +10,16 @@ FOLDERS = {
     for folder in ("cosmos3_ros", "model", "sim", "training", "serve")
     if Path(folder, "__init__.py").is_file()
 }
-FOLDERS["cosmos3_ros.config"] = "config"  # the robot files, which colcon installs beside the package
+# the robot files, which colcon installs beside the package
+FOLDERS["cosmos3_ros.config"] = "config"
 NOT_DATA = {".py", ".pyc", ".toml"}
 
 
 def data(folder: str) -> list[str]:
     """Files that belong to the package beside its modules: checkpoints, robot meshes, py.typed."""
-    files = (path for path in Path(folder).rglob("*") if path.is_file() and path.suffix not in NOT_DATA)
+    files = (
+        path for path in Path(folder).rglob("*") if path.is_file() and path.suffix not in NOT_DATA
+    )
     return [str(path.relative_to(folder)) for path in files]
 
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reasoner beside the policy: one model with random weights, two threads of one process, as the nodes run them.
 
-python bench/beside.py [--preset nano] [--device cuda] [--weights fp8] [--no-graphs] [--seconds 90] [--out beside.json]
+python bench/beside.py [--preset nano] [--device cuda] [--weights fp8] [--no-graphs] [--seconds 90]
+[--out beside.json]
 
-Chunk after chunk (DROID, three pictures of 1280 x 720), first alone, then while the reasoner answers without a pause:
-about pictures that do not change (they are looked at once) and about new ones. A chunk during which a prompt was read
-counts as "reading", any other as "decoding".
+Chunk after chunk (DROID, three pictures of 1280 x 720), first alone, then while the reasoner
+answers without a pause: about pictures that do not change (they are looked at once) and about new
+ones. A chunk during which a prompt was read counts as "reading", any other as "decoding".
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 import torch
 from full_size import QUESTION, pictures, ready, run_stages
 
-from cosmos3_ros.model.acceleration.optimize import Speed
+from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
 from cosmos3_ros.model.interface import Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
@@ -67,7 +68,7 @@ class Said:
 class Bench:
     """The stages; each returns what it found."""
 
-    def __init__(self, preset: str, device: str, speed: Speed, runs: int, tokens: int):
+    def __init__(self, preset: str, device: str, speed: RuntimeOptions, runs: int, tokens: int):
         self.gpu, self.runs, self.tokens = device.startswith("cuda"), runs, tokens
         model, full = ready(preset, device, speed)
         self.observation = full.observation()
@@ -80,7 +81,8 @@ class Bench:
         self.exact: Prediction | None = None
         self.told: dict[int, list[int]] = {}  # tokens by number of pictures
 
-    # -- stages ---------------------------------------------------------------------------------------------------
+    # -- stages
+    # ---------------------------------------------------------------------------------------------------
 
     def warm_up(self, graphs: bool) -> dict[str, Any]:
         """As the nodes do before they begin, each in its own thread, one after the other."""
@@ -99,15 +101,22 @@ class Bench:
         spans, stages, said = self.infer.submit(self.chunks, self.runs).result()
         self.exact = said[0]
         found = table("chunk", spans) | {f"{name}_ms": row for name, row in stages.items()}
-        return found | {"chunks that differ from the first": sum(not equal(one, said[0]) for one in said)}
+        return found | {
+            "chunks that differ from the first": sum(not equal(one, said[0]) for one in said)
+        }
 
     def answers(self) -> dict[str, Any]:
         """Answers while the policy is silent."""
         found: dict[str, Any] = {}
         for count in (1, 3):
-            said = self.reason.submit(self.talk, count, False, threading.Event(), lambda: None, 3).result()
+            said = self.reason.submit(
+                self.talk, count, False, threading.Event(), lambda: None, 3
+            ).result()
             self.told[count] = said[-1].tokens
-            found |= {f"{count} images, {key}": row for key, row in told(said[1:], whole(said[1:])).items()}
+            found |= {
+                f"{count} images, {key}": row
+                for key, row in told(said[1:], whole(said[1:])).items()
+            }
         return found
 
     def beside(self, count: int, fresh: bool = False) -> dict[str, Any]:
@@ -127,30 +136,50 @@ class Bench:
         found |= {f"{name}_ms": row for name, row in stages.items()}
         found |= told(said, Span(spans[0].began, spans[-1].ended))
         if self.exact:
-            found["chunks that differ from alone"] = sum(not equal(one, self.exact) for one in predicted)
+            found["chunks that differ from alone"] = sum(
+                not equal(one, self.exact) for one in predicted
+            )
         if not fresh and count in self.told:
             wanted = self.told[count]
-            found["answers that differ from alone"] = sum(one.tokens != wanted[: len(one.tokens)] for one in said)
+            found["answers that differ from alone"] = sum(
+                one.tokens != wanted[: len(one.tokens)] for one in said
+            )
         if self.gpu:
             found["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
         return found
 
-    # -- what the two threads do ----------------------------------------------------------------------------------
+    # -- what the two threads do
+    # ----------------------------------------------------------------------------------
 
     def chunks(self, runs: int) -> tuple[list[Span], dict[str, float], list[Prediction]]:
-        """When each chunk was asked for and there; the median of each stage on the device, ms; the predictions."""
+        """When each chunk was asked for and there; the median of each stage on the device, ms.
+
+        The predictions.
+        """
         spans, said = [], []
         for _ in range(runs):
             began = time.perf_counter()
             said.append(self.policy.infer(self.observation))
             spans.append(Span(began, time.perf_counter()))
         names = said[0].seconds
-        return spans, {name: 1e3 * statistics.median(one.seconds[name] for one in said) for name in names}, said
+        return (
+            spans,
+            {name: 1e3 * statistics.median(one.seconds[name] for one in said) for name in names},
+            said,
+        )
 
     def talk(
-        self, count: int, fresh: bool, stopped: threading.Event, begun: Callable[[], None], answers: int
+        self,
+        count: int,
+        fresh: bool,
+        stopped: threading.Event,
+        begun: Callable[[], None],
+        answers: int,
     ) -> list[Said]:
-        """Answer again and again until `stopped`, or `answers` times; calls `begun` at the first token."""
+        """Answer again and again until `stopped`, or `answers` times.
+
+        Calls `begun` at the first token.
+        """
         said: list[Said] = []
         while not stopped.is_set() and (not answers or len(said) < answers):
             images = self.images[:count]
@@ -179,7 +208,12 @@ def table(what: str, spans: Sequence[Span]) -> dict[str, float]:
     if not spans:
         return {f"{what}s": 0}
     middle, most, worst = np.percentile([span.ms for span in spans], (50, 90, 100)).tolist()
-    return {f"{what}s": len(spans), f"{what} p50_ms": middle, f"{what} p90_ms": most, f"{what} max_ms": worst}
+    return {
+        f"{what}s": len(spans),
+        f"{what} p50_ms": middle,
+        f"{what} p90_ms": most,
+        f"{what} max_ms": worst,
+    }
 
 
 def whole(said: Sequence[Said]) -> Span:
@@ -188,7 +222,10 @@ def whole(said: Sequence[Said]) -> Span:
 
 
 def told(said: Sequence[Said], window: Span) -> dict[str, float]:
-    """Tokens per second in the window, reading included; while decoding alone; and what came before the first token."""
+    """Tokens per second in the window, reading included; while decoding alone.
+
+    And what came before the first token.
+    """
     steps = [step for one in said for step in pairwise(one.times) if Span(*step).meets(window)]
     count = sum(window.began <= moment <= window.ended for one in said for moment in one.times)
     found = {"tokens per second": count / (window.ended - window.began)}
@@ -199,7 +236,9 @@ def told(said: Sequence[Said], window: Span) -> dict[str, float]:
     met = [one for one in said if one.reading.meets(window)]
     for stage in ("prepare", "look", "prefill"):
         if met:
-            found[f"{stage}_ms"] = 1e3 * statistics.median(one.stages.get(stage, 0.0) for one in met)
+            found[f"{stage}_ms"] = 1e3 * statistics.median(
+                one.stages.get(stage, 0.0) for one in met
+            )
     return found
 
 
@@ -218,7 +257,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "tokens": chosen.tokens,
         "versions": {name: version(name) for name in ("torch", "transformers")},
     }
-    speed = Speed(gpu, graphs, chosen.weights, chosen.weights)
+    speed = RuntimeOptions(gpu, graphs, chosen.weights, chosen.weights)
     bench = Bench(chosen.preset, chosen.device, speed, chosen.runs, chosen.tokens)
     facts["make_seconds"] = time.monotonic() - since
     stages = {
@@ -241,25 +280,42 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
 
 def show(results: Mapping[str, Any], stages: Iterable[str]) -> None:
     """The rows that are worth comparing, side by side."""
-    rows = [f"{of}chunk {what}_ms" for of in ("", "decoding, ", "reading, ") for what in ("p50", "p90", "max")]
-    rows += ["compose_ms", "encode_ms", "denoise_ms", "tokens per second", "tokens per second, decoding"]
+    rows = [
+        f"{of}chunk {what}_ms"
+        for of in ("", "decoding, ", "reading, ")
+        for what in ("p50", "p90", "max")
+    ]
+    rows += [
+        "compose_ms",
+        "encode_ms",
+        "denoise_ms",
+        "tokens per second",
+        "tokens per second, decoding",
+    ]
     stages = list(stages)
     print(f"{'':30}" + "".join(f"{stage:>16}" for stage in stages))
     for row in rows:
         cells = [results.get(stage, {}).get(row) for stage in stages]
-        print(f"{row:30}" + "".join(f"{'':>16}" if cell is None else f"{cell:16.1f}" for cell in cells))
+        print(
+            f"{row:30}"
+            + "".join(f"{'':>16}" if cell is None else f"{cell:16.1f}" for cell in cells)
+        )
 
 
 def main() -> None:
     """Run the stages, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="nano", choices=("nano", "tiny"))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--weights", default="none", choices=sorted(KINDS), help="of both towers")
     parser.add_argument("--graphs", default=True, action=argparse.BooleanOptionalAction)
     parser.add_argument("--runs", type=int, default=16, help="chunks in each stage")
     parser.add_argument("--tokens", type=int, default=64, help="in each answer")
-    parser.add_argument("--seconds", type=float, default=90.0, help="begin no stage that would end later")
+    parser.add_argument(
+        "--seconds", type=float, default=90.0, help="begin no stage that would end later"
+    )
     parser.add_argument("--out", type=Path, default=None)
     measure(parser.parse_args())
 

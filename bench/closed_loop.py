@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """From camera to controller over ROS with a network of full size: pictures captured to the trajectory that answers.
 
-python bench/closed_loop.py [--preset nano] [--device cuda] [--weights fp8] [--seconds 15] [--out closed_loop.json]
+python bench/closed_loop.py [--preset nano] [--device cuda] [--weights fp8] [--seconds 15] [--out
+closed_loop.json]
 
-Three 1280 x 720 cameras at 30 Hz, joint states at 60 Hz and an arm that follows (made up, see commander_tick.py), the
-policy node and the reasoner node in one process on random weights, the armed commander. First with a silent reasoner,
-then while it describes scene after scene.
+Three 1280 x 720 cameras at 30 Hz, joint states at 60 Hz and an arm that follows (made up, see
+commander_tick.py), the policy node and the reasoner node in one process on random weights, the
+armed commander. First with a silent reasoner, then while it describes scene after scene.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Listener(Watcher):
     def __init__(self) -> None:
         super().__init__()
         self.tokens = self.scenes = 0
-        self.create_subscription(topics.SCENE.type, topics.SCENE.name, self.on_scene, topics.SCENE.qos)
+        self.create_subscription(
+            topics.SCENE.type, topics.SCENE.name, self.on_scene, topics.SCENE.qos
+        )
 
     def on_scene(self, message: Any) -> None:
         self.tokens, self.scenes = self.tokens + message.tokens, self.scenes + 1
@@ -57,7 +60,7 @@ def brain(args: argparse.Namespace) -> int:
     """The process with the network."""
     from full_size import ready
 
-    from cosmos3_ros.model.acceleration.optimize import Speed
+    from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
     from cosmos3_ros.model.policy import Cosmos3Policy
     from cosmos3_ros.model.reasoner import Cosmos3Reasoner
     from cosmos3_ros.nodes.policy_node import PolicyNode
@@ -66,16 +69,25 @@ def brain(args: argparse.Namespace) -> int:
     class Calm(Cosmos3Policy):
         """Random weights say random motions, which the commander refuses: what it says is that the arm is to stay."""
 
-        def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
+        def infer(
+            self, observation: Observation, committed: ActionChunk | None = None
+        ) -> Prediction:
             prediction = super().infer(observation, committed)
             rows = np.tile(observation.state, (len(prediction.chunk.values), 1))
-            return dataclasses.replace(prediction, chunk=dataclasses.replace(prediction.chunk, values=rows))
+            return dataclasses.replace(
+                prediction, chunk=dataclasses.replace(prediction.chunk, values=rows)
+            )
 
     gpu = args.device.startswith("cuda")
-    model, full = ready(args.preset, args.device, Speed(gpu, gpu, args.weights, args.weights))
+    model, full = ready(
+        args.preset, args.device, RuntimeOptions(gpu, gpu, args.weights, args.weights)
+    )
     reasoner = Cosmos3Reasoner(model)
     reasoner.stop = frozenset()
-    makers = (lambda: PolicyNode(lambda params: Calm(model, full.body)), lambda: ReasonerNode(lambda params: reasoner))
+    makers = (
+        lambda: PolicyNode(lambda params: Calm(model, full.body)),
+        lambda: ReasonerNode(lambda params: reasoner),
+    )
     return run(makers, plan(args)[0].arguments())
 
 
@@ -84,7 +96,10 @@ def device_name(device: str) -> str:
     if not device.startswith("cuda"):
         return device
     asked = subprocess.run(
-        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=False
+        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return asked.stdout.partition("\n")[0] or device
 
@@ -92,7 +107,11 @@ def device_name(device: str) -> str:
 def plan(args: argparse.Namespace) -> list[Process]:
     """The process of the network and that of the commander. What is fast is decided in `brain`."""
     found = processes(Options(sim=False, armed=True, instruction="Put the red cube in the bowl"))
-    fast = {"compile": args.device.startswith("cuda"), "cuda_graphs": args.device.startswith("cuda")}  # warms up
+    # warms up
+    fast = {
+        "compile": args.device.startswith("cuda"),
+        "cuda_graphs": args.device.startswith("cuda"),
+    }
     found[0].parameters["policy"] |= fast
     found[0].parameters["reasoner"] |= fast | {"rate": 0.0, "max_tokens": 64}
     return found
@@ -113,7 +132,11 @@ def loop(watcher: Listener, seconds: float) -> dict[str, Any]:
             after = began - sum(stages.values())
             rows.append({"capture to trajectory": began, "network": network, **ours, "rest": after})
             rows[-1]["not the network"] = began - network
-    found: dict[str, Any] = {"chunks": len(rows), "played": watcher.status.played, "rejected": watcher.status.rejected}
+    found: dict[str, Any] = {
+        "chunks": len(rows),
+        "played": watcher.status.played,
+        "rejected": watcher.status.rejected,
+    }
     for name in rows[0] if rows else ():
         p50, p90, worst = np.percentile([1e3 * row[name] for row in rows], (50, 90, 100)).tolist()
         found[f"{name} [ms]"] = {"p50": round(p50, 2), "p90": round(p90, 2), "max": round(worst, 2)}
@@ -121,16 +144,22 @@ def loop(watcher: Listener, seconds: float) -> dict[str, Any]:
     return found | {"tokens per second": round(words / lasted, 1)}
 
 
-def measure(watcher: Listener, args: argparse.Namespace, save: Callable[[dict[str, Any]], None]) -> None:
+def measure(
+    watcher: Listener, args: argparse.Namespace, save: Callable[[dict[str, Any]], None]
+) -> None:
     """Start everything, measure twice, end everything."""
     words = ["--preset", args.preset, "--device", args.device, "--weights", args.weights]
     robot = [commander_tick.__file__, "--robot", "--size", *map(str, args.size)]
-    started = [subprocess.Popen([sys.executable, *line]) for line in (robot, [__file__, "--brain", *words])]
+    started = [
+        subprocess.Popen([sys.executable, *line]) for line in (robot, [__file__, "--brain", *words])
+    ]
     try:
         with Graph(plan(args)[1:]):
             since = time.monotonic()
             while len(watcher.began) < 3:
-                if time.monotonic() - since > START or any(process.poll() is not None for process in started):
+                if time.monotonic() - since > START or any(
+                    process.poll() is not None for process in started
+                ):
                     raise SystemExit("error: no three chunks were played; see above")
                 time.sleep(0.1)
             save({"ready_seconds": time.monotonic() - since})
@@ -148,12 +177,20 @@ def measure(watcher: Listener, args: argparse.Namespace, save: Callable[[dict[st
 
 def main() -> None:
     """Run, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="nano", choices=("nano", "tiny"))
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--weights", default="none", choices=("none", "fp8", "int8", "nvfp4"), help="of both towers")
-    parser.add_argument("--size", type=int, nargs=2, default=(720, 1280), help="of the cameras' pictures")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each of the two measurements")
+    parser.add_argument(
+        "--weights", default="none", choices=("none", "fp8", "int8", "nvfp4"), help="of both towers"
+    )
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(720, 1280), help="of the cameras' pictures"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=15.0, help="of each of the two measurements"
+    )
     parser.add_argument("--brain", action="store_true", help="be the process with the network")
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How regular the commander's set points are, and what ROS adds to the network, while everything runs on this machine.
 
-Three 640x480 cameras at 30 Hz, joint states at 60 Hz and an arm that follows every set point (made up, by a process of
-their own), the policy node with the embedded network, the armed commander at 100 Hz. Longer, it is a soak: memory of
-every process over time, and whether a set point was lost.
+Three 640x480 cameras at 30 Hz, joint states at 60 Hz and an arm that follows every set point (made
+up, by a process of their own), the policy node with the embedded network, the armed commander at
+100 Hz. Longer, it is a soak: memory of every process over time, and whether a set point was lost.
 
 python bench/commander_tick.py --seconds 60 --out bench/results/commander_tick.json
 python bench/commander_tick.py --seconds 3600 --out bench/results/commander_soak.json
@@ -50,11 +50,18 @@ class Robot(Node):
         super().__init__("robot")
         pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
         self.image = fill(Image(), pixels, "rgb8")
-        self.cameras = [self.create_publisher(Image, f"camera/{view}/image_raw", topics.RELIABLE) for view in VIEWS]
+        self.cameras = [
+            self.create_publisher(Image, f"camera/{view}/image_raw", topics.RELIABLE)
+            for view in VIEWS
+        ]
         self.states = self.create_publisher(JointState, "joint_states", topics.RELIABLE)
         self.positions = dict(zip(JOINTS, [*HOME.tolist(), 0.0], strict=True))
-        self.create_subscription(JointState, topics.COMMAND.name, self.on_command, topics.COMMAND.qos)
-        self.create_subscription(topics.TRAJECTORY.type, topics.TRAJECTORY.name, lambda m: None, topics.TRAJECTORY.qos)
+        self.create_subscription(
+            JointState, topics.COMMAND.name, self.on_command, topics.COMMAND.qos
+        )
+        self.create_subscription(
+            topics.TRAJECTORY.type, topics.TRAJECTORY.name, lambda m: None, topics.TRAJECTORY.qos
+        )
 
     def on_command(self, message: JointState) -> None:
         self.positions.update(zip(message.name, message.position, strict=True))
@@ -67,7 +74,9 @@ class Robot(Node):
                 return
             positions = dict(self.positions)
             now = self.get_clock().now().nanoseconds
-            self.states.publish(JointState(header=header(now), name=list(positions), position=positions.values()))
+            self.states.publish(
+                JointState(header=header(now), name=list(positions), position=positions.values())
+            )
             if tick % 2 == 0:
                 self.image.header = header(now)
                 for camera in self.cameras:
@@ -93,12 +102,16 @@ class Watcher(Node):
             self.create_subscription(topic.type, topic.name, heard, QoSProfile(depth=1000))
 
     def on_chunk(self, message: Any) -> None:
-        self.network[message.number] = dict(zip(message.latency_stages, message.latency_seconds, strict=True))
+        self.network[message.number] = dict(
+            zip(message.latency_stages, message.latency_seconds, strict=True)
+        )
 
     def on_status(self, message: Any) -> None:
         self.status = message
         if message.chunk and message.chunk not in self.began:
-            self.began[message.chunk] = (to_ns(message.header.stamp) - to_ns(message.chunk_stamp)) / 1e9
+            self.began[message.chunk] = (
+                to_ns(message.header.stamp) - to_ns(message.chunk_stamp)
+            ) / 1e9
 
     def on_diagnostics(self, message: Any) -> None:
         for value in message.status[0].values:
@@ -116,7 +129,11 @@ def look(pids: dict[str, int]) -> dict[str, float]:
     """Memory of the processes' own (without what they share), MB, and their processor time until now, s."""
     found = {}
     for name, pid in pids.items():
-        own = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("RssAnon"))
+        own = next(
+            line
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if line.startswith("RssAnon")
+        )
         times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         found[name] = round(int(own.split()[1]) / 1e3, 2)
         found[f"{name} cpu"] = sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
@@ -130,7 +147,9 @@ def growth(memory: list[dict[str, float]], names: list[str]) -> dict[str, dict[s
     for name in names:
         line = [sample[name] for sample in after]
         first, last = float(np.median(line[:fifth])), float(np.median(line[-fifth:]))
-        share = (memory[-1][f"{name} cpu"] - memory[0][f"{name} cpu"]) / (memory[-1]["s"] - memory[0]["s"])
+        share = (memory[-1][f"{name} cpu"] - memory[0][f"{name} cpu"]) / (
+            memory[-1]["s"] - memory[0]["s"]
+        )
         found[name] = {
             "first [MB]": round(first, 2),
             "last [MB]": round(last, 2),
@@ -141,12 +160,17 @@ def growth(memory: list[dict[str, float]], names: list[str]) -> dict[str, dict[s
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    p50, p99, worst = np.percentile(np.array(values), [50, 99, 100]) if values else [float("nan")] * 3
+    p50, p99, worst = (
+        np.percentile(np.array(values), [50, 99, 100]) if values else [float("nan")] * 3
+    )
     return {"p50": round(float(p50), 3), "p99": round(float(p99), 3), "max": round(float(worst), 3)}
 
 
 def timing(watcher: Watcher) -> dict[str, Any]:
-    """Jitter: how far the time between set points is from the period. Overhead: capture to motion but the network."""
+    """Jitter: how far the time between set points is from the period.
+
+    Overhead: capture to motion but the network.
+    """
     ticks = np.array(watcher.ticks[200:])
     jitter = np.abs(np.diff(ticks) / 1e6 - 1e3 / RATE)
     stages: dict[str, list[float]] = {stage: [] for stage in (*OURS, "to the motion", "network")}
@@ -155,7 +179,9 @@ def timing(watcher: Watcher) -> dict[str, Any]:
             for stage in OURS:
                 stages[stage].append(1e3 * seconds[stage])
             stages["to the motion"].append(1e3 * (began - sum(seconds.values())))
-            stages["network"].append(1e3 * sum(taken for stage, taken in seconds.items() if stage not in OURS))
+            stages["network"].append(
+                1e3 * sum(taken for stage, taken in seconds.items() if stage not in OURS)
+            )
     network = stages.pop("network")
     overhead = [sum(parts) for parts in zip(*stages.values(), strict=True)]
     return {
@@ -173,7 +199,11 @@ def timing(watcher: Watcher) -> dict[str, Any]:
 
 def measure(watcher: Watcher, seconds: float, every: float, priority: int) -> dict[str, Any]:
     """Start everything, let it run, look at the memory; end everything."""
-    plan = processes(Options(sim=False, reasoner=False, armed=True, instruction="move the gripper to the red cube"))
+    plan = processes(
+        Options(
+            sim=False, reasoner=False, armed=True, instruction="move the gripper to the red cube"
+        )
+    )
     plan[-1].parameters["commander"] |= {"rate": RATE, "realtime_priority": priority}
     memory: list[dict[str, float]] = []
     robot = subprocess.Popen([sys.executable, __file__, "--robot"])
@@ -198,10 +228,14 @@ def measure(watcher: Watcher, seconds: float, every: float, priority: int) -> di
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--every", type=float, default=1.0, help="seconds between two looks at the memory")
+    parser.add_argument(
+        "--every", type=float, default=1.0, help="seconds between two looks at the memory"
+    )
     parser.add_argument("--realtime-priority", type=int, default=0, help="of the commander")
     parser.add_argument("--robot", action="store_true", help="be the cameras and the arm")
-    parser.add_argument("--size", type=int, nargs=2, default=(480, 640), help="of the cameras' pictures")
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(480, 640), help="of the cameras' pictures"
+    )
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -213,7 +247,11 @@ def main() -> None:
             found = {"date": time.strftime("%Y-%m-%d"), "minutes": args.seconds / 60}
             found["real-time priority"] = args.realtime_priority
             found |= measure(node, args.seconds, args.every, args.realtime_priority)
-            print(json.dumps({key: value for key, value in found.items() if key != "over time"}, indent=2))
+            print(
+                json.dumps(
+                    {key: value for key, value in found.items() if key != "over time"}, indent=2
+                )
+            )
             if args.out:
                 args.out.parent.mkdir(parents=True, exist_ok=True)
                 args.out.write_text(json.dumps(found, indent=2) + "\n")

@@ -34,7 +34,9 @@ def floor(config: ModelConfig, body: Embodiment, device: str) -> dict[str, Any]:
         total = 0.0
         for out, inner in sizes:
             x, weight = torch.randn(2 * rows, inner, **make), torch.randn(out, inner, **make)
-            call = scaled(out, x) if kind == "fp8" else functools.partial(functional.linear, x, weight)
+            call = (
+                scaled(out, x) if kind == "fp8" else functools.partial(functional.linear, x, weight)
+            )
             total += statistics.median(milliseconds(call, 5))
         found[f"products_{kind}_ms"] = config.layers * total
     query = torch.randn(1, heads, rows, width, **make)
@@ -45,7 +47,9 @@ def floor(config: ModelConfig, body: Embodiment, device: str) -> dict[str, Any]:
             call = functools.partial(see, query, key, value, enable_gqa=True)
             name = backend.name.split("_")[0].lower()
             try:
-                found[f"attention_{name}_ms"] = 2 * config.layers * statistics.median(milliseconds(call, 5))
+                found[f"attention_{name}_ms"] = (
+                    2 * config.layers * statistics.median(milliseconds(call, 5))
+                )
             except RuntimeError as error:
                 found[f"attention_{name}"] = str(error)[:80]
     return found
@@ -53,7 +57,10 @@ def floor(config: ModelConfig, body: Embodiment, device: str) -> dict[str, Any]:
 
 def scaled(out: int, x: Tensor) -> Callable[[], Tensor]:
     """An FP8 product with everything already rounded."""
-    weight, scale = torch.randn(out, x.shape[1], device=x.device).to(E4M3), torch.ones(1, out, device=x.device)
+    weight, scale = (
+        torch.randn(out, x.shape[1], device=x.device).to(E4M3),
+        torch.ones(1, out, device=x.device),
+    )
     rounded, scales = x.to(E4M3), torch.ones(len(x), 1, device=x.device)
     options: dict[str, Any] = {"out_dtype": torch.bfloat16, "use_fast_accum": True}
     return lambda: torch._scaled_mm(rounded, weight.T, scales, scale, **options)

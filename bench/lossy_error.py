@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far rounded weights and shorter ways of sampling move the actions of a trained checkpoint, in the simulation.
 
-python bench/lossy_error.py [--checkpoint FOLDER] [--device cpu] [--seeds 4] [--out lossy_error.json]
+python bench/lossy_error.py [--checkpoint FOLDER] [--device cpu] [--seeds 4] [--out
+lossy_error.json]
 
-Every way answers the same pictures with the same noise as the exact one; what differs is said in mrad and as a ratio.
+Every way answers the same pictures with the same noise as the exact one; what differs is said in
+mrad and as a ratio.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 import torch
 
 from cosmos3_ros.model.acceleration.memory_budget import load_fast
-from cosmos3_ros.model.acceleration.optimize import Speed
+from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
 from cosmos3_ros.model.interface import Observation, Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.registry import embedded_checkpoint
@@ -61,18 +63,27 @@ def measure(checkpoint: Path, device: str, seeds: int) -> dict[str, dict[str, fl
     seen, said, found = observations(seeds), {}, {}
     for name, (kind, options) in WAYS.items():
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
-        model = load_fast(checkpoint, device, dtype, Speed(generator=kind, text=kind), reasoner=False)
+        model = load_fast(
+            checkpoint, device, dtype, RuntimeOptions(generator=kind, text=kind), reasoner=False
+        )
         policy = Cosmos3Policy(model, deterministic=True, **options)
         said[name] = [policy.infer(observation) for observation in seen]
-        errors = [difference(got, exact) for got, exact in zip(said[name], said["exact"], strict=True)]
+        errors = [
+            difference(got, exact) for got, exact in zip(said[name], said["exact"], strict=True)
+        ]
         found[name] = {key: statistics.median(error[key] for error in errors) for key in errors[0]}
-        print(f"{name:22}" + "  ".join(f"{key} {value:8.4f}" for key, value in found[name].items()), flush=True)
+        print(
+            f"{name:22}" + "  ".join(f"{key} {value:8.4f}" for key, value in found[name].items()),
+            flush=True,
+        )
     return found
 
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--checkpoint", type=Path, default=None)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seeds", type=int, default=4)
@@ -80,7 +91,10 @@ def main() -> None:
     chosen = parser.parse_args()
     folder = chosen.checkpoint or embedded_checkpoint()
     found: dict[str, Any] = dict(measure(folder, chosen.device, chosen.seeds))
-    found |= {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "checkpoint": folder.name}
+    found |= {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "checkpoint": folder.name,
+    }
     if chosen.out:
         chosen.out.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random chunks, latencies, strategies and stops: does any set point leave a limit, go back in time, or jump?
 
-Two checks. Control points: all that was executed is one spline across all seams, whose control points' differences
-bound position, speed, acceleration and jerk at every moment. Samples: set points 4 ms apart, which knows no splines.
+Two checks. Control points: all that was executed is one spline across all seams, whose control
+points' differences bound position, speed, acceleration and jerk at every moment. Samples: set
+points 4 ms apart, which knows no splines.
 
 python bench/motion_limits.py --chunks 1000000 --out bench/results/motion_limits.json
 """
@@ -49,22 +50,34 @@ class Piece:
     took: float
 
 
-def chunk_of(random: np.random.Generator, here: np.ndarray, now: int, size: float, late: float) -> ActionChunk:
+def chunk_of(
+    random: np.random.Generator, here: np.ndarray, now: int, size: float, late: float
+) -> ActionChunk:
     """10 to 50 Hz, 1 to 48 rows, steps of `size` rad at most in the mean, up to `late` of it over already."""
     step, rows = int(NS / random.uniform(10, 50)), int(random.integers(1, 49))
-    walk = random.normal(size=(rows, 7)).cumsum(axis=0) if random.random() < 0.7 else random.normal(size=(rows, 7))
+    walk = (
+        random.normal(size=(rows, 7)).cumsum(axis=0)
+        if random.random() < 0.7
+        else random.normal(size=(rows, 7))
+    )
     values = here + size * 10 ** random.uniform(-2, 0) * walk
     values = np.clip(values, LIMITS.lower, LIMITS.upper).astype(np.float32)
     return ActionChunk(values, NAMES, now - int(random.uniform(0, late) * rows * step), step)
 
 
-def drive(player: Player, random: np.random.Generator, chunks: int, size: float, late: float) -> Iterator[Piece]:
-    """Chunk after chunk at random moments, now and then a stop; the last piece goes on until it is at rest."""
+def drive(
+    player: Player, random: np.random.Generator, chunks: int, size: float, late: float
+) -> Iterator[Piece]:
+    """Chunk after chunk at random moments, now and then a stop.
+
+    The last piece goes on until it is at rest.
+    """
     now = 0
     player.start_at(0, random.uniform(LIMITS.lower, LIMITS.upper))
     for number in range(1, chunks + 1):
         chunk = chunk_of(random, player.motion.at(now)[0], now, size, late)
-        if player.loaded and chunk.stamp < player.loaded.chunk.stamp:  # a policy looks at newer and newer images
+        # a policy looks at newer and newer images
+        if player.loaded and chunk.stamp < player.loaded.chunk.stamp:
             chunk = dataclasses.replace(chunk, stamp=player.loaded.chunk.stamp)
         strategy, began = STRATEGIES[random.integers(len(STRATEGIES))], time.thread_time()
         player.load(now, chunk, number, strategy)
@@ -79,12 +92,18 @@ def drive(player: Player, random: np.random.Generator, chunks: int, size: float,
 
 
 def spline(pieces: list[Piece]) -> tuple[np.ndarray, dict[str, int]]:
-    """The control points [K, 7] of all that was executed; seams at which time or the spline does not go on."""
+    """The control points [K, 7] of all that was executed.
+
+    Seams at which time or the spline does not go on.
+    """
     wrong, line = {"time": 0, "seam": 0}, []
     for old, new in itertools.pairwise(pieces):
-        late = new.begin - new.motion.start  # a new motion begins within the span that is being executed
+        # a new motion begins within the span that is being executed
+        late = new.begin - new.motion.start
         spans, between = divmod(new.motion.start - old.motion.start, STEP)
-        wrong["time"] += new.motion is not old.motion and not (0 <= late < STEP and spans >= 0 == between)
+        wrong["time"] += new.motion is not old.motion and not (
+            0 <= late < STEP and spans >= 0 == between
+        )
         wrong["time"] += old.end != new.begin
         points = old.motion.points[np.minimum(np.arange(spans + 4), len(old.motion.points) - 1)]
         wrong["seam"] += not np.array_equal(points[spans:], new.motion.points[:4])
@@ -94,7 +113,9 @@ def spline(pieces: list[Piece]) -> tuple[np.ndarray, dict[str, int]]:
 
 def samples(pieces: list[Piece]) -> np.ndarray:
     """Set points [T, 7], 4 ms apart."""
-    return np.vstack([piece.motion.at(np.arange(piece.begin, piece.end, TICK))[0] for piece in pieces])
+    return np.vstack(
+        [piece.motion.at(np.arange(piece.begin, piece.end, TICK))[0] for piece in pieces]
+    )
 
 
 def violations(points: np.ndarray, dt: float) -> dict[str, int]:
@@ -104,7 +125,9 @@ def violations(points: np.ndarray, dt: float) -> dict[str, int]:
     for order, (name, most) in enumerate(zip(KINDS[1:], LIMITS.rates(), strict=True), 1):
         change = np.diff(change, axis=0)
         # differences of floats are rough, hence the slack
-        found[name] = int((np.abs(change) > most * dt**order * (1 + 1e-5) + 1e-13).any(axis=1).sum())
+        found[name] = int(
+            (np.abs(change) > most * dt**order * (1 + 1e-5) + 1e-13).any(axis=1).sum()
+        )
     return found
 
 
@@ -121,14 +144,21 @@ def run(chunks: int, seed: int) -> dict[str, object]:
         exact.update(wrong | violations(line, STEP / NS))
         sampled.update(violations(points, TICK / NS))
         took += [piece.took for piece in pieces]
-        counts.update(played=player.played, slowed=player.limited, rejected=player.rejected, chunks=len(pieces))
+        counts.update(
+            played=player.played,
+            slowed=player.limited,
+            rejected=player.rejected,
+            chunks=len(pieces),
+        )
         counts.update({"set points": len(points)})
     p50, p99, worst = np.percentile(np.array(took) * 1e3, [50, 99, 100])
     return {
         **counts,
         "violations by control points": exact,
         "violations by samples": sampled,
-        "planning p50, p99, max [ms of processor time]": [round(float(x), 3) for x in (p50, p99, worst)],
+        "planning p50, p99, max [ms of processor time]": [
+            round(float(x), 3) for x in (p50, p99, worst)
+        ],
         "minutes": round((time.monotonic() - began) / 60, 2),
         "load average": os.getloadavg()[1],
     }
@@ -144,7 +174,9 @@ def main() -> None:
     print(json.dumps(result, indent=2))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps({"date": time.strftime("%Y-%m-%d"), **result}, indent=2) + "\n")
+        args.out.write_text(
+            json.dumps({"date": time.strftime("%Y-%m-%d"), **result}, indent=2) + "\n"
+        )
 
 
 if __name__ == "__main__":

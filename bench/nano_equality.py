@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is the network the same as diffusers' at full size? One policy forward, both on the very same random weights.
+"""Is the network the same as diffusers' at full size?
 
-python bench/nano_equality.py [--preset nano] [--device cuda] [--dtype bfloat16] [--out nano_equality.json]
+One policy forward, both on the very same random weights.
 
-Prints the largest and the mean difference of the predicted velocities, and the time of a forward pass: diffusers reads
-the prompt anew in every pass, ours once before the first.
+python bench/nano_equality.py [--preset nano] [--device cuda] [--dtype bfloat16] [--out
+nano_equality.json]
+
+Prints the largest and the mean difference of the predicted velocities, and the time of a forward
+pass: diffusers reads the prompt anew in every pass, ours once before the first.
 """
 
 from __future__ import annotations
@@ -37,13 +40,19 @@ WORDS, TIME = 82, 833.0  # tokens of a prompt; where in the denoising the pass i
 
 def build(config: ModelConfig, device: str, dtype: torch.dtype) -> tuple[Any, Transformer]:
     """Both implementations on one set of random weights."""
-    fields = {key: value for key, value in config.to_json().items() if key != "temporal_compression_factor"}
+    fields = {
+        key: value
+        for key, value in config.to_json().items()
+        if key != "temporal_compression_factor"
+    }
     with torch.device("meta"):
         theirs, ours = Cosmos3OmniTransformer.from_config(fields), Transformer(config)
     torch.nn.Module.to(theirs, dtype)  # diffusers' own `to` warns about what the next line sees to
     theirs.time_embedder.float()
     theirs.to_empty(device=device).requires_grad_(False).eval()
-    frequency = torch.arange(0, config.head_dim, 2, dtype=torch.float32, device=device) / config.head_dim
+    frequency = (
+        torch.arange(0, config.head_dim, 2, dtype=torch.float32, device=device) / config.head_dim
+    )
     theirs.rotary_emb.inv_freq = 1.0 / config.rope_theta**frequency
     torch.manual_seed(0)
     for name, weight in theirs.named_parameters():
@@ -68,7 +77,9 @@ class Pass:
         self.words = torch.randint(0, config.vocab, (WORDS,), generator=generator, device=device)
         self.noisy_frames = torch.arange(shape[0], device=device) > 0
         self.noisy_rows = torch.arange(len(self.rows), device=device) > 0
-        self.places = generator_positions(config, WORDS, shape, body.fps, len(self.rows), first_row=0).to(device)
+        self.places = generator_positions(
+            config, WORDS, shape, body.fps, len(self.rows), first_row=0
+        ).to(device)
         self.domain = torch.tensor([body.domain_id], device=device)
 
     def theirs(self, transformer: Any) -> tuple[Tensor, Tensor]:
@@ -118,7 +129,14 @@ class Pass:
 
         def velocity() -> tuple[Tensor, Tensor]:
             vision, action = transformer.velocity(
-                self.latents, clock, cache, rope, self.noisy_frames, self.rows[None], self.noisy_rows, self.domain
+                self.latents,
+                clock,
+                cache,
+                rope,
+                self.noisy_frames,
+                self.rows[None],
+                self.noisy_rows,
+                self.domain,
             )
             return vision, action[0]
 
@@ -184,7 +202,9 @@ def relative_error(got: Tensor, wanted: Tensor) -> float:
 
 def main() -> None:
     """Compare, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", choices=PRESETS, default="nano")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")

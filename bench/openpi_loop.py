@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulated arm driven through the openpi server, on the same seeds as in process.
 
-"in process": the loop of `cosmos3 eval`. "eval's loop": the same with every chunk fetched over the socket. "15 Hz
-client": what RoboLab does, the world stands still while a chunk is fetched, of which --rows are executed one by one.
+"in process": the loop of `cosmos3 eval`. "eval's loop": the same with every chunk fetched over the
+socket. "15 Hz client": what RoboLab does, the world stands still while a chunk is fetched, of which
+--rows are executed one by one.
 
 python bench/openpi_loop.py --task drawer --episodes 8 --out bench/results/openpi_loop.json
 """
@@ -51,7 +52,9 @@ class Remote:
         if isinstance(reply, str):
             raise RuntimeError(reply)
         answer = unpack(reply)
-        chunk = ActionChunk(answer["action"], body.action_names, observation.stamp, body.step, body.discrete)
+        chunk = ActionChunk(
+            answer["action"], body.action_names, observation.stamp, body.step, body.discrete
+        )
         return Prediction(chunk, {"infer": answer["server_timing"]["infer_ms"] / 1000})
 
     def decode(self, prediction: Prediction) -> Future:
@@ -99,7 +102,9 @@ def main() -> None:
     chosen = parser.parse_args()
     checkpoint = chosen.checkpoint or str(embedded_checkpoint())
     policy, env = load_policy(checkpoint, guidance=1.0), Env()
-    trials = [Trial(checkpoint, chosen.task, seed, limit=chosen.limit) for seed in range(chosen.episodes)]
+    trials = [
+        Trial(checkpoint, chosen.task, seed, limit=chosen.limit) for seed in range(chosen.episodes)
+    ]
     with served(policy) as remote:
         ways = {
             "in process": lambda trial: play(policy, env, trial).success,
@@ -115,12 +120,17 @@ def main() -> None:
             marks = "".join("x" if success else "." for success in solved)
             wall = time.monotonic() - began
             print(
-                f"{name:14}{sum(solved):>3}/{len(solved)}  {low:.0%} to {high:.0%}  {marks}  {wall:.0f} s", flush=True
+                f"{name:14}{sum(solved):>3}/{len(solved)}  {low:.0%} to {high:.0%}  {marks}  {wall:.0f} s",
+                flush=True,
             )
     if chosen.out:
         chosen.out.parent.mkdir(parents=True, exist_ok=True)
         settings = {name: getattr(chosen, name) for name in ("task", "episodes", "rows", "limit")}
-        content = {"date": time.strftime("%Y-%m-%d"), "device": "cpu", "checkpoint": Path(checkpoint).name}
+        content = {
+            "date": time.strftime("%Y-%m-%d"),
+            "device": "cpu",
+            "checkpoint": Path(checkpoint).name,
+        }
         chosen.out.write_text(json.dumps({**content, **settings, "ways": results}, indent=1) + "\n")
 
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long one chunk takes, ours and diffusers' on the same random weights, and how far the results are apart.
 
-python bench/policy_latency.py [--preset nano] [--device cuda] [--runs 10] [--seconds 420] [--out policy.json]
+python bench/policy_latency.py [--preset nano] [--device cuda] [--runs 10] [--seconds 420] [--out
+policy.json]
 
-DROID policy setting: one picture of 540 x 640, 33 frames, 32 action rows, 4 steps, guidance 3. See docs/performance.md.
+DROID policy setting: one picture of 540 x 640, 33 frames, 32 action rows, 4 steps, guidance 3. See
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -22,19 +24,22 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import UniPCMultistepScheduler
-from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import Cosmos3OmniPipeline, CosmosActionCondition
+from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import (
+    Cosmos3OmniPipeline,
+    CosmosActionCondition,
+)
 from floor import floor
 from full_size import INSTRUCTION, FullSize, free, make, milliseconds, relative, run_stages, wait
 from torch import Tensor
 from video_latency import decoding
 
-from cosmos3_ros.model.acceleration.optimize import Speed, hasten
+from cosmos3_ros.model.acceleration.optimize import RuntimeOptions, optimize
 from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import SCHEDULER
 from cosmos3_ros.model.diffusion.denoiser import Guidance
 from cosmos3_ros.model.generator import ActionRequest, Generator, Request
 from cosmos3_ros.model.policy import Cosmos3Policy
-from cosmos3_ros.model.runtime.quantize import quantise
+from cosmos3_ros.model.runtime.quantize import quantize
 
 SEED, SCALE, STEPS = 5, 3.0, 4
 
@@ -48,7 +53,8 @@ class Bench:
         self.said: dict[str, tuple[Tensor, Tensor]] = {}  # latents and actions, by who said them
         self.fast: Model | None = None
 
-    # -- the same request for diffusers and ours ------------------------------------------------------------------
+    # -- the same request for diffusers and ours
+    # ------------------------------------------------------------------
 
     def request(self) -> Request:
         """A policy request as diffusers understands it: no state row, its schedule, its noise."""
@@ -75,7 +81,8 @@ class Bench:
                     found[f"{what}, {name} to {other}"] = relative(mine, theirs)
         return found
 
-    # -- stages ---------------------------------------------------------------------------------------------------
+    # -- stages
+    # ---------------------------------------------------------------------------------------------------
 
     def diffusers(self) -> dict[str, Any]:
         full = self.full
@@ -83,7 +90,11 @@ class Bench:
         plain = {"enable_safety_checker": False, "default_use_system_prompt": False}
         pipeline = Cosmos3OmniPipeline(full.theirs, full.tokenizer, full.vae, scheduler, **plain)
         pipeline.set_progress_bar_config(disable=True)
-        where = {"domain_name": "droid_lerobot", "view_point": "concat_view", "resolution_tier": full.tier}
+        where = {
+            "domain_name": "droid_lerobot",
+            "view_point": "concat_view",
+            "resolution_tier": full.tier,
+        }
         action = CosmosActionCondition("policy", full.body.horizon, image=full.picture(), **where)
 
         def ask(kind: str) -> Any:
@@ -96,7 +107,10 @@ class Bench:
         said = ask("latent")
         found = self.heard("diffusers", said.video.cpu(), said.action[0])
         chunk, video = milliseconds(lambda: ask("latent"), 3), milliseconds(lambda: ask("np"), 1)
-        return found | {"chunk_ms": statistics.median(chunk), "chunk_and_video_ms": statistics.median(video)}
+        return found | {
+            "chunk_ms": statistics.median(chunk),
+            "chunk_and_video_ms": statistics.median(video),
+        }
 
     def plain(self) -> dict[str, Any]:
         """Ours before anything of this: eager, one guidance branch after the other."""
@@ -106,7 +120,10 @@ class Bench:
         return found | self._chunks(model, runs=3, batched_guidance=False)
 
     def exact(self) -> dict[str, Any]:
-        """The weights in float32 tell who is nearer to the truth; they take the place of the others."""
+        """The weights in float32 tell who is nearer to the truth.
+
+        They take the place of the others.
+        """
         self.fast = self.full.theirs = None
         free()
         model = self.full.model()
@@ -116,11 +133,13 @@ class Bench:
         model.vae.module.float()
         model.vae._scales.clear()
         truth = self.generate(model, "float32")
-        return {key.replace("float32 to ", "") + " to float32": value for key, value in truth.items()}
+        return {
+            key.replace("float32 to ", "") + " to float32": value for key, value in truth.items()
+        }
 
     def compiled(self) -> dict[str, Any]:
         self.fast = model = self.full.model()
-        hasten(model, Speed(compiled=self.gpu), self.full.device)
+        optimize(model, RuntimeOptions(compiled=self.gpu), self.full.device)
         since = time.monotonic()
         found = self._chunks(model, runs=1)
         found["first_seconds"] = time.monotonic() - since
@@ -130,9 +149,13 @@ class Bench:
         found |= self._chunks(model, self.runs) | self.generate(model, "fast")
         if self.gpu:
             mine = {tensor.data_ptr() for tensor in model.transformer.state_dict().values()}
-            others = [tensor for tensor in self.full.weights.values() if tensor.data_ptr() not in mine]
+            others = [
+                tensor for tensor in self.full.weights.values() if tensor.data_ptr() not in mine
+            ]
             others += self.full.vae.parameters()  # the bench alone keeps these
-            found["peak_gib"] = (torch.cuda.max_memory_allocated() - sum(one.nbytes for one in others)) / 2**30
+            found["peak_gib"] = (
+                torch.cuda.max_memory_allocated() - sum(one.nbytes for one in others)
+            ) / 2**30
         return found
 
     def graphs(self) -> dict[str, Any]:
@@ -143,7 +166,8 @@ class Bench:
         model.graphs, model.vae._graphs = True, {}
         found = self._chunks(model, self.runs)
         policy = Cosmos3Policy(model, self.full.body, deterministic=True, seed=SEED)
-        first, _, third = (policy.infer(self.full.observation()) for _ in range(3))  # recorded at the second
+        # recorded at the second
+        first, _, third = (policy.infer(self.full.observation()) for _ in range(3))
         model.graphs = False
         said = [(one.latents.cpu(), torch.from_numpy(one.chunk.values)) for one in (first, third)]
         return found | self._errors("recorded", *said)
@@ -165,12 +189,14 @@ class Bench:
         """The generator's weights in fewer bits, from the compiled model."""
         model = self._fast()
         exact = self._prediction(model)
-        quantise(model.transformer.generator.layers, kind)
+        quantize(model.transformer.generator.layers, kind)
         found = self._errors(kind, exact, self._prediction(model))
         found |= self._chunks(model, self.runs)
         once = self._chunks(model, 5, guided_steps=1)
         found |= {"guided once, chunk_ms": once["chunk_ms"]}
-        return found | self._errors("guided once too", exact, self._prediction(model, guided_steps=1))
+        return found | self._errors(
+            "guided once too", exact, self._prediction(model, guided_steps=1)
+        )
 
     def decode(self) -> dict[str, Any]:
         """The video of a prediction, as diffusers has it and as the nodes do."""
@@ -183,7 +209,11 @@ class Bench:
         gc.collect()
         held = torch.cuda.memory_allocated() if self.gpu else 0  # by the other stages
         model = self.full.in_host_memory()
-        hasten(model, Speed(self.gpu, generator="fp8", text="fp8", placement="policy"), self.full.device)
+        optimize(
+            model,
+            RuntimeOptions(self.gpu, generator="fp8", text="fp8", placement="policy"),
+            self.full.device,
+        )
         policy = Cosmos3Policy(model, self.full.body)
         for _ in range(2):
             policy.infer(self.full.observation())
@@ -202,7 +232,8 @@ class Bench:
             found["peak_gib"] = (torch.cuda.max_memory_allocated() - held) / 2**30
         return found
 
-    # -- helpers --------------------------------------------------------------------------------------------------
+    # -- helpers
+    # --------------------------------------------------------------------------------------------------
 
     def _fast(self) -> Model:
         if self.fast is None:
@@ -214,10 +245,16 @@ class Bench:
         prediction = policy.infer(self.full.observation())
         return prediction.latents.cpu(), torch.from_numpy(prediction.chunk.values)
 
-    def _errors(self, name: str, exact: tuple[Tensor, Tensor], got: tuple[Tensor, Tensor]) -> dict[str, float]:
-        errors = {"first frame": relative(got[0][:, :, 0], exact[0][:, :, 0]), "video": relative(got[0], exact[0])}
+    def _errors(
+        self, name: str, exact: tuple[Tensor, Tensor], got: tuple[Tensor, Tensor]
+    ) -> dict[str, float]:
+        errors = {
+            "first frame": relative(got[0][:, :, 0], exact[0][:, :, 0]),
+            "video": relative(got[0], exact[0]),
+        }
         return {
-            f"{name}, {what} error": error for what, error in {**errors, "actions": relative(got[1], exact[1])}.items()
+            f"{name}, {what} error": error
+            for what, error in {**errors, "actions": relative(got[1], exact[1])}.items()
         }
 
     def _chunks(self, model: Model, runs: int, **options: Any) -> dict[str, Any]:
@@ -230,25 +267,36 @@ class Bench:
 
         infer()
         times = milliseconds(infer, runs)
-        found: dict[str, Any] = {"chunk_ms": statistics.median(times), "chunk_slowest_ms": max(times)}
+        found: dict[str, Any] = {
+            "chunk_ms": statistics.median(times),
+            "chunk_slowest_ms": max(times),
+        }
         for stage in stages[0]:
-            found[f"{stage}_ms"] = 1e3 * statistics.median(run[stage] for run in stages[2:] or stages)
+            found[f"{stage}_ms"] = 1e3 * statistics.median(
+                run[stage] for run in stages[2:] or stages
+            )
         return found
 
 
 def main() -> None:
     """Run the stages, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="nano", choices=("nano", "edge", "tiny"))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=420.0, help="begin no stage that would end later")
+    parser.add_argument(
+        "--seconds", type=float, default=420.0, help="begin no stage that would end later"
+    )
     parser.add_argument("--out", type=Path, default=None)
     chosen = parser.parse_args()
     measure(chosen.preset, chosen.device, chosen.runs, chosen.seconds, chosen.out)
 
 
-def measure(preset: str, device: str, runs: int, seconds: float, out: Path | None = None) -> dict[str, Any]:
+def measure(
+    preset: str, device: str, runs: int, seconds: float, out: Path | None = None
+) -> dict[str, Any]:
     """All stages in the order of what they are worth."""
     since = time.monotonic()
     gpu = device.startswith("cuda")

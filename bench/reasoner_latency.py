@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long the reasoner takes at full size, by stage, with random weights; transformers on the same ones beside it.
+"""How long the reasoner takes at full size, by stage, with random weights.
 
-python bench/reasoner_latency.py [--preset nano] [--device cuda] [--tokens 64] [--seconds 200] [--out reasoner.json]
+Transformers on the same ones beside it.
+
+python bench/reasoner_latency.py [--preset nano] [--device cuda] [--tokens 64] [--seconds 200]
+[--out reasoner.json]
 """
 
 from __future__ import annotations
@@ -21,11 +24,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from full_size import QUESTION, VOCAB, eyes, milliseconds, pictures, randomised, relative, run_stages, vision_fields
+from full_size import (
+    QUESTION,
+    VOCAB,
+    milliseconds,
+    pictures,
+    randomized,
+    relative,
+    run_stages,
+    vision_encoder,
+    vision_fields,
+)
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_ros.model.acceleration.optimize import Speed, hasten
+from cosmos3_ros.model.acceleration.optimize import RuntimeOptions, optimize
 from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import write_tokenizer
 from cosmos3_ros.model.network.config import PRESETS
@@ -33,7 +46,11 @@ from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
 
 # Ours -> transformers
-RENAMED = {"embed.": "model.language_model.embed_tokens.", "head.": "lm_head.", "text.": "model.language_model."}
+RENAMED = {
+    "embed.": "model.language_model.embed_tokens.",
+    "head.": "lm_head.",
+    "text.": "model.language_model.",
+}
 RENAMED |= {".attention_norm.": ".input_layernorm.", ".mlp_norm.": ".post_attention_layernorm."}
 RENAMED |= {".attention.": ".self_attn.", ".out.": ".o_proj."}
 RENAMED |= {f".{name}.": f".{name}_proj." for name in ("q", "k", "v", "gate", "up", "down")}
@@ -49,27 +66,32 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             self.media = write_tokenizer(Path(folder), VOCAB)
             self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        transformer = randomised(Transformer, device, self.dtype, self.config, generator=False)
+        transformer = randomized(Transformer, device, self.dtype, self.config, generator=False)
         self.weights = transformer.state_dict()
         self.fields = vision_fields(preset)
-        self.vision = eyes(preset, self.media, device, self.dtype)
+        self.vision = vision_encoder(preset, self.media, device, self.dtype)
         self.images = pictures()
         self.scores: dict[str, Tensor] = {}  # of the first token, by who gave them
         self.said: dict[str, list[int]] = {}
 
-    def reasoner(self, speed: Speed) -> Cosmos3Reasoner:
+    def reasoner(self, speed: RuntimeOptions) -> Cosmos3Reasoner:
         """Ours on the weights, made fast; it never ends an answer."""
         with torch.device("meta"):
             transformer = Transformer(self.config, generator=False)
         transformer.load_state_dict(self.weights, assign=True)
-        model = Model(Path(), self.config, transformer.eval(), self.tokenizer, None, self.vision, {}, {}, {})
-        hasten(model, speed, self.device)
+        model = Model(
+            Path(), self.config, transformer.eval(), self.tokenizer, None, self.vision, {}, {}, {}
+        )
+        optimize(model, speed, self.device)
         reasoner = Cosmos3Reasoner(model)
         reasoner.stop = frozenset()
         return reasoner
 
-    def ours(self, name: str, speed: Speed, runs: int = 5) -> dict[str, Any]:
-        """Stages of an answer about nothing and about three images; how far the scores are from the plain ones."""
+    def ours(self, name: str, speed: RuntimeOptions, runs: int = 5) -> dict[str, Any]:
+        """Stages of an answer about nothing and about three images.
+
+        How far the scores are from the plain ones.
+        """
         gc.collect()
         reasoner, since = self.reasoner(speed), time.monotonic()
         prompt = reasoner.prompt(QUESTION, self.images)
@@ -81,14 +103,20 @@ class Bench:
         found: dict[str, Any] = {"first_seconds": time.monotonic() - since}
         if "plain" in self.scores and name != "plain":
             found["scores, error"] = relative(self.scores[name], self.scores["plain"])
-            same = [mine == theirs for mine, theirs in zip(self.said[name], self.said["plain"], strict=True)]
+            same = [
+                mine == theirs
+                for mine, theirs in zip(self.said[name], self.said["plain"], strict=True)
+            ]
             found["tokens equal from the start"] = (*same, False).index(False)
         for case, images in (("text", []), ("3 images", self.images)):
             seconds = []
             for number in range(1 + runs):
                 fresh = [np.roll(image, number, 0) for image in images]
                 seconds.append(reasoner.ask(QUESTION, fresh, self.tokens).seconds)
-            row = {stage: 1e3 * statistics.median(run[stage] for run in seconds[1:]) for stage in seconds[0]}
+            row = {
+                stage: 1e3 * statistics.median(run[stage] for run in seconds[1:])
+                for stage in seconds[0]
+            }
             found[f"{case}, prompt tokens"] = len(reasoner.prompt(QUESTION, images).ids)
             found |= {f"{case}, {stage}_ms": row[stage] for stage in row}
             found[f"{case}, tokens per second"] = 1e3 * (self.tokens - 1) / row["decode"]
@@ -102,26 +130,42 @@ class Bench:
     def transformers(self) -> dict[str, Any]:
         """Text alone: prefill of as many tokens as three images take, and greedy decoding, both as they come."""
         theirs = self._theirs()
-        reasoner = self.reasoner(Speed())
+        reasoner = self.reasoner(RuntimeOptions())
         ids = reasoner.prompt(QUESTION).ids[None]
         never = self.config.vocab - 1  # no token of ours ends an answer either
-        options: dict[str, Any] = {"do_sample": False, "use_cache": True, "pad_token_id": 0, "eos_token_id": never}
+        options: dict[str, Any] = {
+            "do_sample": False,
+            "use_cache": True,
+            "pad_token_id": 0,
+            "eos_token_id": never,
+        }
 
         def say(tokens: int, read: Tensor) -> Tensor:
             mask = torch.ones_like(read)
-            return theirs.generate(read, attention_mask=mask, max_new_tokens=tokens, min_new_tokens=tokens, **options)
+            return theirs.generate(
+                read, attention_mask=mask, max_new_tokens=tokens, min_new_tokens=tokens, **options
+            )
 
         said = say(self.tokens, ids)[0, ids.shape[1] :].tolist()
-        ours = list(self.reasoner(Speed()).tokens(self.reasoner(Speed()).prompt(QUESTION), self.tokens))
+        ours = list(
+            self.reasoner(RuntimeOptions()).tokens(
+                self.reasoner(RuntimeOptions()).prompt(QUESTION), self.tokens
+            )
+        )
         same = [mine == other for mine, other in zip(ours, said, strict=True)]
         long = torch.randint(
-            0, VOCAB, (1, len(self.reasoner(Speed()).prompt(QUESTION, self.images).ids)), device=ids.device
+            0,
+            VOCAB,
+            (1, len(self.reasoner(RuntimeOptions()).prompt(QUESTION, self.images).ids)),
+            device=ids.device,
         )
         one = statistics.median(milliseconds(lambda: say(1, ids), 3))
         many = statistics.median(milliseconds(lambda: say(self.tokens, ids), 3))
         return {
             "tokens equal from the start": (*same, False).index(False),
-            "prefill of 3 images' tokens_ms": statistics.median(milliseconds(lambda: say(1, long), 3)),
+            "prefill of 3 images' tokens_ms": statistics.median(
+                milliseconds(lambda: say(1, long), 3)
+            ),
             "tokens per second": 1e3 * (self.tokens - 1) / (many - one),
         }
 
@@ -129,7 +173,11 @@ class Bench:
         from transformers import Cosmos3OmniConfig, Cosmos3OmniForConditionalGeneration
 
         config = self.config
-        text = {"vocab_size": config.vocab, "hidden_size": config.hidden, "intermediate_size": config.mlp}
+        text = {
+            "vocab_size": config.vocab,
+            "hidden_size": config.hidden,
+            "intermediate_size": config.mlp,
+        }
         text |= {"num_hidden_layers": config.layers, "num_attention_heads": config.heads}
         text |= {"num_key_value_heads": config.kv_heads, "head_dim": config.head_dim}
         sections = {
@@ -137,7 +185,9 @@ class Bench:
             "rope_theta": config.rope_theta,
             "mrope_section": list(config.rope_sections),
         }
-        whole = Cosmos3OmniConfig(text_config=text | {"rope_parameters": sections}, **self.fields, **self.media)
+        whole = Cosmos3OmniConfig(
+            text_config=text | {"rope_parameters": sections}, **self.fields, **self.media
+        )
         with torch.device("meta"):
             theirs = Cosmos3OmniForConditionalGeneration(whole)
         renamed = {}
@@ -152,11 +202,13 @@ class Bench:
         return theirs.eval()
 
 
-def measure(preset: str, device: str, tokens: int, seconds: float, out: Path | None = None) -> dict[str, Any]:
+def measure(
+    preset: str, device: str, tokens: int, seconds: float, out: Path | None = None
+) -> dict[str, Any]:
     """All stages in the order of what they are worth."""
     since = time.monotonic()
     gpu = device.startswith("cuda")
-    fast = Speed(compiled=gpu, graphs=gpu)
+    fast = RuntimeOptions(compiled=gpu, graphs=gpu)
     with torch.inference_mode():
         bench = Bench(preset, device, tokens)
         facts: dict[str, Any] = {
@@ -167,7 +219,7 @@ def measure(preset: str, device: str, tokens: int, seconds: float, out: Path | N
             "tokens": tokens,
         }
         stages = {
-            "plain": (20.0, lambda: bench.ours("plain", Speed(), runs=1)),
+            "plain": (20.0, lambda: bench.ours("plain", RuntimeOptions(), runs=1)),
             "compiled": (25.0, lambda: bench.ours("compiled", fast)),
             "fp8": (20.0, lambda: bench.ours("fp8", dataclasses.replace(fast, text="fp8"))),
             "transformers": (18.0, bench.transformers),
@@ -184,11 +236,15 @@ def measure(preset: str, device: str, tokens: int, seconds: float, out: Path | N
 
 def main() -> None:
     """Run the stages, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="nano", choices=("nano", "super", "tiny"))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=200.0, help="begin no stage that would end later")
+    parser.add_argument(
+        "--seconds", type=float, default=200.0, help="begin no stage that would end later"
+    )
     parser.add_argument("--out", type=Path, default=None)
     chosen = parser.parse_args()
     measure(chosen.preset, chosen.device, chosen.tokens, chosen.seconds, chosen.out)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the simulated arm moves across chunks, per strategy and latency, with the same imperfect policy for all.
 
-The policy knows where to go (a slow wave in every joint), begins each chunk where it sees the arm, and errs by another
-offset in each chunk. Physics, trajectory controller, player and planner are the real ones; only time is counted, not
-waited for. Set points are streamed at 120 Hz; "replace, JTC" sends motions to the trajectory controller instead.
-"naive" is a queue of actions: row 0 of a chunk is played when it arrives, positions only, trajectory controller.
+The policy knows where to go (a slow wave in every joint), begins each chunk where it sees the arm,
+and errs by another offset in each chunk. Physics, trajectory controller, player and planner are the
+real ones; only time is counted, not waited for. Set points are streamed at 120 Hz; "replace, JTC"
+sends motions to the trajectory controller instead. "naive" is a queue of actions: row 0 of a chunk
+is played when it arrives, positions only, trajectory controller.
 
 python bench/seams.py --plot docs/seams.png --out bench/results/seams.json
 """
@@ -36,7 +37,9 @@ STRATEGIES = ("naive", "replace, JTC", "replace", "crossfade", "rtc", "sync")
 
 def wish(at: np.ndarray) -> np.ndarray:
     """Where the arm should be at these times (s): [T, 7]."""
-    return HOME + 0.3 * np.sin(2 * np.pi * at[:, None] / 5 + np.arange(7)) * (1 - np.exp(-at[:, None]))
+    return HOME + 0.3 * np.sin(2 * np.pi * at[:, None] / 5 + np.arange(7)) * (
+        1 - np.exp(-at[:, None])
+    )
 
 
 def predict(
@@ -55,16 +58,27 @@ def predict(
     kept = sum(row is not None for row in due)
     new = chunk.values.copy()
     new[:kept] = due[:kept]
-    new[kept:] += np.exp(-np.arange(1, ROWS - kept + 1)[:, None] / 4) * (due[kept - 1] - chunk.values[kept - 1])
+    new[kept:] += np.exp(-np.arange(1, ROWS - kept + 1)[:, None] / 4) * (
+        due[kept - 1] - chunk.values[kept - 1]
+    )
     return dataclasses.replace(chunk, values=new.astype(np.float32))
 
 
 class Run:
-    """One strategy with one latency; `line` and `measured` are set points and joints at every tick."""
+    """One strategy with one latency.
+
+    `line` and `measured` are set points and joints at every tick.
+    """
 
     def __init__(self, strategy: str, latency: float, seconds: float, seed: int = 0) -> None:
-        self.naive, self.streams = strategy == "naive", "JTC" not in strategy and strategy != "naive"
-        self.strategy, self.latency = "replace" if self.naive else strategy.removesuffix(", JTC"), int(latency * NS)
+        self.naive, self.streams = (
+            strategy == "naive",
+            "JTC" not in strategy and strategy != "naive",
+        )
+        self.strategy, self.latency = (
+            "replace" if self.naive else strategy.removesuffix(", JTC"),
+            int(latency * NS),
+        )
         self.random = np.random.default_rng(seed)
         self.simulation = Simulation()
         self.simulation.reset("reach", 0)
@@ -103,17 +117,27 @@ class Run:
     def arrive(self, now: int, chunk: ActionChunk) -> None:
         self.arrivals.append(now)
         if self.naive:
-            points = [Point((k + 1) * STEP, row) for k, row in enumerate(chunk.values.astype(float))]
+            points = [
+                Point((k + 1) * STEP, row) for k, row in enumerate(chunk.values.astype(float))
+            ]
             self.controller.follow(Trajectory(ARM, points), now)
             return
-        assert self.player.load(now, chunk, len(self.arrivals), self.strategy), self.player.last_rejection
+        assert self.player.load(now, chunk, len(self.arrivals), self.strategy), (
+            self.player.last_rejection
+        )
         if not self.streams:
             times, positions, velocities = self.player.motion.knots(now + TICK)
-            points = [Point(int(t) - now, p, v) for t, p, v in zip(times, positions, velocities, strict=True)]
+            points = [
+                Point(int(t) - now, p, v)
+                for t, p, v in zip(times, positions, velocities, strict=True)
+            ]
             self.controller.follow(Trajectory(ARM, points), now)
 
     def numbers(self) -> dict[str, float]:
-        """After the first chunk; rad and s. A step is what straight on at the speed before does not explain."""
+        """After the first chunk; rad and s.
+
+        A step is what straight on at the speed before does not explain.
+        """
         first, dt = self.arrivals[0] // TICK + 2, 1 / TICKS_PER_SECOND
         line, measured = self.line[first:], self.measured[first:]
         speed, jerk = np.diff(line, axis=0) / dt, np.diff(line, 3, axis=0) / dt**3
@@ -124,7 +148,9 @@ class Run:
         seams = [arrival // TICK - first for arrival in self.arrivals[1:]]
         return {
             "chunks": len(self.arrivals),
-            "step at a seam [mrad]": 1e3 * dt * float(max(jumps[max(0, k - 2) : k + 2].max() for k in seams)),
+            "step at a seam [mrad]": 1e3
+            * dt
+            * float(max(jumps[max(0, k - 2) : k + 2].max() for k in seams)),
             "speed jump [rad/s]": float(jumps.max()),
             "speed [rad/s]": float(np.abs(speed).max()),
             "jerk [rad/s^3]": float(np.abs(jerk).max()),
@@ -150,7 +176,9 @@ def plot(runs: dict[str, Run], latency: float, path: Path) -> None:
             axis.axvline(arrival / NS, color="0.6", lw=0.5, ls=":")
         axis.set_ylabel("joint 1 [rad]")
         axis.set_title(f"{name}: chunks that arrive {latency:.1f} s late", loc="left", fontsize=9)
-    figure.legend(*axes[0].get_legend_handles_labels(), ncols=3, fontsize=8, loc="outside upper right")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), ncols=3, fontsize=8, loc="outside upper right"
+    )
     axes[-1].set_xlabel("time [s]; dotted: a chunk arrives")
     figure.savefig(path, dpi=110)
 
@@ -171,12 +199,18 @@ def main() -> None:
                 shown[strategy] = run
     print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]))
     for row in rows:
-        print("| " + " | ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()) + " |")
+        print(
+            "| "
+            + " | ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values())
+            + " |"
+        )
     if args.plot and shown:
         plot(shown, 0.6, args.plot)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps({"date": time.strftime("%Y-%m-%d"), "rows": rows}, indent=2) + "\n")
+        args.out.write_text(
+            json.dumps({"date": time.strftime("%Y-%m-%d"), "rows": rows}, indent=2) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
 torchrun --standalone --nproc-per-node 2 bench/tensor_parallel.py --tensor 2 [--preset super] [--weights fp8]
     [--device cuda] [--compile] [--alone] [--runs 5] [--tokens 32] [--out tensor.json]
 
-Random weights, drawn in every process; DROID policy setting as in policy_latency.py. With twice as many processes as
---tensor, guidance is split as well. --alone: the first GPU does it by itself before (Nano fits, Super does not).
+Random weights, drawn in every process; DROID policy setting as in policy_latency.py. With twice as
+many processes as --tensor, guidance is split as well. --alone: the first GPU does it by itself
+before (Nano fits, Super does not).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from full_size import INSTRUCTION, VOCAB, WAN, FullSize, free, milliseconds, rel
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_ros.model.acceleration.optimize import Speed, hasten
+from cosmos3_ros.model.acceleration.optimize import RuntimeOptions, optimize
 from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
 from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import INDEX, SCHEDULER, VAE, write_tokenizer
@@ -38,7 +39,7 @@ from cosmos3_ros.model.language.decode_loop import Decoders
 from cosmos3_ros.model.network.config import PRESETS
 from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import Cosmos3Policy
-from cosmos3_ros.model.runtime.process_group import Team, join
+from cosmos3_ros.model.runtime.process_group import InferenceGroup, join
 
 PROMPT = 930  # tokens of a question with three images of 640 x 480
 
@@ -46,7 +47,9 @@ PROMPT = 930  # tokens of a question with three images of 640 x 480
 class Share:
     """What one process has of the network; without a team, all of it."""
 
-    def __init__(self, preset: str, device: torch.device, speed: Speed, team: Team | None):
+    def __init__(
+        self, preset: str, device: torch.device, speed: RuntimeOptions, team: InferenceGroup | None
+    ):
         config, tiny = PRESETS[preset], preset == "tiny"
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         with torch.device("meta"):
@@ -54,38 +57,61 @@ class Share:
         split = team.split if team else None
         if split:
             split.apply(transformer)
-        transformer.load_state_dict(dict(self._draw(transformer, device, dtype, split)), assign=True)
+        transformer.load_state_dict(
+            dict(self._draw(transformer, device, dtype, split)), assign=True
+        )
         transformer.time.float()
         torch.manual_seed(2)
         with torch.device(device):
-            vae = AutoencoderKLWan(**{**VAE, **({} if tiny else WAN)}).to(dtype).requires_grad_(False).eval()
+            vae = (
+                AutoencoderKLWan(**{**VAE, **({} if tiny else WAN)})
+                .to(dtype)
+                .requires_grad_(False)
+                .eval()
+            )
         with tempfile.TemporaryDirectory() as folder:
             write_tokenizer(Path(folder), VOCAB)
             tokenizer = AutoTokenizer.from_pretrained(folder)
         transformer.requires_grad_(False).eval()
         self.model = Model(
-            Path(), config, transformer, tokenizer, VideoAutoencoder(vae), None, SCHEDULER, INDEX, {}, team=team
+            Path(),
+            config,
+            transformer,
+            tokenizer,
+            VideoAutoencoder(vae),
+            None,
+            SCHEDULER,
+            INDEX,
+            {},
+            team=team,
         )
         if team:
             self.model.turn = team.turn
-        if speed != Speed():
-            hasten(self.model, speed, device)
+        if speed != RuntimeOptions():
+            optimize(self.model, speed, device)
         self.body = dataclasses.replace(DROID_SIM, horizon=4) if tiny else DROID_JOINT_POS
         self.policy = Cosmos3Policy(self.model, self.body, deterministic=True)
         self.decoders = Decoders(self.model)
 
     @staticmethod
-    def _draw(transformer: Transformer, device: torch.device, dtype: torch.dtype, split: Any) -> Any:
+    def _draw(
+        transformer: Transformer, device: torch.device, dtype: torch.dtype, split: Any
+    ) -> Any:
         """Every parameter by itself: the same numbers however they are shared."""
         hidden = transformer.config.hidden
         for name, place in transformer.state_dict().items():
             generator = torch.Generator(device).manual_seed(zlib.crc32(name.encode()))
             whole = torch.empty(place.shape, dtype=dtype, device=device)
             if place.dim() > 1:
-                whole.normal_(0, 1.0 if name == "embed.weight" else hidden**-0.5, generator=generator)
+                whole.normal_(
+                    0, 1.0 if name == "embed.weight" else hidden**-0.5, generator=generator
+                )
             else:
                 whole.normal_(float("norm" in name), 0.1, generator=generator)
-            yield name, split.distributed(split.share(whole, place).clone(), place) if split else whole
+            yield (
+                name,
+                split.distributed(split.share(whole, place).clone(), place) if split else whole,
+            )
 
     def chunk(self) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Latents, commands, and what took how long."""
@@ -98,7 +124,9 @@ class Share:
         """Greedy tokens about a prompt of noise, the scores of the first, seconds of prefill and of decoding."""
         model, number = self.model, self.decoders.take()
         source = torch.Generator().manual_seed(0)
-        embeds = torch.randn(1, PROMPT, model.config.hidden, generator=source).to(model.device, model.transformer.dtype)
+        embeds = torch.randn(1, PROMPT, model.config.hidden, generator=source).to(
+            model.device, model.transformer.dtype
+        )
         positions = torch.arange(PROMPT, device=model.device).expand(3, -1)
         since = time.perf_counter()
         scores = first = self.decoders.read(number, embeds, positions, [], PROMPT, tokens).clone()
@@ -110,7 +138,9 @@ class Share:
         return said, first, read - since, time.perf_counter() - read
 
 
-def timed(share: Share, runs: int, tokens: int) -> tuple[dict[str, float], tuple[Tensor, ...], list[int]]:
+def timed(
+    share: Share, runs: int, tokens: int
+) -> tuple[dict[str, float], tuple[Tensor, ...], list[int]]:
     """What the leader, or a GPU alone, measures; and what it said."""
     since = time.monotonic()
     latents, actions, _ = share.chunk()
@@ -123,26 +153,32 @@ def timed(share: Share, runs: int, tokens: int) -> tuple[dict[str, float], tuple
     return found, (latents.cpu(), actions, scores.cpu()), said
 
 
-def sums(team: Team, share: Share, runs: int) -> float:
+def sums(team: InferenceGroup, share: Share, runs: int) -> float:
     """Milliseconds that the all-reduces of one guided step take alone: every process calls it."""
     if team.split is None:
         return 0.0
     transformer = share.model.transformer
     frames, rows, columns = share.policy._shape[1:]
-    count = frames * -(-rows // 2) * -(-columns // 2) + share.body.horizon + int(share.body.state_row)
+    count = (
+        frames * -(-rows // 2) * -(-columns // 2) + share.body.horizon + int(share.body.state_row)
+    )
     branches = 2 if team.branch is None else 1
-    x = torch.zeros(branches, count, transformer.config.hidden, dtype=transformer.dtype, device=team.device)
+    x = torch.zeros(
+        branches, count, transformer.config.hidden, dtype=transformer.dtype, device=team.device
+    )
     group = team.split.mesh.get_group()
     once = statistics.median(milliseconds(lambda: dist.all_reduce(x, group=group), runs))
     return once * 2 * transformer.config.layers
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="super", choices=[*PRESETS])
     parser.add_argument("--tensor", type=int, default=2)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
-    parser.add_argument("--weights", default="none", help="of both towers, see quantise.KINDS")
+    parser.add_argument("--weights", default="none", help="of both towers, see quantize.KINDS")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--runs", type=int, default=5)
@@ -158,9 +194,12 @@ def main() -> None:
     dist.destroy_process_group()
 
 
-def measure(team: Team, chosen: argparse.Namespace) -> dict[str, Any]:
+def measure(team: InferenceGroup, chosen: argparse.Namespace) -> dict[str, Any]:
     """Each process its part; the leader's are the results."""
-    gpu, speed = team.device.type == "cuda", Speed(chosen.compile, generator=chosen.weights, text=chosen.weights)
+    gpu, speed = (
+        team.device.type == "cuda",
+        RuntimeOptions(chosen.compile, generator=chosen.weights, text=chosen.weights),
+    )
     results: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name() if gpu else "cpu",
@@ -183,14 +222,18 @@ def measure(team: Team, chosen: argparse.Namespace) -> dict[str, Any]:
         results["together"] = together | {"sums_of_a_guided_step_ms": summed}
         if alone:
             names = ("video", "actions", "scores")
-            results["error"] = {name: relative(*both) for name, *both in zip(names, got, alone, strict=True)}
+            results["error"] = {
+                name: relative(*both) for name, *both in zip(names, got, alone, strict=True)
+            }
             same = [mine == theirs for mine, theirs in zip(said, words, strict=True)]
             results["error"]["tokens equal from the start"] = (*same, False).index(False)
         team.leave()
     else:
         team.follow()
     peaks = [torch.zeros(1) for _ in range(dist.get_world_size())]
-    dist.all_gather(peaks, torch.tensor([torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0]))
+    dist.all_gather(
+        peaks, torch.tensor([torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0])
+    )
     results["peak_gib"] = [float(peak) for peak in peaks]
     return results
 

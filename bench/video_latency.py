@@ -32,14 +32,17 @@ from cosmos3_ros.model.checkpoint_io.tiny import VAE
 
 
 def decoding(vae: VideoAutoencoder, latents: Tensor) -> dict[str, float]:
-    """Milliseconds of diffusers' decoder, of ours laid out, and compiled; how far their frames are apart."""
+    """Milliseconds of diffusers' decoder, of ours laid out, and compiled.
+
+    How far their frames are apart.
+    """
     mean, inverse = vae.scale()
     raw, found = latents.to(mean) / inverse + mean, {}
     whole = vae.module.decode(raw).sample
     found["plain_ms"] = statistics.median(milliseconds(lambda: vae.module.decode(raw), 2))
     for name, compiled in (("laid out", False), ("compiled", True)):
         if latents.is_cuda or not compiled:
-            vae.hasten(compiled, graphs=False)
+            vae.optimize(compiled, graphs=False)
             found |= {f"{name}{key}": value for key, value in timed(vae, latents).items()}
             found[f"{name}, error"] = relative(vae.decode(latents), whole)
     return found
@@ -78,11 +81,14 @@ class Bench:
         """As compiled, but with cuDNN's algorithms by rule, and with more or fewer latents at a time."""
         found, (mean, inverse), usual = {}, self.vae.scale(), fast_decoder.AT_ONCE
         (raw,) = self.latents.to(mean) / inverse + mean
-        times = milliseconds(lambda: fast_decoder.draw_video(self.vae.module, raw, self.vae._draw), 5)
+        times = milliseconds(
+            lambda: fast_decoder.draw_video(self.vae.module, raw, self.vae._draw), 5
+        )
         found["algorithms by rule_ms"] = statistics.median(times)
         for fast_decoder.AT_ONCE in (2, 8):
             found |= {
-                f"{fast_decoder.AT_ONCE} at once{key}": value for key, value in timed(self.vae, self.latents).items()
+                f"{fast_decoder.AT_ONCE} at once{key}": value
+                for key, value in timed(self.vae, self.latents).items()
             }
         fast_decoder.AT_ONCE = usual
         return found
@@ -90,10 +96,14 @@ class Bench:
     def kernels(self) -> dict[str, Any]:
         """GPU time by kernel: the compiled ones lie between the products."""
         times: Counter[str] = Counter()
-        with profile(activities=[ProfilerActivity.CUDA] if self.gpu else [ProfilerActivity.CPU]) as seen:
+        with profile(
+            activities=[ProfilerActivity.CUDA] if self.gpu else [ProfilerActivity.CPU]
+        ) as seen:
             self.vae.decode(self.latents)
         for event in seen.key_averages():
-            times[event.key] += (event.self_device_time_total if self.gpu else event.self_cpu_time_total) / 1e3
+            times[event.key] += (
+                event.self_device_time_total if self.gpu else event.self_cpu_time_total
+            ) / 1e3
         between = sum(time for name, time in times.items() if name.startswith("triton"))
         found: dict[str, Any] = {"between_ms": between, "rest_ms": times.total() - between}
         return found | {name[:100]: time for name, time in times.most_common(24)}
@@ -103,17 +113,29 @@ class Bench:
         found: dict[str, float] = {}
         grow = functools.partial(functional.conv_transpose2d, stride=2, padding=1)
         levels = ((1024, 68, 80), (512, 136, 160), (256, 272, 320)) if self.gpu else ((8, 6, 8),)
-        make: dict[str, Any] = {"device": self.latents.device, "dtype": next(self.vae.module.parameters()).dtype}
+        make: dict[str, Any] = {
+            "device": self.latents.device,
+            "dtype": next(self.vae.module.parameters()).dtype,
+        }
         torch.backends.cudnn.benchmark = True
         for width, height, length in levels:
-            video = torch.randn(1, width, 18, height, length, **make).to(memory_format=torch.channels_last_3d)
-            cube = torch.randn(width, width, 3, 3, 3, **make).to(memory_format=torch.channels_last_3d)
-            pictures = torch.randn(8, width, height, length, **make).to(memory_format=torch.channels_last)
+            video = torch.randn(1, width, 18, height, length, **make).to(
+                memory_format=torch.channels_last_3d
+            )
+            cube = torch.randn(width, width, 3, 3, 3, **make).to(
+                memory_format=torch.channels_last_3d
+            )
+            pictures = torch.randn(8, width, height, length, **make).to(
+                memory_format=torch.channels_last
+            )
             square = torch.randn(width, width, 3, 3, **make).to(memory_format=torch.channels_last)
             larger = torch.randn(width, width, 4, 4, **make).to(memory_format=torch.channels_last)
             pixels = height * length * width**2 * 2e-9
             ways: dict[str, tuple[float, Callable[[], Tensor]]] = {
-                "3-D": (27 * 16, functools.partial(functional.conv3d, video, cube, padding=(0, 1, 1))),
+                "3-D": (
+                    27 * 16,
+                    functools.partial(functional.conv3d, video, cube, padding=(0, 1, 1)),
+                ),
                 "2-D": (9 * 8, functools.partial(functional.conv2d, pictures, square, padding=1)),
                 "larger": (16 * 8, functools.partial(grow, pictures, larger)),
             }
@@ -133,14 +155,20 @@ class Bench:
 
 def main() -> None:
     """Run the stages, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--preset", default="nano", choices=("nano", "tiny"))
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--seconds", type=float, default=240.0, help="begin no stage that would end later")
+    parser.add_argument(
+        "--seconds", type=float, default=240.0, help="begin no stage that would end later"
+    )
     parser.add_argument("--out", type=Path, default=None)
     chosen = parser.parse_args()
     facts: dict[str, Any] = {name: version(name) for name in ("torch", "diffusers")}
-    facts["device"] = torch.cuda.get_device_name() if chosen.device.startswith("cuda") else chosen.device
+    facts["device"] = (
+        torch.cuda.get_device_name() if chosen.device.startswith("cuda") else chosen.device
+    )
     with torch.inference_mode():
         bench = Bench(chosen.preset, chosen.device)
         stages = {

@@ -3,7 +3,8 @@
 
 from pkgutil import extend_path
 
-# From the repository root this folder shadows the installed package, which alone holds the generated msg/ and srv/.
+# From the repository root this folder shadows the installed package, which alone holds the
+# generated msg/ and srv/.
 __path__ = extend_path(__path__, __name__)
 
 __version__ = "0.1.0"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `cosmos3`. Each subcommand imports what it needs: one works where another's libraries are absent."""
+"""The command `cosmos3`.
+
+Each subcommand imports what it needs: one works where another's libraries are absent.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,32 @@ import sys
 from .bringup.node_graph import Options
 from .serve.cli import add_serve
 
-ROS = ("rclpy", "sensor_msgs", "std_srvs", "cosmos3_ros.msg", "cosmos3_ros.srv", "ament_index_python")
+ROS = (
+    "rclpy",
+    "sensor_msgs",
+    "std_srvs",
+    "cosmos3_ros.msg",
+    "cosmos3_ros.srv",
+    "ament_index_python",
+)
 TRAINED = "reach,lift,push,bowl,drawer"  # the tasks of the embedded checkpoint
 # Options of the graph that demo and replay leave to the user; `run` has all of them.
-SHARED = ("robot", "checkpoint", "device", "reasoner", "remote_url", "remote_model", "remote_token_file")
+SHARED = (
+    "robot",
+    "checkpoint",
+    "device",
+    "reasoner",
+    "remote_url",
+    "remote_model",
+    "remote_token_file",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; an expected error is one line on stderr and exit code 1."""
-    parser = argparse.ArgumentParser("cosmos3", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        "cosmos3", description=__doc__.splitlines()[0] if __doc__ else None
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_demo(commands)
@@ -40,11 +60,17 @@ def main(arguments: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130  # as shells say it
     except ModuleNotFoundError as error:
-        ros = "; this needs ROS 2: source its setup.bash, or use `make`" if error.name in ROS else ""
+        ros = (
+            "; this needs ROS 2: source its setup.bash, or use `make`" if error.name in ROS else ""
+        )
         print(f"error: {error}{ros}", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
-        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        text = (
+            f"{error.filename}: {error.strerror}"
+            if isinstance(error, OSError) and error.filename
+            else str(error)
+        )
         print("error:", *text.split(), file=sys.stderr)
         return 1
 
@@ -54,9 +80,14 @@ def _add_options(parser: argparse.ArgumentParser, *names: str) -> None:
     for field in dataclasses.fields(Options):
         if names and field.name not in names:
             continue
-        flag, text = "--" + field.name.replace("_", "-"), f"{field.metadata['doc']} (default: %(default)r)"
+        flag, text = (
+            "--" + field.name.replace("_", "-"),
+            f"{field.metadata['doc']} (default: %(default)r)",
+        )
         if isinstance(field.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=text)
+            parser.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=field.default, help=text
+            )
         else:
             parser.add_argument(flag, type=type(field.default), default=field.default, help=text)
 
@@ -84,37 +115,59 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
     parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
-    parser.add_argument("--task", default="all", help="tasks of the simulation, with commas, or all (default: all)")
-    parser.add_argument("--time-limit", type=float, default=12.0, help="seconds per episode (default: 12)")
+    parser.add_argument(
+        "--task", default="all", help="tasks of the simulation, with commas, or all (default: all)"
+    )
+    parser.add_argument(
+        "--time-limit", type=float, default=12.0, help="seconds per episode (default: 12)"
+    )
     parser.add_argument(
         "--out",
         type=pathlib.Path,
         default=pathlib.Path("out/demo"),
         help="folder for what it writes (default: out/demo)",
     )
-    parser.add_argument("--view", action="store_true", help="show the cameras in a window while it runs")
+    parser.add_argument(
+        "--view", action="store_true", help="show the cameras in a window while it runs"
+    )
     _add_options(parser, *SHARED, "seed")
 
     def function(chosen: argparse.Namespace) -> int:
         from .apps.demo import demo
 
         options = _options(chosen, task="reach", log_level="warn")
-        return demo(options, chosen.task, chosen.episodes, chosen.time_limit, chosen.out, chosen.view)
+        return demo(
+            options, chosen.task, chosen.episodes, chosen.time_limit, chosen.out, chosen.view
+        )
 
     parser.set_defaults(function=function)
 
 
 def _add_replay(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("replay", help="feed a recorded clip with a joint log through the nodes")
-    parser.add_argument(
-        "video", nargs="+", help="VIEW=FILE for each camera view, or one FILE if the embodiment has one view"
+    parser = commands.add_parser(
+        "replay", help="feed a recorded clip with a joint log through the nodes"
     )
     parser.add_argument(
-        "--joints", type=pathlib.Path, help="CSV: a column `time` [s from the first frame] and one per joint"
+        "video",
+        nargs="+",
+        help="VIEW=FILE for each camera view, or one FILE if the embodiment has one view",
     )
-    parser.add_argument("--frames", type=int, default=0, help="stop after this many frames (default: the whole clip)")
     parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out/replay"), help="folder for what it writes"
+        "--joints",
+        type=pathlib.Path,
+        help="CSV: a column `time` [s from the first frame] and one per joint",
+    )
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=0,
+        help="stop after this many frames (default: the whole clip)",
+    )
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("out/replay"),
+        help="folder for what it writes",
     )
     _add_options(parser, *SHARED, "instruction")
     parser.set_defaults(robot="droid_single_view")
@@ -132,21 +185,29 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("ask", help="ask the reasoner about images, without ROS")
     parser.add_argument("question")
     parser.add_argument("image", nargs="*", type=pathlib.Path)
-    parser.add_argument("--checkpoint", default="", help="checkpoint folder in the Hub layout; empty: the embedded one")
+    parser.add_argument(
+        "--checkpoint",
+        default="",
+        help="checkpoint folder in the Hub layout; empty: the embedded one",
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--max-tokens", type=int, default=128)
 
     def function(chosen: argparse.Namespace) -> int:
         from .model.registry import ask
 
-        print(ask(chosen.question, chosen.image, chosen.checkpoint, chosen.device, chosen.max_tokens))
+        print(
+            ask(chosen.question, chosen.image, chosen.checkpoint, chosen.device, chosen.max_tokens)
+        )
         return 0
 
     parser.set_defaults(function=function)
 
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("inspect", help="what a checkpoint folder holds and needs, before anything is loaded")
+    parser = commands.add_parser(
+        "inspect", help="what a checkpoint folder holds and needs, before anything is loaded"
+    )
     parser.add_argument("checkpoint", type=pathlib.Path)
 
     def function(chosen: argparse.Namespace) -> int:
@@ -159,7 +220,9 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_tiny(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("tiny", help="write a small random checkpoint of the same architecture")
+    parser = commands.add_parser(
+        "tiny", help="write a small random checkpoint of the same architecture"
+    )
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=0)
 
@@ -174,14 +237,27 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_collect(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("collect", help="record demonstrations of the scripted experts as a LeRobotDataset")
+    parser = commands.add_parser(
+        "collect", help="record demonstrations of the scripted experts as a LeRobotDataset"
+    )
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--task", default=TRAINED, help="tasks of the simulation, with commas")
     parser.add_argument("--episodes", type=int, default=100, help="of each task (default: 100)")
-    parser.add_argument("--seed", type=int, default=1_000_000, help="of the first episode (default: 1000000)")
-    parser.add_argument("--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)")
-    parser.add_argument("--noise", type=float, default=0.01, help="on the executed arm positions [rad] (default: 0.01)")
-    parser.add_argument("--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=1_000_000, help="of the first episode (default: 1000000)"
+    )
+    parser.add_argument(
+        "--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)"
+    )
+    parser.add_argument(
+        "--noise",
+        type=float,
+        default=0.01,
+        help="on the executed arm positions [rad] (default: 0.01)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .training.data.demonstrations import Demonstration, collect
@@ -199,10 +275,14 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_record(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("record", help="record a robot's topics into a bag, as `ros2 bag record` does")
+    parser = commands.add_parser(
+        "record", help="record a robot's topics into a bag, as `ros2 bag record` does"
+    )
     parser.add_argument("folder", type=pathlib.Path, help="new folder of the recording")
     _add_options(parser, "robot")
-    parser.add_argument("--transport", choices=("compressed", "raw"), default="compressed", help="of the pictures")
+    parser.add_argument(
+        "--transport", choices=("compressed", "raw"), default="compressed", help="of the pictures"
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .apps.bag_recorder import record
@@ -213,24 +293,44 @@ def _add_record(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_convert(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("convert", help="make a LeRobotDataset of rosbag2 recordings, for `cosmos3 train`")
-    parser.add_argument("bag", nargs="+", type=pathlib.Path, help="folder of a recording, or one .mcap or .db3 file")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the dataset, new or empty")
-    _add_options(parser, "robot")
-    parser.add_argument("--instruction", default="", help="what was done, where the bag does not say it")
-    parser.add_argument(
-        "--actions", default="", help="only from this topic, or `measured` (default: what is commanded)"
+    parser = commands.add_parser(
+        "convert", help="make a LeRobotDataset of rosbag2 recordings, for `cosmos3 train`"
     )
     parser.add_argument(
-        "--gap", type=float, default=0.25, help="s without a picture that end an episode (default: 0.25)"
+        "bag", nargs="+", type=pathlib.Path, help="folder of a recording, or one .mcap or .db3 file"
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, required=True, help="folder of the dataset, new or empty"
+    )
+    _add_options(parser, "robot")
+    parser.add_argument(
+        "--instruction", default="", help="what was done, where the bag does not say it"
+    )
+    parser.add_argument(
+        "--actions",
+        default="",
+        help="only from this topic, or `measured` (default: what is commanded)",
+    )
+    parser.add_argument(
+        "--gap",
+        type=float,
+        default=0.25,
+        help="s without a picture that end an episode (default: 0.25)",
     )
     parser.add_argument("--shortest", type=float, default=1.0, help="s of an episode (default: 1)")
-    parser.add_argument("--height", type=int, default=360, help="shrink larger pictures to it; 0: keep (default: 360)")
+    parser.add_argument(
+        "--height",
+        type=int,
+        default=360,
+        help="shrink larger pictures to it; 0: keep (default: 360)",
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .training.data.rosbag_to_lerobot import ConvertOptions, convert
 
-        fields = {field.name: getattr(chosen, field.name) for field in dataclasses.fields(ConvertOptions)}
+        fields = {
+            field.name: getattr(chosen, field.name) for field in dataclasses.fields(ConvertOptions)
+        }
         convert(chosen.bag, chosen.out, chosen.robot, ConvertOptions(**fields))
         print(f"wrote {chosen.out}")
         return 0
@@ -239,10 +339,21 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("train", help="train a checkpoint by a recipe; a second call goes on where it stopped")
-    parser.add_argument("--recipe", type=pathlib.Path, required=True, help="YAML file, see training/recipes")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/train"), help="(default: out/train)")
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="instead of the recipe's: policy.seconds=600")
+    parser = commands.add_parser(
+        "train", help="train a checkpoint by a recipe; a second call goes on where it stopped"
+    )
+    parser.add_argument(
+        "--recipe", type=pathlib.Path, required=True, help="YAML file, see training/recipes"
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("out/train"), help="(default: out/train)"
+    )
+    parser.add_argument(
+        "changes",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="instead of the recipe's: policy.seconds=600",
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .training.recipe import read_recipe
@@ -255,36 +366,72 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_eval(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("eval", help="how good a checkpoint is: tasks x seeds in closed loop, futures, a page")
+    parser = commands.add_parser(
+        "eval", help="how good a checkpoint is: tasks x seeds in closed loop, futures, a page"
+    )
     parser.add_argument("checkpoint")
     parser.add_argument("--task", default=TRAINED, help="tasks of the simulation, with commas")
     parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="of the first episode (default: 0)")
-    parser.add_argument("--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)")
-    parser.add_argument("--wording", type=int, default=0, help="which way to ask; -1: the one never trained on")
-    parser.add_argument("--latency", type=float, default=0.3, help="s from pictures to chunk (default: 0.3)")
+    parser.add_argument(
+        "--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)"
+    )
+    parser.add_argument(
+        "--wording", type=int, default=0, help="which way to ask; -1: the one never trained on"
+    )
+    parser.add_argument(
+        "--latency", type=float, default=0.3, help="s from pictures to chunk (default: 0.3)"
+    )
     parser.add_argument("--limit", type=float, default=10.0, help="s per episode (default: 10)")
     parser.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
     parser.add_argument("--guidance", type=float, default=1.0, help="(default: 1, none)")
-    parser.add_argument("--future-steps", type=int, default=1, help="as the policy node's future_steps (default: 1)")
-    parser.add_argument("--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)")
-    parser.add_argument("--through", default="process", help="process, nodes or both with a comma (default: process)")
-    parser.add_argument("--out", type=pathlib.Path, help="json file for all that was measured; pictures go beside it")
-    parser.add_argument("--page", type=pathlib.Path, help="measure also controls and futures, and write this page")
-    parser.add_argument("--questions", action="store_true", help="only ask the reasoner, at two moments of an episode")
+    parser.add_argument(
+        "--future-steps", type=int, default=1, help="as the policy node's future_steps (default: 1)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
+    )
+    parser.add_argument(
+        "--through",
+        default="process",
+        help="process, nodes or both with a comma (default: process)",
+    )
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        help="json file for all that was measured; pictures go beside it",
+    )
+    parser.add_argument(
+        "--page", type=pathlib.Path, help="measure also controls and futures, and write this page"
+    )
+    parser.add_argument(
+        "--questions",
+        action="store_true",
+        help="only ask the reasoner, at two moments of an episode",
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         if chosen.questions:
             from .training.evaluation.reasoner_accuracy import quiz_table, reasoner_accuracy
 
             seeds, tasks = range(chosen.seed, chosen.seed + chosen.episodes), chosen.task.split(",")
-            print(quiz_table(reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)))
+            print(
+                quiz_table(
+                    reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)
+                )
+            )
             return 0
         from .training.evaluation.closed_loop import Trial
         from .training.evaluation.suite import report
 
-        options = (("num_steps", chosen.steps), ("guidance", chosen.guidance), ("future_steps", chosen.future_steps))
-        fixed = {name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")}
+        options = (
+            ("num_steps", chosen.steps),
+            ("guidance", chosen.guidance),
+            ("future_steps", chosen.future_steps),
+        )
+        fixed = {
+            name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")
+        }
         trials = [
             Trial(chosen.checkpoint, task, seed, options=options, **fixed)
             for task in chosen.task.split(",")

@@ -8,5 +8,8 @@ from cosmos3_ros.bringup.launch_description import describe
 
 
 def generate_launch_description():
-    """Every option of cosmos3_ros.bringup.node_graph.Options is a launch argument; some have other defaults here."""
+    """Every option of cosmos3_ros.bringup.node_graph.Options is a launch argument.
+
+    Some have other defaults here.
+    """
     return describe(robot="isaac_droid", sim=False, use_sim_time=True)

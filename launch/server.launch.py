@@ -1,10 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy for openpi clients and RoboLab; with policy:=true the same weights drive a robot of this graph as well."""
+"""The policy for openpi clients and RoboLab.
+
+With policy:=true the same weights drive a robot of this graph as well.
+"""
 
 from cosmos3_ros.bringup.launch_description import describe
 
 
 def generate_launch_description():
     """The options of bringup.node_graph.Options that matter to the network's process are launch arguments."""
-    arguments = ("robot", "checkpoint", "device", "host", "port", "policy", "reasoner", "use_sim_time", "log_level")
-    return describe(arguments, server=True, policy=False, reasoner=False, commander=False, sim=False)
+    arguments = (
+        "robot",
+        "checkpoint",
+        "device",
+        "host",
+        "port",
+        "policy",
+        "reasoner",
+        "use_sim_time",
+        "log_level",
+    )
+    return describe(
+        arguments, server=True, policy=False, reasoner=False, commander=False, sim=False
+    )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The generator in all its modes: text, image or video to image or video, forward and inverse dynamics, policy.
 
-With reference=True everything follows diffusers' Cosmos3OmniPipeline to the last digit (its prompts, noise, schedule,
-and whole clips through the autoencoder); without, NVIDIA's framework, and only pixels that condition are encoded.
+With reference=True everything follows diffusers' Cosmos3OmniPipeline to the last digit (its
+prompts, noise, schedule, and whole clips through the autoencoder); without, NVIDIA's framework, and
+only pixels that condition are encoded.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ ACTION_MODES = ("policy", "forward_dynamics", "inverse_dynamics")
 class ActionRequest:
     """The action side of a request, in the model's own numbers (see `Embodiment` for robot units).
 
-    mode: "policy" (frame 0 known), "forward_dynamics" (frame 0 and all rows known) or "inverse_dynamics" (all frames
-    known). rows: transitions, so rows + 1 frames; domain, width: which action head and how many of its channels;
-    values float32 [rows, width]: the known rows of forward dynamics. tier: resolution, see `prompt.TIERS`.
+    mode: "policy" (frame 0 known), "forward_dynamics" (frame 0 and all rows known) or
+    "inverse_dynamics" (all frames known). rows: transitions, so rows + 1 frames; domain, width:
+    which action head and how many of its channels; values float32 [rows, width]: the known rows of
+    forward dynamics. tier: resolution, see `prompt.TIERS`.
     """
 
     mode: str
@@ -59,7 +61,9 @@ class ActionRequest:
         if self.rows < 1:
             raise ValueError(f"action.rows: expected at least 1, got {self.rows}")
         if (self.mode == "forward_dynamics") != (self.values is not None):
-            raise ValueError(f"action.values: expected for forward_dynamics and only there, mode is {self.mode!r}")
+            raise ValueError(
+                f"action.values: expected for forward_dynamics and only there, mode is {self.mode!r}"
+            )
         if self.values is not None and self.values.shape != (self.rows, self.width):
             expected, got = [self.rows, self.width], list(self.values.shape)
             raise ValueError(f"action.values: expected {expected}, got {got}")
@@ -71,9 +75,10 @@ class ActionRequest:
 class Request:
     """What to generate. The mode follows from what is given, as in diffusers.
 
-    frames = 1 without action: an image; image (uint8 [H, W, 3]): the first frame; video (uint8 [T, H, W, 3]): the first
-    five frames (latents `known`), or with an action the clip that it is about. size: height and width, multiples of
-    16 (an action has its tier instead). shift: of the flow schedule, 0 for what the checkpoint ships.
+    frames = 1 without action: an image; image (uint8 [H, W, 3]): the first frame; video (uint8 [T,
+    H, W, 3]): the first five frames (latents `known`), or with an action the clip that it is about.
+    size: height and width, multiples of 16 (an action has its tier instead). shift: of the flow
+    schedule, 0 for what the checkpoint ships.
     """
 
     prompt: str
@@ -95,7 +100,10 @@ class Request:
             raise ValueError("prompt: expected a sentence, got an empty string")
         if self.image is not None and self.video is not None:
             raise ValueError("image and video: expected at most one of them, got both")
-        for name, picture in (("image", self.image), ("video[0]", None if self.video is None else self.video[0])):
+        for name, picture in (
+            ("image", self.image),
+            ("video[0]", None if self.video is None else self.video[0]),
+        ):
             if picture is not None:
                 check_image(name, picture)
         if not self.fps > 0:
@@ -103,7 +111,9 @@ class Request:
         if self.action is not None:
             self._check_action(self.action)
         elif self.frames < 1 or min(self.size) < 16 or self.size[0] % 16 or self.size[1] % 16:
-            raise ValueError(f"frames, size: expected >= 1 and multiples of 16, got {self.frames} and {self.size}")
+            raise ValueError(
+                f"frames, size: expected >= 1 and multiples of 16, got {self.frames} and {self.size}"
+            )
         elif self.video is not None and max(self.known) > (self.frames - 1) // 4:
             raise ValueError(f"known: latents {self.known} do not fit into {self.frames} frames")
 
@@ -116,7 +126,10 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Generated:
-    """latents float32 [1, 48, t, h, w] for `Generator.decode`; actions float32 [rows, width] if any were predicted."""
+    """latents float32 [1, 48, t, h, w] for `Generator.decode`.
+
+    Actions float32 [rows, width] if any were predicted.
+    """
 
     latents: Tensor
     actions: np.ndarray | None
@@ -137,7 +150,9 @@ class Generator:
 
     def __init__(self, model: Model, reference: bool = False):
         if model.vae is None:
-            raise ValueError("generator: the checkpoint was loaded without its generator (generator=False)")
+            raise ValueError(
+                "generator: the checkpoint was loaded without its generator (generator=False)"
+            )
         self.model = model
         self.reference = reference
         self._vae = model.vae
@@ -151,7 +166,9 @@ class Generator:
         text, negative = self._denoiser.read(wanted, system), self._denoiser.read(unwanted, system)
         start = self._start(request, condition)
         guidance = dataclasses.replace(request.guidance, precise=self.reference)
-        latents, rows = self._denoiser.run(start, text, negative, self._schedule(request), guidance, request.seed)
+        latents, rows = self._denoiser.run(
+            start, text, negative, self._schedule(request), guidance, request.seed
+        )
         action = request.action
         if rows is None or action is None or action.mode == "forward_dynamics":
             return Generated(latents, None)
@@ -163,9 +180,13 @@ class Generator:
 
     def _check_width(self, action: ActionRequest | None) -> None:
         config = self.model.config
-        if action is not None and (action.width > config.action_width or action.domain >= config.domains):
+        if action is not None and (
+            action.width > config.action_width or action.domain >= config.domains
+        ):
             has = f"{config.action_width} channels in {config.domains} domains"
-            raise ValueError(f"action: {action.width} channels in domain {action.domain}, the checkpoint has {has}")
+            raise ValueError(
+                f"action: {action.width} channels in domain {action.domain}, the checkpoint has {has}"
+            )
 
     def _schedule(self, request: Request) -> Schedule:
         fixed = "fixed_step_sampler_config" in self.model.scheduler
@@ -199,11 +220,18 @@ class Generator:
             return self._action_condition(request.action, clip)
         frames, size = request.frames, request.size
         if clip is None or (frames == 1 and request.image is not None):
-            shape = (1, self.model.config.latent_channels, 0, *(side // self._vae.spatial for side in size))
+            shape = (
+                1,
+                self.model.config.latent_channels,
+                0,
+                *(side // self._vae.spatial for side in size),
+            )
             return _Condition(torch.zeros(shape, device=self.model.device), (), frames, size)
         known = (0,) if request.image is not None else request.known
         used = clip[: 1 + self._vae.temporal * max(known)]
-        video = video_from_frames(np.stack([cover(frame, size) for frame in used]), self.model.device)
+        video = video_from_frames(
+            np.stack([cover(frame, size) for frame in used]), self.model.device
+        )
         return _Condition(self._encode(video, known, frames), known, frames, size)
 
     def _action_condition(self, action: ActionRequest, clip: np.ndarray) -> _Condition:
@@ -212,7 +240,9 @@ class Generator:
         count = 1 + action.rows // self._vae.temporal
         known = tuple(range(count)) if action.mode == "inverse_dynamics" else (0,)
         height, width = clip.shape[1:3]
-        ratios = [size for name, size in TIERS[action.tier].items() if name != "2,3" or not self.reference]
+        ratios = [
+            size for name, size in TIERS[action.tier].items() if name != "2,3" or not self.reference
+        ]
         size = min(ratios, key=lambda size: abs(size[0] / size[1] - height / width))
         scale = min(size[0] / height, size[1] / width, 1.0)
         content = (max(1, int(scale * height + 0.5)), max(1, int(scale * width + 0.5)))
@@ -226,7 +256,10 @@ class Generator:
         return _Condition(latents[..., :rows, :columns], known, frames, size)
 
     def _encode(self, video: Tensor, known: tuple[int, ...], frames: int) -> Tensor:
-        """Latents of the known frames; a clip that is too short is continued with its last frame."""
+        """Latents of the known frames.
+
+        A clip that is too short is continued with its last frame.
+        """
         wanted = frames if self.reference else 1 + self._vae.temporal * max(known)
         missing = max(0, wanted - video.shape[2])
         video = torch.cat([video, video[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)
@@ -259,7 +292,9 @@ class Generator:
             scale_single=not self.reference,
         )
 
-    def _noise(self, shape: tuple[int, ...], rows: tuple[int, int], seed: int) -> tuple[Tensor, Tensor]:
+    def _noise(
+        self, shape: tuple[int, ...], rows: tuple[int, int], seed: int
+    ) -> tuple[Tensor, Tensor]:
         device = self.model.device
         if not self.reference:
             return numpy_noise(shape, seed, device), numpy_noise(rows, seed, device)
@@ -272,7 +307,9 @@ def _fit_as_diffusers(video: Tensor, content: tuple[int, int], size: tuple[int, 
     """Resize and pad in floating point; exact for clips whose sides are multiples of 16."""
     frames = video[0].transpose(0, 1)
     if frames.shape[2:] != content:
-        frames = functional.interpolate(frames, content, mode="bicubic", align_corners=False, antialias=True)
+        frames = functional.interpolate(
+            frames, content, mode="bicubic", align_corners=False, antialias=True
+        )
     below, right = size[0] - content[0], size[1] - content[1]
     mode = "replicate" if right >= content[1] or below >= content[0] else "reflect"
     frames = functional.pad(frames, (0, right, 0, below), mode=mode)

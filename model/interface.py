@@ -20,25 +20,40 @@ NS = 1_000_000_000
 
 def check_image(name: str, image: np.ndarray) -> None:
     """Raise ValueError unless `image` is uint8 [H, W, 3]."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+    ):
+        got = (
+            f"{image.dtype} {list(image.shape)}"
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
         raise ValueError(f"{name}: expected a uint8 array [H, W, 3] (RGB), got {got}")
 
 
 def _check_array(name: str, array: np.ndarray, ndim: int) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim != ndim:
-        got = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
+        got = (
+            f"{array.dtype} {list(array.shape)}"
+            if isinstance(array, np.ndarray)
+            else type(array).__name__
+        )
         raise ValueError(f"{name}: expected a float32 array with {ndim} dimension(s), got {got}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name}: expected finite values, got {int((~np.isfinite(array)).sum())} NaN or infinite")
+        raise ValueError(
+            f"{name}: expected finite values, got {int((~np.isfinite(array)).sum())} NaN or infinite"
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Observation:
     """What the robot saw and felt at one moment.
 
-    images: view name -> uint8 [H, W, 3] RGB; state: float32 [D], columns and units = `Embodiment.state`;
-    stamp: capture time in ns, the oldest of the images' stamps.
+    images: view name -> uint8 [H, W, 3] RGB; state: float32 [D], columns and units =
+    `Embodiment.state`; stamp: capture time in ns, the oldest of the images' stamps.
     """
 
     images: Mapping[str, np.ndarray]
@@ -58,8 +73,9 @@ class Observation:
 class ActionChunk:
     """Commands for the near future, as a function of time: row i is due at `stamp + (i + 1) * step`.
 
-    values: float32 [H, D] in the units of `names`; stamp: ns, capture time of the observation it answers; step: ns
-    between rows; discrete: the columns that jump instead of moving (grippers): held, never interpolated or blended.
+    values: float32 [H, D] in the units of `names`; stamp: ns, capture time of the observation it
+    answers; step: ns between rows; discrete: the columns that jump instead of moving (grippers):
+    held, never interpolated or blended.
     """
 
     values: np.ndarray
@@ -102,14 +118,19 @@ class ActionChunk:
         place = max(0.0, (now - self.start) / self.step)
         row = min(int(place), len(self.values) - 1)
         after = min(row + 1, len(self.values) - 1)
-        command = self.values[row] + np.float32(place - row) * (self.values[after] - self.values[row])
+        command = self.values[row] + np.float32(place - row) * (
+            self.values[after] - self.values[row]
+        )
         for name in self.discrete:
             column = self.names.index(name)
             command[column] = self.values[row, column]
         return command
 
     def rows(self, begin: int, end: int) -> ActionChunk | None:
-        """The rows due in (begin, end], stamped so that they stay due when they were; None if there is none."""
+        """The rows due in (begin, end], stamped so that they stay due when they were.
+
+        None if there is none.
+        """
         due = self.times()
         keep = np.flatnonzero((due > begin) & (due <= end))
         if keep.size == 0:
@@ -120,7 +141,9 @@ class ActionChunk:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Future:
-    """What the model expects to see: frames uint8 [T, H, W, 3]; frame k is expected at `stamp + k * step` (ns).
+    """What the model expects to see: frames uint8 [T, H, W, 3].
+
+    Frame k is expected at `stamp + k * step` (ns).
 
     Frame 0 is the observed moment itself, as the video autoencoder reproduces it.
     """
@@ -153,7 +176,10 @@ class Policy(Protocol):
     embodiment: Embodiment
 
     def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
-        """Predict the next chunk. `committed`: rows that will be executed meanwhile and must come back unchanged."""
+        """Predict the next chunk.
+
+        `committed`: rows that will be executed meanwhile and must come back unchanged.
+        """
 
     def decode(self, prediction: Prediction) -> Future:
         """Decode the video of the predicted future (slow; call it off the action path)."""
@@ -164,7 +190,7 @@ class Policy(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Box:
-    """A labelled box in one image; x and y in 0..1 from the top left corner."""
+    """A labeled box in one image; x and y in 0..1 from the top left corner."""
 
     label: str
     x_min: float
@@ -187,5 +213,7 @@ class Answer:
 class Reasoner(Protocol):
     """The text tower as a vision-language model."""
 
-    def ask(self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128) -> Answer:
+    def ask(
+        self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128
+    ) -> Answer:
         """Answer `question` about `images` (uint8 [H, W, 3] each), greedily, in at most `max_tokens` tokens."""

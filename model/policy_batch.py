@@ -21,20 +21,28 @@ from .policy import Cosmos3Policy
 def infer_batch(policy: Cosmos3Policy, observations: Sequence[Observation]) -> list[Prediction]:
     """What `policy.infer` says to each observation, as if asked one after the other, for the cost of one batch.
 
-    ValueError names a missing view or a wrong state, before anything is computed; so does an empty batch.
+    ValueError names a missing view or a wrong state, before anything is computed; so does an empty
+    batch.
     """
     body = policy.embodiment
     if not observations:
         raise ValueError("observations: expected at least one, got none")
     if policy.model.team:
-        raise ValueError("observations: a model that several processes share answers one after the other")
+        raise ValueError(
+            "observations: a model that several processes share answers one after the other"
+        )
     if policy.options.future_steps:
-        raise ValueError("observations: expected a policy with future_steps 0, futures are drawn with the rows here")
+        raise ValueError(
+            "observations: expected a policy with future_steps 0, futures are drawn with the rows here"
+        )
     for observation in observations:
         body.check_state(observation.state)
     with policy.model.turn, policy._lane:
         clock = policy._lane.clock()
-        texts = [policy._denoiser.read(policy.caption(observation.instruction)) for observation in observations]
+        texts = [
+            policy._denoiser.read(policy.caption(observation.instruction))
+            for observation in observations
+        ]
         clock.lap("text")
         starts = [_start(policy, observation) for observation in observations]
         clock.lap("encode")
@@ -47,12 +55,16 @@ def infer_batch(policy: Cosmos3Policy, observations: Sequence[Observation]) -> l
         for row, o in zip(rows, observations, strict=True)
     ]
     if not np.isfinite(values).all():
-        raise ValueError("policy: the network returned values that are not finite; its weights may be damaged")
+        raise ValueError(
+            "policy: the network returned values that are not finite; its weights may be damaged"
+        )
     chunks = [
         ActionChunk(value, body.action_names, observation.stamp, body.step, body.discrete)
         for value, observation in zip(values, observations, strict=True)
     ]
-    return [Prediction(chunk, seconds, latents[place : place + 1]) for place, chunk in enumerate(chunks)]
+    return [
+        Prediction(chunk, seconds, latents[place : place + 1]) for place, chunk in enumerate(chunks)
+    ]
 
 
 def _start(policy: Cosmos3Policy, observation: Observation) -> Start:
@@ -61,7 +73,9 @@ def _start(policy: Cosmos3Policy, observation: Observation) -> Start:
     return policy._start(seen, observation.state, {}, *noise)
 
 
-def _denoise(policy: Cosmos3Policy, starts: Sequence[Start], texts: Sequence[KVCache]) -> tuple[Tensor, Tensor]:
+def _denoise(
+    policy: Cosmos3Policy, starts: Sequence[Start], texts: Sequence[KVCache]
+) -> tuple[Tensor, Tensor]:
     """Latents [B, C, T, h, w] and actions [B, rows, action_width]."""
     one, guidance, denoiser = starts[0], policy._guidance, policy._denoiser
     many = _joined(starts)
@@ -71,7 +85,9 @@ def _denoise(policy: Cosmos3Policy, starts: Sequence[Start], texts: Sequence[KVC
 
     def speed(flat: Tensor, time: float, rows: Prompts) -> Tensor:
         found = denoiser._velocity(many, flat, time, rows)  # [B, numbers of one]
-        latents, actions = found.split([one.latents.numel(), found.shape[1] - one.latents.numel()], dim=1)
+        latents, actions = found.split(
+            [one.latents.numel(), found.shape[1] - one.latents.numel()], dim=1
+        )
         return torch.cat([latents.flatten(), actions.flatten()])
 
     def velocity(flat: Tensor, time: float) -> Tensor:
@@ -90,7 +106,9 @@ def _joined(starts: Sequence[Start]) -> Start:
     """One start with a row for each of several of the same shape."""
     actions = [start.actions for start in starts if start.actions is not None]
     return dataclasses.replace(
-        starts[0], latents=torch.cat([start.latents for start in starts]), actions=torch.cat(actions)
+        starts[0],
+        latents=torch.cat([start.latents for start in starts]),
+        actions=torch.cat(actions),
     )
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reasoner: the text tower as a vision-language model that answers questions about images and video.
 
-It runs on the very weights that the generator reads its prompts with; only the vision encoder is its own.
+It runs on the very weights that the generator reads its prompts with; only the vision encoder is
+its own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .language.chat import Clip, Turn
 from .language.decode_loop import Decoders
 from .language.question_templates import TASKS, parse_boxes, split_thought
 from .language.token_sampling import GREEDY, Coming, Sampling, TokenPicker, pieces
-from .language.vision_cache import Picture, Sight
+from .language.vision_cache import Picture, VisionCache
 from .language.vision_encoder import VisionEncoder, retained, sample_frames, timestamps
 
 
@@ -31,8 +32,8 @@ from .language.vision_encoder import VisionEncoder, retained, sample_frames, tim
 class Prompt:
     """What the text tower starts from.
 
-    ids int64 [L]; embeds [1, L, hidden]; positions int64 [3, L]; deepstack: [1, L, hidden] each; position: of the next
-    token; seconds: what it took so far.
+    ids int64 [L]; embeds [1, L, hidden]; positions int64 [3, L]; deepstack: [1, L, hidden] each;
+    position: of the next token; seconds: what it took so far.
     """
 
     ids: Tensor
@@ -43,12 +44,15 @@ class Prompt:
     seconds: dict[str, float]
 
 
-def spread(ids: Sequence[int], places: Sequence[int], frames: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor, int]:
+def spread(
+    ids: Sequence[int], places: Sequence[int], frames: Sequence[tuple[int, int]]
+) -> tuple[Tensor, Tensor, int]:
     """Repeat each placeholder for the tokens of its frame, and give every token its position.
 
-    ids: one placeholder (an id in `places`) per frame; frames: rows and columns of tokens, in that order. Text counts
-    on one by one in all three axes; a frame stands still in time, counts rows and columns, and takes as many positions
-    as its longer side. Returns ids [L], positions [3, L] and the position after the last.
+    ids: one placeholder (an id in `places`) per frame; frames: rows and columns of tokens, in that
+    order. Text counts on one by one in all three axes; a frame stands still in time, counts rows
+    and columns, and takes as many positions as its longer side. Returns ids [L], positions [3, L]
+    and the position after the last.
     """
     rest = iter(frames)
     out: list[int] = []
@@ -65,9 +69,10 @@ def spread(ids: Sequence[int], places: Sequence[int], frames: Sequence[tuple[int
 class Cosmos3Reasoner:
     """Answers questions; implements the `Reasoner` protocol of interface.py.
 
-    model: the loaded checkpoint, whose transformer has its lm_head; without a vision encoder it answers questions about
-    text only. max_tokens: of an answer; max_prompt: most tokens of a question with its pictures; system: a system
-    message to start every chat with. sampling is for the questions that do not say otherwise.
+    model: the loaded checkpoint, whose transformer has its lm_head; without a vision encoder it
+    answers questions about text only. max_tokens: of an answer; max_prompt: most tokens of a
+    question with its pictures; system: a system message to start every chat with. sampling is for
+    the questions that do not say otherwise.
     """
 
     def __init__(
@@ -79,11 +84,13 @@ class Cosmos3Reasoner:
         system: str = "",
     ):
         if model.transformer.head is None:
-            raise ValueError(f"{model.path}: loaded without its lm_head, expected load_model(..., reasoner=True)")
+            raise ValueError(
+                f"{model.path}: loaded without its lm_head, expected load_model(..., reasoner=True)"
+            )
         self.transformer = model.transformer
         self.tokenizer = model.tokenizer
         self.vision = cast("VisionEncoder | None", model.vision)
-        self._sight = Sight(self.vision, model.device) if self.vision else None
+        self._sight = VisionCache(self.vision, model.device) if self.vision else None
         self.max_tokens = max_tokens
         self.sampling = sampling
         self.max_prompt = max_prompt
@@ -91,7 +98,9 @@ class Cosmos3Reasoner:
         self.stop = stop_tokens(model)
         self._decoders = Decoders(model)
         added = self.tokenizer.added_tokens_decoder.items()
-        self._reserved = {number for number, token in added if token.special and "think>" not in token.content}
+        self._reserved = {
+            number for number, token in added if token.special and "think>" not in token.content
+        }
         self._reserved |= {*dataclasses.astuple(self.vision.media)} if self.vision else set()
 
     def ask(
@@ -103,14 +112,18 @@ class Cosmos3Reasoner:
     ) -> Answer:
         """Answer `question` about `images` (uint8 [H, W, 3] each), in at most `max_tokens` tokens.
 
-        Raises ValueError for an empty question, one that is too long or holds reserved tokens, and for a bad image.
+        Raises ValueError for an empty question, one that is too long or holds reserved tokens, and
+        for a bad image.
         """
         return self._answer(self._limit(max_tokens), sampling, self.prompt(question, images))
 
     def solve(
         self, task: str, subject: str = "", images: Sequence[np.ndarray] = (), think: bool = False
     ) -> tuple[Any, Answer]:
-        """Ask the question of one of `tasks.TASKS`; returns its parsed result and the whole answer."""
+        """Ask the question of one of `tasks.TASKS`.
+
+        Returns its parsed result and the whole answer.
+        """
         if task not in TASKS:
             raise ValueError(f"task: unknown {task!r}, expected one of {sorted(TASKS)}")
         answer = self.ask(TASKS[task].question(subject, think), images)
@@ -131,7 +144,9 @@ class Cosmos3Reasoner:
         pruning: share of the video's tokens to leave out (efficient video sampling), in [0, 1).
         """
         limit = self._limit(max_tokens)
-        return self._answer(limit, sampling, self.video_prompt(question, frames, fps, rate, pruning))
+        return self._answer(
+            limit, sampling, self.video_prompt(question, frames, fps, rate, pruning)
+        )
 
     def stream(
         self,
@@ -140,7 +155,10 @@ class Cosmos3Reasoner:
         max_tokens: int | None = None,
         sampling: Sampling | None = None,
     ) -> Iterator[str]:
-        """Like `ask`, but yields the text as it comes, thought included; bad input is refused at the call."""
+        """Like `ask`, but yields the text as it comes, thought included.
+
+        Bad input is refused at the call.
+        """
         limit = self._limit(max_tokens)
         return pieces(self.tokens(self.prompt(question, images), limit, sampling), self.tokenizer)
 
@@ -149,13 +167,21 @@ class Cosmos3Reasoner:
         return self.chat([Turn("user", (*images, question))])
 
     def video_prompt(
-        self, question: str, frames: Sequence[np.ndarray], fps: float, rate: float = 2.0, pruning: float = 0.0
+        self,
+        question: str,
+        frames: Sequence[np.ndarray],
+        fps: float,
+        rate: float = 2.0,
+        pruning: float = 0.0,
     ) -> Prompt:
         """What the text tower reads for a question about a video: each patch of frames after its time in seconds."""
         if not 0 <= pruning < 1:
             raise ValueError(f"pruning: expected a share in [0, 1), got {pruning}")
         places = sample_frames(len(frames), fps, rate)
-        return self._read([Turn("user", (Clip([frames[place] for place in places], places, fps), question))], pruning)
+        return self._read(
+            [Turn("user", (Clip([frames[place] for place in places], places, fps), question))],
+            pruning,
+        )
 
     def chat(self, turns: Sequence[Turn]) -> Prompt:
         """What the text tower reads for a conversation, whose last turn is the user's.
@@ -163,17 +189,26 @@ class Cosmos3Reasoner:
         Raises ValueError as `ask` does, and if somebody else had the last word.
         """
         if not turns or turns[-1].role != "user":
-            raise ValueError(f"turns: expected the user's last, got {[turn.role for turn in turns]}")
+            raise ValueError(
+                f"turns: expected the user's last, got {[turn.role for turn in turns]}"
+            )
         return self._read(turns, 0.0)
 
     @torch.inference_mode()
-    def tokens(self, prompt: Prompt, max_tokens: int, sampling: Sampling | None = None) -> Iterator[int]:
+    def tokens(
+        self, prompt: Prompt, max_tokens: int, sampling: Sampling | None = None
+    ) -> Iterator[int]:
         """The tokens of the answer as they are decided, without the one that ends it."""
         since = time.perf_counter()
         decoder = self._decoders.take()
         try:
             scores = self._decoders.read(
-                decoder, prompt.embeds, prompt.positions, prompt.deepstack, prompt.position, max_tokens
+                decoder,
+                prompt.embeds,
+                prompt.positions,
+                prompt.deepstack,
+                prompt.position,
+                max_tokens,
             )
             since = self._lap(prompt.seconds, "prefill", since)
             pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
@@ -204,11 +239,13 @@ class Cosmos3Reasoner:
         return limit
 
     def _eyes(self) -> VisionEncoder:
-        return self._look().eyes
+        return self._look().vision_encoder
 
-    def _look(self) -> Sight:
+    def _look(self) -> VisionCache:
         if self._sight is None:
-            raise ValueError("this checkpoint has no vision_encoder: expected a question without images or video")
+            raise ValueError(
+                "this checkpoint has no vision_encoder: expected a question without images or video"
+            )
         return self._sight
 
     @torch.inference_mode()
@@ -224,8 +261,12 @@ class Cosmos3Reasoner:
         """Ids of the chat up to where the answer begins, with one placeholder per frame."""
         if self.system and turns[0].role != "system":
             turns = [Turn("system", (self.system,)), *turns]
-        written = [{"role": turn.role, "content": "".join(map(self._write, turn.parts))} for turn in turns]
-        chat = self.tokenizer.apply_chat_template(written, tokenize=False, add_generation_prompt=True)
+        written = [
+            {"role": turn.role, "content": "".join(map(self._write, turn.parts))} for turn in turns
+        ]
+        chat = self.tokenizer.apply_chat_template(
+            written, tokenize=False, add_generation_prompt=True
+        )
         return self.tokenizer(chat, add_special_tokens=False).input_ids
 
     def _write(self, part: str | np.ndarray | Clip) -> str:
@@ -236,31 +277,44 @@ class Cosmos3Reasoner:
                 got = self.tokenizer.convert_ids_to_tokens([*used])
                 raise ValueError(f"question: expected plain words, got {got}")
             return part
-        eyes = self._eyes()
+        vision_encoder = self._eyes()
         if not isinstance(part, Clip):
-            return self._frame(eyes.media.image)
-        stamps = timestamps(part.places, part.fps, eyes.pixels.temporal)
-        return "".join(f"<{seconds:.1f} seconds>{self._frame(eyes.media.video)}" for seconds in stamps)
+            return self._frame(vision_encoder.media.image)
+        stamps = timestamps(part.places, part.fps, vision_encoder.pixels.temporal)
+        return "".join(
+            f"<{seconds:.1f} seconds>{self._frame(vision_encoder.media.video)}"
+            for seconds in stamps
+        )
 
     def _frame(self, token: int) -> str:
         media = self._eyes().media
         return "".join(self.tokenizer.convert_ids_to_tokens([media.start, token, media.end]))
 
-    def _embed(self, ids: list[int], pictures: list[Picture], pruning: float, since: float) -> Prompt:
+    def _embed(
+        self, ids: list[int], pictures: list[Picture], pruning: float, since: float
+    ) -> Prompt:
         """Put what the vision encoder sees into the places kept for it, and leave out the share `pruning` of that."""
-        model, eyes = self.transformer, self.vision
+        model, vision_encoder = self.transformer, self.vision
         grids = [picture.grid for picture in pictures]
-        merge, places = (eyes.pixels.merge, [eyes.media.image, eyes.media.video]) if eyes else (1, [])
+        merge, places = (
+            (vision_encoder.pixels.merge, [vision_encoder.media.image, vision_encoder.media.video])
+            if vision_encoder
+            else (1, [])
+        )
         frames = [(grid[1] // merge, grid[2] // merge) for grid in grids for _ in range(grid[0])]
         if (found := sum(token in places for token in ids)) != len(frames):
-            raise ValueError(f"chat template: expected it to keep {len(frames)} places for pictures, it kept {found}")
+            raise ValueError(
+                f"chat template: expected it to keep {len(frames)} places for pictures, it kept {found}"
+            )
         tokens, positions, position = spread(ids, places, frames)
         if len(tokens) > self.max_prompt:
-            raise ValueError(f"question: expected at most {self.max_prompt} tokens with pictures, got {len(tokens)}")
+            raise ValueError(
+                f"question: expected at most {self.max_prompt} tokens with pictures, got {len(tokens)}"
+            )
         tokens, positions = tokens.to(model.device), positions.to(model.device)
         prompt = Prompt(tokens, model.embed(tokens)[None], positions, [], position, {})
         since = self._lap(prompt.seconds, "prepare", since)
-        if not pictures or not eyes:
+        if not pictures or not vision_encoder:
             return prompt
         features = self._look().look(pictures)
         visual = torch.isin(tokens, torch.tensor(places, device=tokens.device))
@@ -284,7 +338,10 @@ class Cosmos3Reasoner:
 
 
 def load_reasoner(
-    path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | str | None = None, **settings: Any
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | str | None = None,
+    **settings: Any,
 ) -> Cosmos3Reasoner:
     """The reasoner of a checkpoint folder, without the generator; settings: see `Cosmos3Reasoner`.
 

@@ -20,13 +20,13 @@ import torch
 import torch.distributed as dist
 
 from .acceleration.memory_budget import load_fast
-from .acceleration.optimize import Speed
+from .acceleration.optimize import RuntimeOptions
 from .checkpoint_io.loader import load_model
 from .checkpoint_io.tiny import tiny_checkpoint
 from .interface import Policy, Reasoner
 from .policy import Cosmos3Policy
 from .reasoner import Cosmos3Reasoner
-from .runtime.process_group import Team, join
+from .runtime.process_group import InferenceGroup, join
 
 if TYPE_CHECKING:
     from ..nodes import policy_node, reasoner_node
@@ -36,7 +36,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def embedded_checkpoint() -> Path:
-    """The trained checkpoint that comes with the package; without it, random weights of the same architecture."""
+    """The trained checkpoint that comes with the package.
+
+    Without it, random weights of the same architecture.
+    """
     trained = Path(__file__).parent / "checkpoints" / "droid_sim"
     return trained if trained.is_dir() else tiny_checkpoint()
 
@@ -44,13 +47,15 @@ def embedded_checkpoint() -> Path:
 class Models:
     """Loaded checkpoints of this process. policy, reasoner: who will ask, so that only their parts are loaded.
 
-    If torchrun started several processes, they share each checkpoint: whatever is loaded here is loaded by the `follow`
-    of the others too, until `close`. team: of a process that follows.
+    If torchrun started several processes, they share each checkpoint: whatever is loaded here is
+    loaded by the `follow` of the others too, until `close`. team: of a process that follows.
     """
 
-    def __init__(self, policy: bool = True, reasoner: bool = True, team: Team | None = None) -> None:
+    def __init__(
+        self, policy: bool = True, reasoner: bool = True, team: InferenceGroup | None = None
+    ) -> None:
         self._towers = (reasoner, policy)
-        self._loaded: dict[tuple[str, str, str, Speed], Any] = {}
+        self._loaded: dict[tuple[str, str, str, RuntimeOptions], Any] = {}
         self._lock = threading.Lock()
         self._team = team
         if team:
@@ -99,7 +104,9 @@ class Models:
             dist.destroy_process_group()
 
     @contextlib.contextmanager
-    def _everywhere(self, what: str, params: policy_node.Params | reasoner_node.Params) -> Iterator[None]:
+    def _everywhere(
+        self, what: str, params: policy_node.Params | reasoner_node.Params
+    ) -> Iterator[None]:
         """What is loaded inside is loaded by all processes or by none."""
         team = self._meet(params)
         if team is None:
@@ -107,31 +114,43 @@ class Models:
             return
         with team.turn:
             if team.leads:
-                text = json.dumps({"what": what, "towers": self._towers, "params": dataclasses.asdict(params)})
+                text = json.dumps(
+                    {"what": what, "towers": self._towers, "params": dataclasses.asdict(params)}
+                )
                 team.order(0, len(text.encode()))
                 team.send_text(text)
             with team.agreed():
                 yield
 
-    def _meet(self, params: policy_node.Params | reasoner_node.Params) -> Team | None:
+    def _meet(self, params: policy_node.Params | reasoner_node.Params) -> InferenceGroup | None:
         """The processes that torchrun started, if there are others."""
         wanted = params.tensor_parallel
         with self._lock:
-            if self._team is None and dist.is_torchelastic_launched() and int(os.environ["WORLD_SIZE"]) > 1:
+            if (
+                self._team is None
+                and dist.is_torchelastic_launched()
+                and int(os.environ["WORLD_SIZE"]) > 1
+            ):
                 self._team = join(resolve(params.device, params.dtype)[0], wanted)
                 self._team.add(self)
         team = self._team
         if team and team.tensor != wanted:
-            raise ValueError(f"parameter 'tensor_parallel' is {wanted}, in this process it has been {team.tensor}")
+            raise ValueError(
+                f"parameter 'tensor_parallel' is {wanted}, in this process it has been {team.tensor}"
+            )
         if wanted > 1 and not team:
-            raise ValueError(f"parameter 'tensor_parallel' is {wanted}, but there is one process; see torchrun")
+            raise ValueError(
+                f"parameter 'tensor_parallel' is {wanted}, but there is one process; see torchrun"
+            )
         return team
 
-    def _model(self, params: policy_node.Params | reasoner_node.Params, placement: str = "both") -> Any:
+    def _model(
+        self, params: policy_node.Params | reasoner_node.Params, placement: str = "both"
+    ) -> Any:
         """One copy per checkpoint, device, dtype and speed, whoever asks."""
         device, dtype = resolve(params.device, params.dtype)
         device = str(self._team.device) if self._team else device
-        speed = Speed(
+        speed = RuntimeOptions(
             compiled=params.compile,
             graphs=params.cuda_graphs and device != "cpu",
             generator=params.weights,
@@ -142,7 +161,9 @@ class Models:
         key = (params.checkpoint or str(embedded_checkpoint()), device, dtype, speed)
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = load_fast(key[0], device, DTYPES[dtype], speed, *self._towers, team=self._team)
+                self._loaded[key] = load_fast(
+                    key[0], device, DTYPES[dtype], speed, *self._towers, team=self._team
+                )
             return self._loaded[key]
 
 
@@ -157,8 +178,13 @@ def follow() -> int:
     return 0
 
 
-def ask(question: str, images: Sequence[Path], checkpoint: str, device: str, max_tokens: int) -> str:
-    """Answer a question about image files, without ROS; ValueError names a file that is no image."""
+def ask(
+    question: str, images: Sequence[Path], checkpoint: str, device: str, max_tokens: int
+) -> str:
+    """Answer a question about image files, without ROS.
+
+    ValueError names a file that is no image.
+    """
     pixels = []
     for path in images:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -169,9 +195,14 @@ def ask(question: str, images: Sequence[Path], checkpoint: str, device: str, max
 
 
 def load_reasoner(checkpoint: str, device: str, dtype: str, **settings: Any) -> Cosmos3Reasoner:
-    """The reasoner of a checkpoint ("": the embedded one) without its generator; settings: see `Cosmos3Reasoner`."""
+    """The reasoner of a checkpoint ("": the embedded one) without its generator.
+
+    settings: see `Cosmos3Reasoner`.
+    """
     device, dtype = resolve(device, dtype)
-    loaded = load_model(checkpoint or embedded_checkpoint(), device=device, dtype=DTYPES[dtype], generator=False)
+    loaded = load_model(
+        checkpoint or embedded_checkpoint(), device=device, dtype=DTYPES[dtype], generator=False
+    )
     return Cosmos3Reasoner(loaded, **settings)
 
 
@@ -182,7 +213,9 @@ def resolve(device: str, dtype: str) -> tuple[str, str]:
     if device.split(":")[0] not in ("cpu", "cuda"):
         raise ValueError(f"parameter 'device': expected auto, cpu, cuda or cuda:N, got {device!r}")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"parameter 'device' is {device!r}, but torch sees no CUDA GPU here; expected cpu or auto")
+        raise ValueError(
+            f"parameter 'device' is {device!r}, but torch sees no CUDA GPU here; expected cpu or auto"
+        )
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
     if dtype not in DTYPES:

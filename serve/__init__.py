@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers for those who run their own evaluation: openpi clients, RoboLab, LIBERO, OpenAI clients. No ROS."""
+"""Servers for those who run their own evaluation: openpi clients, RoboLab, LIBERO, OpenAI clients.
+
+No ROS.
+"""

@@ -10,14 +10,17 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 
-Run = Callable[[Callable[[int], None], asyncio.Event], Awaitable[None]]  # takes ready(port) and ended
-Serve = Callable[[str, int, Callable[[int], None], asyncio.Event], Awaitable[None]]  # takes host and port before them
+# takes ready(port) and ended
+Run = Callable[[Callable[[int], None], asyncio.Event], Awaitable[None]]
+# takes host and port before them
+Serve = Callable[[str, int, Callable[[int], None], asyncio.Event], Awaitable[None]]
 
 
 def until_interrupted(run: Run, ready: Callable[[int], None]) -> int:
     """Run until SIGINT or SIGTERM; the exit code. What `run` raises is raised.
 
-    Before it is ready nobody listens to `ended`, there is nothing to end in order, and either signal kills.
+    Before it is ready nobody listens to `ended`, there is nothing to end in order, and either
+    signal kills.
     """
 
     async def main() -> None:
@@ -30,7 +33,8 @@ def until_interrupted(run: Run, ready: Callable[[int], None]) -> int:
 
         await run(is_ready, ended)
 
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # with Python's, asyncio would wait for the thread that loads
+    # with Python's, asyncio would wait for the thread that loads
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         asyncio.run(main())
     finally:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A request to /v1/chat/completions: what OpenAI's and vLLM's fields say, checked before anything is computed.
 
-Fields that nobody here knows are ignored, as vLLM does; those that would change the answer and cannot are refused.
+Fields that nobody here knows are ignored, as vLLM does; those that would change the answer and
+cannot are refused.
 """
 
 from __future__ import annotations
@@ -69,12 +70,17 @@ class Question:
 
 
 def read_question(body: Any, sampling: Sampling, max_tokens: int) -> Question:
-    """A request's JSON as a Question; sampling, max_tokens: where it says nothing, and the most it may ask for."""
+    """A request's JSON as a Question.
+
+    sampling, max_tokens: where it says nothing, and the most it may ask for.
+    """
     if not isinstance(body, dict):
         raise BadRequestError(f"expected a JSON object, got {_kind(body)}")
     for name, values in NEUTRAL.items():
         if body.get(name) is not None and body[name] not in values:
-            raise BadRequestError(f"{name}: not offered here, expected {values[0]!r} or nothing", name)
+            raise BadRequestError(
+                f"{name}: not offered here, expected {values[0]!r} or nothing", name
+            )
     options = _get(body, "stream_options", dict, {})
     return Question(
         conversation=_conversation(body),
@@ -124,14 +130,22 @@ def _sampling(body: Mapping[str, Any], default: Sampling) -> Sampling:
     seed = _get(body, "seed", int, None)
     if seed is not None and not -(1 << 63) <= seed < 1 << 63:
         raise BadRequestError(f"seed: expected 64 bits, got {seed}", "seed")
-    return dataclasses.replace(default, **changed, seed=secrets.randbits(63) if seed is None else seed)
+    return dataclasses.replace(
+        default, **changed, seed=secrets.randbits(63) if seed is None else seed
+    )
 
 
 def _stop(body: Mapping[str, Any]) -> tuple[str, ...]:
     stop = body.get("stop")
     words = [stop] if isinstance(stop, str) else [] if stop is None else stop
-    if not isinstance(words, list) or len(words) > 4 or not all(isinstance(word, str) and word for word in words):
-        raise BadRequestError("stop: expected a text, or up to 4 in a list, none of them empty", "stop")
+    if (
+        not isinstance(words, list)
+        or len(words) > 4
+        or not all(isinstance(word, str) and word for word in words)
+    ):
+        raise BadRequestError(
+            "stop: expected a text, or up to 4 in a list, none of them empty", "stop"
+        )
     return tuple(words)
 
 
@@ -140,12 +154,18 @@ def _conversation(body: Mapping[str, Any]) -> tuple[tuple[str, tuple[str | Media
     media = _get(_get(body, "media_io_kwargs", dict, {}), "video", dict, {})
     rate = _get(media, "fps", float, 2.0)
     if not (math.isfinite(rate) and 0 < rate <= 1000):
-        raise BadRequestError(f"media_io_kwargs.video.fps: expected a positive number, got {rate}", "media_io_kwargs")
+        raise BadRequestError(
+            f"media_io_kwargs.video.fps: expected a positive number, got {rate}", "media_io_kwargs"
+        )
     if not messages:
         raise BadRequestError("messages: expected at least one", "messages")
-    turns = tuple(_turn(f"messages[{number}]", message, rate) for number, message in enumerate(messages))
+    turns = tuple(
+        _turn(f"messages[{number}]", message, rate) for number, message in enumerate(messages)
+    )
     if turns[-1][0] != "user":
-        raise BadRequestError(f"messages: expected the user's last, got {messages[-1]['role']!r}", "messages")
+        raise BadRequestError(
+            f"messages: expected the user's last, got {messages[-1]['role']!r}", "messages"
+        )
     return turns
 
 
@@ -157,10 +177,17 @@ def _turn(place: str, message: Any, rate: float) -> tuple[str, tuple[str | Media
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
-        raise BadRequestError(f"{place}.content: expected a text or a list of parts, got {_kind(content)}", place)
-    parts = tuple(_part(f"{place}.content[{number}]", part, rate) for number, part in enumerate(content))
+        raise BadRequestError(
+            f"{place}.content: expected a text or a list of parts, got {_kind(content)}", place
+        )
+    parts = tuple(
+        _part(f"{place}.content[{number}]", part, rate) for number, part in enumerate(content)
+    )
     if message["role"] != "user" and not all(isinstance(part, str) for part in parts):
-        raise BadRequestError(f"{place}: expected pictures in the user's messages only, got {message['role']!r}", place)
+        raise BadRequestError(
+            f"{place}: expected pictures in the user's messages only, got {message['role']!r}",
+            place,
+        )
     return ROLES[message["role"]], parts
 
 
@@ -176,4 +203,6 @@ def _part(place: str, part: Any, rate: float) -> str | Media:
             except ValueError as error:
                 raise BadRequestError(f"{place}: {error}", place) from None
     expected = "text, or image_url or video_url with a url in it"
-    raise BadRequestError(f"{place}: expected a part of type {expected}, got {str(kind)[:40]!r}", place)
+    raise BadRequestError(
+        f"{place}: expected a part of type {expected}, got {str(kind)[:40]!r}", place
+    )

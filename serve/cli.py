@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def add_serve(commands: argparse._SubParsersAction) -> None:
     """Add `serve` with all its kinds."""
-    parser = commands.add_parser("serve", help="serve a checkpoint to RoboLab, openpi or LIBERO clients, without ROS")
+    parser = commands.add_parser(
+        "serve", help="serve a checkpoint to RoboLab, openpi or LIBERO clients, without ROS"
+    )
     kinds = parser.add_subparsers(required=True, metavar="KIND")
     _add_openpi(kinds)
     _add_libero(kinds)
@@ -27,9 +29,15 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
     """Where a server listens, and to whom."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)",
+    )
     parser.add_argument("--port", type=int, default=8000, help="(default: 8000)")
-    parser.add_argument("--token-file", type=pathlib.Path, help="serve only those who know the word in this file")
+    parser.add_argument(
+        "--token-file", type=pathlib.Path, help="serve only those who know the word in this file"
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser, embedded: bool = True) -> None:
@@ -40,10 +48,16 @@ def _add_model(parser: argparse.ArgumentParser, embedded: bool = True) -> None:
     parser.add_argument("--dtype", default="auto", help="float32 or bfloat16 (default: auto)")
 
 
-def _add_sampling(parser: argparse.ArgumentParser, steps: int, guidance: float, prompt_format: str) -> None:
+def _add_sampling(
+    parser: argparse.ArgumentParser, steps: int, guidance: float, prompt_format: str
+) -> None:
     """How a policy samples; the defaults are those of the server that this one stands in for."""
-    parser.add_argument("--embodiment", default="", help="what the columns mean; empty: the checkpoint's own")
-    parser.add_argument("--steps", type=int, default=steps, help=f"denoising steps (default: {steps})")
+    parser.add_argument(
+        "--embodiment", default="", help="what the columns mean; empty: the checkpoint's own"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=steps, help=f"denoising steps (default: {steps})"
+    )
     parser.add_argument(
         "--guidance",
         type=float,
@@ -57,7 +71,9 @@ def _add_sampling(parser: argparse.ArgumentParser, steps: int, guidance: float, 
         metavar=("LOW", "HIGH"),
         help="guidance only at times of the network between these (Edge: 960 1001)",
     )
-    parser.add_argument("--shift", type=float, default=5.0, help="of the flow schedule (default: 5)")
+    parser.add_argument(
+        "--shift", type=float, default=5.0, help="of the flow schedule (default: 5)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--fixed-seed", action="store_true", help="the same noise for every chunk")
     parser.add_argument(
@@ -67,32 +83,40 @@ def _add_sampling(parser: argparse.ArgumentParser, steps: int, guidance: float, 
     )
     parser.add_argument("--compile", action="store_true", help="slower to load, then faster")
     for flag, tower in (("--weights", "generator"), ("--text-weights", "text tower")):
-        parser.add_argument(flag, default="none", help=f"of the {tower}: none, fp8, int8 or nvfp4 (default: none)")
+        parser.add_argument(
+            flag, default="none", help=f"of the {tower}: none, fp8, int8 or nvfp4 (default: none)"
+        )
     parser.set_defaults(usual_guidance=guidance)
 
 
 def _token(chosen: argparse.Namespace) -> str:
-    """The token to ask for; a warning if nobody has to know one and more than this machine can connect."""
+    """The token to ask for.
+
+    A warning if nobody has to know one and more than this machine can connect.
+    """
     from .auth import LOOPBACK, read_token
 
     if chosen.token_file:
         return read_token(chosen.token_file)
     if chosen.host not in LOOPBACK:
-        print(f"warning: whoever reaches {chosen.host} may use this server; --token-file asks for a token", flush=True)
+        print(
+            f"warning: whoever reaches {chosen.host} may use this server; --token-file asks for a token",
+            flush=True,
+        )
     return ""
 
 
 def _loader(chosen: argparse.Namespace) -> Callable[[], Cosmos3Policy]:
     """What loads the policy that the options describe; wrong options are refused at once."""
     from ..model.acceleration.memory_budget import load_fast
-    from ..model.acceleration.optimize import Speed
+    from ..model.acceleration.optimize import RuntimeOptions
     from ..model.policy import Cosmos3Policy
     from ..model.policy_options import PolicyOptions
     from ..model.registry import COMPILED, DTYPES, embedded_checkpoint, resolve
 
     device, dtype = resolve(chosen.device, chosen.dtype)
     graphs, kept = chosen.compile and device != "cpu", COMPILED if chosen.compile else ""
-    speed = Speed(chosen.compile, graphs, chosen.weights, chosen.text_weights, kept=kept)
+    speed = RuntimeOptions(chosen.compile, graphs, chosen.weights, chosen.text_weights, kept=kept)
     usual = chosen.usual_guidance if chosen.checkpoint else 1.0
     options = {
         "num_steps": chosen.steps,
@@ -107,7 +131,9 @@ def _loader(chosen: argparse.Namespace) -> Callable[[], Cosmos3Policy]:
     checkpoint = chosen.checkpoint or embedded_checkpoint()
 
     name = chosen.checkpoint or "the embedded checkpoint"
-    sampling = f"{chosen.steps} steps, guidance {options['guidance']:g}, {chosen.prompt_format} prompts"
+    sampling = (
+        f"{chosen.steps} steps, guidance {options['guidance']:g}, {chosen.prompt_format} prompts"
+    )
     print(f"loading {name}: {sampling}", flush=True)
 
     def load() -> Cosmos3Policy:
@@ -125,21 +151,31 @@ def _run(chosen: argparse.Namespace, run: Serve, scheme: str) -> int:
         print(f"ready: {scheme}://{chosen.host}:{port}", flush=True)
 
     try:
-        return until_interrupted(lambda ready, ended: run(chosen.host, chosen.port, ready, ended), ready)
+        return until_interrupted(
+            lambda ready, ended: run(chosen.host, chosen.port, ready, ended), ready
+        )
     except socket.gaierror as error:
         raise ValueError(f"--host {chosen.host}: {error.strerror}") from None
 
 
 def _add_openpi(kinds: argparse._SubParsersAction) -> None:
-    parser = kinds.add_parser("openpi", help="websocket server for RoboLab, openpi, RoboArena and vLLM-Omni clients")
+    parser = kinds.add_parser(
+        "openpi", help="websocket server for RoboLab, openpi, RoboArena and vLLM-Omni clients"
+    )
     _add_address(parser)
     _add_model(parser)
     _add_sampling(parser, steps=4, guidance=3.0, prompt_format="json")
-    parser.add_argument("--horizon", type=int, default=0, help="rows of a chunk to send, 0: all (default: 0)")
     parser.add_argument(
-        "--black", action="store_true", help="a camera that a request lacks is a black picture, not an error"
+        "--horizon", type=int, default=0, help="rows of a chunk to send, 0: all (default: 0)"
     )
-    parser.add_argument("--video", action="store_true", help="send the predicted video too, megabytes per reply")
+    parser.add_argument(
+        "--black",
+        action="store_true",
+        help="a camera that a request lacks is a black picture, not an error",
+    )
+    parser.add_argument(
+        "--video", action="store_true", help="send the predicted video too, megabytes per reply"
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .openpi_server import Options, Server
@@ -151,15 +187,22 @@ def _add_openpi(kinds: argparse._SubParsersAction) -> None:
 
 
 def _add_libero(kinds: argparse._SubParsersAction) -> None:
-    parser = kinds.add_parser("libero", help="HTTP server for the LIBERO evaluation of the Cosmos framework")
+    parser = kinds.add_parser(
+        "libero", help="HTTP server for the LIBERO evaluation of the Cosmos framework"
+    )
     _add_address(parser)
     _add_model(parser, embedded=False)  # which needs a state that these clients do not send
     _add_sampling(parser, steps=30, guidance=1.0, prompt_format="json")
     parser.set_defaults(fixed_seed=True)
     parser.add_argument(
-        "--video", action=argparse.BooleanOptionalAction, default=True, help="send the predicted video with a chunk"
+        "--video",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="send the predicted video with a chunk",
     )
-    parser.add_argument("--http-400-on-error", action="store_true", help="instead of status 200 and a field error")
+    parser.add_argument(
+        "--http-400-on-error", action="store_true", help="instead of status 200 and a field error"
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from ..model.policy_batch import infer_batch
@@ -178,19 +221,29 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
             policy = load()
             return policy, functools.partial(infer_batch, policy)
 
-        server = Server(load_both, Options(_token(chosen), chosen.video, chosen.http_400_on_error, about))
+        server = Server(
+            load_both, Options(_token(chosen), chosen.video, chosen.http_400_on_error, about)
+        )
         return _run(chosen, server.run, "http")
 
     parser.set_defaults(function=function)
 
 
 def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
-    parser = kinds.add_parser("reasoner", help="HTTP server for OpenAI clients: questions about images and video")
+    parser = kinds.add_parser(
+        "reasoner", help="HTTP server for OpenAI clients: questions about images and video"
+    )
     _add_address(parser)
     _add_model(parser)
-    parser.add_argument("--name", default="", help="what clients call the model (default: the checkpoint's folder)")
-    parser.add_argument("--max-tokens", type=int, default=1024, help="longest answer (default: 1024)")
-    parser.add_argument("--waiting", type=int, default=8, help="questions that may wait for their turn (default: 8)")
+    parser.add_argument(
+        "--name", default="", help="what clients call the model (default: the checkpoint's folder)"
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, default=1024, help="longest answer (default: 1024)"
+    )
+    parser.add_argument(
+        "--waiting", type=int, default=8, help="questions that may wait for their turn (default: 8)"
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from ..model.registry import embedded_checkpoint, load_reasoner
@@ -200,12 +253,16 @@ def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
         checkpoint, token = chosen.checkpoint or str(embedded_checkpoint()), _token(chosen)
         name = chosen.name or pathlib.Path(checkpoint).resolve().name
         print(f"loading {chosen.checkpoint or 'the embedded checkpoint'}", flush=True)
-        reasoner = load_reasoner(checkpoint, chosen.device, chosen.dtype, max_tokens=chosen.max_tokens)
+        reasoner = load_reasoner(
+            checkpoint, chosen.device, chosen.dtype, max_tokens=chosen.max_tokens
+        )
         server = ReasonerServer(reasoner, name, token, chosen.waiting)
 
         def ready(port: int) -> None:
             print(f"ready: http://{chosen.host}:{port}/v1, model {name}", flush=True)
 
-        return until_interrupted(lambda ready, ended: server.run(chosen.host, chosen.port, ready, ended), ready)
+        return until_interrupted(
+            lambda ready, ended: server.run(chosen.host, chosen.port, ready, ended), ready
+        )
 
     parser.set_defaults(function=function)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The answer to a question, as it is made: how long the prompt is, text, and how it ended. No network, no threads."""
+"""The answer to a question, as it is made: how long the prompt is, text, and how it ended.
+
+No network, no threads.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ class Talker(Protocol):
     def chat(self, turns: list[Turn]) -> Any:
         """What the text tower reads for a conversation; ValueError says what is wrong with it."""
 
-    def tokens(self, prompt: Any, max_tokens: int, sampling: Sampling | None = None) -> Iterator[int]:
+    def tokens(
+        self, prompt: Any, max_tokens: int, sampling: Sampling | None = None
+    ) -> Iterator[int]:
         """The tokens of the answer as they are decided."""
 
 
@@ -56,7 +61,9 @@ class Stopper:
             return text[: min(ends)]
         longest = max(map(len, self._words), default=1) - 1
         starts = (place for place in range(max(0, len(text) - longest), len(text)))
-        keep = next((p for p in starts if any(word.startswith(text[p:]) for word in self._words)), len(text))
+        keep = next(
+            (p for p in starts if any(word.startswith(text[p:]) for word in self._words)), len(text)
+        )
         self._kept = text[keep:]
         return text[:keep]
 
@@ -65,8 +72,13 @@ class Stopper:
         return self._kept
 
 
-def answer(reasoner: Talker, question: Question, stopped: Callable[[], bool]) -> Iterator[Begun | str | Ended]:
-    """The answer, token by token, until `stopped`; ValueError if the conversation is not one that can be answered."""
+def answer(
+    reasoner: Talker, question: Question, stopped: Callable[[], bool]
+) -> Iterator[Begun | str | Ended]:
+    """The answer, token by token, until `stopped`.
+
+    ValueError if the conversation is not one that can be answered.
+    """
     prompt = reasoner.chat(question.turns())
     yield Begun(len(prompt.ids))
     made = 0

@@ -30,10 +30,12 @@ class Turns:
         self._newest: dict[Hashable, object] = {}
 
     async def run(self, session: Hashable, job: Callable[[], T]) -> T:
-        """The result of `job()`. Raises BusyError at once, SupersededError when its turn comes, or what the job raises.
+        """The result of `job()`.
 
-        If the caller is cancelled the job is forgotten; one that runs already runs on, and nobody else begins before
-        it has ended.
+        Raises BusyError at once, SupersededError when its turn comes, or what the job raises.
+
+        If the caller is cancelled the job is forgotten; one that runs already runs on, and nobody
+        else begins before it has ended.
         """
         if self._waiting >= self._limit:
             raise BusyError(f"{self._waiting} requests wait already")
@@ -42,7 +44,9 @@ class Turns:
         try:
             async with self._free:
                 if self._newest.get(session) is not ticket:
-                    raise SupersededError("a newer request of the same session came before this one could begin")
+                    raise SupersededError(
+                        "a newer request of the same session came before this one could begin"
+                    )
                 return await asyncio.get_running_loop().run_in_executor(self._thread, job)
         finally:
             self._waiting -= 1

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy over HTTP, as the LIBERO evaluation of the Cosmos framework asks for it: one picture in, a chunk out.
 
-The picture holds all cameras side by side; no state comes with it. A request that goes wrong is answered with status
-200 and the field "error", unless told otherwise: that is what the evaluation reads.
+The picture holds all cameras side by side; no state comes with it. A request that goes wrong is
+answered with status 200 and the field "error", unless told otherwise: that is what the evaluation
+reads.
 """
 
 from __future__ import annotations
@@ -69,9 +70,16 @@ class Server:
             ]
         )
 
-    async def run(self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event) -> None:
-        """Listen (port 0: any), load, call `ready` with the port, serve until `ended`; raises what loading raises."""
-        runner = web.AppRunner(self._app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    async def run(
+        self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event
+    ) -> None:
+        """Listen (port 0: any), load, call `ready` with the port, serve until `ended`.
+
+        Raises what loading raises.
+        """
+        runner = web.AppRunner(
+            self._app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
+        )
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
@@ -86,7 +94,9 @@ class Server:
         policy, batch = self._load()
         body = policy.embodiment
         if body.state:
-            raise ValueError(f"embodiment {body.name} needs a state, which LIBERO clients do not send")
+            raise ValueError(
+                f"embodiment {body.name} needs a state, which LIBERO clients do not send"
+            )
         warm_up(policy)
         return policy, batch
 
@@ -126,7 +136,10 @@ class Server:
         return await self._answer(request, {"actions": []}, self._several)
 
     async def _answer(
-        self, request: web.Request, empty: dict[str, Any], job: Callable[[dict[str, Any]], dict[str, Any]]
+        self,
+        request: web.Request,
+        empty: dict[str, Any],
+        job: Callable[[dict[str, Any]], dict[str, Any]],
     ) -> web.Response:
         if request.content_type != "application/json":
             return _reply({"error": "Content-Type must be application/json"}, 415)
@@ -143,10 +156,12 @@ class Server:
             return _reply({**empty, "error": str(error)}, status)
         except BusyError:
             raise
-        except Exception:  # a defect of ours or of the policy: the client learns that, the log learns what
+        # a defect of ours or of the policy: the client learns that, the log learns what
+        except Exception:
             self._tell(traceback.format_exc().rstrip())
             return _reply(
-                {**empty, "error": "internal error; the server's log says more"}, 400 if status == 400 else 200
+                {**empty, "error": "internal error; the server's log says more"},
+                400 if status == 400 else 200,
             )
 
     def _one(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -171,13 +186,18 @@ class Server:
                 observations.append(read_item(item, body))
             except ValueError as error:
                 raise ValueError(f"items[{place}]: {error}") from None
-        return {"actions": [raw_rows(prediction, body).tolist() for prediction in self._infer(observations)]}
+        return {
+            "actions": [
+                raw_rows(prediction, body).tolist() for prediction in self._infer(observations)
+            ]
+        }
 
     def _infer(self, observations: Sequence[Observation]) -> list[Prediction]:
         assert self._loaded is not None
         try:
             return self._loaded[1](observations)
-        except ValueError as error:  # the request was checked: this one is not for the client's eyes
+        # the request was checked: this one is not for the client's eyes
+        except ValueError as error:
             raise RuntimeError(str(error)) from error
 
 
@@ -199,12 +219,16 @@ def read_item(item: Any, body: Embodiment) -> Observation:
         )
     if picture.shape[0] != height:
         size = (height, round(picture.shape[1] * height / picture.shape[0]))
-        picture = np.rint(resize(picture, size, cubic=False, antialias=True)).clip(0, 255).astype(np.uint8)
+        picture = (
+            np.rint(resize(picture, size, cubic=False, antialias=True))
+            .clip(0, 255)
+            .astype(np.uint8)
+        )
     return Observation(split(picture, body.canvas), np.zeros(0, np.float32), prompt_of(item), 0)
 
 
 def raw_rows(prediction: Prediction, body: Embodiment) -> np.ndarray:
-    """A chunk in the model's own columns without its normalisation, as the evaluation wants it: float32 [T, width].
+    """A chunk in the model's own columns without its normalization, as the evaluation wants it: float32 [T, width].
 
     For LIBERO that is translation, rot6d, and the gripper with 1 for open.
     """

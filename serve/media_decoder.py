@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images and videos in data URIs, to numpy. Nothing is fetched, and no more is decoded than a limit allows.
+"""Images and videos in data URIs, to numpy.
 
-Only the named formats are tried: ffmpeg's playlists, for one, would open files and addresses of their writer's choice.
+Nothing is fetched, and no more is decoded than a limit allows.
+
+Only the named formats are tried: ffmpeg's playlists, for one, would open files and addresses of
+their writer's choice.
 """
 
 from __future__ import annotations
@@ -22,9 +25,16 @@ from ..model.language.chat import Clip
 from ..model.language.vision_encoder import sample_frames
 
 IMAGES = ("png", "jpeg", "webp", "bmp")
-VIDEOS = {"mp4": "mp4", "quicktime": "mov", "webm": "webm", "x-matroska": "matroska", "x-msvideo": "avi"}
+VIDEOS = {
+    "mp4": "mp4",
+    "quicktime": "mov",
+    "webm": "webm",
+    "x-matroska": "matroska",
+    "x-msvideo": "avi",
+}
 MAX_PIXELS = 1 << 25  # of one picture: twice a 4K camera's and more
-MAX_FRAMES = 20_000  # of a video, 11 minutes at 30 Hz: all have to be decoded to find those that are used
+# of a video, 11 minutes at 30 Hz: all have to be decoded to find those that are used
+MAX_FRAMES = 20_000
 MAX_BYTES = 1 << 30  # of all decoded pictures of one request
 
 _URI = re.compile(r"data:(image|video)/([\w.+-]+);base64,", re.ASCII)
@@ -32,7 +42,10 @@ _URI = re.compile(r"data:(image|video)/([\w.+-]+);base64,", re.ASCII)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Media:
-    """An image or a video as it was sent: kind "image" or "video", its format, base64; rate: frames used per second."""
+    """An image or a video as it was sent: kind "image" or "video", its format, base64.
+
+    rate: frames used per second.
+    """
 
     kind: str
     format: str
@@ -41,7 +54,10 @@ class Media:
 
 
 def read_uri(kind: str, uri: str, rate: float = 2.0) -> Media:
-    """What a data URI holds, not yet decoded; ValueError for any other address and for other formats."""
+    """What a data URI holds, not yet decoded.
+
+    ValueError for any other address and for other formats.
+    """
     formats = IMAGES if kind == "image" else tuple(VIDEOS)
     expected = f"{kind}_url: expected data:{kind}/{formats[0]};base64,..."
     found = _URI.match(uri)
@@ -50,12 +66,17 @@ def read_uri(kind: str, uri: str, rate: float = 2.0) -> Media:
         raise ValueError(f"{expected}, got {uri[:12]!r}...{hint}")
     name = found[2].lower().replace("jpg", "jpeg")
     if found[1] != kind or name not in formats:
-        raise ValueError(f"{expected} with one of the formats {', '.join(formats)}, got {found[1]}/{found[2][:40]}")
+        raise ValueError(
+            f"{expected} with one of the formats {', '.join(formats)}, got {found[1]}/{found[2][:40]}"
+        )
     return Media(kind, name, uri[found.end() :], rate)
 
 
 class Decoder:
-    """Decodes the media of one request, all together at most `MAX_BYTES`. ValueError says what is wrong with one."""
+    """Decodes the media of one request, all together at most `MAX_BYTES`.
+
+    ValueError says what is wrong with one.
+    """
 
     def __init__(self) -> None:
         self._left = MAX_BYTES
@@ -65,7 +86,9 @@ class Decoder:
         try:
             data = base64.b64decode(media.data, validate=True)
         except binascii.Error as error:
-            raise ValueError(f"{media.kind}_url: expected base64 after the comma: {error}") from None
+            raise ValueError(
+                f"{media.kind}_url: expected base64 after the comma: {error}"
+            ) from None
         return self._image(data, media) if media.kind == "image" else self._video(data, media)
 
     def _spend(self, what: str, width: int, height: int) -> None:
@@ -73,17 +96,22 @@ class Decoder:
             raise ValueError(f"{what}: expected 1 to {MAX_PIXELS} pixels, got {width} x {height}")
         self._left -= 3 * width * height
         if self._left < 0:
-            raise ValueError(f"{what}: expected pictures of at most {MAX_BYTES >> 20} MiB in all when decoded")
+            raise ValueError(
+                f"{what}: expected pictures of at most {MAX_BYTES >> 20} MiB in all when decoded"
+            )
 
     def _image(self, data: bytes, media: Media) -> np.ndarray:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the check below is stricter
+                # the check below is stricter
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image = Image.open(io.BytesIO(data), formats=[media.format])
             self._spend("image_url", *image.size)
             return np.asarray(image.convert("RGB"))
         except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-            raise ValueError(f"image_url: these {len(data)} bytes do not decode as {media.format}: {error}") from None
+            raise ValueError(
+                f"image_url: these {len(data)} bytes do not decode as {media.format}: {error}"
+            ) from None
 
     def _video(self, data: bytes, media: Media) -> Clip:
         """Decodes twice, because only the end tells how many frames there are, and few are used."""
@@ -95,9 +123,15 @@ class Decoder:
             places = sample_frames(count, fps, media.rate)
             with _open(data, media) as container:
                 kept = set(places.tolist())
-                frames = [self._keep(f) for place, f in enumerate(container.decode(video=0)) if place in kept]
+                frames = [
+                    self._keep(f)
+                    for place, f in enumerate(container.decode(video=0))
+                    if place in kept
+                ]
         except (av.FFmpegError, IndexError) as error:
-            raise ValueError(f"video_url: these {len(data)} bytes do not decode as {media.format}: {error}") from None
+            raise ValueError(
+                f"video_url: these {len(data)} bytes do not decode as {media.format}: {error}"
+            ) from None
         return Clip(frames, places, fps)
 
     def _is_one(self, place: int, frame: av.VideoFrame) -> bool:

@@ -13,20 +13,31 @@ import msgpack
 import numpy as np
 
 MAX_BYTES = 64 * 2**20  # of one frame
-KINDS = "biufSU"  # bool, integers, floats, bytes, text; no objects, records, complex numbers or dates
+# bool, integers, floats, bytes, text; no objects, records, complex numbers or dates
+KINDS = "biufSU"
 
 
 def pack(value: Any) -> bytes:
-    """Any nesting of dicts, lists, text, numbers and arrays as bytes; ValueError for arrays of other things."""
+    """Any nesting of dicts, lists, text, numbers and arrays as bytes.
+
+    ValueError for arrays of other things.
+    """
     return msgpack.packb(value, default=_marked)
 
 
 def unpack(data: bytes) -> Any:
-    """The inverse; keys come back as text, arrays read-only. ValueError says what is wrong with the bytes."""
+    """The inverse; keys come back as text, arrays read-only.
+
+    ValueError says what is wrong with the bytes.
+    """
     try:
-        return msgpack.unpackb(data, object_hook=_restored, max_array_len=4096, max_map_len=256, max_str_len=2**16)
+        return msgpack.unpackb(
+            data, object_hook=_restored, max_array_len=4096, max_map_len=256, max_str_len=2**16
+        )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise ValueError(f"expected msgpack with numpy arrays, got something else: {error}") from error
+        raise ValueError(
+            f"expected msgpack with numpy arrays, got something else: {error}"
+        ) from error
 
 
 def _marked(value: Any) -> dict[bytes, Any]:
@@ -38,13 +49,19 @@ def _marked(value: Any) -> dict[bytes, Any]:
             b"shape": value.shape,
         }
     if isinstance(value, np.generic):
-        return {b"__npgeneric__": True, b"data": value.item(), b"dtype": _dtype(value.dtype.str).str}
+        return {
+            b"__npgeneric__": True,
+            b"data": value.item(),
+            b"dtype": _dtype(value.dtype.str).str,
+        }
     raise ValueError(f"expected numbers, text, arrays, lists or dicts, got {type(value).__name__}")
 
 
 def _restored(fields: dict[Any, Any]) -> Any:
     """A map as it was meant: an array, a numpy number, or a dict with text for keys."""
-    named = {key.decode() if isinstance(key, bytes) else key: value for key, value in fields.items()}
+    named = {
+        key.decode() if isinstance(key, bytes) else key: value for key, value in fields.items()
+    }
     if named.get("__ndarray__"):
         return _array(named, "dtype")
     if named.get("__npgeneric__"):
@@ -63,7 +80,9 @@ def _array(named: dict[str, Any], dtype_name: str) -> np.ndarray:
         raise ValueError(f"expected an array's shape as a list of sizes, got {shape!r}")
     if not isinstance(data, bytes) or len(data) != math.prod(shape) * dtype.itemsize:
         got = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
-        raise ValueError(f"expected {math.prod(shape) * dtype.itemsize} bytes for {dtype} {shape}, got {got}")
+        raise ValueError(
+            f"expected {math.prod(shape) * dtype.itemsize} bytes for {dtype} {shape}, got {got}"
+        )
     return np.ndarray(shape, dtype, data)
 
 

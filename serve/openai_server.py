@@ -37,22 +37,30 @@ class RefusedError(Exception):
         self.status, self.code = status, code
 
 
-def error_body(status: int, message: str, code: str | None = None, param: str | None = None) -> dict[str, Any]:
+def error_body(
+    status: int, message: str, code: str | None = None, param: str | None = None
+) -> dict[str, Any]:
     """An error as OpenAI's clients read it."""
     kind = "invalid_request_error" if status < 500 else "server_error"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def describe(error: Exception) -> tuple[int, dict[str, Any]]:
-    """HTTP status and body for an error; what was not meant for a client goes to the log instead."""
+    """HTTP status and body for an error.
+
+    What was not meant for a client goes to the log instead.
+    """
     if isinstance(error, RefusedError):
         return error.status, error_body(error.status, str(error), error.code)
     if isinstance(error, BusyError):
         return 503, error_body(503, f"{error}; try again later", "overloaded")
     if isinstance(error, ValueError):
         return 400, error_body(400, str(error), None, getattr(error, "param", None))
-    LOG.error("a question was not answered", exc_info=error)  # of torch, of CUDA: the server goes on
-    return 500, error_body(500, "the answer could not be made; the server's log says why", "internal_error")
+    # of torch, of CUDA: the server goes on
+    LOG.error("a question was not answered", exc_info=error)
+    return 500, error_body(
+        500, "the answer could not be made; the server's log says why", "internal_error"
+    )
 
 
 class Generation:
@@ -65,7 +73,9 @@ class Generation:
 
     def run(self, reasoner: Talker, question: Question) -> None:
         """In the thread: make the answer, unless nobody waits for it any more."""
-        for event in () if self.stopped.is_set() else answer(reasoner, question, self.stopped.is_set):
+        for event in (
+            () if self.stopped.is_set() else answer(reasoner, question, self.stopped.is_set)
+        ):
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
@@ -98,8 +108,8 @@ class Generation:
 class ReasonerServer:
     """The routes, around one reasoner.
 
-    name: what clients call the model; token: whoever does not send it is refused, "" lets everybody in; waiting:
-    questions that may wait while one is being answered, more are refused.
+    name: what clients call the model; token: whoever does not send it is refused, "" lets everybody
+    in; waiting: questions that may wait while one is being answered, more are refused.
     """
 
     def __init__(self, reasoner: Talker, name: str, token: str = "", waiting: int = 8) -> None:
@@ -116,17 +126,25 @@ class ReasonerServer:
             ]
         )
 
-    async def run(self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event) -> None:
-        """Listen (port 0: any), call `ready` with the port, serve until `ended`; OSError if the port is not free."""
+    async def run(
+        self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event
+    ) -> None:
+        """Listen (port 0: any), call `ready` with the port, serve until `ended`.
+
+        OSError if the port is not free.
+        """
         # A client that goes away ends its request.
-        runner = web.AppRunner(self._app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            self._app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
+        )
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
             ready(runner.addresses[0][1])
             await ended.wait()
-            # A timer comes after the sockets: whom asyncio has accepted by then has a transport, which is closed below.
-            # Without one he would wait for ever: nobody closes his socket (python/cpython#109564).
+            # A timer comes after the sockets: whom asyncio has accepted by then has a transport,
+            # which is closed below. Without one he would wait for ever: nobody closes his socket
+            # (python/cpython#109564).
             await asyncio.sleep(0.001)
         finally:
             await runner.cleanup()
@@ -138,13 +156,17 @@ class ReasonerServer:
     ) -> web.StreamResponse:
         """Who may come in, and every error in OpenAI's shape."""
         try:
-            if request.path != "/health" and not allows(self._token, request.headers.get("Authorization")):
+            if request.path != "/health" and not allows(
+                self._token, request.headers.get("Authorization")
+            ):
                 raise RefusedError(401, "invalid_api_key", "the API key is missing or wrong")
             if "Origin" in request.headers:
                 raise RefusedError(403, "web_page", "web pages may not use this server")
             return await handler(request)
         except web.HTTPException as error:
-            return web.json_response(error_body(error.status, error.text or error.reason), status=error.status)
+            return web.json_response(
+                error_body(error.status, error.text or error.reason), status=error.status
+            )
         except Exception as error:
             status, body = describe(error)
             return web.json_response(body, status=status)
@@ -153,7 +175,12 @@ class ReasonerServer:
         return web.Response()
 
     def _described(self) -> dict[str, Any]:
-        described = {"id": self._name, "object": "model", "created": self._created, "owned_by": "cosmos3_ros"}
+        described = {
+            "id": self._name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "cosmos3_ros",
+        }
         return described | {"max_model_len": self._reasoner.max_prompt + self._reasoner.max_tokens}
 
     async def _models(self, request: web.Request) -> web.Response:
@@ -165,7 +192,9 @@ class ReasonerServer:
 
     def _check_name(self, name: Any) -> None:
         if name != self._name:
-            raise RefusedError(404, "model_not_found", f"model: expected {self._name!r}, got {str(name)[:200]!r}")
+            raise RefusedError(
+                404, "model_not_found", f"model: expected {self._name!r}, got {str(name)[:200]!r}"
+            )
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await self._read(request)
@@ -178,20 +207,27 @@ class ReasonerServer:
             if question.stream:
                 return await self._stream(request, reply, generation, question.usage)
             parts = [part async for part in generation.rest()]
-        return web.json_response(reply.whole("".join(part for part in parts if isinstance(part, str)), parts[-1]))
+        return web.json_response(
+            reply.whole("".join(part for part in parts if isinstance(part, str)), parts[-1])
+        )
 
     async def _read(self, request: web.Request) -> Any:
         try:
             async with asyncio.timeout(UPLOAD):
                 return json.loads(await request.read())
         except TimeoutError:
-            raise RefusedError(408, "timeout", f"the request did not arrive within {UPLOAD:.0f} s") from None
+            raise RefusedError(
+                408, "timeout", f"the request did not arrive within {UPLOAD:.0f} s"
+            ) from None
         except (ValueError, RecursionError) as error:
             raise BadRequestError(f"expected JSON: {error}") from None
 
     @contextlib.contextmanager
     def _begin(self, question: Question) -> Iterator[Generation]:
-        """Put a question in the line; however the block is left, nothing more is made of its answer."""
+        """Put a question in the line.
+
+        However the block is left, nothing more is made of its answer.
+        """
         generation = Generation()
         make = functools.partial(generation.run, self._reasoner, question)
         job = asyncio.create_task(self._turns.run(generation, make))
@@ -206,7 +242,9 @@ class ReasonerServer:
         self, request: web.Request, reply: Reply, generation: Generation, usage: bool
     ) -> web.StreamResponse:
         """Server-sent events; an error, now that the status is sent, is one of them."""
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+        )
         await response.prepare(request)
 
         async def send(event: dict[str, Any]) -> None:
@@ -232,13 +270,22 @@ class Reply:
 
     def __init__(self, model: str, prompt: int) -> None:
         self._prompt = prompt
-        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+        self._head = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": model,
+        }
 
     def whole(self, text: str, ended: Any) -> dict[str, Any]:
         """The answer in one piece."""
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": ended.reason}
-        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": self._usage(ended)}
+        return {
+            **self._head,
+            "object": "chat.completion",
+            "choices": [choice],
+            "usage": self._usage(ended),
+        }
 
     def piece(self, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
         """One event of a stream."""
@@ -247,8 +294,17 @@ class Reply:
 
     def usage_piece(self, ended: Ended) -> dict[str, Any]:
         """The event with the counts, for those who ask for it."""
-        return {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": self._usage(ended)}
+        return {
+            **self._head,
+            "object": "chat.completion.chunk",
+            "choices": [],
+            "usage": self._usage(ended),
+        }
 
     def _usage(self, ended: Ended) -> dict[str, int]:
         total = self._prompt + ended.tokens
-        return {"prompt_tokens": self._prompt, "completion_tokens": ended.tokens, "total_tokens": total}
+        return {
+            "prompt_tokens": self._prompt,
+            "completion_tokens": ended.tokens,
+            "total_tokens": total,
+        }

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clients of the openpi protocol send, by whatever keys, as an Observation; and what they are told in return.
+"""What clients of the openpi protocol send, by whatever keys, as an Observation.
 
-RoboLab sends one composed picture, pi0's clients one exterior camera numbered from 1, RoboArena several from 0.
+And what they are told in return.
+
+RoboLab sends one composed picture, pi0's clients one exterior camera numbered from 1, RoboArena
+several from 0.
 """
 
 from __future__ import annotations
@@ -21,16 +24,26 @@ MAX_PROMPT = 1000  # characters
 ROBOLAB_CANVAS = EMBODIMENTS["droid_joint_pos"].canvas
 
 
-def read_observation(message: Mapping[str, Any], body: Embodiment, black: bool = False) -> Observation:
-    """A request as what the policy of `body` needs, stamped now; ValueError names the key that is missing or wrong.
+def read_observation(
+    message: Mapping[str, Any], body: Embodiment, black: bool = False
+) -> Observation:
+    """A request as what the policy of `body` needs, stamped now.
+
+    ValueError names the key that is missing or wrong.
 
     black: a camera that the request does not have is a black picture instead of an error.
     """
     pictures = _pictures(message, body)
     missing = {view: name for view, name in _keys(message, body).items() if view not in pictures}
     if missing and (not black or not pictures):
-        hint = "; the server's option black stands in for a camera that is not there" if pictures else ""
-        raise ValueError(f"expected images {sorted(missing.values())}, got {_names(message, 'image')}{hint}")
+        hint = (
+            "; the server's option black stands in for a camera that is not there"
+            if pictures
+            else ""
+        )
+        raise ValueError(
+            f"expected images {sorted(missing.values())}, got {_names(message, 'image')}{hint}"
+        )
     for view in missing:
         pictures[view] = np.zeros_like(next(iter(pictures.values())))
     return Observation(pictures, _state(message, body), prompt_of(message), time.monotonic_ns())
@@ -52,13 +65,22 @@ def prompt_of(message: Mapping[str, Any]) -> str:
     """The instruction of a request; ValueError if there is none or too much of it."""
     prompt = message.get("prompt")
     if not isinstance(prompt, str) or not 0 < len(prompt.strip()) <= MAX_PROMPT:
-        got = f"{len(prompt.strip())} characters" if isinstance(prompt, str) else type(prompt).__name__
-        raise ValueError(f"prompt: expected a sentence of at most {MAX_PROMPT} characters, got {got}")
+        got = (
+            f"{len(prompt.strip())} characters"
+            if isinstance(prompt, str)
+            else type(prompt).__name__
+        )
+        raise ValueError(
+            f"prompt: expected a sentence of at most {MAX_PROMPT} characters, got {got}"
+        )
     return str(prompt)
 
 
 def metadata(body: Embodiment) -> dict[str, Any]:
-    """The first frame. Exactly RoboArena's fields, whose clients accept no others; none if they cannot say it."""
+    """The first frame.
+
+    Exactly RoboArena's fields, whose clients accept no others; none if they cannot say it.
+    """
     if body.kind != JOINTS or not set(body.views) <= set(ROBOLAB_CANVAS.views):
         return {}
     return {
@@ -81,13 +103,16 @@ def rows(prediction: Prediction, horizon: int = 0) -> np.ndarray:
 
 
 def warm_up(policy: Policy) -> None:
-    """One chunk of a grey picture, so that the first client does not wait for what happens only once."""
+    """One chunk of a gray picture, so that the first client does not wait for what happens only once."""
     body = policy.embodiment
-    grey = {panel.view: np.full((panel.height, panel.width, 3), 128, np.uint8) for panel in body.canvas.panels}
+    gray = {
+        panel.view: np.full((panel.height, panel.width, 3), 128, np.uint8)
+        for panel in body.canvas.panels
+    }
     state = np.zeros(len(body.state), np.float32)
     if body.kind == POSES and len(state):
         state[6] = 1.0  # the quaternion of no rotation
-    policy.infer(Observation(grey, state, "wait", 0))
+    policy.infer(Observation(gray, state, "wait", 0))
     policy.reset()
 
 
@@ -101,7 +126,10 @@ def _keys(message: Mapping[str, Any], body: Embodiment) -> dict[str, str]:
     }
     if "agentview" in body.views:  # LIBERO as openpi has it
         common = {"agentview": COMPOSED, "wrist": "observation/wrist_image"}
-    return {view: name if (name := f"observation/{view}") in message else common.get(view, name) for view in body.views}
+    return {
+        view: name if (name := f"observation/{view}") in message else common.get(view, name)
+        for view in body.views
+    }
 
 
 def _pictures(message: Mapping[str, Any], body: Embodiment) -> dict[str, np.ndarray]:
@@ -115,11 +143,14 @@ def _pictures(message: Mapping[str, Any], body: Embodiment) -> dict[str, np.ndar
 
 def _picture(message: Mapping[str, Any], key: str) -> np.ndarray:
     value = message[key]
-    newest = value[-1] if isinstance(value, np.ndarray) and value.ndim == 4 and len(value) else value
+    newest = (
+        value[-1] if isinstance(value, np.ndarray) and value.ndim == 4 and len(value) else value
+    )
     check_image(key, newest)
     if not 8 <= min(newest.shape[:2]) <= max(newest.shape[:2]) <= 4096:
         raise ValueError(f"{key}: expected sides of 8 to 4096 pixels, got {list(newest.shape)}")
-    return newest.copy()  # torch warns of arrays that must not be written, and the request need not stay
+    # torch warns of arrays that must not be written, and the request need not stay
+    return newest.copy()
 
 
 def _state(message: Mapping[str, Any], body: Embodiment) -> np.ndarray:
@@ -144,11 +175,19 @@ def _numbers(message: Mapping[str, Any], key: str, count: int) -> np.ndarray:
     if key not in message:
         raise ValueError(f"expected {key}, got {_names(message, '')}")
     value = message[key]
-    array = np.asarray(value) if isinstance(value, (np.ndarray, np.generic, float, int)) or _flat(value) else None
+    array = (
+        np.asarray(value)
+        if isinstance(value, (np.ndarray, np.generic, float, int)) or _flat(value)
+        else None
+    )
     if array is None or array.dtype.kind not in "iuf":
         got = type(value).__name__ if array is None else array.dtype
         raise ValueError(f"{key}: expected {count} number(s), got {got}")
-    newest = array.reshape(-1)[-count:] if array.ndim < 2 and (count == 1 or array.shape == (count,)) else array
+    newest = (
+        array.reshape(-1)[-count:]
+        if array.ndim < 2 and (count == 1 or array.shape == (count,))
+        else array
+    )
     newest = newest[-1] if newest.ndim == 2 and len(newest) else newest
     if newest.shape != (count,):
         raise ValueError(f"{key}: expected {count} number(s), got {list(array.shape)}")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy behind a websocket, for clients of openpi (pi0), RoboLab, RoboArena and vLLM-Omni.
 
-One connection, one conversation: the server says what it needs, then answers each request in order. The event loop
-never waits for the network, so pings and health checks are answered during an inference of any length.
+One connection, one conversation: the server says what it needs, then answers each request in order.
+The event loop never waits for the network, so pings and health checks are answered during an
+inference of any length.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ CONNECTIONS = 256
 class Options:
     """How to serve. token: see `access`; horizon: rows of a chunk to send, 0 for all.
 
-    black: a missing camera is a black picture instead of an error; video: send the predicted video too.
+    black: a missing camera is a black picture instead of an error; video: send the predicted video
+    too.
     """
 
     token: str = ""
@@ -53,10 +55,16 @@ class Options:
 
 
 class Server:
-    """See the module. load: makes the policy, while clients may connect already; tell: takes lines for people."""
+    """See the module. load: makes the policy, while clients may connect already.
+
+    tell: takes lines for people.
+    """
 
     def __init__(
-        self, load: Callable[[], Policy], options: Options | None = None, tell: Callable[[str], None] = print
+        self,
+        load: Callable[[], Policy],
+        options: Options | None = None,
+        tell: Callable[[str], None] = print,
     ) -> None:
         self.options, self.tell = options or Options(), tell
         self.turns = Turns()
@@ -65,8 +73,13 @@ class Server:
         self._loaded = asyncio.Event()
         self._talking = 0
 
-    async def run(self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event) -> None:
-        """Listen (port 0: any), load, call `ready` with the port, serve until `ended`; raises what loading raises."""
+    async def run(
+        self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event
+    ) -> None:
+        """Listen (port 0: any), load, call `ready` with the port, serve until `ended`.
+
+        Raises what loading raises.
+        """
         async with listen(
             self._talk,
             host,
@@ -108,9 +121,13 @@ class Server:
             return connection.respond(status, "OK\n" if self._policy else "loading\n")
         given = request.headers.get_all("Authorization")
         if not allows(self.options.token, given[0] if len(given) == 1 else None):
-            return connection.respond(http.HTTPStatus.UNAUTHORIZED, "expected Authorization: Bearer TOKEN\n")
+            return connection.respond(
+                http.HTTPStatus.UNAUTHORIZED, "expected Authorization: Bearer TOKEN\n"
+            )
         if self._talking >= CONNECTIONS:
-            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{CONNECTIONS} clients already\n")
+            return connection.respond(
+                http.HTTPStatus.SERVICE_UNAVAILABLE, f"{CONNECTIONS} clients already\n"
+            )
         return None
 
     async def _talk(self, connection: ServerConnection) -> None:
@@ -160,7 +177,8 @@ class _Conversation:
             await self._refuse(str(error), stay=True)
         except ValueError as error:
             await self._refuse(str(error), stay=self._vllm)
-        except Exception:  # a defect of ours or of the policy: the client learns that, the log learns what
+        # a defect of ours or of the policy: the client learns that, the log learns what
+        except Exception:
             self._server.tell(traceback.format_exc().rstrip())
             await self._refuse("internal error; the server's log says more", stay=self._vllm)
 
@@ -193,7 +211,9 @@ class _Conversation:
     def _reset(self, message: dict[str, Any]) -> None:
         """Forget the sessions that are named, or all of this connection."""
         named = message.get("session_ids") or message.get("session_id")
-        for name in named if isinstance(named, list) else [named] if named else list(self._sessions):
+        for name in (
+            named if isinstance(named, list) else [named] if named else list(self._sessions)
+        ):
             self._sessions.pop(_name(name), None)
 
     async def _infer(self, message: dict[str, Any], began: float) -> bytes:
@@ -215,7 +235,12 @@ class _Conversation:
         if self._vllm:
             return pack(values)
         inside = {"infer_ms": 1000 * sum(job.prediction.seconds.values())}
-        reply = {"action": values, "actions": values, "server_timing": timing, "policy_timing": inside}
+        reply = {
+            "action": values,
+            "actions": values,
+            "server_timing": timing,
+            "policy_timing": inside,
+        }
         return pack(reply if job.frames is None else {**reply, "video": job.frames})
 
 
@@ -233,7 +258,8 @@ class _Job:
         try:
             self.prediction = self._policy.infer(self._observation)
             self.frames = self._policy.decode(self.prediction).frames if self._video else None
-        except ValueError as error:  # the request was checked: this one is not for the client's eyes
+        # the request was checked: this one is not for the client's eyes
+        except ValueError as error:
             raise RuntimeError(str(error)) from error
         self.seconds = time.perf_counter() - began
 

@@ -27,15 +27,22 @@ MAX_REPLY = 16 << 20
 class RemoteReasoner:
     """A `Reasoner`: one thread asks, any other may `cancel`. It connects anew for each question.
 
-    url: up to and with /v1; model: its name there, "": the first one that is offered; token: sent as Bearer token;
-    timeout: seconds for an answer. ValueError if the url is none.
+    url: up to and with /v1; model: its name there, "": the first one that is offered; token: sent
+    as Bearer token; timeout: seconds for an answer. ValueError if the url is none.
     """
 
     def __init__(self, url: str, model: str = "", token: str = "", timeout: float = 60.0) -> None:
         place = urllib.parse.urlsplit(url)
-        if place.scheme not in ("http", "https") or not place.hostname or place.username or place.query:
+        if (
+            place.scheme not in ("http", "https")
+            or not place.hostname
+            or place.username
+            or place.query
+        ):
             raise ValueError(f"remote_url: expected http(s)://HOST[:PORT]/v1, got {url!r}")
-        self._kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+        self._kind = (
+            http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+        )
         self._host, self._port, self._path = place.hostname, place.port, place.path.rstrip("/")
         self._url, self._model, self._timeout = url, model, timeout
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -43,8 +50,13 @@ class RemoteReasoner:
         self._socket: socket.socket | None = None
         self._cancelled = self._closed = False
 
-    def ask(self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128) -> Answer:
-        """See `Reasoner`. OSError if the endpoint does not answer, ValueError if it refuses or answers nonsense."""
+    def ask(
+        self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128
+    ) -> Answer:
+        """See `Reasoner`.
+
+        OSError if the endpoint does not answer, ValueError if it refuses or answers nonsense.
+        """
         began = time.monotonic()
         for number, image in enumerate(images):
             check_image(f"images[{number}]", image)
@@ -54,7 +66,12 @@ class RemoteReasoner:
         pictures = [{"type": "image_url", "image_url": {"url": png_uri(image)}} for image in images]
         content = [*pictures, {"type": "text", "text": question}]
         message = {"role": "user", "content": content}
-        asked = {"model": self._model, "messages": [message], "max_tokens": max_tokens, "temperature": 0}
+        asked = {
+            "model": self._model,
+            "messages": [message],
+            "max_tokens": max_tokens,
+            "temperature": 0,
+        }
         reply = self._exchange("POST", "/chat/completions", json.dumps(asked).encode())
         try:
             said = reply["choices"][0]["message"]
@@ -62,8 +79,12 @@ class RemoteReasoner:
             thought = thought or said.get("reasoning_content") or said.get("reasoning") or ""
             tokens = int((reply.get("usage") or {}).get("completion_tokens", 0))
         except (LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"{self._url}: expected a chat completion, got something else ({error!r})") from None
-        return Answer(text, thought, parse_boxes(text), tokens, {"remote": time.monotonic() - began})
+            raise ValueError(
+                f"{self._url}: expected a chat completion, got something else ({error!r})"
+            ) from None
+        return Answer(
+            text, thought, parse_boxes(text), tokens, {"remote": time.monotonic() - began}
+        )
 
     def cancel(self, for_good: bool = False) -> None:
         """Give the running question up: its `ask` raises ConnectionError at once, and the endpoint may stop too.
@@ -87,7 +108,12 @@ class RemoteReasoner:
         connection = self._kind(self._host, self._port, timeout=CONNECT)
         try:
             self._open(connection)
-            connection.request(method, self._path + path, body, {"Content-Type": "application/json", **self._headers})
+            connection.request(
+                method,
+                self._path + path,
+                body,
+                {"Content-Type": "application/json", **self._headers},
+            )
             response = connection.getresponse()
             text = response.read(MAX_REPLY + 1)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -111,12 +137,16 @@ class RemoteReasoner:
             return ConnectionError("the question was given up")
         if isinstance(error, TimeoutError):
             limit = self._timeout if self._socket else CONNECT
-            return TimeoutError(f"{self._url}: no {'answer' if self._socket else 'connection'} within {limit:g} s")
+            return TimeoutError(
+                f"{self._url}: no {'answer' if self._socket else 'connection'} within {limit:g} s"
+            )
         return ConnectionError(f"{self._url}: {error or type(error).__name__}")
 
     def _read(self, status: int, text: bytes) -> Any:
         if len(text) > MAX_REPLY:
-            raise ValueError(f"{self._url}: expected an answer of at most {MAX_REPLY} bytes, got more")
+            raise ValueError(
+                f"{self._url}: expected an answer of at most {MAX_REPLY} bytes, got more"
+            )
         try:
             reply = json.loads(text)
         except (ValueError, RecursionError):
@@ -130,7 +160,9 @@ class RemoteReasoner:
 
 def png_uri(image: np.ndarray) -> str:
     """uint8 [H, W, 3] RGB as a data URI, without loss: the answer is to be that of an onboard reasoner."""
-    done, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    done, png = cv2.imencode(
+        ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )
     if not done:
         raise ValueError(f"image {list(image.shape)} cannot be encoded as PNG")
     return f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}"

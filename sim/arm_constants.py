@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 MODEL = Path(__file__).parent / "assets" / "droid_robot" / "droid.xml"
-# Put before every name of the model when it joins a scene, which gives the arm joints the names they have in ROS.
+# Put before every name of the model when it joins a scene, which gives the arm joints the names
+# they have in ROS.
 PREFIX = "panda_"
 
 ARM = tuple(f"{PREFIX}joint{i}" for i in range(1, 8))
@@ -26,7 +27,8 @@ HOME = np.array([0.0, -math.pi / 5, 0.0, -4 * math.pi / 5, 0.0, 3 * math.pi / 5,
 LOWER = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973])
 UPPER = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
 
-# Rotation of the tool centre point with the gripper pointing straight down and its fingers closing along world y.
+# Rotation of the tool center point with the gripper pointing straight down and its fingers closing
+# along world y.
 DOWN = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
 
 

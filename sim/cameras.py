@@ -16,13 +16,20 @@ _NAMES = {"wrist": PREFIX + "wrist", "exterior_1": "exterior_1", "exterior_2": "
 
 
 class Cameras:
-    """Renders the views of one world. Use and close it in the thread that made it: an OpenGL context belongs to one."""
+    """Renders the views of one world.
+
+    Use and close it in the thread that made it: an OpenGL context belongs to one.
+    """
 
     def __init__(self, world: World, height: int, width: int) -> None:
         """height, width: of every image, pixels. Raises RuntimeError without OpenGL."""
         self._world = world
         self._renderer = make_renderer(world.model, height, width)
-        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
+        for flag in (
+            mujoco.mjtRndFlag.mjRND_SHADOW,
+            mujoco.mjtRndFlag.mjRND_REFLECTION,
+            mujoco.mjtRndFlag.mjRND_HAZE,
+        ):
             self._renderer.scene.flags[flag] = 0
         self._show = mujoco.MjvOption()
         self._show.geomgroup[3] = 0  # collision meshes

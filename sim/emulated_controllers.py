@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands between ROS topics and the servos of a real arm, emulated: pure, time is passed in (ns).
 
-The joint_trajectory_controller of ros2_controllers in Jazzy, as it treats trajectories from its topic; a forward
-position controller; joint commands by name as Isaac Sim takes them. Whoever was accepted last moves the arm.
+The joint_trajectory_controller of ros2_controllers in Jazzy, as it treats trajectories from its
+topic; a forward position controller; joint commands by name as Isaac Sim takes them. Whoever was
+accepted last moves the arm.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ _ZERO = float(np.finfo(np.float32).eps)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a trajectory as it came in a message. time: ns after the start; empty: not given."""
+    """One point of a trajectory as it came in a message. time: ns after the start.
+
+    empty: not given.
+    """
 
     time: int
     positions: Sequence[float]
@@ -32,7 +36,10 @@ class Point:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trajectory:
-    """A trajectory as it came in a message. stamp: when time 0 of its points is, ns; 0: at the next update."""
+    """A trajectory as it came in a message. stamp: when time 0 of its points is, ns.
+
+    0: at the next update.
+    """
 
     joints: Sequence[str]
     points: Sequence[Point]
@@ -70,9 +77,15 @@ def interpolate(a: State, b: State, duration: float, time: float) -> State:
     else:
         v, w, p, q = a.velocities, b.velocities, a.accelerations, b.accelerations
         coefficients[1], coefficients[2] = v, p / 2
-        coefficients[3] = (20 * way - (8 * w + 12 * v) * duration - (3 * p - q) * duration**2) / (2 * duration**3)
-        coefficients[4] = (-30 * way + (14 * w + 16 * v) * duration + (3 * p - 2 * q) * duration**2) / (2 * duration**4)
-        coefficients[5] = (12 * way - 6 * (w + v) * duration + (q - p) * duration**2) / (2 * duration**5)
+        coefficients[3] = (20 * way - (8 * w + 12 * v) * duration - (3 * p - q) * duration**2) / (
+            2 * duration**3
+        )
+        coefficients[4] = (
+            -30 * way + (14 * w + 16 * v) * duration + (3 * p - 2 * q) * duration**2
+        ) / (2 * duration**4)
+        coefficients[5] = (12 * way - 6 * (w + v) * duration + (q - p) * duration**2) / (
+            2 * duration**5
+        )
     n = np.arange(6)
     powers = time**n
     velocity = (n[1:] * powers[:-1]) @ coefficients[1:]
@@ -81,13 +94,23 @@ def interpolate(a: State, b: State, duration: float, time: float) -> State:
 
 
 class ArmController:
-    """Set points of the arm's joints over time. A refused command raises ValueError and changes nothing."""
+    """Set points of the arm's joints over time.
 
-    def __init__(self, joints: Sequence[str], period: int, from_desired: bool = True, moving_end: bool = False) -> None:
+    A refused command raises ValueError and changes nothing.
+    """
+
+    def __init__(
+        self,
+        joints: Sequence[str],
+        period: int,
+        from_desired: bool = True,
+        moving_end: bool = False,
+    ) -> None:
         """period: ns between updates.
 
-        from_desired: bridge to a new trajectory from the last set point and not from the measured state (the
-        controller's interpolate_from_desired_state); moving_end: its allow_nonzero_velocity_at_trajectory_end.
+        from_desired: bridge to a new trajectory from the last set point and not from the measured
+        state (the controller's interpolate_from_desired_state); moving_end: its
+        allow_nonzero_velocity_at_trajectory_end.
         """
         self.joints = tuple(joints)
         self._period, self._from_desired, self._moving_end = period, from_desired, moving_end
@@ -135,7 +158,8 @@ class ArmController:
     def _sample(self, time: int) -> State:
         start = self._start or 0
         knots = [self._before] + [(start + after, state) for after, state in self._points]
-        # With its first point already past, a trajectory is entered where it is now: the controller jumps onto it.
+        # With its first point already past, a trajectory is entered where it is now: the controller
+        # jumps onto it.
         if time < knots[1][0]:
             return _between(knots[0], knots[1], time)
         for a, b in itertools.pairwise(knots[1:]):
@@ -161,7 +185,9 @@ class ArmController:
         speeds = np.abs(trajectory.points[-1].velocities)
         if not self._moving_end and (speeds > _ZERO).any():
             joint = trajectory.joints[int(speeds.argmax())]
-            raise ValueError(f"trajectory: the last point must be at rest, {joint} moves at {speeds.max():.6g} rad/s")
+            raise ValueError(
+                f"trajectory: the last point must be at rest, {joint} moves at {speeds.max():.6g} rad/s"
+            )
         if trajectory.stamp and trajectory.stamp + times[-1] < now:
             late = (now - trajectory.stamp - times[-1]) / NS
             raise ValueError(f"trajectory: wholly in the past, it ended {late:.3f} s ago")
@@ -181,7 +207,8 @@ class ArmController:
 
 def _ordered(point: Point, order: list[int]) -> State:
     velocities, accelerations = (
-        np.array(f, float)[order] if len(f) else None for f in (point.velocities, point.accelerations)
+        np.array(f, float)[order] if len(f) else None
+        for f in (point.velocities, point.accelerations)
     )
     return State(np.array(point.positions, float)[order], velocities, accelerations)
 
@@ -198,7 +225,10 @@ def _check_finite(what: str, values: Sequence[float]) -> None:
 
 
 class Robot:
-    """The controllers of arm and gripper together. A refused command raises ValueError and changes nothing."""
+    """The controllers of arm and gripper together.
+
+    A refused command raises ValueError and changes nothing.
+    """
 
     def __init__(self, arm: ArmController, finger: str) -> None:
         """finger: name of the gripper's joint."""
@@ -224,13 +254,19 @@ class Robot:
             raise ValueError(f"joint command: {len(names)} names but {len(positions)} positions")
         known = (*self.arm.joints, self._finger_name)
         if not names or len(set(names)) != len(names) or not set(names) <= set(known):
-            raise ValueError(f"joint command: expected some of the joints {list(known)}, each once, got {list(names)}")
+            raise ValueError(
+                f"joint command: expected some of the joints {list(known)}, each once, got {list(names)}"
+            )
         _check_finite("joint command", positions)
         wanted = dict(zip(names, map(float, positions), strict=True))
         self._finger = wanted.pop(self._finger_name, self._finger)
         if wanted:
             self.arm.stream(
-                [wanted.get(name, now_at) for name, now_at in zip(self.arm.joints, self._last, strict=True)], now
+                [
+                    wanted.get(name, now_at)
+                    for name, now_at in zip(self.arm.joints, self._last, strict=True)
+                ],
+                now,
             )
 
     def update(self, now: int, measured: State) -> tuple[np.ndarray, float]:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulation as a function call: observation in, action out, at 15 Hz; for collecting data and for evaluation."""
+"""The simulation as a function call: observation in, action out, at 15 Hz.
+
+For collecting data and for evaluation.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,31 @@ _TICKS = TICKS_PER_SECOND // ACTIONS_PER_SECOND
 
 
 class Env:
-    """One episode at a time. An action is [8]: seven joint positions (rad) and the closure of the gripper (0..1).
+    """One episode at a time.
 
-    It means what a row of an ActionChunk means: the joints arrive there at the end of the step, in a straight line, and
-    the gripper begins to move there then. `views` may be empty, then nothing is rendered and no OpenGL is needed.
+    An action is [8]: seven joint positions (rad) and the closure of the gripper (0..1).
+
+    It means what a row of an ActionChunk means: the joints arrive there at the end of the step, in
+    a straight line, and the gripper begins to move there then. `views` may be empty, then nothing
+    is rendered and no OpenGL is needed.
     """
 
-    def __init__(self, views: Sequence[str] = VIEWS, height: int = 180, width: int = 320, distractors: int = 2) -> None:
+    def __init__(
+        self,
+        views: Sequence[str] = VIEWS,
+        height: int = 180,
+        width: int = 320,
+        distractors: int = 2,
+    ) -> None:
         self.simulation = Simulation(height, width, distractors)
         self._views = tuple(views)
         self._arm, self._finger = np.zeros(7), 0.0
 
     def reset(self, task: str, seed: int, wording: int = 0) -> Observation:
-        """Begin an episode; time starts at 0. Raises ValueError for an unknown task, seed or wording."""
+        """Begin an episode; time starts at 0.
+
+        Raises ValueError for an unknown task, seed or wording.
+        """
         self.simulation.reset(task, seed, wording)
         self._arm, self._finger = self.simulation.layout.start.copy(), 0.0
         return self.observe()
@@ -56,7 +71,10 @@ class Env:
         return self.simulation.success
 
     def observe(self, look: bool = True) -> Observation:
-        """State (joints in rad, closure) and, if `look`, images at this moment; they cost most of the time."""
+        """State (joints in rad, closure) and, if `look`, images at this moment.
+
+        They cost most of the time.
+        """
         joints = self.simulation.world.positions()
         joints[7] = closure(joints[7])
         return Observation(

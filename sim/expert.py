@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripted experts: they know where things are, and decide at every step anew what to do.
 
-What they want depends on where things are and on nothing else: not on how long they have waited nor on what they did
-before. Whoever learns from them sees single moments, so a pause or a detour that only its own past explains would be
-learned as hesitation (an expert that stopped over the cube before going down taught a policy to hover there).
+What they want depends on where things are and on nothing else: not on how long they have waited nor
+on what they did before. Whoever learns from them sees single moments, so a pause or a detour that
+only its own past explains would be learned as hesitation (an expert that stopped over the cube
+before going down taught a policy to hover there).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ SPEED, ACCELERATION = 0.30, 0.65  # m/s, m/s^2
 TURN_SPEED, TURN_ACCELERATION = 1.2, 3.0  # rad/s, rad/s^2
 
 _OPEN, _SHUT = 0.0, 1.0
-_HIGH, _PUSH_HEIGHT = 0.16, 0.036  # of the tool over the table, m; closed fingers reach 1.7 cm below the tool
+# of the tool over the table, m; closed fingers reach 1.7 cm below the tool
+_HIGH, _PUSH_HEIGHT = 0.16, 0.036
 _ACROSS = math.pi / 2  # turn of the gripper at the drawer's handle, rad
 _STEEP = 5.0  # of the funnel over a place: height gained per distance from its middle
 _CLOSE = 0.006  # so near is there, m
@@ -43,7 +45,9 @@ class Aim:
     speed: float = 1.0
 
 
-def _towards(gap: np.ndarray, velocity: np.ndarray, speed: float, acceleration: float) -> np.ndarray:
+def _towards(
+    gap: np.ndarray, velocity: np.ndarray, speed: float, acceleration: float
+) -> np.ndarray:
     """The next velocity on the way over `gap` [3]: within speed and acceleration, and coming to rest at the end."""
     distance = float(np.linalg.norm(gap))
     pace = min(speed, math.sqrt(acceleration * distance), distance * ACTIONS_PER_SECOND)
@@ -62,7 +66,10 @@ class Expert:
     """Solves the running episode from the state it is in now; make a new one after a reset."""
 
     def __init__(self, simulation: Simulation, speed: float = 1.0, twist: float = 0.0) -> None:
-        """speed: a factor for all speeds; twist: by how much it is wrong about how cubes are turned, rad."""
+        """speed: a factor for all speeds.
+
+        twist: by how much it is wrong about how cubes are turned, rad.
+        """
         self._simulation = simulation
         self._world, self._layout = simulation.world, simulation.layout
         self._speed, self._twist = speed, twist
@@ -83,7 +90,9 @@ class Expert:
         """The next action [8]: seven joint positions (rad) and the closure of the gripper."""
         aim, turn = self._aim(self), np.zeros(3)
         mujoco.mju_subQuat(turn, _quaternion(downwards(aim.yaw)), self._turned)
-        self._velocity = _towards(aim.goal - self._point, self._velocity, SPEED * self._speed * aim.speed, ACCELERATION)
+        self._velocity = _towards(
+            aim.goal - self._point, self._velocity, SPEED * self._speed * aim.speed, ACCELERATION
+        )
         self._turning = _towards(turn, self._turning, TURN_SPEED * self._speed, TURN_ACCELERATION)
         self._point = self._point + self._velocity / ACTIONS_PER_SECOND
         mujoco.mju_quatIntegrate(self._turned, self._turning, 1 / ACTIONS_PER_SECOND)
@@ -103,7 +112,10 @@ class Expert:
         return 0.15 < self._closed < 0.95 and abs(float(self._world.velocities()[7])) < 0.15
 
     def _at(self, thing: np.ndarray, gap: float = _CLOSE) -> bool:
-        """Whether the fingers are around a thing; those that are closing already may be further away."""
+        """Whether the fingers are around a thing.
+
+        Those that are closing already may be further away.
+        """
         gap = 0.02 if self._closed > 0.04 else gap
         return bool(np.linalg.norm(self._world.tool() - thing) < gap)
 
@@ -113,7 +125,8 @@ class Expert:
     def _square_to(self, cube: str) -> float:
         """The turn of the gripper that grasps a cube by two faces and is nearest to the present one.
 
-        Nearest to a fixed one, a learner who cannot quite tell which of two turns that is would waver up to the end.
+        Nearest to a fixed one, a learner who cannot quite tell which of two turns that is would
+        waver up to the end.
         """
         now = yaw_of(self._world.tool_rotation())
         yaw = now + math.remainder(self._world.yaw(cube) + self._twist - now, math.pi / 2)
@@ -126,9 +139,17 @@ class Expert:
         return Aim(np.array([*self._point[:2], height]), yaw, gripper, speed)
 
     def _over(
-        self, place: Place, low: float, high: float, yaw: float, gripper: float, carried: np.ndarray | None = None
+        self,
+        place: Place,
+        low: float,
+        high: float,
+        yaw: float,
+        gripper: float,
+        carried: np.ndarray | None = None,
     ) -> Aim:
-        """Down a funnel to `low` over a place, whose rim is at `high`; from below the rim first up, then there.
+        """Down a funnel to `low` over a place, whose rim is at `high`.
+
+        From below the rim first up, then there.
 
         carried: what is to come over the place, by default the tool.
         """
@@ -154,7 +175,9 @@ class Expert:
 
     def reach(self) -> Aim:
         cube = self._world.position(self._layout.target)
-        return self._over(cube, cube[2] + 0.035, cube[2] + 0.08, self._square_to(self._layout.target), _OPEN)
+        return self._over(
+            cube, cube[2] + 0.035, cube[2] + 0.08, self._square_to(self._layout.target), _OPEN
+        )
 
     def lift(self) -> Aim:
         cube = self._layout.target
@@ -175,23 +198,35 @@ class Expert:
         return self._pick(self._layout.target)
 
     def stack(self) -> Aim:
-        cube, base = self._world.position(self._layout.target), self._world.position(self._layout.base)
+        cube, base = (
+            self._world.position(self._layout.target),
+            self._world.position(self._layout.base),
+        )
         yaw = yaw_of(self._world.tool_rotation())
         above = cube[2] - base[2]
         if apart(cube, base) < 0.02 and 0.035 < above < 0.046:
             on = self._closed < 0.5 or above < 0.0415
-            return self._stay(self._point[2] if self._closed > 0.3 else _HIGH, yaw, _OPEN if on else _SHUT, 0.5)
+            return self._stay(
+                self._point[2] if self._closed > 0.3 else _HIGH, yaw, _OPEN if on else _SHUT, 0.5
+            )
         if self._holds(cube):
             return self._over(base, 0.0615, _HIGH, yaw, _SHUT, cube)
         return self._pick(self._layout.target)
 
     def push(self) -> Aim:
-        """Down into the lane behind the cube wherever it is nearest, and forward; back within it while off its middle.
+        """Down into the lane behind the cube wherever it is nearest, and forward.
 
-        Low behind the cube it changes gradually with where the hand is, so that a learner who is wrong by a centimetre
-        still does much the same. Up again, to the one point to start from, made it swing to and fro behind the cube.
+        Back within it while off its middle.
+
+        Low behind the cube it changes gradually with where the hand is, so that a learner who is
+        wrong by a centimeter still does much the same. Up again, to the one point to start from,
+        made it swing to and fro behind the cube.
         """
-        cube, goal, tool = self._world.position(self._layout.target), np.array(self._layout.place), self._world.tool()
+        cube, goal, tool = (
+            self._world.position(self._layout.target),
+            np.array(self._layout.place),
+            self._world.tool(),
+        )
         along = (goal - cube[:2]) / max(apart(goal, cube), 1e-6)
         yaw = math.atan2(along[1], along[0])
         yaw -= round(yaw / math.pi) * math.pi
@@ -206,7 +241,11 @@ class Expert:
             off = max(0.0, aside - 0.01) + max(0.0, high - 0.004)
             back = min(0.03 - min(left, 0.07) + _STEEP * off, 0.085)
             return Aim(np.array([*(cube[:2] - back * along), _PUSH_HEIGHT]), yaw, _SHUT, 0.4)
-        lane = cube[:2] - min(max(ahead, 0.062), 0.12) * along - across * min(1.0, 0.02 / max(aside, 1e-6))
+        lane = (
+            cube[:2]
+            - min(max(ahead, 0.062), 0.12) * along
+            - across * min(1.0, 0.02 / max(aside, 1e-6))
+        )
         return self._over(lane, _PUSH_HEIGHT, 0.12, yaw, _SHUT)
 
     def drawer(self) -> Aim:
@@ -227,7 +266,9 @@ class Expert:
             return self._stay(handle[2] + 0.09, _ACROSS, _SHUT, 0.5)
         if 0.0 < gap[0] < 0.09 and abs(gap[1]) < 0.02 and abs(gap[2]) < 0.015:
             return Aim(handle + np.array([opening, 0.0, 0.0]), _ACROSS, _SHUT, 0.5)
-        return self._over(handle - np.array([0.06, 0.0, 0.0]), handle[2], handle[2] + 0.09, _ACROSS, _SHUT)
+        return self._over(
+            handle - np.array([0.06, 0.0, 0.0]), handle[2], handle[2] + 0.09, _ACROSS, _SHUT
+        )
 
 
 AIMS: dict[str, Callable[[Expert], Aim]] = {

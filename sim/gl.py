@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one place that imports mujoco: it fixes its OpenGL backend at import, so the choice is made here, just before.
 
-Everybody else writes `from .gl import mujoco`. A backend that the user chose with MUJOCO_GL is kept.
+Everybody else writes `from .gl import mujoco`. A backend that the user chose with MUJOCO_GL is
+kept.
 
-Mesa and Triton each bring an LLVM, and the process crashes when Triton's is loaded second. Where torch is already
-loaded, Triton is therefore loaded here; a process that trains must import torch before this module.
+Mesa and Triton each bring an LLVM, and the process crashes when Triton's is loaded second. Where
+torch is already loaded, Triton is therefore loaded here; a process that trains must import torch
+before this module.
 """
 
 from __future__ import annotations
@@ -38,13 +40,20 @@ def _egl_works() -> bool:
     pointer = ctypes.c_void_p
     egl.eglGetProcAddress.restype = pointer
     egl.eglInitialize.argtypes = [pointer, pointer, pointer]
-    query, display = egl.eglGetProcAddress(b"eglQueryDevicesEXT"), egl.eglGetProcAddress(b"eglGetPlatformDisplayEXT")
+    query, display = (
+        egl.eglGetProcAddress(b"eglQueryDevicesEXT"),
+        egl.eglGetProcAddress(b"eglGetPlatformDisplayEXT"),
+    )
     if not query or not display:
         return False
     devices, count = (pointer * 16)(), ctypes.c_int(0)
-    ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, pointer, pointer)(query)(16, devices, ctypes.byref(count))
+    ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, pointer, pointer)(query)(
+        16, devices, ctypes.byref(count)
+    )
     open_display = ctypes.CFUNCTYPE(pointer, ctypes.c_int, pointer, pointer)(display)
-    displays = [open_display(_EGL_PLATFORM_DEVICE, device, None) for device in devices[: count.value]]
+    displays = [
+        open_display(_EGL_PLATFORM_DEVICE, device, None) for device in devices[: count.value]
+    ]
     return any(found and egl.eglInitialize(found, None, None) for found in displays)
 
 
@@ -63,14 +72,18 @@ os.environ["MUJOCO_GL"] = _wanted or _choose()
 
 try:
     import mujoco
-except (AttributeError, ImportError, OSError, RuntimeError) as error:  # what its backends raise at import
+# what its backends raise at import
+except (AttributeError, ImportError, OSError, RuntimeError) as error:
     _problem += f"{error}; "
     os.environ["MUJOCO_GL"] = _OFF  # physics needs none
     import mujoco
 
 
 def make_renderer(model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
-    """A renderer for images of this size. Close it in the thread that made it. Raises RuntimeError without OpenGL."""
+    """A renderer for images of this size. Close it in the thread that made it.
+
+    Raises RuntimeError without OpenGL.
+    """
     if os.environ["MUJOCO_GL"] == _OFF:
         raise RuntimeError(_problem + NO_GL)
     model.vis.global_.offheight, model.vis.global_.offwidth = height, width

@@ -25,9 +25,14 @@ def yaw_of(rotation: np.ndarray) -> float:
 
 
 def _rotation_error(goal: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """The rotation from `now` to `goal` as a vector [3]; right in direction at any angle, in length at small ones."""
+    """The rotation from `now` to `goal` as a vector [3].
+
+    Right in direction at any angle, in length at small ones.
+    """
     turn = goal @ now.T
-    vector = 0.5 * np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
+    vector = 0.5 * np.array(
+        [turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]
+    )
     return vector if np.trace(turn) > 0 else 2.0 * vector
 
 
@@ -45,11 +50,15 @@ class Kinematics:
         self._data.qpos[self._q] = joints
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
-        mujoco.mj_jacSite(self._model, self._data, self._jacobian[:3], self._jacobian[3:], self._tool)
+        mujoco.mj_jacSite(
+            self._model, self._data, self._jacobian[:3], self._jacobian[3:], self._tool
+        )
         rotation = self._data.site_xmat[self._tool].reshape(3, 3)
         return self._data.site_xpos[self._tool], rotation, self._jacobian[:, self._v]
 
-    def solve(self, start: np.ndarray, position: np.ndarray, goal: np.ndarray, rounds: int = 20) -> np.ndarray:
+    def solve(
+        self, start: np.ndarray, position: np.ndarray, goal: np.ndarray, rounds: int = 20
+    ) -> np.ndarray:
         """Joint positions [7], near `start`, that put the tool at `position` (m) with the rotation `goal` [3, 3]."""
         joints = start.copy()
         for _ in range(rounds):

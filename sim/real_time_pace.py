@@ -15,7 +15,10 @@ class Pace:
     """When each tick is due, and how fast the simulation really runs."""
 
     def __init__(self, period: int, factor: float, now: int) -> None:
-        """period: simulated ns a tick; factor: simulated seconds per wall second, 0 for as fast as possible."""
+        """period: simulated ns a tick.
+
+        factor: simulated seconds per wall second, 0 for as fast as possible.
+        """
         self._period, self._factor = period, factor
         self._ticks = 0
         self._begin, self._begin_ticks = now, 0

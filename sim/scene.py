@@ -8,17 +8,23 @@ import math
 from .arm_constants import MODEL, PREFIX
 from .gl import mujoco
 
-# Simulation steps per second: at 2.1 ms the four-bar linkage of the gripper is stable while it grasps.
+# Simulation steps per second: at 2.1 ms the four-bar linkage of the gripper is stable while it
+# grasps.
 STEPS_PER_SECOND = 480
 
-COLOURS = {"red": (0.85, 0.10, 0.10), "green": (0.10, 0.65, 0.20), "blue": (0.10, 0.25, 0.85)}
+COLORS = {"red": (0.85, 0.10, 0.10), "green": (0.10, 0.65, 0.20), "blue": (0.10, 0.25, 0.85)}
 KINDS = ("cubes", "bowl", "circle", "drawer")
 VIEWS = ("wrist", "exterior_1", "exterior_2")
 CUBE = 0.02  # half the edge, m
 # Cubes that take no part stand on a shelf under the table, where no camera sees them.
-PARKED = {colour: (0.2, 0.1 * i, -0.38) for i, colour in enumerate(COLOURS)}
+PARKED = {color: (0.2, 0.1 * i, -0.38) for i, color in enumerate(COLORS)}
 
-_YELLOW, _WOOD, _FRONT, _METAL = "0.9 0.75 0.2 1", "0.55 0.36 0.2 1", "0.78 0.63 0.43 1", "0.2 0.2 0.22 1"
+_YELLOW, _WOOD, _FRONT, _METAL = (
+    "0.9 0.75 0.2 1",
+    "0.55 0.36 0.2 1",
+    "0.78 0.63 0.43 1",
+    "0.2 0.2 0.22 1",
+)
 
 
 def _numbers(*values: float) -> str:
@@ -32,10 +38,10 @@ def _box(size: tuple[float, ...], at: tuple[float, ...], rgba: str, more: str = 
 def _cubes() -> str:
     contact = 'mass="0.06" friction="0.5 0.005 0.0001" solref="0.005 1" condim="4"'
     return "".join(
-        f'<body name="{colour}" pos="{_numbers(*PARKED[colour])}"><freejoint name="{colour}"/>'
-        + _box((CUBE, CUBE, CUBE), (0, 0, 0), _numbers(*rgb, 1), f'name="{colour}" {contact}')
+        f'<body name="{color}" pos="{_numbers(*PARKED[color])}"><freejoint name="{color}"/>'
+        + _box((CUBE, CUBE, CUBE), (0, 0, 0), _numbers(*rgb, 1), f'name="{color}" {contact}')
         + "</body>"
-        for colour, rgb in COLOURS.items()
+        for color, rgb in COLORS.items()
     )
 
 
@@ -56,11 +62,15 @@ def _bowl(radius: float = 0.062, height: float = 0.035, sides: int = 16) -> str:
 
 
 def _circle() -> str:
-    paint = 'size="0.06 0.0006" pos="0 0 0.0006" contype="0" conaffinity="0" rgba="0.95 0.85 0.1 1"'
-    return f'<body name="circle"><geom type="cylinder" {paint}/></body>'
+    marking = (
+        'size="0.06 0.0006" pos="0 0 0.0006" contype="0" conaffinity="0" rgba="0.95 0.85 0.1 1"'
+    )
+    return f'<body name="circle"><geom type="cylinder" {marking}/></body>'
 
 
-def _cabinet(width: float = 0.11, depth: float = 0.10, height: float = 0.07, wall: float = 0.006) -> str:
+def _cabinet(
+    width: float = 0.11, depth: float = 0.10, height: float = 0.07, wall: float = 0.006
+) -> str:
     """A cabinet that opens towards the robot (-x): half width, half depth, half height, half thickness of its walls."""
     front, bar = -depth - wall - 0.003, -depth - 0.085
     arm = (0.042, 0.005, 0.006)
@@ -87,8 +97,11 @@ def _objects(kind: str) -> str:
 
 
 def _xml(kind: str) -> str:
-    # Drawer and cabinet are both children of the world for MuJoCo's collision filter: without the exclusion they jam.
-    exclude = '<contact><exclude body1="cabinet" body2="drawer"/></contact>' if kind == "drawer" else ""
+    # Drawer and cabinet are both children of the world for MuJoCo's collision filter: without the
+    # exclusion they jam.
+    exclude = (
+        '<contact><exclude body1="cabinet" body2="drawer"/></contact>' if kind == "drawer" else ""
+    )
     return f"""<mujoco model="{kind}">
       <compiler angle="radian" autolimits="true"/>
       <option timestep="{1 / STEPS_PER_SECOND!r}" integrator="implicitfast" cone="elliptic" impratio="10"

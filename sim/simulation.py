@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One episode after another: scene, physics, cameras, success. The ROS node and the in-process Env both drive this."""
+"""One episode after another: scene, physics, cameras, success.
+
+The ROS node and the in-process Env both drive this.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,22 @@ from .cameras import Cameras
 from .tasks import arrange, find, instruction
 from .world import TICKS_PER_SECOND, Layout, World
 
-# A task counts as solved when it has been for this many checks on end, and it is checked this often.
+# A task counts as solved when it has been for this many checks on end, and it is checked this
+# often.
 _CHECKS, _CHECKS_PER_SECOND = 3, 15
 
 
 class Simulation:
-    """The running episode. Everything about it is decided by task, seed, `distractors` and `wording`."""
+    """The running episode.
+
+    Everything about it is decided by task, seed, `distractors` and `wording`.
+    """
 
     def __init__(self, height: int = 180, width: int = 320, distractors: int = 2) -> None:
-        """height, width: of the images, pixels; distractors: the most cubes in a scene that its task does not need."""
+        """height, width: of the images, pixels.
+
+        distractors: the most cubes in a scene that its task does not need.
+        """
         self.height, self.width, self._distractors = height, width, distractors
         self.world: World
         self.layout: Layout
@@ -29,7 +39,10 @@ class Simulation:
         self._held = 0
 
     def reset(self, task: str, seed: int, wording: int = 0) -> None:
-        """Begin an episode. Raises ValueError, with nothing changed, if there is no such task, seed or wording."""
+        """Begin an episode.
+
+        Raises ValueError, with nothing changed, if there is no such task, seed or wording.
+        """
         layout = arrange(task, seed, self._distractors)
         words, kind = instruction(task, layout, wording), find(task).kind
         if not self.task or self.world.kind != kind:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .arm_constants import HOME, closure
-from .scene import COLOURS, CUBE
+from .scene import COLORS, CUBE
 from .world import Layout, Look, World
 
 Arrange = Callable[[np.random.Generator, int], dict]
@@ -20,9 +20,12 @@ Place = np.ndarray | tuple[float, float]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Task:
-    """One task. wordings: ways to ask for it, {target} and {base} are colours; the last one is kept out of training.
+    """One task. wordings: ways to ask for it, {target} and {base} are colors.
 
-    arrange(random, distractors): the fields of Layout beyond `start` and `look`; solved(world, layout): at this moment.
+    The last one is kept out of training.
+
+    arrange(random, distractors): the fields of Layout beyond `start` and `look`; solved(world,
+    layout): at this moment.
     """
 
     kind: str
@@ -42,51 +45,68 @@ class _Table:
         self._taken.append((np.asarray(place, float), radius))
         return place
 
-    def draw(self, x: tuple[float, float], y: tuple[float, float], radius: float = 0.0) -> np.ndarray:
+    def draw(
+        self, x: tuple[float, float], y: tuple[float, float], radius: float = 0.0
+    ) -> np.ndarray:
         for _ in range(1000):
             place = np.array([self._random.uniform(*x), self._random.uniform(*y)])
             if all(np.hypot(*(place - other)) > gap + 0.085 for other, gap in self._taken):
                 return self.take(place, radius)
         raise RuntimeError("no free place on the table")
 
-    def cubes(self, colours: list[str]) -> dict[str, tuple[float, float, float]]:
-        places = {colour: self.draw((0.40, 0.60), (-0.20, 0.20)) for colour in colours}
-        turns = self._random.uniform(-math.pi / 4, math.pi / 4, len(colours))
-        return {c: (float(p[0]), float(p[1]), float(turn)) for (c, p), turn in zip(places.items(), turns, strict=True)}
+    def cubes(self, colors: list[str]) -> dict[str, tuple[float, float, float]]:
+        places = {color: self.draw((0.40, 0.60), (-0.20, 0.20)) for color in colors}
+        turns = self._random.uniform(-math.pi / 4, math.pi / 4, len(colors))
+        return {
+            c: (float(p[0]), float(p[1]), float(turn))
+            for (c, p), turn in zip(places.items(), turns, strict=True)
+        }
 
 
 def _shuffled(random: np.random.Generator) -> list[str]:
-    return [str(colour) for colour in random.permutation(list(COLOURS))]
+    return [str(color) for color in random.permutation(list(COLORS))]
 
 
 def _some_cubes(random: np.random.Generator, distractors: int) -> dict:
-    colours = _shuffled(random)
-    return {"target": colours[0], "cubes": _Table(random).cubes(colours[: 1 + distractors])}
+    colors = _shuffled(random)
+    return {"target": colors[0], "cubes": _Table(random).cubes(colors[: 1 + distractors])}
 
 
 def _two_cubes(random: np.random.Generator, distractors: int) -> dict:
-    colours = _shuffled(random)
-    cubes = _Table(random).cubes(colours[: 2 + min(distractors, 1)])
-    return {"target": colours[0], "base": colours[1], "cubes": cubes}
+    colors = _shuffled(random)
+    cubes = _Table(random).cubes(colors[: 2 + min(distractors, 1)])
+    return {"target": colors[0], "base": colors[1], "cubes": cubes}
 
 
 def _cubes_and_bowl(random: np.random.Generator, distractors: int) -> dict:
-    colours, table = _shuffled(random), _Table(random)
+    colors, table = _shuffled(random), _Table(random)
     bowl = table.draw((0.45, 0.58), (-0.20, 0.20), radius=0.06)
-    return {"target": colours[0], "cubes": table.cubes(colours[: 1 + distractors]), "place": tuple(map(float, bowl))}
+    return {
+        "target": colors[0],
+        "cubes": table.cubes(colors[: 1 + distractors]),
+        "place": tuple(map(float, bowl)),
+    }
 
 
 def _cubes_and_circle(random: np.random.Generator, distractors: int) -> dict:
     """The cube stands square to the line on which it is to be pushed, and that line is kept free."""
-    colours, table = _shuffled(random), _Table(random)
+    colors, table = _shuffled(random), _Table(random)
     cube = np.array([random.uniform(0.40, 0.46), random.uniform(-0.12, 0.12)])
     turn, way = random.uniform(-0.5, 0.5), random.uniform(0.12, 0.17)
     along = np.array([math.cos(turn), math.sin(turn)])
     circle = cube + way * along
-    for place, radius in ((cube, 0.06), ((cube + circle) / 2, 0.06), (circle, 0.07), (cube - 0.08 * along, 0.05)):
+    for place, radius in (
+        (cube, 0.06),
+        ((cube + circle) / 2, 0.06),
+        (circle, 0.07),
+        (cube - 0.08 * along, 0.05),
+    ):
         table.take(place, radius)
-    cubes = {colours[0]: (float(cube[0]), float(cube[1]), float(turn)), **table.cubes(colours[1 : 1 + distractors])}
-    return {"target": colours[0], "cubes": cubes, "place": tuple(map(float, circle))}
+    cubes = {
+        colors[0]: (float(cube[0]), float(cube[1]), float(turn)),
+        **table.cubes(colors[1 : 1 + distractors]),
+    }
+    return {"target": colors[0], "cubes": cubes, "place": tuple(map(float, circle))}
 
 
 def _drawer(shut: bool) -> Arrange:
@@ -128,7 +148,9 @@ def _in_bowl(world: World, layout: Layout) -> bool:
 
 def _stacked(world: World, layout: Layout) -> bool:
     cube, base = world.position(layout.target), world.position(layout.base)
-    return apart(cube, base) < 0.025 and abs(cube[2] - base[2] - 2 * CUBE) < 0.01 and _is_open(world)
+    return (
+        apart(cube, base) < 0.025 and abs(cube[2] - base[2] - 2 * CUBE) < 0.01 and _is_open(world)
+    )
 
 
 TASKS: dict[str, Task] = {
@@ -233,11 +255,14 @@ def _look(random: np.random.Generator) -> Look:
 
     sides = {"exterior_1": 0.75, "exterior_2": -0.75}
     return Look(
-        cameras={view: (around((0.42, y, 0.60), 0.03), around((0.48, 0.0, 0.11), 0.02)) for view, y in sides.items()},
+        cameras={
+            view: (around((0.42, y, 0.60), 0.03), around((0.48, 0.0, 0.11), 0.02))
+            for view, y in sides.items()
+        },
         light=float(random.uniform(0.7, 1.3)),
         light_direction=around((0.2, 0.4, -1.0), 0.3),
         table_tint=random.uniform(0.9, 1.1, 3),
-        cube_tints={colour: random.uniform(0.85, 1.15, 3) for colour in COLOURS},
+        cube_tints={color: random.uniform(0.85, 1.15, 3) for color in COLORS},
     )
 
 
@@ -246,11 +271,13 @@ def arrange(name: str, seed: int, distractors: int = 2) -> Layout:
     task = find(name)
     if seed < 0:
         raise ValueError(f"seed: expected a number >= 0, got {seed}")
-    if not 0 <= distractors < len(COLOURS):
-        raise ValueError(f"distractors: expected 0 to {len(COLOURS) - 1}, got {distractors}")
+    if not 0 <= distractors < len(COLORS):
+        raise ValueError(f"distractors: expected 0 to {len(COLORS) - 1}, got {distractors}")
     random = np.random.default_rng([zlib.crc32(name.encode()), seed])
     look, start = _look(random), HOME + random.uniform(-0.08, 0.08, 7)
-    return Layout(start=start, look=look, **task.arrange(random, int(random.integers(distractors + 1))))
+    return Layout(
+        start=start, look=look, **task.arrange(random, int(random.integers(distractors + 1)))
+    )
 
 
 def instruction(name: str, layout: Layout, wording: int = 0) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .arm_constants import ARM, FINGER_CLOSED, FINGER_SPEED, LOWER, PREFIX, UPPER
 from .gl import mujoco
-from .scene import COLOURS, CUBE, STEPS_PER_SECOND, compile_scene
+from .scene import COLORS, CUBE, STEPS_PER_SECOND, compile_scene
 
 TICKS_PER_SECOND = 120
 STEPS_PER_TICK = STEPS_PER_SECOND // TICKS_PER_SECOND
@@ -18,7 +18,10 @@ STEPS_PER_TICK = STEPS_PER_SECOND // TICKS_PER_SECOND
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Look:
-    """How the scene looks. cameras: exterior view -> (position, point it looks at), m; light and tints are factors."""
+    """How the scene looks. cameras: exterior view -> (position, point it looks at), m.
+
+    Light and tints are factors.
+    """
 
     cameras: dict[str, tuple[np.ndarray, np.ndarray]]
     light: float
@@ -29,10 +32,13 @@ class Look:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
-    """What a seed decides about one episode of a task. Lengths in m, angles in rad, the table's surface is z = 0.
+    """What a seed decides about one episode of a task.
 
-    cubes: colour -> (x, y, yaw) of those on the table; target: the cube the instruction names; base: the one to stack
-    on; place: (x, y) of the bowl, the circle or the cabinet; drawer: how far it is open; start: joint positions [7].
+    Lengths in m, angles in rad, the table's surface is z = 0.
+
+    cubes: color -> (x, y, yaw) of those on the table; target: the cube the instruction names; base:
+    the one to stack on; place: (x, y) of the bowl, the circle or the cabinet; drawer: how far it is
+    open; start: joint positions [7].
     """
 
     cubes: dict[str, tuple[float, float, float]]
@@ -50,7 +56,9 @@ def _facing(position: np.ndarray, point: np.ndarray) -> np.ndarray:
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
     quaternion = np.zeros(4)
-    mujoco.mju_mat2Quat(quaternion, np.column_stack([right, np.cross(right, forward), -forward]).ravel())
+    mujoco.mju_mat2Quat(
+        quaternion, np.column_stack([right, np.cross(right, forward), -forward]).ravel()
+    )
     return quaternion
 
 
@@ -75,9 +83,9 @@ class World:
     def arrange(self, layout: Layout) -> None:
         """Put everything where the layout says, at rest, and hold the arm there."""
         mujoco.mj_resetData(self.model, self.data)
-        for colour, (x, y, yaw) in layout.cubes.items():
+        for color, (x, y, yaw) in layout.cubes.items():
             pose = (x, y, CUBE, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
-            self.data.joint(colour).qpos[:] = pose
+            self.data.joint(color).qpos[:] = pose
         fixed = {"bowl": "bowl", "circle": "circle", "drawer": "cabinet"}.get(self.kind)
         if fixed:
             self.model.body(fixed).pos[:2] = layout.place
@@ -95,15 +103,19 @@ class World:
             self.model.camera(view).quat[:] = _facing(position, point)
         self.model.light_diffuse[0] = self._plain_light * look.light
         self.model.light_dir[0] = look.light_direction
-        self.model.mat_rgba[self.model.material("table").id, :3] = self._plain_table[:3] * look.table_tint
-        for colour, tint in look.cube_tints.items() if self.kind != "drawer" else ():
-            self.model.geom(colour).rgba[:3] = np.clip(np.array(COLOURS[colour]) * tint, 0.0, 1.0)
+        self.model.mat_rgba[self.model.material("table").id, :3] = (
+            self._plain_table[:3] * look.table_tint
+        )
+        for color, tint in look.cube_tints.items() if self.kind != "drawer" else ():
+            self.model.geom(color).rgba[:3] = np.clip(np.array(COLORS[color]) * tint, 0.0, 1.0)
 
     def drive(self, arm: np.ndarray, finger: float) -> None:
         """Set the targets of the servos for one tick: joints [7] and finger_joint, rad, cut off at their limits."""
         self.data.ctrl[self._arm_motors] = np.clip(arm, LOWER, UPPER)
         step = FINGER_SPEED / TICKS_PER_SECOND
-        self._finger = min(max(finger, self._finger - step, 0.0), self._finger + step, FINGER_CLOSED)
+        self._finger = min(
+            max(finger, self._finger - step, 0.0), self._finger + step, FINGER_CLOSED
+        )
         self.data.ctrl[self._finger_motor] = 255.0 * self._finger / FINGER_CLOSED
 
     def tick(self) -> None:

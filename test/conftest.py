@@ -22,14 +22,16 @@ import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-STARTED = pytest.StashKey[list["Started"]]()  # the processes of a test, for the report of its failure
+# the processes of a test, for the report of its failure
+STARTED = pytest.StashKey[list["Started"]]()
 
-# Before anything imports rclpy, and for every process that a test starts. Unless messages check their fields, a value
-# of the wrong type is sent as 0.0 without a word.
+# Before anything imports rclpy, and for every process that a test starts. Unless messages check
+# their fields, a value of the wrong type is sent as 0.0 without a word.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds.xml")
-# The same examples each time: what one run finds, the next one does. New ones: --hypothesis-profile default.
+# The same examples each time: what one run finds, the next one does. New ones: --hypothesis-profile
+# default.
 hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.load_profile("same")
 # Two workers on a small machine: more threads only get into each other's way.
@@ -45,7 +47,8 @@ def _why_not(marker: str) -> str:
         if not all(map(importlib.util.find_spec, ("cosmos3_ros", "cosmos3_ros.msg"))):
             return "the messages are not built, or install/setup.bash is not sourced"
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # an old parser below the generators uses sre_parse
+            # an old parser below the generators uses sre_parse
+            warnings.simplefilter("ignore", DeprecationWarning)
             import rosidl_generator_py  # noqa: F401
     if marker == "sim":
         if importlib.util.find_spec("mujoco") is None:
@@ -67,7 +70,8 @@ def _free_shared_memory() -> None:
     for lock in Path("/dev/shm").glob(f"fastrtps_{'[0-9a-f]' * 16}_el"):
         with contextlib.suppress(OSError), lock.open("rb+") as file:  # locked: its owner lives
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if time.time() - lock.stat().st_mtime > 10.0:  # it was not made just now, to be locked in a moment
+            # it was not made just now, to be locked in a moment
+            if time.time() - lock.stat().st_mtime > 10.0:
                 lock.with_name(lock.name.removesuffix("_el")).unlink(missing_ok=True)
                 lock.unlink()
 
@@ -89,14 +93,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the tables that tests left with record_property("table: <title>", text)."""
     for reports in terminalreporter.stats.values():
         for report in reports:
-            for name, text in getattr(report, "user_properties", ()) if getattr(report, "when", "") == "call" else ():
+            for name, text in (
+                getattr(report, "user_properties", ())
+                if getattr(report, "when", "") == "call"
+                else ()
+            ):
                 if name.startswith("table: "):
                     terminalreporter.section(name.removeprefix("table: "))
                     terminalreporter.write_line(text)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that failed shows what its processes printed, whatever it was waiting for."""
     report = yield
     for process in item.stash.get(STARTED, []) if report.failed else ():
@@ -118,8 +128,8 @@ def _real_time_threads() -> list[int]:
 def scheduling() -> Iterator[None]:
     """A test that leaves real-time threads behind fails: all later ones of its process would starve what they start.
 
-    Libraries can do that unasked (libsvtav1 does for root), and there is no way back: Fast DDS makes its threads what
-    glibc remembers of the one that begins them.
+    Libraries can do that unasked (libsvtav1 does for root), and there is no way back: Fast DDS
+    makes its threads what glibc remembers of the one that begins them.
     """
     yield
     assert not _real_time_threads(), "threads left with real-time scheduling"
@@ -127,7 +137,10 @@ def scheduling() -> Iterator[None]:
 
 @pytest.fixture
 def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A ROS_DOMAIN_ID that no other test uses now; set in the environment for the processes of this test."""
+    """A ROS_DOMAIN_ID that no other test uses now.
+
+    Set in the environment for the processes of this test.
+    """
     from domain_coordinator import domain_id
 
     with domain_id() as number:
@@ -196,7 +209,10 @@ class Started:
         return alive
 
     def interrupt(self, timeout: float = 15.0) -> int:
-        """Press Ctrl-C: SIGINT to the whole session. Returns the exit code of the first process; fails if one stays."""
+        """Press Ctrl-C: SIGINT to the whole session.
+
+        Returns the exit code of the first process; fails if one stays.
+        """
         for pid in self.running():
             with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
                 os.kill(pid, signal.SIGINT)
@@ -204,7 +220,11 @@ class Started:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             pytest.fail(f"still running {timeout:.0f} s after Ctrl-C")
-        _wait_until(lambda: not self.running(), f"the children to end; still there: {self.running()}", timeout)
+        _wait_until(
+            lambda: not self.running(),
+            f"the children to end; still there: {self.running()}",
+            timeout,
+        )
         return code
 
     def kill(self) -> None:
@@ -220,10 +240,13 @@ class Started:
 
 
 @pytest.fixture
-def start(domain: int, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Started]]:
+def start(
+    domain: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Started]]:
     """Function that starts a command in this test's domain: start("commander", "--ros-args", ...) -> Started.
 
-    A first word without a slash is one of the package's executables. After the test none of them is alive.
+    A first word without a slash is one of the package's executables. After the test none of them is
+    alive.
     """
     from ament_index_python import get_package_prefix
 

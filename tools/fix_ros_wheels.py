@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Point the CMake files of the ROS 2 wheels at this Python.
 
-The wheels were built in another image, and the CMake targets they export name the Python and NumPy headers of that
-image (/opt/python/cp3XX-cp3XX/...), where CMake finds nothing. This rewrites them in the environment whose Python runs
-it. Run it after every installation of ros-* wheels; a second run changes nothing.
+The wheels were built in another image, and the CMake targets they export name the Python and NumPy
+headers of that image (/opt/python/cp3XX-cp3XX/...), where CMake finds nothing. This rewrites them
+in the environment whose Python runs it. Run it after every installation of ros-* wheels; a second
+run changes nothing.
 """
 
 import re
@@ -28,7 +29,10 @@ def main() -> int:
     """Rewrite the files; 1 if the Python headers are missing."""
     headers = sysconfig.get_path("include")
     if not Path(headers, "Python.h").is_file():
-        print(f"error: no Python.h in {headers}; on Debian and Ubuntu: apt install python3-dev", file=sys.stderr)
+        print(
+            f"error: no Python.h in {headers}; on Debian and Ubuntu: apt install python3-dev",
+            file=sys.stderr,
+        )
         return 1
     changed = 0
     for path in Path(sys.prefix, "share").glob("*/cmake/*.cmake"):

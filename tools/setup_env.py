@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the virtual environment that `make` runs everything in: ROS 2 wheels, PyTorch, and this package built in it.
 
-    python3 tools/setup_env.py [--venv .venv] [--torch-index URL|pypi] [--no-build] [--client] [--lerobot]
+    python3 tools/setup_env.py [--venv .venv] [--torch-index URL|pypi] [--no-build] [--client]
+    [--lerobot]
 
-Every step is done once, until one of its inputs changes. Needs Python's standard library, CMake and a C++ compiler.
+Every step is done once, until one of its inputs changes. Needs Python's standard library, CMake and
+a C++ compiler.
 """
 
 import argparse
@@ -58,7 +60,11 @@ def missing() -> list[tuple[str, str]]:
     python = "python{}.{}".format(*sys.version_info)
     needs = (
         ("Python's venv", f"{python}-venv", importlib.util.find_spec("ensurepip") is not None),
-        ("Python's headers", f"{python}-dev", Path(sysconfig.get_path("include"), "Python.h").is_file()),
+        (
+            "Python's headers",
+            f"{python}-dev",
+            Path(sysconfig.get_path("include"), "Python.h").is_file(),
+        ),
         ("cmake", "cmake", shutil.which("cmake") is not None),
         ("a C++ compiler", "g++", shutil.which("g++") is not None),
         ("make", "make", shutil.which("make") is not None),
@@ -82,7 +88,9 @@ def check_machine() -> None:
     lacking = missing()
     if lacking:
         what = ", ".join(what for what, _ in lacking)
-        raise SetupError(f"missing {what}: apt-get install {' '.join(packages for _, packages in lacking)}")
+        raise SetupError(
+            f"missing {what}: apt-get install {' '.join(packages for _, packages in lacking)}"
+        )
 
 
 def _answers(url: str) -> bool:
@@ -96,8 +104,8 @@ def _answers(url: str) -> bool:
 def torch_arguments(index: str, pin: str, cpu_index: str = TORCH_CPU_INDEX) -> list[str]:
     """Arguments of `pip install` for the torch of `pin` ("torch==2.13.0").
 
-    index: URL of a package index; "pypi"; or "" to choose: on a machine without an NVIDIA GPU the CPU build of
-    `cpu_index` if that answers, because the build on PyPI brings gigabytes of CUDA.
+    index: URL of a package index; "pypi"; or "" to choose: on a machine without an NVIDIA GPU the
+    CPU build of `cpu_index` if that answers, because the build on PyPI brings gigabytes of CUDA.
     """
     cpu_build = not index and not has_nvidia_gpu() and _answers(f"{cpu_index}/torch/")
     if index == "pypi" or not (index or cpu_build):
@@ -116,7 +124,10 @@ def digest(paths: Iterable[Path], *words: str) -> str:
 
 
 class Progress:
-    """Runs commands; shows what happens and for how long; keeps their whole output in a log file."""
+    """Runs commands; shows what happens and for how long.
+
+    Keeps their whole output in a log file.
+    """
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -132,14 +143,22 @@ class Progress:
             self.say(f"    {self._newest[:100]}")
 
     def run(self, *command: str | Path) -> None:
-        """Run the command, showing its newest line every 10 s. Raises SetupError, after its last lines, if it fails."""
+        """Run the command, showing its newest line every 10 s.
+
+        Raises SetupError, after its last lines, if it fails.
+        """
         done = threading.Event()
         shower = threading.Thread(target=self._show, args=(done,))
         shower.start()
         lines: list[str] = []
         try:
             with subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+                command,
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
             ) as process:
                 for line in process.stdout or ():
                     self._newest = line.strip() or self._newest
@@ -185,10 +204,14 @@ class Environment:
     def create(self) -> None:
         """Make the folder, anew if it exists. Raises SetupError if it holds something else."""
         if self.folder.exists() and not (self.folder / "pyvenv.cfg").is_file():
-            raise SetupError(f"{self.folder} exists and is no virtual environment: name another one with VENV=")
+            raise SetupError(
+                f"{self.folder} exists and is no virtual environment: name another one with VENV="
+            )
         shutil.rmtree(self.folder, ignore_errors=True)
         # Not sys.executable: that may be the Python of the very environment that was removed.
-        self.progress.run(getattr(sys, "_base_executable", sys.executable), "-m", "venv", self.folder)
+        self.progress.run(
+            getattr(sys, "_base_executable", sys.executable), "-m", "venv", self.folder
+        )
 
     def install_torch(self, index: str, pin: str) -> None:
         """Install PyTorch alone, so that nothing else brings another build of it."""
@@ -213,7 +236,9 @@ class Environment:
         shutil.rmtree(folder, ignore_errors=True)
         self.progress.run(self.folder / "bin" / "python", "-m", "venv", folder)
         pins = [
-            line.split()[0] for line in file.read_text().splitlines() if line.startswith(("torch==", "torchvision=="))
+            line.split()[0]
+            for line in file.read_text().splitlines()
+            if line.startswith(("torch==", "torchvision=="))
         ]
         for arguments in (*(torch_arguments(index, pin) for pin in pins), ["-r", str(file)]):
             self.progress.run(folder / "bin" / "python", *self._pip[1:], *arguments)
@@ -221,8 +246,16 @@ class Environment:
     def build(self) -> None:
         """Build this package inside the environment, its Python files as links to the sources."""
         ws = self.folder / "ws"
-        shutil.rmtree(ws / "install", ignore_errors=True)  # it may hold links to files that are gone
-        bases = ("--build-base", ws / "build", "--install-base", ws / "install", "--base-paths", ROOT)
+        # it may hold links to files that are gone
+        shutil.rmtree(ws / "install", ignore_errors=True)
+        bases = (
+            "--build-base",
+            ws / "build",
+            "--install-base",
+            ws / "install",
+            "--base-paths",
+            ROOT,
+        )
         build = (
             "colcon",
             "--log-base",
@@ -233,7 +266,9 @@ class Environment:
             "--event-handlers",
             "console_direct+",
         )
-        self.progress.run(TOOLS / "run.sh", self.folder, *build, "--cmake-args", "-DBUILD_TESTING=OFF")
+        self.progress.run(
+            TOOLS / "run.sh", self.folder, *build, "--cmake-args", "-DBUILD_TESTING=OFF"
+        )
 
 
 def sources() -> list[str]:
@@ -247,33 +282,60 @@ def set_up(folder: Path, torch_index: str, build: bool, client: bool, lerobot: b
     check_machine()
     environment = Environment(folder)
     lists = [TOOLS / f"requirements{name}.txt" for name in ("", "-ros", "-test")]
-    pin = next(line.split()[0] for line in lists[0].read_text().splitlines() if line.startswith("torch=="))
+    pin = next(
+        line.split()[0] for line in lists[0].read_text().splitlines() if line.startswith("torch==")
+    )
     created = digest([], str(folder), sys.base_prefix, platform.python_version())
     with_torch = digest([], created, pin, torch_index)
     packages = digest([*lists, TOOLS / "constraints.txt", TOOLS / "fix_ros_wheels.py"], with_torch)
-    interfaces = [*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv"), ROOT / "CMakeLists.txt", ROOT / "package.xml"]
-    environment.step(f"virtual environment, Python {platform.python_version()}", created, environment.create)
+    interfaces = [
+        *ROOT.glob("msg/*.msg"),
+        *ROOT.glob("srv/*.srv"),
+        ROOT / "CMakeLists.txt",
+        ROOT / "package.xml",
+    ]
+    environment.step(
+        f"virtual environment, Python {platform.python_version()}", created, environment.create
+    )
     environment.step("PyTorch", with_torch, lambda: environment.install_torch(torch_index, pin))
-    environment.step("ROS 2 and other packages", packages, lambda: environment.install_packages(lists))
+    environment.step(
+        "ROS 2 and other packages", packages, lambda: environment.install_packages(lists)
+    )
     if client:
         file = TOOLS / "requirements-openpi.txt"
-        environment.step("openpi's client", digest([file], created), lambda: environment.install_client(file))
+        environment.step(
+            "openpi's client", digest([file], created), lambda: environment.install_client(file)
+        )
     if lerobot:
         file = TOOLS / "requirements-lerobot.txt"
         key = digest([file], created, torch_index)
         environment.step("lerobot", key, lambda: environment.install_lerobot(file, torch_index))
     if build:
-        environment.step("messages and nodes", digest(interfaces, packages, str(ROOT), *sources()), environment.build)
+        environment.step(
+            "messages and nodes",
+            digest(interfaces, packages, str(ROOT), *sources()),
+            environment.build,
+        )
 
 
 def main() -> int:
     """Parse the command line and set up."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="folder of the environment")
-    parser.add_argument("--torch-index", default="", help="index with the PyTorch to install, or pypi; default: choose")
+    parser.add_argument(
+        "--venv", type=Path, default=ROOT / ".venv", help="folder of the environment"
+    )
+    parser.add_argument(
+        "--torch-index",
+        default="",
+        help="index with the PyTorch to install, or pypi; default: choose",
+    )
     parser.add_argument("--no-build", action="store_true", help="install packages only")
-    parser.add_argument("--client", action="store_true", help="install openpi's client too, for the tests")
-    parser.add_argument("--lerobot", action="store_true", help="install lerobot too, for the tests: some gigabytes")
+    parser.add_argument(
+        "--client", action="store_true", help="install openpi's client too, for the tests"
+    )
+    parser.add_argument(
+        "--lerobot", action="store_true", help="install lerobot too, for the tests: some gigabytes"
+    )
     arguments = parser.parse_args()
     try:
         folder, build = arguments.venv.absolute(), not arguments.no_build

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from .optim.lora import LoraOptions
-from .optim.optimizer import OptimiserOptions
+from .optim.optimizer import OptimizerOptions
 from .stages.autoencoder import AutoencoderOptions, DecoderOptions
 from .stages.flow_matching_loss import ObjectiveOptions
 
@@ -20,14 +20,16 @@ from .stages.flow_matching_loss import ObjectiveOptions
 class DataOptions:
     """Where demonstrations come from: a LeRobot folder, or the simulation while the training runs.
 
-    tasks, episodes (of each task), first_seed, distractors, astray, scatter, noise: see collect.Demonstration; stride:
-    frames between two windows, opening: more of them at the beginning, see episodes.make_clip; warm_up: episodes to
-    wait for before anything is trained; whole: share of the demonstrations of which every frame is rendered (of the
-    others only those with which a window begins: they teach what to do, not what will be seen); span: if not 0, it is
-    the share of spans of so many frames, from all demonstrations; dense: frames between two windows where all are
-    rendered anyway, 0 for `stride`; workers: processes, 0 for one less than there are cores; encoder: a device that
-    encodes pictures meanwhile, by default the training's does, between its steps. features, gripper, instruction: how
-    to read a dataset that was not made here, see lerobot.make_layout.
+    tasks, episodes (of each task), first_seed, distractors, astray, scatter, noise: see
+    collect.Demonstration; stride: frames between two windows, opening: more of them at the
+    beginning, see episodes.make_clip; warm_up: episodes to wait for before anything is trained;
+    whole: share of the demonstrations of which every frame is rendered (of the others only those
+    with which a window begins: they teach what to do, not what will be seen); span: if not 0, it is
+    the share of spans of so many frames, from all demonstrations; dense: frames between two windows
+    where all are rendered anyway, 0 for `stride`; workers: processes, 0 for one less than there are
+    cores; encoder: a device that encodes pictures meanwhile, by default the training's does,
+    between its steps. features, gripper, instruction: how to read a dataset that was not made here,
+    see lerobot.make_layout.
     """
 
     dataset: str = ""
@@ -52,12 +54,15 @@ class DataOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class PolicyTraining(OptimiserOptions):
-    """text: whether the text tower learns too (a released one is kept as it is); compile: mode of torch.compile for the
-    losses (default, reduce-overhead), or none; refresh: steps between two looks for new demonstrations; save: seconds
-    between two saved states. batch: of every process; accumulate: so many batches for each step. recompute: activations
-    of the generator in the backward pass, which saves memory. shard: cut weights, averages and the optimiser's state
-    over the processes; else each holds all of them.
+class PolicyTraining(OptimizerOptions):
+    """text: whether the text tower learns too (a released one is kept as it is).
+
+    compile: mode of torch.compile for the
+    losses (default, reduce-overhead), or none; refresh: steps between two looks for new
+    demonstrations; save: seconds between two saved states. batch: of every process; accumulate: so
+    many batches for each step. recompute: activations of the generator in the backward pass, which
+    saves memory. shard: cut weights, averages and the optimizer's state over the processes; else
+    each holds all of them.
     """
 
     text: bool = True
@@ -70,13 +75,17 @@ class PolicyTraining(OptimiserOptions):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ReasonerTraining(OptimiserOptions):
-    """every: policy steps from one batch of questions to the next, whose loss counts `weight`; 0: a stage of its own
-    before the policy (then set policy.text to false), which alone uses the optimiser's options but `batch`.
+class ReasonerTraining(OptimizerOptions):
+    """every: policy steps from one batch of questions to the next, whose loss counts `weight`.
 
-    compile, save: as the policy's; refresh: batches between two looks for new scenes, warm_up: scenes to wait for;
-    length: tokens of the longest question with its answer; tasks, episodes (of each task), first_seed, astray, scatter,
-    workers: of the demonstrations; looks, stills: scenes of each, see scenes.Watch.
+    0: a stage of its own
+    before the policy (then set policy.text to false), which alone uses the optimizer's options but
+    `batch`.
+
+    compile, save: as the policy's; refresh: batches between two looks for new scenes, warm_up:
+    scenes to wait for; length: tokens of the longest question with its answer; tasks, episodes (of
+    each task), first_seed, astray, scatter, workers: of the demonstrations; looks, stills: scenes
+    of each, see scenes.Watch.
     """
 
     every: int = 4
@@ -99,11 +108,14 @@ class ReasonerTraining(OptimiserOptions):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recipe:
-    """start: a checkpoint folder to go on from; size: fields of model.config.ModelConfig, for towers of random weights.
+    """start: a checkpoint folder to go on from.
 
-    With both, all but the towers comes from `start`. autoencoder: None keeps the checkpoint's; reasoner: None leaves
-    it as it is, and `policy` with 0 steps the generator; decoder: the autoencoder's, once more at the end, or None.
-    lora: None trains the weights themselves; else those of `start` stay, whatever policy.text says.
+    size: fields of model.config.ModelConfig, for towers of random weights.
+
+    With both, all but the towers comes from `start`. autoencoder: None keeps the checkpoint's;
+    reasoner: None leaves it as it is, and `policy` with 0 steps the generator; decoder: the
+    autoencoder's, once more at the end, or None. lora: None trains the weights themselves; else
+    those of `start` stay, whatever policy.text says.
     """
 
     start: str = ""
@@ -126,9 +138,13 @@ class Recipe:
             wanted = "text false (or lora), muon 0, no compile and no reasoner"
             raise ValueError(f"policy.shard: expected {wanted}, got {got}")
         if self.lora and (self.size or self.reasoner or not self.start):
-            raise ValueError("lora: expected the start that it adapts, and neither size nor reasoner")
+            raise ValueError(
+                "lora: expected the start that it adapts, and neither size nor reasoner"
+            )
         if policy.accumulate < 1 or (policy.accumulate > 1 and policy.compile == "reduce-overhead"):
-            raise ValueError(f"policy.accumulate: expected 1, or more without CUDA graphs, got {policy.accumulate}")
+            raise ValueError(
+                f"policy.accumulate: expected 1, or more without CUDA graphs, got {policy.accumulate}"
+            )
 
     @property
     def text(self) -> bool:
@@ -150,7 +166,8 @@ _PARTS: dict[str, type] = {
 def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe; ValueError names what is unknown or of the wrong kind.
 
-    changes: what shall be otherwise, as "policy.seconds=600", "data.encoder=" (empty) or "reasoner=null" (left out).
+    changes: what shall be otherwise, as "policy.seconds=600", "data.encoder=" (empty) or
+    "reasoner=null" (left out).
     """
     if not file.is_file():
         raise ValueError(f"recipe {file} does not exist")
@@ -162,13 +179,19 @@ def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
         raise ValueError(f"{file}: expected a table of options, got {type(fields).__name__}")
     for change in changes:
         _change(fields, change)
-    parts = {name: _fill(kind, fields.pop(name), f"{file}: {name}") for name, kind in _PARTS.items() if name in fields}
+    parts = {
+        name: _fill(kind, fields.pop(name), f"{file}: {name}")
+        for name, kind in _PARTS.items()
+        if name in fields
+    }
     return _fill(Recipe, fields | parts, str(file))
 
 
 def write_recipe(file: Path, recipe: Recipe) -> None:
     """What `read_recipe` reads the same recipe from."""
-    fields = {name: value for name, value in dataclasses.asdict(recipe).items() if value is not None}
+    fields = {
+        name: value for name, value in dataclasses.asdict(recipe).items() if value is not None
+    }
     file.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
 
 
@@ -199,9 +222,15 @@ def _fill(kind: type, fields: Any, where: str) -> Any:
     for name, value in fields.items():
         default = known[name].default
         given = tuple(value) if isinstance(value, list) else value
-        if isinstance(default, float) and isinstance(given, int | str) and not isinstance(given, bool):
+        if (
+            isinstance(default, float)
+            and isinstance(given, int | str)
+            and not isinstance(given, bool)
+        ):
             given = _number(given, f"{where}.{name}")
-        if isinstance(default, bool | int | float | str | tuple) and type(given) is not type(default):
+        if isinstance(default, bool | int | float | str | tuple) and type(given) is not type(
+            default
+        ):
             raise ValueError(f"{where}.{name}: expected {type(default).__name__}, got {value!r}")
         values[name] = given
     return kind(**values)

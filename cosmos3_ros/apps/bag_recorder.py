@@ -45,21 +45,27 @@ class BagRecorder(Node):
         self.counts: dict[str, int] = {}
         self._writer, self._store = writer, get_typestore(Stores.ROS2_JAZZY)
         for file in sorted(Path(get_package_share_directory("cosmos3_ros"), "msg").glob("*.msg")):
-            self._store.register(get_types_from_msg(file.read_text(), f"cosmos3_ros/msg/{file.stem}"))
+            self._store.register(
+                get_types_from_msg(file.read_text(), f"cosmos3_ros/msg/{file.stem}")
+            )
         cameras = [topics.camera(view, transport) for view in robot.body.views]
         for topic in (*cameras, *TOPICS):
             self._listen(robot.topics[topic.name], topic)
 
     def _listen(self, name: str, topic: topics.Topic) -> None:
         package, kind = topic.type.__module__.split(".")[0], topic.type.__name__
-        connection = self._writer.add_connection(name, f"{package}/msg/{kind}", typestore=self._store)
+        connection = self._writer.add_connection(
+            name, f"{package}/msg/{kind}", typestore=self._store
+        )
         self.counts[name] = 0
 
         def keep(data: bytes) -> None:
             self._writer.write(connection, time.time_ns(), data)
             self.counts[name] += 1
 
-        qos = QoSProfile(depth=DEPTH, reliability=topic.qos.reliability, durability=topic.qos.durability)
+        qos = QoSProfile(
+            depth=DEPTH, reliability=topic.qos.reliability, durability=topic.qos.durability
+        )
         self.create_subscription(topic.type, name, keep, qos, raw=True)
 
 

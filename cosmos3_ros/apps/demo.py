@@ -35,7 +35,10 @@ RATE = 15  # frames per second of the film
 
 @dataclasses.dataclass
 class Episode:
-    """What one episode came to. Latencies in seconds, per chunk, from capture to receipt of the chunk."""
+    """What one episode came to.
+
+    Latencies in seconds, per chunk, from capture to receipt of the chunk.
+    """
 
     task: str
     seed: int
@@ -56,7 +59,8 @@ def watching(options: Options, futures: bool = True) -> Iterator[Recorder]:
     robot = yaml.safe_load(robot_file(options.robot).read_text())
     joints = robot["/**/policy"]["ros__parameters"]["joints"]
     views = robot["/**/reasoner"]["ros__parameters"]["views"]
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # rclpy's would end it before we do
+    # rclpy's would end it before we do
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     recorder = Recorder(views, joints, futures)
     try:
         with spinning(recorder):
@@ -66,15 +70,29 @@ def watching(options: Options, futures: bool = True) -> Iterator[Recorder]:
         rclpy.try_shutdown()
 
 
-def demo(options: Options, tasks: str, episodes: int, time_limit: float, out: pathlib.Path, view: bool = False) -> int:
-    """Run `episodes` episodes of each task (names with commas, or "all"), write `out`; the exit code."""
+def demo(
+    options: Options,
+    tasks: str,
+    episodes: int,
+    time_limit: float,
+    out: pathlib.Path,
+    view: bool = False,
+) -> int:
+    """Run `episodes` episodes of each task (names with commas, or "all"), write `out`.
+
+    The exit code.
+    """
     from ..sim.tasks import TASKS
 
     names = list(TASKS) if tasks == "all" else tasks.split(",")
     if unknown := [name for name in names if name not in TASKS]:
-        raise ValueError(f"unknown task {', '.join(unknown)}: expected all or some of {', '.join(TASKS)}")
+        raise ValueError(
+            f"unknown task {', '.join(unknown)}: expected all or some of {', '.join(TASKS)}"
+        )
     if episodes < 1 or time_limit <= 0:
-        raise ValueError(f"expected at least one episode and a positive time limit, got {episodes} and {time_limit}")
+        raise ValueError(
+            f"expected at least one episode and a positive time limit, got {episodes} and {time_limit}"
+        )
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     say(f"starting simulation, policy, reasoner and commander (log: {out / 'nodes.log'})")
@@ -87,17 +105,25 @@ def demo(options: Options, tasks: str, episodes: int, time_limit: float, out: pa
     ):
         show = Show(recorder, film, view)
         wait_until(lambda: is_ready(recorder), 120, "the nodes' start", lambda: check(graph, out))
-        say(f"ready after {time.monotonic() - began:.1f} s; episodes of up to {time_limit:.0f} s each")
+        say(
+            f"ready after {time.monotonic() - began:.1f} s; episodes of up to {time_limit:.0f} s each"
+        )
         for k in range(episodes):
             for name in names:
-                done.append(show.episode(name, options.seed + k, time_limit, lambda: check(graph, out)))
+                done.append(
+                    show.episode(name, options.seed + k, time_limit, lambda: check(graph, out))
+                )
                 if len(done) == 1:
-                    joints = recorder.joints, np.array(recorder.commanded), np.array(recorder.measured)
+                    joints = (
+                        recorder.joints,
+                        np.array(recorder.commanded),
+                        np.array(recorder.measured),
+                    )
                     chunk_times = list(recorder.chunk_times)
     first = done[0]
     title = f"{first.task}, seed {first.seed}: {first.instruction}"
     plot_joints(out / "joints.png", *joints, chunk_times, title)
-    summary = summarise(done, options, film.frames, time.monotonic() - began)
+    summary = summarize(done, options, film.frames, time.monotonic() - began)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(table(done))
     say(f"wrote {out}/demo.mp4 ({film.frames} frames), joints.png, summary.json, nodes.log")
@@ -112,7 +138,8 @@ def say(text: str) -> None:
 def is_ready(recorder: Recorder) -> bool:
     """Simulation and commander report, and the policy listens."""
     policy = (
-        recorder.count_subscribers("cosmos3/instruction") > 0 and recorder.count_publishers("cosmos3/action_chunk") > 0
+        recorder.count_subscribers("cosmos3/instruction") > 0
+        and recorder.count_publishers("cosmos3/action_chunk") > 0
     )
     return recorder.status is not None and recorder.commander is not None and policy
 
@@ -153,7 +180,9 @@ class Show:
         wait_until(self._arm, 10, "arming the commander", alive)
         self._title, self._filming = f"{task}, seed {seed}: {scene.instruction}", True
         start = time.monotonic()
-        while time.monotonic() - start < time_limit and not (recorder.status and recorder.status.success):
+        while time.monotonic() - start < time_limit and not (
+            recorder.status and recorder.status.success
+        ):
             alive()
             self._live(time.monotonic() - start)
             time.sleep(0.1)
@@ -201,7 +230,9 @@ class Show:
         if not self._filming or stamp < self._next:
             return
         self._next = stamp + NS // RATE - NS // 100
-        picture = frame(self._recorder.images, self._recorder.predicted(stamp), [self._title, self._last])
+        picture = frame(
+            self._recorder.images, self._recorder.predicted(stamp), [self._title, self._last]
+        )
         assert self._film is not None  # else nobody calls this
         self._film.add(picture)
         if self._window:
@@ -234,7 +265,9 @@ class Window:
         """Draw what was handed over last."""
         if self._picture is not None:
             height, width = self._picture.shape[:2]
-            self._image = self._make(data=b"P6 %d %d 255\n" % (width, height) + self._picture.tobytes())
+            self._image = self._make(
+                data=b"P6 %d %d 255\n" % (width, height) + self._picture.tobytes()
+            )
             self._label.configure(image=self._image)
         self._root.update()
 
@@ -260,7 +293,7 @@ def table(done: list[Episode]) -> str:
     return "\n".join(rows)
 
 
-def summarise(done: list[Episode], options: Options, frames: int, seconds: float) -> dict[str, Any]:
+def summarize(done: list[Episode], options: Options, frames: int, seconds: float) -> dict[str, Any]:
     """Everything about the run, for machines."""
     from importlib.metadata import PackageNotFoundError, version
 

@@ -42,17 +42,23 @@ def write(picture: np.ndarray, text: str, place: tuple[int, int], scale: float =
     """White text with a dark edge: the same glyphs a pixel off, for those of a thicker stroke are wider."""
     left, bottom = place
     black = [((left + x, bottom + y), (0, 0, 0)) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
-    for where, colour in (*black, (place, (255, 255, 255))):
-        cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
+    for where, color in (*black, (place, (255, 255, 255))):
+        cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
 
 
-def frame(views: Mapping[str, np.ndarray], future: tuple[np.ndarray, float] | None, lines: Sequence[str]) -> np.ndarray:
+def frame(
+    views: Mapping[str, np.ndarray], future: tuple[np.ndarray, float] | None, lines: Sequence[str]
+) -> np.ndarray:
     """One frame of the film: cameras left, the predicted frame and how much later it is expected right, text below."""
     picture = np.zeros((HEIGHT + BAND, 2 * LEFT, 3), np.uint8)
     picture[:HEIGHT, :LEFT] = canvas(views, HEIGHT, LEFT)
     if future is not None:
         image, later = future
-        when = "this moment" if abs(later) < 0.05 else f"{abs(later):.1f} s {'from now' if later > 0 else 'ago'}"
+        when = (
+            "this moment"
+            if abs(later) < 0.05
+            else f"{abs(later):.1f} s {'from now' if later > 0 else 'ago'}"
+        )
         _paste(picture[:HEIGHT, LEFT:], image, f"predicted for {when}")
     else:
         write(picture, "no prediction yet", (LEFT + 210, HEIGHT // 2))
@@ -66,9 +72,16 @@ class Film:
 
     def __init__(self, path: pathlib.Path, rate: int) -> None:
         self._container = av.open(str(path), "w")
-        self._stream = self._container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "23"})
-        self._stream.height, self._stream.width, self._stream.pix_fmt = HEIGHT + BAND, 2 * LEFT, "yuv420p"
-        self._stream.codec_context.thread_count = 1  # the robot and the network need the other cores
+        self._stream = self._container.add_stream(
+            "libx264", rate=rate, options={"preset": "veryfast", "crf": "23"}
+        )
+        self._stream.height, self._stream.width, self._stream.pix_fmt = (
+            HEIGHT + BAND,
+            2 * LEFT,
+            "yuv420p",
+        )
+        # the robot and the network need the other cores
+        self._stream.codec_context.thread_count = 1
         self.frames = 0
 
     def __enter__(self) -> Film:
@@ -92,7 +105,10 @@ def plot_joints(
     chunks: Sequence[float],
     title: str,
 ) -> None:
-    """Commanded and measured joints over time [T, 1 + N], seconds first; chunks: when one came [s]."""
+    """Commanded and measured joints over time [T, 1 + N], seconds first.
+
+    chunks: when one came [s].
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -100,17 +116,21 @@ def plot_joints(
 
     if not len(commanded):
         commanded = np.full((1, 1 + len(joints)), np.nan)
-    figure, axes = plt.subplots((len(joints) + 1) // 2, 2, figsize=(12, 1.9 * ((len(joints) + 1) // 2)), sharex=True)
+    figure, axes = plt.subplots(
+        (len(joints) + 1) // 2, 2, figsize=(12, 1.9 * ((len(joints) + 1) // 2)), sharex=True
+    )
     for k, (axis, joint) in enumerate(zip(np.ravel(axes), joints, strict=False)):
         axis.plot(measured[:, 0], measured[:, 1 + k], lw=1.6, color="tab:blue", label="measured")
-        axis.plot(commanded[:, 0], commanded[:, 1 + k], lw=1.0, color="tab:orange", label="commanded")
+        axis.plot(
+            commanded[:, 0], commanded[:, 1 + k], lw=1.0, color="tab:orange", label="commanded"
+        )
         for time in chunks:
             axis.axvline(time, color="0.85", lw=0.6, zorder=0)
         axis.set_ylabel(f"{joint} [rad]", fontsize=8)
         axis.tick_params(labelsize=8)
     np.ravel(axes)[0].legend(fontsize=8, loc="best")
     for axis in np.ravel(axes)[-2:]:
-        axis.set_xlabel("time [s]; grey: a new chunk", fontsize=8)
+        axis.set_xlabel("time [s]; gray: a new chunk", fontsize=8)
     figure.suptitle(title, fontsize=10)
     figure.tight_layout()
     figure.savefig(path, dpi=110)

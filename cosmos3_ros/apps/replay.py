@@ -60,7 +60,9 @@ class JointLog:
             rows = list(csv.DictReader(file))
         columns = set(rows[0]) if rows else set()
         if missing := [name for name in ("time", *joints) if name not in columns]:
-            raise ValueError(f"joint log {path}: lacks the columns {missing}; it has {sorted(columns)}")
+            raise ValueError(
+                f"joint log {path}: lacks the columns {missing}; it has {sorted(columns)}"
+            )
         try:
             table = np.array([[float(row[name]) for name in ("time", *joints)] for row in rows])
         except (TypeError, ValueError) as error:
@@ -75,7 +77,10 @@ class JointLog:
 
 
 def parse_videos(words: list[str], views: tuple[str, ...]) -> dict[str, Clip]:
-    """VIEW=FILE words (or one bare FILE for a single view) as one clip per view; ValueError names what is missing."""
+    """VIEW=FILE words (or one bare FILE for a single view) as one clip per view.
+
+    ValueError names what is missing.
+    """
     if len(words) == 1 and "=" not in words[0] and len(views) == 1:
         return {views[0]: Clip(words[0])}
     given = dict(word.split("=", 1) for word in words if "=" in word)
@@ -84,8 +89,17 @@ def parse_videos(words: list[str], views: tuple[str, ...]) -> dict[str, Clip]:
     return {view: Clip(given[view]) for view in views}
 
 
-def replay(options: Options, videos: list[str], joint_log: pathlib.Path | None, limit: int, out: pathlib.Path) -> int:
-    """Publish the clip as cameras and joint states to policy and reasoner, film what they predict; the exit code."""
+def replay(
+    options: Options,
+    videos: list[str],
+    joint_log: pathlib.Path | None,
+    limit: int,
+    out: pathlib.Path,
+) -> int:
+    """Publish the clip as cameras and joint states to policy and reasoner, film what they predict.
+
+    The exit code.
+    """
     if not options.instruction:
         raise ValueError("--instruction is empty: say what the robot is doing in the clip")
     robot = yaml.safe_load(robot_file(options.robot).read_text())["/**/policy"]["ros__parameters"]
@@ -108,12 +122,16 @@ def replay(options: Options, videos: list[str], joint_log: pathlib.Path | None, 
         others = lambda: recorder.count_subscribers("joint_states") > 1  # noqa: E731  # the policy beside ourselves
         wait_until(others, 180, "the policy's start", is_alive)
         player = ClipPlayer(recorder, list(clips), joints, options.instruction)
-        for k, pictures in enumerate(zip(*(clip.frames() for clip in clips.values()), strict=False)):
+        for k, pictures in enumerate(
+            zip(*(clip.frames() for clip in clips.values()), strict=False)
+        ):
             if limit and k >= limit:
                 break
             is_alive()
             moment = pictures[0][0]
-            player.publish(moment, [image for _, image in pictures], log.at(moment) if log else START)
+            player.publish(
+                moment, [image for _, image in pictures], log.at(moment) if log else START
+            )
             film.add(frame(recorder.images, recorder.predicted(player.stamps[-1]), player.lines()))
         wait_until(lambda: bool(recorder.latencies), 60, "a chunk", is_alive)
     return report(recorder, player, out)
@@ -122,12 +140,24 @@ def replay(options: Options, videos: list[str], joint_log: pathlib.Path | None, 
 class ClipPlayer:
     """Publishes frames at the pace of the clip and remembers their stamps."""
 
-    def __init__(self, recorder: Recorder, views: list[str], joints: list[str], instruction: str) -> None:
-        self._recorder, self._views, self._joints, self._instruction = recorder, views, joints, instruction
+    def __init__(
+        self, recorder: Recorder, views: list[str], joints: list[str], instruction: str
+    ) -> None:
+        self._recorder, self._views, self._joints, self._instruction = (
+            recorder,
+            views,
+            joints,
+            instruction,
+        )
         self._cameras = {
-            view: recorder.create_publisher(CompressedImage, _name(view), qos_profile_system_default) for view in views
+            view: recorder.create_publisher(
+                CompressedImage, _name(view), qos_profile_system_default
+            )
+            for view in views
         }
-        self._states = recorder.create_publisher(JointState, topics.JOINT_STATES.name, qos_profile_system_default)
+        self._states = recorder.create_publisher(
+            JointState, topics.JOINT_STATES.name, qos_profile_system_default
+        )
         self._begin = 0
         self.stamps: list[int] = []
 
@@ -167,7 +197,9 @@ def report(recorder: Recorder, player: ClipPlayer, out: pathlib.Path) -> int:
         "chunks_without_a_frame": len(strangers),
         "chunk_latency_p50": percentile(latencies, 0.5),
         "chunk_latency_p95": percentile(latencies, 0.95),
-        "chunk_stamps_in_clip": [(stamp - player.stamps[0]) / NS for stamp in recorder.chunk_stamps],
+        "chunk_stamps_in_clip": [
+            (stamp - player.stamps[0]) / NS for stamp in recorder.chunk_stamps
+        ],
         "scene": recorder.scene.text if recorder.scene else None,
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node that watches a running graph for a person: cameras, chunks, futures, joints; and calls its services."""
+"""A node that watches a running graph for a person: cameras, chunks, futures, joints.
+
+And calls its services.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,9 @@ class Recorder(Node):
         self.begin()
         for view in views:
             topic = topics.camera(view, "compressed")
-            self.create_subscription(topic.type, topic.name, self._on_image(view, view == views[0]), topic.qos)
+            self.create_subscription(
+                topic.type, topic.name, self._on_image(view, view == views[0]), topic.qos
+            )
         self._listen(topics.JOINT_STATES, self._on_measured)
         self._listen(topics.COMMAND, self._on_command)
         self._listen(topics.ACTION_CHUNK, self._on_chunk)
@@ -49,7 +54,9 @@ class Recorder(Node):
         self._listen(topics.SIM_STATUS, self._on_status)
         if futures:
             self._listen(topics.FUTURE, self._on_future)
-        self._instruction = self.create_publisher(String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
+        self._instruction = self.create_publisher(
+            String, topics.INSTRUCTION.name, topics.INSTRUCTION.qos
+        )
 
     def begin(self) -> None:
         """Forget the history: a new episode."""
@@ -67,7 +74,10 @@ class Recorder(Node):
         self._instruction.publish(String(data=instruction))
 
     def call(self, kind: Any, name: str, timeout: float = 10.0, **fields: Any) -> Any:
-        """Call a service from another thread than the one that spins; TimeoutError (an OSError) if nobody answers."""
+        """Call a service from another thread than the one that spins.
+
+        TimeoutError (an OSError) if nobody answers.
+        """
         client = self.create_client(kind, name)
         try:
             if not client.wait_for_service(timeout):
@@ -93,7 +103,8 @@ class Recorder(Node):
         self.create_subscription(topic.type, topic.name, callback, topic.qos)
 
     def _on_future(self, message: Future) -> None:
-        if to_ns(message.header.stamp) >= self.started:  # else of the last episode: it takes a moment to be drawn
+        # else of the last episode: it takes a moment to be drawn
+        if to_ns(message.header.stamp) >= self.started:
             self.future = message
 
     def _on_image(self, view: str, first: bool) -> Callable[[CompressedImage], None]:
@@ -109,11 +120,15 @@ class Recorder(Node):
 
     def _row(self, message: JointState) -> list[float]:
         known = dict(zip(message.name, message.position, strict=True))
-        return [self._seconds(to_ns(message.header.stamp)), *(known.get(joint, float("nan")) for joint in self.joints)]
+        return [
+            self._seconds(to_ns(message.header.stamp)),
+            *(known.get(joint, float("nan")) for joint in self.joints),
+        ]
 
     def _on_status(self, message: TaskStatus) -> None:
         self.status = message
-        if message.elapsed > 1.0:  # the factor is that of the last second: before, the reset is part of it
+        # the factor is that of the last second: before, the reset is part of it
+        if message.elapsed > 1.0:
             self.factors.append(message.real_time_factor)
 
     def _on_measured(self, message: JointState) -> None:
@@ -131,9 +146,15 @@ class Recorder(Node):
 
 
 def wait_until(
-    condition: Callable[[], bool], timeout: float, what: str, alive: Callable[[], None] = lambda: None
+    condition: Callable[[], bool],
+    timeout: float,
+    what: str,
+    alive: Callable[[], None] = lambda: None,
 ) -> None:
-    """Return as soon as `condition` holds; `alive` may raise meanwhile; TimeoutError names what did not happen."""
+    """Return as soon as `condition` holds; `alive` may raise meanwhile.
+
+    TimeoutError names what did not happen.
+    """
     deadline = time.monotonic() + timeout
     while not condition():
         alive()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/graph.md from the code: `python -m cosmos3_ros.bringup.graph_page > docs/graph.md`. A test compares."""
+"""Writes docs/graph.md from the code: `python -m cosmos3_ros.bringup.graph_page > docs/graph.md`.
+
+A test compares.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,17 @@ from ..ros import topics
 from .node_graph import Options
 
 NODES: dict[str, tuple[topics.Interface, type, str]] = {
-    "policy": (topics.POLICY, policy_node.Params, "aligned observations in, action chunks and predicted futures out"),
+    "policy": (
+        topics.POLICY,
+        policy_node.Params,
+        "aligned observations in, action chunks and predicted futures out",
+    ),
     "reasoner": (topics.REASONER, reasoner_node.Params, "says what it sees, answers questions"),
-    "server": (topics.SERVER, server_node.Params, "the policy for openpi clients and RoboLab, see docs/serving.md"),
+    "server": (
+        topics.SERVER,
+        server_node.Params,
+        "the policy for openpi clients and RoboLab, see docs/serving.md",
+    ),
     "commander": (
         topics.COMMANDER,
         commander_params.Params,
@@ -60,16 +71,22 @@ def _rows(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
 
 def _node(name: str) -> list[str]:
     interface, params, doc = NODES[name]
-    ways = [("in", topic) for topic in interface.subscribes] + [("out", topic) for topic in interface.publishes]
+    ways = [("in", topic) for topic in interface.subscribes] + [
+        ("out", topic) for topic in interface.publishes
+    ]
     lines = [f"## {name}", "", f"{doc[0].upper()}{doc[1:]}.", ""]
     if ways:
         lines += _rows(
             ("", "topic", "type", "quality of service", "meaning"),
-            [(way, f"`{t.name}`", type_text(t.type), qos_text(t.qos), _meaning(t)) for way, t in ways],
+            [
+                (way, f"`{t.name}`", type_text(t.type), qos_text(t.qos), _meaning(t))
+                for way, t in ways
+            ],
         )
     if interface.offers:
         lines += _rows(
-            ("service", "type", "meaning"), [(f"`{s.name}`", type_text(s.type), s.doc) for s in interface.offers]
+            ("service", "type", "meaning"),
+            [(f"`{s.name}`", type_text(s.type), s.doc) for s in interface.offers],
         )
     fields = dataclasses.fields(params)
     defaults = params()
@@ -104,7 +121,10 @@ def page() -> str:
     lines += ["## Launch arguments", "", "Of `policy.launch.py`, and options of `cosmos3 run`.", ""]
     lines += _rows(
         ("argument", "default", "meaning"),
-        [(f"`{f.name}`", _value(f.default), f.metadata["doc"]) for f in dataclasses.fields(Options)],
+        [
+            (f"`{f.name}`", _value(f.default), f.metadata["doc"])
+            for f in dataclasses.fields(Options)
+        ],
     )
     return "\n".join(lines).rstrip() + "\n"
 

@@ -28,7 +28,9 @@ def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
     free = [field for field in dataclasses.fields(Options) if field.name in names]
     declared = [
         DeclareLaunchArgument(
-            field.name, default_value=_text(getattr(defaults, field.name)), description=field.metadata["doc"]
+            field.name,
+            default_value=_text(getattr(defaults, field.name)),
+            description=field.metadata["doc"],
         )
         for field in free
     ]
@@ -37,7 +39,9 @@ def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
         texts = {field.name: LaunchConfiguration(field.name).perform(context) for field in free}
         chosen = {field.name: parse(field, texts[field.name]) for field in free}
         return [
-            action for process in processes(dataclasses.replace(defaults, **chosen)) for action in _actions(process)
+            action
+            for process in processes(dataclasses.replace(defaults, **chosen))
+            for action in _actions(process)
         ]
 
     return LaunchDescription([*declared, OpaqueFunction(function=start)])

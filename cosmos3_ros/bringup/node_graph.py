@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node graph, described once. The launch files and `cosmos3 run` both start exactly what `processes` returns."""
+"""The node graph, described once.
+
+The launch files and `cosmos3 run` both start exactly what `processes` returns.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from typing import Any
 
 import yaml
 
-MODULES = {  # executable in lib/cosmos3_ros -> the module and first argument that run it without the ROS command line
+# executable in lib/cosmos3_ros -> the module and first argument that run it without the ROS command
+# line
+MODULES = {
     "sim": ("cosmos3_ros.nodes.sim_node",),
     "brain": ("cosmos3_ros.brain",),
     "policy": ("cosmos3_ros.brain", "policy"),
@@ -32,23 +37,34 @@ class Options:
     robot: str = option("droid_sim", "robot file: a name in config/ or the path of a YAML file")
     checkpoint: str = option("", "checkpoint folder in the Hub layout; empty: the embedded one")
     device: str = option("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
-    instruction: str = option("", "what to do, in words; empty: wait for the topic cosmos3/instruction")
+    instruction: str = option(
+        "", "what to do, in words; empty: wait for the topic cosmos3/instruction"
+    )
     policy: bool = option(True, "start the policy node")
-    reasoner: bool = option(True, "start the reasoner node, in the policy's process if that runs too")
+    reasoner: bool = option(
+        True, "start the reasoner node, in the policy's process if that runs too"
+    )
     server: bool = option(False, "serve openpi clients too, in the policy's process if that runs")
     host: str = option("127.0.0.1", "address the server listens on; 0.0.0.0: all of this machine's")
     port: int = option(8000, "port the server listens on; 0: any that is free")
-    remote_url: str = option("", "the reasoner asks this OpenAI-compatible endpoint instead, http(s)://HOST:PORT/v1")
-    remote_model: str = option("", "the endpoint's name of the model; empty: the first one it offers")
+    remote_url: str = option(
+        "", "the reasoner asks this OpenAI-compatible endpoint instead, http(s)://HOST:PORT/v1"
+    )
+    remote_model: str = option(
+        "", "the endpoint's name of the model; empty: the first one it offers"
+    )
     remote_token_file: str = option("", "file with the endpoint's token; empty: none is sent")
     commander: bool = option(True, "start the commander node, which alone moves the robot")
     sim: bool = option(True, "start the embedded simulation in place of a robot")
     armed: bool = option(
-        False, "let the commander move the robot at once; false: dry run until /commander/arm is called"
+        False,
+        "let the commander move the robot at once; false: dry run until /commander/arm is called",
     )
     task: str = option("reach", "task of the simulation")
     seed: int = option(0, "seed of the simulation's first scene")
-    use_sim_time: bool = option(False, "everybody follows /clock; the embedded simulation then publishes it")
+    use_sim_time: bool = option(
+        False, "everybody follows /clock; the embedded simulation then publishes it"
+    )
     log_level: str = option("info", "debug, info, warn or error")
 
 
@@ -66,7 +82,13 @@ class Process:
     def arguments(self) -> list[str]:
         """The arguments after the program's name."""
         words = [*self.nodes] if self.executable == "brain" else []
-        words += ["--ros-args", "--log-level", self.log_level, "--params-file", str(self.robot_file)]
+        words += [
+            "--ros-args",
+            "--log-level",
+            self.log_level,
+            "--params-file",
+            str(self.robot_file),
+        ]
         for node, values in self.parameters.items():
             for name, value in values.items():
                 words += ["-p", f"{node}:{name}:={yaml_value(value)}"]
@@ -79,7 +101,11 @@ def yaml_value(value: Any) -> str:
     """A parameter value as it stands in YAML, so that words and numbers keep their types."""
     if isinstance(value, bool):
         return str(value).lower()
-    return yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None).strip().removesuffix("\n...")
+    return (
+        yaml.safe_dump(value, default_style='"' if isinstance(value, str) else None)
+        .strip()
+        .removesuffix("\n...")
+    )
 
 
 def config_folder() -> pathlib.Path:
@@ -95,7 +121,9 @@ def config_folder() -> pathlib.Path:
     for folder in candidates:
         if (folder / "droid_sim.yaml").is_file():
             return folder
-    raise FileNotFoundError(f"no config folder with droid_sim.yaml in {[str(folder) for folder in candidates]}")
+    raise FileNotFoundError(
+        f"no config folder with droid_sim.yaml in {[str(folder) for folder in candidates]}"
+    )
 
 
 def environment() -> dict[str, str]:
@@ -113,7 +141,9 @@ def robot_file(robot: str) -> pathlib.Path:
         return path.resolve()
     known = sorted(file.stem for file in config_folder().glob("*.yaml"))
     if robot not in known:
-        raise ValueError(f"unknown robot {robot!r}: expected one of {known} or the path of a YAML file")
+        raise ValueError(
+            f"unknown robot {robot!r}: expected one of {known} or the path of a YAML file"
+        )
     return config_folder() / f"{robot}.yaml"
 
 
@@ -142,17 +172,31 @@ def processes(options: Options) -> list[Process]:
     model = {"checkpoint": options.checkpoint, "device": options.device, **clock}
     names = ("remote_url", "remote_model", "remote_token_file")
     remote = {name: getattr(options, name) for name in names if getattr(options, name)}
-    # The embedded checkpoint moves the embedded simulation, in the place of whichever robot that stands.
+    # The embedded checkpoint moves the embedded simulation, in the place of whichever robot that
+    # stands.
     own = {"embodiment": ""} if options.sim and not options.checkpoint else {}
     found = []
 
     def add(
-        executable: str, parameters: dict[str, dict[str, Any]], names: tuple[tuple[str, str], ...] = remappings
+        executable: str,
+        parameters: dict[str, dict[str, Any]],
+        names: tuple[tuple[str, str], ...] = remappings,
     ) -> None:
-        found.append(Process(executable, tuple(parameters), path, parameters, names, options.log_level))
+        found.append(
+            Process(executable, tuple(parameters), path, parameters, names, options.log_level)
+        )
 
     if options.sim:
-        add("sim", {"sim": {"task": options.task, "seed": options.seed, "publish_clock": options.use_sim_time}})
+        add(
+            "sim",
+            {
+                "sim": {
+                    "task": options.task,
+                    "seed": options.seed,
+                    "publish_clock": options.use_sim_time,
+                }
+            },
+        )
     brain = {}
     if options.policy:
         brain["policy"] = {**model, **own, "instruction": options.instruction}
@@ -167,5 +211,7 @@ def processes(options: Options) -> list[Process]:
     if options.commander:
         add("commander", {"commander": {"armed": options.armed, **clock}})
     if not found:
-        raise ValueError("nothing to start: policy, reasoner, server, commander and sim are all false")
+        raise ValueError(
+            "nothing to start: policy, reasoner, server, commander and sim are all false"
+        )
     return found

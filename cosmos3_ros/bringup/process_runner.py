@@ -26,9 +26,12 @@ class Graph:
         self._interrupting: list[signal.Signals] = []
 
     def __enter__(self) -> Graph:
-        self._interrupting = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+        self._interrupting = [
+            n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL
+        ]
         for number in self._interrupting:
-            signal.signal(number, signal.default_int_handler)  # as Ctrl-C does, instead of leaving the others behind
+            # as Ctrl-C does, instead of leaving the others behind
+            signal.signal(number, signal.default_int_handler)
         try:
             for process in self._processes:
                 self._start(process)
@@ -38,7 +41,10 @@ class Graph:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -48,7 +54,11 @@ class Graph:
 
     def ended(self) -> dict[str, int]:
         """Exit codes of the processes that are no longer running."""
-        return {name: code for name, popen in self._running.items() if (code := popen.poll()) is not None}
+        return {
+            name: code
+            for name, popen in self._running.items()
+            if (code := popen.poll()) is not None
+        }
 
     def stop(self) -> None:
         """End everything: first the commander, so that the arm is held while the rest goes, then the others.

@@ -27,9 +27,12 @@ class Guard:
         self.stamp, self._fault = 0, ""
 
     def take(self, names: Sequence[str], positions: Sequence[float], stamp: int, now: int) -> bool:
-        """A joint state; stamp: its header's, 0 if it has none. True if the clock jumped back by more than a second.
+        """A joint state; stamp: its header's, 0 if it has none.
 
-        Joint states of other devices (none of the arm's joints) do not count. A repeated stamp is a frozen stream.
+        True if the clock jumped back by more than a second.
+
+        Joint states of other devices (none of the arm's joints) do not count. A repeated stamp is a
+        frozen stream.
         """
         if not set(names) & set(self._map.joints):
             return False
@@ -53,9 +56,12 @@ class Guard:
         if self.measured is None:
             return "no joint states yet"
         age = now - self.stamp
-        if abs(age) > self._max_age:  # from a clock that is ahead, a stream that ended would look fresh for longer
+        # from a clock that is ahead, a stream that ended would look fresh for longer
+        if abs(age) > self._max_age:
             where = "old" if age > 0 else "in the future"
-            return f"joint states are {abs(age) / NS:.2f} s {where}, limit {self._max_age / NS:.2f} s"
+            return (
+                f"joint states are {abs(age) / NS:.2f} s {where}, limit {self._max_age / NS:.2f} s"
+            )
         return ""
 
     def is_at(self, position: np.ndarray, within: float) -> bool:

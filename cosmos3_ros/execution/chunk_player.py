@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plays chunks by time: the motion the arm and the position the gripper should follow now. Pure; time is passed in."""
+"""Plays chunks by time: the motion the arm and the position the gripper should follow now.
+
+Pure; time is passed in.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,10 @@ OVER = "the chunk is over and no newer one came"
 class Rules:
     """What may be chosen while running; rad or m where it is about joints.
 
-    blend: rows in which `crossfade` goes over; watchdog: rows of a chunk to play if no newer one comes, 0: all; jump:
-    how far the row that is due may be from the measured arm; clip: how far outside its range a row is moved to the
-    limit instead of being refused; smooth: the arm's rows are smoothed, see `smoothed`, 0: as they come.
+    blend: rows in which `crossfade` goes over; watchdog: rows of a chunk to play if no newer one
+    comes, 0: all; jump: how far the row that is due may be from the measured arm; clip: how far
+    outside its range a row is moved to the limit instead of being refused; smooth: the arm's rows
+    are smoothed, see `smoothed`, 0: as they come.
     """
 
     blend: int = 4
@@ -44,10 +48,13 @@ class Loaded:
 class Player:
     """The chunk, the motion that follows it, and the reasons for not following one.
 
-    joints: the arm's joints, in the order of `limits`; gripper: the joint that is commanded apart, or "".
+    joints: the arm's joints, in the order of `limits`; gripper: the joint that is commanded apart,
+    or "".
     """
 
-    def __init__(self, joints: tuple[str, ...], limits: Limits, gripper: str = "", rules: Rules | None = None) -> None:
+    def __init__(
+        self, joints: tuple[str, ...], limits: Limits, gripper: str = "", rules: Rules | None = None
+    ) -> None:
         self.joints, self.limits, self.gripper = joints, limits, gripper
         self.rules = rules or Rules()
         self.motion: Motion | None = None
@@ -57,11 +64,19 @@ class Player:
         self.last_rejection = self.last_limit = ""
 
     def load(
-        self, now: int, chunk: ActionChunk, number: int, strategy: str = "replace", measured: np.ndarray | None = None
+        self,
+        now: int,
+        chunk: ActionChunk,
+        number: int,
+        strategy: str = "replace",
+        measured: np.ndarray | None = None,
     ) -> bool:
-        """Follow a new chunk from where the arm is commanded to be now. False: rejected whole, see last_rejection.
+        """Follow a new chunk from where the arm is commanded to be now.
 
-        strategy: how to go over from the chunk before, one of STRATEGIES; measured: where the arm is, float64 [N].
+        False: rejected whole, see last_rejection.
+
+        strategy: how to go over from the chunk before, one of STRATEGIES; measured: where the arm
+        is, float64 [N].
         """
         try:
             if self.motion is None:
@@ -79,7 +94,9 @@ class Player:
         self.played += 1
         if motion.pace < 1 or clipped:
             self.limited += 1
-            self.last_limit = f"chunk {number}: {clipped or f'played at {motion.pace:.2f} of its speed'}"
+            self.last_limit = (
+                f"chunk {number}: {clipped or f'played at {motion.pace:.2f} of its speed'}"
+            )
         return True
 
     def reject(self, number: int, why: str) -> None:
@@ -97,7 +114,10 @@ class Player:
             self.motion = dataclasses.replace(self.motion, start=self.motion.start + by)
 
     def hold(self, now: int, reason: str) -> bool:
-        """Brake and stay. True if that is a new motion (it must reach the controller), False if it holds already."""
+        """Brake and stay.
+
+        True if that is a new motion (it must reach the controller), False if it holds already.
+        """
         new = self.mode == PLAYING
         if new and self.motion is not None:
             self.motion = brake(self.motion, now, self.limits)
@@ -107,7 +127,10 @@ class Player:
         return new
 
     def due(self, now: int) -> str:
-        """Why playing must end now: the chunk is over, or as much of it as may be played alone; empty: it need not."""
+        """Why playing must end now: the chunk is over, or as much of it as may be played alone.
+
+        empty: it need not.
+        """
         if self.mode != PLAYING or self.loaded is None or self.motion is None:
             return ""
         rows = self.rules.watchdog
@@ -116,10 +139,14 @@ class Player:
         return OVER if now > self.motion.end else ""
 
     def gripper_position(self, now: int) -> float | None:
-        """Position (the robot's unit) the gripper is to take now; None if nothing is said about it."""
+        """Position (the robot's unit) the gripper is to take now.
+
+        None if nothing is said about it.
+        """
         if not self.gripper or self.loaded is None or self.motion is None:
             return None
-        # Where the arm is on the chunk's own clock: a hand must not close before a slowed down arm has arrived.
+        # Where the arm is on the chunk's own clock: a hand must not close before a slowed down arm
+        # has arrived.
         place = self.loaded.since + round(self.motion.pace * (now - self.loaded.since))
         row = self.loaded.chunk.at(min(place, self.loaded.chunk.end))
         return None if row is None else float(row[self.loaded.chunk.names.index(self.gripper)])
@@ -138,7 +165,9 @@ class Player:
         if strategy not in STRATEGIES:
             raise ValueError(f"strategy {strategy!r}, expected one of {', '.join(STRATEGIES)}")
         if self.loaded and chunk.stamp < self.loaded.chunk.stamp:
-            raise ValueError(f"{(self.loaded.chunk.stamp - chunk.stamp) / NS:.3f} s older than the chunk being played")
+            raise ValueError(
+                f"{(self.loaded.chunk.stamp - chunk.stamp) / NS:.3f} s older than the chunk being played"
+            )
         if strategy == "sync":  # the world waited: all rows are still to come
             return dataclasses.replace(chunk, stamp=now)
         if strategy == "crossfade" and self.loaded:
@@ -157,10 +186,15 @@ class Player:
         far = np.abs(row - measured)
         if (far > self.rules.jump).any():
             joint = int(far.argmax())
-            raise ValueError(f"{self.joints[joint]} would jump by {far[joint]:.3f}, limit {self.rules.jump:.3f}")
+            raise ValueError(
+                f"{self.joints[joint]} would jump by {far[joint]:.3f}, limit {self.rules.jump:.3f}"
+            )
 
     def _clipped(self, arm: ActionChunk) -> tuple[ActionChunk, str]:
-        """The rows moved into the position range, and what was moved; ValueError if one is too far outside."""
+        """The rows moved into the position range, and what was moved.
+
+        ValueError if one is too far outside.
+        """
         inside = np.clip(arm.values, self.limits.lower, self.limits.upper).astype(np.float32)
         far = np.abs(arm.values - inside).max(axis=0)
         if not far.any():
@@ -175,7 +209,8 @@ class Player:
 def smoothed(values: np.ndarray, rows: float) -> np.ndarray:
     """Rows [H, D] without their jitter: what swings in `rows` rows is halved, slower remains, faster goes.
 
-    Whittaker's smoother with second differences (Eilers, A Perfect Smoother, 2003): straight lines stay as they are.
+    Whittaker's smoother with second differences (Eilers, A Perfect Smoother, 2003): straight lines
+    stay as they are.
     """
     bend = np.diff(np.eye(len(values)), 2, axis=0)
     smooth = np.eye(len(values)) + (rows / (2 * np.pi)) ** 4 * bend.T @ bend
@@ -183,7 +218,9 @@ def smoothed(values: np.ndarray, rows: float) -> np.ndarray:
 
 
 def crossfade(old: ActionChunk, new: ActionChunk, now: int, rows: int) -> ActionChunk:
-    """`new`, its next `rows` rows mixed with what `old` has for the same moments; discrete columns are never mixed.
+    """`new`, its next `rows` rows mixed with what `old` has for the same moments.
+
+    Discrete columns are never mixed.
 
     Rows that are past are those of `old`: the way begins where the old one was.
     """

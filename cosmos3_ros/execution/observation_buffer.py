@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the sensors sent, aligned by capture stamp. Pure: any payload, time is passed in. Nothing is ever invented."""
+"""What the sensors sent, aligned by capture stamp. Pure: any payload, time is passed in.
+
+Nothing is ever invented.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ class Sample:
 
 
 class ObservationBuffer:
-    """Keeps the last few messages of each view and of the state; `sample` picks those that belong together.
+    """Keeps the last few messages of each view and of the state.
+
+    `sample` picks those that belong together.
 
     max_age: how old (ns) the sample may be; max_skew: how far apart (ns) its parts may be.
     Not thread-safe: used from one executor thread.
@@ -33,17 +38,22 @@ class ObservationBuffer:
     def __init__(self, views: Sequence[str], max_age: int, max_skew: int, depth: int = 16) -> None:
         self.views, self.max_age, self.max_skew = tuple(views), max_age, max_skew
         self._streams: dict[str, collections.deque[tuple[int, int, Any]]] = {
-            name: collections.deque(maxlen=depth * (4 if name == STATE else 1)) for name in (*self.views, STATE)
+            name: collections.deque(maxlen=depth * (4 if name == STATE else 1))
+            for name in (*self.views, STATE)
         }
         self._heard: dict[str, int] = {}  # when the last message of each stream came, new or not
 
     def add(self, stream: str, stamp: int, received: int, payload: Any) -> bool:
-        """Store one message of a view or of STATE. True if the stamp jumped far back: everything older was dropped."""
+        """Store one message of a view or of STATE.
+
+        True if the stamp jumped far back: everything older was dropped.
+        """
         messages = self._streams[stream]
         jumped = bool(messages) and stamp < messages[-1][0] - NS
         if jumped:
             self.clear()
-        if not messages or stamp > messages[-1][0]:  # a repeated stamp is a frozen stream: it must grow old
+        # a repeated stamp is a frozen stream: it must grow old
+        if not messages or stamp > messages[-1][0]:
             messages.append((stamp, received, payload))
         self._heard[stream] = received
         return jumped
@@ -56,12 +66,24 @@ class ObservationBuffer:
 
     def ages(self, now: int) -> dict[str, float]:
         """Seconds since the newest stamp of each stream; infinity if nothing came yet."""
-        return {name: (now - m[-1][0]) / NS if m else float("inf") for name, m in self._streams.items()}
+        return {
+            name: (now - m[-1][0]) / NS if m else float("inf") for name, m in self._streams.items()
+        }
 
     def rates(self) -> dict[str, float]:
-        """Messages per second of each stream, by the stamps that are kept; 0 if there are not two."""
-        spans = {name: (len(m) - 1, m[-1][0] - m[0][0]) for name, m in self._streams.items() if len(m) > 1}
-        return {name: spans[name][0] * NS / spans[name][1] if name in spans else 0.0 for name in self._streams}
+        """Messages per second of each stream, by the stamps that are kept.
+
+        0 if there are not two.
+        """
+        spans = {
+            name: (len(m) - 1, m[-1][0] - m[0][0])
+            for name, m in self._streams.items()
+            if len(m) > 1
+        }
+        return {
+            name: spans[name][0] * NS / spans[name][1] if name in spans else 0.0
+            for name in self._streams
+        }
 
     def trouble(self, now: int) -> dict[str, str]:
         """Which streams cannot be used now, and why."""
@@ -72,7 +94,9 @@ class ObservationBuffer:
             elif abs(age) * NS > self.max_age:
                 frozen = self._heard[name] > self._streams[name][-1][1]
                 old = f"{age:.2f} s old" if age > 0 else f"{-age:.2f} s in the future"
-                found[name] = f"{'the same stamp again and again, ' * frozen}{old}, limit {self.max_age / NS:.2f} s"
+                found[name] = (
+                    f"{'the same stamp again and again, ' * frozen}{old}, limit {self.max_age / NS:.2f} s"
+                )
         return found
 
     def sample(self, now: int) -> Sample | str:
@@ -80,11 +104,16 @@ class ObservationBuffer:
         if trouble := self.trouble(now):
             return "; ".join(f"{name}: {why}" for name, why in trouble.items())
         moment = min(self._streams[view][-1][0] for view in self.views)
-        chosen = {name: min(m, key=lambda item: abs(item[0] - moment)) for name, m in self._streams.items()}
+        chosen = {
+            name: min(m, key=lambda item: abs(item[0] - moment))
+            for name, m in self._streams.items()
+        }
         for name, (stamp, _, _) in chosen.items():
             if abs(stamp - moment) > self.max_skew:
                 skew, limit = abs(stamp - moment) / NS, self.max_skew / NS
                 return f"{name}: {skew:.3f} s apart from the other streams, limit {limit:.3f} s"
         images = {view: chosen[view][2] for view in self.views}
         received = max(chosen[view][1] for view in self.views)
-        return Sample(images, chosen[STATE][2], min(chosen[view][0] for view in self.views), received)
+        return Sample(
+            images, chosen[STATE][2], min(chosen[view][0] for view in self.views), received
+        )

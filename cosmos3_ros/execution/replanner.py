@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the next chunk is to be begun, and which rows are decided by then. Pure; time is passed in."""
+"""When the next chunk is to be begun, and which rows are decided by then.
+
+Pure; time is passed in.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ from ..ros.diagnostics import Window
 class Plan:
     """How chunks follow each other.
 
-    strategy: see ActionChunk.msg; horizon: rows of a chunk to execute before the next takes over, 0: all; margin: rows
-    that are to be left when it comes; soft: with rtc, rows after the decided ones that are handed over too, as a wish.
+    strategy: see ActionChunk.msg; horizon: rows of a chunk to execute before the next takes over,
+    0: all; margin: rows that are to be left when it comes; soft: with rtc, rows after the decided
+    ones that are handed over too, as a wish.
     """
 
     strategy: str
@@ -57,7 +61,9 @@ class Planner:
 
     def answers(self, stamp: int) -> bool:
         """Whether an observation of this moment tells more than the last chunk was told."""
-        return self._last is None or stamp > (self.due() if self.plan.strategy == "sync" else self._last.stamp)
+        return self._last is None or stamp > (
+            self.due() if self.plan.strategy == "sync" else self._last.stamp
+        )
 
     def cut(self, chunk: ActionChunk) -> ActionChunk:
         """What of a new chunk is to be published: with sync only the rows that are executed."""
@@ -68,9 +74,12 @@ class Planner:
     def committed(self, stamp: int, playing: int) -> ActionChunk | None:
         """The rows that will be executed until the answer to an observation of `stamp` can come.
 
-        playing: number of the chunk that the commander plays; nothing is decided if it is another one.
+        playing: number of the chunk that the commander plays; nothing is decided if it is another
+        one.
         """
         if self.plan.strategy != "rtc" or self._last is None or playing != self._number:
             return None
         rows = 1 + self.plan.soft
-        return self._last.rows(stamp, stamp + int(self.latency.quantile(0.95) * NS) + rows * self._last.step)
+        return self._last.rows(
+            stamp, stamp + int(self.latency.quantile(0.95) * NS) + rows * self._last.step
+        )

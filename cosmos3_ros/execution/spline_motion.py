@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a chunk to a motion within limits that ends at rest. Pure numpy; times in integer ns, joints in float64.
+"""From a chunk to a motion within limits that ends at rest.
 
-A motion is a uniform cubic B-spline. Position, speed, acceleration and jerk between two knots lie within the range of
-the control points' values and differences, so the limits hold at every moment if they hold for those. A motion always
-ends at rest: whatever dies upstream, an arm that only follows its last motion comes to a stop.
+Pure numpy; times in integer ns, joints in float64.
+
+A motion is a uniform cubic B-spline. Position, speed, acceleration and jerk between two knots lie
+within the range of the control points' values and differences, so the limits hold at every moment
+if they hold for those. A motion always ends at rest: whatever dies upstream, an arm that only
+follows its last motion comes to a stop.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ STEP = NS // 50  # between two knots
 _H = STEP / NS
 SLOWEST = 0.1  # share of its own speed at which a chunk may be played
 PACES = 0.75 ** np.arange(9)  # shares of the highest conceivable one that are tried
-# Steps in which the old motion goes over into the new one; the longer ones only if there is no other way.
+# Steps in which the old motion goes over into the new one; the longer ones only if there is no
+# other way.
 MERGES = (5, 8, 12, 18, 27, 40, 60, 90, 135, 200, 300, 450)
-BRAKES = (3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 125, 160, 200)  # steps to come to rest
+# steps to come to rest
+BRAKES = (3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 125, 160, 200)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,7 +41,9 @@ class Limits:
     def __post_init__(self) -> None:
         sizes = {field.name: getattr(self, field.name).shape for field in dataclasses.fields(self)}
         if len(set(sizes.values())) != 1:
-            raise ValueError(f"limits: expected equal lengths, got { {name: size[0] for name, size in sizes.items()} }")
+            raise ValueError(
+                f"limits: expected equal lengths, got { {name: size[0] for name, size in sizes.items()} }"
+            )
         if not (self.lower < self.upper).all():
             raise ValueError("limits: expected lower < upper for every joint")
         if not all((rate > 0).all() for rate in self.rates()):
@@ -52,9 +59,15 @@ class Limits:
         A joint that begins outside its range may come back into it, but go no further.
         """
         head = points[..., :4, :]
-        lower, upper = np.minimum(self.lower, head.min(axis=-2)), np.maximum(self.upper, head.max(axis=-2))
-        change = np.ascontiguousarray(points.swapaxes(-1, -2))  # a joint's points side by side: three times as fast
-        held: np.ndarray = (change.min(axis=-1) >= lower - 1e-9) & (change.max(axis=-1) <= upper + 1e-9)
+        lower, upper = (
+            np.minimum(self.lower, head.min(axis=-2)),
+            np.maximum(self.upper, head.max(axis=-2)),
+        )
+        # a joint's points side by side: three times as fast
+        change = np.ascontiguousarray(points.swapaxes(-1, -2))
+        held: np.ndarray = (change.min(axis=-1) >= lower - 1e-9) & (
+            change.max(axis=-1) <= upper + 1e-9
+        )
         for order, most in enumerate(self.rates(), start=1):
             change = change[..., 1:] - change[..., :-1]
             held &= np.abs(change).max(axis=-1) <= most * _H**order * (1 + 1e-6)
@@ -63,7 +76,9 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Motion:
-    """Control points float64 [K >= 4, N], the last three alike; those from k to k + 3 count from `start + k * STEP` on.
+    """Control points float64 [K >= 4, N], the last three alike.
+
+    Those from k to k + 3 count from `start + k * STEP` on.
 
     pace: how fast it follows its chunk; 1: as fast as the chunk says.
     """
@@ -80,10 +95,15 @@ class Motion:
     def head(self, now: int) -> tuple[int, np.ndarray]:
         """The four control points [4, N] that count at `now`, and since when."""
         span = max(0, (now - self.start) // STEP)
-        return self.start + span * STEP, self.points[np.minimum(np.arange(span, span + 4), len(self.points) - 1)]
+        return self.start + span * STEP, self.points[
+            np.minimum(np.arange(span, span + 4), len(self.points) - 1)
+        ]
 
     def at(self, now: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Position and velocity float64 [N] due at `now`, or [T, N] for times int64 [T]; at rest after the end."""
+        """Position and velocity float64 [N] due at `now`, or [T, N] for times int64 [T].
+
+        At rest after the end.
+        """
         place = np.maximum(now - self.start, 0) / STEP
         span = np.minimum(np.floor(place), len(self.points) - 3).astype(int)
         around = self.points[np.minimum(span[..., None] + np.arange(4), len(self.points) - 1)]
@@ -91,9 +111,11 @@ class Motion:
         return (powers @ _VALUE @ around)[..., 0, :], (powers @ _SLOPE @ around)[..., 0, :] / _H
 
     def knots(self, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Times int64 [T] (ns) of the knots later than `after`, at least the last one; positions and velocities there.
+        """Times int64 [T] (ns) of the knots later than `after`, at least the last one.
 
-        The cubic through two neighbours with their velocities is the motion itself.
+        Positions and velocities there.
+
+        The cubic through two neighbors with their velocities is the motion itself.
         """
         times = self.start + STEP * np.arange(len(self.points) - 2, dtype=np.int64)
         a, b, c = self.points[:-2], self.points[1:-1], self.points[2:]
@@ -102,9 +124,11 @@ class Motion:
         return times[keep], ((a + 4 * b + c) / 6)[keep], ((c - a) / (2 * _H))[keep]
 
 
-# Weights of the four control points around a moment: coefficients of 1, u, u^2, u^3 for u in 0..1 between two knots.
+# Weights of the four control points around a moment: coefficients of 1, u, u^2, u^3 for u in 0..1
+# between two knots.
 _VALUE = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6
-_SLOPE = np.array([[-1, 0, 1, 0], [2, -4, 2, 0], [-1, 3, -3, 1], [0, 0, 0, 0]]) / 2  # over a whole span
+# over a whole span
+_SLOPE = np.array([[-1, 0, 1, 0], [2, -4, 2, 0], [-1, 3, -3, 1], [0, 0, 0, 0]]) / 2
 
 
 def _powers(u: np.ndarray) -> np.ndarray:
@@ -117,15 +141,19 @@ def rest(position: np.ndarray, now: int) -> Motion:
 
 
 def brake(motion: Motion, now: int, limits: Limits) -> Motion:
-    """Come to rest as soon as the limits let, joint by joint; where nothing better is found the motion goes on to its
-    end, which is at rest too."""
+    """Come to rest as soon as the limits let, joint by joint.
+
+    Where nothing better is found the motion goes on to its
+    end, which is at rest too.
+    """
     start, head = motion.head(now)
     ahead = motion.points[(start - motion.start) // STEP + 4 :]
     points = np.vstack([head, ahead, np.tile(motion.points[-1], (max(BRAKES) + 2, 1))])
     missing = np.ones(points.shape[1], bool)
     before, last = np.diff(head[-3:], axis=0)
     for steps in BRAKES:
-        # Speed over the steps k to come: (steps - k)^2 (a + b k), through what it was in the last two.
+        # Speed over the steps k to come: (steps - k)^2 (a + b k), through what it was in the last
+        # two.
         k = np.arange(1, steps + 1)[:, None]
         a = last / steps**2
         speed = (steps - k) ** 2 * (a + (a - before / (steps + 1) ** 2) * k)
@@ -144,8 +172,9 @@ def brake(motion: Motion, now: int, limits: Limits) -> Motion:
 def follow(chunk: ActionChunk, motion: Motion, now: int, limits: Limits) -> Motion:
     """Go over from a motion into the rows of a chunk that are still to come, and come to rest at the last one.
 
-    chunk: columns = the joints of `limits`, rows within its position range. It is followed as fast as it says if the
-    limits let, else slower along the same path. ValueError if no row is left or if that is not enough.
+    chunk: columns = the joints of `limits`, rows within its position range. It is followed as fast
+    as it says if the limits let, else slower along the same path. ValueError if no row is left or
+    if that is not enough.
     """
     start, head = motion.head(now)
     if chunk.end <= start:
@@ -159,15 +188,23 @@ def follow(chunk: ActionChunk, motion: Motion, now: int, limits: Limits) -> Moti
             return Motion(start, points, pace)
         failed = ~found
     names = ", ".join(name for name, bad in zip(chunk.names, failed, strict=True) if bad)
-    raise ValueError(f"{names}: cannot be followed within the limits, even {1 / SLOWEST:.0f} times slower")
+    raise ValueError(
+        f"{names}: cannot be followed within the limits, even {1 / SLOWEST:.0f} times slower"
+    )
 
 
 def _fastest(
-    chunk: ActionChunk, start: int, head: np.ndarray, paces: list[float], limits: Limits, merges: tuple[int, ...]
+    chunk: ActionChunk,
+    start: int,
+    head: np.ndarray,
+    paces: list[float],
+    limits: Limits,
+    merges: tuple[int, ...],
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """The highest of the falling `paces` at which the chunk can be followed, its control points, and which joints can.
 
-    By halving, for a chunk that can be followed can nearly always be followed slower: five trials instead of nine.
+    By halving, for a chunk that can be followed can nearly always be followed slower: five trials
+    instead of nine.
     """
 
     def attempt(place: int) -> tuple[np.ndarray, np.ndarray]:
@@ -205,15 +242,19 @@ def _path(chunk: ActionChunk, start: int, pace: float, limits: Limits) -> np.nda
     rows = chunk.values.astype(np.float64)
     left = (chunk.end - start) / NS
     speed = pace * np.abs(np.diff(rows, axis=0)).max(axis=0, initial=0.0) / (chunk.step / NS)
-    ramp = 1.25 * float(np.maximum(1.5 * speed / limits.acceleration, np.sqrt(6 * speed / limits.jerk)).max())
+    ramp = 1.25 * float(
+        np.maximum(1.5 * speed / limits.acceleration, np.sqrt(6 * speed / limits.jerk)).max()
+    )
     ramp = min(max(ramp, _H), 2 * left / pace)
     steady = (left - pace * ramp / 2) / pace
-    time = np.arange(max(3, int(np.ceil((steady + ramp) / _H)) + 1)) * _H  # three at least: what `_merge` begins with
+    # three at least: what `_merge` begins with
+    time = np.arange(max(3, int(np.ceil((steady + ramp) / _H)) + 1)) * _H
     u = np.clip((time - steady) / ramp, 0, 1)
     done = pace * (np.minimum(time, steady) + ramp * (u - u**3 + u**4 / 2))
     place = np.minimum((start - chunk.start + done * NS) / chunk.step, len(rows) - 1)  # in rows
     span = np.floor(place).astype(int)
-    # Straight on beyond both ends: the spline passes through the last row, and neither begins nor slows down by itself.
+    # Straight on beyond both ends: the spline passes through the last row, and neither begins nor
+    # slows down by itself.
     before = max(0, -int(span[0])) + 1
     first, last = (rows[0] - rows[1], rows[-1] - rows[-2]) if len(rows) > 1 else (0.0, 0.0)
     rows = np.vstack([rows[0] + first * np.arange(before, 0, -1)[:, None], rows, rows[-1:] + last])
@@ -221,15 +262,19 @@ def _path(chunk: ActionChunk, start: int, pace: float, limits: Limits) -> np.nda
     return np.einsum("tk,tkn->tn", _powers(place - span) @ _VALUE, rows[around])
 
 
-def _merge(head: np.ndarray, way: np.ndarray, limits: Limits, merges: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _merge(
+    head: np.ndarray, way: np.ndarray, limits: Limits, merges: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """Control points from `head` onto `way` [T, N], which begins at the second of `head`, and which joints succeed.
 
-    All joints go over in the same time if they can: with some on their way and others not, the hand is off its own.
+    All joints go over in the same time if they can: with some on their way and others not, the hand
+    is off its own.
     """
     gap = head[1:] - way[:3]
     way = np.vstack([head, way[3:], np.tile(way[-1], (merges[-1] + 3, 1))])
     steps, k = np.array(merges)[:, None, None], np.arange(1, merges[-1] + 1)[:, None]
-    # The gap over the steps k to come: (steps - k)^3 (a + b k + c k^2), through what it is now. All merges at once.
+    # The gap over the steps k to come: (steps - k)^3 (a + b k + c k^2), through what it is now. All
+    # merges at once.
     old, mid, new = (gap[i] / (steps + 2.0 - i) ** 3 for i in range(3))
     fading = new + (3 * new - 4 * mid + old) / 2 * k + (new - 2 * mid + old) / 2 * (k * k)
     tried = np.repeat(way[None], len(merges), axis=0)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commander node: arms, plays chunks by time within limits, and holds the arm when anything goes quiet.
 
-A process of its own without torch in it, so that a dying GPU process can never leave a robot moving.
+A process of its own without torch in it, so that a dying GPU process can never leave a robot
+moving.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from ..ros.realtime import hurry
 from .commander_params import Params
 
 STOPPED = "stopped by cosmos3/stop"
-NEAR = 0.1  # rad or m: a resting arm this close to its set point goes on from the set point, else from where it is
+# rad or m: a resting arm this close to its set point goes on from the set point, else from where it
+# is
+NEAR = 0.1
 
 
 class Commander(ManagedNode[Params]):
@@ -47,8 +50,10 @@ class Commander(ManagedNode[Params]):
         self._gripper = Gripper(p.gripper_open, p.gripper_closed, int(p.gripper_dwell * NS))
         self._faults = Faults(self.get_logger())
         self._latency, self._delivery = Window(), Window()
-        self._points, self._counted = 0, (0, self.now())  # set points until now, and until the last diagnosis
-        self._lost = self._newest = 0  # chunks that never came, and the number of the last one that did
+        # set points until now, and until the last diagnosis
+        self._points, self._counted = 0, (0, self.now())
+        # chunks that never came, and the number of the last one that did
+        self._lost = self._newest = 0
         self._armed = self._sending = False
         self._armed_at = self._last_tick = self._let_go_at = 0
         self._crowd = self._deaf = ""  # what is wrong with the nodes around
@@ -76,12 +81,16 @@ class Commander(ManagedNode[Params]):
         self._set_armed(False, "the commander is stopped")
         self._finish_braking()
         self._sending, self._last_tick = False, 0
-        self._sink.output.wait_for_all_acked(Duration(seconds=1))  # else the last words may die with the process
+        # else the last words may die with the process
+        self._sink.output.wait_for_all_acked(Duration(seconds=1))
 
-    # -- inputs -------------------------------------------------------------------------------------------------------
+    # -- inputs
+    # -------------------------------------------------------------------------------------------------------
 
     def _on_joint_state(self, message: JointState) -> None:
-        if self._guard.take(message.name, message.position, to_ns(message.header.stamp), self.now()):
+        if self._guard.take(
+            message.name, message.position, to_ns(message.header.stamp), self.now()
+        ):
             self._start_over()
 
     def _on_chunk(self, message: ActionChunk) -> None:
@@ -93,14 +102,18 @@ class Commander(ManagedNode[Params]):
         try:
             chunk = chunk_from(message)
             if chunk.stamp < self._armed_at or (self._leads(now) and not self._armed):
-                return  # answers what was seen before arming or a reset, or would begin a dry run in mid-brake
+                # answers what was seen before arming or a reset, or would begin a dry run in
+                # mid-brake
+                return
             if fault := self._fault(now):
                 raise ValueError(fault)
         except ValueError as error:
             player.reject(message.number, str(error))
         else:
             self._begin_where_it_is(now)
-            if player.load(now, chunk, message.number, message.strategy or "replace", self._guard.measured):
+            if player.load(
+                now, chunk, message.number, message.strategy or "replace", self._guard.measured
+            ):
                 self._send_motion(now)
                 self._report()
                 taken = (self.now() - chunk.stamp) / NS
@@ -113,9 +126,16 @@ class Commander(ManagedNode[Params]):
         now = self.now()
         fault = "" if self.state_id == State.PRIMARY_STATE_ACTIVE else "the node is not active"
         if request.data and not fault:
-            fault = STOPPED if self._stopped else self._guard.trouble(now) or self._crowd or self._astray(now)
+            fault = (
+                STOPPED
+                if self._stopped
+                else self._guard.trouble(now) or self._crowd or self._astray(now)
+            )
         if fault:
-            response.success, response.message = False, f"not armed: {fault}" if request.data else fault
+            response.success, response.message = (
+                False,
+                f"not armed: {fault}" if request.data else fault,
+            )
             return response
         if request.data != self._armed:
             self._set_armed(request.data)
@@ -134,12 +154,19 @@ class Commander(ManagedNode[Params]):
             self._set_armed(False, STOPPED)
         self._stopped = message.data
 
-    # -- what it does -------------------------------------------------------------------------------------------------
+    # -- what it does
+    # -------------------------------------------------------------------------------------------------
 
     def _set_armed(self, armed: bool, why: str = "") -> None:
-        self._hold(why or ("armed: waiting for a chunk" if armed else "dry run: waiting for a chunk"))
+        self._hold(
+            why or ("armed: waiting for a chunk" if armed else "dry run: waiting for a chunk")
+        )
         if armed != self._armed:
-            words = "armed: commands go to the controllers" if armed else "dry run: nothing goes to the controllers"
+            words = (
+                "armed: commands go to the controllers"
+                if armed
+                else "dry run: nothing goes to the controllers"
+            )
             self.get_logger().info(f"{why}; {words}" if why else words)
         if self._armed and not armed and self._player.motion:
             self._let_go_at = self._player.motion.end
@@ -158,7 +185,10 @@ class Commander(ManagedNode[Params]):
         return fault
 
     def _astray(self, now: int) -> str:
-        """How far the arm is from where it is led, if that is too far. (An arm that brakes is led until it rests.)"""
+        """How far the arm is from where it is led, if that is too far.
+
+        (An arm that brakes is led until it rests.)
+        """
         motion = self._player.motion
         return self._guard.astray(motion.at(now)[0]) if motion and self._leads(now) else ""
 
@@ -184,7 +214,9 @@ class Commander(ManagedNode[Params]):
 
     def _start_over(self) -> None:
         """Stamps, or the node's own clock with them, went back: nothing seen before counts any more."""
-        self.get_logger().warning("the clock jumped back: holding until a chunk answers what is seen from now on")
+        self.get_logger().warning(
+            "the clock jumped back: holding until a chunk answers what is seen from now on"
+        )
         now = self.now()
         jump, self._last_tick = min(0, now - self._last_tick), now
         self._guard.forget()
@@ -204,7 +236,9 @@ class Commander(ManagedNode[Params]):
         self._faults.set("arm", fault)
         if player.mode == PLAYING and (why := fault or player.due(now)):
             self._give_up(why)
-        elif fault and self._armed and player.mode == HOLDING and self.params.recovery == "explicit":
+        elif (
+            fault and self._armed and player.mode == HOLDING and self.params.recovery == "explicit"
+        ):
             self._give_up(fault)  # between two chunks, too
         if player.motion is None:
             return
@@ -212,7 +246,11 @@ class Commander(ManagedNode[Params]):
         names, positions, velocities = list(player.joints), position.tolist(), velocity.tolist()
         gripper = self._gripper.decide(player.gripper_position(now), now)
         if gripper is not None:
-            names, positions, velocities = [*names, player.gripper], [*positions, gripper], [*velocities, 0.0]
+            names, positions, velocities = (
+                [*names, player.gripper],
+                [*positions, gripper],
+                [*velocities, 0.0],
+            )
         self._command.publish(command_message(names, positions, velocities, now))
         self._points += 1
         if self._leads(now):
@@ -230,7 +268,10 @@ class Commander(ManagedNode[Params]):
             self._let_go_at += late
 
     def _give_up(self, why: str) -> None:
-        """Hold; with explicit recovery disarm, unless waiting between two chunks is how they are played."""
+        """Hold.
+
+        With explicit recovery disarm, unless waiting between two chunks is how they are played.
+        """
         player = self._player
         paused = player.loaded is not None and player.loaded.strategy == "sync" and why == OVER
         if not paused:
@@ -246,13 +287,19 @@ class Commander(ManagedNode[Params]):
         if motion is None or not self._sending or self.params.sink == "joint_trajectory":
             return
         began, now = time.monotonic(), self.now()
-        while (at := now + int((time.monotonic() - began) * NS)) < motion.end + int(2 * period * NS):
+        while (at := now + int((time.monotonic() - began) * NS)) < motion.end + int(
+            2 * period * NS
+        ):
             self._sink.point(*motion.at(at), None, at)
             time.sleep(period)
 
     def _look_around(self) -> None:
         policies = self.count_publishers(self._chunks.topic_name)
-        self._crowd = f"{policies} nodes publish {self._chunks.topic_name}, expected one" if policies > 1 else ""
+        self._crowd = (
+            f"{policies} nodes publish {self._chunks.topic_name}, expected one"
+            if policies > 1
+            else ""
+        )
         listens = self._sink.output.get_subscription_count() > 0
         self._deaf = "" if listens else f"no controller listens on {self._sink.output.topic_name}"
 
@@ -270,7 +317,9 @@ class Commander(ManagedNode[Params]):
             "mode": player.mode,
             "strategy": player.loaded.strategy if player.loaded else "",
             "remaining [s]": f"{player.remaining(now):.3f}",
-            "joint states age [s]": f"{(now - self._guard.stamp) / NS:.3f}" if self._guard.stamp else "",
+            "joint states age [s]": f"{(now - self._guard.stamp) / NS:.3f}"
+            if self._guard.stamp
+            else "",
             "set points": self._points,
             "set points rate [Hz]": f"{(self._points - points) * NS / max(1, now - since):.1f}",
             "lost": self._lost,

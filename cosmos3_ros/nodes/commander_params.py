@@ -19,11 +19,15 @@ _POSITIVE = ("max_state_age", "max_tracking_error", "max_jump")
 
 @dataclasses.dataclass(frozen=True)
 class Params:
-    """Parameters of the commander. One value per arm joint, in the order of `joints`, for the limits."""
+    """Parameters of the commander.
+
+    One value per arm joint, in the order of `joints`, for the limits.
+    """
 
     autostart: bool = param(True, "configure and activate when the process starts")
     armed: bool = param(
-        False, "true: commands go to the controllers from the start; false: dry run until ~/arm is called"
+        False,
+        "true: commands go to the controllers from the start; false: dry run until ~/arm is called",
     )
     joints: list[str] = param([], "arm joints as in joint_states")
     sink: str = param(
@@ -35,51 +39,82 @@ class Params:
     gripper_open: float = param(0.0, "position of gripper_joint when open [rad or m]")
     gripper_closed: float = param(1.0, "position of gripper_joint when closed [rad or m]")
     gripper_dwell: float = param(0.3, "shortest time between two changes of the gripper [s]")
-    urdf: str = param("", "robot description file that lower, upper and velocity are read from; empty: from here")
+    urdf: str = param(
+        "", "robot description file that lower, upper and velocity are read from; empty: from here"
+    )
     lower: list[float] = param([], "lowest position of each arm joint [rad or m]")
     upper: list[float] = param([], "highest position of each arm joint [rad or m]")
     velocity: list[float] = param([], "largest speed of each arm joint [rad/s or m/s]")
-    acceleration: list[float] = param([], "largest acceleration of each arm joint [rad/s^2 or m/s^2]")
-    jerk: list[float] = param([], "largest change of the acceleration of each arm joint [rad/s^3 or m/s^3]")
+    acceleration: list[float] = param(
+        [], "largest acceleration of each arm joint [rad/s^2 or m/s^2]"
+    )
+    jerk: list[float] = param(
+        [], "largest change of the acceleration of each arm joint [rad/s^3 or m/s^3]"
+    )
     rate: float = param(50.0, "set points and checks per second, 15 to 250 [Hz]")
     realtime_priority: int = param(
-        0, "1 to 99: real-time scheduling (SCHED_FIFO), for a busy computer; needs the right to; 0: none"
+        0,
+        "1 to 99: real-time scheduling (SCHED_FIFO), for a busy computer; needs the right to; 0: none",
     )
     max_state_age: float = param(0.25, "joint states older than this: hold [s]")
-    max_tracking_error: float = param(0.5, "an arm further than this from its set point: hold [rad or m]")
+    max_tracking_error: float = param(
+        0.5, "an arm further than this from its set point: hold [rad or m]"
+    )
     max_jump: float = param(
-        0.5, "reject a chunk whose row that is due is further than this from the measured arm [rad or m]", live=True
+        0.5,
+        "reject a chunk whose row that is due is further than this from the measured arm [rad or m]",
+        live=True,
     )
     clip: float = param(
-        0.05, "move rows this far outside the position range to the limit, reject a chunk with others [rad or m]", True
+        0.05,
+        "move rows this far outside the position range to the limit, reject a chunk with others [rad or m]",
+        True,
     )
     blend_rows: int = param(4, "rows over which the strategy crossfade mixes two chunks", live=True)
     smooth_rows: float = param(
-        0.0, "smooth the arm's rows: what swings in so many rows is halved, what is faster goes; 0: as they come", True
+        0.0,
+        "smooth the arm's rows: what swings in so many rows is halved, what is faster goes; 0: as they come",
+        True,
     )
-    watchdog_rows: int = param(0, "rows of a chunk that may be played if no newer one comes; 0: all", live=True)
+    watchdog_rows: int = param(
+        0, "rows of a chunk that may be played if no newer one comes; 0: all", live=True
+    )
     recovery: str = param(
-        "automatic", "automatic: after a fault the next good chunk is played; explicit: only after ~/arm", live=True
+        "automatic",
+        "automatic: after a fault the next good chunk is played; explicit: only after ~/arm",
+        live=True,
     )
 
     def __post_init__(self) -> None:
-        names = [name for name in ("lower", "upper", "velocity", "acceleration", "jerk") if not self._is_read(name)]
+        names = [
+            name
+            for name in ("lower", "upper", "velocity", "acceleration", "jerk")
+            if not self._is_read(name)
+        ]
         counts = {name: len(getattr(self, name)) for name in ("joints", *names)}
         if len(set(counts.values())) != 1:
             raise ValueError(f"parameters joints and limits: expected equal lengths, got {counts}")
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
-                raise ValueError(f"parameter {name!r}: expected a positive number, got {getattr(self, name)}")
+                raise ValueError(
+                    f"parameter {name!r}: expected a positive number, got {getattr(self, name)}"
+                )
         for name in ("gripper_dwell", "clip", "blend_rows", "smooth_rows", "watchdog_rows"):
             if getattr(self, name) < 0:
-                raise ValueError(f"parameter {name!r}: expected 0 or more, got {getattr(self, name)}")
+                raise ValueError(
+                    f"parameter {name!r}: expected 0 or more, got {getattr(self, name)}"
+                )
         if not 15 <= self.rate <= 250:
             raise ValueError(f"parameter 'rate': expected 15 to 250 Hz, got {self.rate}")
         if not 0 <= self.realtime_priority <= 99:
-            raise ValueError(f"parameter 'realtime_priority': expected 0 to 99, got {self.realtime_priority}")
+            raise ValueError(
+                f"parameter 'realtime_priority': expected 0 to 99, got {self.realtime_priority}"
+            )
         for name, choices in (("sink", tuple(SINKS)), ("recovery", ("automatic", "explicit"))):
             if getattr(self, name) not in choices:
-                raise ValueError(f"parameter {name!r}: expected {' or '.join(choices)}, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"parameter {name!r}: expected {' or '.join(choices)}, got {getattr(self, name)!r}"
+                )
 
     def _is_read(self, name: str) -> bool:
         return bool(self.urdf) and name in _FROM_URDF
@@ -94,11 +129,15 @@ class Params:
             raise ValueError(f"gripper_open and gripper_closed are both {self.gripper_open}")
         described = read_limits(self.urdf, self.joints) if self.urdf else []
         values = {
-            name: [getattr(limit, name) for limit in described] if self._is_read(name) else getattr(self, name)
+            name: [getattr(limit, name) for limit in described]
+            if self._is_read(name)
+            else getattr(self, name)
             for name in ("lower", "upper", "velocity", "acceleration", "jerk")
         }
         return Limits(**{name: np.array(numbers, np.float64) for name, numbers in values.items()})
 
     def rules(self) -> Rules:
         """What may be chosen while running."""
-        return Rules(self.blend_rows, self.watchdog_rows, self.max_jump, self.clip, self.smooth_rows)
+        return Rules(
+            self.blend_rows, self.watchdog_rows, self.max_jump, self.clip, self.smooth_rows
+        )

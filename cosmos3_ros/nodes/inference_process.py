@@ -22,14 +22,16 @@ NODES = ("policy", "reasoner", "server")
 
 
 def _run(nodes: Sequence[str], args: list[str] | None) -> int:
-    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":  # torchrun's; the first has the nodes
+    # torchrun's; the first has the nodes
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":
         from ..model.registry import follow
 
         return follow()
 
     @functools.cache
     def models() -> Models:
-        from ..model.registry import Models  # torch: slow to import, and a remote reasoner needs none
+        # torch: slow to import, and a remote reasoner needs none
+        from ..model.registry import Models
 
         return Models(policy=bool({"policy", "server"} & {*nodes}), reasoner="reasoner" in nodes)
 
@@ -48,11 +50,17 @@ def _run(nodes: Sequence[str], args: list[str] | None) -> int:
 
 
 def main(args: list[str] | None = None) -> int:
-    """The nodes that the arguments before --ros-args name; policy and reasoner if they name none."""
+    """The nodes that the arguments before --ros-args name.
+
+    Policy and reasoner if they name none.
+    """
     words = sys.argv[1:] if args is None else args
     named = words[: words.index("--ros-args")] if "--ros-args" in words else words
     if unknown := set(named) - {*NODES}:
-        print(f"error: expected nodes among {', '.join(NODES)}, got {', '.join(sorted(unknown))}", file=sys.stderr)
+        print(
+            f"error: expected nodes among {', '.join(NODES)}, got {', '.join(sorted(unknown))}",
+            file=sys.stderr,
+        )
         return 2
     return _run(named or ("policy", "reasoner"), args)
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy node: aligned observations in, action chunks and, if somebody subscribes, predicted futures out.
 
-Callbacks convert and store, one thread runs the network on the newest observation, another decodes video.
+Callbacks convert and store, one thread runs the network on the newest observation, another decodes
+video.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class PolicyNode(ManagedNode[Params]):
         self._policy = self._load(p)
         embodiment = self._policy.embodiment
         self._robot = self._check_robot()
-        self._buffer = ObservationBuffer(embodiment.views, int(p.max_age * NS), int(p.max_skew * NS))
+        self._buffer = ObservationBuffer(
+            embodiment.views, int(p.max_age * NS), int(p.max_skew * NS)
+        )
         self._planner = Planner(p.plan())
         self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, 0
         self._newest_image = 0  # when it came
@@ -105,7 +108,11 @@ class PolicyNode(ManagedNode[Params]):
                 f"parameter 'joints' has {len(p.joints)} names {p.joints}, but embodiment {embodiment.name} has "
                 f"{len(columns)} state columns {columns}"
             )
-        grippers = [joint for joint, column in zip(p.joints, embodiment.state, strict=True) if column.gripper]
+        grippers = [
+            joint
+            for joint, column in zip(p.joints, embodiment.state, strict=True)
+            if column.gripper
+        ]
         if [p.gripper_joint] != (grippers or [""]):
             raise ValueError(
                 f"parameter 'gripper_joint' is {p.gripper_joint!r}, but the gripper of embodiment {embodiment.name} is "
@@ -114,17 +121,23 @@ class PolicyNode(ManagedNode[Params]):
         return RobotMap(tuple(p.joints), p.gripper_joint, p.gripper_open, p.gripper_closed)
 
     def _warm_up(self) -> None:
-        """One chunk of a grey picture, so that the first real one is not late; its result is thrown away."""
+        """One chunk of a gray picture, so that the first real one is not late.
+
+        Its result is thrown away.
+        """
         embodiment = self._policy.embodiment
-        grey = {view: np.full((180, 320, 3), 128, np.uint8) for view in embodiment.views}
+        gray = {view: np.full((180, 320, 3), 128, np.uint8) for view in embodiment.views}
         state = np.zeros(len(embodiment.state), np.float32)
         if self.params.compile:
-            self.get_logger().info("warm-up: compiling; a minute or so the first time, less when it was done before")
+            self.get_logger().info(
+                "warm-up: compiling; a minute or so the first time, less when it was done before"
+            )
         for _ in range(1 + self.params.cuda_graphs):  # the second one records them
-            self._policy.infer(Observation(grey, state, self.params.instruction or "wait", 0))
+            self._policy.infer(Observation(gray, state, self.params.instruction or "wait", 0))
         self._policy.reset()
 
-    # -- inputs -------------------------------------------------------------------------------------------------------
+    # -- inputs
+    # -------------------------------------------------------------------------------------------------------
 
     def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
         def store(message: Image | CompressedImage) -> None:
@@ -148,7 +161,9 @@ class PolicyNode(ManagedNode[Params]):
 
     def _store(self, stream: str, message_header: Any, payload: Any) -> None:
         if self._buffer.add(stream, to_ns(message_header.stamp), self.now(), payload):
-            self.get_logger().warning(f"{stream}: the clock jumped back; everything older is forgotten")
+            self.get_logger().warning(
+                f"{stream}: the clock jumped back; everything older is forgotten"
+            )
             self._forget()
 
     def _on_instruction(self, message: String) -> None:
@@ -177,7 +192,8 @@ class PolicyNode(ManagedNode[Params]):
         self._planner.forget()
         self._policy.reset()
 
-    # -- work ---------------------------------------------------------------------------------------------------------
+    # -- work
+    # ---------------------------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
         now = self.now()
@@ -192,12 +208,16 @@ class PolicyNode(ManagedNode[Params]):
             return
         self._waiting_since = 0
         self._faults.set("no inference", "")
-        # An image that is newer than the sample is the first of a set that will be there in a moment.
+        # An image that is newer than the sample is the first of a set that will be there in a
+        # moment.
         if sample.received >= self._newest_image and self._planner.answers(sample.stamp):
             self._infer.submit((self._episode, self._instruction, sample))
 
     def _plan_in_silence(self) -> None:
-        """Streams that stop must be noticed; while they run, the next image is worth waiting for."""
+        """Streams that stop must be noticed.
+
+        While they run, the next image is worth waiting for.
+        """
         if self.now() - self._newest_image > QUIET:
             self._plan()
 
@@ -207,7 +227,9 @@ class PolicyNode(ManagedNode[Params]):
         images = {view: self._convert(view, message) for view, message in sample.images.items()}
         observation = Observation(images, sample.state, instruction, sample.stamp)
         converted = self.now()
-        prediction = self._policy.infer(observation, self._planner.committed(sample.stamp, self._playing))
+        prediction = self._policy.infer(
+            observation, self._planner.committed(sample.stamp, self._playing)
+        )
         self._faults.set("no chunk", "")
         if episode != self._episode or self.state_id != State.PRIMARY_STATE_ACTIVE:
             self._dropped += 1
@@ -269,7 +291,9 @@ class PolicyNode(ManagedNode[Params]):
         }
         for stage, window in self._stages.copy().items():
             values |= window.table(stage)
-        message = "; ".join(f"{name}: {why}" for name, why in (trouble or self._faults.now.copy()).items())
+        message = "; ".join(
+            f"{name}: {why}" for name, why in (trouble or self._faults.now.copy()).items()
+        )
         level = "error" if message else "ok"
         name = f"{self.get_name()}: observations"
         self._diagnostics.publish(diagnostics(now, name, level, message or "good", values))

@@ -38,39 +38,58 @@ class Params:
     checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
     device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
     dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
-    compile: bool = param(False, "compile the network's layers: a minute more to configure, then faster on a GPU")
+    compile: bool = param(
+        False, "compile the network's layers: a minute more to configure, then faster on a GPU"
+    )
     cuda_graphs: bool = param(
         False, "on a GPU, record the loops as CUDA graphs: for networks too small to keep it busy"
     )
     weights: str = param("none", "as the policy's, where both share one copy of the weights")
-    text_weights: str = param("none", "how the text tower's weights are rounded: none, fp8, int8 or nvfp4")
-    tensor_parallel: int = param(1, "GPUs that split every layer; processes of torchrun, see docs/performance.md")
+    text_weights: str = param(
+        "none", "how the text tower's weights are rounded: none, fp8, int8 or nvfp4"
+    )
+    tensor_parallel: int = param(
+        1, "GPUs that split every layer; processes of torchrun, see docs/performance.md"
+    )
     views: list[str] = param(["wrist", "exterior_1", "exterior_2"], "camera views it may look at")
     image_transport: str = param("raw", "raw or compressed")
     max_age: float = param(1.0, "refuse to answer about images older than this [s]")
-    rate: float = param(0.2, "at most this many scenes per second; 0: only answer questions [Hz]", live=True)
+    rate: float = param(
+        0.2, "at most this many scenes per second; 0: only answer questions [Hz]", live=True
+    )
     question: str = param("Describe the scene.", "what it asks itself for each scene", live=True)
     max_tokens: int = param(64, "longest answer [tokens]", live=True)
     remote_url: str = param(
         "",
         "OpenAI-compatible endpoint to ask, http(s)://HOST:PORT/v1; empty: the checkpoint; no weights are loaded then",
     )
-    remote_model: str = param("", "the endpoint's name of the model; empty: the first one it offers")
-    remote_token_file: str = param("", "file with the endpoint's token in its first line; empty: none is sent")
+    remote_model: str = param(
+        "", "the endpoint's name of the model; empty: the first one it offers"
+    )
+    remote_token_file: str = param(
+        "", "file with the endpoint's token in its first line; empty: none is sent"
+    )
     remote_timeout: float = param(60.0, "give up what the endpoint has not answered after this [s]")
 
     def __post_init__(self) -> None:
         if self.image_transport not in ("raw", "compressed"):
-            raise ValueError(f"parameter 'image_transport': expected raw or compressed, got {self.image_transport!r}")
+            raise ValueError(
+                f"parameter 'image_transport': expected raw or compressed, got {self.image_transport!r}"
+            )
         if not self.views:
             raise ValueError("parameter 'views': expected at least one camera view")
         if self.max_age <= 0 or self.rate < 0 or self.max_tokens < 1:
             raise ValueError("parameters max_age, rate, max_tokens: expected > 0, >= 0, >= 1")
         if self.remote_timeout <= 0:
-            raise ValueError(f"parameter 'remote_timeout': expected a positive number, got {self.remote_timeout}")
+            raise ValueError(
+                f"parameter 'remote_timeout': expected a positive number, got {self.remote_timeout}"
+            )
 
     def remote(self) -> RemoteReasoner | None:
-        """The endpoint to ask, if there is one; ValueError or OSError says what is wrong with its parameters."""
+        """The endpoint to ask, if there is one.
+
+        ValueError or OSError says what is wrong with its parameters.
+        """
         if not self.remote_url:
             return None
         token = read_token(self.remote_token_file) if self.remote_token_file else ""
@@ -78,7 +97,10 @@ class Params:
 
 
 class ReasonerNode(ManagedNode[Params]):
-    """See the module. `load` makes the reasoner from the parameters; it is called at configure, if it is not remote."""
+    """See the module.
+
+    `load` makes the reasoner from the parameters; it is called at configure, if it is not remote.
+    """
 
     def __init__(self, load: Callable[[Params], Reasoner], **kwargs: Any) -> None:
         super().__init__("reasoner", Params, **kwargs)
@@ -106,9 +128,11 @@ class ReasonerNode(ManagedNode[Params]):
 
     def _warm_up(self, thread: concurrent.futures.Executor) -> None:
         """Compile and record now, not when the first question comes, while the policy is already at work."""
-        self.get_logger().info("warm-up: compiling; a minute or so the first time, less when it was done before")
-        grey = [np.full((480, 640, 3), 128, np.uint8)] * len(self.params.views)
-        thread.submit(self._reasoner.ask, self.params.question, grey, 2).result()
+        self.get_logger().info(
+            "warm-up: compiling; a minute or so the first time, less when it was done before"
+        )
+        gray = [np.full((480, 640, 3), 128, np.uint8)] * len(self.params.views)
+        thread.submit(self._reasoner.ask, self.params.question, gray, 2).result()
 
     def stop(self) -> None:
         self._images.clear()
@@ -128,7 +152,9 @@ class ReasonerNode(ManagedNode[Params]):
         def store(message: Image | CompressedImage) -> None:
             known = self._images.get(view)
             if known and to_ns(message.header.stamp) < to_ns(known.header.stamp) - NS:
-                self.get_logger().warning(f"camera {view}: the clock jumped back; everything older is forgotten")
+                self.get_logger().warning(
+                    f"camera {view}: the clock jumped back; everything older is forgotten"
+                )
                 self._images.clear()
                 self._next = 0
             self._images[view] = message
@@ -154,7 +180,8 @@ class ReasonerNode(ManagedNode[Params]):
             response.message = str(error)
         except concurrent.futures.CancelledError:
             response.message = "the reasoner node was stopped"
-        except Exception as error:  # of torch, of OpenCV: this question has failed, the next one may not
+        # of torch, of OpenCV: this question has failed, the next one may not
+        except Exception as error:
             self.get_logger().error(f"a question was not answered\n{traceback.format_exc()}")
             response.message = f"{type(error).__name__}: {error}"
         return response
@@ -167,7 +194,11 @@ class ReasonerNode(ManagedNode[Params]):
     def _look(self) -> None:
         """Begin the next scene if it is due and nothing runs."""
         now = self.now()
-        if self.params.rate == 0 or now < self._next or (self._running and not self._running.done()):
+        if (
+            self.params.rate == 0
+            or now < self._next
+            or (self._running and not self._running.done())
+        ):
             return
         self._next = now + int(NS / self.params.rate)
         assert self._thread
@@ -190,7 +221,9 @@ class ReasonerNode(ManagedNode[Params]):
             raise ValueError(f"no image from view {view!r} yet")
         age = (self.now() - to_ns(message.header.stamp)) / NS
         if age > self.params.max_age:
-            raise ValueError(f"the image from view {view!r} is {age:.2f} s old, limit {self.params.max_age:.2f} s")
+            raise ValueError(
+                f"the image from view {view!r} is {age:.2f} s old, limit {self.params.max_age:.2f} s"
+            )
         return message
 
     def _publish(self, done: concurrent.futures.Future[Scene]) -> None:

@@ -19,7 +19,8 @@ from ..sim.world import World
 def trajectory(message: JointTrajectory) -> Trajectory:
     """The trajectory in a message, unchecked."""
     points = [
-        Point(to_ns(p.time_from_start), p.positions, p.velocities, p.accelerations, p.effort) for p in message.points
+        Point(to_ns(p.time_from_start), p.positions, p.velocities, p.accelerations, p.effort)
+        for p in message.points
     ]
     return Trajectory(message.joint_names, points, to_ns(message.header.stamp))
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ROS node `sim`: over its topics the simulated arm looks like a real robot with controllers and cameras.
 
-Physics, rendering and publishing happen in the main thread; a second one spins and only puts what arrives into a queue.
+Physics, rendering and publishing happen in the main thread; a second one spins and only puts what
+arrives into a queue.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ from ..sim.world import TICKS_PER_SECOND
 from ..srv import ResetTask
 from .sim_messages import camera_info, joint_state, trajectory
 
-PERIOD = NS // TICKS_PER_SECOND  # a third of a nanosecond too short; stamps count ticks and do not drift
+# a third of a nanosecond too short; stamps count ticks and do not drift
+PERIOD = NS // TICKS_PER_SECOND
 STATUS_PER_SECOND = 5
 
 
@@ -63,7 +65,9 @@ class Params:
         True,
         "as in joint_trajectory_controller: bridge to a trajectory from the last set point, not from the measurement",
     )
-    publish_clock: bool = param(False, "publish /clock and stamp everything with simulated time; false: system time")
+    publish_clock: bool = param(
+        False, "publish /clock and stamp everything with simulated time; false: system time"
+    )
     real_time_factor: float = param(
         1.0, "simulated seconds per second; 0: as fast as possible; not 1 needs publish_clock"
     )
@@ -71,17 +75,23 @@ class Params:
     def __post_init__(self) -> None:
         for name in ("image_height", "image_width"):
             if not 16 <= getattr(self, name) <= 4096:
-                raise ValueError(f"parameter {name!r}: expected 16 to 4096 pixels, got {getattr(self, name)}")
+                raise ValueError(
+                    f"parameter {name!r}: expected 16 to 4096 pixels, got {getattr(self, name)}"
+                )
         for name in ("camera_rate", "joint_rate"):
             if getattr(self, name) <= 0 or TICKS_PER_SECOND % getattr(self, name):
                 raise ValueError(
                     f"parameter {name!r}: expected a divisor of {TICKS_PER_SECOND} Hz, got {getattr(self, name)}"
                 )
         if not 1 <= self.jpeg_quality <= 100:
-            raise ValueError(f"parameter 'jpeg_quality': expected 1 to 100, got {self.jpeg_quality}")
+            raise ValueError(
+                f"parameter 'jpeg_quality': expected 1 to 100, got {self.jpeg_quality}"
+            )
         if self.real_time_factor < 0 or (self.real_time_factor != 1.0 and not self.publish_clock):
             expected = "expected 1.0 without publish_clock, else >= 0"
-            raise ValueError(f"parameter 'real_time_factor': {expected}, got {self.real_time_factor}")
+            raise ValueError(
+                f"parameter 'real_time_factor': {expected}, got {self.real_time_factor}"
+            )
         instruction(self.task, arrange(self.task, self.seed, self.distractors), self.wording)
 
 
@@ -121,7 +131,8 @@ class SimNode(Node):
         self._compressed = {view: advertise(topics.camera(view, "compressed")) for view in VIEWS}
         name = topics.SIM_CAMERA_INFO.name
         self._infos = {
-            view: self.create_publisher(CameraInfo, name.replace("<view>", view), topics.RELIABLE) for view in VIEWS
+            view: self.create_publisher(CameraInfo, name.replace("<view>", view), topics.RELIABLE)
+            for view in VIEWS
         }
 
     def _listen(self, topic: topics.Topic, handle: Callable[[Any], None]) -> None:
@@ -130,10 +141,16 @@ class SimNode(Node):
 
         self.create_subscription(topic.type, topic.name, put, topic.qos)
 
-    # -- in the spinning thread ---------------------------------------------------------------------------------------
+    # -- in the spinning thread
+    # ---------------------------------------------------------------------------------------
 
-    def _on_reset(self, request: ResetTask.Request, response: ResetTask.Response) -> ResetTask.Response:
-        """Wait for the main thread: commands that came before a reset must not act after it. It takes 0.3 s at most."""
+    def _on_reset(
+        self, request: ResetTask.Request, response: ResetTask.Response
+    ) -> ResetTask.Response:
+        """Wait for the main thread: commands that came before a reset must not act after it.
+
+        It takes 0.3 s at most.
+        """
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
         task = request.task or self._simulation.task
         seed = request.seed if request.seed >= 0 else self._simulation.seed + 1
@@ -157,7 +174,8 @@ class SimNode(Node):
         response.stamp = to_time(self._reset_at)
         return response
 
-    # -- in the main thread -------------------------------------------------------------------------------------------
+    # -- in the main thread
+    # -------------------------------------------------------------------------------------------
 
     def run(self, stopped: Stop) -> None:
         """Simulate until `stopped`."""
@@ -176,7 +194,11 @@ class SimNode(Node):
 
     def now(self) -> int:
         """Stamp of the newest tick, ns: simulated time with publish_clock, else the system time at which it was due."""
-        return self._ticks * NS // TICKS_PER_SECOND if self._sim_clock else self._system_time + self._pace.due
+        return (
+            self._ticks * NS // TICKS_PER_SECOND
+            if self._sim_clock
+            else self._system_time + self._pace.due
+        )
 
     def _advance(self) -> None:
         self._take()
@@ -209,12 +231,15 @@ class SimNode(Node):
 
     def _reset(self, task: str, seed: int) -> None:
         self._simulation.reset(task, seed, self.params.wording)
-        self._system_time = time.time_ns() - time.monotonic_ns()  # each time anew: the system's clock may be set
+        # each time anew: the system's clock may be set
+        self._system_time = time.time_ns() - time.monotonic_ns()
         self._reset_at = self.now()
         self._robot.hold(self._simulation.layout.start, 0.0, self._reset_at)
         self._episode += 1
         self._told_success = False
-        self.get_logger().info(f"episode {self._episode}: {task}, seed {seed}: {self._simulation.instruction!r}")
+        self.get_logger().info(
+            f"episode {self._episode}: {task}, seed {seed}: {self._simulation.instruction!r}"
+        )
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
         self._robot.arm.follow(trajectory(message), self.now())
@@ -228,7 +253,9 @@ class SimNode(Node):
     def _publish_images(self, stamp: int) -> None:
         for view in VIEWS:
             head = header(stamp, f"{view}_optical_frame")
-            raw, compressed = (pubs[view].get_subscription_count() > 0 for pubs in (self._raw, self._compressed))
+            raw, compressed = (
+                pubs[view].get_subscription_count() > 0 for pubs in (self._raw, self._compressed)
+            )
             image = self._simulation.render(view) if raw or compressed else None
             if image is not None and raw:
                 self._raw[view].publish(fill(Image(header=head), image, "rgb8"))
@@ -236,13 +263,19 @@ class SimNode(Node):
                 message = encode(image, self.params.jpeg_quality)
                 message.header = head
                 self._compressed[view].publish(message)
-            k = intrinsics(self._simulation.world, view, self.params.image_height, self.params.image_width)
-            self._infos[view].publish(camera_info(head, k, self.params.image_height, self.params.image_width))
+            k = intrinsics(
+                self._simulation.world, view, self.params.image_height, self.params.image_width
+            )
+            self._infos[view].publish(
+                camera_info(head, k, self.params.image_height, self.params.image_width)
+            )
 
     def _publish_status(self, stamp: int) -> None:
         simulation = self._simulation
         if simulation.success and not self._told_success:
-            self.get_logger().info(f"episode {self._episode}: solved after {simulation.elapsed / NS:.1f} s")
+            self.get_logger().info(
+                f"episode {self._episode}: solved after {simulation.elapsed / NS:.1f} s"
+            )
         self._told_success = simulation.success
         message = TaskStatus(
             header=header(stamp),

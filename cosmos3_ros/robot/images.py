@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs images to and from numpy. Raw encodings are numpy views (honouring step and endianness); Bayer, YUV and
-compressed images go through OpenCV; whatever else cv_bridge converts is left to cv_bridge where it is installed."""
+"""sensor_msgs images to and from numpy.
+
+Raw encodings are numpy views (honoring step and endianness); Bayer, YUV and
+compressed images go through OpenCV; whatever else cv_bridge converts is left to cv_bridge where it
+is installed.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ _TO_RGB = {  # OpenCV is twenty times as fast as indexing
     "bgra": cv2.COLOR_BGRA2RGB,
     "mono": cv2.COLOR_GRAY2RGB,
 }
-_COLOUR = {f"{order}{bits}": (order, bits) for order in ("rgb", *_TO_RGB) for bits in (8, 16)}
+_COLOR = {f"{order}{bits}": (order, bits) for order in ("rgb", *_TO_RGB) for bits in (8, 16)}
 _CV2_CODES = {
     "yuv422": cv2.COLOR_YUV2RGB_UYVY,
     "uyvy": cv2.COLOR_YUV2RGB_UYVY,
@@ -31,13 +35,21 @@ _CV2_CODES = {
     "bayer_gbrg8": cv2.COLOR_BayerGBRG2RGB,
     "bayer_grbg8": cv2.COLOR_BayerGRBG2RGB,
 }
-_CV_TYPES = {"8U": "u1", "8S": "i1", "16U": "u2", "16S": "i2", "32S": "i4", "32F": "f4", "64F": "f8"}
+_CV_TYPES = {
+    "8U": "u1",
+    "8S": "i1",
+    "16U": "u2",
+    "16S": "i2",
+    "32S": "i4",
+    "32F": "f4",
+    "64F": "f8",
+}
 
 
 def _layout(encoding: str) -> tuple[np.dtype, int]:
     """Scalar type and channels of a raw encoding; ValueError if it is not one."""
-    if encoding in _COLOUR:
-        order, bits = _COLOUR[encoding]
+    if encoding in _COLOR:
+        order, bits = _COLOR[encoding]
         return np.dtype(f"u{bits // 8}"), 1 if order == "mono" else len(order)
     if encoding in _CV2_CODES:
         return np.dtype("u1"), 1 if encoding.startswith("bayer") else 2
@@ -79,14 +91,14 @@ def to_rgb(msg: Image | CompressedImage) -> np.ndarray:
     """
     if hasattr(msg, "format"):
         return decode(msg)
-    if msg.encoding in _COLOUR:
-        return _colour(to_numpy(msg), *_COLOUR[msg.encoding])
+    if msg.encoding in _COLOR:
+        return _color(to_numpy(msg), *_COLOR[msg.encoding])
     if msg.encoding in _CV2_CODES:
         return cv2.cvtColor(np.ascontiguousarray(to_numpy(msg)), _CV2_CODES[msg.encoding])
     return _with_cv_bridge(msg)
 
 
-def _colour(pixels: np.ndarray, order: str, bits: int) -> np.ndarray:
+def _color(pixels: np.ndarray, order: str, bits: int) -> np.ndarray:
     if bits == 16:
         pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     pixels = np.ascontiguousarray(pixels)
@@ -98,13 +110,15 @@ def _with_cv_bridge(msg: Image) -> np.ndarray:
         from cv_bridge import CvBridge  # only on a ROS install
     except ImportError:
         raise ValueError(
-            f"image encoding {msg.encoding!r} has no colours that are known here; expected rgb8, bgr8, ..."
+            f"image encoding {msg.encoding!r} has no colors that are known here; expected rgb8, bgr8, ..."
         ) from None
     bridge: Any = CvBridge()
     try:
         return np.ascontiguousarray(bridge.imgmsg_to_cv2(msg, "rgb8"))
     except Exception as error:  # cv_bridge raises its own and OpenCV's errors
-        raise ValueError(f"image encoding {msg.encoding!r}: cv_bridge cannot convert it: {error}") from error
+        raise ValueError(
+            f"image encoding {msg.encoding!r}: cv_bridge cannot convert it: {error}"
+        ) from error
 
 
 def decode(msg: CompressedImage) -> np.ndarray:
@@ -113,7 +127,10 @@ def decode(msg: CompressedImage) -> np.ndarray:
 
 
 def unpack(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
-    """The bytes of a JPEG or PNG file as uint8 [H, W, 3] RGB; ValueError says that `what` does not decode."""
+    """The bytes of a JPEG or PNG file as uint8 [H, W, 3] RGB.
+
+    ValueError says that `what` does not decode.
+    """
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if len(data) else None
     if pixels is None:
         raise ValueError(f"{what} does not decode as JPEG or PNG ({len(data)} bytes)")
@@ -142,7 +159,9 @@ def encode(image: np.ndarray, quality: int = 90) -> CompressedImage:
     """`image` (uint8 [H, W, 3] RGB) as a JPEG message without a stamp."""
     from sensor_msgs.msg import CompressedImage
 
-    done, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    done, jpeg = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
     if not done:
         raise ValueError(f"image {list(image.shape)} cannot be encoded as JPEG")
     return CompressedImage(format="jpeg", data=array.array("B", jpeg.tobytes()))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The robot's joints against the columns of an embodiment: names, order, gripper units. Pure numpy, no ROS types."""
+"""The robot's joints against the columns of an embodiment: names, order, gripper units.
+
+Pure numpy, no ROS types.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from ..model.interface import ActionChunk
 class RobotMap:
     """Joint names of the robot for the columns of a policy, in the policy's order.
 
-    joints: one name per column; gripper: the joint (or "") whose column counts 0 = open .. 1 = closed, while the robot
-    counts from gripper_open to gripper_closed (rad or m).
+    joints: one name per column; gripper: the joint (or "") whose column counts 0 = open .. 1 =
+    closed, while the robot counts from gripper_open to gripper_closed (rad or m).
     """
 
     joints: tuple[str, ...]
@@ -28,7 +31,9 @@ class RobotMap:
         if not self.joints or len(set(self.joints)) != len(self.joints):
             raise ValueError(f"joints: expected distinct joint names, got {list(self.joints)}")
         if self.gripper and self.gripper not in self.joints:
-            raise ValueError(f"gripper_joint {self.gripper!r} is not among joints {list(self.joints)}")
+            raise ValueError(
+                f"gripper_joint {self.gripper!r} is not among joints {list(self.joints)}"
+            )
         if self.gripper_open == self.gripper_closed:
             raise ValueError(f"gripper_open and gripper_closed are both {self.gripper_open}")
 
@@ -44,14 +49,20 @@ class RobotMap:
             raise ValueError(f"joint state lacks {missing}; it has {list(names)}")
         state = np.array([known[joint] for joint in self.joints], np.float32)
         if not np.isfinite(state).all():
-            wrong = [joint for joint, value in zip(self.joints, state, strict=True) if not np.isfinite(value)]
+            wrong = [
+                joint
+                for joint, value in zip(self.joints, state, strict=True)
+                if not np.isfinite(value)
+            ]
             raise ValueError(f"joint state of {wrong} is not finite")
         return self._scale(state, to_robot=False)
 
     def chunk(self, chunk: ActionChunk) -> ActionChunk:
         """A policy's chunk in the robot's names and units."""
         if len(chunk.names) != len(self.joints):
-            raise ValueError(f"chunk has {len(chunk.names)} columns {chunk.names}, the robot {len(self.joints)} joints")
+            raise ValueError(
+                f"chunk has {len(chunk.names)} columns {chunk.names}, the robot {len(self.joints)} joints"
+            )
         return dataclasses.replace(
             chunk,
             values=self._scale(chunk.values, to_robot=True),
@@ -60,7 +71,10 @@ class RobotMap:
         )
 
     def to_policy(self, values: np.ndarray) -> np.ndarray:
-        """Positions [..., D] in the order of `joints`, in policy units; what is not finite stays so."""
+        """Positions [..., D] in the order of `joints`, in policy units.
+
+        What is not finite stays so.
+        """
         return self._scale(values, to_robot=False)
 
     def _scale(self, values: np.ndarray, to_robot: bool) -> np.ndarray:
@@ -71,5 +85,7 @@ class RobotMap:
         if to_robot:
             scaled[..., column] = self.gripper_open + span * np.clip(values[..., column], 0.0, 1.0)
         else:
-            scaled[..., column] = np.clip((values[..., column] - self.gripper_open) / span, 0.0, 1.0)
+            scaled[..., column] = np.clip(
+                (values[..., column] - self.gripper_open) / span, 0.0, 1.0
+            )
         return scaled

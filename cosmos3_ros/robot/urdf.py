@@ -12,7 +12,10 @@ from xml.etree import ElementTree
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JointLimit:
-    """Position range (rad or m; infinite for a continuous joint), largest speed (per s) and effort (Nm or N)."""
+    """Position range (rad or m.
+
+    Infinite for a continuous joint), largest speed (per s) and effort (Nm or N).
+    """
 
     lower: float
     upper: float
@@ -21,7 +24,10 @@ class JointLimit:
 
 
 def read_limits(path: str | Path, joints: Sequence[str]) -> list[JointLimit]:
-    """The limits of these joints in a URDF file, the soft ones where it has them; ValueError names what is missing."""
+    """The limits of these joints in a URDF file, the soft ones where it has them.
+
+    ValueError names what is missing.
+    """
     try:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError) as error:
@@ -38,11 +44,17 @@ def _limit(joint: ElementTree.Element, name: str) -> JointLimit:
         raise ValueError(f"robot description: joint {name!r} has no <limit>")
     endless = joint.get("type") == "continuous"
     try:
-        lower, upper = (-math.inf, math.inf) if endless else (float(limit.get(k, "nan")) for k in ("lower", "upper"))
+        lower, upper = (
+            (-math.inf, math.inf)
+            if endless
+            else (float(limit.get(k, "nan")) for k in ("lower", "upper"))
+        )
         if soft is not None and not endless:
             lower = max(lower, float(soft.get("soft_lower_limit", lower)))
             upper = min(upper, float(soft.get("soft_upper_limit", upper)))
-        found = JointLimit(lower, upper, float(limit.get("velocity", "nan")), float(limit.get("effort", "nan")))
+        found = JointLimit(
+            lower, upper, float(limit.get("velocity", "nan")), float(limit.get("effort", "nan"))
+        )
     except ValueError as error:
         raise ValueError(f"robot description: limits of joint {name!r}: {error}") from error
     if not found.lower < found.upper or not found.velocity > 0:

@@ -25,12 +25,20 @@ class Sink(Protocol):
     def begin(self, motion: Motion, now: int) -> None:
         """A new motion replaces the one before."""
 
-    def point(self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int) -> None:
-        """The set point of this moment, in every control period; gripper: where it is to be, if anything is known."""
+    def point(
+        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+    ) -> None:
+        """The set point of this moment, in every control period.
+
+        gripper: where it is to be, if anything is known.
+        """
 
 
 class TrajectorySink:
-    """A joint trajectory controller: the whole motion at once. The gripper has a topic of its own."""
+    """A joint trajectory controller: the whole motion at once.
+
+    The gripper has a topic of its own.
+    """
 
     def __init__(self, advertise: Advertise, joints: tuple[str, ...], gripper: str) -> None:
         self.output, self._joints = advertise(topics.TRAJECTORY), joints
@@ -40,12 +48,17 @@ class TrajectorySink:
         self.output.publish(trajectory_message(motion, self._joints, now))
         self._gripper.repeat()
 
-    def point(self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int) -> None:
+    def point(
+        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+    ) -> None:
         self._gripper.send(gripper)
 
 
 class StreamSink:
-    """A forward position controller: a stream of positions without names. The gripper has a topic of its own."""
+    """A forward position controller: a stream of positions without names.
+
+    The gripper has a topic of its own.
+    """
 
     def __init__(self, advertise: Advertise, joints: tuple[str, ...], gripper: str) -> None:
         self.output = advertise(topics.POSITIONS)
@@ -54,7 +67,9 @@ class StreamSink:
     def begin(self, motion: Motion, now: int) -> None:
         self._gripper.repeat()
 
-    def point(self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int) -> None:
+    def point(
+        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+    ) -> None:
         self.output.publish(Float64MultiArray(data=array.array("d", position)))
         self._gripper.send(gripper)
 
@@ -63,11 +78,17 @@ class CommandSink:
     """Isaac Sim's joint command: positions by name, arm and gripper in one message."""
 
     def __init__(self, advertise: Advertise, joints: tuple[str, ...], gripper: str) -> None:
-        self.output, self._joints, self._gripper = advertise(topics.JOINT_COMMAND), list(joints), gripper
+        self.output, self._joints, self._gripper = (
+            advertise(topics.JOINT_COMMAND),
+            list(joints),
+            gripper,
+        )
 
     def begin(self, motion: Motion, now: int) -> None: ...
 
-    def point(self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int) -> None:
+    def point(
+        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+    ) -> None:
         names, positions = self._joints, position.tolist()
         if gripper is not None:
             names, positions = [*names, self._gripper], [*positions, gripper]
@@ -115,6 +136,8 @@ class Gripper:
             opened, closed = self._positions
             share = (wanted - opened) / (closed - opened)
             closing = share > (0.5 if self._closed is None else 0.4 if self._closed else 0.6)
-            if self._closed is None or (closing != self._closed and now >= self._changed + self._dwell):
+            if self._closed is None or (
+                closing != self._closed and now >= self._changed + self._dwell
+            ):
                 self._closed, self._changed = closing, now
         return None if self._closed is None else self._positions[self._closed]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong now, said once when it begins and once when it is over; and how long things took lately."""
+"""What is wrong now, said once when it begins and once when it is over.
+
+And how long things took lately.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ class Faults:
         self.now: dict[str, str] = {}
 
     def set(self, what: str, why: str) -> bool:
-        """`what` is wrong because of `why`, or good again if `why` is empty. True if that is news."""
+        """`what` is wrong because of `why`, or good again if `why` is empty.
+
+        True if that is news.
+        """
         before = self.now.get(what, "")
         if why:
             self.now[what] = why
@@ -46,7 +52,10 @@ class Window:
         self._last.append(seconds)
 
     def quantile(self, share: float) -> float:
-        """The smallest duration that at least `share` of them do not exceed; 0 if there are none yet."""
+        """The smallest duration that at least `share` of them do not exceed.
+
+        0 if there are none yet.
+        """
         ordered = sorted(self._last)
         return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
@@ -55,7 +64,8 @@ class Window:
         if not self._last:
             return {}
         return {
-            f"{name} {title} [s]": f"{self.quantile(q):.4f}" for title, q in (("p50", 0.5), ("p95", 0.95), ("max", 1))
+            f"{name} {title} [s]": f"{self.quantile(q):.4f}"
+            for title, q in (("p50", 0.5), ("p95", 0.95), ("max", 1))
         }
 
 

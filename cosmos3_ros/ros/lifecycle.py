@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lifecycle node that all nodes here are, and the one `main` that runs them.
 
-configure = check parameters and load (slow, loud), activate = begin, deactivate = stop safely, cleanup = let go.
+configure = check parameters and load (slow, loud), activate = begin, deactivate = stop safely,
+cleanup = let go.
 """
 
 from __future__ import annotations
@@ -29,21 +30,28 @@ from .spin_thread import end
 from .topics import Service, Topic
 
 P = TypeVar("P")
-_DONE = {"setup": "configured", "start": "activated", "stop": "deactivated", "teardown": "cleaned up"}
+_DONE = {
+    "setup": "configured",
+    "start": "activated",
+    "stop": "deactivated",
+    "teardown": "cleaned up",
+}
 
 
 class ManagedNode(LifecycleNode, Generic[P]):
     """A lifecycle node whose parameters are the dataclass `params_class`.
 
-    Subclasses fill `setup`, `start`, `stop` and `teardown`; an exception in one is logged (one line for the expected
-    ValueError and OSError, the traceback for others) and refuses the transition.
+    Subclasses fill `setup`, `start`, `stop` and `teardown`; an exception in one is logged (one line
+    for the expected ValueError and OSError, the traceback for others) and refuses the transition.
     """
 
     def __init__(self, name: str, params_class: type[P], **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self.failure = ""  # why the last transition was refused
         self._made: list[tuple[Callable[[Any], Any], Any]] = []
-        self.parameters: Parameters[P] = Parameters(self, params_class, locked=lambda: self.is_in_use)
+        self.parameters: Parameters[P] = Parameters(
+            self, params_class, locked=lambda: self.is_in_use
+        )
 
     @property
     def params(self) -> P:
@@ -58,7 +66,10 @@ class ManagedNode(LifecycleNode, Generic[P]):
     @property
     def is_in_use(self) -> bool:
         """Configured or on the way there."""
-        return self.state_id not in (State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_FINALIZED)
+        return self.state_id not in (
+            State.PRIMARY_STATE_UNCONFIGURED,
+            State.PRIMARY_STATE_FINALIZED,
+        )
 
     def setup(self) -> None:
         """Load and create everything."""
@@ -70,17 +81,27 @@ class ManagedNode(LifecycleNode, Generic[P]):
         """Stop working, safely; called only after `start`."""
 
     def teardown(self) -> None:
-        """Let go of what `setup` made besides topics, services and timers; called after a failed setup too."""
+        """Let go of what `setup` made besides topics, services and timers.
+
+        Called after a failed setup too.
+        """
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        done = self._attempt(self.setup) and super().on_configure(state) == TransitionCallbackReturn.SUCCESS
+        done = (
+            self._attempt(self.setup)
+            and super().on_configure(state) == TransitionCallbackReturn.SUCCESS
+        )
         if not done:
             self._let_go()
         return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.FAILURE
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         super().on_activate(state)
-        return TransitionCallbackReturn.SUCCESS if self._attempt(self.start) else TransitionCallbackReturn.FAILURE
+        return (
+            TransitionCallbackReturn.SUCCESS
+            if self._attempt(self.start)
+            else TransitionCallbackReturn.FAILURE
+        )
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         done = self._attempt(self.stop)
@@ -88,7 +109,9 @@ class ManagedNode(LifecycleNode, Generic[P]):
         return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.ERROR
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return TransitionCallbackReturn.SUCCESS if self._let_go() else TransitionCallbackReturn.ERROR
+        return (
+            TransitionCallbackReturn.SUCCESS if self._let_go() else TransitionCallbackReturn.ERROR
+        )
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         if state.state_id == State.PRIMARY_STATE_ACTIVE:
@@ -108,13 +131,20 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def subscribe(self, topic: Topic, callback: Callable[[Any], None], **kwargs: Any) -> Any:
         """A subscription that lives until cleanup."""
-        subscription = self.create_subscription(topic.type, topic.name, callback, topic.qos, **kwargs)
+        subscription = self.create_subscription(
+            topic.type, topic.name, callback, topic.qos, **kwargs
+        )
         self._made.append((self.destroy_subscription, subscription))
         return subscription
 
     def offer(self, service: Service, callback: Callable[[Any, Any], Any], **kwargs: Any) -> None:
         """A service that lives until cleanup."""
-        self._made.append((self.destroy_service, self.create_service(service.type, service.name, callback, **kwargs)))
+        self._made.append(
+            (
+                self.destroy_service,
+                self.create_service(service.type, service.name, callback, **kwargs),
+            )
+        )
 
     def every(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call `callback` at this period until cleanup, while the node is active."""
@@ -138,7 +168,9 @@ class ManagedNode(LifecycleNode, Generic[P]):
             return False
         except Exception as error:  # rclpy would swallow it without a word
             self.failure = f"{type(error).__name__}: {error}"
-            self.get_logger().error(f"cannot be {_DONE[step.__name__]}: unexpected error\n{traceback.format_exc()}")
+            self.get_logger().error(
+                f"cannot be {_DONE[step.__name__]}: unexpected error\n{traceback.format_exc()}"
+            )
             return False
         return True
 
@@ -165,7 +197,10 @@ _UP = (LifecycleNode.trigger_configure, LifecycleNode.trigger_activate)
 
 
 def bring_up(node: ManagedNode[Any], steps: Sequence[Callable[..., Any]] = _UP) -> bool:
-    """Configure and activate, or only one of these `steps`; False if one was refused (`node.failure` says why)."""
+    """Configure and activate, or only one of these `steps`.
+
+    False if one was refused (`node.failure` says why).
+    """
     return all(step(node) == TransitionCallbackReturn.SUCCESS for step in steps)
 
 
@@ -180,7 +215,10 @@ class Host:
         self._thread.start()
 
     def call(self, function: Callable[[], Any], ended: Stop | None = None) -> Any:
-        """Run `function` in the node's thread and return its result; None if `ended` or the thread's end is first."""
+        """Run `function` in the node's thread and return its result.
+
+        None if `ended` or the thread's end is first.
+        """
         results: list[Any] = []
         self._executor.create_task(lambda: results.append(function()))
         while not results and self._thread.is_alive() and not (ended and ended.is_set()):
@@ -201,7 +239,9 @@ class Host:
             try:
                 self._executor.spin()
             except InvalidHandle as error:
-                self.node.get_logger().warning(f"an answer came too late, its service is gone: {error}")
+                self.node.get_logger().warning(
+                    f"an answer came too late, its service is gone: {error}"
+                )
                 continue
             except ExternalShutdownException:
                 pass
@@ -214,9 +254,9 @@ class Host:
 def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None = None) -> int:
     """Run nodes until SIGINT or SIGTERM, each in a thread of its own; the exit code of the process.
 
-    With the parameter `autostart` (default true) they are configured at once, and activated when all are: none works
-    while another one loads and compiles. A refusal then ends the process with code 1, as does an unexpected error
-    later. Parameters of the wrong type end it with code 2.
+    With the parameter `autostart` (default true) they are configured at once, and activated when
+    all are: none works while another one loads and compiles. A refusal then ends the process with
+    code 1, as does an unexpected error later. Parameters of the wrong type end it with code 2.
     """
     ended = Stop().on_signals()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

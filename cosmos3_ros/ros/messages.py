@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages to and from the types of `model.interface`. Pure functions; a wrong message raises ValueError."""
+"""Messages to and from the types of `model.interface`.
+
+Pure functions; a wrong message raises ValueError.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,13 @@ def future_message(future: Future, *, number: int, instruction: str) -> msg.Futu
 def scene_message(answer: Answer, *, stamp: int, views: list[str], question: str) -> msg.Scene:
     """The reasoner's answer about the images of `stamp`."""
     boxes = [
-        msg.Box(label=b.label, x_min=float(b.x_min), y_min=float(b.y_min), x_max=float(b.x_max), y_max=float(b.y_max))
+        msg.Box(
+            label=b.label,
+            x_min=float(b.x_min),
+            y_min=float(b.y_min),
+            x_max=float(b.x_max),
+            y_max=float(b.y_max),
+        )
         for b in answer.boxes
     ]
     return msg.Scene(
@@ -114,17 +123,22 @@ def scene_message(answer: Answer, *, stamp: int, views: list[str], question: str
 
 def trajectory_message(motion: Motion, joints: tuple[str, ...], now: int) -> JointTrajectory:
     """What is left of a motion at `now` for a joint trajectory controller: stamp 0 (start at once), its knots with
-    velocities, the first one in the future, the last one at rest."""
+    velocities, the first one in the future, the last one at rest.
+    """
     times, positions, velocities = motion.knots(now + STEP // 4)
     trajectory = JointTrajectory(joint_names=list(joints))
     for time, position, velocity in zip(times, positions, velocities, strict=True):
-        point = JointTrajectoryPoint(time_from_start=to_duration(int(time) - now if time > now else STEP))
+        point = JointTrajectoryPoint(
+            time_from_start=to_duration(int(time) - now if time > now else STEP)
+        )
         point.positions, point.velocities = array.array("d", position), array.array("d", velocity)
         trajectory.points.append(point)
     return trajectory
 
 
-def command_message(names: list[str], positions: list[float], velocities: list[float], stamp: int) -> JointState:
+def command_message(
+    names: list[str], positions: list[float], velocities: list[float], stamp: int
+) -> JointState:
     """Set points of one moment."""
     return JointState(header=header(stamp), name=names, position=positions, velocity=velocities)
 

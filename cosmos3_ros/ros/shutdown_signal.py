@@ -7,14 +7,15 @@ import contextlib
 import queue
 import signal
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # may come twice, from a terminal and from a launcher
+# may come twice, from a terminal and from a launcher
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
     """A flag like threading.Event that a signal handler may set, and one thread, the main one, waits for.
 
-    Event.set takes a lock which the very code that the signal interrupted may hold, and then never returns;
-    SimpleQueue.put may be interrupted by itself (library reference, queue.SimpleQueue).
+    Event.set takes a lock which the very code that the signal interrupted may hold, and then never
+    returns; SimpleQueue.put may be interrupted by itself (library reference, queue.SimpleQueue).
     """
 
     def __init__(self) -> None:

@@ -17,7 +17,10 @@ PATIENCE = 2.0  # seconds for the simulation to answer
 
 
 class Pause:
-    """Stops and starts a simulation. `node` is spun by another thread. ValueError without simulation_interfaces."""
+    """Stops and starts a simulation. `node` is spun by another thread.
+
+    ValueError without simulation_interfaces.
+    """
 
     def __init__(self, node: Node) -> None:
         try:
@@ -31,9 +34,14 @@ class Pause:
         self._log = node.get_logger()
 
     def set(self, paused: bool) -> None:
-        """Ask, and wait until it is so; what goes wrong is logged, and the policy goes on without."""
+        """Ask, and wait until it is so.
+
+        What goes wrong is logged, and the policy goes on without.
+        """
         if not self.client.service_is_ready():
-            self._log.warning(f"nobody offers {self.client.srv_name}: the simulation is not paused", once=True)
+            self._log.warning(
+                f"nobody offers {self.client.srv_name}: the simulation is not paused", once=True
+            )
             return
         request = self.client.srv_type.Request()
         request.state.state = request.state.STATE_PAUSED if paused else request.state.STATE_PLAYING
@@ -45,7 +53,9 @@ class Pause:
             self.client.remove_pending_request(answer)
             self._log.warning(f"the simulation did not say within {PATIENCE:g} s that it is {word}")
         elif answer.result().result.result not in (1, 101):  # RESULT_OK, ALREADY_IN_TARGET_STATE
-            self._log.warning(f"the simulation cannot be {word}: {answer.result().result.error_message}")
+            self._log.warning(
+                f"the simulation cannot be {word}: {answer.result().result.error_message}"
+            )
 
 
 class PausingPolicy:

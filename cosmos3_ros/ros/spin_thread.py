@@ -27,8 +27,8 @@ def spinning(node: Node) -> Iterator[None]:
 def end(executor: Executor, thread: threading.Thread) -> None:
     """End the thread that spins `executor`, after the callback that runs.
 
-    It is told so in that very thread: rclpy's shutdown waits for nobody and destroys what the thread may be about to
-    wait for, which then raises AttributeError or never wakes up.
+    It is told so in that very thread: rclpy's shutdown waits for nobody and destroys what the
+    thread may be about to wait for, which then raises AttributeError or never wakes up.
     """
     executor.create_task(executor.shutdown)
     thread.join()

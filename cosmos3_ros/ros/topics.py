@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every topic and service of the node graph, once: name, type, quality of service, meaning.
 
-Names are relative: a namespace or a remapping moves them. `docs/graph.md` is written from these tables.
+Names are relative: a namespace or a remapping moves them. `docs/graph.md` is written from these
+tables.
 """
 
 from __future__ import annotations
@@ -77,40 +78,79 @@ def camera(view: str, transport: str) -> Topic:
     return Topic(name, Image, NEWEST, "camera image, stamped at capture")
 
 
-JOINT_STATES = Topic(topic_names.JOINT_STATES, JointState, NEWEST, "measured joints, any order, extra joints ignored")
-INSTRUCTION = Topic(
-    topic_names.INSTRUCTION, String, RELIABLE, "what to do from now on; replaces the parameter `instruction`"
+JOINT_STATES = Topic(
+    topic_names.JOINT_STATES, JointState, NEWEST, "measured joints, any order, extra joints ignored"
 )
-ACTION_CHUNK = Topic(topic_names.ACTION_CHUNK, ActionChunk, RELIABLE, "the next actions, as a function of time")
-FUTURE = Topic("cosmos3/future", Future, RELIABLE, "the video the policy expects; decoded only if somebody subscribes")
+INSTRUCTION = Topic(
+    topic_names.INSTRUCTION,
+    String,
+    RELIABLE,
+    "what to do from now on; replaces the parameter `instruction`",
+)
+ACTION_CHUNK = Topic(
+    topic_names.ACTION_CHUNK, ActionChunk, RELIABLE, "the next actions, as a function of time"
+)
+FUTURE = Topic(
+    "cosmos3/future",
+    Future,
+    RELIABLE,
+    "the video the policy expects; decoded only if somebody subscribes",
+)
 SCENE = Topic("cosmos3/scene", Scene, RELIABLE, "what the reasoner sees, at a bounded rate")
-COMMAND = Topic(topic_names.COMMAND, JointState, RELIABLE, "set points of this moment; published in a dry run too")
+COMMAND = Topic(
+    topic_names.COMMAND,
+    JointState,
+    RELIABLE,
+    "set points of this moment; published in a dry run too",
+)
 COMMANDER_STATUS = Topic(
-    topic_names.COMMANDER_STATUS, CommanderStatus, LATCHED, "mode, reason, counts; 5 Hz and on change"
+    topic_names.COMMANDER_STATUS,
+    CommanderStatus,
+    LATCHED,
+    "mode, reason, counts; 5 Hz and on change",
 )
 STOP = Topic(
-    "cosmos3/stop", Bool, RELIABLE, "true: decelerate, hold, disarm and refuse to be armed; false: may be armed"
+    "cosmos3/stop",
+    Bool,
+    RELIABLE,
+    "true: decelerate, hold, disarm and refuse to be armed; false: may be armed",
 )
-DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, RELIABLE, "1 Hz: rates, ages, latencies, refusals")
-TRAJECTORY = Topic(topic_names.TRAJECTORY, JointTrajectory, RELIABLE, "to the joint trajectory controller")
+DIAGNOSTICS = Topic(
+    "/diagnostics", DiagnosticArray, RELIABLE, "1 Hz: rates, ages, latencies, refusals"
+)
+TRAJECTORY = Topic(
+    topic_names.TRAJECTORY, JointTrajectory, RELIABLE, "to the joint trajectory controller"
+)
 GRIPPER = Topic(topic_names.GRIPPER, Float64MultiArray, RELIABLE, "position of the gripper's joint")
 
 IMAGES = camera("<view>", "raw")
 COMPRESSED_IMAGES = camera("<view>", "compressed")
 # A robot's own topics, as the embedded simulation has them.
-SIM_CAMERA_INFO = Topic("camera/<view>/camera_info", CameraInfo, RELIABLE, "intrinsics, stamped with the image")
+SIM_CAMERA_INFO = Topic(
+    "camera/<view>/camera_info", CameraInfo, RELIABLE, "intrinsics, stamped with the image"
+)
 SIM_STATUS = Topic(
-    topic_names.SIM_STATUS, TaskStatus, RELIABLE, "task, seed, instruction, success, real-time factor; 5 Hz"
+    topic_names.SIM_STATUS,
+    TaskStatus,
+    RELIABLE,
+    "task, seed, instruction, success, real-time factor; 5 Hz",
 )
 POSITIONS = Topic(topic_names.POSITIONS, Float64MultiArray, RELIABLE, "a stream of arm positions")
 JOINT_COMMAND = Topic(
-    topic_names.JOINT_COMMAND, JointState, RELIABLE, "positions by joint name, as Isaac Sim takes them"
+    topic_names.JOINT_COMMAND,
+    JointState,
+    RELIABLE,
+    "positions by joint name, as Isaac Sim takes them",
 )
 CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
 SEEN = (IMAGES, COMPRESSED_IMAGES.if_set("image_transport: compressed"))
-POLICY = Interface((*SEEN, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS), (ACTION_CHUNK, FUTURE, DIAGNOSTICS))
-REASONER = Interface(SEEN, (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),))
+POLICY = Interface(
+    (*SEEN, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS), (ACTION_CHUNK, FUTURE, DIAGNOSTICS)
+)
+REASONER = Interface(
+    SEEN, (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),)
+)
 SERVER = Interface((), ())  # its clients come by websocket
 COMMANDER = Interface(
     (ACTION_CHUNK, JOINT_STATES, STOP),
@@ -124,7 +164,11 @@ COMMANDER = Interface(
         DIAGNOSTICS,
     ),
     (
-        Service("~/arm", SetBool, "true: let commands out to the controllers; false: hold and go back to the dry run"),
+        Service(
+            "~/arm",
+            SetBool,
+            "true: let commands out to the controllers; false: hold and go back to the dry run",
+        ),
         Service("~/stop", Trigger, "decelerate, hold, and disarm"),
     ),
 )

@@ -14,13 +14,20 @@ LAST = 2 * NICE  # and chunks go before words and videos, which nobody waits for
 
 
 class Worker(Generic[T]):
-    """Runs `job(item)` in its own thread; an item that waits is replaced by a newer one, never queued.
+    """Runs `job(item)` in its own thread.
 
-    An exception of the job goes to `failed` and the worker goes on. nice: how far its thread gives way to others.
+    An item that waits is replaced by a newer one, never queued.
+
+    An exception of the job goes to `failed` and the worker goes on. nice: how far its thread gives
+    way to others.
     """
 
     def __init__(
-        self, name: str, job: Callable[[T], None], failed: Callable[[Exception], None], nice: int = NICE
+        self,
+        name: str,
+        job: Callable[[T], None],
+        failed: Callable[[Exception], None],
+        nice: int = NICE,
     ) -> None:
         self._job, self._failed, self._nice = job, failed, nice
         self._changed = threading.Condition()

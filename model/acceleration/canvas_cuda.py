@@ -14,7 +14,9 @@ from ..embodiment.canvas import Canvas, taps
 from ..interface import check_image
 
 
-def paint(canvas: Canvas, images: Mapping[str, np.ndarray], device: torch.device) -> Tensor:
+def compose_on_gpu(
+    canvas: Canvas, images: Mapping[str, np.ndarray], device: torch.device
+) -> Tensor:
     """Camera images (uint8 [H, W, 3] by view name, any size) -> uint8 [*canvas.size, 3] on `device`."""
     canvas.check(images)
     picture = torch.zeros((*canvas.composite, 3), dtype=torch.uint8, device=device)
@@ -40,13 +42,18 @@ def _resize(picture: Tensor, size: tuple[int, int], cubic: bool, antialias: bool
         index, weight = _taps(picture.shape[axis], target, cubic, antialias, picture.device)
         shape = [1, 1, 1]
         shape[axis] = target
-        parts = (picture.index_select(axis, i) * w.view(shape) for i, w in zip(index, weight, strict=True))
+        parts = (
+            picture.index_select(axis, i) * w.view(shape)
+            for i, w in zip(index, weight, strict=True)
+        )
         picture = functools.reduce(torch.add, parts)
     return picture.float()
 
 
 @functools.lru_cache(maxsize=64)
-def _taps(source: int, target: int, cubic: bool, antialias: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+def _taps(
+    source: int, target: int, cubic: bool, antialias: bool, device: torch.device
+) -> tuple[Tensor, Tensor]:
     index, weight = taps(source, target, cubic, antialias)
     return torch.from_numpy(index).to(device), torch.from_numpy(weight).to(device)
 
@@ -57,6 +64,8 @@ def _pad(picture: Tensor, size: tuple[int, int]) -> Tensor:
     mirror = all(more < have for more, have in zip(missing, picture.shape[:2], strict=True))
     for axis, more in enumerate(missing):
         if more:
-            places = np.pad(np.arange(picture.shape[axis]), (0, more), mode="reflect" if mirror else "edge")
+            places = np.pad(
+                np.arange(picture.shape[axis]), (0, more), mode="reflect" if mirror else "edge"
+            )
             picture = picture.index_select(axis, torch.from_numpy(places).to(picture.device))
     return picture

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Latents to video: what the decoder of diffusers' AutoencoderKLWan draws, with its weights and fewer products.
 
-Several latents go at a time, and every convolution is one of pictures. The first frame is the picture it is. Frames
-after it come in pairs, four convolutions of pictures for the six that two frames ask for (Winograd's F(2, 3), in time).
-What convolves pixels made twice as large convolves them as they were, four in place of nine.
+Several latents go at a time, and every convolution is one of pictures. The first frame is the
+picture it is. Frames after it come in pairs, four convolutions of pictures for the six that two
+frames ask for (Winograd's F(2, 3), in time). What convolves pixels made twice as large convolves
+them as they were, four in place of nine.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from diffusers.models.autoencoders import autoencoder_kl_wan as wan
 from torch import Tensor, nn
 from torch.nn import functional
 
-AT_ONCE = 4  # latents after the first, an even number: enough to fill a GPU, and memory grows with them
+# latents after the first, an even number: enough to fill a GPU, and memory grows with them
+AT_ONCE = 4
 
 Step = Callable[[Any, Tensor, Sequence[Tensor]], tuple[Tensor, Sequence[Tensor]]]
 
@@ -24,7 +26,8 @@ Step = Callable[[Any, Tensor, Sequence[Tensor]], tuple[Tensor, Sequence[Tensor]]
 class _Past:
     """The last two frames that each convolution over time saw, in the order in which they run.
 
-    Between the convolutions frames lie as they are paired: first those at even places, then those at odd ones.
+    Between the convolutions frames lie as they are paired: first those at even places, then those
+    at odd ones.
     """
 
     def __init__(self, before: Sequence[Tensor]):
@@ -48,7 +51,8 @@ class _Past:
         four = functional.conv2d(b - d, here, **place)
         return torch.cat([one + two + three, two - three - four])
 
-    def _keep(self, *frames: Tensor) -> None:  # laid out alike every time, or `draw` would be compiled anew
+    # laid out alike every time, or `draw` would be compiled anew
+    def _keep(self, *frames: Tensor) -> None:
         self.after.append(torch.cat(frames).contiguous(memory_format=torch.channels_last))
 
     def double(self, conv: nn.Conv3d, x: Tensor) -> Tensor:
@@ -77,7 +81,10 @@ def draw_video(module: Any, latents: Tensor, step: Step) -> Tensor:
     past: Sequence[Tensor] = []
     frames = []
     pictures = latents.transpose(0, 1).contiguous()
-    for part in (pictures[:1], *(pictures[start : start + AT_ONCE] for start in range(1, len(pictures), AT_ONCE))):
+    for part in (
+        pictures[:1],
+        *(pictures[start : start + AT_ONCE] for start in range(1, len(pictures), AT_ONCE)),
+    ):
         pairs = torch.cat([part, part[-1:]]) if past and len(part) % 2 else part
         drawn, past = step(module, pairs, past)
         frames.append(drawn[: len(drawn) // len(pairs) * len(part)])
@@ -98,7 +105,9 @@ def draw(module: Any, latents: Tensor, before: Sequence[Tensor]) -> tuple[Tensor
     for level in decoder.up_blocks:
         x = _level(level, x, past)
     x = past.convolve(decoder.conv_out, _active(decoder.norm_out, x))
-    return wan.unpatchify(_in_time(x).unsqueeze(2), module.config.patch_size or 1).squeeze(2).clamp(-1, 1), past.after
+    return wan.unpatchify(_in_time(x).unsqueeze(2), module.config.patch_size or 1).squeeze(2).clamp(
+        -1, 1
+    ), past.after
 
 
 def _level(level: Any, x: Tensor, past: _Past) -> Tensor:
@@ -133,9 +142,12 @@ def _each(conv: nn.Conv3d, x: Tensor) -> Tensor:
 def _enlarge(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """Convolve pictures whose every pixel was made 2 x 2: of the 3 x 3 that a new one then sees only 2 x 2 differ.
 
-    As a transposed convolution: its kernel is the given one, turned, once for each of the four copies of a pixel.
+    As a transposed convolution: its kernel is the given one, turned, once for each of the four
+    copies of a pixel.
     """
-    kernel = 4 * functional.avg_pool2d(conv.weight.transpose(0, 1).flip(2, 3), 2, stride=1, padding=1)
+    kernel = 4 * functional.avg_pool2d(
+        conv.weight.transpose(0, 1).flip(2, 3), 2, stride=1, padding=1
+    )
     return functional.conv_transpose2d(x, kernel, conv.bias, stride=2, padding=1)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class _StillConv(nn.Module):
+class _FirstFrameConv(nn.Module):
     """A causal convolution of a lone frame [B, C, 1, H, W]: only its last tap in time meets something but padding."""
 
     def __init__(self, whole: wan.WanCausalConv3d):
@@ -24,7 +24,10 @@ class _StillConv(nn.Module):
         self.baked: Tensor | None = None
 
     def bake(self) -> None:
-        """Take the tap out for good, in the order that tensor cores want; for weights that no longer change."""
+        """Take the tap out for good, in the order that tensor cores want.
+
+        For weights that no longer change.
+        """
         self.baked = self.whole[0].weight[:, :, -1].contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, _cache: None = None) -> Tensor:
@@ -32,8 +35,8 @@ class _StillConv(nn.Module):
         return functional.conv2d(x[:, :, 0], weight, self.whole[0].bias, **self.place).unsqueeze(2)
 
 
-class StillEncoder(nn.Module):
-    """Mode of the latents of one frame: float [B, 3, 1, H, W] -> [B, z, 1, H / 16, W / 16], not yet normalised."""
+class FirstFrameEncoder(nn.Module):
+    """Mode of the latents of one frame: float [B, 3, 1, H, W] -> [B, z, 1, H / 16, W / 16], not yet normalized."""
 
     def __init__(self, encoder: nn.Module, quant: nn.Module, patch: int | None):
         super().__init__()
@@ -44,12 +47,12 @@ class StillEncoder(nn.Module):
         return self.quant(self.encoder(x)).chunk(2, dim=1)[0]
 
 
-def still_encoder(module: Any) -> StillEncoder:
+def first_frame_encoder(module: Any) -> FirstFrameEncoder:
     """The encoder of an AutoencoderKLWan for single frames; it shares the weights."""
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     encoder, quant = copy.deepcopy((module.encoder, module.quant_conv), shared)
-    _replace(encoder, wan.WanCausalConv3d, _StillConv)
-    return StillEncoder(encoder, _StillConv(quant), module.config.patch_size)
+    _replace(encoder, wan.WanCausalConv3d, _FirstFrameConv)
+    return FirstFrameEncoder(encoder, _FirstFrameConv(quant), module.config.patch_size)
 
 
 def _replace(module: nn.Module, kind: type, make: Callable[[Any], nn.Module]) -> None:
@@ -60,9 +63,9 @@ def _replace(module: nn.Module, kind: type, make: Callable[[Any], nn.Module]) ->
             _replace(child, kind, make)
 
 
-def hasten_still(encoder: StillEncoder) -> None:
+def optimize_first_frame(encoder: FirstFrameEncoder) -> None:
     """Bake and compile a still encoder, in place, for weights that no longer change."""
     for part in encoder.modules():
-        if isinstance(part, _StillConv):
+        if isinstance(part, _FirstFrameConv):
             part.bake()
     encoder.compile(dynamic=False)

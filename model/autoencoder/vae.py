@@ -12,33 +12,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..runtime.cuda_graph import Recording
+from ..runtime.cuda_graph import CudaGraph
 from .fast_decoder import Step, draw, draw_video, lay_out
-from .first_frame_encoder import hasten_still, still_encoder
+from .first_frame_encoder import first_frame_encoder, optimize_first_frame
 
 
 class VideoAutoencoder:
-    """Pixels [T, H, W] <-> normalised latents [48, 1 + (T - 1) / 4, H / 16, W / 16].
+    """Pixels [T, H, W] <-> normalized latents [48, 1 + (T - 1) / 4, H / 16, W / 16].
 
-    Latent 0 depends on frame 0 alone, so one frame is a video too. Encoding and decoding may overlap in two threads.
+    Latent 0 depends on frame 0 alone, so one frame is a video too. Encoding and decoding may
+    overlap in two threads.
     """
 
     def __init__(self, module: Any):  # AutoencoderKLWan
         if not module.config.is_residual:
-            raise ValueError("vae: expected is_residual true, as in the autoencoder of Wan 2.2, got false")
+            raise ValueError(
+                "vae: expected is_residual true, as in the autoencoder of Wan 2.2, got false"
+            )
         self.module = module
         self._encoding, self._decoding = threading.Lock(), threading.Lock()
         self._draw: Step = draw
-        self.still = still_encoder(module)
+        self.still = first_frame_encoder(module)
         self._scales: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
-        self._graphs: dict[torch.Size, Recording] | None = None
+        self._graphs: dict[torch.Size, CudaGraph] | None = None
 
-    def hasten(self, compiled: bool = True, graphs: bool = True) -> None:
+    def optimize(self, compiled: bool = True, graphs: bool = True) -> None:
         """Prepare for a GPU, in place; the weights must not change any more."""
         lay_out(self.module.decoder)
         if compiled:
             self._draw = torch.compile(draw, dynamic=False)
-            hasten_still(self.still)
+            optimize_first_frame(self.still)
         self._graphs = {} if graphs else None
 
     @property
@@ -52,7 +55,7 @@ class VideoAutoencoder:
         return int(self.module.config.scale_factor_temporal)
 
     def scale(self) -> tuple[Tensor, Tensor]:
-        """Mean and one over the spread of each channel, [1, 48, 1, 1, 1]: normalised = (latents - mean) * inverse."""
+        """Mean and one over the spread of each channel, [1, 48, 1, 1, 1]: normalized = (latents - mean) * inverse."""
         config, like = self.module.config, next(self.module.parameters())
         key = (*config.latents_mean, *config.latents_std, like.dtype, like.device)
         if key not in self._scales:
@@ -76,22 +79,28 @@ class VideoAutoencoder:
         if self._graphs is None:
             return self.still(video)
         if video.shape not in self._graphs:
-            self._graphs[video.shape] = Recording(lambda frame: (self.still(frame),), (video,))
+            self._graphs[video.shape] = CudaGraph(lambda frame: (self.still(frame),), (video,))
         return self._graphs[video.shape](video)[0]
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Normalised latents [N, 48, t, h, w] -> float32 [N, 3, 1 + 4 (t - 1), H, W] in -1..1."""
+        """Normalized latents [N, 48, t, h, w] -> float32 [N, 3, 1 + 4 (t - 1), H, W] in -1..1."""
         mean, inverse = self.scale()
         with self._decoding, _trying():
             return torch.stack(
-                [draw_video(self.module, one, self._draw) for one in latents.to(mean) / inverse + mean]
+                [
+                    draw_video(self.module, one, self._draw)
+                    for one in latents.to(mean) / inverse + mean
+                ]
             ).float()
 
 
 @contextlib.contextmanager
 def _trying() -> Iterator[None]:
-    """Have cuDNN choose its algorithms by trying them; by rule it chooses worse. One thread at a time."""
+    """Have cuDNN choose its algorithms by trying them; by rule it chooses worse.
+
+    One thread at a time.
+    """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
     try:

@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoint folders in the layout of the Hugging Face Hub: read, written, summarized; safetensors only."""
+"""Checkpoint folders in the layout of the Hugging Face Hub: read, written, summarized.
+
+Safetensors only.
+"""

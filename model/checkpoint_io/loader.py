@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoint folders in the Hub layout to a model, and what its tensors are called there.
 
-The folder holds transformer/, vae/, text_tokenizer/, scheduler/ and, for the reasoner, vision_encoder/. The tensors of
-the transformer may carry diffusers' names or those of NVIDIA's framework.
+The folder holds transformer/, vae/, text_tokenizer/, scheduler/ and, for the reasoner,
+vision_encoder/. The tensors of the transformer may carry diffusers' names or those of NVIDIA's
+framework.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .safetensors_io import fill, find_tensors, read_json
 if TYPE_CHECKING:
     from ..acceleration.tensor_parallel import Split
     from ..autoencoder.vae import VideoAutoencoder
-    from ..runtime.process_group import Team
+    from ..runtime.process_group import InferenceGroup
 
 # Ours: (diffusers, framework). The leaf (.weight, .bias) stays, except where a full name is given.
 _OUTSIDE = {
@@ -50,7 +51,10 @@ _INSIDE = {
     "text.attention.out": ("self_attn.to_out", "self_attn.o_proj"),
     "text.attention.q_norm": ("self_attn.norm_q", "self_attn.q_norm"),
     "text.attention.k_norm": ("self_attn.norm_k", "self_attn.k_norm"),
-    "text.attention.generator_k_norm": ("self_attn.k_norm_und_for_gen", "self_attn.k_norm_und_for_gen"),
+    "text.attention.generator_k_norm": (
+        "self_attn.k_norm_und_for_gen",
+        "self_attn.k_norm_und_for_gen",
+    ),
     "generator.attention_norm": ("input_layernorm_moe_gen", "input_layernorm_moe_gen"),
     "generator.mlp_norm": ("post_attention_layernorm_moe_gen", "post_attention_layernorm_moe_gen"),
     "generator.attention.q": ("self_attn.add_q_proj", "self_attn.q_proj_moe_gen"),
@@ -60,7 +64,10 @@ _INSIDE = {
     "generator.attention.q_norm": ("self_attn.norm_added_q", "self_attn.q_norm_moe_gen"),
     "generator.attention.k_norm": ("self_attn.norm_added_k", "self_attn.k_norm_moe_gen"),
     **{f"text.mlp.{name}": (f"mlp.{name}_proj",) * 2 for name in ("gate", "up", "down")},
-    **{f"generator.mlp.{name}": (f"mlp_moe_gen.{name}_proj",) * 2 for name in ("gate", "up", "down")},
+    **{
+        f"generator.mlp.{name}": (f"mlp_moe_gen.{name}_proj",) * 2
+        for name in ("gate", "up", "down")
+    },
 }
 SOUND = ("audio_proj_", "audio_modality_embed", "sound2llm.", "llm2sound.", "sound_modality_embed")
 _NO_PART_OF_TRANSFORMER = (*SOUND, "visual.", "model.projector.", ".weight_scale", ".input_scale")
@@ -70,10 +77,11 @@ _NO_PART_OF_TRANSFORMER = (*SOUND, "visual.", "model.projector.", ".weight_scale
 class Model:
     """Everything a checkpoint folder holds, loaded once; policy and reasoner share it.
 
-    vae is None without the generator, vision without the reasoner (or where the checkpoint has none).
-    scheduler, index, policy: scheduler_config.json, model_index.json and checkpoint.json's policy block ({} if absent).
-    graphs: whether loops may be recorded as CUDA graphs, see `speed.hasten`; turn: held during an inference, because
-    recordings share memory: policies on one model may live in several threads. team: if several processes share it.
+    vae is None without the generator, vision without the reasoner (or where the checkpoint has
+    none). scheduler, index, policy: scheduler_config.json, model_index.json and checkpoint.json's
+    policy block ({} if absent). graphs: whether loops may be recorded as CUDA graphs, see
+    `optimize.optimize`; turn: held during an inference, because recordings share memory: policies
+    on one model may live in several threads. team: if several processes share it.
     """
 
     path: Path
@@ -86,7 +94,7 @@ class Model:
     index: dict[str, Any]
     policy: dict[str, Any]
     graphs: bool = False
-    team: Team | None = None
+    team: InferenceGroup | None = None
     turn: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     @property
@@ -115,27 +123,34 @@ def load_model(
     generator: bool = True,
     download: bool = False,
     host: Iterable[str] = (),
-    team: Team | None = None,
+    team: InferenceGroup | None = None,
 ) -> Model:
     """Load a checkpoint folder; ValueError names whatever is missing, unexpected or unreadable.
 
-    dtype: by default float32 on a CPU, bfloat16 elsewhere; the time embedder stays float32. reasoner=False leaves out
-    lm_head and vision encoder, generator=False the generator tower and the video autoencoder. download: if there is no
-    such folder, take `path` for the name of a repository on the Hugging Face Hub and fetch it. host: prefixes of the
-    transformer's parameters that stay in the host's memory, for `speed.hasten`. team: the processes that share it.
+    dtype: by default float32 on a CPU, bfloat16 elsewhere; the time embedder stays float32.
+    reasoner=False leaves out lm_head and vision encoder, generator=False the generator tower and
+    the video autoencoder. download: if there is no such folder, take `path` for the name of a
+    repository on the Hugging Face Hub and fetch it. host: prefixes of the transformer's parameters
+    that stay in the host's memory, for `optimize.optimize`. team: the processes that share it.
     """
     folder = Path(path)
     if not folder.is_dir() and download:
         from huggingface_hub import snapshot_download
 
-        folder = Path(snapshot_download(str(path), allow_patterns=["*.json", "*.jinja", "*.txt", "*.safetensors"]))
+        folder = Path(
+            snapshot_download(
+                str(path), allow_patterns=["*.json", "*.jinja", "*.txt", "*.safetensors"]
+            )
+        )
     if not folder.is_dir():
         raise ValueError(f"checkpoint: no folder {folder}")
     device = torch.device(device)
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     split = team.split if team else None
-    transformer = load_transformer(folder / "transformer", device, dtype, reasoner, generator, host, split)
+    transformer = load_transformer(
+        folder / "transformer", device, dtype, reasoner, generator, host, split
+    )
     vision = None
     if reasoner and (folder / "vision_encoder").is_dir():
         from ..language.vision_encoder import load_vision
@@ -165,7 +180,10 @@ def load_transformer(
     host: Iterable[str] = (),
     split: Split | None = None,
 ) -> Transformer:
-    """The towers asked for, from a transformer/ folder; split: this process' share of their layers."""
+    """The towers asked for, from a transformer/ folder.
+
+    split: this process' share of their layers.
+    """
     config = config_from_json(read_json(folder / "config.json"))
     tensors = find_tensors(folder)
     with torch.device("meta"):
@@ -193,7 +211,11 @@ def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> VideoAut
 
     from ..autoencoder.vae import VideoAutoencoder
 
-    fields = {key: value for key, value in read_json(folder / "config.json").items() if not key.startswith("_")}
+    fields = {
+        key: value
+        for key, value in read_json(folder / "config.json").items()
+        if not key.startswith("_")
+    }
     with torch.device("meta"):
         module: Any = AutoencoderKLWan(**fields)
     fill(module, find_tensors(folder), {name: name for name in module.state_dict()}, device, dtype)

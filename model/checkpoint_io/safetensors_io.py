@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a checkpoint: json and safetensors, read strictly; every tensor goes to its place in a module, once."""
+"""The files of a checkpoint: json and safetensors, read strictly.
+
+Every tensor goes to its place in a module, once.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ def find_tensors(folder: Path) -> dict[str, Path]:
     index = sorted(folder.glob("*.safetensors.index.json"))
     files = sorted(folder.glob("*.safetensors"))
     if index:
-        files = sorted({folder / name for name in read_json(index[0]).get("weight_map", {}).values()})
+        files = sorted(
+            {folder / name for name in read_json(index[0]).get("weight_map", {}).values()}
+        )
     if not files:
         pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES)
         found = f"; {pickles[0]} is a pickle, which is never opened" if pickles else ""
@@ -52,7 +57,10 @@ def find_tensors(folder: Path) -> dict[str, Path]:
 
 
 def read_header(file: Path) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in a safetensors file; ValueError if the file is damaged or cut off."""
+    """Name and shape of every tensor in a safetensors file.
+
+    ValueError if the file is damaged or cut off.
+    """
     size = file.stat().st_size
     with file.open("rb") as content:
         length = int.from_bytes(content.read(8), "little")
@@ -65,7 +73,9 @@ def read_header(file: Path) -> dict[str, tuple[int, ...]]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{file}: not a safetensors file, its header is not readable") from None
     if end != size:
-        raise ValueError(f"{file}: not a complete safetensors file, expected {end} bytes, got {size}")
+        raise ValueError(
+            f"{file}: not a complete safetensors file, expected {end} bytes, got {size}"
+        )
     return shapes
 
 
@@ -82,9 +92,9 @@ def fill(
 ) -> None:
     """Give a meta-device module its tensors, and switch it to inference.
 
-    names: the module's names -> names in `tensors`; skip: names that may lie there unused; keep: prefixes of the
-    module's names that become float32 whatever `dtype` is; host: of those that do not go to `device`; split: if it is
-    split over several processes, of which each reads its share.
+    names: the module's names -> names in `tensors`; skip: names that may lie there unused; keep:
+    prefixes of the module's names that become float32 whatever `dtype` is; host: of those that do
+    not go to `device`; split: if it is split over several processes, of which each reads its share.
     """
     folder = next(iter(tensors.values())).parent
     _complain(folder, "missing", [theirs for theirs in names.values() if theirs not in tensors])
@@ -94,7 +104,9 @@ def fill(
     stays = {ours: "cpu" if ours.startswith(tuple(host)) else str(device) for ours in names}
     for file, where in sorted({(tensors[theirs], stays[ours]) for ours, theirs in names.items()}):
         with safe_open(file, framework="pt", device=where) as content:
-            for ours in (ours for ours, at in names.items() if (tensors[at], stays[ours]) == (file, where)):
+            for ours in (
+                ours for ours, at in names.items() if (tensors[at], stays[ours]) == (file, where)
+            ):
                 expected, got = list(places[ours].shape), content.get_slice(names[ours]).get_shape()
                 if got != expected:
                     raise ValueError(f"{file}: {names[ours]} has shape {got}, expected {expected}")

@@ -24,9 +24,20 @@ PARTS = {
     "action_": "action heads",
     "": "vision and time heads",
 }
-POLICY = ("embeddings", "text tower", "generator tower", "action heads", "vision and time heads", "video autoencoder")
+POLICY = (
+    "embeddings",
+    "text tower",
+    "generator tower",
+    "action heads",
+    "vision and time heads",
+    "video autoencoder",
+)
 REASONER = ("embeddings", "lm_head", "text tower", "vision encoder")
-PLACEMENTS = {"policy": POLICY, "reasoner": REASONER, "both": tuple(dict.fromkeys((*POLICY, *REASONER)))}
+PLACEMENTS = {
+    "policy": POLICY,
+    "reasoner": REASONER,
+    "both": tuple(dict.fromkeys((*POLICY, *REASONER))),
+}
 
 
 def report(path: str | Path) -> str:
@@ -49,7 +60,9 @@ def report(path: str | Path) -> str:
         problems.append(str(error))
     for name, part in (("vae", "video autoencoder"), ("vision_encoder", "vision encoder")):
         try:
-            sizes[part] = sum(math.prod(shape) for shape in headers(find_tensors(folder / name)).values())
+            sizes[part] = sum(
+                math.prod(shape) for shape in headers(find_tensors(folder / name)).values()
+            )
         except ValueError as error:
             problems.append(str(error))
     lines.append(f"schedule    {_schedule(folder, problems)}")
@@ -61,18 +74,24 @@ def report(path: str | Path) -> str:
     for name, parts in PLACEMENTS.items():
         count = sum(sizes.get(part, 0) for part in parts)
         lines.append(f"{name:24}{count * 2 / 2**30:16.2f}{count * 4 / 2**30:16.2f}")
-    lines += ["", *(f"missing     {problem}" for problem in problems)] if problems else ["", "complete"]
+    lines += (
+        ["", *(f"missing     {problem}" for problem in problems)] if problems else ["", "complete"]
+    )
     return "\n".join(lines)
 
 
 def headers(tensors: Mapping[str, Path]) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor, by name in its file."""
-    return {name: shape for file in set(tensors.values()) for name, shape in read_header(file).items()}
+    return {
+        name: shape for file in set(tensors.values()) for name, shape in read_header(file).items()
+    }
 
 
 def _describe(config: ModelConfig) -> str:
     """Its name if it is a preset, and its main sizes."""
-    name = next((name for name, preset in PRESETS.items() if _same_network(preset, config)), "custom")
+    name = next(
+        (name for name, preset in PRESETS.items() if _same_network(preset, config)), "custom"
+    )
     heads = f"{config.heads}/{config.kv_heads} heads of {config.head_dim}"
     return f"{name}: {config.layers} layers, hidden {config.hidden}, {heads}, MLP {config.mlp} {config.activation}"
 
@@ -95,7 +114,9 @@ def _transformer_sizes(folder: Path, config: ModelConfig, problems: list[str]) -
     for ours, theirs in names.items():
         part = next(part for prefix, part in PARTS.items() if ours.startswith(prefix))
         sizes[part] += math.prod(shapes[theirs]) if theirs in shapes else 0
-    sound = sum(math.prod(shape) for name, shape in shapes.items() if any(part in name for part in SOUND))
+    sound = sum(
+        math.prod(shape) for name, shape in shapes.items() if any(part in name for part in SOUND)
+    )
     return sizes | ({"sound heads (not loaded)": sound} if sound else {})
 
 
@@ -122,4 +143,8 @@ def _schedule(folder: Path, problems: list[str]) -> str:
         return "unknown"
     if fixed := fields.get("fixed_step_sampler_config"):
         return f"distilled: noise levels {fixed.get('t_list')}"
-    return "UniPC, Karras" if fields.get("use_karras_sigmas") else f"UniPC, flow shift {fields.get('flow_shift')}"
+    return (
+        "UniPC, Karras"
+        if fields.get("use_karras_sigmas")
+        else f"UniPC, flow shift {fields.get('flow_shift')}"
+    )

@@ -23,18 +23,110 @@ from .loader import hub_name
 
 # Per latent channel, as the released autoencoder has them.
 LATENTS_MEAN = [
-    *(-0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891),
-    *(0.157, -0.0098, 0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502),
-    *(-0.2055, -0.0322, 0.1109, 0.1567, -0.0729, 0.0899, -0.2799, -0.123, -0.0313, -0.1649, 0.0117, 0.0723),
-    *(-0.2839, -0.2083, -0.052, 0.3748, 0.0152, 0.1957, 0.1433, -0.2944, 0.3573, -0.0548, -0.1681, -0.0667),
+    *(
+        -0.2289,
+        -0.0052,
+        -0.1323,
+        -0.2339,
+        -0.2799,
+        0.0174,
+        0.1838,
+        0.1557,
+        -0.1382,
+        0.0542,
+        0.2813,
+        0.0891,
+    ),
+    *(
+        0.157,
+        -0.0098,
+        0.0375,
+        -0.1825,
+        -0.2246,
+        -0.1207,
+        -0.0698,
+        0.5109,
+        0.2665,
+        -0.2108,
+        -0.2158,
+        0.2502,
+    ),
+    *(
+        -0.2055,
+        -0.0322,
+        0.1109,
+        0.1567,
+        -0.0729,
+        0.0899,
+        -0.2799,
+        -0.123,
+        -0.0313,
+        -0.1649,
+        0.0117,
+        0.0723,
+    ),
+    *(
+        -0.2839,
+        -0.2083,
+        -0.052,
+        0.3748,
+        0.0152,
+        0.1957,
+        0.1433,
+        -0.2944,
+        0.3573,
+        -0.0548,
+        -0.1681,
+        -0.0667,
+    ),
 ]
 LATENTS_STD = [
-    *(0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.499, 0.4818, 0.5013, 0.8158, 1.0344, 0.5894, 1.0901),
-    *(0.6885, 0.6165, 0.8454, 0.4978, 0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659),
-    *(0.7069, 0.5338, 0.4889, 0.4917, 0.4069, 0.4999, 0.6866, 0.4093, 0.5709, 0.6065, 0.6415, 0.4944),
+    *(
+        0.4765,
+        1.0364,
+        0.4514,
+        1.1677,
+        0.5313,
+        0.499,
+        0.4818,
+        0.5013,
+        0.8158,
+        1.0344,
+        0.5894,
+        1.0901,
+    ),
+    *(
+        0.6885,
+        0.6165,
+        0.8454,
+        0.4978,
+        0.5759,
+        0.3523,
+        0.7135,
+        0.6804,
+        0.5833,
+        1.4146,
+        0.8986,
+        0.5659,
+    ),
+    *(
+        0.7069,
+        0.5338,
+        0.4889,
+        0.4917,
+        0.4069,
+        0.4999,
+        0.6866,
+        0.4093,
+        0.5709,
+        0.6065,
+        0.6415,
+        0.4944,
+    ),
     *(0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.06, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744),
 ]
-# Cells of 16 x 16 pixels and 4 frames, as released; but the first patch is 4 x 4, which halves the time on a CPU.
+# Cells of 16 x 16 pixels and 4 frames, as released; but the first patch is 4 x 4, which halves the
+# time on a CPU.
 VAE: dict[str, Any] = {
     "base_dim": 32,
     "decoder_base_dim": 24,
@@ -113,9 +205,14 @@ def _sources() -> list[Path]:
 
 
 def tiny_checkpoint() -> Path:
-    """The folder of the tiny checkpoint, in the user's cache; written when it is first asked for."""
+    """The folder of the tiny checkpoint, in the user's cache.
+
+    Written when it is first asked for.
+    """
     sources = b"".join(path.read_bytes() for path in _sources())
-    folder = Path.home() / ".cache" / "cosmos3_ros" / f"tiny-{hashlib.sha256(sources).hexdigest()[:12]}"
+    folder = (
+        Path.home() / ".cache" / "cosmos3_ros" / f"tiny-{hashlib.sha256(sources).hexdigest()[:12]}"
+    )
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix="draft-"))
@@ -140,7 +237,9 @@ def policy_json(body: Embodiment) -> dict[str, Any]:
     }
 
 
-def write_tiny(path: str | Path, seed: int = 0, config: ModelConfig = TINY, embodiment: str = "droid_sim") -> None:
+def write_tiny(
+    path: str | Path, seed: int = 0, config: ModelConfig = TINY, embodiment: str = "droid_sim"
+) -> None:
     """Write a complete checkpoint of random weights into an empty or new folder. config: its two towers."""
     folder = Path(path)
     if folder.exists() and any(folder.iterdir()):
@@ -154,8 +253,15 @@ def write_tiny(path: str | Path, seed: int = 0, config: ModelConfig = TINY, embo
     write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     write_json(folder / "model_index.json", INDEX)
     write_json(folder / "checkpoint.json", {"policy": policy_json(EMBODIMENTS[embodiment])})
-    root = {"architectures": ["Cosmos3ForConditionalGeneration"], "model_type": "cosmos3_omni", **_text_json(config)}
-    write_json(folder / "config.json", {**root, "vision_config": {**VISION, "out_hidden_size": config.hidden}, **ids})
+    root = {
+        "architectures": ["Cosmos3ForConditionalGeneration"],
+        "model_type": "cosmos3_omni",
+        **_text_json(config),
+    }
+    write_json(
+        folder / "config.json",
+        {**root, "vision_config": {**VISION, "out_hidden_size": config.hidden}, **ids},
+    )
 
 
 def write_json(file: Path, fields: dict[str, Any]) -> None:
@@ -165,7 +271,10 @@ def write_json(file: Path, fields: dict[str, Any]) -> None:
 
 
 def write_tokenizer(folder: Path, vocab: int) -> dict[str, int]:
-    """A byte-level BPE of at most `vocab` tokens with Qwen's special tokens; returns the ids a config.json names."""
+    """A byte-level BPE of at most `vocab` tokens with Qwen's special tokens.
+
+    Returns the ids a config.json names.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -174,7 +283,11 @@ def write_tokenizer(folder: Path, vocab: int) -> dict[str, int]:
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False, min_frequency=1
+        vocab_size=vocab,
+        special_tokens=SPECIAL,
+        initial_alphabet=alphabet,
+        show_progress=False,
+        min_frequency=1,
     )
     bpe.train_from_iterator([WORDS, WORDS.lower(), *_captions()], trainer)
     folder.mkdir(parents=True, exist_ok=True)
@@ -182,13 +295,22 @@ def write_tokenizer(folder: Path, vocab: int) -> dict[str, int]:
         tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHAT
     )
     tokenizer.save_pretrained(folder)
-    places = {"vision_start": SPECIAL[3], "vision_end": SPECIAL[4], "image": SPECIAL[6], "video": SPECIAL[7]}
-    return {f"{name}_token_id": SPECIAL.index(token) for name, token in places.items()}  # they come first
+    places = {
+        "vision_start": SPECIAL[3],
+        "vision_end": SPECIAL[4],
+        "image": SPECIAL[6],
+        "video": SPECIAL[7],
+    }
+    # they come first
+    return {f"{name}_token_id": SPECIAL.index(token) for name, token in places.items()}
 
 
 def _captions() -> list[str]:
     bodies = EMBODIMENTS.values()
-    places = [(b.horizon + 1, b.fps, b.canvas.size, framing(b.viewpoint, b.view_description)) for b in bodies]
+    places = [
+        (b.horizon + 1, b.fps, b.canvas.size, framing(b.viewpoint, b.view_description))
+        for b in bodies
+    ]
     return [form("", *place) for place in places for form in (action_json, action_plain)]
 
 
@@ -196,7 +318,9 @@ def _write_transformer(folder: Path, config: ModelConfig) -> None:
     module = Transformer(config)
     for name, parameter in module.named_parameters():
         if parameter.dim() > 1:
-            nn.init.normal_(parameter, std=1.0 if name == "embed.weight" else 0.5 / config.hidden**0.5)
+            nn.init.normal_(
+                parameter, std=1.0 if name == "embed.weight" else 0.5 / config.hidden**0.5
+            )
     write_json(folder / "config.json", config.to_json())
     tensors = {hub_name(name): tensor.contiguous() for name, tensor in module.state_dict().items()}
     save_file(tensors, folder / "diffusion_pytorch_model.safetensors")
@@ -218,7 +342,13 @@ def _write_vision(folder: Path, config: ModelConfig) -> None:
     module = Qwen3VLVisionModel(Qwen3VLVisionConfig(**{**VISION, "out_hidden_size": config.hidden}))
     (folder / "vision_encoder").mkdir(parents=True, exist_ok=True)
     save_file(dict(module.state_dict()), folder / "vision_encoder" / "model.safetensors")
-    cut = {"patch_size": 16, "temporal_patch_size": 2, "merge_size": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    cut = {
+        "patch_size": 16,
+        "temporal_patch_size": 2,
+        "merge_size": 2,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+    }
     areas = {"": (32 * 32, 256 * 256), "video_": (32 * 32, 16 * 128 * 128)}
     for name, (least, most) in areas.items():
         size = {"shortest_edge": least, "longest_edge": most}

@@ -17,16 +17,17 @@ from ..language.captions import tokenize
 from ..network.kv_cache import KVCache, Prompts
 from ..network.layers import Rope, rope_table
 from ..network.transformer import generator_positions
-from ..runtime.cuda_graph import Recording
+from ..runtime.cuda_graph import CudaGraph
 from .sampler import Schedule, denoise
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Wish:
+class RtcTarget:
     """Action rows to draw the sample towards: rows float32 [1, rows, action_width], weights float32 [rows], 0 to 1.
 
-    Guided inpainting as in real-time chunking (arXiv 2506.07339), the network's derivative taken as the identity, so
-    that nothing is propagated back; a step corrects its guess by the whole difference at most, because steps are few.
+    Guided inpainting as in real-time chunking (arXiv 2506.07339), the network's derivative taken as
+    the identity, so that nothing is propagated back; a step corrects its guess by the whole
+    difference at most, because steps are few.
     """
 
     rows: Tensor
@@ -44,8 +45,9 @@ class Wish:
 class Start:
     """Where denoising starts: what is known in its place, noise elsewhere.
 
-    latents float32 [1, C, T, h, w]; clean_frames bool [T]; actions float32 [1, rows, action_width]; clean_rows bool
-    [rows]; width: action channels in use, the others are 0; first_row, scale_single: see `generator_positions`.
+    latents float32 [1, C, T, h, w]; clean_frames bool [T]; actions float32 [1, rows, action_width];
+    clean_rows bool [rows]; width: action channels in use, the others are 0; first_row,
+    scale_single: see `generator_positions`.
     """
 
     latents: Tensor
@@ -57,7 +59,7 @@ class Start:
     first_row: int = 1
     domain: int = 0
     scale_single: bool = True
-    wish: Wish | None = None
+    wish: RtcTarget | None = None
 
     def flat(self) -> Tensor:
         """Latents and actions as one vector."""
@@ -90,25 +92,43 @@ class Start:
         """The same with other `tensors`."""
         rest = iter(tensors)
         latents, clean_frames = next(rest), next(rest)
-        actions, clean_rows = (None if part is None else next(rest) for part in (self.actions, self.clean_rows))
-        wish = None if self.wish is None else Wish(next(rest), next(rest))
-        parts = {"latents": latents, "clean_frames": clean_frames, "actions": actions, "clean_rows": clean_rows}
+        actions, clean_rows = (
+            None if part is None else next(rest) for part in (self.actions, self.clean_rows)
+        )
+        wish = None if self.wish is None else RtcTarget(next(rest), next(rest))
+        parts = {
+            "latents": latents,
+            "clean_frames": clean_frames,
+            "actions": actions,
+            "clean_rows": clean_rows,
+        }
         return dataclasses.replace(self, **parts, wish=wish)  # type: ignore[arg-type]
 
     def decided(self, actions: Tensor) -> Start:
         """The same known frames with these rows, all of them known: forward dynamics, begun at the mean of the noise.
 
-        What is drawn from there is nearer to what happens than one of many futures, and is always the same.
+        What is drawn from there is nearer to what happens than one of many futures, and is always
+        the same.
         """
         assert self.clean_rows is not None  # it has actions
         latents = torch.where(self.clean_frames[:, None, None], self.latents, 0)
         known = torch.ones_like(self.clean_rows)
-        return dataclasses.replace(self, latents=latents, actions=actions, clean_rows=known, wish=None)
+        return dataclasses.replace(
+            self, latents=latents, actions=actions, clean_rows=known, wish=None
+        )
 
     def shape(self) -> tuple[Hashable, ...]:
         """All that does not, and the shapes of what does."""
         shapes = tuple(tensor.shape for tensor in self.tensors())
-        return (shapes, self.fps, self.width, self.first_row, self.domain, self.scale_single, self.wish is None)
+        return (
+            shapes,
+            self.fps,
+            self.width,
+            self.first_row,
+            self.domain,
+            self.scale_single,
+            self.wish is None,
+        )
 
     def clean(self) -> Tensor:
         """Which numbers of `flat` must not change."""
@@ -124,9 +144,10 @@ class Start:
 class Guidance:
     """How hard to push away from the negative prompt: 1 means not at all.
 
-    interval: only at network times strictly inside it. batched: both prompts in one pass, which pays where a pass is
-    too small to fill the device. precise: combine in float32 as diffusers does, else in the network's dtype as trained.
-    reuse: outside the interval push on in the last direction, as an approximation that costs nothing.
+    interval: only at network times strictly inside it. batched: both prompts in one pass, which
+    pays where a pass is too small to fill the device. precise: combine in float32 as diffusers
+    does, else in the network's dtype as trained. reuse: outside the interval push on in the last
+    direction, as an approximation that costs nothing.
     """
 
     scale: float = 3.0
@@ -142,10 +163,13 @@ class Guidance:
 
 
 class Denoiser:
-    """One loaded model as a sampler. Remembers the text tower's keys and values of the last few prompts.
+    """One loaded model as a sampler.
 
-    Where the model says `graphs`, the whole loop becomes a CUDA graph (but not that of students, who draw fresh noise).
-    In a team that splits guidance it computes one branch and has the other from the other process.
+    Remembers the text tower's keys and values of the last few prompts.
+
+    Where the model says `graphs`, the whole loop becomes a CUDA graph (but not that of students,
+    who draw fresh noise). In a team that splits guidance it computes one branch and has the other
+    from the other process.
     """
 
     def __init__(self, model: Model, prompts: int = 8):
@@ -174,16 +198,31 @@ class Denoiser:
 
     @torch.no_grad()
     def run(
-        self, start: Start, text: KVCache, negative: KVCache, schedule: Schedule, guidance: Guidance, seed: int = 0
+        self,
+        start: Start,
+        text: KVCache,
+        negative: KVCache,
+        schedule: Schedule,
+        guidance: Guidance,
+        seed: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
-        """Denoise; returns latents and actions in the shapes of `start`. seed: for the fresh noise of students."""
+        """Denoise.
+
+        Returns latents and actions in the shapes of `start`. seed: for the fresh noise of students.
+        """
         prompts = Prompts((text, negative))
         key = (*start.shape(), id(text), id(negative), schedule, guidance)
         if key not in self._loops:
             if self.model.graphs and schedule.rule == "unipc":
                 rows = (prompts, Prompts((text,)), Prompts((negative,)))
-                # With all that a recording will look at beside it, so that its place in memory is not given away.
-                _remember(self._loops, key, [[(prompts, self._rope(start, row)) for row in rows]], self._keep)
+                # With all that a recording will look at beside it, so that its place in memory is
+                # not given away.
+                _remember(
+                    self._loops,
+                    key,
+                    [[(prompts, self._rope(start, row)) for row in rows]],
+                    self._keep,
+                )
             return start.split(self._loop(start, prompts, schedule, guidance, seed))
         self._loops.move_to_end(key)
         if len(self._loops[key]) == 1:  # seen for the second time
@@ -191,10 +230,12 @@ class Denoiser:
             def loop(*tensors: Tensor) -> tuple[Tensor, ...]:
                 return (self._loop(start.filled(tensors), prompts, schedule, guidance, seed),)
 
-            self._loops[key].append(Recording(loop, start.tensors(), warm=True, shared=True))
+            self._loops[key].append(CudaGraph(loop, start.tensors(), warm=True, shared=True))
         return start.split(self._loops[key][1](*start.tensors())[0].clone())
 
-    def _loop(self, start: Start, prompts: Prompts, schedule: Schedule, guidance: Guidance, seed: int) -> Tensor:
+    def _loop(
+        self, start: Start, prompts: Prompts, schedule: Schedule, guidance: Guidance, seed: int
+    ) -> Tensor:
         alone, other = Prompts(prompts.rows[:1]), Prompts(prompts.rows[1:])
         branches = [prompts] if guidance.batched else [alone, other]
         team = self.model.team
@@ -206,7 +247,10 @@ class Denoiser:
                 mine = self._velocity(start, flat, time, other if team.branch else alone)
                 speeds = [team.exchange(mine)]
             else:
-                speeds = [self._velocity(start, flat, time, rows) for rows in (branches if guided else [alone])]
+                speeds = [
+                    self._velocity(start, flat, time, rows)
+                    for rows in (branches if guided else [alone])
+                ]
             speed = torch.cat(speeds).float() if guidance.precise else torch.cat(speeds)
             told = speed[0]
             if guided:
@@ -233,10 +277,17 @@ class Denoiser:
             noisy_rows,
             torch.full((count,), start.domain, device=flat.device),
         )
-        return vision.flatten(1) if action is None else torch.cat([vision.flatten(1), action.flatten(1)], dim=1)
+        return (
+            vision.flatten(1)
+            if action is None
+            else torch.cat([vision.flatten(1), action.flatten(1)], dim=1)
+        )
 
     def _rope(self, start: Start, prompts: Prompts) -> Rope:
-        """Rotations of the generator's tokens; they depend on the lengths of the prompts and the shape alone."""
+        """Rotations of the generator's tokens.
+
+        They depend on the lengths of the prompts and the shape alone.
+        """
         lengths = tuple(row.length for row in prompts.rows)
         rows = 0 if start.actions is None else start.actions.shape[1]
         shape = tuple(start.latents.shape[2:])
@@ -244,10 +295,15 @@ class Denoiser:
         key = (lengths, shape, clock)
         if key not in self._ropes:
             transformer = self.model.transformer
-            places = [generator_positions(transformer.config, length, shape, *clock) for length in lengths]
-            table = rope_table(torch.stack(places).to(transformer.device), transformer.config, transformer.dtype)
+            places = [
+                generator_positions(transformer.config, length, shape, *clock) for length in lengths
+            ]
+            table = rope_table(
+                torch.stack(places).to(transformer.device), transformer.config, transformer.dtype
+            )
             _remember(self._ropes, key, table, 3 * self._keep)
-        self._ropes.move_to_end(key)  # the oldest one goes: not one that is used, a graph could not make it anew
+        # the oldest one goes: not one that is used, a graph could not make it anew
+        self._ropes.move_to_end(key)
         return self._ropes[key]
 
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From noise to sample: noise schedules, UniPC, and the fixed steps of distilled students. Free functions.
+"""From noise to sample: noise schedules, UniPC, and the fixed steps of distilled students.
 
-A sample at noise level s is s * noise + (1 - s) * clean; the network predicts its velocity, noise - clean.
+Free functions.
+
+A sample at noise level s is s * noise + (1 - s) * clean; the network predicts its velocity, noise -
+clean.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ Velocity = Callable[[Tensor, float], Tensor]  # sample, time told to the network
 class Schedule:
     """Noise levels to go through (N + 1, the last one 0), what the network is told at the first N, and by which rule.
 
-    rule: "unipc", or for distilled students "sde" (fresh noise in every step) or "ode" (straight on).
+    rule: "unipc", or for distilled students "sde" (fresh noise in every step) or "ode" (straight
+    on).
     """
 
     sigmas: tuple[float, ...]
@@ -33,23 +37,36 @@ class Schedule:
         if self.rule not in ("unipc", "sde", "ode"):
             raise ValueError(f"Schedule.rule: expected 'unipc', 'sde' or 'ode', got {self.rule!r}")
         if len(self.sigmas) != len(self.times) + 1 or self.sigmas[-1] != 0 or len(self.times) == 0:
-            raise ValueError(f"Schedule.sigmas: expected {len(self.times) + 1} levels ending in 0, got {self.sigmas}")
+            raise ValueError(
+                f"Schedule.sigmas: expected {len(self.times) + 1} levels ending in 0, got {self.sigmas}"
+            )
 
 
 def _schedule(sigmas: np.ndarray) -> Schedule:
-    """UniPC over these levels; the network is told whole numbers, the solver uses the exact level."""
+    """UniPC over these levels.
+
+    The network is told whole numbers, the solver uses the exact level.
+    """
     times = (sigmas * 1000).astype(np.int64).astype(float)
     return Schedule((*sigmas.astype(np.float32).tolist(), 0.0), tuple(times.tolist()))
 
 
 def flow_schedule(steps: int, shift: float = 5.0, native: bool = True) -> Schedule:
-    """Evenly spaced levels, pushed towards noise by `shift`; native: from 0.999 down, as trained, else from 1."""
+    """Evenly spaced levels, pushed towards noise by `shift`.
+
+    native: from 0.999 down, as trained, else from 1.
+    """
     _check_steps(steps)
     if shift <= 0:
         raise ValueError(f"shift: expected a positive number, got {shift}")
-    even = np.linspace(0.999, 0.0, steps + 1)[:-1] if native else np.linspace(1.0, 0.001, steps + 1)[:-1]
+    even = (
+        np.linspace(0.999, 0.0, steps + 1)[:-1]
+        if native
+        else np.linspace(1.0, 0.001, steps + 1)[:-1]
+    )
     sigmas = shift * even / (1 + (shift - 1) * even)
-    sigmas[0] = min(sigmas[0], 1 - 1e-6)  # at exactly 1 there is no signal and its logarithm is infinite
+    # at exactly 1 there is no signal and its logarithm is infinite
+    sigmas[0] = min(sigmas[0], 1 - 1e-6)
     return _schedule(sigmas)
 
 
@@ -68,12 +85,20 @@ def fixed_schedule(levels: Sequence[float], rule: str = "sde") -> Schedule:
 
 
 def checkpoint_schedule(scheduler: Mapping[str, Any], steps: int, native: bool = False) -> Schedule:
-    """What a checkpoint's scheduler_config.json asks for; native: model_index.json says use_native_flow_schedule."""
+    """What a checkpoint's scheduler_config.json asks for.
+
+    native: model_index.json says use_native_flow_schedule.
+    """
     if fixed := scheduler.get("fixed_step_sampler_config"):
         return fixed_schedule(fixed["t_list"], fixed.get("sample_type", "sde"))
     if scheduler.get("use_karras_sigmas"):
-        return karras_schedule(steps, scheduler.get("sigma_max") or 200.0, scheduler.get("sigma_min") or 0.147)
-    if not scheduler.get("use_flow_sigmas") or scheduler.get("prediction_type") != "flow_prediction":
+        return karras_schedule(
+            steps, scheduler.get("sigma_max") or 200.0, scheduler.get("sigma_min") or 0.147
+        )
+    if (
+        not scheduler.get("use_flow_sigmas")
+        or scheduler.get("prediction_type") != "flow_prediction"
+    ):
         raise ValueError(
             "scheduler_config.json: expected use_flow_sigmas true and prediction_type flow_prediction, got "
             f"{scheduler.get('use_flow_sigmas')} and {scheduler.get('prediction_type')}"
@@ -82,11 +107,16 @@ def checkpoint_schedule(scheduler: Mapping[str, Any], steps: int, native: bool =
 
 
 def denoise(
-    sample: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor | None = None, seed: int = 0
+    sample: Tensor,
+    velocity: Velocity,
+    schedule: Schedule,
+    clean: Tensor | None = None,
+    seed: int = 0,
 ) -> Tensor:
     """Follow `schedule` from `sample` (float32, any shape) to the clean sample.
 
-    clean: bool like `sample`, True where it must stay as it is; seed: of the fresh noise of an "sde" schedule.
+    clean: bool like `sample`, True where it must stay as it is; seed: of the fresh noise of an
+    "sde" schedule.
     """
     if schedule.rule == "unipc":
         return _unipc(sample, velocity, schedule, clean)
@@ -100,10 +130,12 @@ def _keep(clean: Tensor | None, start: Tensor, new: Tensor) -> Tensor:
 def _unipc(start: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor | None) -> Tensor:
     """UniPC of order 2, variant bh2, predicting the clean sample; the order drops at both ends.
 
-    Each step corrects the last step with what the network says now, then predicts the next with the same history.
+    Each step corrects the last step with what the network says now, then predicts the next with the
+    same history.
     """
     sigmas = schedule.sigmas
-    logs = [math.inf if s == 0 else math.log1p(-s) - math.log(s) for s in sigmas]  # half the log signal-to-noise ratio
+    # half the log signal-to-noise ratio
+    logs = [math.inf if s == 0 else math.log1p(-s) - math.log(s) for s in sigmas]
     sample, before = start, start
     guesses: list[Tensor] = []  # of the clean sample, at the predicted samples so far
     last = len(schedule.times) - 1
@@ -113,12 +145,19 @@ def _unipc(start: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor 
             sample = _keep(clean, start, _correct(before, guess, guesses, sigmas, logs, step))
         guesses = [*guesses[-1:], guess]
         before = sample
-        sample = _keep(clean, start, _predict(sample, guesses, sigmas, logs, step, final=step == last))
+        sample = _keep(
+            clean, start, _predict(sample, guesses, sigmas, logs, step, final=step == last)
+        )
     return sample
 
 
 def _predict(
-    sample: Tensor, guesses: list[Tensor], sigmas: Sequence[float], logs: Sequence[float], step: int, final: bool
+    sample: Tensor,
+    guesses: list[Tensor],
+    sigmas: Sequence[float],
+    logs: Sequence[float],
+    step: int,
+    final: bool,
 ) -> Tensor:
     """From level `step` to the next; first order with one guess or at the end, else second."""
     h = logs[step + 1] - logs[step]
@@ -131,7 +170,12 @@ def _predict(
 
 
 def _correct(
-    before: Tensor, guess: Tensor, guesses: list[Tensor], sigmas: Sequence[float], logs: Sequence[float], step: int
+    before: Tensor,
+    guess: Tensor,
+    guesses: list[Tensor],
+    sigmas: Sequence[float],
+    logs: Sequence[float],
+    step: int,
 ) -> Tensor:
     """Redo the step that led to level `step`, now that the network's guess there is known."""
     h = logs[step] - logs[step - 1]
@@ -144,10 +188,14 @@ def _correct(
     phi = -e / h - 1
     first, second = phi / e, 2 * (-phi / h - 0.5) / e
     older = (first - second) / (1 - r)
-    return moved - weight * (older / r * (guesses[-2] - guesses[-1]) + (first - older) * (guess - guesses[-1]))
+    return moved - weight * (
+        older / r * (guesses[-2] - guesses[-1]) + (first - older) * (guess - guesses[-1])
+    )
 
 
-def _student(start: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor | None, seed: int) -> Tensor:
+def _student(
+    start: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor | None, seed: int
+) -> Tensor:
     """A distilled student: each step guesses the clean sample, then noises it again to the next level."""
     sample = start
     for step, time in enumerate(schedule.times):
@@ -160,7 +208,9 @@ def _student(start: Tensor, velocity: Velocity, schedule: Schedule, clean: Tenso
             sample = sample + (after - now) * speed
         else:
             generator = torch.Generator(sample.device).manual_seed(seed + step)
-            fresh = torch.randn(sample.shape, generator=generator, device=sample.device, dtype=sample.dtype)
+            fresh = torch.randn(
+                sample.shape, generator=generator, device=sample.device, dtype=sample.dtype
+            )
             sample = (1 - after) * guess + after * fresh
         sample = _keep(clean, start, sample)
     return sample

@@ -28,8 +28,9 @@ class Panel:
 class Canvas:
     """How views become one picture: placed on `composite`, shrunk to `content`, padded to `size` (each H, W).
 
-    Panels are resized bilinearly, without antialiasing unless `smooth` (DROID was trained without); composite to
-    content is bicubic with antialiasing. `size` is the resolution of the prompt; the network is shown only `content`.
+    Panels are resized bilinearly, without antialiasing unless `smooth` (DROID was trained without);
+    composite to content is bicubic with antialiasing. `size` is the resolution of the prompt; the
+    network is shown only `content`.
     """
 
     panels: tuple[Panel, ...]
@@ -46,7 +47,9 @@ class Canvas:
     def check(self, images: Mapping[str, np.ndarray]) -> None:
         """ValueError if a view is missing."""
         if missing := [view for view in self.views if view not in images]:
-            raise ValueError(f"images: missing view(s) {missing}, expected {list(self.views)}, got {sorted(images)}")
+            raise ValueError(
+                f"images: missing view(s) {missing}, expected {list(self.views)}, got {sorted(images)}"
+            )
 
     def compose(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
         """Camera images (uint8 [H, W, 3] by view name, any size) -> uint8 [*size, 3]."""
@@ -54,8 +57,12 @@ class Canvas:
         picture = np.zeros((*self.composite, 3), np.uint8)
         for panel in self.panels:
             check_image(f"images[{panel.view!r}]", images[panel.view])
-            place = picture[panel.top : panel.top + panel.height, panel.left : panel.left + panel.width]
-            resized = resize(images[panel.view], (panel.height, panel.width), cubic=False, antialias=self.smooth)
+            place = picture[
+                panel.top : panel.top + panel.height, panel.left : panel.left + panel.width
+            ]
+            resized = resize(
+                images[panel.view], (panel.height, panel.width), cubic=False, antialias=self.smooth
+            )
             place[:] = np.clip(resized, 0, 255).astype(np.uint8)
         if self.content != self.composite:
             picture = shrink(picture, self.content)
@@ -64,7 +71,9 @@ class Canvas:
 
 def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Bicubic with antialiasing, rounded: uint8 [H, W, 3] -> uint8 [*size, 3]."""
-    return np.clip(np.rint(resize(picture, size, cubic=True, antialias=True)), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(resize(picture, size, cubic=True, antialias=True)), 0, 255).astype(
+        np.uint8
+    )
 
 
 def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -74,7 +83,9 @@ def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     whole = (math.ceil(scale * picture.shape[0]), math.ceil(scale * picture.shape[1]))
     resized = resize(picture, whole, cubic=False, antialias=True)
     top, left = (round((have - want) / 2) for have, want in zip(whole, size, strict=True))
-    return np.clip(np.rint(resized[top : top + size[0], left : left + size[1]]), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(resized[top : top + size[0], left : left + size[1]]), 0, 255).astype(
+        np.uint8
+    )
 
 
 def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -87,12 +98,16 @@ def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize(picture: np.ndarray, size: tuple[int, int], cubic: bool, antialias: bool) -> np.ndarray:
-    """[H, W, 3] -> float32 [*size, 3], pixel centres aligned as torch does with align_corners=False."""
+    """[H, W, 3] -> float32 [*size, 3], pixel centers aligned as torch does with align_corners=False."""
     for axis, target in enumerate(size):
         if picture.shape[axis] == target:
             continue
         index, weight = taps(picture.shape[axis], target, cubic, antialias)
-        weight = weight.reshape(*weight.shape, *(1,) * (picture.ndim - 1)) if axis == 0 else weight[..., None]
+        weight = (
+            weight.reshape(*weight.shape, *(1,) * (picture.ndim - 1))
+            if axis == 0
+            else weight[..., None]
+        )
         parts = (np.take(picture, index[k], axis=axis) * weight[k] for k in range(len(index)))
         picture = functools.reduce(np.add, parts)
     return picture.astype(np.float32)
@@ -103,10 +118,10 @@ def taps(source: int, target: int, cubic: bool, antialias: bool) -> tuple[np.nda
     """The resampling of one axis: which pixels to add up and how much of each, both [taps, target]."""
     scale = source / target
     spread = max(scale, 1.0) if antialias else 1.0
-    centre = (np.arange(target) + 0.5) * scale - 0.5
+    center = (np.arange(target) + 0.5) * scale - 0.5
     reach = int(np.ceil((2 if cubic else 1) * spread))
-    index = np.floor(centre).astype(np.int64) + np.arange(1 - reach, reach + 1)[:, None]
-    distance = np.abs(index - centre) / spread
+    index = np.floor(center).astype(np.int64) + np.arange(1 - reach, reach + 1)[:, None]
+    distance = np.abs(index - center) / spread
     if cubic:
         near = (1.5 * distance - 2.5) * distance**2 + 1
         far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2

@@ -28,7 +28,9 @@ class Normalization:
 
     def __post_init__(self) -> None:
         if self.kind not in ("none", "quantile", "min_max", "mean_std"):
-            raise ValueError(f"Normalization.kind: expected none, quantile, min_max or mean_std, got {self.kind!r}")
+            raise ValueError(
+                f"Normalization.kind: expected none, quantile, min_max or mean_std, got {self.kind!r}"
+            )
 
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
         low, high = np.array(self.low), np.array(self.high)
@@ -41,12 +43,12 @@ class Normalization:
         """Raw [..., D] -> what the network sees."""
         if self.kind == "none":
             return rows
-        centre, scale = self._scale()
-        return (rows - centre) / scale
+        center, scale = self._scale()
+        return (rows - center) / scale
 
     def inverse(self, rows: np.ndarray) -> np.ndarray:
         """What the network says [..., D] -> raw."""
         if self.kind == "none":
             return rows
-        centre, scale = self._scale()
-        return rows * scale + centre
+        center, scale = self._scale()
+        return rows * scale + center

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The robots the model knows: for each its cameras, its state and action columns, units, rate and normalisation.
+"""The robots the model knows: for each its cameras, its state and action columns, units, rate and normalization.
 
-Outside the model every embodiment speaks robot units: rad, m, unit quaternions (x, y, z, w), gripper 0 = open to
-1 = closed. `Embodiment.encode_*` and `decode_actions` translate to and from the model's own rows. numpy only.
+Outside the model every embodiment speaks robot units: rad, m, unit quaternions (x, y, z, w),
+gripper 0 = open to 1 = closed. `Embodiment.encode_*` and `decode_actions` translate to and from the
+model's own rows. numpy only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ def find_embodiment(name: str) -> Embodiment:
     return EMBODIMENTS[name]
 
 
-def single_view(view: str, composite: tuple[int, int], content: tuple[int, int], size: tuple[int, int]) -> Canvas:
+def single_view(
+    view: str, composite: tuple[int, int], content: tuple[int, int], size: tuple[int, int]
+) -> Canvas:
     """A canvas with one camera that fills it."""
     return Canvas((Panel(view, 0, 0, *composite),), composite, content, size)
 
@@ -31,7 +34,10 @@ GRIPPER = Column("gripper", "0 open .. 1 closed", gripper=True)
 ARM = (*(Column(f"panda_joint{number}", "rad") for number in range(1, 8)), GRIPPER)
 SIX = (*(Column(f"joint_{number}", "rad") for number in range(1, 7)), GRIPPER)
 POSE = (*(Column(axis, "m") for axis in "xyz"), *(Column(f"q{axis}", "") for axis in "xyzw"))
-TWIST = (*(Column(f"d{axis}", "controller") for axis in "xyz"), *(Column(f"r{axis}", "controller") for axis in "xyz"))
+TWIST = (
+    *(Column(f"d{axis}", "controller") for axis in "xyz"),
+    *(Column(f"r{axis}", "controller") for axis in "xyz"),
+)
 
 _DROID_CANVAS = Canvas(
     (
@@ -69,9 +75,9 @@ DROID_MIDTRAIN = dataclasses.replace(
     action=(*POSE, GRIPPER),
     tool_rotation=((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)),
 )
-# The simulated arm of this package: DROID's robot and views on a canvas small enough for a CPU, every panel a whole
-# number of 32-pixel tokens; joint rows count from the state, in units of their spread in demonstrations, because a
-# small network has to spend its precision on the motion.
+# The simulated arm of this package: DROID's robot and views on a canvas small enough for a CPU,
+# every panel a whole number of 32-pixel tokens; joint rows count from the state, in units of their
+# spread in demonstrations, because a small network has to spend its precision on the motion.
 DROID_SIM = dataclasses.replace(
     DROID_JOINT_POS,
     name="droid_sim",
@@ -89,20 +95,29 @@ DROID_SIM = dataclasses.replace(
     horizon=16,
     relative=True,
     normalization=Normalization(
-        "mean_std", (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5), (0.06, 0.18, 0.06, 0.12, 0.06, 0.17, 0.17, 0.5)
+        "mean_std",
+        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5),
+        (0.06, 0.18, 0.06, 0.12, 0.06, 0.17, 0.17, 0.5),
     ),
     state_normalization=Normalization(
-        "mean_std", (0.02, 0.0, -0.04, -2.45, 0.0, 2.46, -0.34, 0.5), (0.15, 0.3, 0.15, 0.24, 0.1, 0.22, 0.6, 0.5)
+        "mean_std",
+        (0.02, 0.0, -0.04, -2.45, 0.0, 2.46, -0.34, 0.5),
+        (0.15, 0.3, 0.15, 0.24, 0.1, 0.22, 0.6, 0.5),
     ),
 )
-# A six-axis arm with a gripper and DROID's camera places, for those who train on their own. No released checkpoint was;
-# its action head is one that no released embodiment uses.
-SIX_AXIS = dataclasses.replace(DROID_JOINT_POS, name="six_axis", domain="six_axis", domain_id=10, state=SIX, action=SIX)
-# One exterior camera of the same robot, for recordings that have no more. No released checkpoint was trained on it.
+# A six-axis arm with a gripper and DROID's camera places, for those who train on their own. No
+# released checkpoint was; its action head is one that no released embodiment uses.
+SIX_AXIS = dataclasses.replace(
+    DROID_JOINT_POS, name="six_axis", domain="six_axis", domain_id=10, state=SIX, action=SIX
+)
+# One exterior camera of the same robot, for recordings that have no more. No released checkpoint
+# was trained on it.
 DROID_SINGLE_VIEW = dataclasses.replace(
     DROID_SIM,
     name="droid_single_view",
-    canvas=dataclasses.replace(single_view("exterior_1", (144, 256), (144, 256), (144, 256)), smooth=True),
+    canvas=dataclasses.replace(
+        single_view("exterior_1", (144, 256), (144, 256), (144, 256)), smooth=True
+    ),
     viewpoint="third_person_view",
     view_description="",
 )
@@ -111,7 +126,10 @@ LIBERO = Embodiment(
     domain="libero",
     domain_id=5,
     canvas=Canvas(
-        (Panel("agentview", 0, 0, 256, 256), Panel("wrist", 0, 256, 256, 256)), (256, 512), (160, 320), (192, 320)
+        (Panel("agentview", 0, 0, 256, 256), Panel("wrist", 0, 256, 256, 256)),
+        (256, 512),
+        (160, 320),
+        (192, 320),
     ),
     state=(),
     action=(*TWIST, GRIPPER),
@@ -120,7 +138,18 @@ LIBERO = Embodiment(
     kind=TWISTS,
     normalization=Normalization(
         "quantile",
-        (-0.723214, -0.808929, -0.9375, 0.934955, -0.223431, -0.189878, -0.334735, 0.938516, -0.107736, 0.0),
+        (
+            -0.723214,
+            -0.808929,
+            -0.9375,
+            0.934955,
+            -0.223431,
+            -0.189878,
+            -0.334735,
+            0.938516,
+            -0.107736,
+            0.0,
+        ),
         (0.9375, 0.870536, 0.9375, 1.0, 0.331, 0.163153, 0.226216, 1.0, 0.127158, 1.0),
         floor=1e-6,
     ),
@@ -139,7 +168,18 @@ BRIDGE = Embodiment(
     kind=POSES,
     normalization=Normalization(
         "quantile",
-        (-0.038884, -0.028667, -0.03784, 0.976292, -0.163098, -0.081545, -0.160193, 0.976322, -0.078872, 0.0),
+        (
+            -0.038884,
+            -0.028667,
+            -0.03784,
+            0.976292,
+            -0.163098,
+            -0.081545,
+            -0.160193,
+            0.976322,
+            -0.078872,
+            0.0,
+        ),
         (0.039722, 0.029068, 0.026702, 1.0, 0.160195, 0.081655, 0.163227, 1.0, 0.095189, 1.0),
     ),
     tool_rotation=((0.0, -1.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 0.0, -1.0)),
@@ -155,7 +195,18 @@ UMI = dataclasses.replace(
     gripper_values=(0.085, 0.0),  # finger distance in m
     normalization=Normalization(
         "quantile",
-        (-0.035246, -0.037122, -0.035762, 0.98405, -0.108706, -0.065188, -0.110908, 0.982889, -0.085106, 0.0),
+        (
+            -0.035246,
+            -0.037122,
+            -0.035762,
+            0.98405,
+            -0.108706,
+            -0.065188,
+            -0.110908,
+            0.982889,
+            -0.085106,
+            0.0,
+        ),
         (0.038095, 0.033082, 0.032447, 1.0, 0.110573, 0.068087, 0.108972, 1.0, 0.089037, 0.096749),
     ),
     tool_rotation=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
@@ -175,5 +226,15 @@ AV = Embodiment(
 )
 EMBODIMENTS = {
     e.name: e
-    for e in (DROID_JOINT_POS, DROID_MIDTRAIN, DROID_SIM, DROID_SINGLE_VIEW, SIX_AXIS, LIBERO, BRIDGE, UMI, AV)
+    for e in (
+        DROID_JOINT_POS,
+        DROID_MIDTRAIN,
+        DROID_SIM,
+        DROID_SINGLE_VIEW,
+        SIX_AXIS,
+        LIBERO,
+        BRIDGE,
+        UMI,
+        AV,
+    )
 }

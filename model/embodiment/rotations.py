@@ -26,11 +26,15 @@ def matrix_to_quaternion(matrix: np.ndarray) -> np.ndarray:
     m = matrix.astype(np.float64)
     symmetric = m + np.swapaxes(m, -1, -2)
     trace = np.trace(m, axis1=-2, axis2=-1)[..., None, None]
-    # The quaternion is the eigenvector of the largest eigenvalue of this 4x4 matrix; no case distinction needed.
+    # The quaternion is the eigenvector of the largest eigenvalue of this 4x4 matrix; no case
+    # distinction needed.
     k = np.zeros((*m.shape[:-2], 4, 4))
     k[..., :3, :3] = symmetric - trace * np.eye(3)
     k[..., 3, 3] = trace[..., 0, 0]
-    axis = np.stack([m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], axis=-1)
+    axis = np.stack(
+        [m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]],
+        axis=-1,
+    )
     k[..., :3, 3] = k[..., 3, :3] = axis
     quaternion = np.linalg.eigh(k)[1][..., -1]
     return quaternion * np.where(quaternion[..., 3:] < 0, -1.0, 1.0)
@@ -62,7 +66,9 @@ def pose_to_transform(pose: np.ndarray) -> np.ndarray:
 
 def transform_to_pose(transform: np.ndarray) -> np.ndarray:
     """Homogeneous transform [..., 4, 4] -> [..., 7]."""
-    return np.concatenate([transform[..., :3, 3], matrix_to_quaternion(transform[..., :3, :3])], axis=-1)
+    return np.concatenate(
+        [transform[..., :3, 3], matrix_to_quaternion(transform[..., :3, :3])], axis=-1
+    )
 
 
 def transforms_to_deltas(transforms: np.ndarray) -> np.ndarray:

@@ -33,14 +33,14 @@ RAW = Normalization()
 class Embodiment:
     """One robot as the model knows it.
 
-    kind: "joints" (rows = joint targets), "poses" (columns are absolute poses, rows are pose deltas frame by frame) or
-    "twists" (columns are controller deltas: translation and rotation vector; rows use rot6d).
-    step: ns between rows; horizon: rows in a chunk; state_row: the state goes in as a clean row 0.
-    relative: of "joints": action rows count from the state, except grippers.
+    kind: "joints" (rows = joint targets), "poses" (columns are absolute poses, rows are pose deltas
+    frame by frame) or "twists" (columns are controller deltas: translation and rotation vector;
+    rows use rot6d). step: ns between rows; horizon: rows in a chunk; state_row: the state goes in
+    as a clean row 0. relative: of "joints": action rows count from the state, except grippers.
     state_normalization: of the state row of "joints"; `normalization` is that of the action rows.
     gripper_values: what the model's raw gripper channel says when open and when closed.
-    tool_rotation, tool_offset: the frame the model moves, seen from the robot's (R @ rotation, p + R @ offset).
-    domain, domain_id: the name and number of the checkpoint's action head.
+    tool_rotation, tool_offset: the frame the model moves, seen from the robot's (R @ rotation, p +
+    R @ offset). domain, domain_id: the name and number of the checkpoint's action head.
     """
 
     name: str
@@ -57,7 +57,11 @@ class Embodiment:
     normalization: Normalization = RAW
     state_normalization: Normalization = RAW
     relative: bool = False
-    tool_rotation: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    tool_rotation: tuple[tuple[float, float, float], ...] = (
+        (1.0, 0.0, 0.0),
+        (0.0, 1.0, 0.0),
+        (0.0, 0.0, 1.0),
+    )
     tool_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     viewpoint: str = "ego_view"
     view_description: str = ""
@@ -96,7 +100,9 @@ class Embodiment:
         """Raise ValueError unless `state` is float [len(self.state)] and finite."""
         names = [column.name for column in self.state]
         if state.shape != (len(names),):
-            raise ValueError(f"state of {self.name}: expected {len(names)} values {names}, got {state.shape}")
+            raise ValueError(
+                f"state of {self.name}: expected {len(names)} values {names}, got {state.shape}"
+            )
         if not np.isfinite(state).all():
             raise ValueError(f"state: expected finite values, got {state.tolist()} for {names}")
 
@@ -112,10 +118,14 @@ class Embodiment:
     def encode_actions(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Commands [H, len(self.action)] that follow `state` -> the model's rows, float32 [H, width]."""
         if values.ndim != 2 or values.shape[1] != len(self.action) or not np.isfinite(values).all():
-            raise ValueError(f"actions of {self.name}: expected finite rows of {self.action_names}, got {values.shape}")
+            raise ValueError(
+                f"actions of {self.name}: expected finite rows of {self.action_names}, got {values.shape}"
+            )
         rows = values - self._origin(state) if self.relative else values
         if self.kind == POSES:
-            poses = np.concatenate([self._start(state)[None], self._to_model(pose_to_transform(values[:, :7]))])
+            poses = np.concatenate(
+                [self._start(state)[None], self._to_model(pose_to_transform(values[:, :7]))]
+            )
             rows = np.concatenate([transforms_to_deltas(poses), values[:, 7:]], axis=1)
         elif self.kind == TWISTS:
             turn = matrix_to_rot6d(rotation_vector_to_matrix(values[:, 3:6]))
@@ -126,7 +136,9 @@ class Embodiment:
         """The model's rows [H, width] -> commands float32 [H, len(self.action)], starting from `state`."""
         raw = self._gripper_out(self.normalization.inverse(rows.astype(np.float64)))
         if self.kind == POSES:
-            poses = deltas_to_transforms(raw[:, :9], self._start(state)) @ np.linalg.inv(self._tool())
+            poses = deltas_to_transforms(raw[:, :9], self._start(state)) @ np.linalg.inv(
+                self._tool()
+            )
             raw = np.concatenate([transform_to_pose(poses), raw[:, 9:]], axis=1)
         elif self.kind == TWISTS:
             turn = matrix_to_rotation_vector(rot6d_to_matrix(raw[:, 3:9]))
@@ -159,7 +171,9 @@ class Embodiment:
         opened, closed = self.gripper_values
         return self._map_gripper(rows, lambda value: (value - opened) / (closed - opened))
 
-    def _map_gripper(self, rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    def _map_gripper(
+        self, rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
         """Grippers are the last columns, inside and outside alike."""
         count = len(self.discrete)
         if not count:

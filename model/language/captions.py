@@ -19,9 +19,16 @@ VIEWPOINTS = {
 }
 SYSTEM_IMAGE = "You are a helpful assistant who will generate images from a give prompt."
 SYSTEM_VIDEO = "You are a helpful assistant who will generate videos from a give prompt."
-# Height and width of the pictures the model was trained on, by resolution tier and aspect ratio (width, height).
+# Height and width of the pictures the model was trained on, by resolution tier and aspect ratio
+# (width, height).
 TIERS: dict[str, dict[str, tuple[int, int]]] = {
-    "256": {"1,1": (256, 256), "4,3": (256, 320), "3,4": (320, 256), "16,9": (192, 320), "9,16": (320, 192)},
+    "256": {
+        "1,1": (256, 256),
+        "4,3": (256, 320),
+        "3,4": (320, 256),
+        "16,9": (192, 320),
+        "9,16": (320, 192),
+    },
     "480": {
         "1,1": (640, 640),
         "4,3": (544, 736),
@@ -30,9 +37,27 @@ TIERS: dict[str, dict[str, tuple[int, int]]] = {
         "9,16": (832, 480),
         "2,3": (768, 512),
     },
-    "704": {"1,1": (960, 960), "4,3": (832, 1088), "3,4": (1088, 832), "16,9": (704, 1280), "9,16": (1280, 704)},
-    "720": {"1,1": (960, 960), "4,3": (832, 1104), "3,4": (1104, 832), "16,9": (720, 1280), "9,16": (1280, 720)},
-    "768": {"1,1": (1024, 1024), "4,3": (880, 1184), "3,4": (1184, 880), "16,9": (768, 1360), "9,16": (1360, 768)},
+    "704": {
+        "1,1": (960, 960),
+        "4,3": (832, 1088),
+        "3,4": (1088, 832),
+        "16,9": (704, 1280),
+        "9,16": (1280, 704),
+    },
+    "720": {
+        "1,1": (960, 960),
+        "4,3": (832, 1104),
+        "3,4": (1104, 832),
+        "16,9": (720, 1280),
+        "9,16": (1280, 720),
+    },
+    "768": {
+        "1,1": (1024, 1024),
+        "4,3": (880, 1184),
+        "3,4": (1184, 880),
+        "16,9": (768, 1360),
+        "9,16": (1360, 768),
+    },
 }
 
 
@@ -56,7 +81,10 @@ def aspect_ratio(height: int, width: int) -> str:
 def nearest_aspect_ratio(height: int, width: int) -> str:
     """Which of the five common ratios is nearest, as diffusers writes it."""
     names = ("1,1", "4,3", "3,4", "16,9", "9,16")
-    return min(names, key=lambda name: abs(int(name.split(",")[0]) / int(name.split(",")[1]) - width / height))
+    return min(
+        names,
+        key=lambda name: abs(int(name.split(",")[0]) / int(name.split(",")[1]) - width / height),
+    )
 
 
 def action_json(
@@ -70,8 +98,9 @@ def action_json(
 ) -> str:
     """The structured caption of an action chunk.
 
-    frames: of the video, the observed one included; size: (height, width) of the padded picture; camera: see `framing`;
-    idle: how much of the chunk stands still, for example "0 out of 16."; ratio: default `aspect_ratio(*size)`.
+    frames: of the video, the observed one included; size: (height, width) of the padded picture;
+    camera: see `framing`; idle: how much of the chunk stands still, for example "0 out of 16.";
+    ratio: default `aspect_ratio(*size)`.
     """
     seconds = frames / fps
     minutes, rest = divmod(round(seconds), 60)
@@ -90,7 +119,9 @@ def action_json(
     return json.dumps(prompt)
 
 
-def action_plain(instruction: str, frames: int, fps: float, size: tuple[int, int], camera: str) -> str:
+def action_plain(
+    instruction: str, frames: int, fps: float, size: tuple[int, int], camera: str
+) -> str:
     """The same caption as plain sentences, which is what released policies are served with by default."""
     text = instruction.rstrip()
     for sentence in (camera, _duration(frames, fps), _resolution("video", size)):
@@ -98,8 +129,13 @@ def action_plain(instruction: str, frames: int, fps: float, size: tuple[int, int
     return text
 
 
-def video_caption(text: str, frames: int, fps: float, size: tuple[int, int], negative: bool = False) -> str:
-    """A caption for image (frames = 1) or video with its duration and resolution; `negative` denies them instead."""
+def video_caption(
+    text: str, frames: int, fps: float, size: tuple[int, int], negative: bool = False
+) -> str:
+    """A caption for image (frames = 1) or video with its duration and resolution.
+
+    `negative` denies them instead.
+    """
     facts = [_duration(frames, fps)] if frames > 1 else []
     facts.append(_resolution("video" if frames > 1 else "image", size))
     for fact in facts:
@@ -112,14 +148,19 @@ def video_caption(text: str, frames: int, fps: float, size: tuple[int, int], neg
 def tokenize(tokenizer: Any, text: str, limit: int = 4096, system: str = "") -> list[int]:
     """Token ids of the generator's prompt: one user turn, the assistant's opening, end of turn, start of vision.
 
-    tokenizer: transformers' tokenizer of the checkpoint. ValueError if there are more than `limit` tokens.
+    tokenizer: transformers' tokenizer of the checkpoint. ValueError if there are more than `limit`
+    tokens.
     """
     turns = [{"role": "system", "content": system}] if system else []
     turns.append({"role": "user", "content": text})
-    ids = tokenizer.apply_chat_template(turns, tokenize=True, add_generation_prompt=True, return_dict=True)["input_ids"]
+    ids = tokenizer.apply_chat_template(
+        turns, tokenize=True, add_generation_prompt=True, return_dict=True
+    )["input_ids"]
     tokens = [*ids, tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|vision_start|>")]
     if len(tokens) > limit:
-        raise ValueError(f"prompt: {len(tokens)} tokens, expected at most {limit}; it begins {text[:60]!r}")
+        raise ValueError(
+            f"prompt: {len(tokens)} tokens, expected at most {limit}; it begins {text[:60]!r}"
+        )
     return tokens
 
 

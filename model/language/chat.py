@@ -22,7 +22,10 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Turn:
-    """What one of `ROLES` said: words, images (uint8 [H, W, 3]) and clips, in this order. ValueError without words."""
+    """What one of `ROLES` said: words, images (uint8 [H, W, 3]) and clips, in this order.
+
+    ValueError without words.
+    """
 
     role: str
     parts: tuple[str | np.ndarray | Clip, ...]

@@ -15,8 +15,8 @@ from ..checkpoint_io.loader import Model
 from ..network.kv_cache import KVCache
 from ..network.layers import Rope, attention, rope_table
 from ..network.transformer import Layer, Transformer
-from ..runtime.cuda_graph import Recording
-from ..runtime.quantize import Product
+from ..runtime.cuda_graph import CudaGraph
+from ..runtime.quantize import QuantizedLinear
 
 if torch.version.cuda:  # other builds of torch come without Triton
     from ..runtime.triton_kernels import attend_one
@@ -27,13 +27,14 @@ LEAST = 1024  # places
 class Decoder:
     """The text tower of one answer at a time: `read` the prompt, then `step` from token to token.
 
-    graphs: record a step as a CUDA graph; it is recorded again whenever a longer text needs more room.
+    graphs: record a step as a CUDA graph; it is recorded again whenever a longer text needs more
+    room.
     """
 
     def __init__(self, transformer: Transformer, graphs: bool = False):
         self._transformer, self._graphs = transformer, graphs
         self._cache: list[tuple[Tensor, Tensor]] = []
-        self._recording: Recording | None = None
+        self._recording: CudaGraph | None = None
         self._rope: Rope | None = None  # of every position there is room for
         self._written = self._position = 0
 
@@ -43,18 +44,30 @@ class Decoder:
         return self._cache[0][0].shape[1] if self._cache else 0
 
     def read(
-        self, embeds: Tensor, positions: Tensor, deepstack: Sequence[Tensor], position: int, tokens: int
+        self,
+        embeds: Tensor,
+        positions: Tensor,
+        deepstack: Sequence[Tensor],
+        position: int,
+        tokens: int,
     ) -> Tensor:
-        """Begin with a prompt, see `Transformer.prefill`; returns the scores [vocab] of what follows it.
+        """Begin with a prompt, see `Transformer.prefill`.
+
+        Returns the scores [vocab] of what follows it.
 
         position: of the next token; tokens: how many may come.
         """
-        hidden, cache = self._transformer.prefill(embeds=embeds, positions=positions, deepstack=deepstack)
+        hidden, cache = self._transformer.prefill(
+            embeds=embeds, positions=positions, deepstack=deepstack
+        )
         self.start(cache, position, tokens)
         return self._transformer.logits(hidden[0, -1]).float()
 
     def start(self, read: KVCache, position: int, tokens: int) -> None:
-        """Take over the keys and values of a prompt; up to `tokens` more will follow, the first at `position`."""
+        """Take over the keys and values of a prompt.
+
+        Up to `tokens` more will follow, the first at `position`.
+        """
         places = max(read.length, position) + tokens
         if places > self.capacity:
             self._grow(read, places)
@@ -63,18 +76,24 @@ class Decoder:
         self._written, self._position = read.length, position
 
     def step(self, token: int | Tensor) -> Tensor:
-        """The scores [vocab] of what follows `token` (a tensor: int64 [1]), float32; the next call overwrites them."""
+        """The scores [vocab] of what follows `token` (a tensor: int64 [1]), float32.
+
+        The next call overwrites them.
+        """
         place = self._written
         if max(place, self._position) >= self.capacity:
             raise ValueError(f"decoder: expected at most {self.capacity} tokens, got one more")
-        fill = functools.partial(torch.full, (1,), dtype=torch.long, device=self._transformer.device)  # without waiting
+        # without waiting
+        fill = functools.partial(
+            torch.full, (1,), dtype=torch.long, device=self._transformer.device
+        )
         known = token if isinstance(token, Tensor) else fill(token)
         where = torch.stack([known, fill(place), fill(self._position)])
         self._written, self._position = place + 1, self._position + 1
         if not self._graphs:
             return self._scores(where, place + 1)[0]
         if self._recording is None:
-            self._recording = Recording(self._scores, (where,))
+            self._recording = CudaGraph(self._scores, (where,))
         return self._recording(where)[0]
 
     def _grow(self, read: KVCache, places: int) -> None:
@@ -83,10 +102,15 @@ class Decoder:
         self._recording, self._cache = None, []  # first give back what there was
         self._cache = [(key.new_zeros(shape), key.new_zeros(shape)) for key in read.keys]
         positions = torch.arange(shape[1], device=read.keys[0].device)
-        self._rope = rope_table(positions.expand(3, -1), self._transformer.config, self._transformer.dtype)
+        self._rope = rope_table(
+            positions.expand(3, -1), self._transformer.config, self._transformer.dtype
+        )
 
     def _scores(self, where: Tensor, length: int | None = None) -> tuple[Tensor]:
-        """One pass for `where`: token, place in the cache, position; length: places in use, None in a recording."""
+        """One pass for `where`: token, place in the cache, position.
+
+        length: places in use, None in a recording.
+        """
         model = self._transformer
         x = model.embed(where[:1])
         if length is None and _fusible(model):
@@ -115,7 +139,8 @@ class Decoders:
         self._idle: list[int] = []
         self._numbers = itertools.count()
         self._member = self._team.add(self) if self._team else 0
-        self.ahead = model.device.type == "cuda" and not self._team  # the device may step while the host still reads
+        # the device may step while the host still reads
+        self.ahead = model.device.type == "cuda" and not self._team
 
     def take(self) -> int:
         """The number of one that is idle; `give` it back."""
@@ -126,7 +151,13 @@ class Decoders:
         self._idle.append(number)
 
     def read(
-        self, number: int, embeds: Tensor, positions: Tensor, deepstack: Sequence[Tensor], position: int, tokens: int
+        self,
+        number: int,
+        embeds: Tensor,
+        positions: Tensor,
+        deepstack: Sequence[Tensor],
+        position: int,
+        tokens: int,
     ) -> Tensor:
         """See `Decoder.read`."""
         with self._everywhere(number, embeds.shape[1], len(deepstack), position, tokens):
@@ -150,7 +181,9 @@ class Decoders:
             return
         count, position, tokens = rest
         hidden, device = self._model.config.hidden, self._model.device
-        embeds = self._team.receive(torch.empty(1, length, hidden, dtype=self._model.transformer.dtype, device=device))
+        embeds = self._team.receive(
+            torch.empty(1, length, hidden, dtype=self._model.transformer.dtype, device=device)
+        )
         positions = self._team.receive(torch.empty(3, length, dtype=torch.long, device=device))
         deepstack = [self._team.receive(torch.empty_like(embeds)) for _ in range(count)]
         self._decoder(number).read(embeds, positions, deepstack, position, tokens)
@@ -170,7 +203,12 @@ class Decoders:
 
 
 def _decode(
-    layer: Layer, x: Tensor, rope: Rope, cache: tuple[Tensor, Tensor], place: Tensor, length: int | None
+    layer: Layer,
+    x: Tensor,
+    rope: Rope,
+    cache: tuple[Tensor, Tensor],
+    place: Tensor,
+    length: int | None,
 ) -> Tensor:
     """One layer for one token, which joins the cache at `place`."""
     query, key, value, _ = layer.enter(x, rope)
@@ -184,12 +222,20 @@ def _decode(
 def _fusible(model: Transformer) -> bool:
     """Whether `_lone` can: all products are `Product`s, joined, and the MLP is gated."""
     layers = [layer for layer in model.text.layers if isinstance(layer, Layer)]
-    products = [model.head, *(layer.mlp.both for layer in layers), *(layer.attention.qkv for layer in layers)]
-    return all(isinstance(product, Product) for product in products)
+    products = [
+        model.head,
+        *(layer.mlp.both for layer in layers),
+        *(layer.attention.qkv for layer in layers),
+    ]
+    return all(isinstance(product, QuantizedLinear) for product in products)
 
 
 def _lone(
-    layer: Layer, x: Tensor, turn: tuple[Tensor, Tensor, Tensor], cache: tuple[Tensor, Tensor], place: Tensor
+    layer: Layer,
+    x: Tensor,
+    turn: tuple[Tensor, Tensor, Tensor],
+    cache: tuple[Tensor, Tensor],
+    place: Tensor,
 ) -> Tensor:
     """`_decode` on a GPU in six kernels: norms, rotation, gate and sums belong to those of products and attention.
 
@@ -197,14 +243,20 @@ def _lone(
     """
     parts, mlp = layer.attention, layer.mlp
     qkv = _product(parts.qkv).one(x, layer.attention_norm)
-    query, key, value = (part.unflatten(-1, (-1, parts.head_dim)) for part in qkv.split(parts.widths, -1))
+    query, key, value = (
+        part.unflatten(-1, (-1, parts.head_dim)) for part in qkv.split(parts.widths, -1)
+    )
     norms = (parts.q_norm, parts.k_norm)
-    gains = (norms[0].weight, norms[1].weight, norms[0].eps) if norms[0] is not None and norms[1] is not None else None
+    gains = (
+        (norms[0].weight, norms[1].weight, norms[0].eps)
+        if norms[0] is not None and norms[1] is not None
+        else None
+    )
     seen = attend_one(query, key, value, cache[0], cache[1], place, turn, gains)
     x = _product(parts.out).one(seen, more=x)
     return _product(mlp.down).one(_product(mlp.both).one(x, layer.mlp_norm, gated=True), more=x)
 
 
-def _product(part: nn.Module | None) -> Product:
-    assert isinstance(part, Product)  # see `_fusible`
+def _product(part: nn.Module | None) -> QuantizedLinear:
+    assert isinstance(part, QuantizedLinear)  # see `_fusible`
     return part

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What to ask the reasoner, and how to read what it answers: one question and one parser per task.
 
-Answers are free text, so parsers take what is well formed and leave out the rest; they never raise on a bad answer.
-The reasoner counts coordinates in 0..1000 per axis from the top left corner; everything here is 0..1.
+Answers are free text, so parsers take what is well formed and leave out the rest; they never raise
+on a bad answer. The reasoner counts coordinates in 0..1000 per axis from the top left corner;
+everything here is 0..1.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ THINK = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Point:
-    """A labelled point in one image; x and y in 0..1 from the top left corner."""
+    """A labeled point in one image; x and y in 0..1 from the top left corner."""
 
     label: str
     x: float
@@ -39,7 +40,10 @@ class Task:
     parse: Callable[[str], Any]
 
     def question(self, subject: str = "", think: bool = False) -> str:
-        """The question to ask. Raises ValueError if the task needs a subject and got none, or the other way round."""
+        """The question to ask.
+
+        Raises ValueError if the task needs a subject and got none, or the other way round.
+        """
         if ("{subject}" in self.prompt) != bool(subject.strip()):
             wanted = "a subject" if "{subject}" in self.prompt else "no subject"
             raise ValueError(f"task {self.prompt!r}: expected {wanted}, got {subject!r}")
@@ -48,7 +52,10 @@ class Task:
 
 
 def split_thought(text: str) -> tuple[str, str]:
-    """(thought, answer) of a reply; an unfinished `<think>` block is all thought. `<answer>` tags are taken off."""
+    """(thought, answer) of a reply; an unfinished `<think>` block is all thought.
+
+    `<answer>` tags are taken off.
+    """
     before, end, after = text.partition("</think>")
     if end:
         thought, answer = before.replace("<think>", "", 1), after
@@ -66,12 +73,16 @@ def parse_text(text: str) -> str:
 
 def parse_steps(text: str) -> tuple[str, ...]:
     """The lines of a numbered list ("1. do this"), without their numbers."""
-    return tuple(step.strip() for step in re.findall(r"^\s*\d+\s*[.):]\s*(\S.*)$", text, flags=re.MULTILINE))
+    return tuple(
+        step.strip() for step in re.findall(r"^\s*\d+\s*[.):]\s*(\S.*)$", text, flags=re.MULTILINE)
+    )
 
 
 def parse_plausible(text: str) -> bool | None:
     """True for choice A or "possible", False for B or "impossible", None if the answer is neither."""
-    found = re.match(r"\W*(A|B|impossible|possible|implausible|plausible)\b", text.strip(), flags=re.IGNORECASE)
+    found = re.match(
+        r"\W*(A|B|impossible|possible|implausible|plausible)\b", text.strip(), flags=re.IGNORECASE
+    )
     return None if found is None else found[1].lower() in ("a", "possible", "plausible")
 
 
@@ -81,14 +92,20 @@ def parse_boxes(text: str) -> tuple[Box, ...]:
     for entry in _objects(text):
         if (numbers := _fractions(entry.get("bbox_2d"), 4)) is not None:
             x1, y1, x2, y2 = numbers
-            boxes.append(Box(str(entry.get("label", "")), min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
+            boxes.append(
+                Box(str(entry.get("label", "")), min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+            )
     return tuple(boxes)
 
 
 def parse_points(text: str) -> tuple[Point, ...]:
     """Points of the `{"point_2d": [x, y], "label": ...}` objects in `text`, in the order given."""
     found = ((entry, _fractions(entry.get("point_2d"), 2)) for entry in _objects(text))
-    return tuple(Point(str(entry.get("label", "")), *numbers) for entry, numbers in found if numbers is not None)
+    return tuple(
+        Point(str(entry.get("label", "")), *numbers)
+        for entry, numbers in found
+        if numbers is not None
+    )
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
@@ -112,22 +129,30 @@ def _fractions(values: Any, count: int) -> tuple[float, ...] | None:
         numbers = [float(value) / 1000 for value in values]
     except (TypeError, ValueError, OverflowError):
         return None
-    return None if any(map(math.isnan, numbers)) else tuple(min(max(number, 0.0), 1.0) for number in numbers)
+    return (
+        None
+        if any(map(math.isnan, numbers))
+        else tuple(min(max(number, 0.0), 1.0) for number in numbers)
+    )
 
 
 TASKS = {
     "describe": Task("Describe in detail what can be seen.", parse_text),
     "plan": Task(
-        'The task is: "{subject}". Generate a plan of subtasks that accomplishes it, as a numbered list.', parse_steps
+        'The task is: "{subject}". Generate a plan of subtasks that accomplishes it, as a numbered list.',
+        parse_steps,
     ),
-    "next_action": Task('The task is: "{subject}". What can be the next immediate action?', parse_text),
+    "next_action": Task(
+        'The task is: "{subject}". What can be the next immediate action?', parse_text
+    ),
     "boxes": Task(
         "Locate every instance of: {subject}. Return a JSON list of "
         '{"bbox_2d": [x1, y1, x2, y2], "label": "object name"}.',
         parse_boxes,
     ),
     "points": Task(
-        'Point to: {subject}. Return a JSON list of {"point_2d": [x, y], "label": "target point"}.', parse_points
+        'Point to: {subject}. Return a JSON list of {"point_2d": [x, y], "label": "target point"}.',
+        parse_points,
     ),
     "trajectory": Task(
         'You are given the task "{subject}". Specify the 2D trajectory your end effector should follow. Return a JSON '

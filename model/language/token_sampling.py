@@ -15,9 +15,10 @@ from torch import Tensor
 class Sampling:
     """How the next token is chosen.
 
-    temperature 0: the best one; top_k 0: among all; top_p: among the fewest that reach this probability together;
-    repetition: divides (if positive, else multiplies) the score of what prompt or answer has; presence: is taken off
-    the score of what the answer has. Penalties come first and count for temperature 0 too.
+    temperature 0: the best one; top_k 0: among all; top_p: among the fewest that reach this
+    probability together; repetition: divides (if positive, else multiplies) the score of what
+    prompt or answer has; presence: is taken off the score of what the answer has. Penalties come
+    first and count for temperature 0 too.
     """
 
     temperature: float = 0.0
@@ -28,12 +29,20 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or self.repetition <= 0:
-            raise ValueError(f"expected temperature >= 0, top_k >= 0, 0 < top_p <= 1 and repetition > 0, got {self}")
+        if (
+            self.temperature < 0
+            or self.top_k < 0
+            or not 0 < self.top_p <= 1
+            or self.repetition <= 0
+        ):
+            raise ValueError(
+                f"expected temperature >= 0, top_k >= 0, 0 < top_p <= 1 and repetition > 0, got {self}"
+            )
 
 
 GREEDY = Sampling()
-DIRECT = Sampling(temperature=0.7, top_k=20, top_p=0.8, presence=1.5)  # NVIDIA's advice for answers without thought
+# NVIDIA's advice for answers without thought
+DIRECT = Sampling(temperature=0.7, top_k=20, top_p=0.8, presence=1.5)
 THINKING = Sampling(temperature=0.6, top_k=20, top_p=0.95)  # and with
 
 
@@ -49,19 +58,23 @@ class TokenPicker:
 
     def __call__(self, scores: Tensor) -> Tensor:
         """The next token, int64 [1] where its scores [vocab] are; the host need not wait for it."""
-        scores = self._penalised(scores)
+        scores = self._penalized(scores)
         if self.sampling.temperature == 0:
             token = scores.argmax(0, keepdim=True)
         else:
-            odds = candidates(scores / self.sampling.temperature, self.sampling.top_k, self.sampling.top_p)
+            odds = candidates(
+                scores / self.sampling.temperature, self.sampling.top_k, self.sampling.top_p
+            )
             token = torch.multinomial(odds.softmax(-1), 1, generator=self._generator)
         for said in (self._answered, self._seen):
             said.index_fill_(0, token, True)
         return token
 
-    def _penalised(self, scores: Tensor) -> Tensor:
+    def _penalized(self, scores: Tensor) -> Tensor:
         if self.sampling.repetition != 1:
-            lowered = torch.where(scores > 0, scores / self.sampling.repetition, scores * self.sampling.repetition)
+            lowered = torch.where(
+                scores > 0, scores / self.sampling.repetition, scores * self.sampling.repetition
+            )
             scores = torch.where(self._seen, lowered, scores)
         if self.sampling.presence != 0:
             scores = scores - self.sampling.presence * self._answered
@@ -74,7 +87,9 @@ class Coming:
     def __init__(self, token: Tensor):
         self._host, self._there = token, None
         if token.is_cuda:
-            self._host = torch.empty(1, dtype=token.dtype, pin_memory=True).copy_(token, non_blocking=True)
+            self._host = torch.empty(1, dtype=token.dtype, pin_memory=True).copy_(
+                token, non_blocking=True
+            )
             self._there = torch.cuda.Event()
             self._there.record(torch.cuda.current_stream(token.device))
 

@@ -23,7 +23,8 @@ KEEP = 8  # pictures or videos
 class Picture:
     """An image or a video: its grid of patches, and the patches, or what the encoder made of them.
 
-    features: tokens [n, hidden], then the deepstack features, each of that shape; empty before it was looked at.
+    features: tokens [n, hidden], then the deepstack features, each of that shape; empty before it
+    was looked at.
     """
 
     grid: Grid
@@ -32,11 +33,11 @@ class Picture:
     features: list[Tensor]
 
 
-class Sight:
+class VisionCache:
     """A vision encoder that remembers the pictures it saw last."""
 
-    def __init__(self, eyes: VisionEncoder, device: torch.device):
-        self.eyes, self._device = eyes, device
+    def __init__(self, vision_encoder: VisionEncoder, device: torch.device):
+        self.vision_encoder, self._device = vision_encoder, device
         self._seen: collections.OrderedDict[bytes, Picture] = collections.OrderedDict()
 
     def picture(self, part: np.ndarray | Clip) -> Picture:
@@ -49,8 +50,12 @@ class Sight:
         known = self._seen.get(digest.digest())
         if known is not None:
             return known
-        cut = video_patches(frames, self.eyes.pixels, self._device) if isinstance(part, Clip) else None
-        patches, grid = cut or image_patches(frames[0], self.eyes.pixels, self._device)
+        cut = (
+            video_patches(frames, self.vision_encoder.pixels, self._device)
+            if isinstance(part, Clip)
+            else None
+        )
+        patches, grid = cut or image_patches(frames[0], self.vision_encoder.pixels, self._device)
         return Picture(grid, digest.digest(), patches, [])
 
     def look(self, pictures: Sequence[Picture]) -> list[Tensor]:
@@ -58,13 +63,20 @@ class Sight:
         new = [picture for picture in pictures if picture.patches is not None]
         if new:
             patches = torch.cat([picture.patches for picture in new if picture.patches is not None])
-            counts = [math.prod(picture.grid) // self.eyes.pixels.merge**2 for picture in new]
-            features = self.eyes(patches, [picture.grid for picture in new])
-            for picture, *parts in zip(new, *(feature.split(counts) for feature in features), strict=True):
+            counts = [
+                math.prod(picture.grid) // self.vision_encoder.pixels.merge**2 for picture in new
+            ]
+            features = self.vision_encoder(patches, [picture.grid for picture in new])
+            for picture, *parts in zip(
+                new, *(feature.split(counts) for feature in features), strict=True
+            ):
                 picture.features, picture.patches = parts, None
         for picture in pictures:
             self._seen[picture.key] = picture
             self._seen.move_to_end(picture.key)
         while len(self._seen) > KEEP:
             self._seen.popitem(last=False)
-        return [torch.cat(parts) for parts in zip(*(picture.features for picture in pictures), strict=True)]
+        return [
+            torch.cat(parts)
+            for parts in zip(*(picture.features for picture in pictures), strict=True)
+        ]

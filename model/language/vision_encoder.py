@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reasoner's eyes: images and video to patches, transformers' vision encoder around them, and token pruning (EVS).
 
-Patches come in the order the encoder wants: frame by frame, in blocks of merge x merge patches that become one token.
+Patches come in the order the encoder wants: frame by frame, in blocks of merge x merge patches that
+become one token.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ Grid = tuple[int, int, int]  # frames, rows, columns, in patches
 class Pixels:
     """How pixels become patches, as a checkpoint's preprocessor files say.
 
-    temporal: frames in one patch; merge: patches per side of one token; image_area: least and most pixels of an image;
-    video_area: the same for all frames of a video together; edge: Cosmos 3 Edge's order of the numbers in a patch
-    (row, column, channel, frame instead of channel, frame, row, column).
+    temporal: frames in one patch; merge: patches per side of one token; image_area: least and most
+    pixels of an image; video_area: the same for all frames of a video together; edge: Cosmos 3
+    Edge's order of the numbers in a patch (row, column, channel, frame instead of channel, frame,
+    row, column).
     """
 
     image_area: tuple[int, int]
@@ -71,11 +73,14 @@ def pixels_from_json(image: Mapping[str, Any], video: Mapping[str, Any], edge: b
     )
 
 
-def fit(height: int, width: int, side: int, area: tuple[int, int], frames: int = 1, step: int = 1) -> tuple[int, int]:
+def fit(
+    height: int, width: int, side: int, area: tuple[int, int], frames: int = 1, step: int = 1
+) -> tuple[int, int]:
     """Height and width nearest to the given ones that are multiples of `side` and keep the pixel count within `area`.
 
-    The count is over `frames` frames, rounded to multiples of `step`, as Qwen's and Cosmos' processors count.
-    Raises ValueError for a picture more than 200 times longer than wide, which they refuse too.
+    The count is over `frames` frames, rounded to multiples of `step`, as Qwen's and Cosmos'
+    processors count. Raises ValueError for a picture more than 200 times longer than wide, which
+    they refuse too.
     """
     if max(height, width) > 200 * min(height, width):
         raise ValueError(f"image: expected an aspect ratio of at most 200, got {height} x {width}")
@@ -87,7 +92,10 @@ def fit(height: int, width: int, side: int, area: tuple[int, int], frames: int =
         columns = max(side, math.floor(width / shrink / side) * side)
     elif count < area[0]:
         grow = math.sqrt(area[0] / (frames * height * width))
-        rows, columns = math.ceil(height * grow / side) * side, math.ceil(width * grow / side) * side
+        rows, columns = (
+            math.ceil(height * grow / side) * side,
+            math.ceil(width * grow / side) * side,
+        )
     return rows, columns
 
 
@@ -97,7 +105,9 @@ def _enlarge(height: int, width: int, side: int) -> tuple[int, int]:
     return (height, width) if scale <= 1 else (int(height * scale), int(width * scale))
 
 
-def image_patches(image: np.ndarray, pixels: Pixels, device: torch.device | str = "cpu") -> tuple[Tensor, Grid]:
+def image_patches(
+    image: np.ndarray, pixels: Pixels, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Grid]:
     """uint8 [H, W, 3] -> float32 patches [rows * columns, numbers] and the grid."""
     check_image("image", image)
     height, width = image.shape[:2]
@@ -126,15 +136,22 @@ def video_patches(
 def _patches(
     frames: Sequence[np.ndarray], size: tuple[int, int], pixels: Pixels, device: torch.device | str
 ) -> tuple[Tensor, Grid]:
-    """Resize (bicubic), repeat the last frame to fill the last patch, normalise, and cut up."""
-    resized = [np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.BICUBIC)) for frame in frames]
+    """Resize (bicubic), repeat the last frame to fill the last patch, normalize, and cut up."""
+    resized = [
+        np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.BICUBIC))
+        for frame in frames
+    ]
     resized += resized[-1:] * (-len(frames) % pixels.temporal)
     video = torch.from_numpy(np.stack(resized)).to(device)
-    return cut(video, pixels), (len(resized) // pixels.temporal, size[0] // pixels.patch, size[1] // pixels.patch)
+    return cut(video, pixels), (
+        len(resized) // pixels.temporal,
+        size[0] // pixels.patch,
+        size[1] // pixels.patch,
+    )
 
 
 def cut(video: Tensor, pixels: Pixels) -> Tensor:
-    """Normalise frames uint8 [F, H, W, 3], all of whole patches, and cut them up: float32 [patches, numbers]."""
+    """Normalize frames uint8 [F, H, W, 3], all of whole patches, and cut them up: float32 [patches, numbers]."""
     scaled = video.float() / 255
     scaled = (scaled - scaled.new_tensor(pixels.mean)) / scaled.new_tensor(pixels.std)
     frames, rows, columns = (
@@ -148,10 +165,14 @@ def cut(video: Tensor, pixels: Pixels) -> Tensor:
     return tiles.permute(order).reshape(frames * rows * columns * pixels.merge**2, -1)
 
 
-def sample_frames(count: int, fps: float, rate: float = 2.0, least: int = 4, most: int = 768) -> np.ndarray:
+def sample_frames(
+    count: int, fps: float, rate: float = 2.0, least: int = 4, most: int = 768
+) -> np.ndarray:
     """Which of `count` frames at `fps` to use for about `rate` a second: int64 [n], evenly spread, ends included."""
     if count < 1 or not (math.isfinite(fps) and fps > 0 and math.isfinite(rate) and rate > 0):
-        raise ValueError(f"video: expected frames at positive rates, got {count} frame(s), fps {fps}, rate {rate}")
+        raise ValueError(
+            f"video: expected frames at positive rates, got {count} frame(s), fps {fps}, rate {rate}"
+        )
     wanted = min(max(int(count / fps * rate), least), most, count)
     return np.linspace(0, count - 1, wanted).round().astype(np.int64)
 
@@ -184,7 +205,11 @@ class VisionEncoder(nn.Module):
         self.pixels = pixels
         self.media = _media_tokens(fields)
         self.projector = None
-        vision = {key: value for key, value in (fields.get("vision_config") or {}).items() if key != "model_type"}
+        vision = {
+            key: value
+            for key, value in (fields.get("vision_config") or {}).items()
+            if key != "model_type"
+        }
         if pixels.edge:
             from transformers.models.cosmos3_edge import modeling_cosmos3_edge as edge
 
@@ -196,17 +221,23 @@ class VisionEncoder(nn.Module):
 
             config = qwen.Qwen3VLVisionConfig(**vision)
             self.visual = qwen.Qwen3VLVisionModel(config)
-            with torch.device("cpu"):  # no weight but a table, which must have values where weights still have none
+            # no weight but a table, which must have values where weights still have none
+            with torch.device("cpu"):
                 self.visual.rotary_pos_emb = qwen.Qwen3VLVisionRotaryEmbedding(config)
         else:
-            raise ValueError(f"config.json: expected a vision_config of Qwen3-VL or Cosmos 3 Edge, got {vision}")
+            raise ValueError(
+                f"config.json: expected a vision_config of Qwen3-VL or Cosmos 3 Edge, got {vision}"
+            )
 
     def forward(self, patches: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
         """Patches [P, numbers] of several images or videos one after the other, and their grids.
 
-        Returns tokens [P / merge^2, hidden], then the deepstack features, each of that shape (none for Edge).
+        Returns tokens [P / merge^2, hidden], then the deepstack features, each of that shape (none
+        for Edge).
         """
-        seen = self.visual(patches, grid_thw=torch.tensor(grids, device=patches.device), return_dict=True)
+        seen = self.visual(
+            patches, grid_thw=torch.tensor(grids, device=patches.device), return_dict=True
+        )
         if self.projector is not None:
             return [self.projector(seen.last_hidden_state)]
         return [seen.pooler_output, *seen.deepstack_features]
@@ -216,12 +247,18 @@ def load_vision(folder: Path, device: torch.device, dtype: torch.dtype) -> Visio
     """The vision encoder of a checkpoint folder: vision_encoder/, config.json and the two preprocessor files."""
     fields = read_json(folder / "config.json")
     kind = (fields.get("vision_config") or {}).get("model_type", fields.get("model_type"))
-    image, video = (read_json(folder / f"{name}preprocessor_config.json") for name in ("", "video_"))
+    image, video = (
+        read_json(folder / f"{name}preprocessor_config.json") for name in ("", "video_")
+    )
     with torch.device("meta"):
         encoder = VisionEncoder(fields, pixels_from_json(image, video, edge="edge" in str(kind)))
     tensors = find_tensors(folder / "vision_encoder")
-    whole = any(name.startswith("model.") for name in tensors)  # Edge keeps transformers' full names
-    names = {ours: f"model.{ours}" if whole else ours.removeprefix("visual.") for ours in encoder.state_dict()}
+    # Edge keeps transformers' full names
+    whole = any(name.startswith("model.") for name in tensors)
+    names = {
+        ours: f"model.{ours}" if whole else ours.removeprefix("visual.")
+        for ours in encoder.state_dict()
+    }
     fill(encoder, tensors, names, device, dtype)
     return encoder.to(device)
 
@@ -236,8 +273,9 @@ def _media_tokens(fields: Mapping[str, Any]) -> MediaTokens:
 def retained(features: Tensor, frames: int, rate: float) -> Tensor:
     """Efficient video sampling: which of a video's tokens to keep, bool [frames * n], with rate in [0, 1) left out.
 
-    features [frames * n, width]: tokens with their deepstack features beside them. What differs most from the token at
-    the same place one frame earlier stays; the first frame stays whole. Source: arXiv 2510.14624.
+    features [frames * n, width]: tokens with their deepstack features beside them. What differs
+    most from the token at the same place one frame earlier stays; the first frame stays whole.
+    Source: arXiv 2510.14624.
     """
     video = features.unflatten(0, (frames, -1))
     change = 1 - functional.cosine_similarity(video[1:], video[:-1], dim=-1)

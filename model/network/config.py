@@ -12,9 +12,9 @@ from typing import Any
 class ModelConfig:
     """Sizes and constants of one Cosmos 3 network; both towers share them.
 
-    activation: "silu" (gated MLP) or "relu2" (Edge: plain MLP, and RMSNorm that rounds after its weight).
-    text_key_norm_for_generator: the generator sees text keys through a norm of their own (Edge).
-    action_width 0 means that the checkpoint has no action heads.
+    activation: "silu" (gated MLP) or "relu2" (Edge: plain MLP, and RMSNorm that rounds after its
+    weight). text_key_norm_for_generator: the generator sees text keys through a norm of their own
+    (Edge). action_width 0 means that the checkpoint has no action heads.
     """
 
     hidden: int = 4096
@@ -44,11 +44,17 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.activation not in ("silu", "relu2"):
-            raise ValueError(f"ModelConfig.activation: expected 'silu' or 'relu2', got {self.activation!r}")
+            raise ValueError(
+                f"ModelConfig.activation: expected 'silu' or 'relu2', got {self.activation!r}"
+            )
         if self.heads % self.kv_heads:
-            raise ValueError(f"ModelConfig.heads: {self.heads} is no multiple of kv_heads {self.kv_heads}")
+            raise ValueError(
+                f"ModelConfig.heads: {self.heads} is no multiple of kv_heads {self.kv_heads}"
+            )
         if sum(self.rope_sections) * 2 != self.head_dim:
-            raise ValueError(f"ModelConfig.rope_sections: {self.rope_sections} do not add up to {self.head_dim // 2}")
+            raise ValueError(
+                f"ModelConfig.rope_sections: {self.rope_sections} do not add up to {self.head_dim // 2}"
+            )
 
     @property
     def patch_width(self) -> int:
@@ -60,7 +66,11 @@ class ModelConfig:
         fields = {theirs: getattr(self, ours) for theirs, ours in _JSON_NAMES.items()}
         fields["rope_axes_dim"] = list(self.rope_sections)
         fields["action_gen"] = self.action_width > 0
-        return {"_class_name": "Cosmos3OmniTransformer", **fields, "patch_latent_dim": self.patch_width}
+        return {
+            "_class_name": "Cosmos3OmniTransformer",
+            **fields,
+            "patch_latent_dim": self.patch_width,
+        }
 
 
 _JSON_NAMES = {
@@ -91,17 +101,25 @@ _JSON_NAMES = {
 
 
 def config_from_json(fields: Mapping[str, Any]) -> ModelConfig:
-    """Read a Hub-layout transformer/config.json; absent fields keep the Nano defaults, unsupported ones raise."""
+    """Read a Hub-layout transformer/config.json.
+
+    Absent fields keep the Nano defaults, unsupported ones raise.
+    """
     if fields.get("attention_bias"):
-        raise ValueError("transformer/config.json: attention_bias true is not supported, expected false")
+        raise ValueError(
+            "transformer/config.json: attention_bias true is not supported, expected false"
+        )
     ours = {name: fields[key] for key, name in _JSON_NAMES.items() if fields.get(key) is not None}
     if not fields.get("action_gen"):
         ours["action_width"] = 0
     scaling = fields.get("rope_scaling") or {}
     sections = fields.get("rope_axes_dim") or scaling.get("mrope_section") or (24, 20, 20)
-    # As the released code reads it: the extra norm exists only where the text tower has no key norm.
+    # As the released code reads it: the extra norm exists only where the text tower has no key
+    # norm.
     extra = bool(ours.get("text_key_norm_for_generator")) and not ours.get("text_qk_norm", True)
-    return ModelConfig(**{**ours, "rope_sections": tuple(sections), "text_key_norm_for_generator": extra})
+    return ModelConfig(
+        **{**ours, "rope_sections": tuple(sections), "text_key_norm_for_generator": extra}
+    )
 
 
 NANO = ModelConfig()
@@ -118,5 +136,14 @@ EDGE = ModelConfig(
     text_qk_norm=False,
     text_key_norm_for_generator=True,
 )
-TINY = ModelConfig(hidden=192, layers=6, heads=6, kv_heads=2, head_dim=32, mlp=512, vocab=1024, rope_sections=(6, 5, 5))
+TINY = ModelConfig(
+    hidden=192,
+    layers=6,
+    heads=6,
+    kv_heads=2,
+    head_dim=32,
+    mlp=512,
+    vocab=1024,
+    rope_sections=(6, 5, 5),
+)
 PRESETS = {"nano": NANO, "super": SUPER, "edge": EDGE, "tiny": TINY}

@@ -15,8 +15,8 @@ Pair = tuple[Tensor, Tensor]  # keys and values of one layer, each [B, L, kv_hea
 class KVCache:
     """Keys and values of the text seen so far, per layer [B, L, kv_heads, head_dim], after norm and rotation.
 
-    generator_keys: what the generator sees instead of `keys` (Edge only, else empty). lengths: int64 [B], the number of
-    real tokens of each row if rows were padded on the right, else None.
+    generator_keys: what the generator sees instead of `keys` (Edge only, else empty). lengths:
+    int64 [B], the number of real tokens of each row if rows were padded on the right, else None.
     """
 
     keys: list[Tensor] = dataclasses.field(default_factory=list)
@@ -31,7 +31,11 @@ class KVCache:
 
     def append(self, layer: int, key: Tensor, value: Tensor, generator_key: Tensor | None) -> Pair:
         """Add places to one layer; returns everything the layer has now."""
-        for store, new in ((self.keys, key), (self.values, value), (self.generator_keys, generator_key)):
+        for store, new in (
+            (self.keys, key),
+            (self.values, value),
+            (self.generator_keys, generator_key),
+        ):
             if new is not None and layer == len(store):
                 store.append(new)
             elif new is not None:
@@ -43,7 +47,10 @@ class KVCache:
         return (self.generator_keys or self.keys)[layer], self.values[layer]
 
     def mask(self, tokens: int) -> Tensor | None:
-        """bool [B, 1, 1, L + tokens], False on the padding, for `tokens` more places; None if there is no padding."""
+        """bool [B, 1, 1, L + tokens], False on the padding, for `tokens` more places.
+
+        None if there is no padding.
+        """
         if self.lengths is None:
             return None
         place = torch.arange(self.length + tokens, device=self.lengths.device)
@@ -52,7 +59,10 @@ class KVCache:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prompts:
-    """One cache of one prompt for each row of a batch, such as the two branches of guidance; nothing is padded."""
+    """One cache of one prompt for each row of a batch, such as the two branches of guidance.
+
+    Nothing is padded.
+    """
 
     rows: tuple[KVCache, ...]
 

@@ -24,7 +24,10 @@ Rope = tuple[Tensor, Tensor]  # cosines and sines, each [B or 1, N, head_dim]
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) * weight over the last axis, in float32; `late` (Edge) rounds after the weight instead of before."""
+    """x / rms(x) * weight over the last axis, in float32.
+
+    `late` (Edge) rounds after the weight instead of before.
+    """
 
     def __init__(self, width: int, eps: float, late: bool):
         super().__init__()
@@ -50,17 +53,23 @@ class MLP(nn.Module):
             self.gate = nn.Linear(config.hidden, config.mlp, bias=False)
         self.up = nn.Linear(config.hidden, config.mlp, bias=False)
         self.down = nn.Linear(config.mlp, config.hidden, bias=False)
-        self.both: nn.Module | None = None  # gate and up in one product, once `speed.merge` was here
+        # gate and up in one product, once `speed.merge` was here
+        self.both: nn.Module | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gated:
-            gate, up = (self.gate(x), self.up(x)) if self.both is None else self.both(x).chunk(2, -1)
+            gate, up = (
+                (self.gate(x), self.up(x)) if self.both is None else self.both(x).chunk(2, -1)
+            )
             return self.down(functional.silu(gate) * up)
         return self.down(functional.relu(self.up(x)).square())
 
 
 class DomainLinear(nn.Module):
-    """x @ W[d] + b[d] with one weight and bias per embodiment domain d; W is stored flat, [domains, in * out]."""
+    """x @ W[d] + b[d] with one weight and bias per embodiment domain d.
+
+    W is stored flat, [domains, in * out].
+    """
 
     def __init__(self, width_in: int, width_out: int, domains: int):
         super().__init__()
@@ -75,7 +84,10 @@ class DomainLinear(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Noise time (0..1000, scaled) -> hidden; kept in float32 whatever the rest of the network is."""
+    """Noise time (0..1000, scaled) -> hidden.
+
+    Kept in float32 whatever the rest of the network is.
+    """
 
     WAVES = 128
 
@@ -88,7 +100,9 @@ class TimeEmbedding(nn.Module):
     def forward(self, time: Tensor) -> Tensor:
         """time [B] -> float32 [B, hidden]; the cosines come first."""
         index = torch.arange(self.WAVES, dtype=torch.float32, device=time.device)
-        angle = (time.float() * self.scale).unsqueeze(-1) * torch.exp(index * (-math.log(10000.0) / self.WAVES))
+        angle = (time.float() * self.scale).unsqueeze(-1) * torch.exp(
+            index * (-math.log(10000.0) / self.WAVES)
+        )
         waves = torch.cat([angle.cos(), angle.sin()], dim=-1)
         return self.second(functional.silu(self.first(waves.to(self.first.weight.dtype))))
 
@@ -96,12 +110,16 @@ class TimeEmbedding(nn.Module):
 def rope_table(positions: Tensor, config: ModelConfig, dtype: torch.dtype) -> Rope:
     """Cosines and sines for positions [B, 3, N] or [3, N] (time, row, column).
 
-    The frequencies are dealt out in turn, t h w t h w ...; what is left over at the end belongs to time.
+    The frequencies are dealt out in turn, t h w t h w ...; what is left over at the end belongs to
+    time.
     """
     if positions.dim() == 2:
         positions = positions.unsqueeze(0)
     half = config.head_dim // 2
-    exponent = torch.arange(0, config.head_dim, 2, dtype=torch.float32, device=positions.device) / config.head_dim
+    exponent = (
+        torch.arange(0, config.head_dim, 2, dtype=torch.float32, device=positions.device)
+        / config.head_dim
+    )
     frequency = 1.0 / config.rope_theta**exponent
     axis = torch.zeros(half, dtype=torch.long, device=positions.device)
     for number in (1, 2):
@@ -112,17 +130,23 @@ def rope_table(positions: Tensor, config: ModelConfig, dtype: torch.dtype) -> Ro
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:
-    """Turn x [B, N, heads, head_dim] by its positions; dimension i is paired with i + head_dim / 2."""
+    """Turn x [B, N, heads, head_dim] by its positions.
+
+    Dimension i is paired with i + head_dim / 2.
+    """
     cosine, sine = rope[0].unsqueeze(2), rope[1].unsqueeze(2)
     first, second = x.chunk(2, dim=-1)
     return x * cosine + torch.cat([-second, first], dim=-1) * sine
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, causal: bool = False, mask: Tensor | None = None) -> Tensor:
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, causal: bool = False, mask: Tensor | None = None
+) -> Tensor:
     """Scaled dot-product attention with grouped heads: the only call into an attention kernel.
 
-    query [B, Q, heads, d]; key, value [B, K, kv_heads, d], K >= Q; causal: the queries are the last Q of the K places;
-    mask: bool [B, 1, 1 or Q, K], True where a query may look. Returns [B, Q, heads * d].
+    query [B, Q, heads, d]; key, value [B, K, kv_heads, d], K >= Q; causal: the queries are the last
+    Q of the K places; mask: bool [B, 1, 1 or Q, K], True where a query may look. Returns [B, Q,
+    heads * d].
     """
     queries, keys = query.shape[1], key.shape[1]
     if causal and 1 < queries < keys:
@@ -141,7 +165,10 @@ def attention(query: Tensor, key: Tensor, value: Tensor, causal: bool = False, m
 
 
 def patchify(latents: Tensor, patch: int) -> Tensor:
-    """[B, C, T, H, W] -> [B, T * rows * columns, patch * patch * C]; odd sides are zero-padded below and right."""
+    """[B, C, T, H, W] -> [B, T * rows * columns, patch * patch * C].
+
+    Odd sides are zero-padded below and right.
+    """
     latents = functional.pad(latents, (0, -latents.shape[4] % patch, 0, -latents.shape[3] % patch))
     batch, channels, frames, height, width = latents.shape
     tiles = latents.reshape(batch, channels, frames, height // patch, patch, width // patch, patch)
@@ -153,5 +180,7 @@ def unpatchify(tokens: Tensor, shape: tuple[int, ...], patch: int) -> Tensor:
     _, channels, frames, height, width = shape
     rows, columns = -(-height // patch), -(-width // patch)
     tiles = tokens.reshape(tokens.shape[0], frames, rows, columns, patch, patch, channels)
-    image = tiles.permute(0, 6, 1, 2, 4, 3, 5).reshape(tokens.shape[0], channels, frames, rows * patch, columns * patch)
+    image = tiles.permute(0, 6, 1, 2, 4, 3, 5).reshape(
+        tokens.shape[0], channels, frames, rows * patch, columns * patch
+    )
     return image[..., :height, :width]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cosmos 3: a text tower and a generator tower of the same shape, tied by one key/value cache.
 
-Text tokens attend causally to text only, so the text tower is an ordinary language model (the reasoner) and its keys
-and values are computed once per prompt. Generator tokens attend to that cache and to each other: in every denoising
-step the generator tower runs alone.
+Text tokens attend causally to text only, so the text tower is an ordinary language model (the
+reasoner) and its keys and values are computed once per prompt. Generator tokens attend to that
+cache and to each other: in every denoising step the generator tower runs alone.
 """
 
 from __future__ import annotations
@@ -15,11 +15,25 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .kv_cache import KVCache, Pair, Prompts
-from .layers import MLP, DomainLinear, RMSNorm, Rope, TimeEmbedding, attention, patchify, rope_table, rotate, unpatchify
+from .layers import (
+    MLP,
+    DomainLinear,
+    RMSNorm,
+    Rope,
+    TimeEmbedding,
+    attention,
+    patchify,
+    rope_table,
+    rotate,
+    unpatchify,
+)
 
 
 class Attention(nn.Module):
-    """Projections, per-head norms and output of one attention; the caller decides who looks at whom."""
+    """Projections, per-head norms and output of one attention.
+
+    The caller decides who looks at whom.
+    """
 
     def __init__(self, config: ModelConfig, qk_norm: bool, generator_norm: bool):
         super().__init__()
@@ -33,11 +47,17 @@ class Attention(nn.Module):
         self.widths: list[int] = []  # their outputs in it
         self.q_norm = RMSNorm(config.head_dim, config.norm_eps, late) if qk_norm else None
         self.k_norm = RMSNorm(config.head_dim, config.norm_eps, late) if qk_norm else None
-        self.generator_k_norm = RMSNorm(config.head_dim, config.norm_eps, late) if generator_norm else None
+        self.generator_k_norm = (
+            RMSNorm(config.head_dim, config.norm_eps, late) if generator_norm else None
+        )
 
     def project(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """x [B, N, hidden] -> query, key, value, and the key for the generator where that differs: [B, N, heads, d]."""
-        parts = (self.q(x), self.k(x), self.v(x)) if self.qkv is None else self.qkv(x).split(self.widths, -1)
+        parts = (
+            (self.q(x), self.k(x), self.v(x))
+            if self.qkv is None
+            else self.qkv(x).split(self.widths, -1)
+        )
         query, key, value = (part.unflatten(-1, (-1, self.head_dim)) for part in parts)
         other = None if self.generator_k_norm is None else rotate(self.generator_k_norm(key), rope)
         if self.q_norm is not None and self.k_norm is not None:
@@ -71,7 +91,9 @@ class Layer(nn.Module):
         keys, values = cache.append(number, key, value, other)
         return self.leave(x, attention(query, keys, values, causal=True))
 
-    def generate(self, x: Tensor, rope: Rope, text: Pair | list[Pair], mask: Tensor | None) -> Tensor:
+    def generate(
+        self, x: Tensor, rope: Rope, text: Pair | list[Pair], mask: Tensor | None
+    ) -> Tensor:
         """Everything in x sees the text's keys and values and all of x. text: for all rows, or a list of each row's."""
         query, key, value, _ = self.enter(x, rope)
         if isinstance(text, list):
@@ -85,7 +107,9 @@ class Layer(nn.Module):
 def _join(text: Pair, key: Tensor, value: Tensor) -> Pair:
     """The text's keys and values before those of the tokens."""
     rows = (key.shape[0], -1, -1, -1)
-    return torch.cat([text[0].expand(rows), key], dim=1), torch.cat([text[1].expand(rows), value], dim=1)
+    return torch.cat([text[0].expand(rows), key], dim=1), torch.cat(
+        [text[1].expand(rows), value], dim=1
+    )
 
 
 class Tower(nn.Module):
@@ -93,12 +117,17 @@ class Tower(nn.Module):
 
     def __init__(self, config: ModelConfig, qk_norm: bool, generator_norm: bool = False):
         super().__init__()
-        self.layers = nn.ModuleList(Layer(config, qk_norm, generator_norm) for _ in range(config.layers))
+        self.layers = nn.ModuleList(
+            Layer(config, qk_norm, generator_norm) for _ in range(config.layers)
+        )
         self.norm = RMSNorm(config.hidden, config.norm_eps, config.activation == "relu2")
 
 
 class Transformer(nn.Module):
-    """Both towers and their heads. `reasoner=False` leaves out lm_head, `generator=False` the whole generator."""
+    """Both towers and their heads.
+
+    `reasoner=False` leaves out lm_head, `generator=False` the whole generator.
+    """
 
     head: nn.Module | None
 
@@ -106,7 +135,9 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.embed = nn.Embedding(config.vocab, config.hidden)
-        self.text = Tower(config, config.text_qk_norm, config.text_key_norm_for_generator and generator)
+        self.text = Tower(
+            config, config.text_qk_norm, config.text_key_norm_for_generator and generator
+        )
         self.head = nn.Linear(config.hidden, config.vocab, bias=False) if reasoner else None
         if generator:
             self.generator = Tower(config, qk_norm=True)
@@ -139,15 +170,17 @@ class Transformer(nn.Module):
     ) -> tuple[Tensor, KVCache]:
         """Run the text tower over new tokens, after those of `cache` if given (which is extended in place).
 
-        tokens int64 [B, N] or embeds [B, N, hidden]; positions [3, N] or [B, 3, N], by default counting on from the
-        cache; deepstack: features [B, N, hidden] added after layers 0, 1, ...
-        Returns the final hidden states [B, N, hidden] (after the norm; see `logits`) and the cache. Decoding one token
-        is the same call with N = 1.
+        tokens int64 [B, N] or embeds [B, N, hidden]; positions [3, N] or [B, 3, N], by default
+        counting on from the cache; deepstack: features [B, N, hidden] added after layers 0, 1, ...
+        Returns the final hidden states [B, N, hidden] (after the norm; see `logits`) and the cache.
+        Decoding one token is the same call with N = 1.
         """
         cache = KVCache() if cache is None else cache
         x = self.embed(tokens) if embeds is None else embeds
         if positions is None:
-            positions = torch.arange(cache.length, cache.length + x.shape[1], device=x.device).expand(3, -1)
+            positions = torch.arange(
+                cache.length, cache.length + x.shape[1], device=x.device
+            ).expand(3, -1)
         rope = rope_table(positions, self.config, x.dtype)
         for number, layer in enumerate(self.text.layers):
             assert isinstance(layer, Layer)
@@ -175,14 +208,17 @@ class Transformer(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """One pass of the generator: d(sample)/d(noise level), zero for what is clean.
 
-        latents [B, C, T, H, W]; time [B], 0..1000; rope: `rope_table` of `generator_positions`; noisy_frames bool [T]
-        or [B, T]; actions [B, rows, action_width]; noisy_rows bool [rows] or [B, rows]; domain int64 [B].
-        `text` may have one row for the whole batch. Returns the velocities of latents and of actions.
+        latents [B, C, T, H, W]; time [B], 0..1000; rope: `rope_table` of `generator_positions`;
+        noisy_frames bool [T] or [B, T]; actions [B, rows, action_width]; noisy_rows bool [rows] or
+        [B, rows]; domain int64 [B]. `text` may have one row for the whole batch. Returns the
+        velocities of latents and of actions.
         """
         late = self.time(time).to(self.dtype).unsqueeze(1)  # [B, 1, hidden]
         tokens = self.vision_in(patchify(latents.to(self.dtype), self.config.patch))
         seen = tokens.shape[1]
-        noisy = noisy_frames.expand(latents.shape[0], -1).repeat_interleave(seen // latents.shape[2], dim=1)
+        noisy = noisy_frames.expand(latents.shape[0], -1).repeat_interleave(
+            seen // latents.shape[2], dim=1
+        )
         if actions is not None and noisy_rows is not None:
             rows = self.action_in(actions.to(self.dtype), domain) + self.action_embed
             tokens = torch.cat([tokens, rows], dim=1)
@@ -210,9 +246,10 @@ def generator_positions(
 ) -> Tensor:
     """Where the generator's tokens are: float32 [3, N] (time, row, column), vision first, then `rows` action rows.
 
-    shape: (T, H, W) of the latents; first_row: the frame that action row 0 belongs to (1: it leads to frame 1; 0: it is
-    the state at frame 0). Time runs at config.base_fps, whatever `fps` is, and starts after the text and a margin.
-    scale_single=False counts a lone frame or row in whole units instead, as diffusers does.
+    shape: (T, H, W) of the latents; first_row: the frame that action row 0 belongs to (1: it leads
+    to frame 1; 0: it is the state at frame 0). Time runs at config.base_fps, whatever `fps` is, and
+    starts after the text and a margin. scale_single=False counts a lone frame or row in whole units
+    instead, as diffusers does.
     """
     frames, height, width = shape
     start = text_length + config.temporal_margin
@@ -225,7 +262,11 @@ def generator_positions(
         return index / (fps / compression) * base + start
 
     down, across = -(-height // config.patch), -(-width // config.patch)
-    axes = (clock(frames, 0, config.temporal_compression), torch.arange(float(down)), torch.arange(float(across)))
+    axes = (
+        clock(frames, 0, config.temporal_compression),
+        torch.arange(float(down)),
+        torch.arange(float(across)),
+    )
     vision = torch.stack([axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij")])
     if not config.reset_spatial:
         vision[1:] += start

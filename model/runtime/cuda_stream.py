@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A queue of one's own on a GPU, and how long the stages of what is put there take; on a CPU only the latter."""
+"""A queue of one's own on a GPU, and how long the stages of what is put there take.
+
+On a CPU only the latter.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ import torch
 from .cuda_graph import CAPTURING
 
 
-class Lane:
-    """A CUDA stream as a context; `first`: its kernels begin before those that wait in other streams.
+class CudaStream:
+    """A CUDA stream as a context.
+
+    `first`: its kernels begin before those that wait in other streams.
 
     One thread at a time uses a lane.
     """
@@ -27,14 +32,17 @@ class Lane:
                 torch.cuda.synchronize(device)  # the weights are there
             self._stream = torch.cuda.Stream(device, priority=-1 if first else 0)
 
-    def __enter__(self) -> Lane:
+    def __enter__(self) -> CudaStream:
         if self._stream is not None:
             self._inside = torch.cuda.stream(self._stream)
         self._inside.__enter__()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._inside.__exit__(kind, error, trace)
 
@@ -49,7 +57,10 @@ class Lane:
 
 
 class Clock:
-    """Seconds between marks. On a GPU the marks travel with the work, so that nobody waits for it between them."""
+    """Seconds between marks.
+
+    On a GPU the marks travel with the work, so that nobody waits for it between them.
+    """
 
     def __init__(self, stream: Any):
         self._stream = stream

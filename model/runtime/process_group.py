@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several processes that share one model, each on a GPU of its own: the layers, the branches of guidance, or both.
 
-N processes split every layer (see `parallel`); with twice as many, one half reads the prompt and the other what to stay
-away from, and they exchange velocities. All take the same steps from the same start. The first process leads: it is
-asked, and tells the others what they have to compute beside it. What is asked of the model by other ways than
-`Cosmos3Policy.infer` and the answers of `Cosmos3Reasoner` has to be asked in every process alike.
+N processes split every layer (see `parallel`); with twice as many, one half reads the prompt and
+the other what to stay away from, and they exchange velocities. All take the same steps from the
+same start. The first process leads: it is asked, and tells the others what they have to compute
+beside it. What is asked of the model by other ways than `Cosmos3Policy.infer` and the answers of
+`Cosmos3Reasoner` has to be asked in every process alike.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 
 from ..acceleration.tensor_parallel import Split
-from ..diffusion.denoiser import Start, Wish
+from ..diffusion.denoiser import RtcTarget, Start
 
 NUMBERS = 6  # in an order: whom it is for, and what that needs to know
-PATIENCE = datetime.timedelta(days=365)  # a robot may be idle; of a process that died the others hear at once
+# a robot may be idle; of a process that died the others hear at once
+PATIENCE = datetime.timedelta(days=365)
 
-# The last order remains: gloo's thread would let go of its tensor whenever it gets to it, for which it needs Python; if
-# Python is ending by then, the process aborts.
+# The last order remains: gloo's thread would let go of its tensor whenever it gets to it, for which
+# it needs Python; if Python is ending by then, the process aborts.
 _last: list[dist.Work] = []
 
 
@@ -36,37 +38,53 @@ class Member(Protocol):
     """Something that every process has, and computes in all of them when the first one says so."""
 
     def follow(self, numbers: list[int]) -> None:
-        """Do what the leader's counterpart does; numbers: what it gave with its order, then zeros."""
+        """Do what the leader's counterpart does.
+
+        numbers: what it gave with its order, then zeros.
+        """
 
 
-def join(device: str = "cpu", tensor: int = 1) -> Team:
-    """Meet the other processes that torchrun started. The first one's arguments hold, see `Team`."""
+def join(device: str = "cpu", tensor: int = 1) -> InferenceGroup:
+    """Meet the other processes that torchrun started.
+
+    The first one's arguments hold, see `Team`.
+    """
     if device not in ("cpu", "cuda"):
-        raise ValueError(f"device: expected 'cpu' or 'cuda', of which each process takes its own, got {device!r}")
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+        raise ValueError(
+            f"device: expected 'cpu' or 'cuda', of which each process takes its own, got {device!r}"
+        )
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE
+    )
     terms = torch.tensor([tensor, device == "cuda"])
     dist.broadcast(terms, src=0)
-    return Team("cuda" if terms[1] else "cpu", int(terms[0]))
+    return InferenceGroup("cuda" if terms[1] else "cpu", int(terms[0]))
 
 
-class Team:
+class InferenceGroup:
     """This process and the others, in a process group that broadcasts on CPUs too.
 
-    device: "cpu" or "cuda", of which it takes the one of its number; tensor: how many processes split a layer; with
-    twice as many in the group, the branches of guidance are split as well. turn: for whoever gives orders.
+    device: "cpu" or "cuda", of which it takes the one of its number; tensor: how many processes
+    split a layer; with twice as many in the group, the branches of guidance are split as well.
+    turn: for whoever gives orders.
     """
 
     def __init__(self, device: str, tensor: int = 1):
         count = dist.get_world_size()
         if tensor < 1 or count not in (tensor, 2 * tensor):
-            raise ValueError(f"tensor parallelism {tensor}: expected {tensor} or {2 * tensor} processes, got {count}")
+            raise ValueError(
+                f"tensor parallelism {tensor}: expected {tensor} or {2 * tensor} processes, got {count}"
+            )
         self.device = torch.device("cpu")
         if device == "cuda":
             self.device = torch.device("cuda", dist.get_node_local_rank(dist.get_rank()))
             torch.cuda.set_device(self.device)
-        mesh = init_device_mesh(device, (count // tensor, tensor), mesh_dim_names=("guidance", "tensor"))
+        mesh = init_device_mesh(
+            device, (count // tensor, tensor), mesh_dim_names=("guidance", "tensor")
+        )
         self._branches = mesh.get_group("guidance") if count > tensor else None
-        self.branch = mesh.get_local_rank("guidance") if count > tensor else None  # 0: reads the prompt
+        # 0: reads the prompt
+        self.branch = mesh.get_local_rank("guidance") if count > tensor else None
         self.tensor, self.split = tensor, Split(mesh["tensor"]) if tensor > 1 else None
         self.leads, self.turn = dist.get_rank() == 0, threading.Lock()
         self._members: list[Member] = []
@@ -126,9 +144,13 @@ class Team:
         """Caption, start and seed. like: any start with the leader's shapes and constants, without a wish."""
         length, seed, wish, *_ = numbers
         if wish and like.actions is not None:
-            like = dataclasses.replace(like, wish=Wish(like.actions, like.actions[0, :, 0]))
+            like = dataclasses.replace(like, wish=RtcTarget(like.actions, like.actions[0, :, 0]))
         caption = self.receive_text(length)
-        return caption, like.filled([self.receive(torch.empty_like(tensor)) for tensor in like.tensors()]), seed
+        return (
+            caption,
+            like.filled([self.receive(torch.empty_like(tensor)) for tensor in like.tensors()]),
+            seed,
+        )
 
     def exchange(self, mine: Tensor) -> Tensor:
         """The velocity [1, n] of this process' branch -> those of both, the prompt's first: [2, n]."""

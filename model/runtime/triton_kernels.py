@@ -15,17 +15,24 @@ CHUNK = 32  # places of the cache that a program attends to
 
 
 @triton.jit
-def _dot(x, gain, weight, row, here, width, normed: tl.constexpr, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Of each row sum_k weight[row, k] * gain[k] * x[k], the gain only if `normed`; and sum_k x[k]^2.
+def _dot(  # type: ignore[no-untyped-def]
+    x, gain, weight, row, here, width, normed: tl.constexpr, many: tl.constexpr, part: tl.constexpr
+):
+    """Of each row sum_k weight[row, k] * gain[k] * x[k], the gain only if `normed`.
+
+    And sum_k x[k]^2.
 
     The first are added in eighths of the columns until the end, and the second column by column.
     """
     start = row[:, None].to(tl.int64) * width
     total, squares = tl.zeros((many, part // 8), tl.float32), tl.zeros((part,), tl.float32)
     for first in range(0, width, part):
-        column = tl.max_contiguous(first + tl.arange(0, part), 8)  # 8 for a thread, whatever the weights' dtype
+        # 8 for a thread, whatever the weights' dtype
+        column = tl.max_contiguous(first + tl.arange(0, part), 8)
         live = column < width
-        some = tl.load(weight + start + column[None, :], here[:, None] & live[None, :], other=0.0).to(tl.float32)
+        some = tl.load(
+            weight + start + column[None, :], here[:, None] & live[None, :], other=0.0
+        ).to(tl.float32)
         number = tl.load(x + column, live, other=0.0).to(tl.float32)
         squares += number * number
         if normed:
@@ -41,11 +48,22 @@ def _halves(bits):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _dot4(x, gain, weight, blocks, row, here, width, normed: tl.constexpr, many: tl.constexpr, part: tl.constexpr):  # type: ignore[no-untyped-def]
+def _dot4(  # type: ignore[no-untyped-def]
+    x,
+    gain,
+    weight,
+    blocks,
+    row,
+    here,
+    width,
+    normed: tl.constexpr,
+    many: tl.constexpr,
+    part: tl.constexpr,
+):
     """As `_dot` for E2M1, two numbers in a byte, the first in its low half, with a scale for every 8 bytes.
 
-    Sign, exponent and mantissa of E2M1 in the places of float16 are the number times 2**-14; both numbers of a byte are
-    put there at once.
+    Sign, exponent and mantissa of E2M1 in the places of float16 are the number times 2**-14; both
+    numbers of a byte are put there at once.
     """
     start, byte = row.to(tl.int64) * (width // 16), tl.arange(0, 8)
     total, square = tl.zeros((many, part), tl.float32), tl.zeros((part, 8), tl.float32)
@@ -53,7 +71,9 @@ def _dot4(x, gain, weight, blocks, row, here, width, normed: tl.constexpr, many:
         block = first + tl.arange(0, part)
         live = (block < width // 16)[:, None]
         inside, at = here[:, None] & (block < width // 16)[None, :], start[:, None] + block[None, :]
-        pairs = tl.load(weight + at[:, :, None] * 8 + byte[None, None, :], inside[:, :, None], other=0).to(tl.int32)
+        pairs = tl.load(
+            weight + at[:, :, None] * 8 + byte[None, None, :], inside[:, :, None], other=0
+        ).to(tl.int32)
         pairs *= 0x1001  # the first number in the low half, the second in the high one
         halves = ((pairs << 9) & 0x0E000E00) | ((pairs << 12) & -0x7FFF8000)
         place = block[:, None] * 16 + byte[None, :] * 2
@@ -63,7 +83,9 @@ def _dot4(x, gain, weight, blocks, row, here, width, normed: tl.constexpr, many:
             square += even * even + odd * odd
             even *= tl.load(gain + place, live, other=0.0).to(tl.float32)
             odd *= tl.load(gain + place + 1, live, other=0.0).to(tl.float32)
-        found = tl.sum(_halves(halves) * even[None, :, :] + _halves(halves >> 16) * odd[None, :, :], axis=2)
+        found = tl.sum(
+            _halves(halves) * even[None, :, :] + _halves(halves >> 16) * odd[None, :, :], axis=2
+        )
         total += found * tl.load(blocks + at, inside, other=0.0).to(tl.float32)
     return tl.sum(total, axis=1) * 16384.0, tl.sum(tl.sum(square, axis=1), axis=0)
 
@@ -111,26 +133,34 @@ def matvec(
 ) -> Tensor:
     """x [1, ..., in] of one token, weight [out, in] -> [1, ..., out], summed in float32 and rounded once.
 
-    scale float32 [out, 1]: of the rows; blocks E4M3 [out, in / 16]: of weights in NVFP4, which are uint8 [out, in / 2];
-    norm: weight and epsilon of the RMSNorm that x goes through first; gated: from a = the first half of the outputs and
-    b = the second to silu(a) * b, [1, ..., out / 2]; more [1, ..., out]: is added.
+    scale float32 [out, 1]: of the rows; blocks E4M3 [out, in / 16]: of weights in NVFP4, which are
+    uint8 [out, in / 2]; norm: weight and epsilon of the RMSNorm that x goes through first; gated:
+    from a = the first half of the outputs and b = the second to silu(a) * b, [1, ..., out / 2];
+    more [1, ..., out]: is added.
     """
     rows, width = weight.shape[0] // (2 if gated else 1), x.shape[-1]
     out = torch.empty(*x.shape[:-1], rows, dtype=x.dtype, device=x.device)
     gain, eps = (weight, 0.0) if norm is None else norm
-    parts = [weight if part is None else part for part in (scale, blocks, more)]  # what is None is never read
+    # what is None is never read
+    parts = [weight if part is None else part for part in (scale, blocks, more)]
     kind = {"normed": norm is not None, "scaled": scale is not None, "packed": blocks is not None}
     kind |= {"gated": gated, "added": more is not None}
     grid = (triton.cdiv(rows, ROWS),)
-    narrow = weight.element_size() == 1 and norm is None and blocks is None  # twice as many, to be as many bytes
+    # twice as many, to be as many bytes
+    narrow = weight.element_size() == 1 and norm is None and blocks is None
     shape = {"many": 2 * ROWS if gated else ROWS, "part": 2 * SLICE if narrow else SLICE}
     _matvec[grid](x.contiguous(), gain, weight, *parts, out, rows, width, eps, **kind, **shape)
     return out
 
 
 @triton.jit
-def _head(vector, gain, cosine, sine, eps, turned: tl.constexpr, normed: tl.constexpr, width: tl.constexpr):  # type: ignore[no-untyped-def]
-    """A head of a query or key; `turned`: after its RMSNorm, if it has one, and its rotation, see `layers.rotate`."""
+def _head(  # type: ignore[no-untyped-def]
+    vector, gain, cosine, sine, eps, turned: tl.constexpr, normed: tl.constexpr, width: tl.constexpr
+):
+    """A head of a query or key.
+
+    `turned`: after its RMSNorm, if it has one, and its rotation, see `layers.rotate`.
+    """
     lane = tl.arange(0, width)
     mine = tl.load(vector + lane).to(tl.float32)
     if turned:
@@ -141,7 +171,9 @@ def _head(vector, gain, cosine, sine, eps, turned: tl.constexpr, normed: tl.cons
             mine *= factor * tl.load(gain + lane).to(tl.float32)
             other *= factor * tl.load(gain + far).to(tl.float32)
         other = tl.where(lane < width // 2, -other, other)
-        mine = mine * tl.load(cosine + lane).to(tl.float32) + other * tl.load(sine + lane).to(tl.float32)
+        mine = mine * tl.load(cosine + lane).to(tl.float32) + other * tl.load(sine + lane).to(
+            tl.float32
+        )
     return mine
 
 
@@ -151,7 +183,10 @@ def _attend(  # type: ignore[no-untyped-def]
     factor, eps, turned: tl.constexpr, normed: tl.constexpr, heads: tl.constexpr, group: tl.constexpr,
     width: tl.constexpr, size: tl.constexpr,
 ):  # fmt: skip
-    """One chunk of the cache for the queries that share a head of keys and values; the last one takes the new ones."""
+    """One chunk of the cache for the queries that share a head of keys and values.
+
+    The last one takes the new ones.
+    """
     head, chunk, chunks = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
     length = tl.load(place) + 1
     if chunk * size >= length:
@@ -163,9 +198,15 @@ def _attend(  # type: ignore[no-untyped-def]
     row = chunk * size + tl.arange(0, size)
     seen, old, new = row < length, (row < length - 1)[:, None], (row == length - 1)[:, None]
     where = (row[:, None] * heads + head) * width + lane[None, :]
-    key = _head(new_key + head * width, key_gain, cosine, sine, eps, turned, normed, width).to(keys.dtype.element_ty)
+    key = _head(new_key + head * width, key_gain, cosine, sine, eps, turned, normed, width).to(
+        keys.dtype.element_ty
+    )
     key = tl.where(new, key[None, :], tl.load(keys + where, old, other=0.0))
-    value = tl.where(new, tl.load(new_value + head * width + lane)[None, :], tl.load(values + where, old, other=0.0))
+    value = tl.where(
+        new,
+        tl.load(new_value + head * width + lane)[None, :],
+        tl.load(values + where, old, other=0.0),
+    )
     tl.store(keys + where, key, new)
     tl.store(values + where, value, new)
     key, value = key.to(tl.float32), value.to(tl.float32)
@@ -196,7 +237,9 @@ def _merge(  # type: ignore[no-untyped-def]
         chunk = first + tl.arange(0, part)
         live = chunk < used
         share = tl.exp(tl.load(tops + mine + chunk, live, other=float("-inf")) - top)
-        found = tl.load(sums + (mine + chunk)[:, None] * width + lane[None, :], live[:, None], other=0.0)
+        found = tl.load(
+            sums + (mine + chunk)[:, None] * width + lane[None, :], live[:, None], other=0.0
+        )
         total += tl.sum(found * share[:, None], axis=0)
         norm += tl.sum(tl.load(norms + mine + chunk, live, other=0.0) * share, axis=0)
     tl.store(out + head * width + lane, (total / norm).to(out.dtype.element_ty))
@@ -214,10 +257,10 @@ def attend_one(
 ) -> Tensor:
     """Attention of one token that joins a cache with room for more at `place`, over places 0 to `place`.
 
-    query [1, 1, heads, d]; key, value [1, 1, kv_heads, d], written into keys, values [1, capacity, kv_heads, d]; place
-    int64 [1]. turn: position int64 [1] and tables of cosines and sines [1, positions, d], if query and key are still to
-    be rotated; gains: the weights of their norms and its epsilon, if they go through those first. Returns
-    [1, 1, heads * d].
+    query [1, 1, heads, d]; key, value [1, 1, kv_heads, d], written into keys, values [1, capacity,
+    kv_heads, d]; place int64 [1]. turn: position int64 [1] and tables of cosines and sines [1,
+    positions, d], if query and key are still to be rotated; gains: the weights of their norms and
+    its epsilon, if they go through those first. Returns [1, 1, heads * d].
     """
     capacity, kv_heads, width = keys.shape[1:]
     heads, chunks = query.shape[2], triton.cdiv(capacity, CHUNK)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos3_ros.model.acceleration.optimize import Speed
+from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 
@@ -21,7 +21,7 @@ def beside(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:There are modules in AutoencoderKLWan")
 def test_chunks_and_answers_are_the_same_beside_each_other(beside):
-    bench = beside.Bench("tiny", "cpu", Speed(), runs=3, tokens=8)
+    bench = beside.Bench("tiny", "cpu", RuntimeOptions(), runs=3, tokens=8)
     bench.alone()
     bench.answers()
     found = bench.beside(1)

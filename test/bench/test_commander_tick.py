@@ -13,13 +13,20 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 SOAK = Path(__file__).resolve().parents[2] / "bench" / "commander_tick.py"
 
 
-def test_memory_stays_and_every_set_point_arrives(start: Any, tmp_path: Path, record_property: Any) -> None:
-    """After the first fifth; what growth is (8 MB) stands in the bench, which also runs for an hour."""
+def test_memory_stays_and_every_set_point_arrives(
+    start: Any, tmp_path: Path, record_property: Any
+) -> None:
+    """After the first fifth.
+
+    What growth is (8 MB) stands in the bench, which also runs for an hour.
+    """
     out = tmp_path / "soak.json"
     bench = start(sys.executable, SOAK, "--seconds", "25", "--out", out)
     assert bench.process.wait(150) == 0, bench.output
     found = json.loads(out.read_text())
-    assert {name for name, memory in found["memory"].items() if memory["grows"]} == set(), found["over time"]
+    assert {name for name, memory in found["memory"].items() if memory["grows"]} == set(), found[
+        "over time"
+    ]
     assert set(found["memory"]) == {"policy", "commander", "robot"}
     assert found["lost set points"] == 0
     assert found["chunks"] > 3

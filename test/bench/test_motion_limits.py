@@ -40,9 +40,15 @@ def test_chunks_latencies_strategies_and_stops_keep_every_limit_at_every_moment(
 
 @settings(max_examples=30, deadline=None)
 @given(seeds, sizes, lates)
-def test_the_control_points_are_what_is_executed_and_bound_it(seed: int, size: float, late: float) -> None:
+def test_the_control_points_are_what_is_executed_and_bound_it(
+    seed: int, size: float, late: float
+) -> None:
     """Set points 4 ms apart keep the limits, and are those of the one spline through all control points."""
-    pieces = list(bench.drive(Player(bench.NAMES, bench.LIMITS), np.random.default_rng(seed), 20, 10**size, late))
+    pieces = list(
+        bench.drive(
+            Player(bench.NAMES, bench.LIMITS), np.random.default_rng(seed), 20, 10**size, late
+        )
+    )
     line, _ = bench.spline(pieces)
     points = bench.samples(pieces)
     found = bench.violations(points, bench.TICK / NS)
@@ -53,11 +59,17 @@ def test_the_control_points_are_what_is_executed_and_bound_it(seed: int, size: f
 
 
 def test_a_violation_and_a_seam_are_noticed() -> None:
-    pieces = list(bench.drive(Player(bench.NAMES, bench.LIMITS), np.random.default_rng(0), 20, 0.1, 0.5))
+    pieces = list(
+        bench.drive(Player(bench.NAMES, bench.LIMITS), np.random.default_rng(0), 20, 0.1, 0.5)
+    )
     line, wrong = bench.spline(pieces)
     assert not any(wrong.values())
-    assert bench.spline([pieces[0], pieces[5]])[1] == {"time": 1, "seam": 1}, "there is a gap between them"
-    assert bench.spline([pieces[5], pieces[0]])[1] == {"time": 2, "seam": 1}, "the second motion is the older one"
+    assert bench.spline([pieces[0], pieces[5]])[1] == {"time": 1, "seam": 1}, (
+        "there is a gap between them"
+    )
+    assert bench.spline([pieces[5], pieces[0]])[1] == {"time": 2, "seam": 1}, (
+        "the second motion is the older one"
+    )
     for order, name in enumerate(bench.KINDS[1:], 1):
         most = bench.LIMITS.rates()[order - 1][0] * (STEP / NS) ** order
         ramp = np.zeros((10, 7))

@@ -22,6 +22,9 @@ def test_the_comparison_at_full_size_runs_at_tiny_size(dtype, limit):
     assert result["action_relative_error"] < limit
     assert result["vision_largest"] > 0.5
     rows, cols = (-(-side // 32) for side in DROID_SIM.canvas.content)
-    assert result["generator_tokens"] == (1 + DROID_SIM.horizon // 4) * rows * cols + DROID_SIM.horizon + 1
+    assert (
+        result["generator_tokens"]
+        == (1 + DROID_SIM.horizon // 4) * rows * cols + DROID_SIM.horizon + 1
+    )
     if dtype == torch.bfloat16:
         assert result["vision_ours_to_float32"] <= 1.5 * result["vision_diffusers_to_float32"]

@@ -16,7 +16,10 @@ from cosmos3_ros.cli import main
         ("train --recipe {}/nobody.yaml", "recipe {}/nobody.yaml does not exist"),
         ("train --recipe {}/start.yaml --out {}/out", "start: no folder path/to/Cosmos3-Nano"),
         ("tiny /proc/tiny", "/proc/tiny: No such file or directory"),
-        ("convert bag --out {}/data --robot {}/torn.yaml", "robot file {}/torn.yaml is not a ROS parameter file: "),
+        (
+            "convert bag --out {}/data --robot {}/torn.yaml",
+            "robot file {}/torn.yaml is not a ROS parameter file: ",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
@@ -42,7 +45,8 @@ def test_ctrl_c_is_no_traceback(
 
 
 @pytest.mark.parametrize(
-    ("command", "robot"), [("run", "droid_sim"), ("replay", "droid_single_view"), ("record", "droid_sim")]
+    ("command", "robot"),
+    [("run", "droid_sim"), ("replay", "droid_single_view"), ("record", "droid_sim")],
 )
 def test_help_has_the_default_robot_of_the_command(
     command: str, robot: str, capsys: pytest.CaptureFixture[str]

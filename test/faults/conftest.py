@@ -37,7 +37,10 @@ class Relay:
         self.between(JointState, "sim/joint_states", "joint_states")
         self.between(topics.ACTION_CHUNK.type, "policy/chunk", topics.ACTION_CHUNK.name)
         self.to_arm = self.between(topics.TRAJECTORY.type, topics.TRAJECTORY.name, "sim/trajectory")
-        for topic, keep in ((topics.COMMANDER_STATUS, self.heard.append), (topics.COMMAND, self.on_command)):
+        for topic, keep in (
+            (topics.COMMANDER_STATUS, self.heard.append),
+            (topics.COMMAND, self.on_command),
+        ):
             self.node.create_subscription(topic.type, topic.name, keep, topic.qos)
         self.words = self.node.create_publisher(String, "cosmos3/instruction", 5)
         self.button = self.node.create_publisher(Bool, "cosmos3/stop", 5)
@@ -108,7 +111,14 @@ def graph(request: pytest.FixtureRequest, start: Any, watcher: Any) -> Graph:
     from cosmos3_ros.bringup.node_graph import robot_file
 
     robot = ("--ros-args", "--params-file", robot_file("droid_sim"))
-    small = ("-p", "image_height:=90", "-p", "image_width:=160", "-r", "joint_states:=sim/joint_states")
+    small = (
+        "-p",
+        "image_height:=90",
+        "-p",
+        "image_width:=160",
+        "-r",
+        "joint_states:=sim/joint_states",
+    )
     views = [word for view in VIEWS for word in ("-r", f"camera/{view}/image_raw:=sim/{view}")]
     arm = ("-r", "arm_controller/joint_trajectory:=sim/trajectory")
     quick = (
@@ -128,6 +138,10 @@ def graph(request: pytest.FixtureRequest, start: Any, watcher: Any) -> Graph:
     rules = getattr(request, "param", {"watchdog_rows": ROWS})
     sim, commander = (
         start("sim", *robot, *small, *views, *arm),
-        start("commander", *robot, *(word for name, value in rules.items() for word in ("-p", f"{name}:={value}"))),
+        start(
+            "commander",
+            *robot,
+            *(word for name, value in rules.items() for word in ("-p", f"{name}:={value}")),
+        ),
     )
     return Graph(Relay(watcher), sim, commander, policy(), policy)

@@ -28,7 +28,9 @@ class Swing:
         done = self._inner.infer(observation, committed)
         values = np.tile(observation.state, (len(done.chunk.values), 1))
         values[:, 0] = 0.3 * np.sin((done.chunk.times() % 10**13) / 1e9)
-        chunk = ActionChunk(values, done.chunk.names, done.chunk.stamp, done.chunk.step, done.chunk.discrete)
+        chunk = ActionChunk(
+            values, done.chunk.names, done.chunk.stamp, done.chunk.step, done.chunk.discrete
+        )
         return Prediction(chunk, done.seconds, done.latents)
 
 

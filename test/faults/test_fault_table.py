@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that can go wrong around a moving arm, on the real graph: simulation, tiny network, commander.
 
-This process stands between all of them and does the harm. Each fault must end in a hold in time, be said, and be over
-when it is over. The table is printed at the end of the test run.
+This process stands between all of them and does the harm. Each fault must end in a hold in time, be
+said, and be over when it is over. The table is printed at the end of the test run.
 """
 
 import array
@@ -18,14 +18,17 @@ import pytest
 pytestmark = [pytest.mark.ros, pytest.mark.sim, pytest.mark.slow]
 
 PERIOD, GRACE = 1 / 50, 0.1  # s
-ONCE = ("no inference", "no chunk", "joint state ignored", "arm")  # faults that are said once, and their end too
+# faults that are said once, and their end too
+ONCE = ("no inference", "no chunk", "joint state ignored", "arm")
 STALE = 0.25  # s, of joint states
 Graph = Any  # of conftest.py
 
 
 @dataclasses.dataclass
 class Fault:
-    """One row. harm and mend act on the graph; seen: "at once", "stale" or "chunk": what the hold waits for.
+    """One row. harm and mend act on the graph.
+
+    seen: "at once", "stale" or "chunk": what the hold waits for.
 
     says: words that are printed or reported; holds: whether the arm must hold at all.
     """
@@ -75,7 +78,13 @@ def not_a_number(values: Any) -> Any:
 
 
 def changing(name: str, says: str, topic: str, change: Callable[[Any], Any], **more: Any) -> Fault:
-    return Fault(name, lambda g: g.relay.change.update({topic: change}), lambda g: g.relay.change.clear(), says, **more)
+    return Fault(
+        name,
+        lambda g: g.relay.change.update({topic: change}),
+        lambda g: g.relay.change.clear(),
+        says,
+        **more,
+    )
 
 
 def saying(name: str, text: str, says: str) -> Fault:
@@ -98,13 +107,17 @@ def unplug(graph: Graph) -> None:
 def plug_in(graph: Graph) -> None:
     from cosmos3_ros.ros import topics
 
-    graph.relay.to_arm = graph.relay.between(topics.TRAJECTORY.type, topics.TRAJECTORY.name, "sim/trajectory")
+    graph.relay.to_arm = graph.relay.between(
+        topics.TRAJECTORY.type, topics.TRAJECTORY.name, "sim/trajectory"
+    )
 
 
 def second_policy(graph: Graph) -> None:
     from cosmos3_ros.ros import topics
 
-    graph.relay.rival = graph.relay.node.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, 5)
+    graph.relay.rival = graph.relay.node.create_publisher(
+        topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, 5
+    )
 
 
 def press(graph: Graph, down: bool) -> None:
@@ -125,11 +138,22 @@ WRIST, STATES, CHUNK = "camera/wrist/image_raw", "joint_states", "cosmos3/action
 FAULTS = (
     changing("camera lost", "no inference: wrist:", WRIST, lambda m: None),
     changing("camera frozen", "the same stamp again and again", WRIST, frozen()),
-    changing("image too short", "camera wrist: image data too short", WRIST, with_(data=lambda pixels: pixels[:99])),
+    changing(
+        "image too short",
+        "camera wrist: image data too short",
+        WRIST,
+        with_(data=lambda pixels: pixels[:99]),
+    ),
     changing("wrong encoding", "camera wrist: ", WRIST, with_(encoding="32FC2")),
     changing("joint states lost", "joint states are 0.2", STATES, lambda m: None, seen="stale"),
     changing("joint states frozen", "joint states are 0.2", STATES, frozen(), seen="stale"),
-    changing("joint states with NaN", "is not finite", STATES, with_(position=not_a_number), seen="at once"),
+    changing(
+        "joint states with NaN",
+        "is not finite",
+        STATES,
+        with_(position=not_a_number),
+        seen="at once",
+    ),
     changing(
         "joint states of wrong size",
         "8 names but 7 positions",
@@ -137,19 +161,55 @@ FAULTS = (
         with_(position=lambda p: p[:-1]),
         seen="at once",
     ),
-    changing("unknown joint", "lacks ['panda_joint1']", STATES, with_(name=lambda n: ["knee", *n[1:]]), seen="at once"),
+    changing(
+        "unknown joint",
+        "lacks ['panda_joint1']",
+        STATES,
+        with_(name=lambda n: ["knee", *n[1:]]),
+        seen="at once",
+    ),
     changing("permuted joints", "", STATES, reorder, holds=False),
-    Fault("clock jumps back", jump_back, lambda g: g.relay.change.clear(), "the clock jumped back", "at once"),
+    Fault(
+        "clock jumps back",
+        jump_back,
+        lambda g: g.relay.change.clear(),
+        "the clock jumped back",
+        "at once",
+    ),
     saying("inference raises", "fail", "no chunk: RuntimeError: the network failed"),
     saying("inference 5 s late", "be late", "12 rows were played and no newer chunk came"),
     Fault(
-        "policy killed", lambda g: g.policy.process.kill(), begin_again, "12 rows were played and no newer chunk came"
+        "policy killed",
+        lambda g: g.policy.process.kill(),
+        begin_again,
+        "12 rows were played and no newer chunk came",
     ),
-    Fault("controller gone", unplug, plug_in, "no controller listens on /arm_controller/joint_trajectory", "at once"),
+    Fault(
+        "controller gone",
+        unplug,
+        plug_in,
+        "no controller listens on /arm_controller/joint_trajectory",
+        "at once",
+    ),
     changing("chunk with NaN", "1 NaN or infinite", CHUNK, with_(values=not_a_number)),
-    changing("chunk too narrow", "120 values for 16 rows of 8 joints", CHUNK, with_(values=lambda v: v[:120])),
-    changing("chunk without rows", "0 values for 0 rows", CHUNK, with_(values=array.array("f"), horizon=0)),
-    changing("chunk with wrong names", "joints ['knee', ", CHUNK, with_(joint_names=lambda n: ["knee", *n[1:]])),
+    changing(
+        "chunk too narrow",
+        "120 values for 16 rows of 8 joints",
+        CHUNK,
+        with_(values=lambda v: v[:120]),
+    ),
+    changing(
+        "chunk without rows",
+        "0 values for 0 rows",
+        CHUNK,
+        with_(values=array.array("f"), horizon=0),
+    ),
+    changing(
+        "chunk with wrong names",
+        "joints ['knee', ",
+        CHUNK,
+        with_(joint_names=lambda n: ["knee", *n[1:]]),
+    ),
     changing(
         "chunk from the future",
         "s in the future",
@@ -157,7 +217,10 @@ FAULTS = (
         with_(header=lambda h: type(h)(stamp=type(h.stamp)(sec=h.stamp.sec + 60))),
     ),
     changing(
-        "chunk that jumps", "would jump by", CHUNK, with_(values=lambda v: array.array("f", [x + 1.5 for x in v]))
+        "chunk that jumps",
+        "would jump by",
+        CHUNK,
+        with_(values=lambda v: array.array("f", [x + 1.5 for x in v])),
     ),
     Fault(
         "two policies at once",
@@ -167,16 +230,33 @@ FAULTS = (
         "at once",
     ),
     Fault(
-        "stop service", lambda g: g.relay.call("stop"), rearm, "stopped by ~/stop", "at once", recovery="armed again"
+        "stop service",
+        lambda g: g.relay.call("stop"),
+        rearm,
+        "stopped by ~/stop",
+        "at once",
+        recovery="armed again",
     ),
-    Fault("stop topic", lambda g: press(g, True), rearm, "stopped by cosmos3/stop", "at once", recovery="armed again"),
+    Fault(
+        "stop topic",
+        lambda g: press(g, True),
+        rearm,
+        "stopped by cosmos3/stop",
+        "at once",
+        recovery="armed again",
+    ),
 )
 
 
 def watch(fault: Fault, graph: Graph, wait_until: Callable[..., None]) -> tuple[float, str]:
     """Do the harm and see what the graph does about it: how late it holds, s, and why."""
     relay = graph.relay
-    played, reported, printed, harmed = relay.status.played, len(relay.heard), graph.printed(), time.time()
+    played, reported, printed, harmed = (
+        relay.status.played,
+        len(relay.heard),
+        graph.printed(),
+        time.time(),
+    )
     fault.harm(graph)
     if not fault.holds:
         wait_until(lambda: relay.status.played > played + 4, f"playing on: {fault.name}")
@@ -185,8 +265,16 @@ def watch(fault: Fault, graph: Graph, wait_until: Callable[..., None]) -> tuple[
     wait_until(lambda: relay.status.mode == "holding", f"a hold: {fault.name}", 15)
     held = next(status for status in relay.heard[reported:] if status.mode == "holding")
     loads = [stamp_of(b) for a, b in itertools.pairwise(relay.heard) if b.played > a.played]
-    due = {"at once": harmed, "stale": min(relay.stated, harmed) + STALE, "chunk": loads[-1] + graph.rows / 15}
-    said = lambda: graph.output(printed) + "".join(s.reason + s.last_rejection for s in relay.heard[reported:])  # noqa: E731
+    due = {
+        "at once": harmed,
+        "stale": min(relay.stated, harmed) + STALE,
+        "chunk": loads[-1] + graph.rows / 15,
+    }
+
+    def said() -> str:
+        heard = "".join(s.reason + s.last_rejection for s in relay.heard[reported:])
+        return graph.output(printed) + heard
+
     wait_until(lambda: fault.says in said(), f"{fault.says!r}: {fault.name}; there was {said()}", 5)
     wait_until(lambda: relay.speed < 1e-6, f"rest: {fault.name}", 3)
     return stamp_of(held) - max(due[fault.seen], harmed), held.reason
@@ -195,8 +283,13 @@ def watch(fault: Fault, graph: Graph, wait_until: Callable[..., None]) -> tuple[
 def run(fault: Fault, graph: Graph, wait_until: Callable[..., None]) -> str:
     """One row of the table."""
     relay = graph.relay
-    played, moving = relay.status.played, lambda: relay.status.mode == "playing" and relay.status.armed
-    wait_until(lambda: moving() and relay.status.played > played + 1, f"motion before: {fault.name}")
+    played, moving = (
+        relay.status.played,
+        lambda: relay.status.mode == "playing" and relay.status.armed,
+    )
+    wait_until(
+        lambda: moving() and relay.status.played > played + 1, f"motion before: {fault.name}"
+    )
     printed = graph.printed()
     try:
         late, why = watch(fault, graph, wait_until)
@@ -209,7 +302,11 @@ def run(fault: Fault, graph: Graph, wait_until: Callable[..., None]) -> str:
             lambda words=words: graph.output(printed).count(words)
             for words in (f"]: {name}: ", f"]: {name}: good again")
         )
-        wait_until(lambda b=begun, o=over: b() == 2 * o(), f"'{name}: good again', once for each time it was said", 5)
+        wait_until(
+            lambda b=begun, o=over: b() == 2 * o(),
+            f"'{name}: good again', once for each time it was said",
+            5,
+        )
     assert -GRACE < late <= PERIOD + GRACE, f"held {late:.3f} s after it was due, because {why}"
     seen, hold = (fault.seen, f"{late * 1e3:5.0f} ms") if fault.holds else ("-", "   none ")
     again = f"{time.time() - mended:5.1f} s {fault.recovery:13s}"
@@ -228,17 +325,25 @@ def failure(fault: Fault, graph: Graph, wait_until: Callable[..., None], lines: 
     return ""
 
 
-def test_every_fault_ends_in_a_hold_is_said_and_passes(graph: Graph, wait_until: Any, record_property: Any) -> None:
+def test_every_fault_ends_in_a_hold_is_said_and_passes(
+    graph: Graph, wait_until: Any, record_property: Any
+) -> None:
     relay = graph.relay
     graph.policy.wait_for("ready after", 60)
     wait_until(lambda: relay.status is not None and relay.call("arm", data=True).success, "arming")
     wait_until(lambda: relay.status.played >= 3, "chunks", 30)
-    lines, failures = [f"{'fault':28s}{'hold due':10s}{'late':>8s}   {'moves again':22s}what is said"], []
+    lines, failures = (
+        [f"{'fault':28s}{'hold due':10s}{'late':>8s}   {'moves again':22s}what is said"],
+        [],
+    )
     for fault in FAULTS:
-        if first := failure(fault, graph, wait_until, lines):  # a machine that stands still for 0.1 s is enough for it
+        # a machine that stands still for 0.1 s is enough for it
+        if first := failure(fault, graph, wait_until, lines):
             lines.append(f"{'':28s}once more, for the first time was: {first.splitlines()[0]}")
             if second := failure(fault, graph, wait_until, lines):
                 lines.append(f"{fault.name:28s}FAILED: {second.splitlines()[0]}")
                 failures += [first, second]
-    record_property("table: what happens when something goes wrong around a moving arm", "\n".join(lines))
+    record_property(
+        "table: what happens when something goes wrong around a moving arm", "\n".join(lines)
+    )
     assert not failures, "\n".join([*failures, graph.output()])

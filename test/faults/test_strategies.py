@@ -17,7 +17,9 @@ def set_parameter(graph: Any, node: str, name: str, value: Any) -> None:
     client = graph.relay.node.create_client(SetParameters, f"{node}/set_parameters")
     assert client.wait_for_service(30)
     done = threading.Event()
-    future = client.call_async(SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()]))
+    future = client.call_async(
+        SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
+    )
     future.add_done_callback(lambda _: done.set())
     assert done.wait(30)
     (result,) = future.result().results
@@ -40,14 +42,16 @@ def switch(graph: Any, wait_until: Any) -> str:
     return relay.status.last_rejection if relay.status.rejected > rejected else ""
 
 
-# Neither may end a motion here: on a busy machine joint states come late, and the policy or the commander stands still.
+# Neither may end a motion here: on a busy machine joint states come late, and the policy or the
+# commander stands still.
 @pytest.mark.parametrize("graph", [{"max_state_age": 3.0, "watchdog_rows": 0}], indirect=True)
 def test_strategies_are_switched_while_the_arm_moves(graph: Any, wait_until: Any) -> None:
     relay = graph.relay
     graph.policy.wait_for("ready after", 60)
     wait_until(lambda: relay.status is not None and relay.call("arm", data=True).success, "arming")
     wait_until(lambda: relay.status.armed and relay.status.mode == "playing", "motion")
-    for _ in range(3):  # a standstill makes a chunk too old, or has the arm begin again from where it is
+    # a standstill makes a chunk too old, or has the arm begin again from where it is
+    for _ in range(3):
         if not (wrong := switch(graph, wait_until)):
             break
     else:
@@ -84,7 +88,17 @@ def stop_in_mid_motion(sink: str, start: Any, watcher: Any, wait_until: Any) -> 
     robot = ("--ros-args", "--params-file", robot_file("droid_sim"))
     sim = start("sim", *robot)
     patient = ("-p", "max_state_age:=5.0")  # the machine may stand still for a moment
-    commander = start("commander", *robot, *patient, "-p", f"sink:={sink}", "-p", "armed:=true", "-p", "rate:=100.0")
+    commander = start(
+        "commander",
+        *robot,
+        *patient,
+        "-p",
+        f"sink:={sink}",
+        "-p",
+        "armed:=true",
+        "-p",
+        "rate:=100.0",
+    )
     measured: list[Any] = []
     points: list[Any] = []
     watcher.create_subscription(JointState, "joint_states", measured.append, 5)
@@ -97,11 +111,18 @@ def stop_in_mid_motion(sink: str, start: Any, watcher: Any, wait_until: Any) -> 
 
     def turned(by: float) -> bool:
         if not measured or measured[-1].position[0] < 0.02:  # until the commander knows the arm
-            chunk = ActionChunk(values, (*ARM, FINGER), watcher.get_clock().now().nanoseconds, NS // 15, (FINGER,))
-            chunks.publish(chunk_message(chunk, number=1, instruction="", embodiment="", seconds={}))
+            chunk = ActionChunk(
+                values, (*ARM, FINGER), watcher.get_clock().now().nanoseconds, NS // 15, (FINGER,)
+            )
+            chunks.publish(
+                chunk_message(chunk, number=1, instruction="", embodiment="", seconds={})
+            )
         return bool(measured) and measured[-1].position[0] > by
 
-    wait_until(lambda: turned(0.3) and measured[-1].position[7] > 0.5, "the arm to turn, the gripper to close")
+    wait_until(
+        lambda: turned(0.3) and measured[-1].position[7] > 0.5,
+        "the arm to turn, the gripper to close",
+    )
     assert commander.interrupt() == 0
     wait_until(lambda: abs(measured[-1].velocity[0]) < 0.01, "rest")
     sim.kill()
@@ -110,9 +131,12 @@ def stop_in_mid_motion(sink: str, start: Any, watcher: Any, wait_until: Any) -> 
 
 
 @pytest.mark.parametrize("sink", ["position_stream", "joint_command"])
-def test_the_arm_follows_a_stream_and_stops_smoothly(sink: str, start: Any, watcher: Any, wait_until: Any) -> None:
+def test_the_arm_follows_a_stream_and_stops_smoothly(
+    sink: str, start: Any, watcher: Any, wait_until: Any
+) -> None:
     """No sudden stop: the last set points come closer and closer."""
-    for _ in range(3):  # braking takes eight ticks: of a machine that stands still meanwhile, too few are seen
+    # braking takes eight ticks: of a machine that stands still meanwhile, too few are seen
+    for _ in range(3):
         steps = stop_in_mid_motion(sink, start, watcher, wait_until)
         cruise = np.median(steps[steps > 0])
         slower = steps[np.flatnonzero(steps > 0.9 * cruise)[-1] + 1 :]

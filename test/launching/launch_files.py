@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every launch file under launch_testing, included from another description; `colcon test` runs this on a ROS install.
+"""Every launch file under launch_testing, included from another description.
+
+`colcon test` runs this on a ROS install.
 
 launch_test test/launching/launch_files.py
 """

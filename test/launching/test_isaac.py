@@ -8,7 +8,8 @@ import pytest
 
 pytestmark = [pytest.mark.ros, pytest.mark.sim]
 
-CHANGES = {"guidance": 1.0, "threads": 1}  # what the embedded checkpoint was trained for, and no more than its share
+# what the embedded checkpoint was trained for, and no more than its share
+CHANGES = {"guidance": 1.0, "threads": 1}
 
 
 def seconds(message: Any) -> float:
@@ -22,10 +23,17 @@ def test_the_arm_moves_by_joint_commands_and_everything_begins_anew_when_the_clo
     from cosmos3_ros.ros import topics
 
     heard: dict[str, list[Any]] = {}
-    for topic in (topics.JOINT_COMMAND, topics.JOINT_STATES, topics.ACTION_CHUNK, topics.COMMANDER_STATUS):
+    for topic in (
+        topics.JOINT_COMMAND,
+        topics.JOINT_STATES,
+        topics.ACTION_CHUNK,
+        topics.COMMANDER_STATUS,
+    ):
         heard[topic.name] = []
         watcher.create_subscription(topic.type, topic.name, heard[topic.name].append, topic.qos)
-    chunks, commands, states = (heard[name] for name in ("cosmos3/action_chunk", "joint_command", "joint_states"))
+    chunks, commands, states = (
+        heard[name] for name in ("cosmos3/action_chunk", "joint_command", "joint_states")
+    )
 
     def measured() -> np.ndarray:
         return np.array(states[-1].position[:7])
@@ -33,7 +41,9 @@ def test_the_arm_moves_by_joint_commands_and_everything_begins_anew_when_the_clo
     def moved() -> bool:
         return len(chunks) > 2 and len(commands) > 50 and np.abs(measured() - begin).max() > 0.03
 
-    options = Options("isaac_droid", use_sim_time=True, armed=True, reasoner=False, instruction="open the drawer")
+    options = Options(
+        "isaac_droid", use_sim_time=True, armed=True, reasoner=False, instruction="open the drawer"
+    )
     robot, policy, commander = processes(options)
     extra = [word for name, value in CHANGES.items() for word in ("-p", f"policy:{name}:={value}")]
     isaac = start(robot.executable, *robot.arguments())
@@ -45,7 +55,9 @@ def test_the_arm_moves_by_joint_commands_and_everything_begins_anew_when_the_clo
     wait_until(moved, "the arm to move", 90)
     names = {name for name, _ in watcher.get_topic_names_and_types()}
     assert {"/wrist_cam/rgb", "/over_shoulder_left_camera/rgb", "/joint_command", "/clock"} <= names
-    assert not any(name.startswith("/camera/wrist/image_raw") and "compressed" not in name for name in names)
+    assert not any(
+        name.startswith("/camera/wrist/image_raw") and "compressed" not in name for name in names
+    )
     assert watcher.count_publishers("arm_controller/joint_trajectory") == 0
     command = commands[-1]
     assert list(command.name) == [*(f"panda_joint{k}" for k in range(1, 8)), "finger_joint"]

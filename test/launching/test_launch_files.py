@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The launch files under the real launch and launch_ros; skipped where those are not installed (the PyPI wheels)."""
+"""The launch files under the real launch and launch_ros.
+
+Skipped where those are not installed (the PyPI wheels).
+"""
 
 import dataclasses
 import importlib.util
@@ -36,7 +39,11 @@ def test_every_option_is_an_argument(domain: int, file: str) -> None:
 
 @pytest.mark.parametrize(
     ("file", "offered", "missing"),
-    [("reasoner", "remote_url", "armed"), ("server", "port", "armed"), ("sim", "task", "checkpoint")],
+    [
+        ("reasoner", "remote_url", "armed"),
+        ("server", "port", "armed"),
+        ("sim", "task", "checkpoint"),
+    ],
 )
 def test_a_part_of_the_graph_has_the_arguments_that_matter_to_it(
     domain: int, file: str, offered: str, missing: str
@@ -54,14 +61,18 @@ def test_a_part_of_the_graph_has_the_arguments_that_matter_to_it(
         (["sim:=false", "reasoner:=false", "checkpoint:=/nowhere"], "/nowhere"),
     ],
 )
-def test_a_wrong_argument_is_one_line_and_an_error(domain: int, arguments: list[str], words: str) -> None:
+def test_a_wrong_argument_is_one_line_and_an_error(
+    domain: int, arguments: list[str], words: str
+) -> None:
     done = ros2("launch", "cosmos3_ros", "policy.launch.py", *arguments)
     assert done.returncode != 0
     assert words in done.stdout + done.stderr
 
 
 @pytest.mark.sim
-def test_policy_launch_brings_every_node_to_active_and_ctrl_c_ends_it(start: Any, wait_until: Any) -> None:
+def test_policy_launch_brings_every_node_to_active_and_ctrl_c_ends_it(
+    start: Any, wait_until: Any
+) -> None:
     launched = start(shutil.which("ros2"), "launch", "cosmos3_ros", "policy.launch.py")
 
     def states() -> list[str]:
@@ -83,13 +94,17 @@ def test_the_server_launch_serves(start: Any) -> None:
 
 def test_the_reasoner_launch_asks_an_endpoint(start: Any) -> None:
     url = "http://127.0.0.1:9/v1"
-    launched = start(shutil.which("ros2"), "launch", "cosmos3_ros", "reasoner.launch.py", f"remote_url:={url}")
+    launched = start(
+        shutil.which("ros2"), "launch", "cosmos3_ros", "reasoner.launch.py", f"remote_url:={url}"
+    )
     launched.wait_for(f"reasoner ready, asks {url}")
     assert launched.interrupt() == 0
 
 
 @pytest.mark.sim
-def test_launch_files_can_be_included(start: Any, tmp_path: Path, watcher: Any, wait_until: Any) -> None:
+def test_launch_files_can_be_included(
+    start: Any, tmp_path: Path, watcher: Any, wait_until: Any
+) -> None:
     """Isaac Sim's part of the graph beside its stand-in, in another launch file, with arguments of their own."""
     whole = tmp_path / "whole.launch.py"
     whole.write_text("""
@@ -109,10 +124,14 @@ def generate_launch_description():
     launched = start(shutil.which("ros2"), "launch", whole)
     wait_until(lambda: {"sim", "commander"} <= set(watcher.get_node_names()), "both nodes", 60)
     wait_until(
-        lambda: ros2("lifecycle", "get", "--no-daemon", "/commander").stdout.strip() == "active [3]",
+        lambda: (
+            ros2("lifecycle", "get", "--no-daemon", "/commander").stdout.strip() == "active [3]"
+        ),
         "the commander",
         60,
     )
     expected = {"/wrist_cam/rgb", "/joint_command", "/clock"}
-    wait_until(lambda: expected <= {*ros2("topic", "list", "--no-daemon").stdout.split()}, "the topics", 60)
+    wait_until(
+        lambda: expected <= {*ros2("topic", "list", "--no-daemon").stdout.split()}, "the topics", 60
+    )
     assert launched.interrupt() == 0

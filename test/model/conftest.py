@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import AutoencoderKLWan, Cosmos3OmniPipeline, Cosmos3OmniTransformer, UniPCMultistepScheduler
+from diffusers import (
+    AutoencoderKLWan,
+    Cosmos3OmniPipeline,
+    Cosmos3OmniTransformer,
+    UniPCMultistepScheduler,
+)
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoTokenizer
@@ -20,7 +25,12 @@ from cosmos3_ros.model.network.config import TINY, ModelConfig
 from cosmos3_ros.model.network.transformer import Transformer
 
 MID = ModelConfig(hidden=512, layers=3, heads=4, kv_heads=2, head_dim=128, mlp=1024, vocab=1024)
-EDGE = {"activation": "relu2", "text_qk_norm": False, "text_key_norm_for_generator": True, "rope_theta": 1e8}
+EDGE = {
+    "activation": "relu2",
+    "text_qk_norm": False,
+    "text_key_norm_for_generator": True,
+    "rope_theta": 1e8,
+}
 SHAPES = {
     "tiny": TINY,
     "tiny-edge": dataclasses.replace(TINY, **EDGE, norm_eps=1e-5),
@@ -88,7 +98,11 @@ class Pair:
     ) -> tuple[Tensor, Tensor]:
         """One forward pass: latents [1, C, T, h, w], actions [rows, width], positions [3, N] of text and generator."""
         patch = self.ours.config.patch
-        frames, rows, columns = latents.shape[2], -(-latents.shape[3] // patch), -(-latents.shape[4] // patch)
+        frames, rows, columns = (
+            latents.shape[2],
+            -(-latents.shape[3] // patch),
+            -(-latents.shape[4] // patch),
+        )
         length, per_frame, count = len(ids), rows * columns, len(actions)
         first_row = length + frames * per_frame
         seen = noisy_frames.repeat_interleave(per_frame).nonzero().flatten()
@@ -123,14 +137,20 @@ def pair() -> Callable[[ModelConfig], Pair]:
 
     def function(shape: ModelConfig) -> Pair:
         torch.manual_seed(0)
-        fields = {key: value for key, value in shape.to_json().items() if key != "temporal_compression_factor"}
+        fields = {
+            key: value
+            for key, value in shape.to_json().items()
+            if key != "temporal_compression_factor"
+        }
         theirs = Cosmos3OmniTransformer.from_config(fields).eval()
         for parameter in theirs.parameters():
             parameter.data.normal_(1.0 if parameter.dim() == 1 else 0.0, 0.05)
         weights = theirs.state_dict()
         with torch.device("meta"):
             ours = Transformer(shape)
-        ours.load_state_dict({name: weights[hub_name(name)] for name in ours.state_dict()}, assign=True)
+        ours.load_state_dict(
+            {name: weights[hub_name(name)] for name in ours.state_dict()}, assign=True
+        )
         return Pair(theirs, ours)
 
     return function
@@ -138,7 +158,10 @@ def pair() -> Callable[[ModelConfig], Pair]:
 
 @pytest.fixture(scope="session")
 def pipeline() -> Callable[..., Any]:
-    """Function that loads a checkpoint folder into diffusers' pipeline; keywords: of its scheduler, and `native`."""
+    """Function that loads a checkpoint folder into diffusers' pipeline.
+
+    keywords: of its scheduler, and `native`.
+    """
 
     def read(file: Path) -> dict[str, Any]:
         return json.loads(file.read_text())

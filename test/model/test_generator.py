@@ -32,13 +32,22 @@ def picture(frame):
 
 
 def request(mode, **change):
-    common = {"fps": FPS, "steps": STEPS, "guidance": Guidance(SCALE), "seed": SEED, "size": SIZE, **change}
+    common = {
+        "fps": FPS,
+        "steps": STEPS,
+        "guidance": Guidance(SCALE),
+        "seed": SEED,
+        "size": SIZE,
+        **change,
+    }
     if mode in ACTION_MODES:
         values = VALUES if mode == "forward_dynamics" else None
         action = ActionRequest(mode, FRAMES - 1, 8, 10, "256", "concat_view", values=values)
         known = {"video": PIXELS} if mode == "inverse_dynamics" else {"image": PIXELS[0]}
         return Request(PROMPT, action=action, **known, **common)
-    known = {"image_to_video": {"image": PIXELS[0]}, "video_to_video": {"video": PIXELS}}.get(mode, {})
+    known = {"image_to_video": {"image": PIXELS[0]}, "video_to_video": {"video": PIXELS}}.get(
+        mode, {}
+    )
     return Request(PROMPT, frames=1 if mode == "text_to_image" else FRAMES, **known, **common)
 
 
@@ -52,14 +61,27 @@ def arguments(mode):
         "generator": torch.Generator().manual_seed(SEED),
     }
     if mode not in ACTION_MODES:
-        common |= {"num_frames": 1 if mode == "text_to_image" else FRAMES, "height": SIZE[0], "width": SIZE[1]}
-        known = {"image_to_video": {"image": picture(PIXELS[0])}, "video_to_video": {"video": [*map(picture, PIXELS)]}}
+        common |= {
+            "num_frames": 1 if mode == "text_to_image" else FRAMES,
+            "height": SIZE[0],
+            "width": SIZE[1],
+        }
+        known = {
+            "image_to_video": {"image": picture(PIXELS[0])},
+            "video_to_video": {"video": [*map(picture, PIXELS)]},
+        }
         return common | known.get(mode, {})
-    known = {"video": [*map(picture, PIXELS)]} if mode == "inverse_dynamics" else {"image": picture(PIXELS[0])}
+    known = (
+        {"video": [*map(picture, PIXELS)]}
+        if mode == "inverse_dynamics"
+        else {"image": picture(PIXELS[0])}
+    )
     if mode == "forward_dynamics":
         known["raw_actions"] = torch.from_numpy(VALUES)
     place = {"domain_name": "droid_lerobot", "resolution_tier": 256, "view_point": "concat_view"}
-    return common | {"action": CosmosActionCondition(mode=mode, chunk_size=FRAMES - 1, **place, **known)}
+    return common | {
+        "action": CosmosActionCondition(mode=mode, chunk_size=FRAMES - 1, **place, **known)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +124,9 @@ def test_schedules_of_checkpoints_equal_diffusers(write, pipeline, far, kind, st
     model = load_model(folder, reasoner=False)
     model.scheduler |= flow
     model.index |= {"use_native_flow_schedule": kind == "native", "default_use_system_prompt": True}
-    expected = theirs(**{**arguments("text_to_video"), "num_inference_steps": steps}, output_type="latent").video
+    expected = theirs(
+        **{**arguments("text_to_video"), "num_inference_steps": steps}, output_type="latent"
+    ).video
     got = Generator(model, reference=True).generate(request("text_to_video", steps=steps))
     assert far(got.latents, expected) < 1e-4
 
@@ -134,15 +158,20 @@ def test_guidance_only_inside_its_interval(model, monkeypatch):
 
 def test_only_pixels_that_condition_are_encoded(model, monkeypatch):
     frames = []
-    monkeypatch.setattr(model.vae, "encode", lambda video: frames.append(video.shape[2]) or _zeros(model, video))
+    monkeypatch.setattr(
+        model.vae, "encode", lambda video: frames.append(video.shape[2]) or _zeros(model, video)
+    )
     for mode in MODES:
         Generator(model).generate(request(mode, steps=1))
-    assert frames == [1, 5, 1, 1, 5]  # image and video to video, policy, forward and inverse dynamics
+    # image and video to video, policy, forward and inverse dynamics
+    assert frames == [1, 5, 1, 1, 5]
 
 
 def _zeros(model, video):
     _, _, frames, height, width = video.shape
-    return torch.zeros(1, model.config.latent_channels, 1 + (frames - 1) // 4, height // 16, width // 16)
+    return torch.zeros(
+        1, model.config.latent_channels, 1 + (frames - 1) // 4, height // 16, width // 16
+    )
 
 
 def test_what_is_known_stays(model):
@@ -176,7 +205,9 @@ def test_a_distilled_student_follows_its_own_levels(write, far):
 def test_text_is_read_once_per_prompt(model, monkeypatch):
     generator, reads = Generator(model), []
     whole = model.transformer.prefill
-    monkeypatch.setattr(model.transformer, "prefill", lambda ids: reads.append(ids.shape[1]) or whole(ids))
+    monkeypatch.setattr(
+        model.transformer, "prefill", lambda ids: reads.append(ids.shape[1]) or whole(ids)
+    )
     for prompt in ("one cube", "one cube", "two cubes", "one cube"):
         generator.generate(dataclasses.replace(request("text_to_image", steps=2), prompt=prompt))
     assert len(reads) == 3  # two prompts and the empty one
@@ -191,7 +222,10 @@ def test_text_is_read_once_per_prompt(model, monkeypatch):
         ({"image": PIXELS[0], "video": PIXELS}, "at most one of them"),
         ({"video": PIXELS}, r"known: latents \(0, 1\) do not fit into 1 frames"),
         ({"fps": 0.0}, "fps: expected a positive number"),
-        ({"action": ActionRequest("policy", 4, 8, 10)}, "image or video: expected one of them for policy"),
+        (
+            {"action": ActionRequest("policy", 4, 8, 10)},
+            "image or video: expected one of them for policy",
+        ),
     ],
 )
 def test_bad_requests_are_refused(change, message):
@@ -217,5 +251,7 @@ def test_bad_actions_are_refused(change, message):
 
 def test_more_channels_than_the_checkpoint_has_are_refused(model):
     wide = ActionRequest("policy", 4, 8, 65)
-    with pytest.raises(ValueError, match="65 channels in domain 8, the checkpoint has 64 channels in 32 domains"):
+    with pytest.raises(
+        ValueError, match="65 channels in domain 8, the checkpoint has 64 channels in 32 domains"
+    ):
         Generator(model).generate(Request(PROMPT, image=PIXELS[0], action=wide))

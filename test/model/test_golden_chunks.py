@@ -31,4 +31,6 @@ def test_chunks_are_what_they_were(record):
             np.testing.assert_array_equal(found[name], values, err_msg=name)
         else:
             most = 1.0 if values.dtype == np.uint8 else 1e-4
-            np.testing.assert_allclose(found[name].astype(float), values.astype(float), atol=most, err_msg=name)
+            np.testing.assert_allclose(
+                found[name].astype(float), values.astype(float), atol=most, err_msg=name
+            )

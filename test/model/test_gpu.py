@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from cosmos3_ros.model.acceleration.memory_budget import load_fast
-from cosmos3_ros.model.acceleration.optimize import Speed
+from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import Observation
@@ -37,7 +37,10 @@ def chunks(model, count=3):
     """The same chunk several times, then one for another instruction: graphs are recorded at the second."""
     policy = Cosmos3Policy(model, deterministic=True)
     same = [policy.infer(OBSERVATION).chunk.values for _ in range(count)]
-    return [*same, policy.infer(dataclasses.replace(OBSERVATION, instruction="open the drawer")).chunk.values]
+    return [
+        *same,
+        policy.infer(dataclasses.replace(OBSERVATION, instruction="open the drawer")).chunk.values,
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -57,7 +60,10 @@ def test_a_lone_token_joins_the_cache_and_attends_up_to_its_place(far):
     keys[:, 200:] = values[:, 200:] = torch.nan
     from cosmos3_ros.model.runtime.triton_kernels import attend_one
 
-    assert far(attend_one(query, *new, keys, values, torch.tensor([200], device="cuda")), wanted) < 1e-4
+    assert (
+        far(attend_one(query, *new, keys, values, torch.tensor([200], device="cuda")), wanted)
+        < 1e-4
+    )
     for cache, token in zip((keys, values), new, strict=True):
         assert torch.equal(cache[:, 200:201], token)
         assert cache[:, 201:].isnan().all()
@@ -91,7 +97,9 @@ def test_a_lone_token_is_normed_and_rotated_where_it_attends(normed, far):
     for norm in norms:
         norm.weight.data.normal_()
     with torch.inference_mode():
-        turned = [norm(part) if normed else part for norm, part in zip(norms, (query, key), strict=True)]
+        turned = [
+            norm(part) if normed else part for norm, part in zip(norms, (query, key), strict=True)
+        ]
         turned = [rotate(part, [angle[:, 170:171] for angle in table]) for part in turned]
         before = [torch.cat([keys[:, :200], turned[1]], 1), torch.cat([values[:, :200], value], 1)]
         gains = (norms[0].weight, norms[1].weight, norms[0].eps) if normed else None
@@ -100,15 +108,31 @@ def test_a_lone_token_is_normed_and_rotated_where_it_attends(normed, far):
         assert far(keys[:, :201], before[0]) < 1e-5
 
 
-@pytest.mark.parametrize("speed", [Speed(graphs=True), Speed(compiled=True), Speed(compiled=True, graphs=True)])
+@pytest.mark.parametrize(
+    "speed",
+    [
+        RuntimeOptions(graphs=True),
+        RuntimeOptions(compiled=True),
+        RuntimeOptions(compiled=True, graphs=True),
+    ],
+)
 def test_chunks_are_the_same_however_they_are_run(speed):
-    for got, wanted in zip(chunks(load(speed)), chunks(load(Speed())), strict=True):
+    for got, wanted in zip(chunks(load(speed)), chunks(load(RuntimeOptions())), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("speed", [Speed(graphs=True), Speed(compiled=True), Speed(compiled=True, graphs=True)])
+@pytest.mark.parametrize(
+    "speed",
+    [
+        RuntimeOptions(graphs=True),
+        RuntimeOptions(compiled=True),
+        RuntimeOptions(compiled=True, graphs=True),
+    ],
+)
 def test_answers_are_the_same_however_they_are_run(speed):
-    wanted = Cosmos3Reasoner(load(Speed())).ask("What do you see?", [IMAGES["wrist"]], 24).text
+    wanted = (
+        Cosmos3Reasoner(load(RuntimeOptions())).ask("What do you see?", [IMAGES["wrist"]], 24).text
+    )
     reasoner = Cosmos3Reasoner(load(speed))
     for _ in range(2):
         assert reasoner.ask("What do you see?", [IMAGES["wrist"]], 24).text == wanted
@@ -116,22 +140,25 @@ def test_answers_are_the_same_however_they_are_run(speed):
 
 @pytest.mark.parametrize("kind", ["fp8", "int8", "nvfp4"])
 def test_rounded_weights_run_as_on_a_cpu(kind, far):
-    speed = Speed(compiled=True, generator=kind, text=kind, placement="policy")
+    speed = RuntimeOptions(compiled=True, generator=kind, text=kind, placement="policy")
     got = chunks(load(speed, torch.bfloat16), count=1)
-    wanted = chunks(load(Speed(), torch.bfloat16), count=1)
+    wanted = chunks(load(RuntimeOptions(), torch.bfloat16), count=1)
     for mine, exact in zip(got, wanted, strict=True):
         assert far(torch.from_numpy(mine), torch.from_numpy(exact)) < 0.3
 
 
 def test_a_compiled_decoder_draws_the_same_frames(far):
     latents = torch.randn(1, 48, 6, 4, 6, device="cuda")
-    wanted, compiled = load(Speed()).vae.decode(latents), load(Speed(compiled=True)).vae
+    wanted, compiled = (
+        load(RuntimeOptions()).vae.decode(latents),
+        load(RuntimeOptions(compiled=True)).vae,
+    )
     assert far(compiled.decode(latents), wanted) < 1e-2  # the convolutions' own TensorFloat32
 
 
 @pytest.mark.parametrize("kind", ["fp8", "int8"])
 def test_a_recorded_token_takes_few_kernels_and_says_the_same(kind, far, monkeypatch):
-    transformer = load(Speed(graphs=True, text=kind, placement="reasoner")).transformer
+    transformer = load(RuntimeOptions(graphs=True, text=kind, placement="reasoner")).transformer
     scores = []
     with torch.inference_mode():
         for fusible in (lambda model: False, decode_loop._fusible):

@@ -64,14 +64,21 @@ def test_a_wrong_chunk_cannot_be_made(values: list[list[float]], changes: dict, 
 @pytest.mark.parametrize(
     ("image", "state", "instruction", "words"),
     [
-        (np.zeros((4, 4), np.uint8), np.zeros(2, np.float32), "go", r"images\['w'\].*got uint8 \[4, 4\]"),
+        (
+            np.zeros((4, 4), np.uint8),
+            np.zeros(2, np.float32),
+            "go",
+            r"images\['w'\].*got uint8 \[4, 4\]",
+        ),
         (np.zeros((4, 4, 3), np.float32), np.zeros(2, np.float32), "go", "got float32"),
         (np.zeros((4, 4, 3), np.uint8), np.zeros(2), "go", "got float64"),
         (np.zeros((4, 4, 3), np.uint8), np.array([0, np.inf], np.float32), "go", "finite"),
         (np.zeros((4, 4, 3), np.uint8), np.zeros(2, np.float32), "  ", "instruction"),
     ],
 )
-def test_a_wrong_observation_cannot_be_made(image: np.ndarray, state: np.ndarray, instruction: str, words: str) -> None:
+def test_a_wrong_observation_cannot_be_made(
+    image: np.ndarray, state: np.ndarray, instruction: str, words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         Observation({"w": image}, state, instruction, 0)
 

@@ -46,21 +46,31 @@ def test_a_chunk_answers_its_observation(policy):
 
 
 def test_policy_equals_the_same_steps_with_diffusers_parts(model, pair, far):
-    # Released policies differ from diffusers' pipeline: a clean state row first, noise from numpy, whole schedule.
+    # Released policies differ from diffusers' pipeline: a clean state row first, noise from numpy,
+    # whole schedule.
     both = pair(TINY)
     weights = {hub_name(name): tensor for name, tensor in model.transformer.state_dict().items()}
     both.theirs.load_state_dict({**both.theirs.state_dict(), **weights})
     policy = Cosmos3Policy(model, deterministic=True, seed=3)
     got = policy.infer(OBSERVATION)
 
-    vision = torch.from_numpy(np.random.RandomState(3).standard_normal((1, 48, 5, 10, 12)).astype(np.float32))
+    vision = torch.from_numpy(
+        np.random.RandomState(3).standard_normal((1, 48, 5, 10, 12)).astype(np.float32)
+    )
     rows = torch.from_numpy(np.random.RandomState(3).standard_normal((17, 64)).astype(np.float32))
     video = torch.from_numpy(DROID_SIM.compose(IMAGES)).permute(2, 0, 1)[None, :, None] / 127.5 - 1
     vision[:, :, 0] = model.vae.encode(video)[:, :, 0]
     rows[:, 8:], rows[0, :8] = 0, torch.from_numpy(DROID_SIM.encode_state(STATE))
     clean = [torch.arange(5) > 0, torch.arange(17) > 0]
-    ids = [torch.tensor(tokenize(model.tokenizer, text)) for text in (policy.caption(OBSERVATION.instruction), "")]
-    schedulers = [UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0)]
+    ids = [
+        torch.tensor(tokenize(model.tokenizer, text))
+        for text in (policy.caption(OBSERVATION.instruction), "")
+    ]
+    schedulers = [
+        UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0
+        )
+    ]
     schedulers.append(UniPCMultistepScheduler.from_config(schedulers[0].config))
     for scheduler in schedulers:
         scheduler.set_timesteps(4, sigmas=np.linspace(0.999, 0, 5)[:-1])
@@ -70,7 +80,9 @@ def test_policy_equals_the_same_steps_with_diffusers_parts(model, pair, far):
             text = torch.arange(len(prompt)).float().expand(3, -1)
             places = generator_positions(TINY, len(prompt), (5, 10, 12), 15.0, rows=17, first_row=0)
             place = torch.cat([text, places], dim=1)
-            speeds.append(both.their_velocity(prompt, place, vision, clean[0], rows, clean[1], float(time), 8))
+            speeds.append(
+                both.their_velocity(prompt, place, vision, clean[0], rows, clean[1], float(time), 8)
+            )
         (vision_want, row_want), (vision_not, row_not) = speeds
         guided = [vision_not + 3 * (vision_want - vision_not), row_not + 3 * (row_want - row_not)]
         guided[1][:, 8:] = 0
@@ -87,7 +99,9 @@ def test_noise_is_fresh_per_chunk_unless_told_otherwise(model, policy):
     policy.reset()
     assert np.array_equal(policy.infer(OBSERVATION).chunk.values, first)
     fixed = Cosmos3Policy(model, deterministic=True)
-    assert np.array_equal(fixed.infer(OBSERVATION).chunk.values, fixed.infer(OBSERVATION).chunk.values)
+    assert np.array_equal(
+        fixed.infer(OBSERVATION).chunk.values, fixed.infer(OBSERVATION).chunk.values
+    )
 
 
 @pytest.mark.parametrize("late", [0, 11_000_000], ids=["on-time", "jitter"])
@@ -138,7 +152,9 @@ def test_every_embodiment_runs(name, tmp_path, write):
 
 
 def test_the_plain_prompt_and_the_shipped_schedule_are_options(model):
-    policy = Cosmos3Policy(model, prompt_format="plain", schedule="checkpoint", guidance=1.0, num_steps=2, horizon=8)
+    policy = Cosmos3Policy(
+        model, prompt_format="plain", schedule="checkpoint", guidance=1.0, num_steps=2, horizon=8
+    )
     assert policy.caption("Go.").startswith("Go. This video contains")
     assert policy._schedule.times == (995, 128)
     assert policy.infer(OBSERVATION).chunk.values.shape == (8, 8)
@@ -161,11 +177,16 @@ def test_future_is_decoded_while_the_next_chunk_is_made(model):
     ("change", "message"),
     [
         ({"state": STATE[:7]}, r"state of droid_sim: expected 8 values"),
-        ({"images": {"wrist": IMAGES["wrist"]}}, r"missing view\(s\) \['exterior_1', 'exterior_2'\]"),
+        (
+            {"images": {"wrist": IMAGES["wrist"]}},
+            r"missing view\(s\) \['exterior_1', 'exterior_2'\]",
+        ),
         ({"instruction": "go " * 5000}, "tokens, expected at most 4096"),
     ],
 )
-def test_bad_observations_are_refused_before_anything_is_computed(policy, monkeypatch, change, message):
+def test_bad_observations_are_refused_before_anything_is_computed(
+    policy, monkeypatch, change, message
+):
     monkeypatch.setattr(policy._vae, "encode", lambda video: pytest.fail("encoded"))
     with pytest.raises(ValueError, match=message):
         policy.infer(dataclasses.replace(OBSERVATION, **change))
@@ -182,7 +203,10 @@ def test_committed_rows_of_another_robot_are_refused(policy):
     [
         ({"embodiment": "spot"}, "embodiment: unknown 'spot', expected one of"),
         ({"embodiment": "droid_joint_pos"}, "trained for droid_sim, got droid_joint_pos"),
-        ({"embodiment": "libero"}, "libero is of domain 'libero', the checkpoint of 'droid_lerobot'"),
+        (
+            {"embodiment": "libero"},
+            "libero is of domain 'libero', the checkpoint of 'droid_lerobot'",
+        ),
         ({"horizon": 17}, "horizon: expected at most 16 rows as trained, got 17"),
         ({"num_steps": 0}, "num_steps: expected at least 1, got 0"),
         ({"prompt_format": "xml"}, "'json' or 'plain', got 'xml'"),
@@ -201,7 +225,9 @@ def test_a_checkpoint_that_cannot_be_a_policy_is_refused(model):
     with pytest.raises(ValueError, match=r"embodiment: .* names none, expected one of"):
         Cosmos3Policy(dataclasses.replace(model, policy={}))
     narrow = dataclasses.replace(model.config, action_width=6)
-    with pytest.raises(ValueError, match="needs 8 action channels in domain 8, the checkpoint has 6 channels"):
+    with pytest.raises(
+        ValueError, match="needs 8 action channels in domain 8, the checkpoint has 6 channels"
+    ):
         Cosmos3Policy(dataclasses.replace(model, config=narrow))
 
 
@@ -226,7 +252,9 @@ def test_the_future_may_be_imagined_again_for_the_rows_as_decided(model):
         expected = forward.infer(OBSERVATION, committed=together.chunk)
     latents = again._imagine(decided.latents)
     assert (latents - expected.latents).abs().max() < 1e-4 * expected.latents.abs().max()
-    assert (latents - together.latents).abs().max() > 0.01 * latents.abs().max(), "they differ at all"
+    assert (latents - together.latents).abs().max() > 0.01 * latents.abs().max(), (
+        "they differ at all"
+    )
     frames, others = again.decode(decided).frames, forward.decode(expected).frames
     assert np.abs(frames.astype(int) - others).max() <= 1
 
@@ -234,7 +262,9 @@ def test_the_future_may_be_imagined_again_for_the_rows_as_decided(model):
 def test_where_a_future_cannot_be_imagined_again_it_is_said(model):
     with pytest.raises(ValueError, match="future_steps: expected 0 or more, got -1"):
         Cosmos3Policy(model, future_steps=-1)
-    with pytest.raises(ValueError, match="future_steps: expected 0 where several processes share a policy"):
+    with pytest.raises(
+        ValueError, match="future_steps: expected 0 where several processes share a policy"
+    ):
         Cosmos3Policy(dataclasses.replace(model, team=object()), future_steps=1)
     with pytest.raises(ValueError, match="expected a policy with future_steps 0"):
         infer_batch(Cosmos3Policy(model, future_steps=1), [OBSERVATION])

@@ -23,22 +23,31 @@ def observations(policy: Cosmos3Policy) -> list[Observation]:
             instruction,
             stamp,
         )
-        for stamp, instruction in enumerate(("lift the cube", "open the drawer and look into it", "stop"))
+        for stamp, instruction in enumerate(
+            ("lift the cube", "open the drawer and look into it", "stop")
+        )
     ]
 
 
 @pytest.mark.parametrize(("guidance", "deterministic"), [(1.0, False), (3.0, True)])
-def test_a_batch_says_what_each_says_alone(model: Model, guidance: float, deterministic: bool) -> None:
+def test_a_batch_says_what_each_says_alone(
+    model: Model, guidance: float, deterministic: bool
+) -> None:
     options = {"num_steps": 2, "guidance": guidance, "deterministic": deterministic}
     alone, together = (Cosmos3Policy(model, **options) for _ in range(2))
     asked = observations(alone)
     expected = [alone.infer(observation) for observation in asked]
     for one, other in zip(infer_batch(together, asked), expected, strict=True):
-        assert np.abs(one.chunk.values - other.chunk.values).max() < 1e-4 * np.abs(other.chunk.values).max()
+        assert (
+            np.abs(one.chunk.values - other.chunk.values).max()
+            < 1e-4 * np.abs(other.chunk.values).max()
+        )
         assert (one.chunk.stamp, one.chunk.names) == (other.chunk.stamp, other.chunk.names)
         assert (one.latents - other.latents).abs().max() < 1e-3 * other.latents.abs().max()
         assert together.decode(one).frames.shape == alone.decode(other).frames.shape
-    assert np.abs(expected[0].chunk.values - expected[1].chunk.values).max() > 0.01, "they differ at all"
+    assert np.abs(expected[0].chunk.values - expected[1].chunk.values).max() > 0.01, (
+        "they differ at all"
+    )
 
 
 def test_what_is_wrong_is_named(model: Model) -> None:

@@ -27,40 +27,87 @@ from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint, write_json, write_tokenizer
 from cosmos3_ros.model.language.chat import Clip, Turn
 from cosmos3_ros.model.language.token_sampling import Sampling
-from cosmos3_ros.model.language.vision_encoder import image_patches, retained, sample_frames, video_patches
+from cosmos3_ros.model.language.vision_encoder import (
+    image_patches,
+    retained,
+    sample_frames,
+    video_patches,
+)
 from cosmos3_ros.model.network.config import ModelConfig
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
 
 TEXT = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4}
 TEXT |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}
-OURS = ModelConfig(hidden=64, layers=4, heads=4, kv_heads=2, head_dim=32, mlp=96, vocab=512, rope_sections=(6, 5, 5))
+OURS = ModelConfig(
+    hidden=64,
+    layers=4,
+    heads=4,
+    kv_heads=2,
+    head_dim=32,
+    mlp=96,
+    vocab=512,
+    rope_sections=(6, 5, 5),
+)
 # transformers -> Hub
-RENAMED = {"model.language_model.": "", "fc1": "up_proj", "fc2": "down_proj", "q_norm": "norm_q", "k_norm": "norm_k"}
+RENAMED = {
+    "model.language_model.": "",
+    "fc1": "up_proj",
+    "fc2": "down_proj",
+    "q_norm": "norm_q",
+    "k_norm": "norm_k",
+}
 RENAMED |= {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "o_proj": "to_out"}
 
 
 def rope(theta: float) -> dict:
-    return {"rope_parameters": {"rope_type": "default", "rope_theta": theta, "mrope_section": [6, 5, 5]}}
+    return {
+        "rope_parameters": {"rope_type": "default", "rope_theta": theta, "mrope_section": [6, 5, 5]}
+    }
 
 
 def make_omni(media: dict) -> tuple[torch.nn.Module, dict]:
-    vision = {"depth": 3, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "patch_size": 8}
-    vision |= {"out_hidden_size": 64, "num_position_embeddings": 16, "deepstack_visual_indexes": [0, 1, 2]}
+    vision = {
+        "depth": 3,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_heads": 2,
+        "patch_size": 8,
+    }
+    vision |= {
+        "out_hidden_size": 64,
+        "num_position_embeddings": 16,
+        "deepstack_visual_indexes": [0, 1, 2],
+    }
     config = Cosmos3OmniConfig(text_config=TEXT | rope(5e6), vision_config=vision, **media)
     return Cosmos3OmniForConditionalGeneration(config), OURS.to_json()
 
 
 def make_edge(media: dict) -> tuple[torch.nn.Module, dict]:
-    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     vision |= {"num_patches": 16, "patch_size": 8}
-    config = Cosmos3EdgeConfig(text_config=TEXT | rope(1e8), vision_config=vision, projector_hidden_size=80, **media)
-    ours = OURS.to_json() | {"hidden_act": "relu2", "qk_norm_for_text": False, "rms_norm_eps": 1e-5, "rope_theta": 1e8}
+    config = Cosmos3EdgeConfig(
+        text_config=TEXT | rope(1e8), vision_config=vision, projector_hidden_size=80, **media
+    )
+    ours = OURS.to_json() | {
+        "hidden_act": "relu2",
+        "qk_norm_for_text": False,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 1e8,
+    }
     return Cosmos3EdgeForConditionalGeneration(config), ours | {"use_und_k_norm_for_gen": True}
 
 
 def write_checkpoint(folder: Path, theirs: torch.nn.Module, transformer: dict) -> None:
-    """Save what a reasoner needs of the Hub layout; Edge keeps its full names in vision_encoder/."""
+    """Save what a reasoner needs of the Hub layout.
+
+    Edge keeps its full names in vision_encoder/.
+    """
     edge = theirs.config.model_type == "cosmos3_edge"
     text, vision = {}, {}
     for name, tensor in theirs.state_dict().items():
@@ -69,7 +116,9 @@ def write_checkpoint(folder: Path, theirs: torch.nn.Module, transformer: dict) -
         else:
             text[reduce(lambda known, pair: known.replace(*pair), RENAMED.items(), name)] = tensor
     pixels = {"patch_size": 8, "temporal_patch_size": 1 if edge else 2, "merge_size": 2}
-    image, video = ({"size": {"shortest_edge": 32 * 32, "longest_edge": frames * 96 * 96}} for frames in (1, 8))
+    image, video = (
+        {"size": {"shortest_edge": 32 * 32, "longest_edge": frames * 96 * 96}} for frames in (1, 8)
+    )
     write_json(folder / "config.json", theirs.config.to_dict())
     write_json(folder / "transformer" / "config.json", transformer)
     write_json(folder / "preprocessor_config.json", pixels | image)
@@ -84,7 +133,9 @@ def both(request, tmp_path_factory) -> SimpleNamespace:
     """Their model and ours with the same weights, and the folder they were read from."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("checkpoint")
-    theirs, transformer = request.param(write_tokenizer(folder / "text_tokenizer", TEXT["vocab_size"]))
+    theirs, transformer = request.param(
+        write_tokenizer(folder / "text_tokenizer", TEXT["vocab_size"])
+    )
     for weight in theirs.parameters():
         torch.nn.init.normal_(weight, std=0.25)
     write_checkpoint(folder, theirs.eval(), transformer)
@@ -104,10 +155,16 @@ def their_inputs(prompt, ours: Cosmos3Reasoner, pictures: list, kind: str) -> di
     """Inputs of transformers' forward and generate, for patches that test_vision.py compares with their processors'."""
     inputs = {"input_ids": prompt.ids[None], "attention_mask": torch.ones_like(prompt.ids)[None]}
     if kind != "text":
-        names = ("pixel_values", "image_grid_thw") if kind == "image" else ("pixel_values_videos", "video_grid_thw")
+        names = (
+            ("pixel_values", "image_grid_thw")
+            if kind == "image"
+            else ("pixel_values_videos", "video_grid_thw")
+        )
         patches, grids = zip(*pictures, strict=True)
         inputs |= dict(zip(names, (torch.cat(patches), torch.tensor(grids)), strict=True))
-        types = (prompt.ids == ours.vision.media.image) * 1 + (prompt.ids == ours.vision.media.video) * 2
+        types = (prompt.ids == ours.vision.media.image) * 1 + (
+            prompt.ids == ours.vision.media.video
+        ) * 2
         inputs["mm_token_type_ids"] = types.int()[None]
     return inputs
 
@@ -117,7 +174,9 @@ def ask(ours: Cosmos3Reasoner, case: str):
     if case == "video":
         prompt = ours.video_prompt("What moves?", VIDEO, fps=3.0)
         frames = [VIDEO[index] for index in sample_frames(len(VIDEO), 3.0)]
-        return prompt, their_inputs(prompt, ours, [video_patches(frames, ours.vision.pixels)], "video")
+        return prompt, their_inputs(
+            prompt, ours, [video_patches(frames, ours.vision.pixels)], "video"
+        )
     images = IMAGES[: {"text": 0, "image": 1, "images": 3}[case]]
     prompt = ours.prompt("What is it?", images)
     pictures = [image_patches(image, ours.vision.pixels) for image in images]
@@ -125,7 +184,9 @@ def ask(ours: Cosmos3Reasoner, case: str):
 
 
 def scores(ours: Cosmos3Reasoner, prompt) -> torch.Tensor:
-    hidden, _ = ours.transformer.prefill(embeds=prompt.embeds, positions=prompt.positions, deepstack=prompt.deepstack)
+    hidden, _ = ours.transformer.prefill(
+        embeds=prompt.embeds, positions=prompt.positions, deepstack=prompt.deepstack
+    )
     return ours.transformer.logits(hidden)
 
 
@@ -141,7 +202,11 @@ def test_logits_equal_transformers(both, case):
 def test_a_conversation_equals_transformers(both):
     ours, places = both.ours, sample_frames(len(VIDEO), 3.0)
     clip = Clip([VIDEO[place] for place in places], places, 3.0)
-    talk = [("system", ("Be brief.",)), ("user", ("First", IMAGES[0], "and", clip)), ("assistant", ("A cup.",))]
+    talk = [
+        ("system", ("Be brief.",)),
+        ("user", ("First", IMAGES[0], "and", clip)),
+        ("assistant", ("A cup.",)),
+    ]
     prompt = ours.chat([*itertools.starmap(Turn, talk), Turn("user", ("Sure?", IMAGES[1]))])
     inputs = {"input_ids": prompt.ids[None], "attention_mask": torch.ones_like(prompt.ids)[None]}
     pictures = [image_patches(image, ours.vision.pixels) for image in IMAGES[:2]]
@@ -156,8 +221,12 @@ def test_a_conversation_equals_transformers(both):
     text = re.sub(r"(<.image_pad.>|<.video_pad.>)+", "*", ours.tokenizer.decode(prompt.ids))
     start, seen = "<|im_start|>", "<|vision_start|>*<|vision_end|>"
     assert text.startswith(f"{start}system\nBe brief.<|im_end|>\n{start}user\nFirst{seen}and<0.")
-    assert text.endswith(f"A cup.<|im_end|>\n{start}user\nSure?{seen}<|im_end|>\n{start}assistant\n")
-    with pytest.raises(ValueError, match=r"turns: expected the user's last, got \['system', 'user', 'assistant'\]"):
+    assert text.endswith(
+        f"A cup.<|im_end|>\n{start}user\nSure?{seen}<|im_end|>\n{start}assistant\n"
+    )
+    with pytest.raises(
+        ValueError, match=r"turns: expected the user's last, got \['system', 'user', 'assistant'\]"
+    ):
         ours.chat([*itertools.starmap(Turn, talk)])
     with pytest.raises(ValueError, match=r"role: expected one of .* got 'tool'"):
         Turn("tool", ("Hm?",))
@@ -180,7 +249,9 @@ def test_pictures_matter(both, case):
 def test_64_greedy_tokens_equal_transformers(both, case):
     prompt, inputs = ask(both.ours, case)
     both.theirs.generation_config.eos_token_id = None
-    theirs = both.theirs.generate(**inputs, max_new_tokens=64, do_sample=False)[0, len(prompt.ids) :]
+    theirs = both.theirs.generate(**inputs, max_new_tokens=64, do_sample=False)[
+        0, len(prompt.ids) :
+    ]
     endless = Cosmos3Reasoner(both.model)
     endless.stop = frozenset()
     assert list(endless.tokens(prompt, 64)) == theirs.tolist()
@@ -191,7 +262,9 @@ def test_64_greedy_tokens_equal_transformers(both, case):
 def test_cached_decoding_equals_full_recomputation(both):
     ours, (prompt, _) = both.ours, ask(both.ours, "video")
     answer = torch.tensor([5, 77, 130, 9, 200])
-    _, cache = ours.transformer.prefill(embeds=prompt.embeds, positions=prompt.positions, deepstack=prompt.deepstack)
+    _, cache = ours.transformer.prefill(
+        embeds=prompt.embeds, positions=prompt.positions, deepstack=prompt.deepstack
+    )
     stepwise = []
     for number, token in enumerate(answer):
         place = torch.full((3, 1), prompt.position + number)
@@ -201,10 +274,15 @@ def test_cached_decoding_equals_full_recomputation(both):
     hidden, _ = ours.transformer.prefill(
         embeds=torch.cat([prompt.embeds, ours.transformer.embed(answer)[None]], dim=1),
         positions=torch.cat([prompt.positions, places], dim=1),
-        deepstack=[torch.nn.functional.pad(layer, (0, 0, 0, len(answer))) for layer in prompt.deepstack],
+        deepstack=[
+            torch.nn.functional.pad(layer, (0, 0, 0, len(answer))) for layer in prompt.deepstack
+        ],
     )
     torch.testing.assert_close(
-        torch.stack(stepwise), ours.transformer.logits(hidden)[0, -len(answer) :], rtol=1e-5, atol=1e-5
+        torch.stack(stepwise),
+        ours.transformer.logits(hidden)[0, -len(answer) :],
+        rtol=1e-5,
+        atol=1e-5,
     )
 
 
@@ -222,7 +300,9 @@ def test_a_picture_is_known_again_however_it_lies_in_memory(both):
 
 def test_a_video_is_told_by_its_times(both):
     text = both.ours.tokenizer.decode(both.ours.video_prompt("What moves?", VIDEO, fps=3.0).ids)
-    times = ["0.3", "1.7"] if both.ours.vision.pixels.temporal == 2 else ["0.0", "0.7", "1.3", "2.0"]
+    times = (
+        ["0.3", "1.7"] if both.ours.vision.pixels.temporal == 2 else ["0.0", "0.7", "1.3", "2.0"]
+    )
     frame = "<|vision_start|>" + "<|video_pad|>" * 12 + "<|vision_end|>"
     pictures = "".join(f"<{seconds} seconds>{frame}" for seconds in times)
     assert text == f"<|im_start|>user\n{pictures}What moves?<|im_end|>\n<|im_start|>assistant\n"
@@ -264,7 +344,10 @@ def test_policy_and_reasoner_run_on_one_copy_of_the_weights():
 
 
 def test_a_reasoner_is_loaded_without_the_generator(both):
-    assert load_reasoner(both.folder).ask("Hm?", max_tokens=5).text == both.ours.ask("Hm?", max_tokens=5).text
+    assert (
+        load_reasoner(both.folder).ask("Hm?", max_tokens=5).text
+        == both.ours.ask("Hm?", max_tokens=5).text
+    )
     assert not hasattr(load_reasoner(tiny_checkpoint()).transformer, "generator")
 
 
@@ -300,21 +383,31 @@ def test_bad_input_is_refused(both):
     ours = both.ours
     with pytest.raises(ValueError, match="question: expected a sentence, got an empty string"):
         ours.ask("  ")
-    with pytest.raises(ValueError, match=r"images\[1\]: expected a uint8 array .* got float32 \[4, 4, 3\]"):
+    with pytest.raises(
+        ValueError, match=r"images\[1\]: expected a uint8 array .* got float32 \[4, 4, 3\]"
+    ):
         ours.ask("What?", [IMAGES[0], np.zeros((4, 4, 3), np.float32)])
-    with pytest.raises(ValueError, match=r"question: expected plain words, got \['<\|image_pad\|>'\]"):
+    with pytest.raises(
+        ValueError, match=r"question: expected plain words, got \['<\|image_pad\|>'\]"
+    ):
         ours.stream("What is <|image_pad|>?")
-    with pytest.raises(ValueError, match=r"question: expected at most 64 tokens with pictures, got \d{3}"):
+    with pytest.raises(
+        ValueError, match=r"question: expected at most 64 tokens with pictures, got \d{3}"
+    ):
         Cosmos3Reasoner(both.model, max_prompt=64).ask("word " * 100)
     with pytest.raises(ValueError, match="max_tokens: expected at least 1, got 0"):
         ours.stream("What?", max_tokens=0)
     with pytest.raises(ValueError, match=r"pruning: expected a share in \[0, 1\), got 1.0"):
         ours.ask_video("What?", VIDEO, 3.0, pruning=1.0)
-    with pytest.raises(ValueError, match="no vision_encoder: expected a question without images or video"):
+    with pytest.raises(
+        ValueError, match="no vision_encoder: expected a question without images or video"
+    ):
         Cosmos3Reasoner(dataclasses.replace(both.model, vision=None)).ask("What?", IMAGES)
     plain = copy.deepcopy(both.model.tokenizer)
     plain.chat_template = "{{ messages[0].content[-5:] }}"
-    with pytest.raises(ValueError, match="chat template: expected it to keep 1 places for pictures, it kept 0"):
+    with pytest.raises(
+        ValueError, match="chat template: expected it to keep 1 places for pictures, it kept 0"
+    ):
         Cosmos3Reasoner(dataclasses.replace(both.model, tokenizer=plain)).ask("What?", IMAGES[:1])
     with pytest.raises(ValueError, match="loaded without its lm_head"):
         Cosmos3Reasoner(load_model(both.folder, reasoner=False, generator=False))
@@ -324,10 +417,16 @@ def test_an_incomplete_checkpoint_is_refused(both, tmp_path):
     folder = shutil.copytree(both.folder, tmp_path / "copy")
     fields = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(fields | {"image_token_id": None}))
-    with pytest.raises(ValueError, match=r"config\.json: expected the number\(s\) image_token_id, got none"):
+    with pytest.raises(
+        ValueError, match=r"config\.json: expected the number\(s\) image_token_id, got none"
+    ):
         load_reasoner(folder)
-    (folder / "config.json").write_text(json.dumps(fields | {"vision_config": {"model_type": "clip"}}))
-    with pytest.raises(ValueError, match=r"config\.json: expected a vision_config of Qwen3-VL or Cosmos 3 Edge"):
+    (folder / "config.json").write_text(
+        json.dumps(fields | {"vision_config": {"model_type": "clip"}})
+    )
+    with pytest.raises(
+        ValueError, match=r"config\.json: expected a vision_config of Qwen3-VL or Cosmos 3 Edge"
+    ):
         load_reasoner(folder)
     (folder / "video_preprocessor_config.json").unlink()
     with pytest.raises(ValueError, match=r"missing file .*video_preprocessor_config\.json"):

@@ -18,12 +18,21 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("cosmos3_ros", "model", "sim", "training", "serve")
 EXECUTABLES = ("policy", "reasoner", "server", "brain", "commander", "sim", "cosmos3")
 # Import names that differ from the names of the packages that bring them.
-BROUGHT_BY = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "python3-yaml", "triton": "torch"}
+BROUGHT_BY = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "yaml": "python3-yaml",
+    "triton": "torch",
+}
 
 
 def files_of(folder: Path) -> set[str]:
     found = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)) for path in found if path.suffix != ".pyc" and path.name != "ruff.toml"}
+    return {
+        str(path.relative_to(folder))
+        for path in found
+        if path.suffix != ".pyc" and path.name != "ruff.toml"
+    }
 
 
 def sources() -> set[str]:
@@ -33,7 +42,9 @@ def sources() -> set[str]:
 
 
 def copy_of_checkout(target: Path) -> Path:
-    made = shutil.ignore_patterns(".*", "__pycache__", "build", "install", "log", "out", "*.egg-info")
+    made = shutil.ignore_patterns(
+        ".*", "__pycache__", "build", "install", "log", "out", "*.egg-info"
+    )
     return Path(shutil.copytree(ROOT, target, ignore=made))
 
 
@@ -50,15 +61,23 @@ def imports(folder: str) -> set[str]:
 
 
 def pins(name: str) -> dict[str, Requirement]:
-    lines = (line.split("#")[0].strip() for line in (ROOT / "tools" / name).read_text().splitlines())
+    lines = (
+        line.split("#")[0].strip() for line in (ROOT / "tools" / name).read_text().splitlines()
+    )
     return {requirement.name: requirement for requirement in map(Requirement, filter(None, lines))}
 
 
 def from_setup_py() -> list[Requirement]:
     strings = (
-        node.value for node in ast.walk(ast.parse((ROOT / "setup.py").read_text())) if isinstance(node, ast.Constant)
+        node.value
+        for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
+        if isinstance(node, ast.Constant)
     )
-    return [Requirement(text) for text in strings if isinstance(text, str) and re.fullmatch(r"[\w-]+(>=[\d.]+)?", text)]
+    return [
+        Requirement(text)
+        for text in strings
+        if isinstance(text, str) and re.fullmatch(r"[\w-]+(>=[\d.]+)?", text)
+    ]
 
 
 def test_pip_installs_every_file(tmp_path):
@@ -93,11 +112,17 @@ def test_executable_runs_a_function_that_exists(name):
 
 
 def test_every_import_is_a_declared_dependency():
-    declared = {element.text for element in ET.parse(ROOT / "package.xml").getroot() if "depend" in element.tag}
+    declared = {
+        element.text
+        for element in ET.parse(ROOT / "package.xml").getroot()
+        if "depend" in element.tag
+    }
     pip = {requirement.name for requirement in from_setup_py()}
     for folder in (*FOLDERS, "launch"):
         needed = {BROUGHT_BY.get(name) or name for name in imports(folder)}
-        assert needed - declared - pip == set(), f"imported in {folder}/, but in neither package.xml nor setup.py"
+        assert needed - declared - pip == set(), (
+            f"imported in {folder}/, but in neither package.xml nor setup.py"
+        )
 
 
 def test_one_version():
@@ -108,14 +133,20 @@ def test_one_version():
 
 
 def test_pins_are_exact_unique_and_satisfy_setup_py():
-    files = [pins(f"requirements{name}.txt") for name in ("", "-ros", "-test")] + [pins("constraints.txt")]
+    files = [pins(f"requirements{name}.txt") for name in ("", "-ros", "-test")] + [
+        pins("constraints.txt")
+    ]
     names = [name.lower() for file in files for name in file]
     assert len(names) == len(set(names))
-    versions = {name: str(requirement.specifier) for file in files for name, requirement in file.items()}
+    versions = {
+        name: str(requirement.specifier) for file in files for name, requirement in file.items()
+    }
     assert all(re.fullmatch(r"==[\d.]+", version) for version in versions.values())
     for requirement in from_setup_py():
         if requirement.name in versions:
-            assert requirement.specifier.contains(versions[requirement.name].removeprefix("==")), requirement
+            assert requirement.specifier.contains(versions[requirement.name].removeprefix("==")), (
+                requirement
+            )
 
 
 @pytest.mark.ros
@@ -129,6 +160,8 @@ def test_plain_colcon_build_of_a_checkout(tmp_path):
     shutil.rmtree(checkout / "build")
     code = "import cosmos3_ros.msg, cosmos3_ros.model; print(cosmos3_ros.__file__, cosmos3_ros.msg.__file__)"
     shell = ["bash", "-c", f". install/setup.bash && python -c '{code}'"]
-    done = subprocess.run(shell, cwd=checkout, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        shell, cwd=checkout, check=True, capture_output=True, text=True, timeout=60
+    )
     assert str(checkout / "cosmos3_ros" / "__init__.py") in done.stdout
     assert str(checkout / "install") in done.stdout

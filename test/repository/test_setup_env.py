@@ -36,10 +36,12 @@ def cpu_index(tmp_path):
     with zipfile.ZipFile(folder / "torch-0.0.1+cpu-py3-none-any.whl", "w") as wheel:
         wheel.writestr("torch.py", "")
         wheel.writestr(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: torch\nVersion: 0.0.1+cpu\nRequires-Dist: nothing\n"
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: torch\nVersion: 0.0.1+cpu\nRequires-Dist: nothing\n",
         )
         wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         )
         wheel.writestr(f"{info}/RECORD", "")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
@@ -75,29 +77,40 @@ def test_torch_of_pypi_with_a_gpu_or_without_an_answer_or_if_asked_for(cpu_index
     monkeypatch.setattr(setup_env, "has_nvidia_gpu", lambda: False)
     assert setup_env.torch_arguments("pypi", "torch==0.0.1", cpu_index) == ["torch==0.0.1"]
     assert setup_env.torch_arguments("", "torch==0.0.1", cpu_index + "/wrong") == ["torch==0.0.1"]
-    assert setup_env.torch_arguments("", "torch==0.0.1", "http://127.0.0.1:9/cpu") == ["torch==0.0.1"]
+    assert setup_env.torch_arguments("", "torch==0.0.1", "http://127.0.0.1:9/cpu") == [
+        "torch==0.0.1"
+    ]
     monkeypatch.setattr(setup_env, "has_nvidia_gpu", lambda: True)
     assert setup_env.torch_arguments("", "torch==0.0.1", cpu_index) == ["torch==0.0.1"]
 
 
 def test_torch_of_a_given_index(monkeypatch):
-    assert setup_env.torch_arguments("http://x/cu130", "torch==2.13.0")[-2:] == ["http://x/cu130", "torch==2.13.0"]
+    assert setup_env.torch_arguments("http://x/cu130", "torch==2.13.0")[-2:] == [
+        "http://x/cu130",
+        "torch==2.13.0",
+    ]
 
 
 def test_one_line_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(setup_env.shutil, "which", lambda name: None)
     with pytest.raises(
-        setup_env.SetupError, match=r"^missing cmake, a C\+\+ compiler, make.*: apt-get install cmake g\+\+"
+        setup_env.SetupError,
+        match=r"^missing cmake, a C\+\+ compiler, make.*: apt-get install cmake g\+\+",
     ):
         setup_env.check_machine()
 
 
 def test_python_and_machine_are_checked_first(monkeypatch):
     monkeypatch.setattr(setup_env.platform, "machine", lambda: "aarch64")
-    with pytest.raises(setup_env.SetupError, match=r"Linux x86_64, this is Linux aarch64: use a ROS 2 Jazzy install"):
+    with pytest.raises(
+        setup_env.SetupError,
+        match=r"Linux x86_64, this is Linux aarch64: use a ROS 2 Jazzy install",
+    ):
         setup_env.check_machine()
     monkeypatch.setattr(setup_env.sys, "version_info", (3, 13, 0))
-    with pytest.raises(setup_env.SetupError, match=r"^expected Python 3\.11 or 3\.12, got .*make PYTHON="):
+    with pytest.raises(
+        setup_env.SetupError, match=r"^expected Python 3\.11 or 3\.12, got .*make PYTHON="
+    ):
         setup_env.check_machine()
 
 
@@ -115,14 +128,20 @@ def test_key_depends_on_names_contents_and_words(tmp_path):
     first, second = tmp_path / "a", tmp_path / "b"
     first.write_text("x")
     second.write_text("x")
-    keys = {setup_env.digest([first]), setup_env.digest([second]), setup_env.digest([first], "word")}
+    keys = {
+        setup_env.digest([first]),
+        setup_env.digest([second]),
+        setup_env.digest([first], "word"),
+    }
     first.write_text("y")
     assert len(keys | {setup_env.digest([first])}) == 4
 
 
 def test_failing_command_shows_its_end_and_names_the_log(tmp_path, capsys):
     progress = setup_env.Progress(tmp_path / "setup.log")
-    with pytest.raises(setup_env.SetupError, match=r"exit code 3 from sh; its output is in .*setup\.log"):
+    with pytest.raises(
+        setup_env.SetupError, match=r"exit code 3 from sh; its output is in .*setup\.log"
+    ):
         progress.run("sh", "-c", "echo the reason; exit 3")
     assert "the reason" in capsys.readouterr().out
     assert "the reason" in (tmp_path / "setup.log").read_text()
@@ -130,7 +149,9 @@ def test_failing_command_shows_its_end_and_names_the_log(tmp_path, capsys):
 
 def test_a_folder_that_is_no_environment_is_kept(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(setup_env.SetupError, match="is no virtual environment: name another one with VENV="):
+    with pytest.raises(
+        setup_env.SetupError, match="is no virtual environment: name another one with VENV="
+    ):
         setup_env.Environment(tmp_path).create()
     assert (tmp_path / "thesis.txt").exists()
 
@@ -143,7 +164,11 @@ def test_cmake_files_of_the_wheels_are_pointed_at_this_python():
 
 @pytest.mark.ros
 def test_commands_run_without_a_sourced_ros_installation():
-    environment = {**os.environ, "AMENT_PREFIX_PATH": "/opt/ros/other", "PYTHONPATH": "/opt/ros/other/python"}
+    environment = {
+        **os.environ,
+        "AMENT_PREFIX_PATH": "/opt/ros/other",
+        "PYTHONPATH": "/opt/ros/other/python",
+    }
     command = [ROOT / "tools" / "run.sh", sys.prefix, "env"]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     variables = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands as people start them; openpi-client from PyPI, which wants numpy 1, from an environment of its own."""
+"""The commands as people start them.
+
+openpi-client from PyPI, which wants numpy 1, from an environment of its own.
+"""
 
 import contextlib
 import json
@@ -54,7 +57,9 @@ print(json.dumps(result))
 def command(*options: str | Path) -> Iterator[str]:
     """Port of `cosmos3 serve openpi` as people start it."""
     words = [sys.executable, "-m", "cosmos3_ros.cli", "serve", "openpi", "--port", "0", *options]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
         assert server.stdout is not None
         try:
             lines = [server.stdout.readline(), server.stdout.readline()]
@@ -70,7 +75,16 @@ def command(*options: str | Path) -> Iterator[str]:
 def test_openpi_client_talks_to_the_command(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("correct-horse")
-    options = ("--checkpoint", tiny_checkpoint(), "--steps", "1", "--guidance", "1", "--token-file", token)
+    options = (
+        "--checkpoint",
+        tiny_checkpoint(),
+        "--steps",
+        "1",
+        "--guidance",
+        "1",
+        "--token-file",
+        token,
+    )
     with command(*options) as port:
         words = [PYTHON, "-I", "-c", SCRIPT, "127.0.0.1", port, "correct-horse"]
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
@@ -95,7 +109,10 @@ def test_openpi_client_talks_to_the_command(tmp_path: Path) -> None:
         (["openpi", "--steps", "0"], "num_steps: expected at least 1, got 0"),
         (["openpi", "--horizon", "-1"], "horizon: expected 0 or more, got -1"),
         (["openpi", "--host", "256.0.0.1"], "256.0.0.1"),
-        (["libero", "--checkpoint", EMBEDDED], "embodiment droid_sim needs a state, which LIBERO clients do not send"),
+        (
+            ["libero", "--checkpoint", EMBEDDED],
+            "embodiment droid_sim needs a state, which LIBERO clients do not send",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_one_line_and_exit_code_1(
@@ -110,7 +127,9 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_1(
     assert said in lines[0]
 
 
-def test_a_server_without_a_token_for_all_of_the_network_warns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_without_a_token_for_all_of_the_network_warns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from cosmos3_ros.cli import main
 
     assert main(["serve", "openpi", "--host", "0.0.0.0", "--checkpoint", "/nowhere"]) == 1

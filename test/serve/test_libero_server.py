@@ -28,8 +28,15 @@ from cosmos3_ros.serve.libero_server import Batch, Options, Server
 def tiny() -> Cosmos3Policy:
     """Random weights with the head for LIBERO."""
     model = load_model(tiny_checkpoint(), reasoner=False)
-    trained = {"action_chunk_size": 16, "conditioning_fps": 20.0, "domain_name": "libero", "embodiment": "libero"}
-    return Cosmos3Policy(dataclasses.replace(model, policy=trained), num_steps=1, guidance=1.0, deterministic=True)
+    trained = {
+        "action_chunk_size": 16,
+        "conditioning_fps": 20.0,
+        "domain_name": "libero",
+        "embodiment": "libero",
+    }
+    return Cosmos3Policy(
+        dataclasses.replace(model, policy=trained), num_steps=1, guidance=1.0, deterministic=True
+    )
 
 
 def png(seed: int = 0, height: int = 256, width: int = 512) -> str:
@@ -39,7 +46,12 @@ def png(seed: int = 0, height: int = 256, width: int = 512) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-ITEM = {"image": png(), "prompt": "put both moka pots on the stove", "domain_name": "libero", "image_size": 256}
+ITEM = {
+    "image": png(),
+    "prompt": "put both moka pots on the stove",
+    "domain_name": "libero",
+    "image_size": 256,
+}
 SEEN: list[int] = []  # sizes of the batches
 
 
@@ -69,7 +81,12 @@ def call(port: int, path: str, body: Any = None, **headers: str) -> tuple[int, d
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     kind = {"Content-Type": "application/json"} if body is not None else {}
-    connection.request("POST" if body is not None else "GET", path, data if body is not None else None, kind | headers)
+    connection.request(
+        "POST" if body is not None else "GET",
+        path,
+        data if body is not None else None,
+        kind | headers,
+    )
     response = connection.getresponse()
     status, reply = response.status, json.loads(response.read())
     assert response.getheader("Cache-Control") == "no-store"
@@ -92,7 +109,9 @@ def test_a_chunk_has_translation_rot6d_and_gripper(port: int, path: str) -> None
     assert (status, action.shape) == (200, (16, 10))
     assert np.isfinite(action).all()
     first, second = action[:, 3:6], action[:, 6:9]
-    assert np.abs(np.linalg.norm(action[:, 3:9].reshape(-1, 3), axis=1) - 1).max() < 1e-5, "columns of a rotation"
+    assert np.abs(np.linalg.norm(action[:, 3:9].reshape(-1, 3), axis=1) - 1).max() < 1e-5, (
+        "columns of a rotation"
+    )
     assert np.abs((first * second).sum(axis=1)).max() < 1e-5
 
 
@@ -100,11 +119,13 @@ def test_a_chunk_comes_with_its_video() -> None:
     with serving() as port:
         reply = call(port, "/predict", ITEM)[1]
     assert np.array(reply["action"]).shape == (16, 10)
-    frames = [np.asarray(Image.open(io.BytesIO(base64.b64decode(frame)))) for frame in reply["video"]]
+    frames = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(frame)))) for frame in reply["video"]
+    ]
     assert (len(frames), frames[0].shape) == (17, (160, 320, 3))
 
 
-def test_rows_are_those_of_the_policy_without_normalisation_and_1_is_open(port: int) -> None:
+def test_rows_are_those_of_the_policy_without_normalization_and_1_is_open(port: int) -> None:
     from cosmos3_ros.serve.libero_server import read_item
 
     values = tiny().infer(read_item(ITEM, tiny().embodiment)).chunk.values
@@ -136,19 +157,26 @@ def test_a_batch_is_one_inference_and_keeps_its_order(port: int) -> None:
     ],
     ids=["data", "unpadded", "urlsafe", "lines"],
 )
-def test_base64_may_be_written_in_every_way_that_the_evaluation_knows(port: int, image: str) -> None:
+def test_base64_may_be_written_in_every_way_that_the_evaluation_knows(
+    port: int, image: str
+) -> None:
     assert call(port, "/predict", ITEM | {"image": image}) == call(port, "/predict", ITEM)
 
 
 def test_another_height_is_scaled(port: int) -> None:
-    assert np.array(call(port, "/predict", ITEM | {"image": png(0, 128, 256)})[1]["action"]).shape == (16, 10)
+    assert np.array(
+        call(port, "/predict", ITEM | {"image": png(0, 128, 256)})[1]["action"]
+    ).shape == (16, 10)
 
 
 BAD = [
     ({"image": "%%%"}, "image"),
     ({"image": base64.b64encode(b"not a picture").decode()}, "do not decode as png"),
     ({"image": 7}, "image: expected base64 of a PNG, got int"),
-    ({"image": png(0, 256, 256)}, "image: expected agentview | wrist side by side, 2 times as wide as high"),
+    (
+        {"image": png(0, 256, 256)},
+        "image: expected agentview | wrist side by side, 2 times as wide as high",
+    ),
     ({"prompt": ""}, "prompt: expected a sentence"),
     ({"prompt": None}, "prompt: expected a sentence"),
     ({"domain_name": "mars"}, "domain_name: expected 'libero', got 'mars'"),
@@ -172,7 +200,12 @@ def test_a_bad_item_is_status_200_with_an_error_as_the_evaluation_reads_it(
 
 @pytest.mark.parametrize(
     ("items", "words"),
-    [(None, "got NoneType"), ([], "got 0 items"), ([ITEM] * 65, "got 65 items"), ([3], "items[0]: expected an object")],
+    [
+        (None, "got NoneType"),
+        ([], "got 0 items"),
+        ([ITEM] * 65, "got 65 items"),
+        ([3], "items[0]: expected an object"),
+    ],
 )
 def test_a_bad_batch_is_named(port: int, items: Any, words: str) -> None:
     assert words in call(port, "/predict_batch", {"items": items})[1]["error"]
@@ -219,7 +252,10 @@ def test_what_goes_wrong_inside_is_for_the_log_alone() -> None:
     told: list[str] = []
     with serving(broken, told) as port:
         status, reply = call(port, "/predict", ITEM)
-    assert (status, reply) == (200, {"action": [], "error": "internal error; the server's log says more"})
+    assert (status, reply) == (
+        200,
+        {"action": [], "error": "internal error; the server's log says more"},
+    )
     assert "/home/somebody/weights" in told[0]
 
 

@@ -42,7 +42,12 @@ def test_views_are_sent_as_what_they_show() -> None:
 
 def test_markers_have_bytes_for_keys_because_openpi_clients_read_no_others() -> None:
     sent = msgpack.unpackb(pack({"action": np.zeros((2, 3), np.float32), "score": np.float32(0.5)}))
-    assert sent["action"] == {b"__ndarray__": True, b"data": bytes(24), b"dtype": "<f4", b"shape": [2, 3]}
+    assert sent["action"] == {
+        b"__ndarray__": True,
+        b"data": bytes(24),
+        b"dtype": "<f4",
+        b"shape": [2, 3],
+    }
     assert sent["score"] == {b"__npgeneric__": True, b"data": 0.5, b"dtype": "<f4"}
 
 
@@ -110,7 +115,9 @@ def test_no_bytes_raise_anything_else(data: bytes, place: int, value: int) -> No
             unpack(sent)
 
 
-@pytest.mark.parametrize("value", [np.array([object()]), np.zeros(2, complex), np.zeros(1, "f4,f4"), {1, 2}, object()])
+@pytest.mark.parametrize(
+    "value", [np.array([object()]), np.zeros(2, complex), np.zeros(1, "f4,f4"), {1, 2}, object()]
+)
 def test_what_no_client_could_read_is_not_sent(value: Any) -> None:
     with pytest.raises(ValueError, match=r"expected|not accepted"):
         pack({"a": value})

@@ -30,7 +30,9 @@ from cosmos3_ros.serve.asyncio_runner import in_background
 from cosmos3_ros.serve.completion_stream import Stopper
 from cosmos3_ros.serve.openai_server import ReasonerServer
 
-PICTURES = [np.random.default_rng(seed).integers(0, 256, (40, 56, 3), dtype=np.uint8) for seed in range(3)]
+PICTURES = [
+    np.random.default_rng(seed).integers(0, 256, (40, 56, 3), dtype=np.uint8) for seed in range(3)
+]
 
 
 def image_part(image: np.ndarray, kind: str = "png") -> dict:
@@ -56,7 +58,10 @@ def film(kind: str, frames: int = 12, fps: int = 6) -> bytes:
 
 
 def user(*parts: Any) -> dict:
-    return {"role": "user", "content": [{"type": "text", "text": p} if isinstance(p, str) else p for p in parts]}
+    return {
+        "role": "user",
+        "content": [{"type": "text", "text": p} if isinstance(p, str) else p for p in parts],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +77,13 @@ def served(reasoner: Cosmos3Reasoner) -> Iterator[SimpleNamespace]:
     server = ReasonerServer(reasoner, "tiny", token="secret", waiting=1)
     with (
         in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)) as port,
-        openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="secret", max_retries=0, timeout=30) as client,
+        openai.OpenAI(
+            base_url=f"http://127.0.0.1:{port}/v1", api_key="secret", max_retries=0, timeout=30
+        ) as client,
     ):
-        yield SimpleNamespace(port=port, client=client, ask=lambda *parts, **more: ask(client, *parts, **more))
+        yield SimpleNamespace(
+            port=port, client=client, ask=lambda *parts, **more: ask(client, *parts, **more)
+        )
 
 
 def ask(client: openai.OpenAI, *parts: Any, **more: Any) -> Any:
@@ -83,7 +92,9 @@ def ask(client: openai.OpenAI, *parts: Any, **more: Any) -> Any:
 
 
 def send(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    ) as connection:
         connection.request(method, path, body, {"Authorization": "Bearer secret"} | headers)
         response = connection.getresponse()
         return response.status, response.read()
@@ -91,7 +102,9 @@ def send(port: int, method: str, path: str, body: bytes = b"", **headers: str) -
 
 def test_greedy_text_equals_the_reasoner_asked_directly(served, reasoner):
     reply = served.ask("What is it?")
-    assert reply.choices[0].message.content == "".join(reasoner.stream("What is it?", max_tokens=12))
+    assert reply.choices[0].message.content == "".join(
+        reasoner.stream("What is it?", max_tokens=12)
+    )
     assert reply.choices[0].finish_reason == "length"
     assert reply.usage.prompt_tokens == len(reasoner.prompt("What is it?").ids)
     assert (reply.usage.completion_tokens, reply.model) == (12, "tiny")
@@ -100,10 +113,15 @@ def test_greedy_text_equals_the_reasoner_asked_directly(served, reasoner):
 @pytest.mark.parametrize("count", [1, 3])
 def test_images_are_seen(served, reasoner, count):
     reply = served.ask(*map(image_part, PICTURES[:count]), "What is it?")
-    assert reply.choices[0].message.content == "".join(reasoner.stream("What is it?", PICTURES[:count], 12))
+    assert reply.choices[0].message.content == "".join(
+        reasoner.stream("What is it?", PICTURES[:count], 12)
+    )
     assert reply.usage.prompt_tokens == len(reasoner.prompt("What is it?", PICTURES[:count]).ids)
     if count > 1:
-        assert served.ask("What", image_part(PICTURES[0]), "is it?").usage.prompt_tokens < reply.usage.prompt_tokens
+        assert (
+            served.ask("What", image_part(PICTURES[0]), "is it?").usage.prompt_tokens
+            < reply.usage.prompt_tokens
+        )
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "bmp"])
@@ -123,8 +141,12 @@ def test_a_video_is_seen(served, reasoner, kind):
     assert len(frames) == 12
     assert served.ask(part, "What moves?").choices[0].message.content.strip() == direct.text
     if kind == "mp4":
-        more = served.ask(part, "What moves?", extra_body={"media_io_kwargs": {"video": {"fps": 6.0}}})
-        assert more.usage.prompt_tokens == len(reasoner.video_prompt("What moves?", frames, 6.0, rate=6.0).ids)
+        more = served.ask(
+            part, "What moves?", extra_body={"media_io_kwargs": {"video": {"fps": 6.0}}}
+        )
+        assert more.usage.prompt_tokens == len(
+            reasoner.video_prompt("What moves?", frames, 6.0, rate=6.0).ids
+        )
 
 
 def test_a_conversation_has_turns(served, reasoner):
@@ -153,12 +175,17 @@ def test_a_stream_is_the_same_answer(served):
 
 def test_sampling_fields_reach_the_decoder(served, reasoner):
     fields = {"temperature": 0.9, "top_p": 0.8, "presence_penalty": 0.5, "seed": 7}
-    told = served.ask("Hm?", **fields, extra_body={"top_k": 5, "repetition_penalty": 1.2, "unknown": {}, "n": 1})
+    told = served.ask(
+        "Hm?", **fields, extra_body={"top_k": 5, "repetition_penalty": 1.2, "unknown": {}, "n": 1}
+    )
     sampling = Sampling(0.9, top_k=5, top_p=0.8, repetition=1.2, presence=0.5, seed=7)
     direct = "".join(reasoner.stream("Hm?", max_tokens=12, sampling=sampling))
     assert told.choices[0].message.content == direct
     assert direct != "".join(reasoner.stream("Hm?", max_tokens=12))
-    assert len({served.ask("Hm?", temperature=2.0).choices[0].message.content for _ in range(3)}) > 1  # no seed: chance
+    # no seed: chance
+    assert (
+        len({served.ask("Hm?", temperature=2.0).choices[0].message.content for _ in range(3)}) > 1
+    )
 
 
 def test_stop_words_end_the_answer_before_them(served, reasoner):
@@ -169,7 +196,10 @@ def test_stop_words_end_the_answer_before_them(served, reasoner):
         if stream:
             with reply:
                 chunks = [chunk.choices[0] for chunk in reply]
-            told, reason = "".join(choice.delta.content or "" for choice in chunks), chunks[-1].finish_reason
+            told, reason = (
+                "".join(choice.delta.content or "" for choice in chunks),
+                chunks[-1].finish_reason,
+            )
         else:
             told, reason = reply.choices[0].message.content, reply.choices[0].finish_reason
         assert told == text[: text.index(word)]
@@ -198,11 +228,14 @@ BAD_PARTS = {
     "one of the formats png, jpeg, webp, bmp, got image/svg": "data:image/svg+xml;base64,AAAA",
     "expected base64 after the comma": "data:image/png;base64,?AAA",
     "these 3 bytes do not decode as png": "data:image/png;base64,AAAA",
-    "as jpeg": uri("image/jpeg", base64.b64decode(image_part(PICTURES[0])["image_url"]["url"].partition(",")[2])),
+    "as jpeg": uri(
+        "image/jpeg",
+        base64.b64decode(image_part(PICTURES[0])["image_url"]["url"].partition(",")[2]),
+    ),
     "bytes do not decode as png:": image_part(PICTURES[0])["image_url"]["url"][:822],
-    "expected 1 to 33554432 pixels, got 6000 x 6000": image_part(np.zeros((6000, 6000, 3), np.uint8))["image_url"][
-        "url"
-    ],
+    "expected 1 to 33554432 pixels, got 6000 x 6000": image_part(
+        np.zeros((6000, 6000, 3), np.uint8)
+    )["image_url"]["url"],
 }
 
 
@@ -217,7 +250,10 @@ def test_a_bad_image_is_refused_in_words(served, words):
 @pytest.mark.parametrize(
     ("kind", "data"),
     [
-        ("mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"),
+        (
+            "mp4",
+            b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+        ),
         ("mp4", b"ffconcat version 1.0\nfile /etc/passwd\n"),
         ("mp4", film("mp4")[:300]),
         ("webm", film("mp4")),
@@ -226,8 +262,12 @@ def test_a_bad_image_is_refused_in_words(served, words):
     ids=["playlist", "concat", "cut", "mislabelled", "empty"],
 )
 def test_a_bad_video_is_refused_in_words(served, kind, data):
-    with pytest.raises(openai.BadRequestError, match=f"video_url: these {len(data)} bytes do not decode as {kind}"):
-        served.ask({"type": "video_url", "video_url": {"url": uri(f"video/{kind}", data)}}, "What moves?")
+    with pytest.raises(
+        openai.BadRequestError, match=f"video_url: these {len(data)} bytes do not decode as {kind}"
+    ):
+        served.ask(
+            {"type": "video_url", "video_url": {"url": uri(f"video/{kind}", data)}}, "What moves?"
+        )
 
 
 def test_media_have_limits(monkeypatch):
@@ -250,14 +290,32 @@ def test_media_have_limits(monkeypatch):
         ({"max_tokens": 100_001}, "max_tokens: expected 1 to 100000, got 100001"),
         ({"max_completion_tokens": 0}, "max_completion_tokens: expected 1 to 100000, got 0"),
         ({"messages": [user("word " * 2100)]}, "expected at most 2048 tokens with pictures, got 6"),
-        ({"messages": [user("an <|image_pad|>")]}, r"question: expected plain words, got ['<|image_pad|>']"),
+        (
+            {"messages": [user("an <|image_pad|>")]},
+            r"question: expected plain words, got ['<|image_pad|>']",
+        ),
         ({"messages": []}, "messages: expected at least one"),
         ({"messages": [user(" ")]}, "question: expected a sentence, got an empty string"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0]: expected a role of system, developer, user"),
-        ({"messages": [{"role": "assistant", "content": "x"}]}, "messages: expected the user's last, got 'assistant'"),
-        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content: expected a text or a list of parts"),
-        ({"messages": [user({"type": "input_audio"})]}, "messages[0].content[0]: expected a part of type text, or"),
-        ({"messages": [{**user(image_part(PICTURES[0])), "role": "system"}]}, "pictures in the user's messages only"),
+        (
+            {"messages": [{"role": "tool", "content": "x"}]},
+            "messages[0]: expected a role of system, developer, user",
+        ),
+        (
+            {"messages": [{"role": "assistant", "content": "x"}]},
+            "messages: expected the user's last, got 'assistant'",
+        ),
+        (
+            {"messages": [{"role": "user", "content": None}]},
+            "messages[0].content: expected a text or a list of parts",
+        ),
+        (
+            {"messages": [user({"type": "input_audio"})]},
+            "messages[0].content[0]: expected a part of type text, or",
+        ),
+        (
+            {"messages": [{**user(image_part(PICTURES[0])), "role": "system"}]},
+            "pictures in the user's messages only",
+        ),
         ({"temperature": 2.5}, "temperature: expected 0 to 2, got 2.5"),
         ({"temperature": "warm"}, "temperature: expected float, got str"),
         ({"top_p": 0}, "top_p: expected 1e-06 to 1, got 0"),
@@ -265,7 +323,10 @@ def test_media_have_limits(monkeypatch):
         ({"stop": [""]}, "stop: expected a text, or up to 4 in a list, none of them empty"),
         ({"n": 2}, "n: not offered here, expected 1 or nothing"),
         ({"extra_body": {"stream": "yes"}}, "stream: expected bool, got str"),
-        ({"extra_body": {"media_io_kwargs": {"video": {"fps": 0}}}}, "media_io_kwargs.video.fps: expected a positive"),
+        (
+            {"extra_body": {"media_io_kwargs": {"video": {"fps": 0}}}},
+            "media_io_kwargs.video.fps: expected a positive",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
@@ -279,7 +340,9 @@ def test_models_and_health(served):
     (model,) = served.client.models.list()
     assert model.id == served.client.models.retrieve("tiny").id == "tiny"
     for wrong in ("gpt", ""):
-        with pytest.raises(openai.NotFoundError, match=f"model: expected 'tiny', got '{wrong}'") as caught:
+        with pytest.raises(
+            openai.NotFoundError, match=f"model: expected 'tiny', got '{wrong}'"
+        ) as caught:
             served.ask("What is it?", model=wrong)
     assert caught.value.code == "model_not_found"
     with pytest.raises(openai.NotFoundError):
@@ -289,8 +352,12 @@ def test_models_and_health(served):
 
 @pytest.mark.parametrize("key", ["secret2", "secre", "Bearer"])
 def test_a_wrong_key_is_refused(served, key):
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{served.port}/v1", api_key=key, max_retries=0) as client:
-        with pytest.raises(openai.AuthenticationError, match="the API key is missing or wrong") as caught:
+    with openai.OpenAI(
+        base_url=f"http://127.0.0.1:{served.port}/v1", api_key=key, max_retries=0
+    ) as client:
+        with pytest.raises(
+            openai.AuthenticationError, match="the API key is missing or wrong"
+        ) as caught:
             ask(client, "What is it?")
         with pytest.raises(openai.AuthenticationError):
             client.models.list()
@@ -356,7 +423,10 @@ def test_a_defect_is_an_error_without_its_details(served, reasoner, monkeypatch,
     monkeypatch.setattr(reasoner, "tokens", broken)
     with pytest.raises(openai.InternalServerError, match="the server's log says why") as caught:
         served.ask("What is it?")
-    with served.ask("What is it?", stream=True) as sent, pytest.raises(openai.APIError, match="log says why"):
+    with (
+        served.ask("What is it?", stream=True) as sent,
+        pytest.raises(openai.APIError, match="log says why"),
+    ):
         list(sent)
     assert "/secret" not in str(caught.value.body)
     assert "CUDA error at /secret/path" in caplog.text
@@ -366,7 +436,10 @@ def test_a_defect_is_an_error_without_its_details(served, reasoner, monkeypatch,
 
 @pytest.mark.parametrize("turns", range(6))
 def test_who_comes_while_the_server_ends_is_not_left_waiting(reasoner, turns):
-    """The end comes so many turns of the event loop after the connection; asyncio is half done with it in between."""
+    """The end comes so many turns of the event loop after the connection.
+
+    Asyncio is half done with it in between.
+    """
     with contextlib.ExitStack() as clients:
 
         async def run(ready, ended):
@@ -388,11 +461,25 @@ def test_who_comes_while_the_server_ends_is_not_left_waiting(reasoner, turns):
 
 @pytest.mark.ros
 def test_the_command_serves_until_ctrl_c(start):
-    command = start(sys.executable, "-m", "cosmos3_ros.cli", "serve", "reasoner", "--port", "0", "--name", "eyes")
+    command = start(
+        sys.executable,
+        "-m",
+        "cosmos3_ros.cli",
+        "serve",
+        "reasoner",
+        "--port",
+        "0",
+        "--name",
+        "eyes",
+    )
     command.wait_for("ready: http://127.0.0.1:", 90)  # torch on a busy machine
     port = int(re.search(r":(\d+)/v1, model eyes", command.output)[1])
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="any", max_retries=0) as client:
-        with pytest.raises(openai.BadRequestError, match="max_tokens: expected 1 to 1024, got 1025"):
+    with openai.OpenAI(
+        base_url=f"http://127.0.0.1:{port}/v1", api_key="any", max_retries=0
+    ) as client:
+        with pytest.raises(
+            openai.BadRequestError, match="max_tokens: expected 1 to 1024, got 1025"
+        ):
             ask(client, "What is it?", model="eyes", max_tokens=1025)
         assert ask(client, "What is it?", model="eyes").choices[0].message.content
     assert command.interrupt() == 0

@@ -13,7 +13,10 @@ from cosmos3_ros.serve.openpi_messages import metadata, read_observation, rows, 
 
 DROID, SIM, LIBERO = (EMBODIMENTS[name] for name in ("droid_joint_pos", "droid_sim", "libero"))
 JOINTS = np.array([0, -0.63, 0, -2.51, 0, 1.88, 0], np.float32)
-STATE = {"observation/joint_position": JOINTS, "observation/gripper_position": np.array([0.25], np.float32)}
+STATE = {
+    "observation/joint_position": JOINTS,
+    "observation/gripper_position": np.array([0.25], np.float32),
+}
 PROMPT = {"prompt": "put the cube in the bowl"}
 
 
@@ -44,7 +47,8 @@ DIALECTS: dict[str, dict[str, Any]] = {
         "observation/exterior_2": RIGHT,
     },
     "with a history": {
-        "observation/wrist_image_left": np.stack([LEFT, LEFT]).repeat(2, 1).repeat(2, 2) * 0 + WRIST,
+        "observation/wrist_image_left": np.stack([LEFT, LEFT]).repeat(2, 1).repeat(2, 2) * 0
+        + WRIST,
         "observation/exterior_image_1_left": np.stack([RIGHT, LEFT]),
         "observation/exterior_image_2_left": np.stack([LEFT, RIGHT]),
     },
@@ -55,7 +59,8 @@ DIALECTS: dict[str, dict[str, Any]] = {
 def test_all_dialects_say_the_same(dialect: str) -> None:
     seen = read_observation(DIALECTS[dialect] | STATE | PROMPT, DROID)
     assert np.array_equal(
-        DROID.compose(seen.images), DROID.compose({"wrist": WRIST, "exterior_1": LEFT, "exterior_2": RIGHT})
+        DROID.compose(seen.images),
+        DROID.compose({"wrist": WRIST, "exterior_1": LEFT, "exterior_2": RIGHT}),
     )
     assert np.array_equal(seen.state, np.append(JOINTS, np.float32(0.25)))
     assert seen.instruction == "put the cube in the bowl"
@@ -77,7 +82,11 @@ def test_a_composed_picture_is_cut_in_proportion(size: tuple[int, int]) -> None:
 
 def test_what_comes_from_libero_clients_of_openpi() -> None:
     front, wrist = picture(3, 224, 224), picture(4, 224, 224)
-    message = {"observation/image": front, "observation/wrist_image": wrist, "observation/state": np.zeros(8)} | PROMPT
+    message = {
+        "observation/image": front,
+        "observation/wrist_image": wrist,
+        "observation/state": np.zeros(8),
+    } | PROMPT
     seen = read_observation(message, LIBERO)
     assert np.array_equal(seen.images["agentview"], front)
     assert np.array_equal(seen.images["wrist"], wrist)
@@ -87,10 +96,22 @@ def test_what_comes_from_libero_clients_of_openpi() -> None:
 @pytest.mark.parametrize(
     "state",
     [
-        {"observation/joint_position": JOINTS.astype(np.float64), "observation/gripper_position": 0.25},
-        {"observation/joint_position": JOINTS.tolist(), "observation/gripper_position": np.float64(0.25)},
-        {"observation/joint_position": np.stack([JOINTS * 0, JOINTS]), "observation/gripper_position": [0.0, 0.25]},
-        {"observation/joint_position": JOINTS, "observation/gripper_position": np.array([[0.0], [0.25]])},
+        {
+            "observation/joint_position": JOINTS.astype(np.float64),
+            "observation/gripper_position": 0.25,
+        },
+        {
+            "observation/joint_position": JOINTS.tolist(),
+            "observation/gripper_position": np.float64(0.25),
+        },
+        {
+            "observation/joint_position": np.stack([JOINTS * 0, JOINTS]),
+            "observation/gripper_position": [0.0, 0.25],
+        },
+        {
+            "observation/joint_position": JOINTS,
+            "observation/gripper_position": np.array([[0.0], [0.25]]),
+        },
         {"observation/state": np.append(JOINTS, 0.25)},
     ],
 )
@@ -100,7 +121,10 @@ def test_the_newest_state_counts_in_any_form(state: dict[str, Any]) -> None:
 
 
 def test_poses_come_from_their_own_keys() -> None:
-    pose = {"observation/eef_pos": np.array([0.5, 0.0, 0.3]), "observation/eef_quat": np.array([1.0, 0, 0, 0])}
+    pose = {
+        "observation/eef_pos": np.array([0.5, 0.0, 0.3]),
+        "observation/eef_quat": np.array([1.0, 0, 0, 0]),
+    }
     message = DIALECTS["openpi"] | STATE | pose | PROMPT
     assert read_observation(message, EMBODIMENTS["droid_midtrain"]).state.tolist() == [
         *np.array([0.5, 0, 0.3], np.float32).tolist(),
@@ -111,23 +135,46 @@ def test_poses_come_from_their_own_keys() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"observation/wrist_image_left": None}, "observation/wrist_image_left: expected a uint8 array"),
-        ({"observation/wrist_image_left": WRIST / 255}, "observation/wrist_image_left: expected a uint8 array"),
-        ({"observation/wrist_image_left": WRIST[:4]}, "expected sides of 8 to 4096 pixels, got [4, 640, 3]"),
-        ({"observation/wrist_image_left": np.zeros((8, 5000, 3), np.uint8)}, "expected sides of 8 to 4096"),
-        ({"observation/joint_position": JOINTS[:6]}, "observation/joint_position: expected 7 number(s), got [6]"),
-        ({"observation/joint_position": "up"}, "observation/joint_position: expected 7 number(s), got str"),
+        (
+            {"observation/wrist_image_left": None},
+            "observation/wrist_image_left: expected a uint8 array",
+        ),
+        (
+            {"observation/wrist_image_left": WRIST / 255},
+            "observation/wrist_image_left: expected a uint8 array",
+        ),
+        (
+            {"observation/wrist_image_left": WRIST[:4]},
+            "expected sides of 8 to 4096 pixels, got [4, 640, 3]",
+        ),
+        (
+            {"observation/wrist_image_left": np.zeros((8, 5000, 3), np.uint8)},
+            "expected sides of 8 to 4096",
+        ),
+        (
+            {"observation/joint_position": JOINTS[:6]},
+            "observation/joint_position: expected 7 number(s), got [6]",
+        ),
+        (
+            {"observation/joint_position": "up"},
+            "observation/joint_position: expected 7 number(s), got str",
+        ),
         ({"observation/joint_position": [[1], [2, 3]]}, "expected 7 number(s), got list"),
         ({"observation/joint_position": np.full(7, np.nan)}, "expected finite values"),
         ({"observation/joint_position": np.full(7, 1e300)}, "expected finite values"),
         ({"observation/joint_position": np.array(["a"] * 7)}, "expected 7 number(s), got <U1"),
-        ({"observation/gripper_position": np.zeros(0)}, "observation/gripper_position: expected 1 number(s), got [0]"),
+        (
+            {"observation/gripper_position": np.zeros(0)},
+            "observation/gripper_position: expected 1 number(s), got [0]",
+        ),
         ({"prompt": ""}, "prompt: expected a sentence of at most 1000 characters, got 0"),
         ({"prompt": "go " * 400}, "got 1199 characters"),
         ({"prompt": 7}, "prompt: expected a sentence of at most 1000 characters, got int"),
     ],
 )
-def test_what_is_wrong_is_named_before_anything_is_computed(change: dict[str, Any], words: str) -> None:
+def test_what_is_wrong_is_named_before_anything_is_computed(
+    change: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # the words are compared below
         read_observation(DIALECTS["openpi"] | STATE | PROMPT | change, DROID)
     assert words in str(caught.value)
@@ -142,8 +189,12 @@ def test_a_missing_key_is_named(key: str) -> None:
 
 
 def test_a_missing_camera_is_black_only_if_the_server_was_told_so() -> None:
-    message = {key: value for key, value in DIALECTS["openpi"].items() if "2" not in key} | STATE | PROMPT
-    with pytest.raises(ValueError, match=r"expected images \['observation/exterior_image_2_left'\]"):
+    message = (
+        {key: value for key, value in DIALECTS["openpi"].items() if "2" not in key} | STATE | PROMPT
+    )
+    with pytest.raises(
+        ValueError, match=r"expected images \['observation/exterior_image_2_left'\]"
+    ):
         read_observation(message, DROID)
     assert not read_observation(message, DROID, black=True).images["exterior_2"].any()
     with pytest.raises(ValueError, match="expected images"):
@@ -155,7 +206,10 @@ def test_a_robot_with_one_camera_needs_no_other() -> None:
     seen = read_observation({"observation/exterior_image_1_left": LEFT} | STATE | PROMPT, body)
     assert list(seen.images) == ["exterior_1"]
     assert np.array_equal(
-        read_observation({"observation/image": COMPOSED} | STATE | PROMPT, body).images["exterior_1"], LEFT
+        read_observation({"observation/image": COMPOSED} | STATE | PROMPT, body).images[
+            "exterior_1"
+        ],
+        LEFT,
     )
 
 
@@ -174,7 +228,9 @@ def test_the_first_frame_has_the_fields_of_roboarena_and_no_others() -> None:
 def test_grippers_are_clipped_and_rows_cut() -> None:
     values = np.tile(np.float32([3.0] * 7 + [1.4]), (5, 1))
     values[0, 7] = -0.2
-    sent = rows(Prediction(ActionChunk(values, SIM.action_names, 0, SIM.step, SIM.discrete)), horizon=3)
+    sent = rows(
+        Prediction(ActionChunk(values, SIM.action_names, 0, SIM.step, SIM.discrete)), horizon=3
+    )
     assert sent.shape == (3, 8)
     assert sent[:, 7].tolist() == [0.0, 1.0, 1.0]
     assert (sent[:, :7] == 3.0).all()

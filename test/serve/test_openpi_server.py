@@ -46,7 +46,10 @@ def tiny() -> Cosmos3Policy:
 
 
 class Gated:
-    """A policy whose inferences wait for a gate; `seen` are the instructions of those that began."""
+    """A policy whose inferences wait for a gate.
+
+    `seen` are the instructions of those that began.
+    """
 
     def __init__(self, inner: Policy) -> None:
         self.inner, self.embodiment = inner, inner.embodiment
@@ -95,7 +98,9 @@ def gated() -> Iterator[tuple[Gated, str]]:
 @contextlib.contextmanager
 def client(address: str, path: str = "/", **settings: Any) -> Iterator[ClientConnection]:
     """A connection whose first frame, the metadata, has been read."""
-    with connect(f"ws://{address}{path}", compression=None, max_size=None, **settings) as connection:
+    with connect(
+        f"ws://{address}{path}", compression=None, max_size=None, **settings
+    ) as connection:
         unpack(connection.recv(timeout=20))
         yield connection
 
@@ -121,13 +126,21 @@ def assert_served(address: str) -> None:
         assert ask(connection)["action"].shape == (32, 8)
 
 
-# -- dialects ---------------------------------------------------------------------------------------------------------
+# -- dialects
+# ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_request_of_robolab_gets_32_finite_rows_of_8_with_the_gripper_in_0_to_1(address: str) -> None:
+def test_the_request_of_robolab_gets_32_finite_rows_of_8_with_the_gripper_in_0_to_1(
+    address: str,
+) -> None:
     with connect(f"ws://{address}/any/path", compression=None, max_size=None) as connection:
         assert set(unpack(connection.recv())) == {
-            *("image_resolution", "needs_wrist_camera", "n_external_cameras", "needs_stereo_camera"),
+            *(
+                "image_resolution",
+                "needs_wrist_camera",
+                "n_external_cameras",
+                "needs_stereo_camera",
+            ),
             *("needs_session_id", "action_space"),
         }
         first, second = ask(connection), ask(connection, session_id="robolab-episode-0-env-1")
@@ -155,7 +168,9 @@ def test_the_reply_is_what_the_policy_says_in_process(address: str) -> None:
 def test_each_session_has_its_own_state_and_can_be_reset(address: str) -> None:
     with client(address) as connection:
         first = ask(connection, endpoint="infer", session_id="a")["actions"]
-        assert np.array_equal(ask(connection, session_id="b")["actions"], first), "a has drawn, b has not"
+        assert np.array_equal(ask(connection, session_id="b")["actions"], first), (
+            "a has drawn, b has not"
+        )
         assert not np.array_equal(ask(connection, session_id="a")["actions"], first)
         connection.send(pack({"endpoint": "reset", "session_ids": ["a"]}))
         assert connection.recv(timeout=10) == "reset successful"
@@ -173,7 +188,10 @@ def test_vllm_omni_has_bare_arrays_and_errors_that_keep_the_connection(address: 
         connection.send("text")
         reply = unpack(connection.recv(timeout=10))
         assert (reply["type"], "a text frame" in reply["message"]) == ("error", True)
-        assert "endpoint: expected 'infer' or 'reset', got 'dance'" in ask(connection, endpoint="dance")["message"]
+        assert (
+            "endpoint: expected 'infer' or 'reset', got 'dance'"
+            in ask(connection, endpoint="dance")["message"]
+        )
         connection.send(pack({"endpoint": "reset", "session_id": "a"}))
         assert unpack(connection.recv(timeout=10)) == {"status": "reset successful"}
         assert np.array_equal(ask(connection, session_id="a"), rows)
@@ -186,22 +204,37 @@ def test_rows_can_be_cut_and_the_video_sent() -> None:
     assert (reply["video"].shape, reply["video"].dtype) == ((33, 160, 192, 3), np.uint8)
 
 
-# -- bad clients ------------------------------------------------------------------------------------------------------
+# -- bad clients
+# ------------------------------------------------------------------------------------------------------
 
 BAD: dict[str, tuple[Any, str]] = {
     "text": ("hello", "expected a binary frame with a msgpack dict, got a text frame"),
     "truncated": (pack(REQUEST)[:-100], "expected msgpack with numpy arrays"),
     "no dict": (pack([1, 2]), "expected a binary frame with a msgpack dict, got list"),
-    "no picture": (pack({**REQUEST, "observation/image": 0}), "observation/image: expected a uint8 array"),
-    "floats": (pack(REQUEST | {"observation/image": np.zeros((540, 640, 3), np.float32)}), "got float32"),
-    "six joints": (pack(REQUEST | {"observation/joint_position": np.zeros(6)}), "expected 7 number(s), got [6]"),
+    "no picture": (
+        pack({**REQUEST, "observation/image": 0}),
+        "observation/image: expected a uint8 array",
+    ),
+    "floats": (
+        pack(REQUEST | {"observation/image": np.zeros((540, 640, 3), np.float32)}),
+        "got float32",
+    ),
+    "six joints": (
+        pack(REQUEST | {"observation/joint_position": np.zeros(6)}),
+        "expected 7 number(s), got [6]",
+    ),
     "no words": (pack(REQUEST | {"prompt": ""}), "prompt: expected a sentence"),
-    "odd session": (pack(REQUEST | {"session_id": [1]}), "session_id: expected a short text, got list"),
+    "odd session": (
+        pack(REQUEST | {"session_id": [1]}),
+        "session_id: expected a short text, got list",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_request_is_a_text_frame_then_1011_and_the_next_client_is_served(address: str, name: str) -> None:
+def test_a_bad_request_is_a_text_frame_then_1011_and_the_next_client_is_served(
+    address: str, name: str
+) -> None:
     frame, words = BAD[name]
     with client(address) as connection:
         connection.send(frame)
@@ -258,18 +291,25 @@ def test_100_clients_at_once_are_all_served(gated: tuple[Gated, str]) -> None:
         connections = [stack.enter_context(client(address)) for _ in range(100)]
         for connection in connections[:50]:
             connection.send(pack(REQUEST))
-        assert all(unpack(connection.recv(timeout=20))["action"].shape == (32, 8) for connection in connections[:50])
+        assert all(
+            unpack(connection.recv(timeout=20))["action"].shape == (32, 8)
+            for connection in connections[:50]
+        )
         assert all(ask(connection)["action"].shape == (32, 8) for connection in connections)
     assert len(policy.seen) == 150
 
 
-def test_more_clients_than_it_bears_are_turned_away(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_clients_than_it_bears_are_turned_away(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(openpi_server, "CONNECTIONS", 1)
     with client(address), pytest.raises(InvalidStatus, match="503"), client(address):
         pass
 
 
-def test_more_requests_than_may_wait_are_refused_and_the_connection_kept(gated: tuple[Gated, str]) -> None:
+def test_more_requests_than_may_wait_are_refused_and_the_connection_kept(
+    gated: tuple[Gated, str],
+) -> None:
     policy, address = gated
     policy.inner = memo(policy)
     policy.gate.clear()
@@ -280,7 +320,9 @@ def test_more_requests_than_may_wait_are_refused_and_the_connection_kept(gated: 
             assert connection.ping().wait(10), "the server has read it"
         assert ask(late) == "error: 64 requests wait already"
         policy.gate.set()
-        assert all(unpack(connection.recv(timeout=20))["action"].shape == (32, 8) for connection in patient)
+        assert all(
+            unpack(connection.recv(timeout=20))["action"].shape == (32, 8) for connection in patient
+        )
         assert ask(late)["action"].shape == (32, 8)
 
 
@@ -300,7 +342,8 @@ def test_who_leaves_during_an_inference_is_forgotten_and_the_next_is_served(
     assert policy.seen == ["runs", REQUEST["prompt"]], "who left was not waited for"
 
 
-# -- time -------------------------------------------------------------------------------------------------------------
+# -- time
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_pings_and_health_are_answered_during_an_inference(
@@ -376,14 +419,18 @@ def test_the_newest_request_of_a_session_wins_and_replies_keep_their_order(
     assert policy.seen == ["first", "third"]
 
 
-# -- access and secrets -----------------------------------------------------------------------------------------------
+# -- access and secrets
+# -----------------------------------------------------------------------------------------------
 
 
 def test_a_token_is_asked_for_and_health_is_not_secret() -> None:
     with serving(tiny(), token="correct-horse") as address:
         for wrong in (None, "Bearer wrong", "Basic correct-horse", "correct-horse", "Bearer"):
             headers = {"Authorization": wrong} if wrong else {}
-            with pytest.raises(InvalidStatus, match="401"), client(address, additional_headers=headers):
+            with (
+                pytest.raises(InvalidStatus, match="401"),
+                client(address, additional_headers=headers),
+            ):
                 pass
         doubled = [("Authorization", "Bearer correct-horse"), ("Authorization", "Bearer wrong")]
         with pytest.raises(InvalidStatus, match="401"), client(address, additional_headers=doubled):
@@ -406,7 +453,10 @@ def test_what_goes_wrong_inside_is_for_the_log_alone() -> None:
         with client(address) as connection:
             assert ask(connection) == "error: internal error; the server's log says more"
         with client(address, VLLM) as connection:
-            assert ask(connection) == {"type": "error", "message": "internal error; the server's log says more"}
+            assert ask(connection) == {
+                "type": "error",
+                "message": "internal error; the server's log says more",
+            }
             policy.failures.clear()
             assert ask(connection).shape == (32, 8)
     assert len(told) == 2

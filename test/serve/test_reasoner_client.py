@@ -21,7 +21,9 @@ from cosmos3_ros.serve.asyncio_runner import in_background
 from cosmos3_ros.serve.openai_server import ReasonerServer
 from cosmos3_ros.serve.reasoner_client import RemoteReasoner
 
-PICTURES = [np.random.default_rng(seed).integers(0, 256, (40, 56, 3), dtype=np.uint8) for seed in range(3)]
+PICTURES = [
+    np.random.default_rng(seed).integers(0, 256, (40, 56, 3), dtype=np.uint8) for seed in range(3)
+]
 Serve = Callable[..., contextlib.AbstractContextManager[int]]
 
 
@@ -80,7 +82,9 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("images", [[], PICTURES[:1], PICTURES], ids=len)
-def test_the_answer_is_that_of_an_onboard_reasoner(url: str, reasoner: Cosmos3Reasoner, images: list) -> None:
+def test_the_answer_is_that_of_an_onboard_reasoner(
+    url: str, reasoner: Cosmos3Reasoner, images: list
+) -> None:
     told = RemoteReasoner(url, "tiny", "secret").ask("What is it?", images, 12)
     onboard = reasoner.ask("What is it?", images, 12)
     assert (told.text, told.thought, told.tokens) == (onboard.text, onboard.thought, 12)
@@ -120,7 +124,11 @@ def test_bad_input_is_refused_before_anything_is_sent() -> None:
         (200, b"<html>hello</html>", "expected a JSON object, got b'<html>hello</html>'"),
         (200, b"[" * 100_000, "expected a JSON object, got"),
         (200, b'{"choices": []}', "expected a chat completion, got something else"),
-        (200, b'{"choices": [{"message": "no"}]}', "expected a chat completion, got something else"),
+        (
+            200,
+            b'{"choices": [{"message": "no"}]}',
+            "expected a chat completion, got something else",
+        ),
         (200, bytes(17 << 20), "expected an answer of at most 16777216 bytes, got more"),
         (302, b"", "status 302: no reason given"),
         (500, b'{"object": "error", "message": "out of\\nmemory"}', "status 500: out of memory"),
@@ -129,12 +137,18 @@ def test_bad_input_is_refused_before_anything_is_sent() -> None:
     ids=["html", "deep", "empty", "shape", "large", "redirect", "vllm", "fastapi"],
 )
 def test_nonsense_is_named(status: int, body: bytes, words: str) -> None:
-    with endpoint(status, body, Location="http://127.0.0.1:9/") as url, pytest.raises(ValueError, match=words):
+    with (
+        endpoint(status, body, Location="http://127.0.0.1:9/") as url,
+        pytest.raises(ValueError, match=words),
+    ):
         RemoteReasoner(url, "m").ask("What is it?")
 
 
 def test_a_thought_that_is_told_apart_and_boxes_are_read() -> None:
-    said = {"content": '[{"bbox_2d": [0, 100, 500, 1000], "label": "cup"}]', "reasoning_content": "There."}
+    said = {
+        "content": '[{"bbox_2d": [0, 100, 500, 1000], "label": "cup"}]',
+        "reasoning_content": "There.",
+    }
     with endpoint(200, json.dumps({"choices": [{"message": said}]}).encode()) as url:
         answer = RemoteReasoner(url, "m").ask("Where?")
     assert (answer.thought, answer.boxes[0].label, answer.boxes[0].y_min) == ("There.", "cup", 0.1)
@@ -165,7 +179,8 @@ def test_a_running_question_can_be_given_up(url: str) -> None:
         remote.cancel()
         thread.join(0.05)
     assert str(failed[0]) == "the question was given up"
-    assert remote.ask("What is it?", max_tokens=2).tokens == 2  # at once: the server has stopped too
+    # at once: the server has stopped too
+    assert remote.ask("What is it?", max_tokens=2).tokens == 2
 
 
 def test_what_is_given_up_for_good_is_not_asked_any_more() -> None:
@@ -180,11 +195,15 @@ def test_what_is_given_up_for_good_is_not_asked_any_more() -> None:
                 remote.ask("What?")
 
 
-# -- the node -------------------------------------------------------------------------------------------------------
+# -- the node
+# -------------------------------------------------------------------------------------------------------
 
 
 def parameters(**values: Any) -> list[str]:
-    return ["--ros-args", *(word for name, value in values.items() for word in ("-p", f"{name}:={value}"))]
+    return [
+        "--ros-args",
+        *(word for name, value in values.items() for word in ("-p", f"{name}:={value}")),
+    ]
 
 
 @pytest.fixture
@@ -225,7 +244,8 @@ def test_the_node_asks_the_endpoint_and_bears_its_absence(
     (tmp_path / "token").write_text("secret\n")
     port = free_port()
     url, token = f"http://127.0.0.1:{port}/v1", tmp_path / "token"
-    values = {"remote_url": url, "remote_token_file": token, "checkpoint": "/nowhere"}  # which is not looked at
+    # which is not looked at
+    values = {"remote_url": url, "remote_token_file": token, "checkpoint": "/nowhere"}
     node = start("reasoner", *parameters(**values, views="[wrist]", rate=5.0))
     refused = ask()
     assert not refused.success
@@ -237,7 +257,8 @@ def test_the_node_asks_the_endpoint_and_bears_its_absence(
         told = ask(max_tokens=7)
         assert (told.success, told.scene.tokens) == (True, 7)
         assert told.scene.text == reasoner.ask("What is it?", PICTURES[:1], 7).text
-    with socket.create_server(("127.0.0.1", port)) as rude:  # hangs up, sometimes after it has listened
+    # hangs up, sometimes after it has listened
+    with socket.create_server(("127.0.0.1", port)) as rude:
         rude.settimeout(40)
         for number in range(5):
             with rude.accept()[0] as asked:
@@ -245,11 +266,15 @@ def test_the_node_asks_the_endpoint_and_bears_its_absence(
                     asked.shutdown(socket.SHUT_WR)
                     while asked.recv(1 << 16):
                         pass
-    wait_until(lambda: "refused" in node.output.rpartition("scenes again")[2], "the node to miss the endpoint")
+    wait_until(
+        lambda: "refused" in node.output.rpartition("scenes again")[2],
+        "the node to miss the endpoint",
+    )
     assert not ask().success
     with serve(port):
         assert ask(max_tokens=2).success
-        assert "libtorch" not in Path(f"/proc/{node.process.pid}/maps").read_text()  # nor any weights
+        # nor any weights
+        assert "libtorch" not in Path(f"/proc/{node.process.pid}/maps").read_text()
     for absence in node.output.split("scenes again"):
         told = re.findall("no scene: (http.*)", absence)
         assert len(told) == len(set(told)), "a reason is told once per absence"
@@ -262,7 +287,9 @@ def test_the_node_ends_in_the_middle_of_a_question(start: Any, watcher: Any, ask
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(20)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        node = start("reasoner", *parameters(remote_url=url, remote_model="m", views="[wrist]", rate=5.0))
+        node = start(
+            "reasoner", *parameters(remote_url=url, remote_model="m", views="[wrist]", rate=5.0)
+        )
         asked, _ = silent.accept()
         with asked:
             assert asked.recv(4) == b"POST"
@@ -271,7 +298,9 @@ def test_the_node_ends_in_the_middle_of_a_question(start: Any, watcher: Any, ask
 
 
 @pytest.mark.ros
-def test_scenes_go_on_when_simulated_time_begins_anew(start: Any, watcher: Any, wait_until: Any) -> None:
+def test_scenes_go_on_when_simulated_time_begins_anew(
+    start: Any, watcher: Any, wait_until: Any
+) -> None:
     from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import Image
 
@@ -283,7 +312,9 @@ def test_scenes_go_on_when_simulated_time_begins_anew(start: Any, watcher: Any, 
     images = watcher.create_publisher(camera.type, camera.name, topics.RELIABLE)
     clock = watcher.create_publisher(topics.CLOCK.type, topics.CLOCK.name, topics.RELIABLE)
     stamps: list[int] = []
-    watcher.create_subscription(topics.SCENE.type, topics.SCENE.name, lambda s: stamps.append(s.header.stamp.sec), 5)
+    watcher.create_subscription(
+        topics.SCENE.type, topics.SCENE.name, lambda s: stamps.append(s.header.stamp.sec), 5
+    )
 
     def tick() -> None:
         time[0] += NS // 20
@@ -294,7 +325,13 @@ def test_scenes_go_on_when_simulated_time_begins_anew(start: Any, watcher: Any, 
 
     watcher.create_timer(0.05, tick)
     with endpoint(200, b'{"choices": [{"message": {"content": "A table."}}]}') as url:
-        values = {"remote_url": url, "remote_model": "m", "views": "[wrist]", "use_sim_time": True, "rate": 1.0}
+        values = {
+            "remote_url": url,
+            "remote_model": "m",
+            "views": "[wrist]",
+            "use_sim_time": True,
+            "rate": 1.0,
+        }
         node = start("reasoner", *parameters(**values))
         wait_until(lambda: stamps, "a scene")
         time[0] = 0
@@ -306,12 +343,26 @@ def test_scenes_go_on_when_simulated_time_begins_anew(start: Any, watcher: Any, 
 @pytest.mark.parametrize(
     ("values", "code", "words"),
     [
-        ({"remote_url": "ftp://x"}, 1, "remote_url: expected http(s)://HOST[:PORT]/v1, got 'ftp://x'"),
-        ({"remote_url": "http://x/v1", "remote_token_file": "/nowhere"}, 1, "No such file or directory: '/nowhere'"),
-        ({"remote_timeout": 0.0}, 2, "parameter 'remote_timeout': expected a positive number, got 0.0"),
+        (
+            {"remote_url": "ftp://x"},
+            1,
+            "remote_url: expected http(s)://HOST[:PORT]/v1, got 'ftp://x'",
+        ),
+        (
+            {"remote_url": "http://x/v1", "remote_token_file": "/nowhere"},
+            1,
+            "No such file or directory: '/nowhere'",
+        ),
+        (
+            {"remote_timeout": 0.0},
+            2,
+            "parameter 'remote_timeout': expected a positive number, got 0.0",
+        ),
     ],
 )
-def test_wrong_parameters_end_the_node(start: Any, values: dict[str, Any], code: int, words: str) -> None:
+def test_wrong_parameters_end_the_node(
+    start: Any, values: dict[str, Any], code: int, words: str
+) -> None:
     node = start("reasoner", *parameters(**values))
     assert node.process.wait(60) == code
     assert words in node.output

@@ -6,7 +6,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cosmos3_ros.sim.emulated_controllers import ArmController, Point, Robot, State, Trajectory, interpolate
+from cosmos3_ros.sim.emulated_controllers import (
+    ArmController,
+    Point,
+    Robot,
+    State,
+    Trajectory,
+    interpolate,
+)
 
 S = 1_000_000_000
 PERIOD = S // 100
@@ -134,7 +141,9 @@ def test_points_partly_past_make_it_jump_onto_the_curve():
 def test_a_stamp_in_the_future_is_bridged_to():
     arm = controller()
     arm.update(9 * S, REST)
-    arm.follow(Trajectory(JOINTS, points((0.0, (1.0, 1.0)), (1.0, (1.0, 1.0))), stamp=11 * S), 9 * S)
+    arm.follow(
+        Trajectory(JOINTS, points((0.0, (1.0, 1.0)), (1.0, (1.0, 1.0))), stamp=11 * S), 9 * S
+    )
     track = run(arm, 9 * S, 13 * S)
     assert np.allclose(track[10 * S], [0.5, 0.5], atol=0.02)
     assert np.allclose(track[11 * S], [1.0, 1.0])
@@ -153,16 +162,30 @@ REFUSED = {
     "points 0 and 1 are at 1.0 and 0.5 s": dataclasses.replace(
         GOOD, points=(ONE, dataclasses.replace(ONE, time=S // 2))
     ),
-    "last point must be at rest, b moves at 0.2": dataclasses.replace(GOOD, points=points((1.0, (0, 0), (0.0, -0.2)))),
+    "last point must be at rest, b moves at 0.2": dataclasses.replace(
+        GOOD, points=points((1.0, (0, 0), (0.0, -0.2)))
+    ),
     "wholly in the past, it ended 0.500 s ago": dataclasses.replace(GOOD, stamp=7 * S + S // 2),
     "point 0: expected 2 positions, got 1": dataclasses.replace(GOOD, points=points((1.0, (0.0,)))),
     "point 0: expected 2 positions, got 0": dataclasses.replace(GOOD, points=points((1.0, ()))),
-    "expected 2 velocities, got 3": dataclasses.replace(GOOD, points=points((1.0, (0, 0), (0, 0, 0)))),
-    "expected 2 accelerations, got 1": dataclasses.replace(GOOD, points=points((1.0, (0, 0), (0, 0), (0,)))),
-    "point 0: positions: expected finite": dataclasses.replace(GOOD, points=points((1.0, (0.0, float("nan"))))),
-    "velocities: expected finite": dataclasses.replace(GOOD, points=points((1.0, (0, 0), (0, float("inf"))))),
-    "accelerations need velocities": dataclasses.replace(GOOD, points=points((1.0, (0, 0), (), (0, 0)))),
-    "effort is not supported": dataclasses.replace(GOOD, points=points((1.0, (0, 0)), effort=(1.0, 1.0))),
+    "expected 2 velocities, got 3": dataclasses.replace(
+        GOOD, points=points((1.0, (0, 0), (0, 0, 0)))
+    ),
+    "expected 2 accelerations, got 1": dataclasses.replace(
+        GOOD, points=points((1.0, (0, 0), (0, 0), (0,)))
+    ),
+    "point 0: positions: expected finite": dataclasses.replace(
+        GOOD, points=points((1.0, (0.0, float("nan"))))
+    ),
+    "velocities: expected finite": dataclasses.replace(
+        GOOD, points=points((1.0, (0, 0), (0, float("inf"))))
+    ),
+    "accelerations need velocities": dataclasses.replace(
+        GOOD, points=points((1.0, (0, 0), (), (0, 0)))
+    ),
+    "effort is not supported": dataclasses.replace(
+        GOOD, points=points((1.0, (0, 0)), effort=(1.0, 1.0))
+    ),
 }
 
 

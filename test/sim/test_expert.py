@@ -79,8 +79,13 @@ def test_a_hand_over_a_cube_is_turned_the_shorter_way(turned, quarters, env):
     """But no further than the wrist should be turned: in the last case that would be 111 degrees."""
     env.reset("lift", 3)
     world, cube = env.simulation.world, env.simulation.layout.target
-    place, yaw = world.position(cube) + np.array([0.0, 0.0, 0.07]), math.remainder(world.yaw(cube), math.pi / 2)
-    start = Kinematics(world).solve(env.simulation.layout.start, place, downwards(yaw + turned), rounds=100)
+    place, yaw = (
+        world.position(cube) + np.array([0.0, 0.0, 0.07]),
+        math.remainder(world.yaw(cube), math.pi / 2),
+    )
+    start = Kinematics(world).solve(
+        env.simulation.layout.start, place, downwards(yaw + turned), rounds=100
+    )
     world.arrange(dataclasses.replace(env.simulation.layout, start=start))
     expert = Expert(env.simulation)
     perform(env, expert, limit=20)
@@ -109,7 +114,7 @@ def test_experts_need_no_memory(task, env):
 
 @pytest.mark.parametrize(("behind", "aside"), [(0.065, 0.01), (0.12, -0.02), (0.16, 0.0)])
 def test_a_hand_low_behind_the_cube_pushes_from_where_it_is(behind, aside, env):
-    """Going up first for a few centimetres' sake is what a learner that is wrong by those would do again and again."""
+    """Going up first for a few centimeters' sake is what a learner that is wrong by those would do again and again."""
     env.reset("push", 4)
     world, layout = env.simulation.world, env.simulation.layout
     cube = world.position(layout.target)[:2]
@@ -117,7 +122,10 @@ def test_a_hand_low_behind_the_cube_pushes_from_where_it_is(behind, aside, env):
     place = cube - behind * along + aside * np.array([-along[1], along[0]])
     joints = layout.start
     for height in (0.15, 0.036):
-        before, joints = joints, Kinematics(world).solve(joints, np.array([*place, height]), downwards(0.0), rounds=60)
+        before, joints = (
+            joints,
+            Kinematics(world).solve(joints, np.array([*place, height]), downwards(0.0), rounds=60),
+        )
         for share in np.linspace(0.05, 1.0, 20):
             env.move(np.append(before + share * (joints - before), 1.0))
     expert, heights = Expert(env.simulation), []
@@ -142,6 +150,8 @@ def test_a_trajectory_through_the_controllers_does_what_the_same_actions_do_in_t
     for tick in range(len(actions) * 8):
         if tick % 8 == 0 and tick:
             robot.grip([actions[tick // 8 - 1, 7] * FINGER_CLOSED])
-        simulation.tick(*robot.update(tick * NS // TICKS_PER_SECOND, State(np.zeros(7), np.zeros(7))))
+        simulation.tick(
+            *robot.update(tick * NS // TICKS_PER_SECOND, State(np.zeros(7), np.zeros(7)))
+        )
     assert simulation.success
     assert np.allclose(simulation.world.positions(), expected, atol=1e-3)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulation without ROS: scenes, tasks, physics, actions, experts, pacing; and with OpenGL the cameras."""
+"""The simulation without ROS: scenes, tasks, physics, actions, experts, pacing.
+
+And with OpenGL the cameras.
+"""
 
 import importlib.util
 import os
@@ -21,7 +24,7 @@ from cosmos3_ros.sim.expert import Expert
 from cosmos3_ros.sim.gl import mujoco
 from cosmos3_ros.sim.kinematics import Kinematics, downwards
 from cosmos3_ros.sim.real_time_pace import Pace
-from cosmos3_ros.sim.scene import COLOURS, KINDS, VIEWS
+from cosmos3_ros.sim.scene import COLORS, KINDS, VIEWS
 from cosmos3_ros.sim.tasks import TASKS, arrange, instruction
 from cosmos3_ros.sim.world import World
 
@@ -33,7 +36,8 @@ def env():
     made.close()
 
 
-# -- scenes and tasks -------------------------------------------------------------------------------------------------
+# -- scenes and tasks
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -67,9 +71,9 @@ def test_layouts_keep_things_apart_on_the_table_and_unsolved(task):
     assert len(distractors) == {"drawer": 1, "close_drawer": 1, "stack": 2}.get(task, 3)
 
 
-def test_every_colour_is_asked_for_and_distractors_can_be_left_out():
+def test_every_color_is_asked_for_and_distractors_can_be_left_out():
     layouts = [arrange("lift", seed, distractors=0) for seed in range(30)]
-    assert {layout.target for layout in layouts} == set(COLOURS)
+    assert {layout.target for layout in layouts} == set(COLORS)
     assert all(set(layout.cubes) == {layout.target} for layout in layouts)
 
 
@@ -101,7 +105,12 @@ def test_success_counts_only_when_it_lasts(env, monkeypatch):
     env.reset("reach", 0)
     hold = np.append(env.simulation.layout.start, 0.0)
     answers = iter([True, True, False, True, True, True, False])
-    monkeypatch.setattr(tasks.Task, "solved", property(lambda task: lambda world, layout: next(answers)), raising=False)
+    monkeypatch.setattr(
+        tasks.Task,
+        "solved",
+        property(lambda task: lambda world, layout: next(answers)),
+        raising=False,
+    )
     seen = []
     for _ in range(7):
         env.step(hold)
@@ -109,7 +118,8 @@ def test_success_counts_only_when_it_lasts(env, monkeypatch):
     assert seen == [False] * 5 + [True, True]
 
 
-# -- robot and physics ------------------------------------------------------------------------------------------------
+# -- robot and physics
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,7 +143,10 @@ def test_an_action_is_reached_at_the_end_of_its_step_and_the_gripper_moves_after
     env.reset("reach", 0)
     targets = []
     drive = env.simulation.world.drive
-    env.simulation.world.drive = lambda arm, finger: (targets.append((arm[0], finger)), drive(arm, finger))
+    env.simulation.world.drive = lambda arm, finger: (
+        targets.append((arm[0], finger)),
+        drive(arm, finger),
+    )
     start = env.simulation.layout.start
     action = np.append(start, 1.0)
     action[0] += 0.08
@@ -166,7 +179,8 @@ def test_inverse_kinematics_reaches_the_workspace():
         assert np.allclose(world.tool_rotation(), downwards(yaw), atol=0.01)
 
 
-# -- pacing -----------------------------------------------------------------------------------------------------------
+# -- pacing
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_pace_waits_for_each_tick_and_does_not_drift():
@@ -200,23 +214,26 @@ def test_pace_without_a_factor_never_waits():
     assert pace.measure(NS // 100) == pytest.approx(5.0)
 
 
-# -- cameras ----------------------------------------------------------------------------------------------------------
+# -- cameras
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.sim
 def test_cameras_see_the_cube_where_the_intrinsics_say():
     env = Env(height=180, width=320, distractors=0)
     observation = env.reset("lift", 3)
-    colour = list(COLOURS).index(env.simulation.layout.target)
+    color = list(COLORS).index(env.simulation.layout.target)
     world = env.simulation.world
     for view in VIEWS[1:]:
         image = observation.images[view].astype(int)
         assert image.shape == (180, 320, 3)
-        others = np.delete(image, colour, axis=2).max(axis=2)
-        rows, columns = np.nonzero(image[:, :, colour] > 1.7 * others + 20)
+        others = np.delete(image, color, axis=2).max(axis=2)
+        rows, columns = np.nonzero(image[:, :, color] > 1.7 * others + 20)
         assert rows.size > 20
         camera = world.data.camera(view)
-        x, y, z = camera.xmat.reshape(3, 3).T @ (world.position(env.simulation.layout.target) - camera.xpos)
+        x, y, z = camera.xmat.reshape(3, 3).T @ (
+            world.position(env.simulation.layout.target) - camera.xpos
+        )
         u, v, w = intrinsics(world, view, 180, 320) @ np.array([x, -y, -z])
         assert np.allclose([columns.mean(), rows.mean()], [u / w, v / w], atol=2.0)
     assert observation.images["wrist"].std() > 5

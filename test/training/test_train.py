@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training without a simulation: the objective, the optimiser, recipes, and one episode learned by heart."""
+"""Training without a simulation: the objective, the optimizer, recipes, and one episode learned by heart."""
 
 import collections
 import dataclasses
@@ -23,8 +23,14 @@ from cosmos3_ros.training import train
 from cosmos3_ros.training.data.clip_source import Source, _whole, make_clips
 from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip, part, window_rows
 from cosmos3_ros.training.optim.muon import Muon
-from cosmos3_ros.training.optim.optimizer import Optimiser, OptimiserOptions, average_exponent
-from cosmos3_ros.training.recipe import DataOptions, PolicyTraining, Recipe, read_recipe, write_recipe
+from cosmos3_ros.training.optim.optimizer import Optimizer, OptimizerOptions, average_exponent
+from cosmos3_ros.training.recipe import (
+    DataOptions,
+    PolicyTraining,
+    Recipe,
+    read_recipe,
+    write_recipe,
+)
 from cosmos3_ros.training.stages.autoencoder import DecoderOptions
 from cosmos3_ros.training.stages.checkpoint_writer import write_tensors, write_transformer
 from cosmos3_ros.training.stages.flow_matching_loss import (
@@ -46,12 +52,21 @@ SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=
 
 def episode(length=24, seed=0):
     random = np.random.default_rng(seed)
-    state = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0]) + random.uniform(-0.1, 0.1, 8) * [1] * 7 + [0]
+    state = (
+        np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0])
+        + random.uniform(-0.1, 0.1, 8) * [1] * 7
+        + [0]
+    )
     walk = np.cumsum(random.normal(0, 0.01, (length + 1, 8)), axis=0) + state
     walk[:, 7] = np.arange(length + 1) > length / 2
-    views = {view: random.integers(0, 256, (length, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views}
+    views = {
+        view: random.integers(0, 256, (length, 36, 64, 3), dtype=np.uint8)
+        for view in DROID_SIM.views
+    }
     states, actions = walk[:-1].astype(np.float32), walk[1:].astype(np.float32)
-    return Episode(views, states, actions, ("pick up the red cube",), np.full((length, TRUTH), 0.3, np.float32))
+    return Episode(
+        views, states, actions, ("pick up the red cube",), np.full((length, TRUTH), 0.3, np.float32)
+    )
 
 
 def test_a_clip_holds_its_last_action_and_frame_after_the_end():
@@ -84,14 +99,16 @@ def test_what_is_known_is_never_noisy():
     decided = (~rows[modes == 0]).sum(1) - 1
     assert decided.max() == 4
     assert 0.4 < (decided > 0).float().mean() < 0.6
-    assert np.allclose([(modes == mode).float().mean() for mode in range(3)], options.modes, atol=0.03)
+    assert np.allclose(
+        [(modes == mode).float().mean() for mode in range(3)], options.modes, atol=0.03
+    )
 
 
 def test_muon_steps_as_torch_does():
     torch.manual_seed(0)
     shapes = [(24, 8), (8, 24), (16, 16), (24, 8)]
     ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
-    optimisers = (
+    optimizers = (
         Muon(ours, 0.02, weight_decay=0.1),
         torch.optim.Muon(theirs, 0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
     )
@@ -99,8 +116,8 @@ def test_muon_steps_as_torch_does():
         for one, other in zip(ours, theirs, strict=True):
             one.grad = torch.randn_like(one)
             other.grad = one.grad.clone()
-        for optimiser in optimisers:
-            optimiser.step()
+        for optimizer in optimizers:
+            optimizer.step()
     for one, other in zip(ours, theirs, strict=True):
         assert (one - 1).abs().max() > 0.01
         assert torch.allclose(one, other, atol=2e-3)  # bfloat16 inside
@@ -125,7 +142,9 @@ def test_what_was_not_seen_is_all_noise(tiny_small):
     assert batch.whole.tolist() == [True] * 3 + [False] * 4
     assert batch.latents.shape[2] == windows.shape[0] == 5
     assert batch.latents[~batch.whole][:, :, :1].abs().sum() > 0
-    objective = Objective(model.transformer, DROID_SIM, ObjectiveOptions(modes=(1.0, 0.0, 0.0), prefix=0.0))
+    objective = Objective(
+        model.transformer, DROID_SIM, ObjectiveOptions(modes=(1.0, 0.0, 0.0), prefix=0.0)
+    )
     text = objective.read([[1], [2, 3]], windows.shape, 17)
     told = []
     for later in (0.0, 100.0):  # what is said to come later must not matter
@@ -138,8 +157,13 @@ def test_what_was_not_seen_is_all_noise(tiny_small):
 
 def test_training_sees_what_the_policy_sees(tiny_small):
     """Latents of a picture that was padded for the autoencoder, and the padding cut off."""
-    panels = tuple(dataclasses.replace(panel, top=0, left=0, height=40, width=56) for panel in DROID_SIM.canvas.panels)
-    canvas = dataclasses.replace(DROID_SIM.canvas, panels=panels, composite=(40, 56), content=(40, 56), size=(48, 64))
+    panels = tuple(
+        dataclasses.replace(panel, top=0, left=0, height=40, width=56)
+        for panel in DROID_SIM.canvas.panels
+    )
+    canvas = dataclasses.replace(
+        DROID_SIM.canvas, panels=panels, composite=(40, 56), content=(40, 56), size=(48, 64)
+    )
     body = dataclasses.replace(DROID_SIM, canvas=canvas)
     policy, made = load_policy(tiny_small, body), episode(17)
     encoder = Encoder(policy.model.vae, body)
@@ -148,11 +172,14 @@ def test_training_sees_what_the_policy_sees(tiny_small):
     picture = body.compose({view: frames[0] for view, frames in made.views.items()})
     seen = policy._encode(torch.from_numpy(picture))
     assert windows.shape == (5, 2, 3)
-    assert torch.allclose(windows.draw(1, 0.0).latents[:, :, :1], seen, atol=0.02)  # kept in bfloat16
+    # kept in bfloat16
+    assert torch.allclose(windows.draw(1, 0.0).latents[:, :, :1], seen, atol=0.02)
 
 
 @pytest.mark.parametrize("steps", [0, 1])
-def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(tiny_small, steps, monkeypatch):
+def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(
+    tiny_small, steps, monkeypatch
+):
     """All rows decided, begun without noise; the prompts are of different lengths."""
     policy = load_policy(tiny_small, guidance=1.0, deterministic=True, num_steps=steps or 4)
     looks = Cosmos3Policy(policy.model, guidance=1.0, future_steps=steps)
@@ -173,12 +200,16 @@ def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(tiny_smal
 
 
 def begin_of(made, instruction):
-    return Observation({view: frames[0] for view, frames in made.views.items()}, made.states[0], instruction, 0)
+    return Observation(
+        {view: frames[0] for view, frames in made.views.items()}, made.states[0], instruction, 0
+    )
 
 
 @pytest.mark.parametrize("share", [0.15, 0.5, 1.0])
 def test_of_every_task_the_same_share_is_seen_as_a_whole(share):
-    seen = np.array([[_whole(5 * seed + task, 5, share) for task in range(5)] for seed in range(100)])
+    seen = np.array(
+        [[_whole(5 * seed + task, 5, share) for task in range(5)] for seed in range(100)]
+    )
     assert abs(seen.sum(0) - 100 * share).max() <= 1
     assert abs(seen[:20].sum() - 100 * share) <= 2  # and soon
 
@@ -210,7 +241,8 @@ def test_some_spans_of_every_demonstration_are_seen(monkeypatch):
         assert np.array_equal(clip.frames[clip.window(17)], expected)
         firsts.append(first)
     assert len(set(firsts)) > 15, "spans begin anywhere"
-    rare = dataclasses.replace(options, stride=1000, opening=0, first_seed=900)  # a window would begin at frame 900
+    # a window would begin at frame 900
+    rare = dataclasses.replace(options, stride=1000, opening=0, first_seed=900)
     assert all(clip.whole for clip in make_clips(rare, DROID_SIM))
     for wrong in (16, -1):
         with pytest.raises(ValueError, match="span: expected 0 or more than the 16 rows"):
@@ -225,13 +257,17 @@ def perform_here(monkeypatch, performed):
 
     monkeypatch.setattr("cosmos3_ros.training.data.clip_source.record", record)
     monkeypatch.setattr(
-        "cosmos3_ros.training.data.clip_source.in_parallel", lambda perform, jobs, *_, **__: map(perform, jobs)
+        "cosmos3_ros.training.data.clip_source.in_parallel",
+        lambda perform, jobs, *_, **__: map(perform, jobs),
     )
 
 
 def test_pictures_encoded_beside_the_training_are_the_same(tiny_small):
     encoder = Encoder(load_policy(tiny_small).model.vae, DROID_SIM)
-    clips, more = ([make_clip(episode(20, seed), DROID_SIM, stride=9) for seed in seeds] for seeds in ((0, 1), (2, 3)))
+    clips, more = (
+        [make_clip(episode(20, seed), DROID_SIM, stride=9) for seed in seeds]
+        for seeds in ((0, 1), (2, 3))
+    )
     going_on = threading.Event()
 
     def make():
@@ -291,27 +327,29 @@ def test_average_follows_the_paper():
 
 
 def test_a_resumed_training_goes_on_exactly(tmp_path):
-    def steps(model, optimiser, count):
+    def steps(model, optimizer, count):
         for number in range(count):
             (model(torch.full((1, 3), float(number))) ** 2).sum().backward()
-            optimiser.step()
+            optimizer.step()
 
     def make():
         torch.manual_seed(0)
         model = torch.nn.Linear(3, 2)
-        return model, Optimiser({"model": model}, OptimiserOptions(steps=8, warmup=2))
+        return model, Optimizer({"model": model}, OptimizerOptions(steps=8, warmup=2))
 
-    model, optimiser = make()
-    steps(model, optimiser, 4)
-    optimiser.save(tmp_path / "state.safetensors")
-    steps(model, optimiser, 2)
+    model, optimizer = make()
+    steps(model, optimizer, 4)
+    optimizer.save(tmp_path / "state.safetensors")
+    steps(model, optimizer, 2)
     other, resumed = make()
     resumed.resume(tmp_path / "state.safetensors")
     steps(other, resumed, 2)
     assert torch.equal(model.weight, other.weight)
-    assert torch.equal(optimiser.averaged()["model.weight"], resumed.averaged()["model.weight"])
+    assert torch.equal(optimizer.averaged()["model.weight"], resumed.averaged()["model.weight"])
     with pytest.raises(ValueError, match="belongs to another training"):
-        Optimiser({"other": torch.nn.Linear(3, 2)}, OptimiserOptions()).resume(tmp_path / "state.safetensors")
+        Optimizer({"other": torch.nn.Linear(3, 2)}, OptimizerOptions()).resume(
+            tmp_path / "state.safetensors"
+        )
 
 
 def test_tensors_are_written_in_shards_that_load(tmp_path, monkeypatch):
@@ -341,20 +379,34 @@ def test_what_a_released_checkpoint_has_beside_our_tensors_is_kept(tmp_path):
     write_tiny(tmp_path / "start", config=SMALL)
     (tmp_path / "start" / "checkpoint.json").unlink()
     begin(Recipe(str(tmp_path / "start"), embodiment="libero"), tmp_path / "checkpoint")
-    assert json.loads((tmp_path / "checkpoint" / "checkpoint.json").read_text())["policy"]["embodiment"] == "libero"
+    assert (
+        json.loads((tmp_path / "checkpoint" / "checkpoint.json").read_text())["policy"][
+            "embodiment"
+        ]
+        == "libero"
+    )
     folder = tmp_path / "checkpoint" / "transformer"
-    file, everything = folder / "diffusion_pytorch_model.safetensors", folder.parent / "model.safetensors.index.json"
+    file, everything = (
+        folder / "diffusion_pytorch_model.safetensors",
+        folder.parent / "model.safetensors.index.json",
+    )
     save_file({**load_file(file), "audio_proj_in.weight": torch.ones(2)}, file)
     (folder / "config.json").write_text(json.dumps({**SMALL.to_json(), "sound_dim": 64}))
     everything.write_text(
-        json.dumps({"weight_map": {"embed_tokens.weight": "transformer/old", "eye": "vision_encoder/e"}})
+        json.dumps(
+            {"weight_map": {"embed_tokens.weight": "transformer/old", "eye": "vision_encoder/e"}}
+        )
     )
     write_transformer(folder, SMALL, load_model(folder.parent).transformer.state_dict())
     assert json.loads((folder / "config.json").read_text())["sound_dim"] == 64
     assert torch.equal(load_file(file)["audio_proj_in.weight"], torch.ones(2))
     places = json.loads(everything.read_text())["weight_map"]
     assert places["eye"] == "vision_encoder/e"
-    assert places["norm.weight"] == places["embed_tokens.weight"] == "transformer/diffusion_pytorch_model.safetensors"
+    assert (
+        places["norm.weight"]
+        == places["embed_tokens.weight"]
+        == "transformer/diffusion_pytorch_model.safetensors"
+    )
     load_model(folder.parent)
 
 
@@ -376,9 +428,22 @@ def test_recipes_are_readable_and_mistakes_are_named(tmp_path):
             read_recipe(file)
     file.write_text("policy: {rate: 1e-3}\nlora: {r: 4}\nstart: somewhere")
     changed = read_recipe(
-        file, ["policy.rate=2e-3", "data.workers=3", "seed=7", "data.encoder=", "lora=null", "device=cpu"]
+        file,
+        [
+            "policy.rate=2e-3",
+            "data.workers=3",
+            "seed=7",
+            "data.encoder=",
+            "lora=null",
+            "device=cpu",
+        ],
     )
-    assert (changed.policy.rate, changed.data.workers, changed.seed, changed.device) == (2e-3, 3, 7, "cpu")
+    assert (changed.policy.rate, changed.data.workers, changed.seed, changed.device) == (
+        2e-3,
+        3,
+        7,
+        "cpu",
+    )
     assert changed.lora is None
     assert changed.data.encoder == ""
     for change, message in (
@@ -399,7 +464,9 @@ def test_one_episode_is_learned_by_heart(tmp_path, tiny_small):
     made, losses = episode(17), []
     policy = load_policy(tiny_small)
     recipe = Recipe(
-        policy=PolicyTraining(steps=220, batch=16, rate=4e-3, warmup=10, refresh=1000, average=0.02),
+        policy=PolicyTraining(
+            steps=220, batch=16, rate=4e-3, warmup=10, refresh=1000, average=0.02
+        ),
         objective=ObjectiveOptions(vision=0.1, modes=(1.0, 0.0, 0.0), prefix=0.0, dropout=0.0),
     )
     torch.manual_seed(0)
@@ -415,14 +482,22 @@ def test_one_episode_is_learned_by_heart(tmp_path, tiny_small):
     actions = [line["action"] for line in losses if "action" in line]
     assert actions[-1] < 0.1 * 2.0  # noise and rows of unit spread: 2 at the beginning
     trained = load_policy(tmp_path / "checkpoint", guidance=1.0)
-    first = Observation({v: made.views[v][0] for v in made.views}, made.states[0], made.instructions[0], 0)
+    first = Observation(
+        {v: made.views[v][0] for v in made.views}, made.states[0], made.instructions[0], 0
+    )
     said = trained.infer(first).chunk.values
     assert np.abs(said[:, :7] - made.actions[:16, :7]).mean() < 0.02
     assert np.abs(said[:, 7] - made.actions[:16, 7]).mean() < 0.15
 
 
-def test_the_decoder_learns_after_the_policy_and_nothing_else_changes(tmp_path, tiny_small, monkeypatch):
-    monkeypatch.setattr(train, "make_clips", lambda *_: (make_clip(episode(20, seed), DROID_SIM) for seed in range(2)))
+def test_the_decoder_learns_after_the_policy_and_nothing_else_changes(
+    tmp_path, tiny_small, monkeypatch
+):
+    monkeypatch.setattr(
+        train,
+        "make_clips",
+        lambda *_: (make_clip(episode(20, seed), DROID_SIM) for seed in range(2)),
+    )
     decoder = DecoderOptions(frames=17, steps=2, batch=2, warmup=1)
     recipe = Recipe(
         start=str(tiny_small),
@@ -432,12 +507,18 @@ def test_the_decoder_learns_after_the_policy_and_nothing_else_changes(tmp_path, 
         decoder=decoder,
     )
     with pytest.raises(ValueError, match="expected 17, those of a chunk, got 9"):
-        train.train(dataclasses.replace(recipe, decoder=dataclasses.replace(decoder, frames=9)), tmp_path / "wrong")
+        train.train(
+            dataclasses.replace(recipe, decoder=dataclasses.replace(decoder, frames=9)),
+            tmp_path / "wrong",
+        )
     said: list[str] = []
     made = train.train(recipe, tmp_path / "out", said.append)
     stages = [line.split("stage ")[1].split()[0] for line in said if "stage" in line]
     assert list(dict.fromkeys(stages)) == ["data", "policy", "autoencoder"]
-    before, after = (load_file(folder / "vae" / "diffusion_pytorch_model.safetensors") for folder in (tiny_small, made))
+    before, after = (
+        load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
+        for folder in (tiny_small, made)
+    )
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed <= {"decoder", "post_quant_conv"}
     assert "decoder" in changed
@@ -454,11 +535,18 @@ def test_the_decoder_may_keep_a_share_of_what_it_was(tmp_path, tiny_small, monke
     monkeypatch.setattr(train, "train_autoencoder", learn)
     made = copytree(tiny_small, tmp_path / "checkpoint")
     options = DecoderOptions(frames=17, kept=0.25)
-    train.redraw(Recipe(device="cpu", decoder=options), [], tmp_path, lambda _: None, train.Crew())
-    before, after = (load_file(folder / "vae" / "diffusion_pytorch_model.safetensors") for folder in (tiny_small, made))
+    train.redraw(
+        Recipe(device="cpu", decoder=options), [], tmp_path, lambda _: None, train.TrainingGroup()
+    )
+    before, after = (
+        load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
+        for folder in (tiny_small, made)
+    )
     for name in before:
         moved = (after[name] - before[name]).float()
-        assert torch.allclose(moved, torch.full_like(moved, 0.75 * name.startswith("decoder.")), atol=0.02), name
+        assert torch.allclose(
+            moved, torch.full_like(moved, 0.75 * name.startswith("decoder.")), atol=0.02
+        ), name
     for wrong in ({"kept": 1.0}, {"kept": 0.5, "start": "decoder"}):
         with pytest.raises(ValueError, match="expected a share below 1, 0 if it begins anew"):
             dataclasses.replace(options, **wrong)

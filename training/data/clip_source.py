@@ -26,7 +26,9 @@ Piece = TypeVar("Piece")  # a clip, or whatever else a training is made of
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Job:
-    """stride, opening: of windows whose future is not seen; dense: stride of the others. whole: everything is seen;
+    """stride, opening: of windows whose future is not seen.
+
+    dense: stride of the others. whole: everything is seen;
     else a share of its spans of `span` frames.
     """
 
@@ -50,7 +52,9 @@ def _perform(job: _Job) -> list[Clip]:
     episode = record(job.demonstration, lambda step: begins(step) or step in seen)
     if episode is None:
         return []
-    clips = [make_span(episode, job.body, span, job.dense) for span in spans if span.start < len(episode)]
+    clips = [
+        make_span(episode, job.body, span, job.dense) for span in spans if span.start < len(episode)
+    ]
     if steps := [step for step in range(len(episode)) if begins(step)]:
         clips.append(make_clip(part(episode, steps), job.body))
     return clips
@@ -58,15 +62,21 @@ def _perform(job: _Job) -> list[Clip]:
 
 def _spans(job: _Job) -> list[range]:
     """The frames that are seen of an episode of any length, begun anywhere: all its windows are as likely."""
-    random = np.random.default_rng([zlib.crc32(job.demonstration.task.encode()), job.demonstration.seed, 4])
+    random = np.random.default_rng(
+        [zlib.crc32(job.demonstration.task.encode()), job.demonstration.seed, 4]
+    )
     if not job.span:
         return []
     firsts = range(-int(random.integers(job.span)), LIMIT, job.span)
-    spans = [range(max(first, 0), first + job.span) for first in firsts if random.random() < job.share]
+    spans = [
+        range(max(first, 0), first + job.span) for first in firsts if random.random() < job.share
+    ]
     return [span for span in spans if len(span) > job.body.horizon]
 
 
-def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int = 1) -> Generator[Clip]:
+def make_clips(
+    options: DataOptions, body: Embodiment, rank: int = 0, size: int = 1
+) -> Generator[Clip]:
     """All clips that the options ask for, as they become ready: the share of process `rank` of `size`.
 
     ValueError for spans that hold no window.
@@ -80,17 +90,30 @@ def make_clips(options: DataOptions, body: Embodiment, rank: int = 0, size: int 
         return
     demonstrations = (
         Demonstration(
-            task, seed, options.distractors, noise=options.noise, astray=options.astray, scatter=options.scatter
+            task,
+            seed,
+            options.distractors,
+            noise=options.noise,
+            astray=options.astray,
+            scatter=options.scatter,
         )
         for seed in range(options.first_seed, options.first_seed + options.episodes)[rank::size]
         for task in options.tasks
     )
     if options.span and options.span <= body.horizon:
-        raise ValueError(f"data.span: expected 0 or more than the {body.horizon} rows of a chunk, got {options.span}")
+        raise ValueError(
+            f"data.span: expected 0 or more than the {body.horizon} rows of a chunk, got {options.span}"
+        )
     dense, tasks, share = options.dense or options.stride, len(options.tasks), options.whole
     shape = (body, options.stride, options.opening, dense)
     jobs = [
-        _Job(demonstration, *shape, not options.span and _whole(number, tasks, share), options.span, share)
+        _Job(
+            demonstration,
+            *shape,
+            not options.span and _whole(number, tasks, share),
+            options.span,
+            share,
+        )
         for number, demonstration in enumerate(demonstrations)
     ]
     workers = options.workers or max(1, len(os.sched_getaffinity(0)) // size - 1)
@@ -105,13 +128,18 @@ def _whole(number: int, tasks: int, share: float) -> bool:
 
 
 class Source(Generic[Piece]):
-    """Fills itself in a thread of its own; `close` ends the processes behind it. clips: made and not yet taken.
+    """Fills itself in a thread of its own.
+
+    `close` ends the processes behind it. clips: made and not yet taken.
 
     latest: of those that are `wanted` the newest `keep`, taken or not.
     """
 
     def __init__(
-        self, make: Callable[[], Generator[Piece]], keep: int = 0, wanted: Callable[[Piece], bool] = lambda _: True
+        self,
+        make: Callable[[], Generator[Piece]],
+        keep: int = 0,
+        wanted: Callable[[Piece], bool] = lambda _: True,
     ):
         self.clips: list[Piece] = []
         self.latest: collections.deque[Piece] = collections.deque(maxlen=keep)
@@ -123,7 +151,10 @@ class Source(Generic[Piece]):
         self._thread.start()
 
     def wait_for(self, count: int) -> None:
-        """Return when that many clips were made, or all. Raises whatever went wrong in making them."""
+        """Return when that many clips were made, or all.
+
+        Raises whatever went wrong in making them.
+        """
         while self.made < count and not self.finished:
             time.sleep(0.05)
         self._check()

@@ -23,16 +23,23 @@ def find_sources(motions: Sequence[Motion], width: int, only: str = "") -> list[
     for motion in motions:
         if motion.source in named:
             named[motion.source] |= np.isfinite(motion.values).any(axis=0)
-    return [next((name for name in order if named[name][joint]), MEASURED) for joint in range(width)]
+    return [
+        next((name for name in order if named[name][joint]), MEASURED) for joint in range(width)
+    ]
 
 
 def commanded(
-    motions: Sequence[Motion], sources: Sequence[str], at: np.ndarray, held: Sequence[bool] | np.ndarray
+    motions: Sequence[Motion],
+    sources: Sequence[str],
+    at: np.ndarray,
+    held: Sequence[bool] | np.ndarray,
 ) -> np.ndarray:
-    """The set points of the moments `at` (ns), float64 [len(at), joints]; NaN before the first command of a joint.
+    """The set points of the moments `at` (ns), float64 [len(at), joints].
 
-    A message is in effect until the next one of its source; one that comes at such a moment is too late for it.
-    held: joints that jump from point to point instead of moving.
+    NaN before the first command of a joint.
+
+    A message is in effect until the next one of its source; one that comes at such a moment is too
+    late for it. held: joints that jump from point to point instead of moving.
     """
     result = np.full((len(at), len(sources)), np.nan)
     for source in set(sources) - {MEASURED}:
@@ -60,7 +67,10 @@ def _played(motions: Sequence[Motion], at: np.ndarray, held: np.ndarray) -> np.n
 
 
 def _set_point(motion: Motion, start: np.ndarray, at: int, held: np.ndarray) -> np.ndarray:
-    """What a motion that took over at `start` says at a moment. It leaves the joints alone that it does not name."""
+    """What a motion that took over at `start` says at a moment.
+
+    It leaves the joints alone that it does not name.
+    """
     passed = int(np.searchsorted(motion.times, at, side="right"))
     before = motion.values[passed - 1] if passed else start
     since = motion.times[passed - 1] if passed else motion.begin

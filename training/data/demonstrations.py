@@ -19,13 +19,14 @@ from ...model.embodiment import DROID_SIM
 from ...sim.env import Env
 from ...sim.expert import Expert
 from ...sim.kinematics import Kinematics, downwards
-from ...sim.scene import COLOURS, VIEWS
+from ...sim.scene import COLORS, VIEWS
 from ...sim.tasks import find, instruction
 from .episodes import TRUTH, TURN, Episode
 from .lerobot_writer import finish, has_shard, write_shard
 
 LIMIT = 260  # actions after which an episode has failed
-LED = {"reach": 25, "lift": 50, "push": 45, "drawer": 45}  # actions before which an arm is pulled away; else 80
+# actions before which an arm is pulled away; else 80
+LED = {"reach": 25, "lift": 50, "push": 45, "drawer": 45}
 GRASPED = ("reach", "lift", "bowl", "stack")  # where the hand is to be turned as a cube is
 MISTAKEN = 0.5  # of the experts that are interrupted
 HOLD = 8  # actions recorded after the expert has come to rest
@@ -35,11 +36,12 @@ HOLD = 8  # actions recorded after the expert has come to rest
 class Demonstration:
     """What to record: a task and a seed of the simulation decide everything.
 
-    distractors: see Simulation; height, width: of the pictures; noise: rad, standard deviation of what is added to the
-    executed arm positions (the recorded action stays the intended one) in 7 of 10 episodes; astray: share of the
-    episodes that begin somewhere in the middle of the task after the arm was pulled away; scatter: share that begin
-    with the hand anywhere over the table or low over the cube that it is to grasp, turned in any way, so that where and
-    how it is says nothing about where and how it is to be.
+    distractors: see Simulation; height, width: of the pictures; noise: rad, standard deviation of
+    what is added to the executed arm positions (the recorded action stays the intended one) in 7 of
+    10 episodes; astray: share of the episodes that begin somewhere in the middle of the task after
+    the arm was pulled away; scatter: share that begin with the hand anywhere over the table or low
+    over the cube that it is to grasp, turned in any way, so that where and how it is says nothing
+    about where and how it is to be.
     """
 
     task: str
@@ -53,7 +55,9 @@ class Demonstration:
 
 
 def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> Episode | None:
-    """Perform one demonstration; None if the expert failed. Raises ValueError for an unknown task or seed.
+    """Perform one demonstration; None if the expert failed.
+
+    Raises ValueError for an unknown task or seed.
 
     look: at which steps to take pictures (they cost most of the time), by default at all.
     """
@@ -78,14 +82,18 @@ def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> 
     layout = env.simulation.layout
     wordings = range(len(find(wanted.task).wordings) - 1)  # the last one is for tests
     return Episode(
-        views={view: np.stack([o.images[view] for o in observations if o.images]) for view in VIEWS},
+        views={
+            view: np.stack([o.images[view] for o in observations if o.images]) for view in VIEWS
+        },
         states=np.stack([o.state for o in observations]),
         actions=np.stack(actions).astype(np.float32),
         instructions=tuple(instruction(wanted.task, layout, number) for number in wordings),
         truth=np.stack(truth).astype(np.float32),
         task=wanted.task,
         seed=wanted.seed,
-        looks=None if look is None else np.array([step for step in range(len(steps)) if look(step)]),
+        looks=None
+        if look is None
+        else np.array([step for step in range(len(steps)) if look(step)]),
     )
 
 
@@ -112,8 +120,8 @@ def _env(task: str, height: int, width: int, distractors: int) -> Env:
 def _lead_astray(env: Env, random: np.random.Generator) -> None:
     """Let an expert begin, and at some moment, often with a cube in the hand, pull the arm away for half a second.
 
-    Half of these experts are wrong about how cubes are turned, and half of those stop where they are: cubes that were
-    squeezed out of the fingers, as it happens to learners.
+    Half of these experts are wrong about how cubes are turned, and half of those stop where they
+    are: cubes that were squeezed out of the fingers, as it happens to learners.
     """
     wrong = random.random() < MISTAKEN
     expert = Expert(env.simulation, twist=random.uniform(-np.pi / 4, np.pi / 4) if wrong else 0.0)
@@ -133,9 +141,10 @@ def _lead_astray(env: Env, random: np.random.Generator) -> None:
 def _scatter(env: Env, random: np.random.Generator) -> None:
     """Bring the hand to a random place over the table, in 2 s and at rest.
 
-    Where a cube is to be grasped, in half of the cases down over it, turned in any way. Experts turn the hand long
-    before: who learns from them alone has only seen hands near cubes that were turned as they should be (of 4800 frames
-    52 by more than 10 degrees), takes how the hand is turned for how the cube is, and does not turn it.
+    Where a cube is to be grasped, in half of the cases down over it, turned in any way. Experts
+    turn the hand long before: who learns from them alone has only seen hands near cubes that were
+    turned as they should be (of 4800 frames 52 by more than 10 degrees), takes how the hand is
+    turned for how the cube is, and does not turn it.
     """
     world, layout = env.simulation.world, env.simulation.layout
     place, yaw = random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40)), random.uniform(-0.8, 0.8)
@@ -171,9 +180,9 @@ def _truth(env: Env) -> np.ndarray:
         truth[3:6] = world.position(layout.base)
     elif layout.target and any(layout.place):
         truth[3:5], truth[5] = layout.place, 0.0
-    for number, colour in enumerate(COLOURS, 2):
-        if colour in layout.cubes:
-            truth[3 * number : 3 * number + 3] = world.position(colour)
+    for number, color in enumerate(COLORS, 2):
+        if color in layout.cubes:
+            truth[3 * number : 3 * number + 3] = world.position(color)
     if layout.target:
         turn = 4 * world.yaw(layout.target)
         truth[15:] = TURN * np.cos(turn), TURN * np.sin(turn)
@@ -195,12 +204,16 @@ def collect(
     per_shard: int = 20,
     tell: Callable[[str], None] = print,
 ) -> None:
-    """Record demonstrations into a LeRobotDataset; what a stopped run has finished is kept by the next one.
+    """Record demonstrations into a LeRobotDataset.
+
+    What a stopped run has finished is kept by the next one.
 
     Raises ValueError if the folder holds a recording of something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _remember(folder / "collect.json", [dataclasses.asdict(demonstration) for demonstration in wanted])
+    _remember(
+        folder / "collect.json", [dataclasses.asdict(demonstration) for demonstration in wanted]
+    )
     parts = [tuple(wanted[begin : begin + per_shard]) for begin in range(0, len(wanted), per_shard)]
     jobs = [
         _Shard(folder, number, number * per_shard, part)
@@ -231,15 +244,18 @@ def _surely(wanted: Demonstration) -> Episode:
 def _remember(file: Path, fields: list[dict]) -> None:
     text = json.dumps(fields) + "\n"
     if file.exists() and file.read_text(encoding="utf-8") != text:
-        raise ValueError(f"{file.parent}: holds a recording with other tasks, seeds or options; expected a new folder")
+        raise ValueError(
+            f"{file.parent}: holds a recording with other tasks, seeds or options; expected a new folder"
+        )
     file.write_text(text, encoding="utf-8")
 
 
 def in_parallel(function: Callable, jobs: Sequence, workers: int = 0, nice: int = 0) -> Generator:
     """The results of `function` for the jobs as they come, from processes. workers 0: all cores.
 
-    nice: by how much they give way to others, as to the training that they work for. With it even one has a process of
-    its own: a training has several such threads, and a simulation belongs to one.
+    nice: by how much they give way to others, as to the training that they work for. With it even
+    one has a process of its own: a training has several such threads, and a simulation belongs to
+    one.
     """
     workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
     if not jobs or (workers <= 1 and not nice):

@@ -10,8 +10,9 @@ import numpy as np
 
 from ...model.embodiment import Embodiment
 
-# What the simulator knows of the scene, m: the named thing, where it is to go, each cube by colour; and how the named
-# cube lies, TURN times cosine and sine of four times its yaw: it looks the same after a quarter of a turn.
+# What the simulator knows of the scene, m: the named thing, where it is to go, each cube by color;
+# and how the named cube lies, TURN times cosine and sine of four times its yaw: it looks the same
+# after a quarter of a turn.
 TRUTH, TURN = 17, 0.1
 
 
@@ -19,9 +20,9 @@ TRUTH, TURN = 17, 0.1
 class Episode:
     """One demonstration at the embodiment's rate: row t of `actions` was commanded at frame t and led to frame t + 1.
 
-    views: name -> uint8 [T, H, W, 3], or only the frames `looks` (int64 [K], rising) of it; states, actions: float32
-    [T, D], columns and units of the embodiment;
-    instructions: ways to ask for it; truth: float32 [T, TRUTH], NaN where unknown; task, seed: where it came from.
+    views: name -> uint8 [T, H, W, 3], or only the frames `looks` (int64 [K], rising) of it; states,
+    actions: float32 [T, D], columns and units of the embodiment; instructions: ways to ask for it;
+    truth: float32 [T, TRUTH], NaN where unknown; task, seed: where it came from.
     """
 
     views: Mapping[str, np.ndarray]
@@ -34,13 +35,21 @@ class Episode:
     looks: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        lengths = {"states": len(self.states), "actions": len(self.actions), "truth": len(self.truth)}
+        lengths = {
+            "states": len(self.states),
+            "actions": len(self.actions),
+            "truth": len(self.truth),
+        }
         missing = 0 if self.looks is None else len(self) - len(self.looks)
-        lengths |= {f"views[{name!r}]": len(frames) + missing for name, frames in self.views.items()}
+        lengths |= {
+            f"views[{name!r}]": len(frames) + missing for name, frames in self.views.items()
+        }
         if len(set(lengths.values())) != 1 or not len(self.states):
             raise ValueError(f"Episode: expected equal lengths of at least 1, got {lengths}")
         if not self.instructions or not all(text.strip() for text in self.instructions):
-            raise ValueError(f"Episode.instructions: expected at least one sentence, got {self.instructions}")
+            raise ValueError(
+                f"Episode.instructions: expected at least one sentence, got {self.instructions}"
+            )
 
     def __len__(self) -> int:
         return len(self.states)
@@ -51,8 +60,8 @@ class Clip:
     """What training needs of one episode: its pictures, and windows of one chunk that begin at the frames `starts`.
 
     frames: uint8 [T, H, W, 3], the canvas; rows: float32 [windows, state row + horizon, width], as
-    the network sees them; truth: float32 [windows, TRUTH]. whole: else `frames` are only those of `starts`: what will
-    be seen is not known.
+    the network sees them; truth: float32 [windows, TRUTH]. whole: else `frames` are only those of
+    `starts`: what will be seen is not known.
     """
 
     frames: np.ndarray
@@ -63,7 +72,9 @@ class Clip:
     whole: bool = True
 
     def window(self, frames: int) -> np.ndarray:
-        """Which frames each window shows, int64 [windows, frames]; the last one stays when the episode is over.
+        """Which frames each window shows, int64 [windows, frames].
+
+        The last one stays when the episode is over.
 
         If the clip is not whole, that is one for each: [windows, 1].
         """
@@ -74,17 +85,21 @@ class Clip:
 
 def window_begins(seed: int, stride: int, opening: int) -> Callable[[int], bool]:
     """Tells whether a window begins at a frame, see make_clip; which ones depends on the seed."""
-    return lambda step: step % stride == max(seed, 0) % stride or (step < 2 * opening and step % 2 == 0)
+    return lambda step: (
+        step % stride == max(seed, 0) % stride or (step < 2 * opening and step % 2 == 0)
+    )
 
 
 def make_clip(episode: Episode, body: Embodiment, stride: int = 1, opening: int = 0) -> Clip:
     """An episode for training: a window every `stride` frames, and `opening` more, two apart, at its beginning, where
-    only the pictures tell where to go. After its end the last action is held. Of an episode that was looked at now and
-    then, each look begins a window.
+    only the pictures tell where to go. After its end the last action is held. Of an episode that
+    was looked at now and then, each look begins a window.
     """
     begins = window_begins(episode.seed, stride, opening)
     looks = episode.looks
-    starts = np.array([step for step in range(len(episode)) if begins(step)]) if looks is None else looks
+    starts = (
+        np.array([step for step in range(len(episode)) if begins(step)]) if looks is None else looks
+    )
     return _clip(episode, body, starts, looks is None)
 
 
@@ -108,10 +123,14 @@ def part(episode: Episode, steps: Iterable[int]) -> Episode:
     return dataclasses.replace(episode, views=views, looks=looks[chosen])
 
 
-def _clip(episode: Episode, body: Embodiment, starts: np.ndarray, whole: bool, first: int = 0) -> Clip:
+def _clip(
+    episode: Episode, body: Embodiment, starts: np.ndarray, whole: bool, first: int = 0
+) -> Clip:
     """All that the episode shows, which begins with frame `first`, and the windows that begin at `starts`."""
     views = zip(*(episode.views[name] for name in body.views), strict=True)
-    frames = np.stack([body.compose(dict(zip(body.views, images, strict=True))) for images in views])
+    frames = np.stack(
+        [body.compose(dict(zip(body.views, images, strict=True))) for images in views]
+    )
     rows = [window_rows(episode, body, int(start)) for start in starts]
     told = np.stack(rows) if rows else np.zeros((0, 1, 1))
     return Clip(frames, starts - first, told, episode.truth[starts], episode.instructions, whole)

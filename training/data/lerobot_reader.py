@@ -30,7 +30,8 @@ _CAMERAS = {
 class Layout:
     """Which features of a dataset are what: state, action (in the order of the embodiment's columns), view -> camera.
 
-    gripper: what the dataset's grippers say when open and when closed; instruction: of episodes without a task.
+    gripper: what the dataset's grippers say when open and when closed; instruction: of episodes
+    without a task.
     """
 
     state: tuple[str, ...]
@@ -46,10 +47,17 @@ def camera_feature(view: str) -> str:
 
 
 def number_features(body: Embodiment) -> dict[str, tuple[str, slice]]:
-    """Feature: (which numbers of an episode, their columns), named as DROID's; grippers are an embodiment's last."""
+    """Feature: (which numbers of an episode, their columns), named as DROID's.
+
+    Grippers are an embodiment's last.
+    """
     if body.kind != JOINTS:
         parts = {"observation.state": ("states", body.state), "action": ("actions", body.action)}
-        return {name: (field, slice(0, len(columns))) for name, (field, columns) in parts.items() if columns}
+        return {
+            name: (field, slice(0, len(columns)))
+            for name, (field, columns) in parts.items()
+            if columns
+        }
     arm, width = len(body.action) - len(body.discrete), len(body.action)
     features = {
         "observation.state.joint_positions": ("states", slice(0, arm)),
@@ -57,25 +65,41 @@ def number_features(body: Embodiment) -> dict[str, tuple[str, slice]]:
         "action.joint_position": ("actions", slice(0, arm)),
         "action.gripper_position": ("actions", slice(arm, width)),
     }
-    return {name: (field, part) for name, (field, part) in features.items() if part.stop > part.start}
+    return {
+        name: (field, part) for name, (field, part) in features.items() if part.stop > part.start
+    }
 
 
 def make_layout(
-    body: Embodiment, features: Mapping[str, Any], gripper: Sequence[float] = (0.0, 1.0), instruction: str = ""
+    body: Embodiment,
+    features: Mapping[str, Any],
+    gripper: Sequence[float] = (0.0, 1.0),
+    instruction: str = "",
 ) -> Layout:
     """The layout of this package's own datasets, but for `features`: state, action or a view -> name or names."""
     known = ("state", "action", *body.views)
     if unknown := sorted(set(features) - set(known)):
         raise ValueError(f"features: unknown {unknown}, expected some of {list(known)}")
-    named = {key: (value,) if isinstance(value, str) else tuple(value) for key, value in features.items()}
-    if wrong := [view for view in body.views if len(named.get(view, ("",))) != 1]:
-        raise ValueError(f"features: expected one name for each camera, got {[named[view] for view in wrong]}")
-    if len(gripper) != 2 or gripper[0] == gripper[1]:
-        raise ValueError(f"gripper: expected what it says when open and when closed, got {list(gripper)}")
-    own = {
-        kind: tuple(name for name, (field, _) in number_features(body).items() if field == f"{kind}s") for kind in known
+    named = {
+        key: (value,) if isinstance(value, str) else tuple(value) for key, value in features.items()
     }
-    cameras = {view: named[view][0] if view in named else camera_feature(view) for view in body.views}
+    if wrong := [view for view in body.views if len(named.get(view, ("",))) != 1]:
+        raise ValueError(
+            f"features: expected one name for each camera, got {[named[view] for view in wrong]}"
+        )
+    if len(gripper) != 2 or gripper[0] == gripper[1]:
+        raise ValueError(
+            f"gripper: expected what it says when open and when closed, got {list(gripper)}"
+        )
+    own = {
+        kind: tuple(
+            name for name, (field, _) in number_features(body).items() if field == f"{kind}s"
+        )
+        for kind in known
+    }
+    cameras = {
+        view: named[view][0] if view in named else camera_feature(view) for view in body.views
+    }
     return Layout(
         named.get("state", own["state"]),
         named.get("action", own["action"]),
@@ -110,26 +134,43 @@ def read_info(root: Path) -> dict[str, Any]:
         raise ValueError(f"dataset: missing file {file}")
     info = json.loads(file.read_text(encoding="utf-8"))
     if info.get("codebase_version") not in ("v3.0", "v2.1", "v2.0"):
-        raise ValueError(f"{file}: expected codebase_version v3.0, v2.1 or v2.0, got {info.get('codebase_version')!r}")
+        raise ValueError(
+            f"{file}: expected codebase_version v3.0, v2.1 or v2.0, got {info.get('codebase_version')!r}"
+        )
     return info
 
 
 def _check(root: Path, info: dict[str, Any], body: Embodiment, layout: Layout) -> None:
     """Before any episode is read: rate, names and widths."""
     features = info["features"]
-    if missing := [name for name in (*layout.state, *layout.action, *layout.cameras.values()) if name not in features]:
+    if missing := [
+        name
+        for name in (*layout.state, *layout.action, *layout.cameras.values())
+        if name not in features
+    ]:
         raise ValueError(
             f"{root}: lacks the feature(s) {missing}; it has {sorted(features)}. Recipes name others in `data.features`"
         )
     slower, same = info["fps"] < body.fps - 0.1, abs(info["fps"] - body.fps) <= 0.1
     if slower or not (same or body.kind == JOINTS):
-        why = "pictures between its own are not invented" if slower else f"{body.kind} cannot be resampled"
-        raise ValueError(f"{root}: recorded at {info['fps']} Hz, {body.name} needs {body.fps} Hz: {why}")
-    for kind, names, columns in (("state", layout.state, body.state), ("action", layout.action, body.action)):
+        why = (
+            "pictures between its own are not invented"
+            if slower
+            else f"{body.kind} cannot be resampled"
+        )
+        raise ValueError(
+            f"{root}: recorded at {info['fps']} Hz, {body.name} needs {body.fps} Hz: {why}"
+        )
+    for kind, names, columns in (
+        ("state", layout.state, body.state),
+        ("action", layout.action, body.action),
+    ):
         width = sum(int(np.prod(features[name]["shape"])) for name in names)
         if width != len(columns):
             expected = f"{len(columns)}: {[column.name for column in columns]}"
-            raise ValueError(f"{root}: {kind} {list(names)} has {width} numbers, {body.name} expects {expected}")
+            raise ValueError(
+                f"{root}: {kind} {list(names)} has {width} numbers, {body.name} expects {expected}"
+            )
 
 
 def _rows(root: Path, info: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -142,16 +183,25 @@ def _rows(root: Path, info: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     for line in (root / "meta/episodes.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        place = {"episode_chunk": row["episode_index"] // info["chunks_size"], "episode_index": row["episode_index"]}
+        place = {
+            "episode_chunk": row["episode_index"] // info["chunks_size"],
+            "episode_index": row["episode_index"],
+        }
         yield row | {"place": place}
 
 
-def _read_episode(root: Path, info: dict[str, Any], row: dict[str, Any], body: Embodiment, layout: Layout) -> Episode:
+def _read_episode(
+    root: Path, info: dict[str, Any], row: dict[str, Any], body: Embodiment, layout: Layout
+) -> Episode:
     import pyarrow.parquet as pq
 
     number, where = row["episode_index"], f"{root}: episode {row['episode_index']}"
-    place = row.get("place") or {name: row[f"data/{name}"] for name in ("chunk_index", "file_index")}
-    table = pq.read_table(root / info["data_path"].format(**place), filters=[("episode_index", "=", number)])
+    place = row.get("place") or {
+        name: row[f"data/{name}"] for name in ("chunk_index", "file_index")
+    }
+    table = pq.read_table(
+        root / info["data_path"].format(**place), filters=[("episode_index", "=", number)]
+    )
     if not table.num_rows:
         raise ValueError(f"{where}: no rows in {info['data_path'].format(**place)}")
     states, actions = (_numbers(table, names) for names in (layout.state, layout.action))
@@ -161,15 +211,31 @@ def _read_episode(root: Path, info: dict[str, Any], row: dict[str, Any], body: E
         grips = [column.gripper for column in columns]
         values[:, grips] = np.clip((values[:, grips] - opened) / (closed - opened), 0.0, 1.0)
         if not np.isfinite(values).all():
-            raise ValueError(f"{where}: expected finite numbers in {[*layout.state, *layout.action]}")
-    tasks = [text.strip() for task in row.get("tasks") or () for text in task.split(SEPARATOR) if text.strip()]
+            raise ValueError(
+                f"{where}: expected finite numbers in {[*layout.state, *layout.action]}"
+            )
+    tasks = [
+        text.strip()
+        for task in row.get("tasks") or ()
+        for text in task.split(SEPARATOR)
+        if text.strip()
+    ]
     if not (tasks or layout.instruction):
-        raise ValueError(f"{where} has no task: say with `instruction` of the recipe's data what is done")
+        raise ValueError(
+            f"{where} has no task: say with `instruction` of the recipe's data what is done"
+        )
     frames, states, actions = _resampled(states, actions, info["fps"] / body.fps, grippers)
     known = TRUTH_FEATURE in table.column_names
-    truth = _numbers(table, (TRUTH_FEATURE,)) if known else np.full((table.num_rows, TRUTH), np.nan, np.float32)
+    truth = (
+        _numbers(table, (TRUTH_FEATURE,))
+        if known
+        else np.full((table.num_rows, TRUTH), np.nan, np.float32)
+    )
     return Episode(
-        views={view: _pictures(root, info, row, table, key)[frames] for view, key in layout.cameras.items()},
+        views={
+            view: _pictures(root, info, row, table, key)[frames]
+            for view, key in layout.cameras.items()
+        },
         states=states,
         actions=actions,
         instructions=tuple(tasks) or (layout.instruction,),
@@ -181,7 +247,9 @@ def _read_episode(root: Path, info: dict[str, Any], row: dict[str, Any], body: E
 
 def _numbers(table: Any, names: Sequence[str]) -> np.ndarray:
     """The features side by side, float32 [rows, width]."""
-    parts = [np.array(table[name].to_pylist(), np.float32).reshape(table.num_rows, -1) for name in names]
+    parts = [
+        np.array(table[name].to_pylist(), np.float32).reshape(table.num_rows, -1) for name in names
+    ]
     return np.concatenate(parts, axis=1) if parts else np.zeros((table.num_rows, 0), np.float32)
 
 
@@ -193,8 +261,10 @@ def _resampled(
     """
     if abs(ratio - 1) < 0.01:
         return np.arange(len(states)), states, actions
-    times = np.arange(int((len(states) - 1) / ratio + 1e-6) + 1) * ratio  # in frames of the recording
-    rows, later = np.arange(len(states)), times + ratio - 1  # action k is where frame k + 1 is to be
+    # in frames of the recording
+    times = np.arange(int((len(states) - 1) / ratio + 1e-6) + 1) * ratio
+    # action k is where frame k + 1 is to be
+    rows, later = np.arange(len(states)), times + ratio - 1
     columns = [np.interp(times, rows, column) for column in states.T]
     held = np.minimum(np.floor(later + 1e-6).astype(int), len(rows) - 1)
     targets = [
@@ -202,13 +272,25 @@ def _resampled(
         for column, gripper in zip(actions.T, grippers, strict=True)
     ]
     frames = np.floor(times + 1e-6).astype(int)
-    return frames, np.stack(columns, axis=1).astype(np.float32), np.stack(targets, axis=1).astype(np.float32)
+    return (
+        frames,
+        np.stack(columns, axis=1).astype(np.float32),
+        np.stack(targets, axis=1).astype(np.float32),
+    )
 
 
-def _pictures(root: Path, info: dict[str, Any], row: dict[str, Any], table: Any, key: str) -> np.ndarray:
+def _pictures(
+    root: Path, info: dict[str, Any], row: dict[str, Any], table: Any, key: str
+) -> np.ndarray:
     """All pictures of an episode, uint8 [T, H, W, 3]: from a video, or from the table itself."""
     if info["features"][key]["dtype"] == "image":
-        return np.stack([unpack(cell["bytes"] or b"", f"{root}: {key}") for cell in table[key].to_pylist()])
-    place = row.get("place") or {name: row[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index")}
+        return np.stack(
+            [unpack(cell["bytes"] or b"", f"{root}: {key}") for cell in table[key].to_pylist()]
+        )
+    place = row.get("place") or {
+        name: row[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index")
+    }
     begin = row.get(f"videos/{key}/from_timestamp", 0.0)
-    return read_video(root / info["video_path"].format(video_key=key, **place), begin, table.num_rows, info["fps"])
+    return read_video(
+        root / info["video_path"].format(video_key=key, **place), begin, table.num_rows, info["fps"]
+    )

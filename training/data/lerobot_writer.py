@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing LeRobotDataset v3.0 folders: parquet for numbers, mp4 for cameras, DROID's feature names.
 
-Episodes lie in shards, one parquet and one mp4 per camera each; a shard's line in meta/episodes is written last, so a
-folder whose recording was stopped holds whole shards only.
+Episodes lie in shards, one parquet and one mp4 per camera each; a shard's line in meta/episodes is
+written last, so a folder whose recording was stopped holds whole shards only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ _TASK_INDEX = {
     "index_columns": ["task"],
     "column_indexes": [],
     "columns": [
-        {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": stored, "metadata": None}
+        {
+            "name": name,
+            "field_name": name,
+            "pandas_type": kind,
+            "numpy_type": stored,
+            "metadata": None,
+        }
         for name, kind, stored in (("task_index", "int64", "int64"), ("task", "unicode", "object"))
     ],
     "pandas_version": "2.0.0",
@@ -38,7 +44,11 @@ _TASK_INDEX = {
 
 def shard_file(folder: Path, pattern: str, shard: int, video_key: str = "") -> Path:
     """Where a shard's data, video or list of episodes lies."""
-    place = {"chunk_index": shard // _PER_CHUNK, "file_index": shard % _PER_CHUNK, "video_key": video_key}
+    place = {
+        "chunk_index": shard // _PER_CHUNK,
+        "file_index": shard % _PER_CHUNK,
+        "video_key": video_key,
+    }
     return folder / pattern.format(**place)
 
 
@@ -47,7 +57,9 @@ def has_shard(folder: Path, shard: int) -> bool:
     return shard_file(folder, _EPISODES, shard).exists()
 
 
-def write_shard(folder: Path, shard: int, first: int, episodes: Sequence[Episode], body: Embodiment) -> None:
+def write_shard(
+    folder: Path, shard: int, first: int, episodes: Sequence[Episode], body: Embodiment
+) -> None:
     """Write one shard; `first` is the number of its first episode. `finish` numbers its frames."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -56,15 +68,23 @@ def write_shard(folder: Path, shard: int, first: int, episodes: Sequence[Episode
     ends = np.cumsum(lengths)
     columns: dict[str, Any] = {}
     for name, (field, part) in _numbers(body, episodes).items():
-        values = np.concatenate([getattr(episode, field)[:, part] for episode in episodes]).astype(np.float32)
+        values = np.concatenate([getattr(episode, field)[:, part] for episode in episodes]).astype(
+            np.float32
+        )
         flat, width = pa.array(values.ravel()), values.shape[1]
         columns[name] = pa.FixedSizeListArray.from_arrays(flat, width) if width > 1 else flat
     frames = np.concatenate([np.arange(length) for length in lengths])
     numbers = np.repeat(np.arange(first, first + len(episodes)), lengths)
-    columns |= {"timestamp": (frames / fps).astype(np.float32), "frame_index": frames, "episode_index": numbers}
+    columns |= {
+        "timestamp": (frames / fps).astype(np.float32),
+        "frame_index": frames,
+        "episode_index": numbers,
+    }
     for view in body.views:
         file = shard_file(folder, _VIDEO, shard, camera_feature(view))
-        write_video(_parent(file), (picture for episode in episodes for picture in episode.views[view]), fps)
+        write_video(
+            _parent(file), (picture for episode in episodes for picture in episode.views[view]), fps
+        )
     pq.write_table(pa.table(columns), _parent(shard_file(folder, _DATA, shard)))
     rows = []
     place = {"chunk_index": shard // _PER_CHUNK, "file_index": shard % _PER_CHUNK}
@@ -74,7 +94,11 @@ def write_shard(folder: Path, shard: int, first: int, episodes: Sequence[Episode
             "tasks": [SEPARATOR.join(episode.instructions)],
             "length": lengths[number],
         }
-        row |= {f"{part}/{name}": value for part in ("data", "meta/episodes") for name, value in place.items()}
+        row |= {
+            f"{part}/{name}": value
+            for part in ("data", "meta/episodes")
+            for name, value in place.items()
+        }
         for key in map(camera_feature, body.views):
             row |= {f"videos/{key}/{name}": value for name, value in place.items()}
             row[f"videos/{key}/from_timestamp"] = float(ends[number] - lengths[number]) / fps
@@ -87,16 +111,24 @@ def write_shard(folder: Path, shard: int, first: int, episodes: Sequence[Episode
 
 
 def finish(
-    folder: Path, shards: int, body: Embodiment, robot: str, commands: Sequence[Sequence[str]] | None = None
+    folder: Path,
+    shards: int,
+    body: Embodiment,
+    robot: str,
+    commands: Sequence[Sequence[str]] | None = None,
 ) -> None:
-    """Number the frames of all shards and write info, tasks and statistics; may be called again after more shards.
+    """Number the frames of all shards and write info, tasks and statistics.
+
+    May be called again after more shards.
 
     commands: for each column of the actions where it was taken from, if it was recorded.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    lists = [pq.read_table(shard_file(folder, _EPISODES, shard)).to_pylist() for shard in range(shards)]
+    lists = [
+        pq.read_table(shard_file(folder, _EPISODES, shard)).to_pylist() for shard in range(shards)
+    ]
     tasks = sorted({row["tasks"][0] for rows in lists for row in rows})
     begin = 0
     for shard, rows in enumerate(lists):
@@ -107,16 +139,24 @@ def finish(
             task += [tasks.index(row["tasks"][0])] * row["length"]
         data = shard_file(folder, _DATA, shard)
         table = pq.read_table(data)
-        table = table.select([name for name in table.column_names if name not in ("index", "task_index")])
+        table = table.select(
+            [name for name in table.column_names if name not in ("index", "task_index")]
+        )
         table = table.append_column("index", pa.array(np.arange(begin - length, begin)))
         pq.write_table(table.append_column("task_index", pa.array(task, pa.int64())), data)
         pq.write_table(pa.Table.from_pylist(rows), shard_file(folder, _EPISODES, shard))
     labels = pa.table({"task_index": pa.array(range(len(tasks)), pa.int64()), "task": tasks})
-    pq.write_table(labels.replace_schema_metadata({"pandas": json.dumps(_TASK_INDEX)}), folder / "meta/tasks.parquet")
+    pq.write_table(
+        labels.replace_schema_metadata({"pandas": json.dumps(_TASK_INDEX)}),
+        folder / "meta/tasks.parquet",
+    )
     everything = [row for rows in lists for row in rows]
     _write_json(folder / "meta/stats.json", _join_statistics(everything, body))
     known = TRUTH_FEATURE in pq.read_schema(shard_file(folder, _DATA, 0)).names
-    shapes = {view: video_shape(shard_file(folder, _VIDEO, 0, camera_feature(view))) for view in body.views}
+    shapes = {
+        view: video_shape(shard_file(folder, _VIDEO, 0, camera_feature(view)))
+        for view in body.views
+    }
     info = {
         "codebase_version": "v3.0",
         "robot_type": robot,
@@ -138,7 +178,10 @@ def finish(
 def _numbers(body: Embodiment, episodes: Sequence[Episode]) -> dict[str, tuple[str, slice]]:
     """The features with numbers; the truth if somebody knows it."""
     known = any(np.isfinite(episode.truth).any() for episode in episodes)
-    return {**number_features(body), **({TRUTH_FEATURE: ("truth", slice(0, TRUTH))} if known else {})}
+    return {
+        **number_features(body),
+        **({TRUTH_FEATURE: ("truth", slice(0, TRUTH))} if known else {}),
+    }
 
 
 def _features(
@@ -148,18 +191,30 @@ def _features(
     commands: Sequence[Sequence[str]] | None,
 ) -> dict[str, Any]:
     fps = round(body.fps)
-    video = {"video.fps": fps, "video.codec": "h264", "video.pix_fmt": "yuv420p", "has_audio": False}
+    video = {
+        "video.fps": fps,
+        "video.codec": "h264",
+        "video.pix_fmt": "yuv420p",
+        "has_audio": False,
+    }
     features: dict[str, Any] = {}
     for view, shape in shapes.items():
         names = ["height", "width", "channels"]
-        features[camera_feature(view)] = {"dtype": "video", "shape": list(shape), "names": names, "info": video}
+        features[camera_feature(view)] = {
+            "dtype": "video",
+            "shape": list(shape),
+            "names": names,
+            "info": video,
+        }
     for name, (field, part) in number_features(body).items():
         columns = body.action if field == "actions" else body.state
         features[name] = _numbers_feature([column.name for column in columns[part]])
         if field == "actions" and commands:
             features[name]["info"] = {"commands": [list(sources) for sources in commands[part]]}
     if with_truth:
-        features[TRUTH_FEATURE] = _numbers_feature([f"{TRUTH_FEATURE}.{number}" for number in range(TRUTH)])
+        features[TRUTH_FEATURE] = _numbers_feature(
+            [f"{TRUTH_FEATURE}.{number}" for number in range(TRUTH)]
+        )
     for name in _INDEX:
         kind = "float32" if name == "timestamp" else "int64"
         features[name] = {"dtype": kind, "shape": [1], "names": None}
@@ -171,19 +226,33 @@ def _numbers_feature(names: list[str]) -> dict[str, Any]:
 
 
 def _statistics(episode: Episode, body: Embodiment) -> dict[str, Any]:
-    """Of each number per column, and of each camera per colour (in 0..1, as [3, 1, 1])."""
+    """Of each number per column, and of each camera per color (in 0..1, as [3, 1, 1])."""
     numbers = number_features(body)
-    kept: dict[str, np.ndarray] = {name: getattr(episode, field)[:, part] for name, (field, part) in numbers.items()}
+    kept: dict[str, np.ndarray] = {
+        name: getattr(episode, field)[:, part] for name, (field, part) in numbers.items()
+    }
     row: dict[str, Any] = {}
     for name, values in kept.items():
-        parts = {"min": values.min(0), "max": values.max(0), "mean": values.mean(0), "std": values.std(0)}
+        parts = {
+            "min": values.min(0),
+            "max": values.max(0),
+            "mean": values.mean(0),
+            "std": values.std(0),
+        }
         row |= {f"stats/{name}/{key}": value.astype(float).tolist() for key, value in parts.items()}
         row[f"stats/{name}/count"] = [len(values)]
     for view in body.views:
         key = camera_feature(view)
         pixels = episode.views[view][::8, ::4, ::4].reshape(-1, 3) / 255.0
-        parts = {"min": pixels.min(0), "max": pixels.max(0), "mean": pixels.mean(0), "std": pixels.std(0)}
-        row |= {f"stats/{key}/{name}": value.reshape(3, 1, 1).tolist() for name, value in parts.items()}
+        parts = {
+            "min": pixels.min(0),
+            "max": pixels.max(0),
+            "mean": pixels.mean(0),
+            "std": pixels.std(0),
+        }
+        row |= {
+            f"stats/{key}/{name}": value.reshape(3, 1, 1).tolist() for name, value in parts.items()
+        }
         row[f"stats/{key}/count"] = [len(episode)]
     return row
 
@@ -192,13 +261,18 @@ def _join_statistics(rows: list[dict[str, Any]], body: Embodiment) -> dict[str, 
     """The statistics of all episodes together."""
     joined = {}
     for name in (*number_features(body), *map(camera_feature, body.views)):
-        part = {key: np.array([row[f"stats/{name}/{key}"] for row in rows]) for key in ("min", "max", "mean", "std")}
+        part = {
+            key: np.array([row[f"stats/{name}/{key}"] for row in rows])
+            for key in ("min", "max", "mean", "std")
+        }
         count = np.array([row[f"stats/{name}/count"][0] for row in rows], float)
         weight = (count / count.sum()).reshape(-1, *(1,) * (part["mean"].ndim - 1))
         mean = (weight * part["mean"]).sum(0)
         spread = np.sqrt((weight * (part["std"] ** 2 + (part["mean"] - mean) ** 2)).sum(0))
         whole = {"min": part["min"].min(0), "max": part["max"].max(0), "mean": mean, "std": spread}
-        joined[name] = {key: value.tolist() for key, value in whole.items()} | {"count": [int(count.sum())]}
+        joined[name] = {key: value.tolist() for key, value in whole.items()} | {
+            "count": [int(count.sum())]
+        }
     return joined
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a rosbag2 recording (mcap or sqlite3) of our topics holds, in policy units. Needs no ROS.
 
-Pictures stay in the bag, only their stamps are kept: `read_pictures` decodes those that are asked for.
+Pictures stay in the bag, only their stamps are kept: `read_pictures` decodes those that are asked
+for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from ...robot import topic_names
 from ...robot.images import to_rgb
 from ...robot.joint_map import RobotMap
 
-# Where commands are looked for, first those that a controller got; a later one counts for joints that no earlier has.
+# Where commands are looked for, first those that a controller got; a later one counts for joints
+# that no earlier has.
 COMMANDS = (
     topic_names.TRAJECTORY,
     topic_names.POSITIONS,
@@ -34,12 +36,20 @@ COMMANDS = (
     topic_names.ACTION_CHUNK,
 )
 _DRY = (topic_names.COMMAND, topic_names.ACTION_CHUNK)  # published while nothing is executed, too
-_OTHERS = (topic_names.JOINT_STATES, topic_names.INSTRUCTION, topic_names.SIM_STATUS, topic_names.COMMANDER_STATUS)
+_OTHERS = (
+    topic_names.JOINT_STATES,
+    topic_names.INSTRUCTION,
+    topic_names.SIM_STATUS,
+    topic_names.COMMANDER_STATUS,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Robot:
-    """What a robot file says about its recordings; topics: name in this package -> name in the bag."""
+    """What a robot file says about its recordings.
+
+    topics: name in this package -> name in the bag.
+    """
 
     name: str
     body: Embodiment
@@ -62,10 +72,14 @@ class Motion:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recording:
-    """One bag; every time is a header stamp in ns, and what has no header got the stamp of the joint states beside it.
+    """One bag.
 
-    states: for each joint its stamps [N] and positions [N]; stamps: view -> those of its pictures [N], rising;
-    instructions: (since when, text); resets: (when, task, seed) of the simulation's episodes.
+    Every time is a header stamp in ns, and what has no header got the stamp of the joint states
+    beside it.
+
+    states: for each joint its stamps [N] and positions [N]; stamps: view -> those of its pictures
+    [N], rising; instructions: (since when, text); resets: (when, task, seed) of the simulation's
+    episodes.
     """
 
     path: Path
@@ -78,34 +92,56 @@ class Recording:
 
 
 def read_robot(robot: str) -> Robot:
-    """A robot file by name or path; ValueError if recordings of that robot cannot be made into demonstrations."""
+    """A robot file by name or path.
+
+    ValueError if recordings of that robot cannot be made into demonstrations.
+    """
     path = robot_file(robot)
     remapped = dict(read_remappings(path))
     try:
         fields = yaml.safe_load(path.read_text())["/**/policy"]["ros__parameters"]
         body, joints = find_embodiment(fields["embodiment"]), tuple(fields["joints"])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"robot file {path}: expected a policy section with embodiment and joints ({error})") from None
+        raise ValueError(
+            f"robot file {path}: expected a policy section with embodiment and joints ({error})"
+        ) from None
     if body.kind != JOINTS:
         raise ValueError(
             f"robot file {path}: {body.name} acts by {body.kind}, expected an embodiment with joint targets"
         )
     if len(joints) != len(body.state):
-        raise ValueError(f"robot file {path}: {len(joints)} joints {list(joints)} for {len(body.state)} state columns")
-    grip = (fields.get("gripper_joint", ""), fields.get("gripper_open", 0.0), fields.get("gripper_closed", 1.0))
-    views = [topic_names.camera(view, transport) for view in body.views for transport in ("raw", "compressed")]
-    topics = {name: "/" + remapped.get(name, name).lstrip("/") for name in (*COMMANDS, *_OTHERS, *views)}
+        raise ValueError(
+            f"robot file {path}: {len(joints)} joints {list(joints)} for {len(body.state)} state columns"
+        )
+    grip = (
+        fields.get("gripper_joint", ""),
+        fields.get("gripper_open", 0.0),
+        fields.get("gripper_closed", 1.0),
+    )
+    views = [
+        topic_names.camera(view, transport)
+        for view in body.views
+        for transport in ("raw", "compressed")
+    ]
+    topics = {
+        name: "/" + remapped.get(name, name).lstrip("/") for name in (*COMMANDS, *_OTHERS, *views)
+    }
     return Robot(path.stem, body, RobotMap(joints, *grip), topics)
 
 
 def read_recording(path: Path, robot: Robot, tell: Callable[[str], None]) -> Recording:
-    """Read all of a bag but its pictures. ValueError names a topic that is missing and what was expected on it."""
+    """Read all of a bag but its pictures.
+
+    ValueError names a topic that is missing and what was expected on it.
+    """
     with _opened(path) as bag:
         counts = {topic: info.msgcount for topic, info in bag.topics.items()}
         cameras = {view: _camera(path, robot, view, counts) for view in robot.body.views}
         if not counts.get(robot.topics[topic_names.JOINT_STATES]):
             raise _missing(path, robot, topic_names.JOINT_STATES, "sensor_msgs/JointState", counts)
-        keys = {topic: name for name, topic in robot.topics.items() if name in (*COMMANDS, *_OTHERS)}
+        keys = {
+            topic: name for name, topic in robot.topics.items() if name in (*COMMANDS, *_OTHERS)
+        }
         keys |= {topic: view for view, topic in cameras.items()}
         gathered = _Gathered(path, robot)
         for topic, received, message in _messages(bag, list(keys)):
@@ -114,7 +150,10 @@ def read_recording(path: Path, robot: Robot, tell: Callable[[str], None]) -> Rec
 
 
 def read_pictures(recording: Recording, view: str, stamps: np.ndarray) -> Iterator[np.ndarray]:
-    """The pictures of these stamps (rising; repeated ones are repeated), uint8 [H, W, 3] RGB each."""
+    """The pictures of these stamps (rising.
+
+    Repeated ones are repeated), uint8 [H, W, 3] RGB each.
+    """
     wanted = collections.Counter(stamps.tolist())
     topic, picture = recording.cameras[view], None
     with _opened(recording.path) as bag:
@@ -124,7 +163,9 @@ def read_pictures(recording: Recording, view: str, stamps: np.ndarray) -> Iterat
                 try:
                     picture = to_rgb(message)
                 except ValueError as error:
-                    raise ValueError(f"{recording.path}: {topic} at {stamp / NS:.3f} s: {error}") from None
+                    raise ValueError(
+                        f"{recording.path}: {topic} at {stamp / NS:.3f} s: {error}"
+                    ) from None
                 for _ in range(times):
                     yield picture
             if not wanted:
@@ -158,9 +199,19 @@ class _Gathered:
         stamps = {view: seen[self._rising(cameras[view], seen)] for view, seen in pictures.items()}
         when = _clock(self._clock)
         others = [(key, when(received), message) for key, received, message in self._others]
-        armed = [(at, message.armed) for key, at, message in others if key == topic_names.COMMANDER_STATUS]
-        sent = [_motion(self._robot, key, at, message) for key, at, message in others if key in COMMANDS]
-        motions = [motion for motion in sent if motion.source not in _DRY or latest(armed, motion.begin, True)]
+        armed = [
+            (at, message.armed)
+            for key, at, message in others
+            if key == topic_names.COMMANDER_STATUS
+        ]
+        sent = [
+            _motion(self._robot, key, at, message) for key, at, message in others if key in COMMANDS
+        ]
+        motions = [
+            motion
+            for motion in sent
+            if motion.source not in _DRY or latest(armed, motion.begin, True)
+        ]
         if dropped := len(sent) - len(motions):
             tell(f"{self._path}: {dropped} commands of a dry run left out")
         begun: dict[int, tuple[int, str, int]] = {}
@@ -169,12 +220,22 @@ class _Gathered:
                 reset = _ns(message.header.stamp) - round(float(message.elapsed) * NS)
                 begun.setdefault(message.episode, (reset, message.task, message.seed))
         ordered = sorted(motions, key=lambda motion: motion.begin)
-        return Recording(self._path, cameras, states, stamps, ordered, _instructions(others), sorted(begun.values()))
+        return Recording(
+            self._path,
+            cameras,
+            states,
+            stamps,
+            ordered,
+            _instructions(others),
+            sorted(begun.values()),
+        )
 
     def _state(self, joint: str) -> tuple[np.ndarray, np.ndarray]:
         topic, seen = self._robot.topics[topic_names.JOINT_STATES], self._states.get(joint)
         if not seen:
-            raise ValueError(f"{self._path}: {topic} lacks the joint {joint!r}; it has {sorted(self._states)}")
+            raise ValueError(
+                f"{self._path}: {topic} lacks the joint {joint!r}; it has {sorted(self._states)}"
+            )
         stamps, positions = (np.array(part) for part in zip(*seen, strict=True))
         if not np.isfinite(positions).all():
             raise ValueError(f"{self._path}: {topic}: positions of {joint!r} are not finite")
@@ -185,7 +246,10 @@ class _Gathered:
         return stamps[kept], joints.to_policy(full)[:, column]
 
     def _rising(self, topic: str, stamps: np.ndarray) -> np.ndarray:
-        """Which messages, in the order of their stamps, each once; a clock that was set back cannot be sorted."""
+        """Which messages, in the order of their stamps, each once.
+
+        A clock that was set back cannot be sorted.
+        """
         if (back := np.diff(stamps, prepend=stamps[:1]).min()) < -NS:
             raise ValueError(
                 f"{self._path}: the stamps of {topic} go back by {-back / NS:.1f} s: expected one clock in a bag"
@@ -197,7 +261,9 @@ def _clock(pairs: Sequence[tuple[int, int]]) -> Callable[[int], int]:
     """From the time of reception (ns) to that of the stamps, by messages that have both."""
     received, stamps = np.array(sorted(pairs)).T
     offsets = (stamps - received).astype(float)
-    return lambda at: at + round(float(np.interp(at - received[0], received - received[0], offsets)))
+    return lambda at: (
+        at + round(float(np.interp(at - received[0], received - received[0], offsets)))
+    )
 
 
 def _instructions(others: Sequence[tuple[str, int, Any]]) -> list[tuple[int, str]]:
@@ -237,13 +303,20 @@ def _motion(robot: Robot, key: str, received: int, message: Any) -> Motion:
     full = np.full((len(rows), len(robot.joints.joints)), np.nan)
     for row, values in zip(full, rows, strict=True):
         if len(values) != len(joints) or not len(values):
-            raise ValueError(f"{robot.topics[key]}: {len(values)} positions for the joints {list(joints)}")
+            raise ValueError(
+                f"{robot.topics[key]}: {len(values)} positions for the joints {list(joints)}"
+            )
         known = dict(zip(joints, values, strict=True))
         row[:] = [known.get(joint, np.nan) for joint in robot.joints.joints]
     if np.isnan(full).all():
-        raise ValueError(f"{robot.topics[key]}: moves {list(joints)}, expected some of {list(robot.joints.joints)}")
-    late = key in (topic_names.TRAJECTORY, topic_names.ACTION_CHUNK)  # its first points may be over when it comes
-    return Motion(key, max(begin, received) if late else begin, begin + times, robot.joints.to_policy(full))
+        raise ValueError(
+            f"{robot.topics[key]}: moves {list(joints)}, expected some of {list(robot.joints.joints)}"
+        )
+    # its first points may be over when it comes
+    late = key in (topic_names.TRAJECTORY, topic_names.ACTION_CHUNK)
+    return Motion(
+        key, max(begin, received) if late else begin, begin + times, robot.joints.to_policy(full)
+    )
 
 
 def _ns(time: Any) -> int:
@@ -252,14 +325,24 @@ def _ns(time: Any) -> int:
 
 def _camera(path: Path, robot: Robot, view: str, counts: Mapping[str, int]) -> str:
     """The topic with the pictures of a view, compressed or raw: the one with more of them."""
-    topics = [robot.topics[topic_names.camera(view, transport)] for transport in ("raw", "compressed")]
+    topics = [
+        robot.topics[topic_names.camera(view, transport)] for transport in ("raw", "compressed")
+    ]
     best = max(topics, key=lambda topic: counts.get(topic, 0))
     if not counts.get(best):
-        raise _missing(path, robot, topic_names.camera(view, "raw"), "sensor_msgs/Image or CompressedImage", counts)
+        raise _missing(
+            path,
+            robot,
+            topic_names.camera(view, "raw"),
+            "sensor_msgs/Image or CompressedImage",
+            counts,
+        )
     return best
 
 
-def _missing(path: Path, robot: Robot, name: str, kind: str, counts: Mapping[str, int]) -> ValueError:
+def _missing(
+    path: Path, robot: Robot, name: str, kind: str, counts: Mapping[str, int]
+) -> ValueError:
     held = sorted(topic for topic, count in counts.items() if count)
     return ValueError(
         f"{path}: nothing on {robot.topics[name]} (expected {kind}; `remappings` of {robot.name}.yaml name {name}); "
@@ -280,11 +363,16 @@ def _opened(path: Path) -> Iterator[Any]:
         hint = "; `ros2 bag reindex` writes it anew" * path.exists()
         raise ValueError(f"{path}: not a rosbag2 recording ({error}){hint}") from None
     except (ReaderError, SerdeError, TypesysError) as error:
-        raise ValueError(f"{path}: not readable as a rosbag2 recording ({' '.join(str(error).split())})") from None
+        raise ValueError(
+            f"{path}: not readable as a rosbag2 recording ({' '.join(str(error).split())})"
+        ) from None
 
 
 def _messages(bag: Any, topics: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
-    """(topic, time of reception, message) in the order of reception; the bag itself says what its types are."""
+    """(topic, time of reception, message) in the order of reception.
+
+    The bag itself says what its types are.
+    """
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
     connections = [connection for connection in bag.connections if connection.topic in topics]
@@ -292,9 +380,13 @@ def _messages(bag: Any, topics: Sequence[str]) -> Iterator[tuple[str, int, Any]]
     for kind, definition in {each.msgtype: each.msgdef for each in connections}.items():
         if kind not in store.fielddefs:
             if not definition.data:
-                raise ValueError(f"{bag.path}: does not define {kind}: expected a bag of ROS 2 Iron or later")
+                raise ValueError(
+                    f"{bag.path}: does not define {kind}: expected a bag of ROS 2 Iron or later"
+                )
             types = get_types_from_msg(definition.data, kind)
-            store.register({name: fields for name, fields in types.items() if name not in store.fielddefs})
+            store.register(
+                {name: fields for name, fields in types.items() if name not in store.fielddefs}
+            )
     if connections:
         for connection, received, data in bag.messages(connections=connections):
             yield connection.topic, received, store.deserialize_cdr(data, connection.msgtype)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cosmos3 convert`: recordings of a robot become demonstrations at the embodiment's rate, in a LeRobotDataset.
 
-Frame t shows the newest picture of each camera and the joints interpolated to its time; action t is what was commanded
-for one step later, or where the joints then were if no command was in effect.
+Frame t shows the newest picture of each camera and the joints interpolated to its time; action t is
+what was commanded for one step later, or where the joints then were if no command was in effect.
 """
 
 from __future__ import annotations
@@ -21,16 +21,27 @@ from ...robot import topic_names
 from .command_timeline import MEASURED, commanded, find_sources
 from .episodes import TRUTH, Episode
 from .lerobot_writer import finish, write_shard
-from .rosbag_reader import COMMANDS, Recording, Robot, latest, read_pictures, read_recording, read_robot
+from .rosbag_reader import (
+    COMMANDS,
+    Recording,
+    Robot,
+    latest,
+    read_pictures,
+    read_recording,
+    read_robot,
+)
 
 Tell = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ConvertOptions:
-    """instruction: of what has none in the bag; actions: "measured", or the name in this package of the only topic to
-    take commands from, or "" for all of them; gap: s without a picture or a joint state after which an episode ends;
-    shortest: s of an episode; height: pixels to which larger pictures are shrunk, 0 keeps them.
+    """instruction: of what has none in the bag.
+
+    actions: "measured", or the name in this package of the only topic to
+    take commands from, or "" for all of them; gap: s without a picture or a joint state after which
+    an episode ends; shortest: s of an episode; height: pixels to which larger pictures are shrunk,
+    0 keeps them.
     """
 
     instruction: str = ""
@@ -44,14 +55,18 @@ class ConvertOptions:
         if self.actions not in known:
             raise ValueError(f"actions: expected one of {list(known)}, got {self.actions!r}")
         if self.gap <= 0 or self.shortest <= 0:
-            raise ValueError(f"gap, shortest: expected more than 0 s, got {self.gap} and {self.shortest}")
+            raise ValueError(
+                f"gap, shortest: expected more than 0 s, got {self.gap} and {self.shortest}"
+            )
         if self.height < 0 or self.height % 2:
             raise ValueError(f"height: expected an even number of pixels, or 0, got {self.height}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a recording that shows one thing being done: frames at `times` (ns). Commands from before `reset` (ns)
+    """A part of a recording that shows one thing being done: frames at `times` (ns).
+
+    Commands from before `reset` (ns)
     were forgotten by then; task, seed: of the simulation, if it was one.
     """
 
@@ -62,10 +77,13 @@ class Piece:
     seed: int
 
 
-def convert(bags: Sequence[Path], folder: Path, robot: str, options: ConvertOptions, tell: Tell = print) -> int:
+def convert(
+    bags: Sequence[Path], folder: Path, robot: str, options: ConvertOptions, tell: Tell = print
+) -> int:
     """Write the episodes of all bags, and return how many; `tell` hears what was left out and why.
 
-    ValueError if the folder holds something, if a bag lacks what the robot file names, or if nothing is left.
+    ValueError if the folder holds something, if a bag lacks what the robot file names, or if
+    nothing is left.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: expected a new or an empty folder")
@@ -90,7 +108,9 @@ def convert(bags: Sequence[Path], folder: Path, robot: str, options: ConvertOpti
     if not log:
         raise ValueError(f"no episode of {options.shortest} s in {[str(bag) for bag in bags]}")
     finish(folder, len(log), about.body, about.name, [sorted(joint) for joint in used])
-    text = json.dumps({"robot": about.name, "options": dataclasses.asdict(options), "episodes": log}, indent=2)
+    text = json.dumps(
+        {"robot": about.name, "options": dataclasses.asdict(options), "episodes": log}, indent=2
+    )
     (folder / "convert.json").write_text(text + "\n", encoding="utf-8")
     return len(log)
 
@@ -105,23 +125,37 @@ def cut(recording: Recording, robot: Robot, options: ConvertOptions, tell: Tell)
         )
     changes = [at for (_, old), (at, new) in pairwise([(0, ""), *told]) if old != new]
     begin = _beginning(recording)
-    end = max(stamps[-1] for stamps in (*recording.stamps.values(), *(stamps for stamps, _ in recording.states)))
+    end = max(
+        stamps[-1]
+        for stamps in (*recording.stamps.values(), *(stamps for stamps, _ in recording.states))
+    )
     events = sorted({*changes, *(reset for reset, _, _ in recording.resets)})
     pieces: list[Piece] = []
     for since, until in pairwise([begin, *(at for at in events if begin < at < end), int(end) + 1]):
         text = latest(told, since, "") or options.instruction
-        reset = next((event for event in reversed(recording.resets) if event[0] <= since), (0, "", -1))
+        reset = next(
+            (event for event in reversed(recording.resets) if event[0] <= since), (0, "", -1)
+        )
         if not text:
             tell(_left_out(recording, since, until, "no instruction yet"))
             continue
-        pieces += [Piece(times, text, *reset) for times in _unbroken(recording, since, until, robot, options, tell)]
+        pieces += [
+            Piece(times, text, *reset)
+            for times in _unbroken(recording, since, until, robot, options, tell)
+        ]
     seconds = sum(len(piece.times) for piece in pieces) * robot.body.step / NS
-    tell(f"{recording.path}: {seconds:.1f} of {(end - begin) / NS:.1f} s in {len(pieces)} episode(s)")
+    tell(
+        f"{recording.path}: {seconds:.1f} of {(end - begin) / NS:.1f} s in {len(pieces)} episode(s)"
+    )
     return pieces
 
 
 def make_episode(
-    recording: Recording, piece: Piece, sources: Sequence[str], robot: Robot, options: ConvertOptions
+    recording: Recording,
+    piece: Piece,
+    sources: Sequence[str],
+    robot: Robot,
+    options: ConvertOptions,
 ) -> tuple[Episode, int]:
     """The demonstration in a piece, and how many of its actions are measured ones although its joints have commands."""
     later = piece.times + robot.body.step
@@ -133,7 +167,9 @@ def make_episode(
     views = {}
     for view, stamps in recording.stamps.items():
         chosen = stamps[_newest(stamps, piece.times, robot.body.step)]
-        views[view] = np.stack([_shrink(picture, options.height) for picture in read_pictures(recording, view, chosen)])
+        views[view] = np.stack(
+            [_shrink(picture, options.height) for picture in read_pictures(recording, view, chosen)]
+        )
     episode = Episode(
         views=views,
         states=_states(recording, piece.times).astype(np.float32),
@@ -152,7 +188,8 @@ def _unbroken(
     """Times of the frames between two moments, wherever every camera and every joint has something to show."""
     step, view = robot.body.step, robot.body.views[0]
     stamps = recording.stamps[view]
-    first = int(stamps[min(int(np.searchsorted(stamps, since)), len(stamps) - 1)])  # in phase with this camera
+    # in phase with this camera
+    first = int(stamps[min(int(np.searchsorted(stamps, since)), len(stamps) - 1)])
     times = np.arange(first, until - step, step)
     missing = _missing(recording, times, since, until, step, round(options.gap * NS))
     if not first - since < options.gap * NS:
@@ -168,7 +205,9 @@ def _unbroken(
             yield times[frames]
 
 
-def _missing(recording: Recording, times: np.ndarray, since: int, until: int, step: int, gap: int) -> list[str]:
+def _missing(
+    recording: Recording, times: np.ndarray, since: int, until: int, step: int, gap: int
+) -> list[str]:
     """For each frame what it lacks, or "": pictures and joint states of before `since` are of something else."""
     lacks = [""] * len(times)
 
@@ -178,25 +217,36 @@ def _missing(recording: Recording, times: np.ndarray, since: int, until: int, st
 
     for view, stamps in recording.stamps.items():
         shown = stamps[np.maximum(_newest(stamps, times, step), 0)]
-        note((shown < since) | (abs(times - shown) > gap), f"nothing from {recording.cameras[view]}")
+        note(
+            (shown < since) | (abs(times - shown) > gap), f"nothing from {recording.cameras[view]}"
+        )
     for stamps, _ in recording.states:
         own = stamps[(stamps >= since) & (stamps <= until)]
         own = np.concatenate([[since - gap - NS], own, [until + gap + NS]])
         for moment in (times, times + step):
-            before, after = np.searchsorted(own, moment, side="right") - 1, np.searchsorted(own, moment)
+            before, after = (
+                np.searchsorted(own, moment, side="right") - 1,
+                np.searchsorted(own, moment),
+            )
             note(own[after] - own[before] > gap, "no joint states")
     return lacks
 
 
 def _newest(stamps: np.ndarray, times: np.ndarray, step: int) -> np.ndarray:
-    """Which picture each frame shows, -1 for none: the newest; a camera may be late by a tenth of a step."""
+    """Which picture each frame shows, -1 for none: the newest.
+
+    A camera may be late by a tenth of a step.
+    """
     return np.searchsorted(stamps, times + step // 10, side="right") - 1
 
 
 def _states(recording: Recording, times: np.ndarray) -> np.ndarray:
     """The joints at these times, float64 [len(times), joints]."""
     begin = times[0]
-    return np.stack([np.interp(times - begin, stamps - begin, seen) for stamps, seen in recording.states], axis=1)
+    return np.stack(
+        [np.interp(times - begin, stamps - begin, seen) for stamps, seen in recording.states],
+        axis=1,
+    )
 
 
 def _sources(recording: Recording, robot: Robot, options: ConvertOptions) -> list[str]:
@@ -210,12 +260,19 @@ def _shrink(picture: np.ndarray, height: int) -> np.ndarray:
     """At most so high, and with even sides, as H.264 wants them."""
     tall, wide = picture.shape[:2]
     if height and tall > height:
-        return cv2.resize(picture, (round(wide * height / tall / 2) * 2, height), interpolation=cv2.INTER_AREA)
+        return cv2.resize(
+            picture, (round(wide * height / tall / 2) * 2, height), interpolation=cv2.INTER_AREA
+        )
     return picture[: tall // 2 * 2, : wide // 2 * 2]
 
 
 def _beginning(recording: Recording) -> int:
-    return int(min(stamps[0] for stamps in (*recording.stamps.values(), *(stamps for stamps, _ in recording.states))))
+    return int(
+        min(
+            stamps[0]
+            for stamps in (*recording.stamps.values(), *(stamps for stamps, _ in recording.states))
+        )
+    )
 
 
 def _left_out(recording: Recording, since: int, until: int, reason: str) -> str:

@@ -12,11 +12,16 @@ import numpy as np
 
 
 def write_video(file: Path, frames: Iterable[np.ndarray], fps: int) -> None:
-    """Write frames, uint8 [H, W, 3] (even sides); a key frame every second one, so that reading may begin anywhere."""
+    """Write frames, uint8 [H, W, 3] (even sides).
+
+    A key frame every second one, so that reading may begin anywhere.
+    """
     pictures = iter(frames)
     first = next(pictures)
     with av.open(str(file), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "18", "g": "2", "preset": "veryfast"})
+        stream = container.add_stream(
+            "libx264", rate=fps, options={"crf": "18", "g": "2", "preset": "veryfast"}
+        )
         stream.height, stream.width, stream.pix_fmt = first.shape[0], first.shape[1], "yuv420p"
         for picture in chain([first], pictures):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -24,7 +29,10 @@ def write_video(file: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 
 
 def read_video(file: Path, begin: float, count: int, fps: float) -> np.ndarray:
-    """Frames from `begin` (s) on, one every 1 / fps s, as uint8 [count, H, W, 3]; ValueError if one is missing."""
+    """Frames from `begin` (s) on, one every 1 / fps s, as uint8 [count, H, W, 3].
+
+    ValueError if one is missing.
+    """
     frames: list[np.ndarray] = []
     try:
         with av.open(str(file)) as container:
@@ -47,7 +55,7 @@ def read_video(file: Path, begin: float, count: int, fps: float) -> np.ndarray:
 
 
 def video_shape(file: Path) -> tuple[int, int, int]:
-    """Height, width and colours of a video's frames."""
+    """Height, width and colors of a video's frames."""
     with av.open(str(file)) as container:
         stream = container.streams.video[0]
         return stream.height, stream.width, 3

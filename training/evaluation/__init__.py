@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a checkpoint is measured by: closed loops, predicted futures, questions; statistics and the page of results."""
+"""What a checkpoint is measured by: closed loops, predicted futures, questions.
+
+Statistics and the page of results.
+"""

@@ -34,8 +34,8 @@ STRIP = 8  # pictures of an episode that failed
 class Trial:
     """One episode to try. wording: see sim.tasks, -1 is the one that is never in training.
 
-    latency: s between the pictures and their chunk; replan: s between two pictures that are answered, at least;
-    limit: s until it has failed. options: of PolicyOptions.
+    latency: s between the pictures and their chunk; replan: s between two pictures that are
+    answered, at least; limit: s until it has failed. options: of PolicyOptions.
     """
 
     checkpoint: str
@@ -51,12 +51,14 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it went. seconds: until solved, or the limit; chunk_seconds: what the policy took per chunk, median.
+    """How it went. seconds: until solved, or the limit.
 
-    miss: smallest distance of the tool to the named object, m (infinite if none is named); chunks: how many came, and
-    of these rejected: were refused, limited: were slowed down or cut off; arc, jerk: smoothness of the measured joint
-    velocities over the whole episode at 120 Hz, see `smoothness`; real_time: simulated seconds per second, where that
-    matters. NaN: not known.
+    chunk_seconds: what the policy took per chunk, median.
+
+    miss: smallest distance of the tool to the named object, m (infinite if none is named); chunks:
+    how many came, and of these rejected: were refused, limited: were slowed down or cut off; arc,
+    jerk: smoothness of the measured joint velocities over the whole episode at 120 Hz, see
+    `smoothness`; real_time: simulated seconds per second, where that matters. NaN: not known.
     """
 
     task: str
@@ -95,7 +97,10 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
             if seen is not None:
                 seen.append((now / NS, policy.embodiment.compose(observation.images)))
             spent.append(sum(prediction.seconds.values()))
-            coming, free = (now + round(trial.latency * NS), prediction.chunk), now + round(trial.replan * NS)
+            coming, free = (
+                (now + round(trial.latency * NS), prediction.chunk),
+                now + round(trial.replan * NS),
+            )
         if coming is not None and now >= coming[0]:
             player.load(now, coming[1], len(spent), measured=simulation.world.positions()[:7])
             coming = None
@@ -127,8 +132,12 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
 @functools.cache
 def commander_settings() -> tuple[Limits, Rules]:
     """What the commander of the simulated arm is told, from its robot file."""
-    fields = yaml.safe_load(robot_file("droid_sim").read_text(encoding="utf-8"))["/**/commander"]["ros__parameters"]
-    limits = Limits(**{field.name: np.array(fields[field.name], float) for field in dataclasses.fields(Limits)})
+    fields = yaml.safe_load(robot_file("droid_sim").read_text(encoding="utf-8"))["/**/commander"][
+        "ros__parameters"
+    ]
+    limits = Limits(
+        **{field.name: np.array(fields[field.name], float) for field in dataclasses.fields(Limits)}
+    )
     return limits, Rules(smooth=fields["smooth_rows"])
 
 
@@ -176,8 +185,14 @@ def evaluate(
     outcomes: list[Outcome] = []
     for number, (outcome, seen) in enumerate(in_parallel(run_trial, trials, workers), 1):
         outcomes.append(outcome)
-        tell(f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: {'solved' if outcome.success else 'failed'}")
-        if strips and seen and sum(not o.success for o in outcomes if o.task == outcome.task) <= most:
+        tell(
+            f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: {'solved' if outcome.success else 'failed'}"
+        )
+        if (
+            strips
+            and seen
+            and sum(not o.success for o in outcomes if o.task == outcome.task) <= most
+        ):
             title = f"{outcome.task}, seed {outcome.seed}: {outcome.instruction}"
             write_strip(strips / f"{outcome.task}_{outcome.seed}.png", seen, title)
     order = {(trial.task, trial.seed): number for number, trial in enumerate(trials)}
@@ -187,27 +202,44 @@ def evaluate(
 def wilson(successes: int, trials: int) -> tuple[float, float]:
     """95 % interval of a success rate."""
     z, rate = 1.96, successes / trials
-    centre = (rate + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    center = (rate + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = (
+        z
+        / (1 + z * z / trials)
+        * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
+    )
+    return max(0.0, center - half), min(1.0, center + half)
 
 
-def summarise(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
-    """By task, and "all" if there are several: trials, successes, rate and its interval; sums of the chunks.
+def summarize(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
+    """By task, and "all" if there are several: trials, successes, rate and its interval.
 
-    Medians: seconds to success, and of all episodes what a chunk took, the miss in m, arc, jerk and real_time.
+    Sums of the chunks.
+
+    Medians: seconds to success, and of all episodes what a chunk took, the miss in m, arc, jerk and
+    real_time.
     """
     names = list(dict.fromkeys(outcome.task for outcome in outcomes))
     parts = {name: [outcome for outcome in outcomes if outcome.task == name] for name in names}
-    return {name: _summary(rows) for name, rows in ({**parts, "all": outcomes} if len(names) > 1 else parts).items()}
+    return {
+        name: _summary(rows)
+        for name, rows in ({**parts, "all": outcomes} if len(names) > 1 else parts).items()
+    }
 
 
 def _summary(rows: Sequence[Outcome]) -> dict[str, Any]:
     solved = [outcome.seconds for outcome in rows if outcome.success]
     low, high = wilson(len(solved), len(rows))
-    row: dict[str, Any] = {"trials": len(rows), "successes": len(solved), "rate": len(solved) / len(rows)}
+    row: dict[str, Any] = {
+        "trials": len(rows),
+        "successes": len(solved),
+        "rate": len(solved) / len(rows),
+    }
     row |= {"low": low, "high": high, "seconds": _median(solved)}
-    row |= {name: sum(getattr(outcome, name) for outcome in rows) for name in ("chunks", "rejected", "limited")}
+    row |= {
+        name: sum(getattr(outcome, name) for outcome in rows)
+        for name in ("chunks", "rejected", "limited")
+    }
     medians = ("chunk_seconds", "miss", "arc", "jerk", "real_time")
     return row | {name: _median([getattr(outcome, name) for outcome in rows]) for name in medians}
 
@@ -218,7 +250,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def table(summary: Mapping[str, Mapping[str, Any]]) -> str:
-    """What `summarise` says as text, one line per task."""
+    """What `summarize` says as text, one line per task."""
     lines = [f"{'task':14}{'solved':>9}  95 % interval   s to success  ms per chunk"]
     for task, row in summary.items():
         solved = f"{row['successes']}/{row['trials']}"

@@ -17,20 +17,26 @@ if TYPE_CHECKING:
 
 
 def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
-    """One after the other; what a chunk took is from capture to receipt. Raises ValueError unless the nodes can do it.
+    """One after the other; what a chunk took is from capture to receipt.
 
-    The nodes have the robot file's settings, so latency and options of the trials do not count, and wordings and
-    distractors are the usual ones.
+    Raises ValueError unless the nodes can do it.
+
+    The nodes have the robot file's settings, so latency and options of the trials do not count, and
+    wordings and distractors are the usual ones.
     """
     first = trials[0]
     if (first.wording, first.distractors) != (0, 2):
-        raise ValueError(f"through nodes: expected wording 0, 2 distractors, got {first.wording}, {first.distractors}")
+        raise ValueError(
+            f"through nodes: expected wording 0, 2 distractors, got {first.wording}, {first.distractors}"
+        )
     from ...apps.demo import Show, check, is_ready, watching
     from ...apps.topic_recorder import wait_until
     from ...bringup.node_graph import Options, processes
     from ...bringup.process_runner import Graph
 
-    options = Options(checkpoint=first.checkpoint, device="cpu", reasoner=False, task=first.task, log_level="warn")
+    options = Options(
+        checkpoint=first.checkpoint, device="cpu", reasoner=False, task=first.task, log_level="warn"
+    )
     with (
         tempfile.TemporaryDirectory() as folder,
         (Path(folder) / "nodes.log").open("w", encoding="utf-8") as log,
@@ -43,7 +49,9 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
 
         wait_until(lambda: is_ready(recorder), 120, "the nodes' start", alive)
         show = Show(recorder)
-        return [_outcome(show.episode(trial.task, trial.seed, trial.limit, alive)) for trial in trials]
+        return [
+            _outcome(show.episode(trial.task, trial.seed, trial.limit, alive)) for trial in trials
+        ]
 
 
 def _outcome(episode: Episode) -> Outcome:

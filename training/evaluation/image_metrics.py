@@ -19,10 +19,13 @@ _EDGE = 5  # pixels: half the window of SSIM
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Likeness:
-    """How near a frame comes to the real one of that time, `seconds` after the observed one; PSNR in dB, SSIM up to 1.
+    """How near a frame comes to the real one of that time, `seconds` after the observed one.
 
-    copy_...: the observed frame in its place. ..._moved: where the real frame differs from the observed one by more
-    than 10 of 255 in some colour, NaN if that is less than 1 % of the picture. (There the copy is wrong by definition.)
+    PSNR in dB, SSIM up to 1.
+
+    copy_...: the observed frame in its place. ..._moved: where the real frame differs from the
+    observed one by more than 10 of 255 in some color, NaN if that is less than 1 % of the picture.
+    (There the copy is wrong by definition.)
     """
 
     seconds: float
@@ -37,9 +40,14 @@ class Likeness:
 
 
 def compare(frames: np.ndarray, real: np.ndarray, fps: float) -> list[Likeness]:
-    """One Likeness for each of LATER that the clip reaches. frames, real: uint8 [T, H, W, 3]; real[0] was observed."""
+    """One Likeness for each of LATER that the clip reaches. frames, real: uint8 [T, H, W, 3].
+
+    real[0] was observed.
+    """
     if frames.shape != real.shape:
-        raise ValueError(f"frames: expected {list(real.shape)} as really seen, got {list(frames.shape)}")
+        raise ValueError(
+            f"frames: expected {list(real.shape)} as really seen, got {list(frames.shape)}"
+        )
     places = [place for later in LATER if (place := math.floor(later * fps + 0.5)) < len(real)]
     return [_compare(frames[place], real[place], real[0], place / fps) for place in places]
 
@@ -56,7 +64,10 @@ def _compare(frame: np.ndarray, real: np.ndarray, observed: np.ndarray, seconds:
 
 
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures, dB; at most 58.9, the noise of 8 bits. where: bool [H, W]."""
+    """Peak signal-to-noise ratio of two uint8 pictures, dB.
+
+    At most 58.9, the noise of 8 bits. where: bool [H, W].
+    """
     difference = a.astype(float) - b
     if where is not None:
         difference = difference[where]
@@ -66,10 +77,10 @@ def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float
 
 
 def ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Structural similarity around every pixel but those near the edge, mean of the colours: [H - 10, W - 10].
+    """Structural similarity around every pixel but those near the edge, mean of the colors: [H - 10, W - 10].
 
-    Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment", IEEE Trans. Image Processing 13(4), 2004: Gaussian
-    window of 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03.
+    Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment", IEEE Trans. Image Processing 13(4),
+    2004: Gaussian window of 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03.
     """
 
     def blur(x: np.ndarray) -> np.ndarray:
@@ -80,12 +91,19 @@ def ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     variance = blur(x * x) - mean_x**2 + blur(y * y) - mean_y**2
     covariance = blur(x * y) - mean_x * mean_y
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    ratio = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (variance + c2))
+    ratio = (
+        (2 * mean_x * mean_y + c1)
+        * (2 * covariance + c2)
+        / ((mean_x**2 + mean_y**2 + c1) * (variance + c2))
+    )
     return ratio.mean(axis=2)
 
 
 def averages(likenesses: Iterable[Likeness]) -> list[dict[str, float | int | None]]:
-    """Means by time; `moved` of those in which something moved. windows, windows_moved: how many there are."""
+    """Means by time.
+
+    `moved` of those in which something moved. windows, windows_moved: how many there are.
+    """
     everything, rows = list(likenesses), []
     for seconds in sorted({one.seconds for one in everything}):
         some = [dataclasses.asdict(one) for one in everything if one.seconds == seconds]

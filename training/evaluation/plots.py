@@ -12,10 +12,15 @@ import numpy as np
 
 
 def write_strip(file: Path, pictures: Sequence[tuple[float, np.ndarray]], title: str) -> None:
-    """Pictures (uint8 [H, W, 3]) side by side as a png, each with its time in seconds; the title below."""
-    strip = np.concatenate([_labelled(picture, f"{seconds:.1f} s") for seconds, picture in pictures], axis=1)
+    """Pictures (uint8 [H, W, 3]) side by side as a png, each with its time in seconds.
+
+    The title below.
+    """
+    strip = np.concatenate(
+        [_labeled(picture, f"{seconds:.1f} s") for seconds, picture in pictures], axis=1
+    )
     band = np.zeros((16, strip.shape[1], 3), np.uint8)
-    _write(file, np.concatenate([strip, _labelled(band, title)]))
+    _write(file, np.concatenate([strip, _labeled(band, title)]))
 
 
 def write_future(file: Path, pictures: np.ndarray, fps: float) -> None:
@@ -23,13 +28,13 @@ def write_future(file: Path, pictures: np.ndarray, fps: float) -> None:
     places = np.linspace(0, pictures.shape[1] - 1, 5).round().astype(int)
     rows = []
     for name, frames in zip(("real", "imagined"), pictures, strict=True):
-        row = [_labelled(frames[place], f"{name}, {place / fps:.2f} s") for place in places]
+        row = [_labeled(frames[place], f"{name}, {place / fps:.2f} s") for place in places]
         rows.append(np.concatenate(row, axis=1))
     _write(file, np.concatenate(rows))
 
 
 def plot_success(file: Path, runs: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-    """Success with its interval. runs: what it is -> task -> row of `evaluate.summarise`."""
+    """Success with its interval. runs: what it is -> task -> row of `evaluate.summarize`."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -40,10 +45,27 @@ def plot_success(file: Path, runs: Mapping[str, Mapping[str, Mapping[str, Any]]]
     width = 0.8 / len(runs)
     for number, (name, summary) in enumerate(runs.items()):
         rows = [summary[task] for task in tasks if task in summary]
-        places = [tasks.index(task) + (number - (len(runs) - 1) / 2) * width for task in tasks if task in summary]
+        places = [
+            tasks.index(task) + (number - (len(runs) - 1) / 2) * width
+            for task in tasks
+            if task in summary
+        ]
         rates = np.array([row["rate"] for row in rows])
-        reach = np.array([[row["rate"] - row["low"] for row in rows], [row["high"] - row["rate"] for row in rows]])
-        axis.bar(places, rates, width, yerr=np.maximum(reach, 0), capsize=2, label=name, error_kw={"lw": 0.8})
+        reach = np.array(
+            [
+                [row["rate"] - row["low"] for row in rows],
+                [row["high"] - row["rate"] for row in rows],
+            ]
+        )
+        axis.bar(
+            places,
+            rates,
+            width,
+            yerr=np.maximum(reach, 0),
+            capsize=2,
+            label=name,
+            error_kw={"lw": 0.8},
+        )
     axis.set_xticks(range(len(tasks)), tasks)
     axis.set_ylim(0, 1)
     axis.set_ylabel("solved, 95 % interval")
@@ -54,7 +76,7 @@ def plot_success(file: Path, runs: Mapping[str, Mapping[str, Mapping[str, Any]]]
     plt.close(figure)
 
 
-def _labelled(picture: np.ndarray, text: str) -> np.ndarray:
+def _labeled(picture: np.ndarray, text: str) -> np.ndarray:
     """A copy with white text on black in its upper left corner."""
     font, picture = cv2.FONT_HERSHEY_SIMPLEX, picture.copy()
     width = cv2.getTextSize(text, font, 0.4, 1)[0][0]

@@ -45,15 +45,20 @@ def reasoner_accuracy(
 ) -> dict[str, dict[str, Any]]:
     """By kind of question, and for all state questions together ("state"): see `grade`.
 
-    Asked are `looks` moments of a demonstration for each task and seed, about pictures as the reasoner node gets them.
+    Asked are `looks` moments of a demonstration for each task and seed, about pictures as the
+    reasoner node gets them.
     """
     exams = [
-        _Exam(checkpoint, Watch(Demonstration(task, seed, scatter=0.3), looks)) for seed in seeds for task in tasks
+        _Exam(checkpoint, Watch(Demonstration(task, seed, scatter=0.3), looks))
+        for seed in seeds
+        for task in tasks
     ]
     marks: list[Mark] = []
     for number, some in enumerate(in_parallel(_take, exams, workers), 1):
         marks += some
-        tell(f"{number}/{len(exams)}  {sum(mark.right for mark in some)} of {len(some)} answers right")
+        tell(
+            f"{number}/{len(exams)}  {sum(mark.right for mark in some)} of {len(some)} answers right"
+        )
     return grade(marks)
 
 
@@ -63,14 +68,19 @@ def answer(reasoner: Reasoner, scenes: Iterable[Scene]) -> list[Mark]:
     for scene in scenes:
         for lesson in scene.lessons:
             began = time.perf_counter()
-            said = reasoner.ask(lesson.question, [scene.pictures[view] for view in lesson.views], 64).text
+            said = reasoner.ask(
+                lesson.question, [scene.pictures[view] for view in lesson.views], 64
+            ).text
             marks.append(Mark(lesson, said, is_right(lesson, said), time.perf_counter() - began))
     return marks
 
 
 def grade(marks: Sequence[Mark]) -> dict[str, dict[str, Any]]:
-    """asked, right, rate and its 95 % interval low to high; balanced: the mean of the rates of each true answer, for
-    answers that are the same words; seconds: of an answer, median. "state" is all of questions.STATE.
+    """asked, right, rate and its 95 % interval low to high.
+
+    balanced: the mean of the rates of each true answer, for
+    answers that are the same words; seconds: of an answer, median. "state" is all of
+    questions.STATE.
     """
     kinds: dict[str, list[Mark]] = defaultdict(list)
     for mark in marks:
@@ -86,9 +96,17 @@ def _grade(marks: Sequence[Mark], words: bool) -> dict[str, Any]:
     answers: dict[str, list[bool]] = defaultdict(list)
     for mark in marks:
         answers[mark.lesson.answer].append(mark.right)
-    balanced = statistics.fmean(statistics.fmean(some) for some in answers.values()) if words else None
+    balanced = (
+        statistics.fmean(statistics.fmean(some) for some in answers.values()) if words else None
+    )
     seconds = statistics.median(mark.seconds for mark in marks)
-    numbers = {"asked": len(marks), "right": right, "rate": right / len(marks), "low": low, "high": high}
+    numbers = {
+        "asked": len(marks),
+        "right": right,
+        "rate": right / len(marks),
+        "low": low,
+        "high": high,
+    }
     return {**numbers, "balanced": balanced, "seconds": seconds}
 
 
@@ -98,7 +116,9 @@ def quiz_table(grades: dict[str, dict[str, Any]]) -> str:
     for kind, row in grades.items():
         balanced = "-" if row["balanced"] is None else f"{row['balanced']:.0%}"
         interval, right = f"{row['low']:.0%} to {row['high']:.0%}", f"{row['right']}/{row['asked']}"
-        lines.append(f"{kind:10}{right:>11}  {interval:15} {balanced:>8} {1000 * row['seconds']:>4.0f}")
+        lines.append(
+            f"{kind:10}{right:>11}  {interval:15} {balanced:>8} {1000 * row['seconds']:>4.0f}"
+        )
     return "\n".join(lines)
 
 

@@ -11,7 +11,12 @@ from typing import Any
 from .plots import plot_success
 
 # What is measured, and by what. The names stand in the json and on the page.
-CLOSED, ROS, UNHEARD, RANDOM = "in process", "through the ROS nodes", "wording not in training", "random weights"
+CLOSED, ROS, UNHEARD, RANDOM = (
+    "in process",
+    "through the ROS nodes",
+    "wording not in training",
+    "random weights",
+)
 FUTURES, REASONER = "futures", "reasoner"
 _KINDS = {
     "own": "its own chunk, played to the end",
@@ -24,18 +29,35 @@ def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
     """Markdown at `file`; folder: where `examine` has put its pictures, and where one more goes."""
     file.parent.mkdir(parents=True, exist_ok=True)
     parts, what = content["parts"], content["what"]
-    runs = {name: parts[name]["summary"] for name in (CLOSED, ROS, UNHEARD, RANDOM) if name in parts}
+    runs = {
+        name: parts[name]["summary"] for name in (CLOSED, ROS, UNHEARD, RANDOM) if name in parts
+    }
     plot_success(folder / "success.png", runs)
-    lines = [*_head(what), *_success(runs), *_pictures(file, [folder / "success.png"]), *_motion(runs, what["chunk"])]
+    lines = [
+        *_head(what),
+        *_success(runs),
+        *_pictures(file, [folder / "success.png"]),
+        *_motion(runs, what["chunk"]),
+    ]
     if found := parts.get(FUTURES):
         lines += _futures(found["ahead"], what["chunk"])
-        lines += [*_pictures(file, _there(folder / f"future_{task}.png" for task in sorted(what["tasks"])))]
+        lines += [
+            *_pictures(
+                file, _there(folder / f"future_{task}.png" for task in sorted(what["tasks"]))
+            )
+        ]
         lines += _inverse(found["inverse"])
     if quiz := parts.get(REASONER):
         lines += _grades(quiz["grades"])
     failed = [one for one in parts.get(CLOSED, {}).get("episodes", []) if not one["success"]]
-    if failures := _there(folder / "failures" / f"{one['task']}_{one['seed']}.png" for one in failed):
-        lines += ["## Failures", "", "What the policy saw in some episodes that failed, from the beginning to the end."]
+    if failures := _there(
+        folder / "failures" / f"{one['task']}_{one['seed']}.png" for one in failed
+    ):
+        lines += [
+            "## Failures",
+            "",
+            "What the policy saw in some episodes that failed, from the beginning to the end.",
+        ]
         lines += ["", *_pictures(file, failures)]
     lines += ["## How it was measured", "", *_origins(parts)]
     file.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
@@ -66,7 +88,9 @@ def _origins(parts: Mapping[str, Any]) -> list[str]:
         about = part["about"]
         versions = ", ".join(f"{library} {number}" for library, number in about["versions"].items())
         how = f"`{about['command']}` on {about['device']}; {versions}"
-        alike.setdefault(how, []).append(f"{name} ({about['date'][:10]}, {about['seconds'] / 60:.0f} min)")
+        alike.setdefault(how, []).append(
+            f"{name} ({about['date'][:10]}, {about['seconds'] / 60:.0f} min)"
+        )
     return [f"- {', '.join(names)}: {how}" for how, names in alike.items()]
 
 
@@ -80,24 +104,56 @@ def _number(value: float | None, digits: int = 1, scale: float = 1.0) -> str:
 
 def _success(runs: Mapping[str, Any]) -> list[str]:
     def cell(row: Mapping[str, Any] | None) -> str:
-        return "-" if row is None else f"{row['successes']}/{row['trials']} ({row['low']:.0%} to {row['high']:.0%})"
+        return (
+            "-"
+            if row is None
+            else f"{row['successes']}/{row['trials']} ({row['low']:.0%} to {row['high']:.0%})"
+        )
 
     tasks = dict.fromkeys(task for summary in runs.values() for task in summary)
     rows = [[task, *(cell(summary.get(task)) for summary in runs.values())] for task in tasks]
-    return ["## Closed loop", "", "Solved, with 95 % Wilson intervals.", "", *_table(["task", *runs], rows)]
+    return [
+        "## Closed loop",
+        "",
+        "Solved, with 95 % Wilson intervals.",
+        "",
+        *_table(["task", *runs], rows),
+    ]
 
 
 def _motion(runs: Mapping[str, Any], chunk: float) -> list[str]:
-    head = ["", "task", "s to success", "ms per chunk", "of its duration", "real time", "chunks", "rejected"]
+    head = [
+        "",
+        "task",
+        "s to success",
+        "ms per chunk",
+        "of its duration",
+        "real time",
+        "chunks",
+        "rejected",
+    ]
     head += ["limited", "nearest to the cube, mm", "SPARC", "LDLJ"]
     rows = []
     for name in (name for name in (CLOSED, ROS) if name in runs):
         for task, row in runs[name].items():
             took = row["chunk_seconds"]
-            cells = [name, task, _number(row["seconds"]), _number(took, 0, 1000), _number(took, 2, 1 / chunk)]
+            cells = [
+                name,
+                task,
+                _number(row["seconds"]),
+                _number(took, 0, 1000),
+                _number(took, 2, 1 / chunk),
+            ]
             cells.append(_number(row["real_time"], 2))
             cells += [str(row[count]) for count in ("chunks", "rejected", "limited")]
-            rows.append([*cells, _number(row["miss"], 0, 1000), _number(row["arc"], 2), _number(row["jerk"])])
+            rows.append(
+                [
+                    *cells,
+                    _number(row["miss"], 0, 1000),
+                    _number(row["arc"], 2),
+                    _number(row["jerk"]),
+                ]
+            )
     return [
         f"Medians over the episodes; a chunk is {chunk:.2f} s. In process, what a chunk takes is the policy alone, "
         "with other episodes on the other cores; through the nodes it is from capture to receipt, and *real time* says "
@@ -109,7 +165,18 @@ def _motion(runs: Mapping[str, Any], chunk: float) -> list[str]:
 
 
 def _futures(ahead: Mapping[str, Any], chunk: float) -> list[str]:
-    head = ["", "s ahead", "PSNR", "copy", "PSNR moved", "copy moved", "SSIM", "copy", "SSIM moved", "copy moved"]
+    head = [
+        "",
+        "s ahead",
+        "PSNR",
+        "copy",
+        "PSNR moved",
+        "copy moved",
+        "SSIM",
+        "copy",
+        "SSIM moved",
+        "copy moved",
+    ]
     rows = []
     for part, name in _KINDS.items():
         for row in ahead[part]:
@@ -162,5 +229,8 @@ def _grades(grades: Mapping[str, Any]) -> list[str]:
 
 
 def _pictures(file: Path, pictures: Sequence[Path]) -> list[str]:
-    links = [f"![{picture.stem}]({Path(os.path.relpath(picture, file.parent)).as_posix()})" for picture in pictures]
+    links = [
+        f"![{picture.stem}]({Path(os.path.relpath(picture, file.parent)).as_posix()})"
+        for picture in pictures
+    ]
     return [line for link in links for line in (link, "")]

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How smooth a motion was: spectral arc length, and logarithm of the dimensionless jerk. Larger (nearer 0) is smoother.
+"""How smooth a motion was: spectral arc length, and logarithm of the dimensionless jerk.
 
-Both as defined by Balasubramanian, Melendez-Calderon, Roby-Brami, Burdet, "On the analysis of movement smoothness",
-J. NeuroEngineering and Rehabilitation 12:112, 2015. numpy only.
+Larger (nearer 0) is smoother.
+
+Both as defined by Balasubramanian, Melendez-Calderon, Roby-Brami, Burdet, "On the analysis of
+movement smoothness", J. NeuroEngineering and Rehabilitation 12:112, 2015. numpy only.
 """
 
 from __future__ import annotations
@@ -11,14 +13,16 @@ import math
 
 import numpy as np
 
-_CUT, _FLOOR, _PADDING = 10.0, 0.05, 4  # Hz; share of the largest amplitude; powers of two: the paper's values
+# Hz; share of the largest amplitude; powers of two: the paper's values
+_CUT, _FLOOR, _PADDING = 10.0, 0.05, 4
 
 
 def spectral_arc_length(speed: np.ndarray, rate: float) -> float:
     """SPARC of a speed profile [T] sampled `rate` times a second; NaN if nothing moved.
 
-    Its spectrum up to 10 Hz, but not beyond the last amplitude of 5 % of the largest, is a curve in the unit square:
-    this is minus its length. A single smooth stroke has about -1.5, one in many pieces -5 and below.
+    Its spectrum up to 10 Hz, but not beyond the last amplitude of 5 % of the largest, is a curve in
+    the unit square: this is minus its length. A single smooth stroke has about -1.5, one in many
+    pieces -5 and below.
     """
     if len(speed) < 2 or not speed.any():
         return math.nan
@@ -33,7 +37,9 @@ def spectral_arc_length(speed: np.ndarray, rate: float) -> float:
 
 
 def log_dimensionless_jerk(velocities: np.ndarray, rate: float) -> float:
-    """Minus ln(duration^3 / peak speed^2 * integral of the squared jerk), of velocities [T, N]; NaN if nothing moved.
+    """Minus ln(duration^3 / peak speed^2 * integral of the squared jerk), of velocities [T, N].
+
+    NaN if nothing moved.
 
     For several joints, speed and jerk are lengths of vectors.
     """

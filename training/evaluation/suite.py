@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from ..data.demonstrations import Demonstration, in_parallel
-from .closed_loop import Outcome, Trial, evaluate, summarise, table
+from .closed_loop import Outcome, Trial, evaluate, summarize, table
 from .closed_loop_ros import through_nodes
 from .image_metrics import averages
 from .plots import write_future
 from .reasoner_accuracy import quiz_table, reasoner_accuracy
 from .report_page import CLOSED, FUTURES, RANDOM, REASONER, ROS, UNHEARD, write_page
-from .world_model import ActionErrors, Findings, Sight, run_sight
+from .world_model import ActionErrors, Findings, WorldModelTrial, run_world_model_trial
 
 PROCESS, NODES = "process", "nodes"
 FEW = 20  # seeds of each task for what needs no narrow interval
@@ -44,14 +44,17 @@ def report(
 ) -> str:
     """Measure, write all of it into the json `out` and onto the page, and return the tables as text.
 
-    trials: all alike but for task and seed; through: PROCESS, NODES or both. For a page also the controls (another
-    wording, random weights), the futures and the reasoner; then all but the first and the wording have FEW seeds.
-    Pictures go into a folder named as the json. What the json has already, of the same weights and trials, is not
-    measured again: a run that was stopped goes on, also on another machine. Raises ValueError if the json holds
-    something else, or if the nodes cannot be asked for that.
+    trials: all alike but for task and seed; through: PROCESS, NODES or both. For a page also the
+    controls (another wording, random weights), the futures and the reasoner; then all but the first
+    and the wording have FEW seeds. Pictures go into a folder named as the json. What the json has
+    already, of the same weights and trials, is not measured again: a run that was stopped goes on,
+    also on another machine. Raises ValueError if the json holds something else, or if the nodes
+    cannot be asked for that.
     """
     if not through or set(through) - {PROCESS, NODES}:
-        raise ValueError(f"through: expected {PROCESS}, {NODES} or both with a comma, got {','.join(through)!r}")
+        raise ValueError(
+            f"through: expected {PROCESS}, {NODES} or both with a comma, got {','.join(through)!r}"
+        )
     out = out or (page and page.with_suffix(".json"))
     pictures = out and out.with_suffix("")
     content = _begin(out, trials)
@@ -65,8 +68,14 @@ def report(
             write_json(out, content)
     if page and pictures:
         write_page(page, content, pictures)
-    tables = [f"{name}\n{table(part['summary'])}" for name, part in content["parts"].items() if "summary" in part]
-    tables += [quiz_table(part["grades"]) for name, part in content["parts"].items() if name == REASONER]
+    tables = [
+        f"{name}\n{table(part['summary'])}"
+        for name, part in content["parts"].items()
+        if "summary" in part
+    ]
+    tables += [
+        quiz_table(part["grades"]) for name, part in content["parts"].items() if name == REASONER
+    ]
     return "\n".join(tables)
 
 
@@ -84,18 +93,27 @@ def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
         "chunk": policy["action_chunk_size"] / policy["conditioning_fps"],
         "tasks": list(dict.fromkeys(trial.task for trial in trials)),
         "seeds": [min(trial.seed for trial in trials), max(trial.seed for trial in trials)],
-        "settings": {name: value for name, value in settings.items() if name not in ("task", "seed")},
+        "settings": {
+            name: value for name, value in settings.items() if name not in ("task", "seed")
+        },
     }
     if out is None or not out.exists():
         return {"what": plain(what), "parts": {}}
     content = json.loads(out.read_text(encoding="utf-8"))
     if content.get("what") != plain(what):
-        raise ValueError(f"{out}: holds results of other weights, seeds or settings; expected a new file")
+        raise ValueError(
+            f"{out}: holds results of other weights, seeds or settings; expected a new file"
+        )
     return content
 
 
 def _parts(
-    trials: Sequence[Trial], through: Sequence[str], whole: bool, workers: int, pictures: Path | None, tell: Tell
+    trials: Sequence[Trial],
+    through: Sequence[str],
+    whole: bool,
+    workers: int,
+    pictures: Path | None,
+    tell: Tell,
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """What is to be measured, by name."""
 
@@ -110,7 +128,9 @@ def _parts(
     if whole:
         unheard = [dataclasses.replace(trial, wording=-1) for trial in trials]
         parts[UNHEARD] = lambda: closed(UNHEARD, unheard)
-        parts[RANDOM] = lambda: _with_random_weights(_few(trials), functools.partial(closed, RANDOM))
+        parts[RANDOM] = lambda: _with_random_weights(
+            _few(trials), functools.partial(closed, RANDOM)
+        )
         parts[FUTURES] = lambda: _futures(_few(trials), workers, pictures, tell)
         parts[REASONER] = lambda: {"grades": _reasoner(_few(trials), workers, tell)}
     return parts
@@ -122,7 +142,10 @@ def _few(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def _run(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    return {"summary": summarise(outcomes), "episodes": [dataclasses.asdict(outcome) for outcome in outcomes]}
+    return {
+        "summary": summarize(outcomes),
+        "episodes": [dataclasses.asdict(outcome) for outcome in outcomes],
+    }
 
 
 def _with_random_weights(
@@ -133,38 +156,62 @@ def _with_random_weights(
     from ...model.network.config import config_from_json
 
     checkpoint = Path(trials[0].checkpoint)
-    config = config_from_json(json.loads((checkpoint / "transformer" / "config.json").read_text(encoding="utf-8")))
-    body = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["policy"]["embodiment"]
+    config = config_from_json(
+        json.loads((checkpoint / "transformer" / "config.json").read_text(encoding="utf-8"))
+    )
+    body = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["policy"][
+        "embodiment"
+    ]
     with tempfile.TemporaryDirectory() as folder:
         write_tiny(folder, config=config, embodiment=body)
         return closed([dataclasses.replace(trial, checkpoint=folder) for trial in trials])
 
 
 def _reasoner(trials: Sequence[Trial], workers: int, tell: Tell) -> dict[str, Any]:
-    tasks, seeds = (list(dict.fromkeys(values)) for values in zip(*((t.task, t.seed) for t in trials), strict=True))
-    return reasoner_accuracy(trials[0].checkpoint, seeds, tasks, 2, workers, lambda text: tell(f"{REASONER} {text}"))
+    tasks, seeds = (
+        list(dict.fromkeys(values))
+        for values in zip(*((t.task, t.seed) for t in trials), strict=True)
+    )
+    return reasoner_accuracy(
+        trials[0].checkpoint, seeds, tasks, 2, workers, lambda text: tell(f"{REASONER} {text}")
+    )
 
 
-def _futures(trials: Sequence[Trial], workers: int, pictures: Path | None, tell: Tell) -> dict[str, Any]:
+def _futures(
+    trials: Sequence[Trial], workers: int, pictures: Path | None, tell: Tell
+) -> dict[str, Any]:
     """The averages of all Findings, and a picture of one chunk of each task."""
     sights = [
-        Sight(trial.checkpoint, Demonstration(trial.task, trial.seed, trial.distractors), trial.options)
+        WorldModelTrial(
+            trial.checkpoint,
+            Demonstration(trial.task, trial.seed, trial.distractors),
+            trial.options,
+        )
         for trial in trials
     ]
     found: list[Findings] = []
-    for number, findings in enumerate(in_parallel(run_sight, sights, workers), 1):
+    for number, findings in enumerate(in_parallel(run_world_model_trial, sights, workers), 1):
         tell(f"{number}/{len(sights)}  {findings.task} {findings.seed}: looked ahead")
         found.append(findings)
         if pictures and findings.seed == trials[0].seed:
             write_future(pictures / f"future_{findings.task}.png", findings.pictures, findings.fps)
     parts = ("own", "forward", "autoencoder")
-    ahead = {part: averages(one for findings in found for one in getattr(findings, part)) for part in parts}
-    return {"ahead": ahead, "inverse": _inverse([one for findings in found for one in findings.inverse])}
+    ahead = {
+        part: averages(one for findings in found for one in getattr(findings, part))
+        for part in parts
+    }
+    return {
+        "ahead": ahead,
+        "inverse": _inverse([one for findings in found for one in findings.inverse]),
+    }
 
 
 def _inverse(errors: Sequence[ActionErrors]) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(ActionErrors)]
-    means = {name: statistics.fmean(getattr(one, name) for one in errors) if errors else None for name in names}
+    means = {
+        name: statistics.fmean(getattr(one, name) for one in errors) if errors else None
+        for name in names
+    }
     return {"windows": len(errors), **means}
 
 

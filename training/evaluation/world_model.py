@@ -24,9 +24,12 @@ CHUNKS = 3  # that are imagined and played from the beginning of an episode
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ActionErrors:
-    """Of the actions that the model reads out of a video; still: if it always said that the arm stays where it is.
+    """Of the actions that the model reads out of a video.
 
-    arm, still: mean absolute error, mrad; grip: share of the rows in which the gripper is told open or closed rightly.
+    still: if it always said that the arm stays where it is.
+
+    arm, still: mean absolute error, mrad; grip: share of the rows in which the gripper is told open
+    or closed rightly.
     """
 
     arm: float
@@ -36,10 +39,12 @@ class ActionErrors:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Findings:
-    """Of one episode. own: the policy's futures against what its chunks did; forward: those of a demonstration.
+    """Of one episode. own: the policy's futures against what its chunks did.
 
-    autoencoder: the demonstration only encoded and decoded, so the best that its futures can be; pictures: uint8
-    [2, T, H, W, 3], what happened and what was imagined in the last chunk of `own`.
+    forward: those of a demonstration.
+
+    autoencoder: the demonstration only encoded and decoded, so the best that its futures can be;
+    pictures: uint8 [2, T, H, W, 3], what happened and what was imagined in the last chunk of `own`.
     """
 
     task: str
@@ -53,7 +58,10 @@ class Findings:
 
 
 def look_ahead(policy: Cosmos3Policy, env: Env, wanted: Demonstration) -> Findings:
-    """Compare for one task and seed; nothing of a demonstration in which the expert failed. env: of the same size."""
+    """Compare for one task and seed.
+
+    Nothing of a demonstration in which the expert failed. env: of the same size.
+    """
     fps = policy.embodiment.fps
     env.reset(wanted.task, wanted.seed)
     policy.reset()
@@ -73,7 +81,8 @@ def look_ahead(policy: Cosmos3Policy, env: Env, wanted: Demonstration) -> Findin
 def own_futures(policy: Policy, env: Env) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What the policy imagines and what the simulation shows when that chunk is played to its end without delay.
 
-    Each uint8 [horizon + 1, H, W, 3]; chunk after chunk, the world stands still while the policy thinks.
+    Each uint8 [horizon + 1, H, W, 3]; chunk after chunk, the world stands still while the policy
+    thinks.
     """
     seen = env.observe()
     for _ in range(CHUNKS):
@@ -108,7 +117,9 @@ def windows(policy: Policy, episode: Episode) -> Iterator[Window]:
 def forward_dynamics(policy: Policy, window: Window) -> np.ndarray:
     """The frames that the model expects of the rows that were really played: every row is already decided."""
     body = policy.embodiment
-    chunk = ActionChunk(window.rows, body.action_names, window.observation.stamp, body.step, body.discrete)
+    chunk = ActionChunk(
+        window.rows, body.action_names, window.observation.stamp, body.step, body.discrete
+    )
     return policy.decode(policy.infer(window.observation, committed=chunk)).frames
 
 
@@ -118,7 +129,9 @@ def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
     body = policy.embodiment
     gripper = np.array([column.gripper for column in body.action])
     still = np.broadcast_to(window.observation.state, window.rows.shape)
-    arm, stays = (1000 * float(np.abs(rows - window.rows)[:, ~gripper].mean()) for rows in (said, still))
+    arm, stays = (
+        1000 * float(np.abs(rows - window.rows)[:, ~gripper].mean()) for rows in (said, still)
+    )
     grip = (said[:, gripper] > 0.5) == (window.rows[:, gripper] > 0.5)
     return ActionErrors(arm, stays, float(grip.mean()))
 
@@ -164,7 +177,10 @@ def reconstruct(policy: Cosmos3Policy, frames: np.ndarray) -> np.ndarray:
 
 
 def _latents(policy: Cosmos3Policy, frames: np.ndarray) -> Any:
-    """All frames encoded; a clip that ends within a latent frame is continued with its last picture."""
+    """All frames encoded.
+
+    A clip that ends within a latent frame is continued with its last picture.
+    """
     from ...model.autoencoder.vae import video_from_frames
 
     vae = policy.model.vae
@@ -181,7 +197,7 @@ def _canvas(policy: Policy, images: Any) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Sight:
+class WorldModelTrial:
     """A job for a process of its own: `look_ahead` with this checkpoint. options: of PolicyOptions."""
 
     checkpoint: str
@@ -189,12 +205,12 @@ class Sight:
     options: tuple[tuple[str, Any], ...] = ()
 
 
-def run_sight(sight: Sight) -> Findings:
+def run_world_model_trial(trial: WorldModelTrial) -> Findings:
     """`look_ahead`; policy and simulation are made once per process."""
     from .closed_loop import load_once
 
-    policy: Any = load_once(sight.checkpoint, sight.options)
-    return look_ahead(policy, _env(sight.wanted.task, sight.wanted.distractors), sight.wanted)
+    policy: Any = load_once(trial.checkpoint, trial.options)
+    return look_ahead(policy, _env(trial.wanted.task, trial.wanted.distractors), trial.wanted)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from ...model.network.transformer import Transformer
-from .process_group import Crew
+from .process_group import TrainingGroup
 
 
 def widen(module: nn.Module) -> None:
@@ -31,11 +31,14 @@ def recompute(transformer: Transformer) -> None:
         layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
 
 
-def shard(transformer: Transformer, crew: Crew) -> None:
-    """Cut the weights into a part for each process, on its device; a layer is put together when it is computed.
+def shard(transformer: Transformer, crew: TrainingGroup) -> None:
+    """Cut the weights into a part for each process, on its device.
 
-    The text tower must be frozen: its keys and values take a way to the generator that FSDP does not see. Weights may
-    still be in the files they were loaded from: no more than one layer at a time is whole.
+    A layer is put together when it is computed.
+
+    The text tower must be frozen: its keys and values take a way to the generator that FSDP does
+    not see. Weights may still be in the files they were loaded from: no more than one layer at a
+    time is whole.
     """
     # Its velocities are views, which must not be changed in place. They are not.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
@@ -51,7 +54,7 @@ def shard(transformer: Transformer, crew: Crew) -> None:
         register_fsdp_forward_method(transformer, method)
 
 
-def shard_part(module: nn.Module, crew: Crew, whole: bool = False) -> None:
+def shard_part(module: nn.Module, crew: TrainingGroup, whole: bool = False) -> None:
     """Cut a module whose forward is called, but for what was cut in it before. whole: it computes in float32."""
     widen(module)
     narrow = torch.bfloat16 if crew.device.type == "cuda" and not whole else None
@@ -59,7 +62,7 @@ def shard_part(module: nn.Module, crew: Crew, whole: bool = False) -> None:
     fully_shard(module, mesh=init_device_mesh(crew.device.type, (crew.size,)), mp_policy=policy)
 
 
-def gather(tensors: Mapping[str, Tensor], crew: Crew) -> dict[str, Tensor]:
+def gather(tensors: Mapping[str, Tensor], crew: TrainingGroup) -> dict[str, Tensor]:
     """Tensors in one piece, in the first process; the others take part and get none.
 
     Shards come together one tensor at a time and go to the host's memory.

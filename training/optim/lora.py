@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LoRA: a product of two thin matrices learns beside each frozen one; merged into checkpoints, shared in PEFT's layout.
+"""LoRA: a product of two thin matrices learns beside each frozen one.
 
-Own code instead of peft: it is short, and the frozen weights keep the names by which they are loaded and written.
+Merged into checkpoints, shared in PEFT's layout.
+
+Own code instead of peft: it is short, and the frozen weights keep the names by which they are
+loaded and written.
 """
 
 from __future__ import annotations
@@ -24,21 +27,28 @@ _FILE = "adapter_model.safetensors"
 class LoraOptions:
     """Fields of peft's LoraConfig; modules by the ends of the names that diffusers gives them.
 
-    r: rank; lora_alpha: the product counts lora_alpha / r; target_modules: the linear layers that get one (the default,
-    the generator's attention, and the rank are those of Cosmos 3's own LoRA recipe); modules_to_save: what is trained
-    in full. The action heads are, because a robot that was not trained for begins there with weights that mean nothing,
-    to which a product of low rank has nothing to add.
+    r: rank; lora_alpha: the product counts lora_alpha / r; target_modules: the linear layers that
+    get one (the default, the generator's attention, and the rank are those of Cosmos 3's own LoRA
+    recipe); modules_to_save: what is trained in full. The action heads are, because a robot that
+    was not trained for begins there with weights that mean nothing, to which a product of low rank
+    has nothing to add.
     """
 
     r: int = 16
     lora_alpha: float = 32.0
     target_modules: tuple[str, ...] = ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
-    modules_to_save: tuple[str, ...] = ("action_proj_in", "action_proj_out", "action_modality_embed")
+    modules_to_save: tuple[str, ...] = (
+        "action_proj_in",
+        "action_proj_out",
+        "action_modality_embed",
+    )
 
     def __post_init__(self) -> None:
         if self.r < 1 or self.lora_alpha <= 0 or not self.target_modules:
             got = f"{self.r}, {self.lora_alpha} and {self.target_modules}"
-            raise ValueError(f"lora: expected r >= 1, lora_alpha > 0 and some target_modules, got {got}")
+            raise ValueError(
+                f"lora: expected r >= 1, lora_alpha > 0 and some target_modules, got {got}"
+            )
 
     @property
     def scale(self) -> float:
@@ -61,13 +71,26 @@ class LoraLinear(nn.Linear):
 
 
 def adapt(transformer: Transformer, options: LoraOptions) -> None:
-    """Freeze all but new adapters and what is trained in full. ValueError for a target that fits nothing."""
+    """Freeze all but new adapters and what is trained in full.
+
+    ValueError for a target that fits nothing.
+    """
     transformer.requires_grad_(False)
-    layers = {hub_name(f"{name}.weight"): name for name, part in transformer.named_modules() if type(part) is nn.Linear}
-    saved = [name for name, _ in transformer.named_parameters() if _fits(hub_name(name), options.modules_to_save)]
+    layers = {
+        hub_name(f"{name}.weight"): name
+        for name, part in transformer.named_modules()
+        if type(part) is nn.Linear
+    }
+    saved = [
+        name
+        for name, _ in transformer.named_parameters()
+        if _fits(hub_name(name), options.modules_to_save)
+    ]
     for target in options.target_modules:
         if not any(_fits(theirs, [target]) for theirs in layers):
-            raise ValueError(f"lora.target_modules: {target!r} fits none of {sorted({_leaf(name) for name in layers})}")
+            raise ValueError(
+                f"lora.target_modules: {target!r} fits none of {sorted({_leaf(name) for name in layers})}"
+            )
     for theirs, ours in layers.items():
         if _fits(theirs, options.target_modules):
             parent, _, leaf = ours.rpartition(".")
@@ -89,19 +112,34 @@ def merge(tensors: Mapping[str, Tensor], options: LoraOptions) -> dict[str, Tens
     return merged
 
 
-def write_adapter(folder: Path, base: str, tensors: Mapping[str, Tensor], options: LoraOptions) -> None:
+def write_adapter(
+    folder: Path, base: str, tensors: Mapping[str, Tensor], options: LoraOptions
+) -> None:
     """Adapters and what was trained in full, by our names, as peft writes them for diffusers' transformer of `base`."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = {f"base_model.model.{_adapter_name(name)}": tensor for name, tensor in tensors.items()}
-    save_file({name: tensor.detach().float().cpu().contiguous() for name, tensor in kept.items()}, folder / _FILE)
-    fixed = {"peft_type": "LORA", "task_type": None, "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": False}
+    save_file(
+        {name: tensor.detach().float().cpu().contiguous() for name, tensor in kept.items()},
+        folder / _FILE,
+    )
+    fixed = {
+        "peft_type": "LORA",
+        "task_type": None,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+    }
     fixed |= {"inference_mode": True, "base_model_name_or_path": base}
     write_json(folder / "adapter_config.json", fixed | dataclasses.asdict(options))
 
 
 def _adapter_name(ours: str) -> str:
     place, adapter, leaf = ours.partition("lora_")
-    return f"{hub_name(f'{place}weight').removesuffix('weight')}{adapter}{leaf}" if adapter else hub_name(ours)
+    return (
+        f"{hub_name(f'{place}weight').removesuffix('weight')}{adapter}{leaf}"
+        if adapter
+        else hub_name(ours)
+    )
 
 
 def _fits(name: str, ends: Collection[str]) -> bool:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Muon (https://kellerjordan.github.io/posts/muon): gradient descent whose steps are made orthogonal.
 
-The steps are those of torch.optim.Muon with adjust_lr_fn="match_rms_adamw". That one launches some 25 kernels for each
-matrix, which in a small network took as long as forward and backward together; here matrices of one shape go together.
+The steps are those of torch.optim.Muon with adjust_lr_fn="match_rms_adamw". That one launches some
+25 kernels for each matrix, which in a small network took as long as forward and backward together;
+here matrices of one shape go together.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _ROUNDS = 5
 class Muon(torch.optim.Optimizer):
     """Steps matrices that have a gradient. Raises ValueError for anything but matrices."""
 
-    def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float = 0.1, momentum: float = 0.95):
+    def __init__(
+        self, params: Iterable[Tensor], lr: float, weight_decay: float = 0.1, momentum: float = 0.95
+    ):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         for group in self.param_groups:
             if odd := [list(p.shape) for p in group["params"] if p.dim() != 2]:

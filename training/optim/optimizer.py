@@ -16,18 +16,20 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from .muon import Muon
-from .process_group import Crew
+from .process_group import TrainingGroup
 
 _INNER = (".layers.", ".blocks.", "merger")  # of the towers and of the reasoner's vision encoder
-_MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # what AdamW and Muon remember of a parameter
+# what AdamW and Muon remember of a parameter
+_MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class OptimiserOptions:
+class OptimizerOptions:
     """steps, seconds: the training ends with whichever comes first. rate: of learning, after `warmup` steps, from where
-    it falls to 0 in a straight line. average: width of the weights' running average as a share of the steps so far
-    (Cosmos 3: 0.1; short trainings are spoilt by stale weights). muon: rate for the matrices of towers and vision
-    encoder, which Muon then steps instead of AdamW; 0: AdamW for all.
+    it falls to 0 in a straight line. average: width of the weights' running average as a share of
+    the steps so far (Cosmos 3: 0.1; short trainings are spoilt by stale weights). muon: rate for
+    the matrices of towers and vision encoder, which Muon then steps instead of AdamW; 0: AdamW for
+    all.
     """
 
     steps: int = 10_000
@@ -45,17 +47,36 @@ class OptimiserOptions:
 def average_exponent(width: float) -> float:
     """Exponent g of the running average beta = (1 - 1 / (step + 1)) ** (g + 1) whose width is a share of the steps."""
     inverse = width**-2
-    return float(max(root.real for root in np.roots([1, 7, 16 - inverse, 12 - inverse]) if abs(root.imag) < 1e-9))
+    return float(
+        max(
+            root.real
+            for root in np.roots([1, 7, 16 - inverse, 12 - inverse])
+            if abs(root.imag) < 1e-9
+        )
+    )
 
 
-class Optimiser:
-    """Steps parameters by name and keeps their running average. Gradients are left by the caller's backward().
+class Optimizer:
+    """Steps parameters by name and keeps their running average.
 
-    crew: all its processes step together, by the mean of their gradients. spent: seconds, by the first one's clock.
+    Gradients are left by the caller's backward().
+
+    crew: all its processes step together, by the mean of their gradients. spent: seconds, by the
+    first one's clock.
     """
 
-    def __init__(self, modules: dict[str, nn.Module], options: OptimiserOptions, crew: Crew | None = None):
-        self.options, self.crew, self.step_number, self.spent = options, crew or Crew(), 0, 0.0
+    def __init__(
+        self,
+        modules: dict[str, nn.Module],
+        options: OptimizerOptions,
+        crew: TrainingGroup | None = None,
+    ):
+        self.options, self.crew, self.step_number, self.spent = (
+            options,
+            crew or TrainingGroup(),
+            0,
+            0.0,
+        )
         self._since = time.monotonic()
         self.named = {
             f"{prefix}.{name}": parameter
@@ -67,11 +88,18 @@ class Optimiser:
         self._sharded = any(isinstance(parameter, DTensor) for parameter in parameters)
         inner = {name for name in self.named if any(part in name for part in _INNER)}
         matrices = {name for name in inner if options.muon and self.named[name].dim() == 2}
-        others, decay = [p for name, p in self.named.items() if name not in matrices], options.weight_decay
-        adam = torch.optim.AdamW(others, options.rate, options.betas, weight_decay=decay, fused=parameters[0].is_cuda)
+        others, decay = (
+            [p for name, p in self.named.items() if name not in matrices],
+            options.weight_decay,
+        )
+        adam = torch.optim.AdamW(
+            others, options.rate, options.betas, weight_decay=decay, fused=parameters[0].is_cuda
+        )
         self._steppers: list[tuple[torch.optim.Optimizer, float]] = [(adam, options.rate)]
         if matrices:
-            muon = Muon([p for name, p in self.named.items() if name in matrices], options.muon, decay)
+            muon = Muon(
+                [p for name, p in self.named.items() if name in matrices], options.muon, decay
+            )
             self._steppers.append((muon, options.muon))
         self._average = [parameter.detach().clone() for parameter in parameters]
         self._exponent = average_exponent(options.average)
@@ -79,7 +107,9 @@ class Optimiser:
     @property
     def progress(self) -> float:
         """0 at the beginning to 1 at the end."""
-        return min(1.0, max(self.step_number / self.options.steps, self.spent / self.options.seconds))
+        return min(
+            1.0, max(self.step_number / self.options.steps, self.spent / self.options.seconds)
+        )
 
     @property
     def share(self) -> float:
@@ -91,7 +121,9 @@ class Optimiser:
         """Apply the gradients; returns their norm."""
         parameters = list(self.named.values())
         if not self._sharded:  # else FSDP has done so
-            self.crew.average([parameter.grad for parameter in parameters if parameter.grad is not None])
+            self.crew.average(
+                [parameter.grad for parameter in parameters if parameter.grad is not None]
+            )
         norm = nn.utils.clip_grad_norm_(parameters, self.options.clip)
         share = self.share
         for stepper, rate in self._steppers:
@@ -112,37 +144,54 @@ class Optimiser:
 
     def _stepper(self, parameter: nn.Parameter) -> torch.optim.Optimizer:
         steppers = [stepper for stepper, _ in self._steppers]
-        return next(s for s in steppers if any(p is parameter for group in s.param_groups for p in group["params"]))
+        return next(
+            s
+            for s in steppers
+            if any(p is parameter for group in s.param_groups for p in group["params"])
+        )
 
     def save(self, file: Path) -> None:
         """Everything that is needed to go on, in one step so that nobody sees half a file.
 
-        The first process writes `file`, or its shards of the tensors; the others, beside it, theirs and their random
-        state.
+        The first process writes `file`, or its shards of the tensors; the others, beside it, theirs
+        and their random state.
         """
         tensors: dict[str, Tensor] = {}
         for (name, parameter), average in zip(self.named.items(), self._average, strict=True):
             tensors |= {f"weight/{name}": parameter, f"average/{name}": average}
             state = self._stepper(parameter).state[parameter]  # empty if no gradient ever came here
             tensors |= {f"{key}/{name}": state[key] for key in _MOMENTS if key in state}
-        kept = {name: _own(tensor).contiguous() for name, tensor in tensors.items() if self._sharded or self.crew.leads}
+        kept = {
+            name: _own(tensor).contiguous()
+            for name, tensor in tensors.items()
+            if self._sharded or self.crew.leads
+        }
         kept["random/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             kept["random/cuda"] = torch.cuda.get_rng_state()
         numbers = {"step": self.step_number, "seconds": self.spent, "parts": self._parts}
         place = self._place(file, self.crew.rank)
-        save_file(kept, place.with_suffix(".draft"), metadata={name: str(value) for name, value in numbers.items()})
+        save_file(
+            kept,
+            place.with_suffix(".draft"),
+            metadata={name: str(value) for name, value in numbers.items()},
+        )
         self.crew.wait()
         place.with_suffix(".draft").replace(place)
 
     def resume(self, file: Path) -> None:
-        """Go on from a file of `save`. Raises ValueError if it belongs to other parameters or other shards."""
+        """Go on from a file of `save`.
+
+        Raises ValueError if it belongs to other parameters or other shards.
+        """
         own = self._place(file, self.crew.rank)
         with safe_open(own if self._sharded else file, framework="pt") as content:
             about = content.metadata()
             parts, step = int(about.get("parts", 1)), int(about["step"])
             if parts != self._parts:
-                raise ValueError(f"{file}: of a training in {parts} shard(s), expected {self._parts} as now")
+                raise ValueError(
+                    f"{file}: of a training in {parts} shard(s), expected {self._parts} as now"
+                )
             if step != self.crew.agree(step):
                 raise ValueError(f"{own}: of step {step}, that of the first process is of another")
             self._take(file, content, step)
@@ -158,15 +207,21 @@ class Optimiser:
         saved = {name.removeprefix("weight/") for name in keys if name.startswith("weight/")}
         if saved != set(self.named):
             odd = sorted(saved ^ set(self.named))
-            raise ValueError(f"{file}: belongs to another training; {odd[0]} and {len(odd) - 1} more differ")
+            raise ValueError(
+                f"{file}: belongs to another training; {odd[0]} and {len(odd) - 1} more differ"
+            )
         for (name, parameter), average in zip(self.named.items(), self._average, strict=True):
             _own(parameter).copy_(content.get_tensor(f"weight/{name}"))
             _own(average).copy_(content.get_tensor(f"average/{name}"))
-            state = {key: torch.zeros_like(parameter) for key in _MOMENTS if f"{key}/{name}" in keys}
+            state = {
+                key: torch.zeros_like(parameter) for key in _MOMENTS if f"{key}/{name}" in keys
+            }
             for key, moment in state.items():
                 _own(moment).copy_(content.get_tensor(f"{key}/{name}"))
             if state:
-                count = torch.tensor(float(step), device=parameter.device if parameter.is_cuda else "cpu")
+                count = torch.tensor(
+                    float(step), device=parameter.device if parameter.is_cuda else "cpu"
+                )
                 self._stepper(parameter).state[parameter] = {"step": count, **state}
 
     @property

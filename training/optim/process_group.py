@@ -12,12 +12,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-_PATIENCE = datetime.timedelta(hours=2)  # the others wait while the first process writes a large checkpoint
+# the others wait while the first process writes a large checkpoint
+_PATIENCE = datetime.timedelta(hours=2)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Crew:
-    """This process is number `rank` of `size` and computes on `device`. All must call the same methods in turn."""
+class TrainingGroup:
+    """This process is number `rank` of `size` and computes on `device`.
+
+    All must call the same methods in turn.
+    """
 
     rank: int = 0
     size: int = 1
@@ -29,7 +33,10 @@ class Crew:
         return self.rank == 0
 
     def agree(self, value: float) -> float:
-        """The first process's value, for all. It goes from CPU to CPU, so that no GPU is waited for."""
+        """The first process's value, for all.
+
+        It goes from CPU to CPU, so that no GPU is waited for.
+        """
         said = torch.tensor(value, dtype=torch.float64)
         if self.size > 1:
             dist.broadcast(said, 0)
@@ -56,15 +63,21 @@ class Crew:
         torch._foreach_copy_(list(tensors), means)
 
 
-def join(device: str) -> Crew:
+def join(device: str) -> TrainingGroup:
     """The crew of the processes that torchrun started. device: of torch, or "auto" for a GPU if there is one."""
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+    place = (
+        torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if device == "auto"
+        else torch.device(device)
+    )
     if not dist.is_torchelastic_launched():
-        return Crew(device=place)
+        return TrainingGroup(device=place)
     if place.type == "cuda":
         place = torch.device("cuda", dist.get_node_local_rank())
         torch.cuda.set_device(place)
     if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE
+        )
         atexit.register(dist.destroy_process_group)
-    return Crew(dist.get_rank(), dist.get_world_size(), place)
+    return TrainingGroup(dist.get_rank(), dist.get_world_size(), place)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training of the small video autoencoder (Wan's architecture) on the pictures of demonstrations.
 
-The encoder is set to principal components and stays so; the decoder begins as the best linear read-out of the latents
-and learns to draw what they say.
+The encoder is set to principal components and stays so; the decoder begins as the best linear
+read-out of the latents and learns to draw what they say.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...model.autoencoder.vae import VideoAutoencoder
 from ..data.episodes import Clip
-from ..optim.optimizer import Optimiser, OptimiserOptions
+from ..optim.optimizer import Optimizer, OptimizerOptions
 from .decoder_lstsq_init import start_decoder
 from .encoder_pca_init import start_encoder
 from .latent_encoder import PRECISE
@@ -27,13 +27,15 @@ _FITTED = 48  # videos that the beginning is fitted to
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class AutoencoderOptions(OptimiserOptions):
-    """frames: 1 + 4k, of a training video; start: which halves begin anew ("both", "decoder" or ""); width: the
-    decoder_base_dim of a decoder that begins anew, 0 as it is; colour: how much more a saturated pixel counts than a
-    grey one (the things that matter are small and coloured); square: weight of the squared error beside the absolute;
-    balance: normalised latents have spreads that grow with what they contribute to a picture, to this power: errors of
-    those who predict latents are alike in all channels, and in some they are seen a hundred times as well. steps 0:
-    only that is done.
+class AutoencoderOptions(OptimizerOptions):
+    """frames: 1 + 4k, of a training video.
+
+    start: which halves begin anew ("both", "decoder" or ""); width: the
+    decoder_base_dim of a decoder that begins anew, 0 as it is; colour: how much more a saturated
+    pixel counts than a gray one (the things that matter are small and coloured); square: weight of
+    the squared error beside the absolute; balance: normalized latents have spreads that grow with
+    what they contribute to a picture, to this power: errors of those who predict latents are alike
+    in all channels, and in some they are seen a hundred times as well. steps 0: only that is done.
     """
 
     frames: int = 9
@@ -49,18 +51,23 @@ class AutoencoderOptions(OptimiserOptions):
         if self.frames % 4 != 1:
             raise ValueError(f"autoencoder.frames: expected 1 + 4k, got {self.frames}")
         if self.start not in ("both", "decoder", ""):
-            raise ValueError(f"autoencoder.start: expected both, decoder or nothing, got {self.start!r}")
+            raise ValueError(
+                f"autoencoder.start: expected both, decoder or nothing, got {self.start!r}"
+            )
         if self.width and not self.start:
-            raise ValueError("autoencoder.width: a decoder has another width only if it begins anew (start: decoder)")
+            raise ValueError(
+                "autoencoder.width: a decoder has another width only if it begins anew (start: decoder)"
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DecoderOptions(AutoencoderOptions):
     """Of the decoder alone, after the generator was trained. frames: those of a chunk. imagined: share of the videos of
-    which it sees what the generator imagines: it learns to draw what is most likely meant, where it would draw
-    something gaudy of latents that are a little wrong. future_steps: in how many steps, 0 for those of the policy.
-    clips: how many it chooses from, the latest of which every frame was seen; of the simulation 140 kB a frame.
-    kept: share of the weights it began with in those it ends with, which draws scenes that it did not learn better.
+    which it sees what the generator imagines: it learns to draw what is most likely meant, where it
+    would draw something gaudy of latents that are a little wrong. future_steps: in how many steps,
+    0 for those of the policy. clips: how many it chooses from, the latest of which every frame was
+    seen; of the simulation 140 kB a frame. kept: share of the weights it began with in those it
+    ends with, which draws scenes that it did not learn better.
     """
 
     start: str = ""
@@ -70,14 +77,19 @@ class DecoderOptions(AutoencoderOptions):
     kept: float = 0.0
 
     def __post_init__(self) -> None:
-        super(DecoderOptions, self).__post_init__()  # a dataclass with slots is another class than the one named here
+        # a dataclass with slots is another class than the one named here
+        super(DecoderOptions, self).__post_init__()
         if self.start == "both" or self.balance:
             got = f"{self.start!r} and {self.balance}"
-            raise ValueError(f"decoder: expected start decoder or nothing and no balance, latents stay, got {got}")
+            raise ValueError(
+                f"decoder: expected start decoder or nothing and no balance, latents stay, got {got}"
+            )
         if not 0 <= self.imagined <= 1:
             raise ValueError(f"decoder.imagined: expected a share from 0 to 1, got {self.imagined}")
         if not 0 <= self.kept < 1 or (self.kept and self.start):
-            raise ValueError(f"decoder.kept: expected a share below 1, 0 if it begins anew, got {self.kept}")
+            raise ValueError(
+                f"decoder.kept: expected a share below 1, 0 if it begins anew, got {self.kept}"
+            )
         if self.clips < 1:
             raise ValueError(f"decoder.clips: expected 1 or more, got {self.clips}")
         if self.future_steps < 0:
@@ -86,7 +98,9 @@ class DecoderOptions(AutoencoderOptions):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Videos:
-    """A batch: pictures float32 [B, 3, T, H, W] in -1..1; rows float32 [B, R, width] that led to them and what was
+    """A batch: pictures float32 [B, 3, T, H, W] in -1..1.
+
+    Rows float32 [B, R, width] that led to them and what was
     asked for, as in Clip.
     """
 
@@ -95,7 +109,8 @@ class Videos:
     instructions: list[str]
 
 
-Imagine = Callable[[Tensor, Tensor, Sequence[str]], Tensor]  # latents, rows, instructions -> latents
+# latents, rows, instructions -> latents
+Imagine = Callable[[Tensor, Tensor, Sequence[str]], Tensor]
 
 
 def train_autoencoder(
@@ -105,9 +120,12 @@ def train_autoencoder(
     log: Callable[[dict[str, Any]], None],
     imagine: Imagine | None = None,
 ) -> None:
-    """Train in place. clips: what has been recorded until now; only those of which every frame is known count.
+    """Train in place. clips: what has been recorded until now.
 
-    imagine: changes normalised latents of a share of the videos before they are drawn, see DecoderOptions.
+    Only those of which every frame is known count.
+
+    imagine: changes normalized latents of a share of the videos before they are drawn, see
+    DecoderOptions.
     """
     module, random = vae.module, np.random.default_rng(0)
     device = next(module.parameters()).device
@@ -115,7 +133,9 @@ def train_autoencoder(
     def draw(count: int) -> Videos:
         whole = [clip for clip in clips() if clip.whole and len(clip.starts)]
         if not whole:
-            raise ValueError("autoencoder: no demonstration was seen as a whole: raise data.warm_up or .whole")
+            raise ValueError(
+                "autoencoder: no demonstration was seen as a whole: raise data.warm_up or .whole"
+            )
         return _draw(whole, count, options.frames, random, device)
 
     if options.start == "both":
@@ -143,9 +163,9 @@ def _train(
     module.train().requires_grad_(False)
     for part in (module.decoder, module.post_quant_conv):
         part.requires_grad_(True)
-    optimiser = Optimiser({"vae": module}, options)
+    optimizer = Optimizer({"vae": module}, options)
     torch.backends.cudnn.benchmark = True  # all batches have one shape
-    while optimiser.progress < 1:
+    while optimizer.progress < 1:
         videos = draw(options.batch)
         video = videos.pictures
         with torch.no_grad(), torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
@@ -157,21 +177,34 @@ def _train(
         weight = 1 + options.colour * (video.amax(1) - video.amin(1)).clamp(max=1)
         loss = ((error.abs() + options.square * error.square()).mean(1) * weight).mean()
         loss.backward()
-        optimiser.step()
-        if optimiser.step_number % 50 == 0 or optimiser.progress >= 1:
+        optimizer.step()
+        if optimizer.step_number % 50 == 0 or optimizer.progress >= 1:
             psnr = 10 * math.log10(4 / float(error.detach().square().mean()))
-            log({"stage": "autoencoder", "step": optimiser.step_number, "loss": float(loss.detach()), "psnr": psnr})
+            log(
+                {
+                    "stage": "autoencoder",
+                    "step": optimizer.step_number,
+                    "loss": float(loss.detach()),
+                    "psnr": psnr,
+                }
+            )
     with torch.no_grad():
-        for parameter, average in zip(optimiser.named.values(), optimiser.averaged().values(), strict=True):
+        for parameter, average in zip(
+            optimizer.named.values(), optimizer.averaged().values(), strict=True
+        ):
             parameter.copy_(average)
     module.requires_grad_(False).eval()
 
 
 @torch.no_grad()
-def _replace(latents: Tensor, videos: Videos, count: int, vae: VideoAutoencoder, imagine: Imagine) -> None:
+def _replace(
+    latents: Tensor, videos: Videos, count: int, vae: VideoAutoencoder, imagine: Imagine
+) -> None:
     """Put what is imagined in the place of the first `count` latents [N, C, T, h, w]."""
     mean, inverse = vae.scale()
-    imagined = imagine((latents[:count] - mean) * inverse, videos.rows[:count], videos.instructions[:count])
+    imagined = imagine(
+        (latents[:count] - mean) * inverse, videos.rows[:count], videos.instructions[:count]
+    )
     latents[:count] = imagined / inverse + mean
 
 
@@ -204,7 +237,13 @@ def _seen(module: Any, latents: Tensor, sizes: Tensor) -> Tensor:
     return torch.stack(changes)
 
 
-def _draw(clips: Sequence[Clip], count: int, frames: int, random: np.random.Generator, device: torch.device) -> Videos:
+def _draw(
+    clips: Sequence[Clip],
+    count: int,
+    frames: int,
+    random: np.random.Generator,
+    device: torch.device,
+) -> Videos:
     """Random windows; an episode that ends too soon stands still."""
     shape = (count, frames, *clips[0].frames.shape[1:])
     pictures = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
@@ -217,4 +256,6 @@ def _draw(clips: Sequence[Clip], count: int, frames: int, random: np.random.Gene
         rows.append(clip.rows[window])
         instructions.append(clip.instructions[int(random.integers(len(clip.instructions)))])
     batch = pictures.to(device, non_blocking=True).permute(0, 4, 1, 2, 3)
-    return Videos(batch.float() / 127.5 - 1.0, torch.from_numpy(np.stack(rows)).to(device), instructions)
+    return Videos(
+        batch.float() / 127.5 - 1.0, torch.from_numpy(np.stack(rows)).to(device), instructions
+    )

@@ -23,7 +23,10 @@ _NAME = "diffusion_pytorch_model"
 
 
 def copy_checkpoint(start: Path, folder: Path) -> None:
-    """A checkpoint folder to train in. Raises ValueError if `start` is none, or `folder` has something in it."""
+    """A checkpoint folder to train in.
+
+    Raises ValueError if `start` is none, or `folder` has something in it.
+    """
     if not start.is_dir():
         raise ValueError(f"start: no folder {start}")
     if folder.exists() and any(folder.iterdir()):
@@ -40,15 +43,20 @@ def replace(part: Path, old: Path) -> None:
 
 
 def write_transformer(folder: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
-    """All tensors of a Transformer, by our names, as bfloat16 shards; the time embedder stays float32.
+    """All tensors of a Transformer, by our names, as bfloat16 shards.
 
-    Of a checkpoint that is there already, a config that says the same and the heads for sound are kept.
+    The time embedder stays float32.
+
+    Of a checkpoint that is there already, a config that says the same and the heads for sound are
+    kept.
     """
     file = folder / "config.json"
     if not file.exists() or config_from_json(read_json(file)) != config:
         write_json(file, config.to_json())
     kept = {
-        hub_name(name): tensor.detach().to("cpu", torch.float32 if name.startswith("time.") else torch.bfloat16)
+        hub_name(name): tensor.detach().to(
+            "cpu", torch.float32 if name.startswith("time.") else torch.bfloat16
+        )
         for name, tensor in tensors.items()
     }
     write_tensors(folder, kept | _sound(folder))
@@ -66,14 +74,22 @@ def _sound(folder: Path) -> dict[str, Tensor]:
 
 def write_autoencoder(folder: Path, vae: VideoAutoencoder) -> None:
     """Config and weights of the video autoencoder, as float32."""
-    config = {name: value for name, value in dict(vae.module.config).items() if not name.startswith("_")}
+    config = {
+        name: value for name, value in dict(vae.module.config).items() if not name.startswith("_")
+    }
     write_json(folder / "config.json", {"_class_name": "AutoencoderKLWan", **config})
-    write_tensors(folder, {name: tensor.detach().float().cpu() for name, tensor in vae.module.state_dict().items()})
+    write_tensors(
+        folder,
+        {name: tensor.detach().float().cpu() for name, tensor in vae.module.state_dict().items()},
+    )
 
 
 def write_vision(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     """All tensors of a VisionEncoder that is not Edge's, by our names, as bfloat16."""
-    kept = {name.removeprefix("visual."): tensor.detach().to("cpu", torch.bfloat16) for name, tensor in tensors.items()}
+    kept = {
+        name.removeprefix("visual."): tensor.detach().to("cpu", torch.bfloat16)
+        for name, tensor in tensors.items()
+    }
     write_tensors(folder, kept, "model")
 
 
@@ -94,7 +110,9 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor], stem: str = _NAME
     everything = folder.parent / "model.safetensors.index.json"
     index = read_json(everything, optional=True)
     places = index.get("weight_map", {})
-    others = {name: place for name, place in places.items() if not place.startswith(f"{folder.name}/")}
+    others = {
+        name: place for name, place in places.items() if not place.startswith(f"{folder.name}/")
+    }
     if len(others) < len(places):
         own = {name: f"{folder.name}/{file.name}" for name, file in find_tensors(folder).items()}
         write_json(everything, {**index, "weight_map": others | own})
@@ -118,4 +136,7 @@ def _write_shards(folder: Path, tensors: Mapping[str, Tensor], stem: str) -> Non
         file = f"{stem}-{number:05d}-of-{len(shards):05d}.safetensors"
         save_file(shard, folder / file)
         where |= dict.fromkeys(shard, file)
-    write_json(folder / f"{stem}.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": where})
+    write_json(
+        folder / f"{stem}.safetensors.index.json",
+        {"metadata": {"total_size": total}, "weight_map": where},
+    )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A start for the video autoencoder's decoder: the best linear read-out of the latents, layer by layer.
 
-Residual branches begin at zero; every other convolution is fitted by least squares to what the pictures hold at its
-level: first cells of 16 pixels and pairs of frames, then 8 pixels, then every frame, then 4 pixels, then all of it.
+Residual branches begin at zero; every other convolution is fitted by least squares to what the
+pictures hold at its level: first cells of 16 pixels and pairs of frames, then 8 pixels, then every
+frame, then 4 pixels, then all of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import patchify
 from torch import Tensor, nn
 
-_OFFSET = 5.0  # what the last norm sees beside the signal, in units of its spread: it keeps norm and SiLU nearly linear
+# what the last norm sees beside the signal, in units of its spread: it keeps norm and SiLU nearly
+# linear
+_OFFSET = 5.0
 _ROWS = 80_000  # places that a fit looks at
 
 
@@ -32,11 +35,18 @@ def start_decoder(module: Any, videos: Tensor) -> None:
             nn.init.zeros_(parameter)
     latents = _encoded(module, videos)
     width, cells = decoder.conv_in.weight.shape[0], _rows(latents)
-    basis = torch.eye(width, cells.shape[1]).to(cells) if width >= cells.shape[1] else _components(cells, width)
+    basis = (
+        torch.eye(width, cells.shape[1]).to(cells)
+        if width >= cells.shape[1]
+        else _components(cells, width)
+    )
     _point(module.post_quant_conv, torch.eye(cells.shape[1]))
     _point(decoder.conv_in, basis)
     pairs = torch.cat([videos[:, :, :1], videos[:, :, 1:].unflatten(2, (-1, 2)).mean(3)], 2)
-    goal = _project(torch.cat([_encoded(module, pairs[:, :, t : t + 1]) for t in range(pairs.shape[2])], 2), basis)
+    goal = _project(
+        torch.cat([_encoded(module, pairs[:, :, t : t + 1]) for t in range(pairs.shape[2])], 2),
+        basis,
+    )
     side = module.config.patch_size
     for block, frames, pixels in ((levels[0], pairs, 2 * side), (levels[1], videos, side)):
         up, (seen,) = block.upsampler, _seen(module, latents, block.upsampler.time_conv)
@@ -58,13 +68,19 @@ def _encoded(module: Any, videos: Tensor) -> Tensor:
     return module.encode(videos).latent_dist.mode()
 
 
-def _seen(module: Any, latents: Tensor, layer: nn.Module, beside: nn.Module | None = None) -> tuple[Tensor, ...]:
+def _seen(
+    module: Any, latents: Tensor, layer: nn.Module, beside: nn.Module | None = None
+) -> tuple[Tensor, ...]:
     """What a layer is given while the latents are decoded, and what another gives then: [N, C, T, h, w] each."""
     given: list[Tensor] = []
     others: list[Tensor] = []
-    hooks = [layer.register_forward_pre_hook(lambda _module, inputs: given.append(inputs[0].clone()))]
+    hooks = [
+        layer.register_forward_pre_hook(lambda _module, inputs: given.append(inputs[0].clone()))
+    ]
     if beside is not None:
-        hooks += [beside.register_forward_hook(lambda _module, _inputs, output: others.append(output))]
+        hooks += [
+            beside.register_forward_hook(lambda _module, _inputs, output: others.append(output))
+        ]
     module.decode(latents)
     for hook in hooks:
         hook.remove()
@@ -83,8 +99,10 @@ def _project(x: Tensor, basis: Tensor) -> Tensor:
 
 def _components(rows: Tensor, count: int) -> Tensor:
     """Principal directions [count, C] of samples [N, C], zeros where there are no more."""
-    centred = (rows - rows.mean(0)).double()
-    directions = torch.linalg.eigh(centred.T @ centred / len(rows))[1].flip(1)[:, :count].T.to(rows)
+    centered = (rows - rows.mean(0)).double()
+    directions = (
+        torch.linalg.eigh(centered.T @ centered / len(rows))[1].flip(1)[:, :count].T.to(rows)
+    )
     return nn.functional.pad(directions, (0, 0, 0, count - len(directions)))
 
 
@@ -92,14 +110,18 @@ def _point(layer: Any, matrix: Tensor) -> None:
     """Let a convolution apply a matrix at every place alone; causal ones have the present last."""
     layer.weight.zero_()
     layer.bias.zero_()
-    layer.weight[:, :, -1, layer.weight.shape[3] // 2, layer.weight.shape[4] // 2] = matrix.to(layer.weight)
+    layer.weight[:, :, -1, layer.weight.shape[3] // 2, layer.weight.shape[4] // 2] = matrix.to(
+        layer.weight
+    )
 
 
 def _sample(x: Tensor, goal: Tensor, kernel: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
     """What a causal convolution sees at random places of x [N, C, T, h, w], and the goal there: [rows, ...]."""
     time, height, width = kernel
     margins = (width // 2, width // 2, height // 2, height // 2, time - 1, 0)
-    around = nn.functional.pad(x, margins).unfold(2, time, 1).unfold(3, height, 1).unfold(4, width, 1)
+    around = (
+        nn.functional.pad(x, margins).unfold(2, time, 1).unfold(3, height, 1).unfold(4, width, 1)
+    )
     sizes = (goal.shape[0], *goal.shape[2:])
     count = min(_ROWS, goal[:, 0].numel())
     place = torch.randperm(goal[:, 0].numel(), device=x.device)[:count]

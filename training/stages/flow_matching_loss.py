@@ -21,18 +21,20 @@ from .window_dataset import Batch
 Text = tuple[Tensor, Tensor, Rope]  # what `read` makes of prompts
 
 POLICY, FORWARD, INVERSE = range(3)
-_ASKED, _AROUND = (0, 1, 2, 3, 4, 5, 15, 16), tuple(range(6, 15))  # of the truth: what the instruction names, the rest
-_CENTRE, _SPREAD = (*(0.5, 0.0, 0.05) * 5, 0.0, 0.0), 0.1  # of what grounding predicts, m
+# of the truth: what the instruction names, the rest
+_ASKED, _AROUND = (0, 1, 2, 3, 4, 5, 15, 16), tuple(range(6, 15))
+_CENTER, _SPREAD = (*(0.5, 0.0, 0.05) * 5, 0.0, 0.0), 0.1  # of what grounding predicts, m
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ObjectiveOptions:
     """What is learned, with Cosmos 3's DROID recipe as default.
 
-    shift: of the noise levels; vision, action, grounding: weights of the losses; dropout: share of empty captions;
-    modes: shares of policy, forward and inverse dynamics; prefix: share of policy samples in which 1 to `longest`
-    first rows are already decided; grounding_layer: the layer after which the rows must know where things are, and
-    grounding_noise: the noise level above which that is asked (below it the noisy actions give it away).
+    shift: of the noise levels; vision, action, grounding: weights of the losses; dropout: share of
+    empty captions; modes: shares of policy, forward and inverse dynamics; prefix: share of policy
+    samples in which 1 to `longest` first rows are already decided; grounding_layer: the layer after
+    which the rows must know where things are, and grounding_noise: the noise level above which that
+    is asked (below it the noisy actions give it away).
     """
 
     shift: float = 5.0
@@ -48,7 +50,9 @@ class ObjectiveOptions:
 
     def __post_init__(self) -> None:
         if self.shift <= 0 or min(self.modes) < 0 or sum(self.modes) <= 0 or len(self.modes) != 3:
-            raise ValueError(f"objective: expected shift > 0 and three shares, got {self.shift} and {self.modes}")
+            raise ValueError(
+                f"objective: expected shift > 0 and three shares, got {self.shift} and {self.modes}"
+            )
 
 
 def noise_levels(count: int, shift: float, device: torch.device) -> Tensor:
@@ -63,18 +67,26 @@ def draw_modes(count: int, options: ObjectiveOptions, device: torch.device) -> T
     return torch.multinomial(torch.tensor(options.modes, device=device), count, replacement=True)
 
 
-def noisy_parts(modes: Tensor, frames: int, rows: int, first: int, options: ObjectiveOptions) -> tuple[Tensor, Tensor]:
+def noisy_parts(
+    modes: Tensor, frames: int, rows: int, first: int, options: ObjectiveOptions
+) -> tuple[Tensor, Tensor]:
     """Which latent frames and action rows are to be found, rows before `first` never: bool [B, frames], [B, rows]."""
     device = modes.device
     decided = torch.randint(1, options.longest + 1, modes.shape, device=device)
-    decided = decided * (torch.rand(modes.shape, device=device) < options.prefix) * (modes == POLICY)
+    decided = (
+        decided * (torch.rand(modes.shape, device=device) < options.prefix) * (modes == POLICY)
+    )
     noisy_frames = (torch.arange(frames, device=device) > 0) & (modes != INVERSE)[:, None]
-    noisy_rows = (torch.arange(rows, device=device) >= first + decided[:, None]) & (modes != FORWARD)[:, None]
+    noisy_rows = (torch.arange(rows, device=device) >= first + decided[:, None]) & (
+        modes != FORWARD
+    )[:, None]
     return noisy_frames, noisy_rows
 
 
 class Objective(nn.Module):
-    """The losses of a transformer on batches of one embodiment. Its own parameters are those of the grounding heads.
+    """The losses of a transformer on batches of one embodiment.
+
+    Its own parameters are those of the grounding heads.
 
     Nothing in it depends on the content of a batch, so that torch.compile sees one shape.
     """
@@ -82,9 +94,11 @@ class Objective(nn.Module):
     def __init__(self, transformer: Transformer, body: Embodiment, options: ObjectiveOptions):
         super().__init__()
         self.options, self._body = options, body
-        self._transformer = [transformer]  # in a list, so that its parameters do not count as this module's
+        # in a list, so that its parameters do not count as this module's
+        self._transformer = [transformer]
         hidden = transformer.config.hidden
-        self.grounding = nn.Linear(hidden, len(_ASKED))  # from the actions: what the instruction names
+        # from the actions: what the instruction names
+        self.grounding = nn.Linear(hidden, len(_ASKED))
         self.surroundings = nn.Linear(hidden, len(_AROUND))  # from the seen frame: all the rest
         self._features: list[Tensor] = []
         layers = transformer.generator.layers
@@ -100,16 +114,24 @@ class Objective(nn.Module):
         """Scalar losses: vision, action, grounding (each unweighted) and their weighted total. text: from `read`."""
         transformer, options = self._transformer[0], self.options
         count, device = len(batch.rows), batch.rows.device
-        modes, level = draw_modes(count, options, device), noise_levels(count, options.shift, device)
-        # Where nobody knows what was seen later, all is noise: that says what the first step of sampling is to do.
+        modes, level = (
+            draw_modes(count, options, device),
+            noise_levels(count, options.shift, device),
+        )
+        # Where nobody knows what was seen later, all is noise: that says what the first step of
+        # sampling is to do.
         modes, level = torch.where(batch.whole, modes, POLICY), torch.where(batch.whole, level, 1.0)
         frames, rows = batch.latents.shape[2], batch.rows.shape[1]
-        noisy_frames, noisy_rows = noisy_parts(modes, frames, rows, int(self._body.state_row), options)
+        noisy_frames, noisy_rows = noisy_parts(
+            modes, frames, rows, int(self._body.state_row), options
+        )
         vision_mask, action_mask = noisy_frames[:, None, :, None, None], noisy_rows[:, :, None]
         noise, row_noise = torch.randn_like(batch.latents), torch.randn_like(batch.rows)
         latents = _blend(batch.latents, noise, level.view(-1, 1, 1, 1, 1) * vision_mask)
         actions = _blend(batch.rows, row_noise, level.view(-1, 1, 1) * action_mask)
-        actions = nn.functional.pad(actions, (0, transformer.config.action_width - actions.shape[2]))
+        actions = nn.functional.pad(
+            actions, (0, transformer.config.action_width - actions.shape[2])
+        )
         domain = torch.full((count,), self._body.domain_id, device=device)
         self._features.clear()
         vision, action = transformer.velocity(
@@ -122,20 +144,31 @@ class Objective(nn.Module):
             domain,
         )
         assert action is not None  # actions were given
-        error = (vision.float() - (noise - batch.latents)) * (vision_mask & batch.whole.view(-1, 1, 1, 1, 1))
-        row_error = (action[..., : batch.rows.shape[2]].float() - (row_noise - batch.rows)) * action_mask
+        error = (vision.float() - (noise - batch.latents)) * (
+            vision_mask & batch.whole.view(-1, 1, 1, 1, 1)
+        )
+        row_error = (
+            action[..., : batch.rows.shape[2]].float() - (row_noise - batch.rows)
+        ) * action_mask
         losses = {"vision": error.square().mean() / batch.whole.float().mean().clamp(min=1e-3)}
         losses["action"] = row_error.square().mean()
         asked = (modes == POLICY) & (level > options.grounding_noise)
         losses["grounding"] = self._ground(batch.truth, rows, frames, asked)
-        weights = {"vision": options.vision, "action": options.action, "grounding": options.grounding}
-        return {**losses, "total": sum((weights[name] * loss for name, loss in losses.items()), torch.zeros(()))}
+        weights = {
+            "vision": options.vision,
+            "action": options.action,
+            "grounding": options.grounding,
+        }
+        return {
+            **losses,
+            "total": sum((weights[name] * loss for name, loss in losses.items()), torch.zeros(())),
+        }
 
     def _ground(self, truth: Tensor, rows: int, frames: int, asked: Tensor) -> Tensor:
         """Mean squared errors of where the network thinks things are, in units of _SPREAD: asked for, and around."""
         features = self._features.pop().float()
         seen = features[:, : (features.shape[1] - rows) // frames].mean(1, keepdim=True)
-        wanted = (truth - truth.new_tensor(_CENTRE)) / _SPREAD
+        wanted = (truth - truth.new_tensor(_CENTER)) / _SPREAD
         total = truth.new_zeros(())
         for said, part in (
             (self.grounding(features[:, -rows:]), wanted[:, None, _ASKED]),
@@ -151,11 +184,17 @@ def _blend(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
     return level * noise + (1 - level) * clean
 
 
-def read(transformer: Transformer, body: Embodiment, prompts: list[list[int]], shape: Sequence[int], rows: int) -> Text:
+def read(
+    transformer: Transformer,
+    body: Embodiment,
+    prompts: list[list[int]],
+    shape: Sequence[int],
+    rows: int,
+) -> Text:
     """Padded tokens [P, L], their lengths [P], and the rotations of the generator's tokens for each prompt.
 
-    P and L are rounded up, so that a few prompts more are no new shape. shape: of the latents, frames, rows, columns;
-    rows: of actions.
+    P and L are rounded up, so that a few prompts more are no new shape. shape: of the latents,
+    frames, rows, columns; rows: of actions.
     """
     config, device = transformer.config, transformer.device
     prompts = prompts + prompts[:1] * (-len(prompts) % 16)
@@ -163,7 +202,9 @@ def read(transformer: Transformer, body: Embodiment, prompts: list[list[int]], s
     longest = -(-max(lengths) // 16) * 16
     padded = [prompt + [0] * (longest - len(prompt)) for prompt in prompts]
     first_row = 1 - int(body.state_row)
-    places = [generator_positions(config, length, shape, body.fps, rows, first_row) for length in lengths]
+    places = [
+        generator_positions(config, length, shape, body.fps, rows, first_row) for length in lengths
+    ]
     rope = rope_table(torch.stack(places).to(device), config, transformer.dtype)
     return torch.tensor(padded, device=device), torch.tensor(lengths, device=device), rope
 
@@ -176,7 +217,9 @@ def choose(transformer: Transformer, text: Text, prompts: Tensor) -> tuple[KVCac
     tokens, lengths, rope = text
     turns = (rope[0][prompts], rope[1][prompts])
     if len(tokens) > len(prompts):
-        return dataclasses.replace(transformer.prefill(tokens[prompts])[1], lengths=lengths[prompts]), turns
+        return dataclasses.replace(
+            transformer.prefill(tokens[prompts])[1], lengths=lengths[prompts]
+        ), turns
     _, cache = transformer.prefill(tokens)
     layers = (cache.keys, cache.values, cache.generator_keys)
     keys, values, others = ([x.index_select(0, prompts) for x in kind] for kind in layers)

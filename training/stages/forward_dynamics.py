@@ -23,7 +23,9 @@ class Imagination:
         assert policy.model.vae is not None  # a policy has one
         self._body, self._transformer = policy.embodiment, policy.model.transformer
         self._shape = Encoder(policy.model.vae, policy.embodiment).shape
-        self._prompt = functools.cache(lambda way: tokenize(policy.model.tokenizer, policy.caption(way)))
+        self._prompt = functools.cache(
+            lambda way: tokenize(policy.model.tokenizer, policy.caption(way))
+        )
         steps = policy.options.future_steps or policy.options.num_steps
         self._schedule = flow_schedule(steps, policy.options.shift)
 
@@ -31,18 +33,22 @@ class Imagination:
     def __call__(self, latents: Tensor, rows: Tensor, instructions: Sequence[str]) -> Tensor:
         """Latents float32 [B, C, F, h, w] of which frame 0 was seen and the others are imagined, but for padding.
 
-        latents: of what was really seen, normalised; rows: float32 [B, R, width] as in Clip.
+        latents: of what was really seen, normalized; rows: float32 [B, R, width] as in Clip.
         """
         transformer, body = self._transformer, self._body
         _, height, width = self._shape
         whole, latents = latents.clone(), latents[..., :height, :width]
         ways = sorted(set(instructions))
-        text = read(transformer, body, [self._prompt(way) for way in ways], self._shape, rows.shape[1])
+        text = read(
+            transformer, body, [self._prompt(way) for way in ways], self._shape, rows.shape[1]
+        )
         index = torch.tensor([ways.index(way) for way in instructions], device=latents.device)
         cache, rope = choose(transformer, text, index)
         noisy_frames = torch.arange(latents.shape[2], device=latents.device) > 0
         noisy_rows = torch.zeros(rows.shape[1], dtype=torch.bool, device=latents.device)
-        actions = torch.nn.functional.pad(rows, (0, transformer.config.action_width - rows.shape[2]))
+        actions = torch.nn.functional.pad(
+            rows, (0, transformer.config.action_width - rows.shape[2])
+        )
         domain = torch.full((len(rows),), body.domain_id, device=latents.device)
 
         def velocity(sample: Tensor, time: float) -> Tensor:

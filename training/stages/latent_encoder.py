@@ -15,14 +15,18 @@ from ...model.embodiment import Embodiment
 from ..data.clip_source import Source
 from ..data.episodes import Clip
 
-_PIXELS = 384 * 17 * 160 * 192  # encoded at once: so many windows of the simulation's canvas fill a GPU
+# encoded at once: so many windows of the simulation's canvas fill a GPU
+_PIXELS = 384 * 17 * 160 * 192
 _FILL = 64  # clips that are waited for before a device of its own encodes
-PRECISE = torch.float16  # on a GPU; bfloat16's 8 bits would cost a sixth of what latents say (training/NOTES.md)
+# on a GPU; bfloat16's 8 bits would cost a sixth of what latents say (training/NOTES.md)
+PRECISE = torch.float16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Encoded:
-    """Windows of one kind, clip after clip: latents bfloat16 [N, C, F, h, w]; rows [N, R, width]; truth [N, TRUTH].
+    """Windows of one kind, clip after clip: latents bfloat16 [N, C, F, h, w]; rows [N, R, width].
+
+    Truth [N, TRUTH].
 
     asked: of each clip its number of windows and its instructions; whole: see Clip.
     """
@@ -40,7 +44,8 @@ class Encoder:
     def __init__(self, vae: VideoAutoencoder, body: Embodiment):
         self._vae, self._body = vae, body
         self._device = next(vae.module.parameters()).device
-        self.frames = 1 + -(-body.horizon // vae.temporal) * vae.temporal  # of a window whose future is known
+        # of a window whose future is known
+        self.frames = 1 + -(-body.horizon // vae.temporal) * vae.temporal
         height, width = body.canvas.size
         self._chunk = max(1, _PIXELS // (self.frames * height * width))
 
@@ -77,7 +82,9 @@ class Encoder:
                 continue
             for some in torch.cat(waiting).split(self._chunk):
                 video = some.permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
-                with torch.autocast(self._device.type, PRECISE, enabled=self._device.type == "cuda"):
+                with torch.autocast(
+                    self._device.type, PRECISE, enabled=self._device.type == "cuda"
+                ):
                     yield self._vae.encode(video)[..., :height, :width].bfloat16()
             waiting.clear()
 
@@ -85,12 +92,17 @@ class Encoder:
 class Feed:
     """What a source gives, encoded when it is asked for, or `beside` the training in a thread of its own.
 
-    What comes first is always encoded at once, and the thread begins after that: while the training compiles, two
-    threads of Python would be in each other's way.
+    What comes first is always encoded at once, and the thread begins after that: while the training
+    compiles, two threads of Python would be in each other's way.
     """
 
     def __init__(self, encoder: Encoder, source: Source[Clip], beside: bool = False):
-        self.shape, self._encoder, self._source, self._beside = encoder.shape, encoder, source, beside
+        self.shape, self._encoder, self._source, self._beside = (
+            encoder.shape,
+            encoder,
+            source,
+            beside,
+        )
         self._ready: Source[Encoded] | None = None
         self._begun = False
 

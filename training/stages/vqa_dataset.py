@@ -17,15 +17,20 @@ from ...sim.scene import VIEWS
 from ..vqa.questions import KINDS, STATE, Lesson
 from ..vqa.samples import Scene
 
-SHARES = {"boxes": 3.0, "next": 2.0, "done": 2.0, "plan": 0.5}  # of the questions; all other kinds 1
+# of the questions; all other kinds 1
+SHARES = {"boxes": 3.0, "next": 2.0, "done": 2.0, "plan": 0.5}
 _RARE = 16  # an answer seen less often than this is drawn less often: it would be learned by heart
-_TOGETHER = 256  # scenes that are copied to the device at once: one by one they wait for it, and for other threads
+# scenes that are copied to the device at once: one by one they wait for it, and for other threads
+_TOGETHER = 256
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Questions:
-    """A batch. pictures: uint8 [B, views, H, W, 3]; tokens int64 [B, L]: question, answer and padding; positions int64
-    [B, 3, L]; first, end: int64 [B], where the answer begins and the place after its last token; kinds: int64 [B].
+    """A batch. pictures: uint8 [B, views, H, W, 3].
+
+    Tokens int64 [B, L]: question, answer and padding; positions int64
+    [B, 3, L]; first, end: int64 [B], where the answer begins and the place after its last token;
+    kinds: int64 [B].
     """
 
     pictures: Tensor
@@ -36,27 +41,40 @@ class Questions:
     kinds: Tensor
 
 
-class Library:
-    """Grows by `add`, up to `capacity` scenes with pictures of `size`; every row is `length` tokens long."""
+class VqaDataset:
+    """Grows by `add`, up to `capacity` scenes with pictures of `size`.
+
+    Every row is `length` tokens long.
+    """
 
     def __init__(self, reader: Cosmos3Reasoner, size: tuple[int, int], capacity: int, length: int):
         if reader.vision is None:
-            raise ValueError("reasoner: expected a checkpoint with a vision_encoder, got one without")
+            raise ValueError(
+                "reasoner: expected a checkpoint with a vision_encoder, got one without"
+            )
         self.capacity, self.length, self.scenes = capacity, length, 0
         self._reader, self._eyes, self._device = reader, reader.vision, reader.transformer.device
-        self._pictures = torch.empty((capacity, len(VIEWS), *size, 3), dtype=torch.uint8, device=self._device)
-        # Copied through memory that stays: fresh memory is cleared first, and a GPU reads it by way of another.
+        self._pictures = torch.empty(
+            (capacity, len(VIEWS), *size, 3), dtype=torch.uint8, device=self._device
+        )
+        # Copied through memory that stays: fresh memory is cleared first, and a GPU reads it by way
+        # of another.
         stage = (_TOGETHER, len(VIEWS), *size, 3)
         self._stage = torch.empty(stage, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         self._frame = (size[0] // self._eyes.pixels.side, size[1] // self._eyes.pixels.side)
         self._prompts: dict[tuple[str, int], list[int]] = {}
-        # By the number of pictures: they come first, so that all questions with as many have the same positions.
-        self._positions = torch.stack([self._places(count) for count in range(len(VIEWS) + 1)]).to(self._device)
-        # Of ten lessons nine were seen before: a row for each different one, and pairs of a scene and what is asked.
+        # By the number of pictures: they come first, so that all questions with as many have the
+        # same positions.
+        self._positions = torch.stack([self._places(count) for count in range(len(VIEWS) + 1)]).to(
+            self._device
+        )
+        # Of ten lessons nine were seen before: a row for each different one, and pairs of a scene
+        # and what is asked.
         self._numbers: dict[Lesson, int] = {}
         self._tokens = torch.zeros((0, length), dtype=torch.int32, device=self._device)
         self._marks = torch.zeros((0, 4 + len(VIEWS)), dtype=torch.int64, device=self._device)
-        self._groups: dict[tuple[str, str], int] = {}  # kind and answer of each, those that are sentences together
+        # kind and answer of each, those that are sentences together
+        self._groups: dict[tuple[str, str], int] = {}
         self._grouped: list[int] = []
         self._asked = np.zeros((0, 2), np.int64)  # the pairs
         self._pairs = torch.zeros((0, 2), dtype=torch.int64, device=self._device)
@@ -66,14 +84,20 @@ class Library:
         return len(self._asked)
 
     def add(self, scenes: Iterable[Scene]) -> None:
-        """Take scenes in; those beyond the capacity are left out. ValueError for a question that is too long."""
+        """Take scenes in; those beyond the capacity are left out.
+
+        ValueError for a question that is too long.
+        """
         fresh = [*scenes][: self.capacity - self.scenes]
         lessons = [lesson for scene in fresh for lesson in scene.lessons]
         if not lessons:
             return
         numbers = [self._numbers.setdefault(lesson, len(self._numbers)) for lesson in lessons]
         self._learn([*self._numbers][len(self._grouped) :])
-        places = np.repeat(np.arange(self.scenes, self.scenes + len(fresh)), [len(scene.lessons) for scene in fresh])
+        places = np.repeat(
+            np.arange(self.scenes, self.scenes + len(fresh)),
+            [len(scene.lessons) for scene in fresh],
+        )
         self._asked = np.concatenate([self._asked, np.stack([places, numbers], 1)])
         self._pairs = torch.from_numpy(self._asked).to(self._device)
         for begin in range(0, len(fresh), _TOGETHER):
@@ -111,7 +135,9 @@ class Library:
             question = self._prompt(lesson.question, len(lesson.views))
             end = len(question) + len(answer)
             if end > self.length:
-                raise ValueError(f"reasoner.length: expected at least {end} for {lesson.question!r}, got {self.length}")
+                raise ValueError(
+                    f"reasoner.length: expected at least {end} for {lesson.question!r}, got {self.length}"
+                )
             tokens[row, :end] = [*question, *answer]
             views = [*lesson.views, *lesson.views[:1] * (len(VIEWS) - len(lesson.views))]
             marks[row] = [len(lesson.views), len(question), end, KINDS.index(lesson.kind), *views]

@@ -16,9 +16,12 @@ _KEPT = ("latents", "rows", "truth")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows drawn at random. latents [B, C, F, h, w]; rows [B, R, width]; prompts int64 [B]; truth [B, TRUTH].
+    """Windows drawn at random. latents [B, C, F, h, w]; rows [B, R, width]; prompts int64 [B].
 
-    whole: bool [B], whether what was seen later is known; else only frame 0 of the latents means something.
+    Truth [B, TRUTH].
+
+    whole: bool [B], whether what was seen later is known; else only frame 0 of the latents means
+    something.
     """
 
     latents: Tensor
@@ -77,9 +80,16 @@ class Windows:
     def _joined(self, some: list[Encoded]) -> _Part:
         asked = [clip for encoded in some for clip in encoded.asked]
         ways = max(len(instructions) for _, instructions in asked)
-        choices = [torch.tensor([self._prompts(texts, ways)]).expand(count, -1) for count, texts in asked]
+        choices = [
+            torch.tensor([self._prompts(texts, ways)]).expand(count, -1) for count, texts in asked
+        ]
         latents, rows, truth = ([getattr(e, name).to(self._device) for e in some] for name in _KEPT)
-        return _Part(torch.cat(latents), torch.cat(rows), torch.cat(truth), torch.cat(choices).to(self._device))
+        return _Part(
+            torch.cat(latents),
+            torch.cat(rows),
+            torch.cat(truth),
+            torch.cat(choices).to(self._device),
+        )
 
     def _prompts(self, instructions: tuple[str, ...], ways: int) -> list[int]:
         for text in instructions:
@@ -100,9 +110,19 @@ class _Part:
 
     def add(self, more: _Part) -> None:
         if not len(self.rows):
-            self.latents, self.rows, self.truth, self.choices = more.latents, more.rows, more.truth, more.choices
+            self.latents, self.rows, self.truth, self.choices = (
+                more.latents,
+                more.rows,
+                more.truth,
+                more.choices,
+            )
             return
         ways = max(self.choices.shape[1], more.choices.shape[1])
-        self.choices = torch.cat([part[:, torch.arange(ways) % part.shape[1]] for part in (self.choices, more.choices)])
+        self.choices = torch.cat(
+            [part[:, torch.arange(ways) % part.shape[1]] for part in (self.choices, more.choices)]
+        )
         self.latents = torch.cat([self.latents, more.latents])
-        self.rows, self.truth = torch.cat([self.rows, more.rows]), torch.cat([self.truth, more.truth])
+        self.rows, self.truth = (
+            torch.cat([self.rows, more.rows]),
+            torch.cat([self.truth, more.truth]),
+        )

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moments of demonstrations with their pictures and questions about them, made in parallel. Imports no torch."""
+"""Moments of demonstrations with their pictures and questions about them, made in parallel.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -64,17 +67,27 @@ def watch(wanted: Watch) -> list[Scene]:
         env.move(expert.act() + np.append(random.normal(0.0, noise, 7), 0.0))
     kept = [seen[int(number)] for number in random.permutation(len(seen))[: wanted.looks]]
     moments = [
-        (dataclasses.replace(facts, done={goal: settled(reached, step, goal) for goal in facts.done}), pictures)
+        (
+            dataclasses.replace(
+                facts, done={goal: settled(reached, step, goal) for goal in facts.done}
+            ),
+            pictures,
+        )
         for step, facts, pictures in kept
     ]
     for number in range(wanted.stills):
         _arrange_anew(env, demonstration.task, _FAR + 100 * demonstration.seed + number, random)
         moments.append((read_facts(env.simulation), _pictures(env, wanted.size)))
-    return [Scene(pictures, tuple(lessons(facts, random, wanted.each))) for facts, pictures in moments]
+    return [
+        Scene(pictures, tuple(lessons(facts, random, wanted.each))) for facts, pictures in moments
+    ]
 
 
 def _arrange_anew(env: Env, task: str, seed: int, random: np.random.Generator) -> None:
-    """The layout of another seed, at times with the cube where it is to go or the drawer open; the hand somewhere."""
+    """The layout of another seed, at times with the cube where it is to go or the drawer open.
+
+    The hand somewhere.
+    """
     simulation = env.simulation
     simulation.reset(task, seed)
     layout, place = simulation.layout, random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40))
@@ -108,5 +121,7 @@ def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def make_scenes(wanted: Sequence[Watch], workers: int = 0) -> Generator[Scene]:
     """The scenes of all demonstrations, as they become ready."""
-    for scenes in in_parallel(watch, wanted, workers or max(1, len(os.sched_getaffinity(0)) - 1), nice=10):
+    for scenes in in_parallel(
+        watch, wanted, workers or max(1, len(os.sched_getaffinity(0)) - 1), nice=10
+    ):
         yield from scenes

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is true of a simulated scene at a moment, as far as it can be asked about. Imports no torch."""
+"""What is true of a simulated scene at a moment, as far as it can be asked about.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,9 @@ from ...sim.simulation import Simulation
 from ...sim.tasks import find
 from ...sim.world import Layout, World
 
-Goal = tuple[str, str]  # a task, and the colour of the cube it is about (or nothing)
-THINGS = {"bowl": "bowl", "circle": "yellow circle", "drawer": "drawer"}  # kind of scene -> what is there beside cubes
+Goal = tuple[str, str]  # a task, and the color of the cube it is about (or nothing)
+# kind of scene -> what is there beside cubes
+THINGS = {"bowl": "bowl", "circle": "yellow circle", "drawer": "drawer"}
 ASKED = ("reach", "lift", "push", "bowl", "drawer")
 UNCLEAR = "?"
 
@@ -29,9 +33,10 @@ UNCLEAR = "?"
 class Facts:
     """Lengths in m in the robot's frame: x away from it, y to its left, z up from the table.
 
-    kind: one of scene.KINDS; cubes: colour -> place [3]; place: (x, y) of bowl or circle; handle: of the drawer, [3];
-    opening: of the drawer; tool [3]; closed: of the gripper, 0 to 1; held: a colour, "drawer", "" or UNCLEAR; done:
-    what has been achieved, None: one would have to measure; boxes: view -> name -> box, of what can be seen well.
+    kind: one of scene.KINDS; cubes: color -> place [3]; place: (x, y) of bowl or circle; handle: of
+    the drawer, [3]; opening: of the drawer; tool [3]; closed: of the gripper, 0 to 1; held: a
+    color, "drawer", "" or UNCLEAR; done: what has been achieved, None: one would have to measure;
+    boxes: view -> name -> box, of what can be seen well.
     """
 
     kind: str
@@ -52,7 +57,7 @@ def read_facts(simulation: Simulation) -> Facts:
     drawer = world.kind == "drawer"
     return Facts(
         kind=world.kind,
-        cubes={colour: world.position(colour) for colour in layout.cubes},
+        cubes={color: world.position(color) for color in layout.cubes},
         tool=world.tool(),
         closed=closure(world.positions()[7]),
         held=_held(world, layout),
@@ -69,8 +74,11 @@ def achieved(world: World, layout: Layout) -> dict[Goal, bool]:
     goals: list[Goal] = [("drawer", "")] if world.kind == "drawer" else []
     for task in ASKED[:4]:
         if find(task).kind in ("cubes", world.kind):
-            goals += [(task, colour) for colour in layout.cubes]
-    return {goal: bool(find(goal[0]).solved(world, dataclasses.replace(layout, target=goal[1]))) for goal in goals}
+            goals += [(task, color) for color in layout.cubes]
+    return {
+        goal: bool(find(goal[0]).solved(world, dataclasses.replace(layout, target=goal[1])))
+        for goal in goals
+    }
 
 
 def _held(world: World, layout: Layout) -> str:
@@ -78,7 +86,9 @@ def _held(world: World, layout: Layout) -> str:
     touched: dict[str, set[str]] = {}
     for contact in world.data.contact[: world.data.ncon]:
         names = [world.model.body(int(world.model.geom_bodyid[geom])).name for geom in contact.geom]
-        fingers = {name.split("_")[1] for name in names if name.startswith(PREFIX) and "pad" in name}
+        fingers = {
+            name.split("_")[1] for name in names if name.startswith(PREFIX) and "pad" in name
+        }
         for name in names:
             if name in layout.cubes or name == "drawer":
                 touched.setdefault(name, set()).update(fingers)
@@ -94,12 +104,14 @@ def _held(world: World, layout: Layout) -> str:
 def boxes(simulation: Simulation, view: str) -> dict[str, Box]:
     """Of cubes, bowl, circle and the drawer's handle, where they are wholly in the picture and hardly hidden."""
     world = simulation.world
-    names = {f"{colour} cube": [world.model.geom(colour).id] for colour in simulation.layout.cubes}
+    names = {f"{color} cube": [world.model.geom(color).id] for color in simulation.layout.cubes}
     if world.kind == "drawer":
         names["handle"] = [world.model.geom("handle").id]
     elif world.kind in THINGS:
         body = world.model.body(world.kind)
-        names[THINGS[world.kind]] = [*range(int(body.geomadr[0]), int(body.geomadr[0] + body.geomnum[0]))]
+        names[THINGS[world.kind]] = [
+            *range(int(body.geomadr[0]), int(body.geomadr[0] + body.geomnum[0]))
+        ]
     found = {name: _box(simulation, view, name, geoms) for name, geoms in names.items()}
     return {name: box for name, box in found.items() if box is not None}
 
@@ -118,7 +130,10 @@ def _box(simulation: Simulation, view: str, name: str, geoms: list[int]) -> Box 
     if min(corners) < 0 or max(corners) > 1:
         return None
     towards = points.mean(0) + 0.9 * (points - points.mean(0))
-    seen = [_is_seen(world, camera.xpos, point, geoms) for point in towards[:: max(1, len(towards) // 24)]]
+    seen = [
+        _is_seen(world, camera.xpos, point, geoms)
+        for point in towards[:: max(1, len(towards) // 24)]
+    ]
     return Box(name, *map(float, corners)) if np.mean(seen) > 0.7 else None
 
 
@@ -127,13 +142,16 @@ def outline(world: World, geom: int) -> np.ndarray:
     size = world.model.geom_size[geom]
     if world.model.geom_type[geom] == int(mujoco.mjtGeom.mjGEOM_CYLINDER):
         ring = [(math.cos(a), math.sin(a)) for a in np.linspace(0, 2 * math.pi, 16, endpoint=False)]
-        points = np.array([(size[0] * x, size[0] * y, side * size[1]) for x, y in ring for side in (-1, 1)])
+        points = np.array(
+            [(size[0] * x, size[0] * y, side * size[1]) for x, y in ring for side in (-1, 1)]
+        )
     else:
         points = np.array(list(itertools.product((-1, 1), repeat=3))) * size
     return points @ world.data.geom_xmat[geom].reshape(3, 3).T + world.data.geom_xpos[geom]
 
 
-_VISIBLE = np.array([1, 1, 1, 0, 1, 1], np.uint8)  # groups of geoms that cameras see: not the collision meshes
+# groups of geoms that cameras see: not the collision meshes
+_VISIBLE = np.array([1, 1, 1, 0, 1, 1], np.uint8)
 
 
 def _is_seen(world: World, eye: np.ndarray, point: np.ndarray, geoms: list[int]) -> bool:

@@ -26,7 +26,11 @@ def plan(goal: Goal) -> list[str]:
         "lift": [*pick, f"Lift the {cube}."],
         "push": [f"Move the gripper behind the {cube}.", f"Push the {cube} to the yellow circle."],
         "bowl": [*pick, f"Carry the {cube} to the bowl.", RELEASE],
-        "drawer": ["Move the gripper to the handle of the drawer.", "Close the gripper.", "Pull the drawer open."],
+        "drawer": [
+            "Move the gripper to the handle of the drawer.",
+            "Close the gripper.",
+            "Pull the drawer open.",
+        ],
     }[task]
 
 
@@ -38,7 +42,9 @@ def next_action(facts: Facts, goal: Goal) -> str:
     if facts.held not in ("", goal[1] or "drawer"):
         return RELEASE
     task, thing = goal[0], facts.handle if facts.handle is not None else facts.cubes[goal[1]]
-    step = {"reach": _reach, "push": _push}.get(task, _carry if facts.held else _pick)(facts, thing, task)
+    step = {"reach": _reach, "push": _push}.get(task, _carry if facts.held else _pick)(
+        facts, thing, task
+    )
     return plan(goal)[step] if step is not None else ""
 
 
@@ -68,7 +74,11 @@ def _push(facts: Facts, cube: np.ndarray, _task: str) -> int | None:
     along = np.array(facts.place) - cube[:2]
     along = along / max(float(np.linalg.norm(along)), 1e-6)
     gap = cube[:2] - facts.tool[:2]
-    ahead, aside, height = float(gap @ along), float(abs(gap[0] * along[1] - gap[1] * along[0])), facts.tool[2]
+    ahead, aside, height = (
+        float(gap @ along),
+        float(abs(gap[0] * along[1] - gap[1] * along[0])),
+        facts.tool[2],
+    )
     if not 0.0 < ahead < 0.13 or aside > 0.05 or height > 0.12:
         return 0
     return 1 if ahead < 0.095 and aside < 0.02 and height < 0.05 else None

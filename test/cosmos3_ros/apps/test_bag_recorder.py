@@ -30,7 +30,9 @@ class Witness:
         self.commanded: dict[int, dict[str, float]] = {}
         for view in views:
             topic = topics.camera(view, "compressed")
-            node.create_subscription(topic.type, topic.name, self.keep(self.pictures[view], lambda m: m), 100)
+            node.create_subscription(
+                topic.type, topic.name, self.keep(self.pictures[view], lambda m: m), 100
+            )
         for topic, kept in ((topics.JOINT_STATES, self.measured), (topics.COMMAND, self.commanded)):
             positions = lambda m: dict(zip(m.name, m.position, strict=True))  # noqa: E731
             node.create_subscription(topic.type, topic.name, self.keep(kept, positions), 100)
@@ -79,7 +81,9 @@ class Witness:
     def column(self, kept: dict[int, dict[str, float]], name: str, at: np.ndarray) -> np.ndarray:
         kept = kept.copy()  # at once, while another thread adds to it
         stamps = np.array(sorted(stamp for stamp, known in kept.items() if name in known))
-        return np.interp(at - at[0], stamps - at[0], [kept[stamp][name] for stamp in stamps.tolist()])
+        return np.interp(
+            at - at[0], stamps - at[0], [kept[stamp][name] for stamp in stamps.tolist()]
+        )
 
 
 def compare_pictures(episode: Any, witness: Witness, times: np.ndarray) -> None:
@@ -93,7 +97,9 @@ def compare_pictures(episode: Any, witness: Witness, times: np.ndarray) -> None:
         differences = []  # from the picture that it should be, and from those two before and after
         for frame in range(15, len(episode) - 3, 5):
             near = [decode(kept[int(stamps[newest[frame] + k])]) for k in (-2, 0, 2)]
-            differences.append([np.abs(each.astype(int) - episode.views[view][frame]).mean() for each in near])
+            differences.append(
+                [np.abs(each.astype(int) - episode.views[view][frame]).mean() for each in near]
+            )
         before, same, after = np.mean(differences, axis=0)
         assert same < 2.0, view
         assert same < 0.8 * min(before, after), view
@@ -113,24 +119,42 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
 
     robot = read_robot("droid_sim")
     names = list(robot.joints.joints)
-    for process in processes(Options(policy=False, reasoner=False, armed=True, task="lift", seed=3)):
+    for process in processes(
+        Options(policy=False, reasoner=False, armed=True, task="lift", seed=3)
+    ):
         start(process.executable, *process.arguments())
     recorder = start(sys.executable, "-m", "cosmos3_ros.cli", "record", tmp_path / "bag")
     recorder.wait_for("recording 13 topics")
     witness = Witness(watcher, robot.body.views)
     for topic in ("cosmos3/instruction", "cosmos3/action_chunk"):
-        wait_until(lambda topic=topic: watcher.count_subscribers(topic) >= 1, f"the recorder on {topic}")
-    wait_until(lambda: watcher.count_subscribers("cosmos3/action_chunk") >= 2, "commander and recorder")
+        wait_until(
+            lambda topic=topic: watcher.count_subscribers(topic) >= 1, f"the recorder on {topic}"
+        )
+    wait_until(
+        lambda: watcher.count_subscribers("cosmos3/action_chunk") >= 2, "commander and recorder"
+    )
     witness.instruction.publish(String(data="wave"))
     witness.perform(wait_until, names, 4.0)
     assert recorder.interrupt() == 0
     assert " 0 /joint_states" not in recorder.output
 
-    convert = [sys.executable, "-m", "cosmos3_ros.cli", "convert", tmp_path / "bag", "--out", tmp_path / "data"]
+    convert = [
+        sys.executable,
+        "-m",
+        "cosmos3_ros.cli",
+        "convert",
+        tmp_path / "bag",
+        "--out",
+        tmp_path / "data",
+    ]
     convert += ["--gap", "2"]  # a busy machine is no reason for two episodes
     done = subprocess.run(convert, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    (episode,) = [each for each in read_episodes(tmp_path / "data", DROID_SIM) if each.instructions == ("wave",)]
+    (episode,) = [
+        each
+        for each in read_episodes(tmp_path / "data", DROID_SIM)
+        if each.instructions == ("wave",)
+    ]
     assert (episode.task, episode.seed) == ("lift", 3)
     assert len(episode) > 45
     commands = read_info(tmp_path / "data")["features"]["action.joint_position"]["info"]["commands"]
@@ -146,7 +170,8 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
         if column < 7:
             commanded = witness.column(witness.commanded, name, times + STEP)
             apart = np.abs(episode.actions[:, column] - commanded)[inner]
-            # When a message came is all that is known of when it took effect; some come late on a busy machine.
+            # When a message came is all that is known of when it took effect; some come late on a
+            # busy machine.
             assert np.median(apart) < 0.008, name  # a step later or earlier: 0.0125
             assert np.quantile(apart, 0.9) < 0.08, name
     assert np.ptp(episode.actions[inner, 0]) > 0.15

@@ -12,13 +12,23 @@ import pytest
 pytestmark = pytest.mark.ros
 
 JOINTS = [*(f"panda_joint{k}" for k in range(1, 8)), "finger_joint"]
-# Public sample footage of NVIDIA Cosmos 3 (OpenMDW-1.1), not part of this repository: tested where it lies beside it.
+# Public sample footage of NVIDIA Cosmos 3 (OpenMDW-1.1), not part of this repository: tested where
+# it lies beside it.
 DROID_CLIP = Path(__file__).resolve().parents[4] / "shared" / "data" / "droid_exterior_2.mp4"
 
 
 def replay(out: Path, *words: str) -> dict:
     """Run the command in a process; its summary."""
-    command = [sys.executable, "-m", "cosmos3_ros.cli", "replay", *words, "--out", str(out), "--no-reasoner"]
+    command = [
+        sys.executable,
+        "-m",
+        "cosmos3_ros.cli",
+        "replay",
+        *words,
+        "--out",
+        str(out),
+        "--no-reasoner",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr + (out / "nodes.log").read_text()
     return json.loads((out / "summary.json").read_text())
@@ -38,7 +48,10 @@ def make_clip(path: Path, frames: int) -> None:
 
 def write_log(path: Path, rows: int, joints: list[str] = JOINTS) -> Path:
     lines = [",".join(["time", *joints])]
-    lines += [",".join(f"{value:.4f}" for value in [k / 15, *([0.01 * k] * len(joints))]) for k in range(rows)]
+    lines += [
+        ",".join(f"{value:.4f}" for value in [k / 15, *([0.01 * k] * len(joints))])
+        for k in range(rows)
+    ]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -47,7 +60,9 @@ def test_chunks_answer_the_stamps_of_the_clip(domain: int, tmp_path: Path) -> No
     make_clip(tmp_path / "clip.mp4", 90)
     log = write_log(tmp_path / "joints.csv", 90)
     out = tmp_path / "out"
-    summary = replay(out, str(tmp_path / "clip.mp4"), "--joints", str(log), "--instruction", "follow")
+    summary = replay(
+        out, str(tmp_path / "clip.mp4"), "--joints", str(log), "--instruction", "follow"
+    )
     assert summary["frames"] == 90
     assert summary["chunks"] >= 2
     assert summary["chunks_without_a_frame"] == 0
@@ -56,9 +71,13 @@ def test_chunks_answer_the_stamps_of_the_clip(domain: int, tmp_path: Path) -> No
     assert (out / "replay.mp4").stat().st_size > 1000
 
 
-@pytest.mark.skipif(not DROID_CLIP.is_file(), reason="the DROID sample clip does not lie beside the repository")
+@pytest.mark.skipif(
+    not DROID_CLIP.is_file(), reason="the DROID sample clip does not lie beside the repository"
+)
 def test_real_footage_of_a_droid_robot(domain: int, tmp_path: Path) -> None:
-    summary = replay(tmp_path, str(DROID_CLIP), "--instruction", "put the object into the bowl", "--frames", "75")
+    summary = replay(
+        tmp_path, str(DROID_CLIP), "--instruction", "put the object into the bowl", "--frames", "75"
+    )
     assert summary["frames"] == 75
     assert summary["chunks"] >= 3
     assert summary["chunks_without_a_frame"] == 0
@@ -75,7 +94,10 @@ def test_a_joint_log_is_read_and_interpolated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda text: text.replace("finger_joint", "thumb"), r"lacks the columns \['finger_joint'\]"),
+        (
+            lambda text: text.replace("finger_joint", "thumb"),
+            r"lacks the columns \['finger_joint'\]",
+        ),
         (lambda text: text.replace("0.0100", "fast", 1), "expected numbers"),
         (lambda text: text + text.splitlines()[1] + "\n", "increasing times"),
         (lambda text: text.replace("0.0100", "nan", 1), "finite"),
@@ -95,7 +117,10 @@ def test_a_clip_for_every_view_is_needed(tmp_path: Path) -> None:
 
     make_clip(tmp_path / "clip.mp4", 2)
     clip = str(tmp_path / "clip.mp4")
-    assert set(parse_videos([f"left={clip}", f"right={clip}"], ("left", "right"))) == {"left", "right"}
+    assert set(parse_videos([f"left={clip}", f"right={clip}"], ("left", "right"))) == {
+        "left",
+        "right",
+    }
     for words in ([clip], [f"left={clip}"], [f"left={clip}", f"up={clip}"]):
         with pytest.raises(ValueError, match="expected one VIEW=FILE for each of"):
             parse_videos(words, ("left", "right"))

@@ -20,7 +20,9 @@ def test_the_page_is_up_to_date() -> None:
 
 
 @pytest.mark.sim
-def test_the_running_graph_has_the_topics_and_services_of_the_page(start: Any, wait_until: Any) -> None:
+def test_the_running_graph_has_the_topics_and_services_of_the_page(
+    start: Any, wait_until: Any
+) -> None:
     """Every node of the default graph, asked over DDS what it publishes, subscribes to and offers."""
     import rclpy
 
@@ -35,12 +37,20 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(start: Any, w
     try:
         wait_until(lambda: set(node.get_node_names()) >= {*graph_page.NODES}, "the nodes", 60)
         for name, (interface, _, _) in graph_page.NODES.items():
-            outs, ins = by_default(name, interface.publishes), by_default(name, interface.subscribes)
+            outs, ins = (
+                by_default(name, interface.publishes),
+                by_default(name, interface.subscribes),
+            )
             offers = {topic_name(name, service.name) for service in interface.offers}
             expected = (outs, ins, offers)
-            with contextlib.suppress(pytest.fail.Exception):  # then the assertion says what is missing
-                wait_until(lambda n=name, e=expected: seen(node, n) == e, f"{name} to have {expected}", 60)
-            assert seen(node, name) == expected, f"{name}, of the nodes {sorted(node.get_node_names())}"
+            # then the assertion says what is missing
+            with contextlib.suppress(pytest.fail.Exception):
+                wait_until(
+                    lambda n=name, e=expected: seen(node, n) == e, f"{name} to have {expected}", 60
+                )
+            assert seen(node, name) == expected, (
+                f"{name}, of the nodes {sorted(node.get_node_names())}"
+            )
     finally:
         node.destroy_node()
         rclpy.shutdown()
@@ -59,7 +69,9 @@ def test_topics_that_are_there_instead_name_a_parameter_of_their_node() -> None:
 
 def by_default(node: str, topics: tuple[Any, ...]) -> set[str]:
     """Full names of those that a node has without further parameters."""
-    return {topic_name(node, t.name, view) for t in topics if not t.instead for view in views(t.name)}
+    return {
+        topic_name(node, t.name, view) for t in topics if not t.instead for view in views(t.name)
+    }
 
 
 def seen(node: Any, name: str) -> tuple[set[str], set[str], set[str]]:
@@ -81,7 +93,16 @@ def topic_name(node: str, name: str, view: str = "") -> str:
 
 def own(found: list[tuple[str, list[str]]], node: str) -> set[str]:
     """What is not there on every node anyway."""
-    standard = ("rosout", "parameter_events", "transition_event", "change_state", "get_", "set_", "list_", "describe_")
+    standard = (
+        "rosout",
+        "parameter_events",
+        "transition_event",
+        "change_state",
+        "get_",
+        "set_",
+        "list_",
+        "describe_",
+    )
     names = {name for name, _ in found}
     common = {name for name in names if name.rsplit("/", 1)[-1].startswith(standard)}
     clock = {"/clock"} if node != "sim" else set()

@@ -37,7 +37,10 @@ def test_the_arm_does_not_move_unless_it_is_asked_for() -> None:
         (Options(sim=False, reasoner=False), ["policy", "commander"]),
         (Options(sim=False, policy=False, commander=False), ["reasoner"]),
         (Options(policy=False, reasoner=False, commander=False), ["sim"]),
-        (Options(sim=False, policy=False, reasoner=False, commander=False, server=True), ["server"]),
+        (
+            Options(sim=False, policy=False, reasoner=False, commander=False, server=True),
+            ["server"],
+        ),
     ],
 )
 def test_parts_can_be_left_out(options: Options, executables: list[str]) -> None:
@@ -55,17 +58,22 @@ def test_the_server_runs_in_the_process_of_the_policy() -> None:
     ("options", "own"),
     [
         (Options("isaac_droid"), True),
-        (Options("isaac_droid", sim=False), False),  # on a robot the robot file decides, and may refuse a checkpoint
+        # on a robot the robot file decides, and may refuse a checkpoint
+        (Options("isaac_droid", sim=False), False),
         (Options("isaac_droid", checkpoint="/trained/for/droid"), False),
     ],
 )
-def test_the_embedded_checkpoint_moves_the_embedded_simulation_as_any_robot(options: Options, own: bool) -> None:
+def test_the_embedded_checkpoint_moves_the_embedded_simulation_as_any_robot(
+    options: Options, own: bool
+) -> None:
     brain = next(process for process in processes(options) if "policy" in process.parameters)
     assert brain.parameters["policy"].get("embodiment") == ("" if own else None)
 
 
 def test_a_remote_reasoner_is_a_process_of_its_own() -> None:
-    found = processes(Options(sim=False, remote_url="http://gpu:8000/v1", remote_model="nvidia/cosmos3"))
+    found = processes(
+        Options(sim=False, remote_url="http://gpu:8000/v1", remote_model="nvidia/cosmos3")
+    )
     assert [p.executable for p in found] == ["reasoner", "policy", "commander"]
     arguments = found[0].arguments()
     assert 'reasoner:remote_url:="http://gpu:8000/v1"' in arguments
@@ -74,11 +82,19 @@ def test_a_remote_reasoner_is_a_process_of_its_own() -> None:
 
 
 def test_words_keep_their_type_on_the_way_through_yaml() -> None:
-    assert [yaml_value(value) for value in (True, 3, "3", "pick up", "")] == ["true", "3", '"3"', '"pick up"', '""']
+    assert [yaml_value(value) for value in (True, 3, "3", "pick up", "")] == [
+        "true",
+        "3",
+        '"3"',
+        '"pick up"',
+        '""',
+    ]
 
 
 def test_unknown_robots_and_files_are_named() -> None:
-    with pytest.raises(ValueError, match=r"unknown robot 'nobody': expected one of \[.*'droid_sim'"):
+    with pytest.raises(
+        ValueError, match=r"unknown robot 'nobody': expected one of \[.*'droid_sim'"
+    ):
         robot_file("nobody")
     with pytest.raises(ValueError, match=r"'/nowhere/x\.yaml' does not exist"):
         robot_file("/nowhere/x.yaml")
@@ -94,7 +110,9 @@ def test_remappings_come_from_the_robot_file(tmp_path: pathlib.Path) -> None:
         ("camera/wrist/image_raw/compressed", "/wrist/rgb/compressed"),
     )
     assert read_remappings(path) == (raw, compressed)
-    assert "camera/wrist/image_raw:=/wrist/rgb" in processes(Options(robot=str(path)))[1].arguments()
+    assert (
+        "camera/wrist/image_raw:=/wrist/rgb" in processes(Options(robot=str(path)))[1].arguments()
+    )
     path.write_text(path.read_text() + "    camera/wrist/image_raw/compressed: /jpeg\n")
     assert read_remappings(path) == (raw, (compressed[0], "/jpeg"))
     path.write_text("- not\n- a mapping\n")

@@ -28,7 +28,9 @@ def words_of(pid: int) -> str:
         return ""
 
 
-def test_ctrl_c_ends_everything_and_leaves_the_arm_held(start: Any, wait_until: Any, watcher: Any) -> None:
+def test_ctrl_c_ends_everything_and_leaves_the_arm_held(
+    start: Any, wait_until: Any, watcher: Any
+) -> None:
     """In the middle of a long chunk: the last thing the controller hears is a braking motion."""
     from cosmos3_ros.model.interface import NS, ActionChunk
     from cosmos3_ros.ros import topics
@@ -40,20 +42,29 @@ def test_ctrl_c_ends_everything_and_leaves_the_arm_held(start: Any, wait_until: 
     sent: list[Any] = []
     for topic, heard in ((topics.COMMANDER_STATUS, status), (topics.TRAJECTORY, sent)):
         watcher.create_subscription(topic.type, topic.name, heard.append, topic.qos)
-    chunks = watcher.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos)
+    chunks = watcher.create_publisher(
+        topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos
+    )
     values = np.tile(np.array([*HOME, 0.0], np.float32), (90, 1))
     values[:, 0] += np.linspace(0, 1.5, 90, dtype=np.float32)
 
     def playing() -> bool:
         moves = bool(status and status[-1].mode == "playing")
         if not moves:  # until the commander has joint states, and again if it had to hold
-            chunk = ActionChunk(values, (*ARM, FINGER), watcher.get_clock().now().nanoseconds, NS // 15, (FINGER,))
-            chunks.publish(chunk_message(chunk, number=1, instruction="turn", embodiment="droid_sim", seconds={}))
+            chunk = ActionChunk(
+                values, (*ARM, FINGER), watcher.get_clock().now().nanoseconds, NS // 15, (FINGER,)
+            )
+            chunks.publish(
+                chunk_message(
+                    chunk, number=1, instruction="turn", embodiment="droid_sim", seconds={}
+                )
+            )
         return moves and bool(sent)
 
     wait_until(playing, "the arm to be driven", 60)
     assert started.interrupt() == 0
-    # Braking takes less than a second, the chunk would have taken six. On a busy machine it may have begun already.
+    # Braking takes less than a second, the chunk would have taken six. On a busy machine it may
+    # have begun already.
     wait_until(lambda: sent[-1].points[-1].time_from_start.sec < 1, "the last trajectory", 5)
     assert list(sent[-1].points[-1].velocities) == [0.0] * 7
 
@@ -67,7 +78,8 @@ def test_when_one_process_dies_the_others_end(start: Any, wait_until: Any) -> No
     assert "commander (exit code -9) ended" in started.output
 
 
-# Two processes that ignore SIGINT, and signals as a terminal has them, whatever this test was started from.
+# Two processes that ignore SIGINT, and signals as a terminal has them, whatever this test was
+# started from.
 STUBBORN = """
 import pathlib, signal, sys, time
 from cosmos3_ros.bringup import process_runner as run
@@ -93,7 +105,11 @@ while time.monotonic() < end:
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_second_ctrl_c_kills_what_a_first_signal_has_not_ended(
-    start: Any, wait_until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: signal.Signals
+    start: Any,
+    wait_until: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: signal.Signals,
 ) -> None:
     (tmp_path / "stubborn.py").write_text(STUBBORN_MODULE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
@@ -106,7 +122,9 @@ def test_a_second_ctrl_c_kills_what_a_first_signal_has_not_ended(
     wait_until(lambda: not started.running(), "the others to end")
 
 
-def test_what_was_imagined_in_one_episode_is_not_shown_in_the_next(watcher: Any, wait_until: Any) -> None:
+def test_what_was_imagined_in_one_episode_is_not_shown_in_the_next(
+    watcher: Any, wait_until: Any
+) -> None:
     from cosmos3_ros.apps.topic_recorder import Recorder
     from cosmos3_ros.msg import Future
     from cosmos3_ros.ros import topics
@@ -118,7 +136,8 @@ def test_what_was_imagined_in_one_episode_is_not_shown_in_the_next(watcher: Any,
     with spinning(recorder):
         wait_until(lambda: publisher.get_subscription_count() == 1, "the recorder")
         recorder.begin()
-        publisher.publish(Future(header=header(recorder.started - 1, "late")))  # it took a moment to be drawn
+        # it took a moment to be drawn
+        publisher.publish(Future(header=header(recorder.started - 1, "late")))
         time.sleep(0.2)
         assert recorder.future is None
         publisher.publish(Future(header=header(recorder.started, "first")))
@@ -163,8 +182,12 @@ def test_the_demo_runs_episodes_and_writes_what_it_says(domain: int, tmp_path: P
         (["replay", "nowhere.mp4"], "--instruction is empty"),
     ],
 )
-def test_a_wrong_command_is_one_clear_line(domain: int, words: list[str], message: str, tmp_path: Path) -> None:
-    done = subprocess.run(cosmos3(*words), capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+def test_a_wrong_command_is_one_clear_line(
+    domain: int, words: list[str], message: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        cosmos3(*words), capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+    )
     assert done.returncode == 1
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

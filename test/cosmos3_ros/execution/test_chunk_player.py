@@ -4,14 +4,27 @@
 import numpy as np
 import pytest
 
-from cosmos3_ros.execution.chunk_player import HOLDING, OVER, PLAYING, WAITING, Player, Rules, crossfade, smoothed
+from cosmos3_ros.execution.chunk_player import (
+    HOLDING,
+    OVER,
+    PLAYING,
+    WAITING,
+    Player,
+    Rules,
+    crossfade,
+    smoothed,
+)
 from cosmos3_ros.execution.spline_motion import Limits
 from cosmos3_ros.model.interface import NS, ActionChunk
 
-LIMITS = Limits(np.full(2, -2.0), np.full(2, 2.0), np.full(2, 2.0), np.full(2, 8.0), np.full(2, 200.0))
+LIMITS = Limits(
+    np.full(2, -2.0), np.full(2, 2.0), np.full(2, 2.0), np.full(2, 8.0), np.full(2, 200.0)
+)
 
 
-def chunk_at(stamp: int, names: tuple[str, ...] = ("a", "b", "grip"), rows: int = 15) -> ActionChunk:
+def chunk_at(
+    stamp: int, names: tuple[str, ...] = ("a", "b", "grip"), rows: int = 15
+) -> ActionChunk:
     values = np.tile(np.linspace(0, 0.3, rows, dtype=np.float32)[:, None], (1, len(names)))
     values[:, -1] = np.arange(rows) >= rows // 2
     return ActionChunk(values, names, stamp, NS // 15, ("grip",) if "grip" in names else ())
@@ -120,7 +133,9 @@ def test_rows_outside_the_range_are_clipped_a_little_or_rejected(player: Player)
     assert "b is 0.060 outside its range, limit 0.050" in player.last_rejection
 
 
-def test_a_chunk_that_is_too_fast_is_slowed_down_and_the_gripper_waits_for_the_arm(player: Player) -> None:
+def test_a_chunk_that_is_too_fast_is_slowed_down_and_the_gripper_waits_for_the_arm(
+    player: Player,
+) -> None:
     chunk = chunk_at(0)
     chunk.values[:, :2] *= 5
     assert player.load(0, chunk, 1)
@@ -181,7 +196,11 @@ def test_jitter_of_the_rows_does_not_slow_the_arm() -> None:
         player = Player(("a", "b"), LIMITS, "grip", Rules(smooth=rows))
         player.start_at(0, np.zeros(2))
         assert player.load(
-            0, ActionChunk((way.values + jitter).astype(np.float32), way.names, 0, way.step, ("grip",)), 1
+            0,
+            ActionChunk(
+                (way.values + jitter).astype(np.float32), way.names, 0, way.step, ("grip",)
+            ),
+            1,
         )
         paces.append(player.motion.pace)
         assert player.gripper_position(NS // 2) in (0.0, 1.0)  # steps stay steps

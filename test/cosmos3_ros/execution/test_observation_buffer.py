@@ -57,7 +57,9 @@ def test_a_frozen_stamp_grows_old() -> None:
 def test_streams_too_far_apart_are_refused() -> None:
     b = buffer()
     fill(b, left=1000, right=1000, state=900)
-    assert b.sample(1010 * MS) == "joint states: 0.100 s apart from the other streams, limit 0.050 s"
+    assert (
+        b.sample(1010 * MS) == "joint states: 0.100 s apart from the other streams, limit 0.050 s"
+    )
 
 
 def test_a_clock_that_jumps_back_clears_everything() -> None:

@@ -13,7 +13,9 @@ STEP = NS // 10
 CHUNK = ActionChunk(np.arange(20, dtype=np.float32)[:, None], ("a",), 5 * NS, STEP)
 
 
-def planner(strategy: str = "replace", horizon: int = 10, margin: int = 2, soft: int = 0) -> Planner:
+def planner(
+    strategy: str = "replace", horizon: int = 10, margin: int = 2, soft: int = 0
+) -> Planner:
     made = Planner(Plan(strategy, horizon, margin, soft))
     made.published(CHUNK, 3, CHUNK.stamp + 4 * STEP)
     return made

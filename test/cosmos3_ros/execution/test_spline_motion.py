@@ -12,7 +12,11 @@ from cosmos3_ros.model.interface import NS, ActionChunk
 N = 3
 NAMES = ("a", "b", "c")
 LIMITS = Limits(
-    np.full(N, -2.0), np.full(N, 2.0), np.array([1.0, 2.0, 3.0]), np.array([4.0, 8.0, 12.0]), np.array([60.0, 100, 400])
+    np.full(N, -2.0),
+    np.full(N, 2.0),
+    np.array([1.0, 2.0, 3.0]),
+    np.array([4.0, 8.0, 12.0]),
+    np.array([60.0, 100, 400]),
 )
 
 
@@ -26,12 +30,17 @@ def sample(motion: Motion, begin: int) -> np.ndarray:
 
 
 def check(positions: np.ndarray, dt: float = 1e-3) -> None:
-    """Independent of the splines: sampled positions and their differences. Differences of floats are rough."""
+    """Independent of the splines: sampled positions and their differences.
+
+    Differences of floats are rough.
+    """
     assert (positions >= LIMITS.lower - 1e-9).all()
     assert (positions <= LIMITS.upper + 1e-9).all()
     for order, most in enumerate(LIMITS.rates(), start=1):
         change = np.diff(positions, order, axis=0) / dt**order
-        assert (np.abs(change) <= most * (1 + 1e-5) + 1e-13 / dt**order).all(), f"difference of order {order}"
+        assert (np.abs(change) <= most * (1 + 1e-5) + 1e-13 / dt**order).all(), (
+            f"difference of order {order}"
+        )
 
 
 @settings(max_examples=300, deadline=None)
@@ -44,7 +53,9 @@ def test_chunk_after_chunk_and_a_stop_keep_every_limit_across_the_seams(
     motion, now = rest(random.uniform(-1.5, 1.5, N), 0), 0
     line = []
     for _ in range(3):
-        values = np.clip(motion.at(now)[0] + random.normal(scale=size, size=(32, N)).cumsum(0) / 8, -2, 2)
+        values = np.clip(
+            motion.at(now)[0] + random.normal(scale=size, size=(32, N)).cumsum(0) / 8, -2, 2
+        )
         try:
             new = follow(chunk_of(values, now - int(late * NS)), motion, now, LIMITS)
         except ValueError:
@@ -117,7 +128,9 @@ def test_rows_that_are_past_are_skipped() -> None:
 def test_the_last_milliseconds_of_a_chunk_are_followed_too(rows: int, left: int) -> None:
     """From rest beside it and out of a motion: it comes to rest at the last row, within the limits."""
     values = 0.3 + 0.005 * np.arange(rows)[:, None] * np.ones(N)
-    moving = follow(chunk_of(np.linspace(0, 0.5, 16)[:, None] * np.ones(N)), rest(np.zeros(N), 0), 0, LIMITS)
+    moving = follow(
+        chunk_of(np.linspace(0, 0.5, 16)[:, None] * np.ones(N)), rest(np.zeros(N), 0), 0, LIMITS
+    )
     now = NS // 2
     chunk = chunk_of(values, now + left * NS // 1000 - rows * (NS // 15))
     for before in (rest(np.full(N, 0.31), now), moving):
@@ -164,7 +177,9 @@ def test_a_joint_outside_its_range_may_come_back() -> None:
 
 
 def test_knots_are_the_motion() -> None:
-    motion = follow(chunk_of(np.linspace(0, 0.3, 16)[:, None] * np.ones(N)), rest(np.zeros(N), 5), 5, LIMITS)
+    motion = follow(
+        chunk_of(np.linspace(0, 0.3, 16)[:, None] * np.ones(N)), rest(np.zeros(N), 5), 5, LIMITS
+    )
     times, positions, velocities = motion.knots(NS // 3)
     assert times[0] > NS // 3
     assert times[-1] == motion.end
@@ -180,7 +195,9 @@ def test_set_points_at_any_rate_are_those_of_one_curve_with_its_velocities(rate:
     times = np.arange(0, 2 * NS, NS // rate)
     positions, velocities = motion.at(times)
     assert np.allclose(
-        velocities, (motion.at(times + 1000)[0] - motion.at(np.maximum(times - 1000, 0))[0]) / 2e-6, atol=1e-3
+        velocities,
+        (motion.at(times + 1000)[0] - motion.at(np.maximum(times - 1000, 0))[0]) / 2e-6,
+        atol=1e-3,
     )
     merged = (times > NS) & (times < 1.7 * NS)
     assert np.abs(positions - 0.3 * np.sin(times / NS)[:, None])[merged].max() < 0.005

@@ -14,7 +14,13 @@ pytestmark = pytest.mark.ros
 NS = 10**9
 PERIOD = NS // 50
 SPEED = 2.0  # limit, rad/s
-LIMITS = {"lower": [-3.0], "upper": [3.0], "velocity": [SPEED], "acceleration": [5.0], "jerk": [50.0]}
+LIMITS = {
+    "lower": [-3.0],
+    "upper": [3.0],
+    "velocity": [SPEED],
+    "acceleration": [5.0],
+    "jerk": [50.0],
+}
 MOST = 1.05 * SPEED * PERIOD / NS  # rad between two set points
 
 
@@ -32,8 +38,16 @@ class Arm:
             def now(self) -> int:
                 return self.time
 
-        values = {"joints": ["a"], "sink": "position_stream", "recovery": "automatic", **LIMITS, **parameters}
-        self.node = Stepped(parameter_overrides=[Parameter(name, value=value) for name, value in values.items()])
+        values = {
+            "joints": ["a"],
+            "sink": "position_stream",
+            "recovery": "automatic",
+            **LIMITS,
+            **parameters,
+        }
+        self.node = Stepped(
+            parameter_overrides=[Parameter(name, value=value) for name, value in values.items()]
+        )
         self.where, self.number, self.sent = 0.0, 0, list[tuple[float, float, float]]()
         self.put: float | None = None  # somebody holds the arm there
         self.node.trigger_configure()
@@ -62,8 +76,12 @@ class Arm:
 
         from cosmos3_ros.ros.messages import header
 
-        self.where = self.put if self.put is not None else self.sent[-1][1] if self.sent else self.where
-        self.node._on_joint_state(JointState(header=header(self.node.time), name=["a"], position=[self.where]))
+        self.where = (
+            self.put if self.put is not None else self.sent[-1][1] if self.sent else self.where
+        )
+        self.node._on_joint_state(
+            JointState(header=header(self.node.time), name=["a"], position=[self.where])
+        )
 
     def run(self, seconds: float, measured: bool = True) -> None:
         for _ in range(round(seconds * NS / PERIOD)):
@@ -81,7 +99,9 @@ class Arm:
         rows = (self.where + speed * np.arange(1, 31, dtype=np.float32) / 15)[:, None]
         self.run(PERIOD / NS)
         chunk = ActionChunk(rows, ("a",), stamp, step)
-        message = chunk_message(chunk, number=self.number, instruction="", embodiment="", seconds={})
+        message = chunk_message(
+            chunk, number=self.number, instruction="", embodiment="", seconds={}
+        )
         message.strategy = strategy
         self.node._on_chunk(message)
 
@@ -204,7 +224,8 @@ def test_reactivated_it_begins_where_it_is(make: Any) -> None:
     arm = make(armed=True)
     arm.chunk(1.5)
     arm.run(0.5)
-    arm.node._finish_braking = lambda: None  # takes its time; the arm is somewhere else afterwards anyhow
+    # takes its time; the arm is somewhere else afterwards anyhow
+    arm.node._finish_braking = lambda: None
     arm.node.trigger_deactivate()
     arm.sent.clear()
     arm.where, arm.node.time = 0.05, arm.node.time + 60 * NS
@@ -217,7 +238,9 @@ def test_reactivated_it_begins_where_it_is(make: Any) -> None:
 
 
 @pytest.mark.parametrize("recovery", ["automatic", "explicit"])
-def test_a_fault_between_two_chunks_disarms_where_that_is_asked_for(make: Any, recovery: str) -> None:
+def test_a_fault_between_two_chunks_disarms_where_that_is_asked_for(
+    make: Any, recovery: str
+) -> None:
     arm = make(armed=True, recovery=recovery)
     arm.chunk(0.3, "sync")
     arm.run(2.5)
@@ -231,7 +254,9 @@ def test_a_fault_between_two_chunks_disarms_where_that_is_asked_for(make: Any, r
     assert (len(arm.sent) > before) == (recovery == "automatic")
 
 
-def test_an_arm_that_was_put_elsewhere_in_mid_brake_is_armed_when_that_is_over(make: Callable[..., Arm]) -> None:
+def test_an_arm_that_was_put_elsewhere_in_mid_brake_is_armed_when_that_is_over(
+    make: Callable[..., Arm],
+) -> None:
     """As a simulation that is reset does it: armed while it was still led to the old place, it was astray for ever."""
     arm = make(armed=True)
     arm.run(0.1)

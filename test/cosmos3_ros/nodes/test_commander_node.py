@@ -49,7 +49,10 @@ def test_a_robot_description_gives_positions_and_speeds(tmp_path: Path) -> None:
     [
         ({"jerk": [1.0]}, "expected equal lengths"),
         ({"rate": 500.0}, "'rate': expected 15 to 250 Hz, got 500"),
-        ({"sink": "wire"}, "'sink': expected joint_trajectory or position_stream or joint_command, got 'wire'"),
+        (
+            {"sink": "wire"},
+            "'sink': expected joint_trajectory or position_stream or joint_command, got 'wire'",
+        ),
         ({"recovery": "hope"}, "'recovery': expected automatic or explicit, got 'hope'"),
         ({"max_jump": 0.0}, "'max_jump': expected a positive number"),
         ({"watchdog_rows": -1}, "'watchdog_rows': expected 0 or more"),
@@ -84,7 +87,8 @@ def test_real_time_is_for_every_thread_or_refused_in_words(monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "sched_setscheduler", forbidden)
     with pytest.raises(
-        ValueError, match=r"'realtime_priority' is 7, but: .*not permitted; expected 0, or CAP_SYS_NICE"
+        ValueError,
+        match=r"'realtime_priority' is 7, but: .*not permitted; expected 0, or CAP_SYS_NICE",
     ):
         hurry(7)
 
@@ -104,7 +108,9 @@ def test_a_publisher_whose_qos_does_not_match_is_said(start: Any, watcher: Any) 
     from cosmos3_ros.ros import topics
 
     commander = start("commander", *arguments())
-    watcher.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, qos_profile_sensor_data)
+    watcher.create_publisher(
+        topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, qos_profile_sensor_data
+    )
     commander.wait_for("offering incompatible QoS. No messages will be received from it")
 
 
@@ -117,13 +123,18 @@ class Clockwork:
 
         from cosmos3_ros.ros.messages import header, to_time
 
-        clock, joints = node.create_publisher(Clock, "/clock", 5), node.create_publisher(JointState, "joint_states", 5)
+        clock, joints = (
+            node.create_publisher(Clock, "/clock", 5),
+            node.create_publisher(JointState, "joint_states", 5),
+        )
         self.offset, self.ended = 100 * 10**9 - time.monotonic_ns(), threading.Event()
 
         def run() -> None:
             while not self.ended.wait(0.01):
                 clock.publish(Clock(clock=to_time(self.now)))
-                joints.publish(JointState(header=header(self.now), name=["b", "a"], position=[0.2, 0.1]))
+                joints.publish(
+                    JointState(header=header(self.now), name=["b", "a"], position=[0.2, 0.1])
+                )
 
         self.thread = threading.Thread(target=run)
         self.thread.start()
@@ -137,7 +148,9 @@ class Clockwork:
         self.thread.join()
 
 
-def test_a_clock_that_is_set_back_ends_in_a_hold_without_a_step(start: Any, watcher: Any, wait_until: Any) -> None:
+def test_a_clock_that_is_set_back_ends_in_a_hold_without_a_step(
+    start: Any, watcher: Any, wait_until: Any
+) -> None:
     from cosmos3_ros.model.interface import NS, ActionChunk
     from cosmos3_ros.ros import topics
     from cosmos3_ros.ros.messages import chunk_message, to_ns
@@ -149,8 +162,12 @@ def test_a_clock_that_is_set_back_ends_in_a_hold_without_a_step(start: Any, watc
         (topics.COMMAND, lambda m: points.append((to_ns(m.header.stamp), m.position))),
     ):
         watcher.create_subscription(topic.type, topic.name, heard, topic.qos)
-    watcher.create_subscription(topics.TRAJECTORY.type, topics.TRAJECTORY.name, lambda m: None, topics.TRAJECTORY.qos)
-    chunks = watcher.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos)
+    watcher.create_subscription(
+        topics.TRAJECTORY.type, topics.TRAJECTORY.name, lambda m: None, topics.TRAJECTORY.qos
+    )
+    chunks = watcher.create_publisher(
+        topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos
+    )
     rows = np.array([0.1, 0.2], np.float32) + np.linspace(0, 0.4, 45, dtype=np.float32)[:, None]
     clockwork = Clockwork(watcher)
     commander = start("commander", *arguments(use_sim_time=True, armed=True))
@@ -160,7 +177,9 @@ def test_a_clock_that_is_set_back_ends_in_a_hold_without_a_step(start: Any, watc
         message = chunk_message(chunk, number=1, instruction="", embodiment="", seconds={})
         if not (reports and reports[-1].mode == "playing"):
             chunks.publish(message)
-        return bool(reports and reports[-1].mode == "playing" and points and points[-1][1][0] > 0.15)
+        return bool(
+            reports and reports[-1].mode == "playing" and points and points[-1][1][0] > 0.15
+        )
 
     try:
         wait_until(playing, "the arm to be driven", 30)
@@ -171,7 +190,8 @@ def test_a_clock_that_is_set_back_ends_in_a_hold_without_a_step(start: Any, watc
         count = len(points)
         wait_until(lambda: len(points) > count + 30, "set points on the new clock", 20)
         moments, positions = (np.array(column) for column in zip(*points, strict=True))
-        late = np.maximum(np.diff(moments) / NS, 0)  # 0.13 rad/s, however long the machine stood still
+        # 0.13 rad/s, however long the machine stood still
+        late = np.maximum(np.diff(moments) / NS, 0)
         assert (np.abs(np.diff(positions, axis=0)).max(axis=1) < 0.05 + 0.3 * late).all()
         wait_until(playing, "motion on the new clock", 20)
     finally:

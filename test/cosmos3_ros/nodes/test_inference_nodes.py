@@ -28,7 +28,9 @@ class Thinker:
         self.asked: list[tuple[str, int, int]] = []
         self.nice = 0
 
-    def ask(self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128) -> Answer:
+    def ask(
+        self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128
+    ) -> Answer:
         self.asked.append((question, len(images), max_tokens))
         self.nice = os.getpriority(os.PRIO_PROCESS, 0)
         self.thinks.set()
@@ -53,7 +55,10 @@ Made = Callable[..., Any]
 
 @pytest.fixture
 def host(watcher: Any) -> Iterator[Made]:
-    """Function that configures and activates a node in a Host; `host.died` is set if its thread ends by an error."""
+    """Function that configures and activates a node in a Host.
+
+    `host.died` is set if its thread ends by an error.
+    """
     from rclpy.parameter import Parameter
 
     from cosmos3_ros.ros.lifecycle import Host, bring_up
@@ -105,7 +110,9 @@ def ask(watcher: Any) -> Callable[[], Any]:
 REASONER = {"views": ["wrist"], "rate": 0.0, "max_age": 60.0}
 
 
-def test_a_question_that_fails_is_answered_and_so_is_the_next(host: Made, ask: Any, wait_until: Any) -> None:
+def test_a_question_that_fails_is_answered_and_so_is_the_next(
+    host: Made, ask: Any, wait_until: Any
+) -> None:
     from cosmos3_ros.nodes.reasoner_node import ReasonerNode
 
     thinker = Thinker()
@@ -115,7 +122,10 @@ def test_a_question_that_fails_is_answered_and_so_is_the_next(host: Made, ask: A
     thinker.error = RuntimeError("out of memory")  # as torch says it
     failed = ask()
     wait_until(failed.done, "an answer")
-    assert (failed.result().success, failed.result().message) == (False, "RuntimeError: out of memory")
+    assert (failed.result().success, failed.result().message) == (
+        False,
+        "RuntimeError: out of memory",
+    )
     thinker.error = None
     answered = ask()
     wait_until(answered.done, "an answer")
@@ -132,7 +142,8 @@ def test_a_question_that_outlives_its_service_does_no_harm(host: Made, ask: Any)
     ask()
     assert thinker.thinks.wait(20)
 
-    def end() -> None:  # in the node's thread: the coroutine of the question cannot go on in between
+    # in the node's thread: the coroutine of the question cannot go on in between
+    def end() -> None:
         made.node.trigger_deactivate()
         thinker.may.set()
         made.node.trigger_cleanup()
@@ -143,7 +154,9 @@ def test_a_question_that_outlives_its_service_does_no_harm(host: Made, ask: Any)
     assert not made.died.is_set()
 
 
-def test_a_reasoner_elsewhere_is_not_asked_after_the_cleanup(host: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reasoner_elsewhere_is_not_asked_after_the_cleanup(
+    host: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The cleanup comes while pictures are converted, before the question is asked."""
     from cosmos3_ros.nodes import reasoner_node
     from cosmos3_ros.serve.reasoner_client import RemoteReasoner
@@ -164,7 +177,10 @@ def test_a_reasoner_elsewhere_is_not_asked_after_the_cleanup(host: Made, monkeyp
     monkeypatch.setattr(RemoteReasoner, "cancel", watched)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(20)
-        remote = {"remote_url": f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "remote_model": "m"}
+        remote = {
+            "remote_url": f"http://127.0.0.1:{silent.getsockname()[1]}/v1",
+            "remote_model": "m",
+        }
         made = host(reasoner_node.ReasonerNode, None, **REASONER, **remote, remote_timeout=1.0)
         see(made)
         made.call(lambda: made.node._thread.submit(made.node._reason, "What is it?", ["wrist"], 5))
@@ -187,7 +203,9 @@ def test_an_instruction_may_be_set_after_the_cleanup(host: Made) -> None:
     made = host(PolicyNode, Still(), **POLICY)
     made.call(made.node.trigger_deactivate)
     made.call(made.node.trigger_cleanup)
-    (done,) = made.call(lambda: made.node.set_parameters([Parameter("instruction", value="lift")])) or [None]
+    (done,) = made.call(
+        lambda: made.node.set_parameters([Parameter("instruction", value="lift")])
+    ) or [None]
     assert done is not None, "the node's thread has ended"
     assert done.successful
     assert made.node.params.instruction == "lift"

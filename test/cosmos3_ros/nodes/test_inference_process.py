@@ -68,7 +68,9 @@ def test_a_checkpoint_without_a_file_names_it_and_the_process_ends(
     folder = shutil.copytree(tiny_checkpoint(), tmp_path / "checkpoint")
     (folder / name).unlink()
     robot = config_folder() / "droid_sim.yaml"
-    started = start("policy", "--ros-args", "--params-file", robot, "-p", f"policy:checkpoint:={folder}")
+    started = start(
+        "policy", "--ros-args", "--params-file", robot, "-p", f"policy:checkpoint:={folder}"
+    )
     assert started.process.wait(60) == 1
     lines = [line for line in started.output.splitlines() if "ERROR" in line]
     assert len(lines) == 1
@@ -87,7 +89,9 @@ def test_two_processes_share_the_network_and_end_together(start: Any) -> None:
     )
     started.wait_for("policy]: droid_sim ready", 90)  # which took a chunk
     started.wait_for("reasoner ready", 30)
-    for child in Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split():
+    for child in (
+        Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children").read_text().split()
+    ):
         if b"\0RANK=0\0" in Path(f"/proc/{child}/environ").read_bytes():
             os.kill(int(child), signal.SIGINT)
     assert started.process.wait(30) == 0, started.output
@@ -96,7 +100,9 @@ def test_two_processes_share_the_network_and_end_together(start: Any) -> None:
 def test_one_process_cannot_split_a_layer(models: Any) -> None:
     from cosmos3_ros.nodes import policy_node
 
-    with pytest.raises(ValueError, match="parameter 'tensor_parallel' is 2, but there is one process; see torchrun"):
+    with pytest.raises(
+        ValueError, match="parameter 'tensor_parallel' is 2, but there is one process; see torchrun"
+    ):
         models.policy(policy_node.Params(tensor_parallel=2))
 
 
@@ -114,7 +120,11 @@ def test_the_brain_acts_describes_and_answers(start: Any, watcher: Any, wait_unt
         start(process.executable, *process.arguments())
     wait_until(lambda: all(heard.values()), "a chunk, a future and a scene", 90)
     chunk, future = heard["cosmos3/action_chunk"][0], heard["cosmos3/future"][0]
-    assert (chunk.horizon, chunk.embodiment, chunk.instruction) == (16, "droid_sim", "pick up the red cube")
+    assert (chunk.horizon, chunk.embodiment, chunk.instruction) == (
+        16,
+        "droid_sim",
+        "pick up the red cube",
+    )
     assert np.isfinite(chunk.values).all()
     assert {"encode", "denoise"} <= set(chunk.latency_stages)
     assert len(future.frames) == chunk.horizon + 1

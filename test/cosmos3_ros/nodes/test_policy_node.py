@@ -16,7 +16,12 @@ pytestmark = pytest.mark.ros
 
 JOINTS = [*(f"panda_joint{k}" for k in range(1, 8)), "finger_joint"]
 HOME = [0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0]
-POLICY = {"joints": JOINTS, "gripper_joint": "finger_joint", "gripper_closed": 0.8, "autostart": False}
+POLICY = {
+    "joints": JOINTS,
+    "gripper_joint": "finger_joint",
+    "gripper_closed": 0.8,
+    "autostart": False,
+}
 COMMANDER = {
     "joints": JOINTS[:7],
     "gripper_joint": "finger_joint",
@@ -26,7 +31,8 @@ COMMANDER = {
     "velocity": [2.0] * 7,
     "acceleration": [8.0] * 7,
     "jerk": [200.0] * 7,
-    "max_state_age": 1.0,  # the robot below sends 15 a second, on a machine that is busy with other tests
+    # the robot below sends 15 a second, on a machine that is busy with other tests
+    "max_state_age": 1.0,
     "autostart": False,
 }
 
@@ -47,7 +53,9 @@ class Drift:
             self.seen.append(observation)
         rows = DROID_SIM.horizon
         values = observation.state + np.linspace(0, 0.1, rows, dtype=np.float32)[:, None]
-        chunk = ActionChunk(values, DROID_SIM.action_names, observation.stamp, DROID_SIM.step, DROID_SIM.discrete)
+        chunk = ActionChunk(
+            values, DROID_SIM.action_names, observation.stamp, DROID_SIM.step, DROID_SIM.discrete
+        )
         return Prediction(chunk, {"network": 0.01}, observation.stamp)
 
     def decode(self, prediction: Prediction) -> Future:
@@ -70,7 +78,10 @@ class Robot:
 
         self.node = rclpy.create_node("robot")
         self._fill, self._image, self._state = fill, Image, JointState
-        self._cameras = {v: self.node.create_publisher(Image, f"camera/{v}/image_raw", 5) for v in DROID_SIM.views}
+        self._cameras = {
+            v: self.node.create_publisher(Image, f"camera/{v}/image_raw", 5)
+            for v in DROID_SIM.views
+        }
         self._joints = self.node.create_publisher(JointState, "joint_states", 5)
         self.instruct = self.node.create_publisher(String, "cosmos3/instruction", 5)
         self.running = {*DROID_SIM.views, "joints"}
@@ -101,7 +112,9 @@ class Robot:
         known = dict(zip(JOINTS, self.positions, strict=True))
         if "joints" in self.running:
             positions = [known[name] for name in self.order]
-            self._joints.publish(self._state(header=header(now), name=self.order, position=positions))
+            self._joints.publish(
+                self._state(header=header(now), name=self.order, position=positions)
+            )
         for view, publisher in self._cameras.items():
             if view in self.running:
                 image = self._fill(self._image(), self.pixels, "rgb8")
@@ -207,7 +220,9 @@ def test_nodes_reach_active_and_come_back_and_again(policy: Any, commander: Any)
             assert node.state_id == State.PRIMARY_STATE_UNCONFIGURED
 
 
-def test_a_transition_that_does_not_exist_is_refused_and_the_node_lives(commander: Any, robot: Robot) -> None:
+def test_a_transition_that_does_not_exist_is_refused_and_the_node_lives(
+    commander: Any, robot: Robot
+) -> None:
     from lifecycle_msgs.msg import State, Transition
     from lifecycle_msgs.srv import ChangeState
 
@@ -217,7 +232,9 @@ def test_a_transition_that_does_not_exist_is_refused_and_the_node_lives(commande
     assert commander.state_id == State.PRIMARY_STATE_INACTIVE
 
 
-def test_a_chunk_answers_the_stamps_of_the_frames_it_saw(policy: Any, robot: Robot, wait_until: Any) -> None:
+def test_a_chunk_answers_the_stamps_of_the_frames_it_saw(
+    policy: Any, robot: Robot, wait_until: Any
+) -> None:
     from std_msgs.msg import String
 
     assert bring_up(policy)
@@ -227,16 +244,25 @@ def test_a_chunk_answers_the_stamps_of_the_frames_it_saw(policy: Any, robot: Rob
     first = robot.chunks[0]
     assert {stamp_of(chunk) for chunk in robot.chunks} <= set(robot.stamps)
     assert [chunk.number for chunk in robot.chunks[:3]] == [1, 2, 3]
-    assert (first.horizon, first.joint_names, first.discrete_joints) == (16, JOINTS, ["finger_joint"])
+    assert (first.horizon, first.joint_names, first.discrete_joints) == (
+        16,
+        JOINTS,
+        ["finger_joint"],
+    )
     assert (first.instruction, first.embodiment) == ("reach the cube", "droid_sim")
     assert set(first.latency_stages) >= {"receive", "wait", "convert", "network"}
     spacing = np.diff([stamp_of(chunk) for chunk in robot.chunks[:3]]) / NS
-    latest = policy._planner.latency.quantile(1.0)  # as long may the pictures wait, and as much earlier is it begun
-    assert (spacing > 0.39 - 2 * latest).all(), "a chunk is begun when 8 rows are over but for 2 and the latency"
+    # as long may the pictures wait, and as much earlier is it begun
+    latest = policy._planner.latency.quantile(1.0)
+    assert (spacing > 0.39 - 2 * latest).all(), (
+        "a chunk is begun when 8 rows are over but for 2 and the latency"
+    )
     assert first.strategy == "replace"
 
 
-def test_without_an_instruction_there_is_no_chunk(policy: Any, robot: Robot, wait_until: Any) -> None:
+def test_without_an_instruction_there_is_no_chunk(
+    policy: Any, robot: Robot, wait_until: Any
+) -> None:
     from rclpy.parameter import Parameter
 
     assert bring_up(policy)
@@ -259,10 +285,13 @@ def test_permuted_joint_names_are_put_in_order(policy: Any, robot: Robot, wait_u
     expected = [*robot.positions[:7], 0.5]  # the gripper half closed
     assert np.allclose(policy.drift.seen[0].state, expected)
     wait_until(lambda: robot.chunks, "a chunk")
-    assert np.allclose(list(robot.chunks[0].values[:8]), [*robot.positions[:7], 0.4]), "back in the robot's units"
+    assert np.allclose(list(robot.chunks[0].values[:8]), [*robot.positions[:7], 0.4]), (
+        "back in the robot's units"
+    )
 
 
-@pytest.mark.parametrize("commander", [{"max_state_age": 20.0}], indirect=True)  # the camera is to be the only reason
+# the camera is to be the only reason
+@pytest.mark.parametrize("commander", [{"max_state_age": 20.0}], indirect=True)
 def test_a_stopped_camera_stops_the_chunks_and_the_commander_holds(
     policy: Any, commander: Any, robot: Robot, wait_until: Any
 ) -> None:
@@ -270,14 +299,19 @@ def test_a_stopped_camera_stops_the_chunks_and_the_commander_holds(
 
     assert bring_up(policy)
     assert bring_up(commander)
-    wait_until(lambda: robot.status is not None and robot.instruct.get_subscription_count() > 0, "the nodes")
+    wait_until(
+        lambda: robot.status is not None and robot.instruct.get_subscription_count() > 0,
+        "the nodes",
+    )
     wait_until(lambda: robot.call(robot.arm, data=True).success, "arming")
     robot.instruct.publish(String(data="go"))
     wait_until(lambda: robot.mode == "playing" and robot.trajectories, "the arm to be driven")
     robot.running.discard("wrist")
     wait_until(lambda: robot.mode == "holding", "a hold")
     assert "no newer one came" in robot.status.reason
-    assert list(robot.trajectories[-1].points[-1].velocities) == [0.0] * 7, "the last motion ends at rest"
+    assert list(robot.trajectories[-1].points[-1].velocities) == [0.0] * 7, (
+        "the last motion ends at rest"
+    )
     wait_until(lambda: policy._infer.idle, "the end of what had begun")
     count = policy._number
     ticks = len(robot.stamps)
@@ -287,8 +321,11 @@ def test_a_stopped_camera_stops_the_chunks_and_the_commander_holds(
     wait_until(lambda: robot.mode == "playing", "playing again")
 
 
-@pytest.mark.parametrize("commander", [{"max_state_age": 0.5}], indirect=True)  # less than a chunk, more than a tick
-def test_lost_joint_states_end_in_a_hold_at_once(policy: Any, commander: Any, robot: Robot, wait_until: Any) -> None:
+# less than a chunk, more than a tick
+@pytest.mark.parametrize("commander", [{"max_state_age": 0.5}], indirect=True)
+def test_lost_joint_states_end_in_a_hold_at_once(
+    policy: Any, commander: Any, robot: Robot, wait_until: Any
+) -> None:
     from std_msgs.msg import String
 
     assert bring_up(policy)
@@ -306,7 +343,9 @@ def test_lost_joint_states_end_in_a_hold_at_once(policy: Any, commander: Any, ro
     pytest.fail(robot.status.reason)
 
 
-def test_a_dry_run_sends_nothing_to_the_controllers(policy: Any, commander: Any, robot: Robot, wait_until: Any) -> None:
+def test_a_dry_run_sends_nothing_to_the_controllers(
+    policy: Any, commander: Any, robot: Robot, wait_until: Any
+) -> None:
     from std_msgs.msg import String
 
     assert bring_up(policy)
@@ -339,25 +378,37 @@ def test_diagnostics_tell_once_a_second_where_the_time_goes(
 
     def hear(message: Any) -> None:
         (status,) = message.status
-        told[status.name.split(":")[0]].append((stamp_of(message), {v.key: v.value for v in status.values}))
+        told[status.name.split(":")[0]].append(
+            (stamp_of(message), {v.key: v.value for v in status.values})
+        )
 
-    robot.node.create_subscription(topics.DIAGNOSTICS.type, topics.DIAGNOSTICS.name, hear, topics.DIAGNOSTICS.qos)
+    robot.node.create_subscription(
+        topics.DIAGNOSTICS.type, topics.DIAGNOSTICS.name, hear, topics.DIAGNOSTICS.qos
+    )
     assert bring_up(policy)
     assert bring_up(commander)
     wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
     robot.instruct.publish(String(data="go"))
     wait_until(lambda: robot.status and robot.status.played >= 3, "chunks to be played")
     counts = {name: len(lines) for name, lines in told.items()}
-    wait_until(lambda: all(len(lines) > counts[name] + 2 for name, lines in told.items()), "diagnoses")
+    wait_until(
+        lambda: all(len(lines) > counts[name] + 2 for name, lines in told.items()), "diagnoses"
+    )
     for lines in told.values():
-        assert len(lines) <= (lines[-1][0] - lines[0][0]) / NS + 2, "not more often, though one may come late"
+        assert len(lines) <= (lines[-1][0] - lines[0][0]) / NS + 2, (
+            "not more often, though one may come late"
+        )
     seen, done = told["policy"][-1][1], told["commander"][-1][1]
     stages = {"receive", "wait", "convert", "network", "capture to publish"}
     for stage in stages:
         numbers = [float(seen[f"{stage} {part} [s]"]) for part in ("p50", "p95", "max")]
         assert 0 <= numbers[0] <= numbers[1] <= numbers[2], stage
-    assert set(robot.chunks[-1].latency_stages) == stages - {"capture to publish"}, "in every chunk too"
-    assert any(float(values["wrist age [s]"]) < 1 for _, values in told["policy"]), "but for moments"
+    assert set(robot.chunks[-1].latency_stages) == stages - {"capture to publish"}, (
+        "in every chunk too"
+    )
+    assert any(float(values["wrist age [s]"]) < 1 for _, values in told["policy"]), (
+        "but for moments"
+    )
     assert 5 < float(seen["joint states rate [Hz]"]) < 20
     assert {"strategy", "dropped", "refused", "remaining rows"} <= set(seen)
     assert 0 < float(done["capture to motion p50 [s]"]) <= float(done["capture to motion max [s]"])
@@ -365,11 +416,21 @@ def test_diagnostics_tell_once_a_second_where_the_time_goes(
     assert done["strategy"] == "replace"
     assert int(done["set points"]) > 50
     assert float(done["set points rate [Hz]"]) > 5
-    assert {"armed", "mode", "remaining [s]", "limited", "rejected", "last rejection", "last limit"} <= set(done)
+    assert {
+        "armed",
+        "mode",
+        "remaining [s]",
+        "limited",
+        "rejected",
+        "last rejection",
+        "last limit",
+    } <= set(done)
     assert done["lost"] == "0"
 
 
-def test_chunks_that_are_lost_on_the_way_are_counted(commander: Any, robot: Robot, wait_until: Any) -> None:
+def test_chunks_that_are_lost_on_the_way_are_counted(
+    commander: Any, robot: Robot, wait_until: Any
+) -> None:
     from cosmos3_ros.ros import topics
     from cosmos3_ros.ros.messages import chunk_message
 
@@ -380,18 +441,24 @@ def test_chunks_that_are_lost_on_the_way_are_counted(commander: Any, robot: Robo
         lambda m: lost.extend(v.value for v in m.status[0].values if v.key == "lost"),
         topics.DIAGNOSTICS.qos,
     )
-    chunks = robot.node.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos)
+    chunks = robot.node.create_publisher(
+        topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos
+    )
     assert bring_up(commander)
     wait_until(lambda: chunks.get_subscription_count() > 0 and lost, "the commander")
     values = np.tile(np.array(HOME, np.float32), (8, 1))
     for number in (5, 6, 9, 1, 2):  # two are missing; then the policy was activated again
         chunk = ActionChunk(values, tuple(JOINTS), robot.stamps[-1], NS // 15)
-        chunks.publish(chunk_message(chunk, number=number, instruction="", embodiment="", seconds={}))
+        chunks.publish(
+            chunk_message(chunk, number=number, instruction="", embodiment="", seconds={})
+        )
     wait_until(lambda: lost[-1] != "0", "the count")
     assert lost[-1] == "2"
 
 
-def test_a_chunk_begun_before_a_new_instruction_is_thrown_away(policy: Any, robot: Robot, wait_until: Any) -> None:
+def test_a_chunk_begun_before_a_new_instruction_is_thrown_away(
+    policy: Any, robot: Robot, wait_until: Any
+) -> None:
     from std_msgs.msg import String
 
     assert bring_up(policy)
@@ -406,7 +473,9 @@ def test_a_chunk_begun_before_a_new_instruction_is_thrown_away(policy: Any, robo
     assert robot.chunks[0].instruction == "second"
 
 
-def test_the_future_is_decoded_only_for_a_subscriber(policy: Any, robot: Robot, wait_until: Any) -> None:
+def test_the_future_is_decoded_only_for_a_subscriber(
+    policy: Any, robot: Robot, wait_until: Any
+) -> None:
     from std_msgs.msg import String
 
     from cosmos3_ros.ros import topics
@@ -419,7 +488,9 @@ def test_the_future_is_decoded_only_for_a_subscriber(policy: Any, robot: Robot, 
     robot.instruct.publish(String(data="go"))
     wait_until(lambda: len(robot.chunks) >= 2, "chunks")
     assert not decoded
-    robot.node.create_subscription(topics.FUTURE.type, topics.FUTURE.name, robot.futures.append, topics.FUTURE.qos)
+    robot.node.create_subscription(
+        topics.FUTURE.type, topics.FUTURE.name, robot.futures.append, topics.FUTURE.qos
+    )
     wait_until(lambda: robot.futures, "a future")
     assert stamp_of(robot.futures[0]) in robot.stamps
     assert len(robot.futures[0].frames) == 3
@@ -429,10 +500,15 @@ def test_the_future_is_decoded_only_for_a_subscriber(policy: Any, robot: Robot, 
     ("change", "words"),
     [
         ({"joints": JOINTS[:5]}, "'joints' has 5 names"),
-        ({"gripper_joint": "thumb"}, "'gripper_joint' is 'thumb', but the gripper of embodiment droid_sim is where"),
+        (
+            {"gripper_joint": "thumb"},
+            "'gripper_joint' is 'thumb', but the gripper of embodiment droid_sim is where",
+        ),
     ],
 )
-def test_a_wrong_robot_is_refused_at_configure(spun: Any, change: dict[str, Any], words: str) -> None:
+def test_a_wrong_robot_is_refused_at_configure(
+    spun: Any, change: dict[str, Any], words: str
+) -> None:
     from cosmos3_ros.nodes.policy_node import PolicyNode
 
     node = spun(PolicyNode(lambda params: Drift(), parameter_overrides=overrides(POLICY | change)))
@@ -440,7 +516,9 @@ def test_a_wrong_robot_is_refused_at_configure(spun: Any, change: dict[str, Any]
     assert words in node.failure
 
 
-def test_images_that_cannot_be_used_give_no_chunk_and_recovery_does(policy: Any, robot: Robot, wait_until: Any) -> None:
+def test_images_that_cannot_be_used_give_no_chunk_and_recovery_does(
+    policy: Any, robot: Robot, wait_until: Any
+) -> None:
     from std_msgs.msg import String
 
     good, fill = robot.pixels, robot._fill
@@ -498,7 +576,9 @@ time.sleep(5)
 """
 
 
-def test_three_cameras_at_30_hz_arrive_without_loss_of_the_newest(policy: Any, start: Any, wait_until: Any) -> None:
+def test_three_cameras_at_30_hz_arrive_without_loss_of_the_newest(
+    policy: Any, start: Any, wait_until: Any
+) -> None:
     import sys
 
     seen: dict[str, list[int]] = {}
@@ -511,14 +591,21 @@ def test_three_cameras_at_30_hz_arrive_without_loss_of_the_newest(policy: Any, s
 
     policy._store = count
     assert bring_up(policy)
-    for _ in range(3):  # the queues are short: a machine that stands still for a moment loses pictures, rightly
+    # the queues are short: a machine that stands still for a moment loses pictures, rightly
+    for _ in range(3):
         seen.update({view: [] for view in DROID_SIM.views})
         cameras = start(sys.executable, "-c", CAMERAS)
         cameras.wait_for("all published", 60)
         with contextlib.suppress(pytest.fail.Exception):
-            wait_until(lambda: all(stamps[-1:] == [90] for stamps in seen.values()), "the newest of each camera", 3)
+            wait_until(
+                lambda: all(stamps[-1:] == [90] for stamps in seen.values()),
+                "the newest of each camera",
+                3,
+            )
         assert all(stamps == sorted(stamps) for stamps in seen.values())
         if all(len(stamps) >= 80 and stamps[-1] == 90 for stamps in seen.values()):
             return
         cameras.interrupt()
-    pytest.fail(f"of 90 arrived: { ({view: (len(stamps), stamps[-1:]) for view, stamps in seen.items()}) }")
+    pytest.fail(
+        f"of 90 arrived: { ({view: (len(stamps), stamps[-1:]) for view, stamps in seen.items()}) }"
+    )

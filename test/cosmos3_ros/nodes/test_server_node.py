@@ -27,15 +27,22 @@ def test_policy_and_server_share_one_set_of_weights() -> None:
     from cosmos3_ros.nodes import policy_node, server_node
 
     models = Models(reasoner=False)
-    mine, served = models.policy(policy_node.Params()), models.policy(server_node.Params(num_steps=2).policy())
+    mine, served = (
+        models.policy(policy_node.Params()),
+        models.policy(server_node.Params(num_steps=2).policy()),
+    )
     assert served.model is mine.model
     assert (mine.options.num_steps, served.options.num_steps) == (4, 2)
 
 
-def test_one_process_serves_clients_beside_the_policy_node_and_ends_cleanly(start: Any, wait_until: Any) -> None:
+def test_one_process_serves_clients_beside_the_policy_node_and_ends_cleanly(
+    start: Any, wait_until: Any
+) -> None:
     from cosmos3_ros.bringup.node_graph import Options, processes
 
-    (process,) = processes(Options(policy=True, reasoner=False, commander=False, sim=False, server=True, port=0))
+    (process,) = processes(
+        Options(policy=True, reasoner=False, commander=False, sim=False, server=True, port=0)
+    )
     brain = start(process.executable, *process.arguments())
     brain.wait_for("ready: ws://", 60)
     (address,) = re.findall(r"ready: (ws://\S+)", brain.output)
@@ -61,7 +68,10 @@ def bring_up(domain: int) -> Iterator[Callable[..., Any]]:
 
     def function(**parameters: Any) -> lifecycle.Host:
         chosen = {"num_steps": 1, "guidance": 1.0, "port": 0} | parameters
-        node = ServerNode(load, parameter_overrides=[Parameter(name, value=value) for name, value in chosen.items()])
+        node = ServerNode(
+            load,
+            parameter_overrides=[Parameter(name, value=value) for name, value in chosen.items()],
+        )
         hosts.append(lifecycle.Host(node))
         hosts[-1].call(lambda: lifecycle.bring_up(node))
         return hosts[-1]
@@ -78,7 +88,9 @@ def free_port() -> int:
         return listening.getsockname()[1]
 
 
-def test_deactivate_hangs_up_and_activate_listens_again(bring_up: Any, wait_until: Any, tmp_path: Any) -> None:
+def test_deactivate_hangs_up_and_activate_listens_again(
+    bring_up: Any, wait_until: Any, tmp_path: Any
+) -> None:
     token, port = tmp_path / "token", free_port()
     token.write_text("correct-horse\n")
     server, address = bring_up(token_file=str(token), port=port), f"ws://127.0.0.1:{port}"

@@ -76,12 +76,20 @@ def test_images_infos_and_joints(client, start, wait_until):
     start("sim", "--ros-args", "-p", "image_height:=90", "-p", "image_width:=160")
 
     def common():
-        stamps = [{nanoseconds(m) for m in messages} for topic, messages in client.seen.items() if "camera" in topic]
+        stamps = [
+            {nanoseconds(m) for m in messages}
+            for topic, messages in client.seen.items()
+            if "camera" in topic
+        ]
         return set.intersection(*stamps)
 
     wait_until(lambda: client.spin(common), "a moment with a message on every camera topic")
     stamp = max(common())
-    newest = {t: next(m for m in seen if nanoseconds(m) == stamp) for t, seen in client.seen.items() if "camera" in t}
+    newest = {
+        t: next(m for m in seen if nanoseconds(m) == stamp)
+        for t, seen in client.seen.items()
+        if "camera" in t
+    }
     for view in VIEWS:
         image, info = newest[f"camera/{view}/image_raw"], newest[f"camera/{view}/camera_info"]
         assert (image.encoding, image.height, image.width) == ("rgb8", 90, 160)
@@ -110,12 +118,16 @@ def test_commands_move_the_arm_and_wrong_ones_are_refused(client, start, wait_un
 
     client.listen(JointState, "joint_states")
     process = start("sim", "--ros-args", "-p", "publish_clock:=true", "-p", "real_time_factor:=0.0")
-    trajectories = client.node.create_publisher(JointTrajectory, "arm_controller/joint_trajectory", 5)
+    trajectories = client.node.create_publisher(
+        JointTrajectory, "arm_controller/joint_trajectory", 5
+    )
     streams = client.node.create_publisher(Float64MultiArray, "arm_position_controller/commands", 5)
     grips = client.node.create_publisher(Float64MultiArray, "gripper_controller/commands", 5)
     names = client.node.create_publisher(JointState, "joint_command", 5)
     matched = lambda: all(p.get_subscription_count() for p in (trajectories, streams, grips, names))  # noqa: E731
-    wait_until(lambda: client.spin(lambda: matched() and client.seen["joint_states"]), "the simulation")
+    wait_until(
+        lambda: client.spin(lambda: matched() and client.seen["joint_states"]), "the simulation"
+    )
 
     def arrives(joint, position, tolerance=0.01):
         def there():
@@ -131,7 +143,9 @@ def test_commands_move_the_arm_and_wrong_ones_are_refused(client, start, wait_un
     arrives("panda_joint1", goal[0])
 
     trajectories.publish(JointTrajectory(joint_names=ARM[:6], points=[point]))
-    process.wait_for("arm_controller/joint_trajectory refused: trajectory: expected each of the joints")
+    process.wait_for(
+        "arm_controller/joint_trajectory refused: trajectory: expected each of the joints"
+    )
     goal[0] -= 0.2
     streams.publish(Float64MultiArray(data=goal))
     arrives("panda_joint1", goal[0])
@@ -150,19 +164,28 @@ def test_resets_status_clock_and_end(client, start, wait_until):
     from cosmos3_ros.msg import TaskStatus
     from cosmos3_ros.srv import ResetTask
 
-    for kind, topic in ((Clock, "/clock"), (TaskStatus, "sim/status"), (JointState, "joint_states")):
+    for kind, topic in (
+        (Clock, "/clock"),
+        (TaskStatus, "sim/status"),
+        (JointState, "joint_states"),
+    ):
         client.listen(kind, topic)
     options = ("task:=lift", "seed:=4", "publish_clock:=true", "real_time_factor:=0.0")
     process = start("sim", "--ros-args", *(word for option in options for word in ("-p", option)))
     wait_until(lambda: client.spin(lambda: all(client.seen.values())), "clock, status and joints")
-    wait_until(lambda: client.spin(lambda: client.last("sim/status").real_time_factor > 1.0), "a factor above 1")
+    wait_until(
+        lambda: client.spin(lambda: client.last("sim/status").real_time_factor > 1.0),
+        "a factor above 1",
+    )
     status = client.last("sim/status")
     assert (status.task, status.seed, status.episode, status.success) == ("lift", 4, 1, False)
     assert status.instruction.startswith("pick up the ")
 
     answer = client.call(wait_until, ResetTask, "sim/reset_task", task="drawer", seed=7)
     assert (answer.success, answer.instruction) == (True, "open the drawer")
-    wait_until(lambda: client.spin(lambda: client.last("sim/status").episode == 2), "the second episode")
+    wait_until(
+        lambda: client.spin(lambda: client.last("sim/status").episode == 2), "the second episode"
+    )
     status = client.last("sim/status")
     assert (status.task, status.seed) == ("drawer", 7)
     assert answer.stamp.sec <= status.header.stamp.sec
@@ -174,11 +197,15 @@ def test_resets_status_clock_and_end(client, start, wait_until):
 
     answer = client.call(wait_until, ResetTask, "sim/reset_task", task="", seed=-1)
     assert answer.success
-    wait_until(lambda: client.spin(lambda: client.last("sim/status").episode == 3), "the third episode")
+    wait_until(
+        lambda: client.spin(lambda: client.last("sim/status").episode == 3), "the third episode"
+    )
     status = client.last("sim/status")
     assert (status.task, status.seed) == ("drawer", 8)
     # Simulated time goes on over resets, and everything is stamped with it.
-    clocks = [message.clock.sec * 10**9 + message.clock.nanosec for message in client.seen["/clock"]]
+    clocks = [
+        message.clock.sec * 10**9 + message.clock.nanosec for message in client.seen["/clock"]
+    ]
     assert clocks == sorted(clocks)
     assert 0 < nanoseconds(client.last("joint_states")) < 1000 * 10**9
 
@@ -196,7 +223,10 @@ def test_real_time(client, start, wait_until):
     client.listen(Image, "camera/wrist/image_raw")
     process = start("sim")
     arrived = client.seen["sim/status"]
-    wait_until(lambda: client.spin(lambda: any(0.97 < s.real_time_factor < 1.03 for s in arrived)), "real time")
+    wait_until(
+        lambda: client.spin(lambda: any(0.97 < s.real_time_factor < 1.03 for s in arrived)),
+        "real time",
+    )
     os.kill(process.process.pid, signal.SIGTERM)
     assert process.process.wait(30) == 0
 
@@ -204,14 +234,21 @@ def test_real_time(client, start, wait_until):
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("task:=fly", "error: task: expected one of reach, lift, push, bowl, drawer, close_drawer, stack, got 'fly'"),
-        ("camera_rate:=7.0", "error: parameter 'camera_rate': expected a divisor of 120 Hz, got 7.0"),
+        (
+            "task:=fly",
+            "error: task: expected one of reach, lift, push, bowl, drawer, close_drawer, stack, got 'fly'",
+        ),
+        (
+            "camera_rate:=7.0",
+            "error: parameter 'camera_rate': expected a divisor of 120 Hz, got 7.0",
+        ),
     ],
 )
 def test_wrong_parameters_end_it_with_one_line(start, option, words):
     process = start("sim", "--ros-args", "-p", option)
     assert process.process.wait(60) == 2
-    ours = [line for line in process.output.splitlines() if not line.startswith("\x1b")]  # coloured: of Fast DDS
+    # colored: of Fast DDS
+    ours = [line for line in process.output.splitlines() if not line.startswith("\x1b")]
     assert [line for line in ours if line.strip()] == [words]
 
 
@@ -225,7 +262,9 @@ def test_no_opengl_ends_it_with_one_line(start, monkeypatch):
     assert "Traceback" not in process.output
 
 
-def test_an_experts_actions_solve_the_task_through_commander_and_controllers(client, start, wait_until):
+def test_an_experts_actions_solve_the_task_through_commander_and_controllers(
+    client, start, wait_until
+):
     """Played in this process, recorded, and sent as one chunk: over ROS the same seed ends the same way."""
     from cosmos3_ros.bringup.node_graph import robot_file
     from cosmos3_ros.model.interface import NS, ActionChunk
@@ -248,32 +287,49 @@ def test_an_experts_actions_solve_the_task_through_commander_and_controllers(cli
 
     client.listen(TaskStatus, "sim/status")
     client.listen(CommanderStatus, topics.COMMANDER_STATUS.name, topics.COMMANDER_STATUS.qos)
-    chunks = client.node.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos)
-    status, robot = topics.COMMANDER_STATUS.name, ("--ros-args", "--params-file", robot_file("droid_sim"))
+    chunks = client.node.create_publisher(
+        topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, topics.ACTION_CHUNK.qos
+    )
+    status, robot = (
+        topics.COMMANDER_STATUS.name,
+        ("--ros-args", "--params-file", robot_file("droid_sim")),
+    )
     start("sim", *robot)
     patient = ("-p", "max_state_age:=2.0")  # the machine may stand still for a moment
     commander = start("commander", *robot, *patient, "-p", "armed:=true")
-    wait_until(lambda: client.spin(lambda: all(client.seen.values()) and chunks.get_subscription_count()), "the nodes")
+    wait_until(
+        lambda: client.spin(lambda: all(client.seen.values()) and chunks.get_subscription_count()),
+        "the nodes",
+    )
     commander.wait_for("armed: commands go to the controllers")
 
     def accepted():
         """Sent until the commander plays it: it wants to have seen joint states first."""
         now = client.node.get_clock().now().nanoseconds
         chunk = ActionChunk(values, JOINTS, stamp=now, step=NS // 15, discrete=(FINGER,))
-        chunks.publish(chunk_message(chunk, number=1, instruction="", embodiment="droid_sim", seconds={}))
+        chunks.publish(
+            chunk_message(chunk, number=1, instruction="", embodiment="droid_sim", seconds={})
+        )
         return client.spin(lambda: client.last(status).mode == "playing")
 
     def performed():
         """From a reset to the end of the chunk; why the cube was not lifted, empty if it was."""
         client.call(wait_until, ResetTask, "sim/reset_task", task="lift", seed=0)
         wait_until(accepted, "the commander to play")
-        wait_until(lambda: client.spin(lambda: client.last(status).mode != "playing"), "the chunk to end", 60.0)
+        wait_until(
+            lambda: client.spin(lambda: client.last(status).mode != "playing"),
+            "the chunk to end",
+            60.0,
+        )
         heard = len(client.seen["sim/status"])
-        wait_until(lambda: client.spin(lambda: len(client.seen["sim/status"]) > heard + 1), "how it ended")
+        wait_until(
+            lambda: client.spin(lambda: len(client.seen["sim/status"]) > heard + 1), "how it ended"
+        )
         return "" if client.last("sim/status").success else client.last(status).reason
 
     why = ""
-    for _ in range(3):  # after a second's standstill the arm, rightly, holds or is late for the rest
+    # after a second's standstill the arm, rightly, holds or is late for the rest
+    for _ in range(3):
         if not (why := performed()):
             return
     pytest.fail(why)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Camera messages become RGB pictures, whatever the camera sends; a wrong one says what is wrong."""
+"""Camera messages become RGB pictures, whatever the camera sends.
+
+A wrong one says what is wrong.
+"""
 
 import array
 import importlib.util
@@ -23,7 +26,11 @@ def message(pixels: np.ndarray, encoding: str, pad: int = 0, big: bool = False):
         pixels = pixels.astype(pixels.dtype.newbyteorder(">"))
     rows = [row.tobytes() + b"\x55" * pad for row in pixels]
     out = Image(
-        height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, step=len(rows[0]), is_bigendian=int(big)
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        step=len(rows[0]),
+        is_bigendian=int(big),
     )
     out.data = array.array("B", b"".join(rows))
     return out
@@ -45,7 +52,7 @@ def converted(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("pad", [0, 5])
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8"])
-def test_colour_images(encoding: str, pad: int) -> None:
+def test_color_images(encoding: str, pad: int) -> None:
     from cosmos3_ros.robot.images import to_rgb
 
     assert np.array_equal(to_rgb(message(converted(encoding), encoding, pad)), SCENE)
@@ -60,15 +67,15 @@ def test_sixteen_bit_images_of_both_byte_orders(encoding: str, big: bool) -> Non
 
 
 @pytest.mark.parametrize("encoding", ["mono8", "mono16"])
-def test_grey_images_have_three_equal_channels(encoding: str) -> None:
+def test_gray_images_have_three_equal_channels(encoding: str) -> None:
     from cosmos3_ros.robot.images import to_rgb
 
-    grey = SCENE[:, :, 0] if encoding == "mono8" else SCENE[:, :, 0].astype(np.uint16) * 257
-    assert np.array_equal(to_rgb(message(grey, encoding)), np.repeat(SCENE[:, :, :1], 3, 2))
+    gray = SCENE[:, :, 0] if encoding == "mono8" else SCENE[:, :, 0].astype(np.uint16) * 257
+    assert np.array_equal(to_rgb(message(gray, encoding)), np.repeat(SCENE[:, :, :1], 3, 2))
 
 
 @pytest.mark.parametrize("encoding", ["bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"])
-def test_bayer_images_keep_their_colours(encoding: str) -> None:
+def test_bayer_images_keep_their_colors(encoding: str) -> None:
     from cosmos3_ros.robot.images import to_rgb
 
     pattern = {"r": 0, "g": 1, "b": 2}
@@ -81,7 +88,7 @@ def test_bayer_images_keep_their_colours(encoding: str) -> None:
 
 
 @pytest.mark.parametrize(("encoding", "order"), [("yuv422", (1, 0)), ("yuv422_yuy2", (0, 1))])
-def test_yuv_images_keep_their_colours(encoding: str, order: tuple[int, int]) -> None:
+def test_yuv_images_keep_their_colors(encoding: str, order: tuple[int, int]) -> None:
     from cosmos3_ros.robot.images import to_rgb
 
     y, u, v = 108, 90, 200  # a red
@@ -150,7 +157,9 @@ def test_wrong_images_say_what_is_wrong() -> None:
             to_rgb(CompressedImage(format="jpeg", data=array.array("B", data)))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("cv_bridge") is None, reason="cv_bridge: only on a ROS install")
+@pytest.mark.skipif(
+    importlib.util.find_spec("cv_bridge") is None, reason="cv_bridge: only on a ROS install"
+)
 def test_the_same_as_cv_bridge() -> None:
     from cv_bridge import CvBridge
 
@@ -167,5 +176,8 @@ def test_the_same_as_cv_bridge() -> None:
     }
     for encoding, shape in channels.items():
         pixels = np.random.default_rng(0).integers(0, 256, (16, 16, *shape), np.uint8)
-        ours, theirs = to_rgb(message(pixels, encoding)), CvBridge().imgmsg_to_cv2(message(pixels, encoding), "rgb8")
+        ours, theirs = (
+            to_rgb(message(pixels, encoding)),
+            CvBridge().imgmsg_to_cv2(message(pixels, encoding), "rgb8"),
+        )
         assert np.abs(ours.astype(int) - theirs).max() <= 1, encoding

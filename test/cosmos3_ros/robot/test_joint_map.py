@@ -31,7 +31,11 @@ def test_wrong_joint_states_are_named(names: list[str], positions: list[float], 
 
 def test_a_chunk_comes_out_in_the_robots_names_and_units() -> None:
     chunk = ActionChunk(
-        np.array([[0.1, 0.2, 0.0], [0.3, 0.4, 1.5]], np.float32), ("a", "b", "gripper"), 5, 7, ("gripper",)
+        np.array([[0.1, 0.2, 0.0], [0.3, 0.4, 1.5]], np.float32),
+        ("a", "b", "gripper"),
+        5,
+        7,
+        ("gripper",),
     )
     out = ROBOT.chunk(chunk)
     assert out.names == ("j1", "j2", "finger")

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every robot file that is shipped, in the nodes themselves with a checkpoint of its embodiment; what is refused."""
+"""Every robot file that is shipped, in the nodes themselves with a checkpoint of its embodiment.
+
+What is refused.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,7 +71,9 @@ def configure(domain: int) -> Iterator[Callable[..., str]]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_policy_and_commander_take_every_shipped_file(path: Path, configure: Any, checkpoint: Any) -> None:
+def test_policy_and_commander_take_every_shipped_file(
+    path: Path, configure: Any, checkpoint: Any
+) -> None:
     trained = str(checkpoint(given(path, "policy")["embodiment"]))
     assert configure(path, "policy", checkpoint=trained, num_steps=1, guidance=1.0) == ""
     assert configure(path, "commander") == ""
@@ -79,7 +84,9 @@ def test_policy_and_commander_take_every_shipped_file(path: Path, configure: Any
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_missing_joint_is_named_with_what_was_expected(path: Path, configure: Any, checkpoint: Any) -> None:
+def test_a_missing_joint_is_named_with_what_was_expected(
+    path: Path, configure: Any, checkpoint: Any
+) -> None:
     policy, limits = given(path, "policy"), given(path, "commander")
     trained, joints = str(checkpoint(policy["embodiment"])), policy["joints"][1:]
     refused = configure(path, "policy", checkpoint=trained, joints=joints)
@@ -88,7 +95,9 @@ def test_a_missing_joint_is_named_with_what_was_expected(path: Path, configure: 
         f"parameter 'joints' has {count} names {joints}, but embodiment {policy['embodiment']} has "
     )
     assert f"{count + 1} state columns" in refused
-    with pytest.raises(ValueError, match=f"expected equal lengths, got {{'joints': {count - 1}, 'lower': {count}"):
+    with pytest.raises(
+        ValueError, match=f"expected equal lengths, got {{'joints': {count - 1}, 'lower': {count}"
+    ):
         configure(path, "commander", joints=limits["joints"][1:])
 
 
@@ -103,9 +112,18 @@ def test_a_missing_joint_is_named_with_what_was_expected(path: Path, configure: 
             {"embodiment": "droid_joint_pos"},
             "embodiment: the checkpoint was trained for droid_sim, got droid_joint_pos",
         ),
-        ({"embodiment": "libero"}, "embodiment: libero is of domain 'libero', the checkpoint of 'droid_lerobot'"),
-        ({"embodiment": "droid_midtrain"}, "expected one that acts by joints, droid_midtrain acts by poses"),
-        ({"gripper_joint": ""}, "parameter 'gripper_joint' is '', but the gripper of embodiment droid_sim is where"),
+        (
+            {"embodiment": "libero"},
+            "embodiment: libero is of domain 'libero', the checkpoint of 'droid_lerobot'",
+        ),
+        (
+            {"embodiment": "droid_midtrain"},
+            "expected one that acts by joints, droid_midtrain acts by poses",
+        ),
+        (
+            {"gripper_joint": ""},
+            "parameter 'gripper_joint' is '', but the gripper of embodiment droid_sim is where",
+        ),
         (
             {"gripper_joint": "panda_joint1"},
             "is 'panda_joint1', but the gripper of embodiment droid_sim is where 'joints'",
@@ -122,7 +140,9 @@ def test_an_embodiment_that_does_not_fit_is_refused(
     assert len(refused.splitlines()) == 1
 
 
-@pytest.mark.parametrize("path", sorted(config_folder().glob("controllers/*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(config_folder().glob("controllers/*.yaml")), ids=lambda path: path.stem
+)
 def test_controllers_are_those_that_the_commander_talks_to(path: Path) -> None:
     """Same joints, the names that the robot file remaps to, and the flags that keep replanned motions smooth."""
     robot = path.parent.parent / path.name

@@ -12,7 +12,9 @@ from cosmos3_ros.model.interface import NS, ActionChunk
 pytestmark = pytest.mark.ros
 
 JOINTS = ("a", "b")
-LIMITS = Limits(np.full(2, -2.0), np.full(2, 2.0), np.full(2, 2.0), np.full(2, 8.0), np.full(2, 200.0))
+LIMITS = Limits(
+    np.full(2, -2.0), np.full(2, 2.0), np.full(2, 2.0), np.full(2, 8.0), np.full(2, 200.0)
+)
 PERIOD = NS // 250
 
 
@@ -79,7 +81,9 @@ def test_the_gripper_is_sent_on_change_and_with_each_motion() -> None:
         publish = list.append
 
     heard: list[Heard] = []
-    sink = SINKS["joint_trajectory"](lambda topic: heard.append(Heard()) or heard[-1], JOINTS, "grip")
+    sink = SINKS["joint_trajectory"](
+        lambda topic: heard.append(Heard()) or heard[-1], JOINTS, "grip"
+    )
     still = rest(np.zeros(2), 0)
     for position in (None, 0.0, 0.0, 0.8, 0.8):
         sink.point(*still.at(0), position, 0)

@@ -40,13 +40,26 @@ def test_quantiles_of_a_window() -> None:
     assert window.table("x") == {}
     for k in range(1, 201):
         window.add(float(k))
-    assert (window.quantile(0.5), window.quantile(0.95), window.quantile(1.0)) == (150.0, 195.0, 200.0)
-    assert window.table("x") == {"x p50 [s]": "150.0000", "x p95 [s]": "195.0000", "x max [s]": "200.0000"}
+    assert (window.quantile(0.5), window.quantile(0.95), window.quantile(1.0)) == (
+        150.0,
+        195.0,
+        200.0,
+    )
+    assert window.table("x") == {
+        "x p50 [s]": "150.0000",
+        "x p95 [s]": "195.0000",
+        "x max [s]": "200.0000",
+    }
 
 
 def test_a_diagnostic_message() -> None:
     from cosmos3_ros.ros.diagnostics import diagnostics
 
     (status,) = diagnostics(5, "node: part", "warn", "so so", {"rate": 3}, "arm").status
-    assert (status.level, status.name, status.message, status.hardware_id) == (b"\x01", "node: part", "so so", "arm")
+    assert (status.level, status.name, status.message, status.hardware_id) == (
+        b"\x01",
+        "node: part",
+        "so so",
+        "arm",
+    )
     assert [(value.key, value.value) for value in status.values] == [("rate", "3")]

@@ -10,7 +10,9 @@ from cosmos3_ros.model.interface import NS, ActionChunk, Answer, Box, Future
 
 pytestmark = pytest.mark.ros
 
-CHUNK = ActionChunk(np.arange(6, dtype=np.float32).reshape(3, 2), ("a", "g"), 5 * NS + 7, NS // 15, ("g",))
+CHUNK = ActionChunk(
+    np.arange(6, dtype=np.float32).reshape(3, 2), ("a", "g"), 5 * NS + 7, NS // 15, ("g",)
+)
 
 
 def test_a_chunk_survives_the_way_through_a_message() -> None:
@@ -19,11 +21,18 @@ def test_a_chunk_survives_the_way_through_a_message() -> None:
     from cosmos3_ros.msg import ActionChunk as Message
     from cosmos3_ros.ros.messages import chunk_from, chunk_message
 
-    sent = chunk_message(CHUNK, number=4, instruction="go", embodiment="e", seconds={"network": 0.25})
+    sent = chunk_message(
+        CHUNK, number=4, instruction="go", embodiment="e", seconds={"network": 0.25}
+    )
     got = deserialize_message(serialize_message(sent), Message)
     back = chunk_from(got)
     assert np.array_equal(back.values, CHUNK.values)
-    assert (back.names, back.stamp, back.step, back.discrete) == (CHUNK.names, CHUNK.stamp, CHUNK.step, CHUNK.discrete)
+    assert (back.names, back.stamp, back.step, back.discrete) == (
+        CHUNK.names,
+        CHUNK.stamp,
+        CHUNK.step,
+        CHUNK.discrete,
+    )
     assert (got.number, got.instruction, list(got.latency_stages), list(got.latency_seconds)) == (
         4,
         "go",
@@ -50,7 +59,10 @@ def test_a_trajectory_has_only_future_points_and_ends_at_rest() -> None:
 
     limits = Limits(np.full(2, -1.0), np.full(2, 1.0), np.ones(2), np.ones(2), np.full(2, 10.0))
     chunk = ActionChunk(
-        np.linspace(0, 0.2, 8, dtype=np.float32)[:, None] * np.ones((1, 2), np.float32), ("x", "y"), 0, NS // 10
+        np.linspace(0, 0.2, 8, dtype=np.float32)[:, None] * np.ones((1, 2), np.float32),
+        ("x", "y"),
+        0,
+        NS // 10,
     )
     motion = follow(chunk, rest(np.zeros(2), 0), 0, limits)
     now = NS // 10 + 7
@@ -80,15 +92,29 @@ def test_a_trajectory_of_a_motion_that_is_over_still_holds_its_end() -> None:
 def test_frames_of_a_future_carry_their_own_stamps() -> None:
     from cosmos3_ros.ros.messages import future_message, to_ns
 
-    message = future_message(Future(np.zeros((3, 16, 16, 3), np.uint8), 10 * NS, NS // 15), number=2, instruction="go")
-    assert [to_ns(frame.header.stamp) - 10 * NS for frame in message.frames] == [0, NS // 15, 2 * (NS // 15)]
+    message = future_message(
+        Future(np.zeros((3, 16, 16, 3), np.uint8), 10 * NS, NS // 15), number=2, instruction="go"
+    )
+    assert [to_ns(frame.header.stamp) - 10 * NS for frame in message.frames] == [
+        0,
+        NS // 15,
+        2 * (NS // 15),
+    ]
 
 
 def test_a_scene_carries_text_and_boxes() -> None:
     from cosmos3_ros.ros.messages import scene_message
 
     answer = Answer(
-        "a cube", boxes=(Box("cube", 0.1, 0.2, 0.3, 0.4),), tokens=3, seconds={"prefill": 0.5, "decode": 0.25}
+        "a cube",
+        boxes=(Box("cube", 0.1, 0.2, 0.3, 0.4),),
+        tokens=3,
+        seconds={"prefill": 0.5, "decode": 0.25},
     )
     message = scene_message(answer, stamp=NS, views=["wrist"], question="what?")
-    assert (message.text, message.tokens, message.seconds, message.boxes[0].label) == ("a cube", 3, 0.75, "cube")
+    assert (message.text, message.tokens, message.seconds, message.boxes[0].label) == (
+        "a cube",
+        3,
+        0.75,
+        "cube",
+    )

@@ -44,7 +44,9 @@ def test_defaults_and_descriptions_come_from_the_fields(node) -> None:
 
     values = declare(node, params_class())
     assert (values.rate, values.names, values.words, values.count) == (5.0, [], "hello", 2)
-    assert node.describe_parameter("rate").description == "how often [Hz] (takes effect at configure)"
+    assert (
+        node.describe_parameter("rate").description == "how often [Hz] (takes effect at configure)"
+    )
     assert node.describe_parameter("words").description == "what to say"
 
 
@@ -74,7 +76,9 @@ def test_an_integer_stands_for_a_float_and_an_empty_list_can_be_filled(node) -> 
         ("names", "a", "expected a list of str, got 'a'"),
     ],
 )
-def test_a_wrong_value_is_refused_with_the_reason(node, name: str, value: object, words: str) -> None:
+def test_a_wrong_value_is_refused_with_the_reason(
+    node, name: str, value: object, words: str
+) -> None:
     from cosmos3_ros.ros.parameters import Parameters
 
     parameters = Parameters(node, params_class())

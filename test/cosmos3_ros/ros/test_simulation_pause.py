@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time stands still during an inference, where simulation_interfaces is installed; elsewhere that is said."""
+"""Time stands still during an inference, where simulation_interfaces is installed.
+
+Elsewhere that is said.
+"""
 
 import importlib.util
 from collections.abc import Iterator
@@ -28,7 +31,9 @@ class Still:
     def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
         self._diary.append("infer")
         values = np.tile(observation.state, (DROID_SIM.horizon, 1))
-        chunk = ActionChunk(values, DROID_SIM.action_names, observation.stamp, DROID_SIM.step, DROID_SIM.discrete)
+        chunk = ActionChunk(
+            values, DROID_SIM.action_names, observation.stamp, DROID_SIM.step, DROID_SIM.discrete
+        )
         return Prediction(chunk)
 
     def decode(self, prediction: Prediction) -> Future:
@@ -64,7 +69,16 @@ def test_without_the_package_configure_says_what_to_install(start: Any) -> None:
     from cosmos3_ros.bringup.node_graph import config_folder
 
     robot = config_folder() / "droid_sim.yaml"
-    node = start("policy", "--ros-args", "--params-file", robot, "-p", "pause_simulation:=true", "-p", "num_steps:=1")
+    node = start(
+        "policy",
+        "--ros-args",
+        "--params-file",
+        robot,
+        "-p",
+        "pause_simulation:=true",
+        "-p",
+        "num_steps:=1",
+    )
     assert node.process.wait(60) == 1
     assert "ros-jazzy-simulation-interfaces" in node.output
 
@@ -93,7 +107,9 @@ def test_the_simulation_is_paused_during_an_inference(
 
 
 @pytest.mark.skipif(not INSTALLED, reason="simulation_interfaces is not installed")
-def test_it_plays_on_after_a_failed_inference(watcher: Any, policy: Any, diary: list[Any], wait_until: Any) -> None:
+def test_it_plays_on_after_a_failed_inference(
+    watcher: Any, policy: Any, diary: list[Any], wait_until: Any
+) -> None:
     from simulation_interfaces.srv import SetSimulationState
 
     def refuse(request: Any, response: Any) -> Any:

@@ -65,7 +65,9 @@ def test_a_thread_that_has_ended_already_is_no_hindrance(watcher: Any) -> None:
         assert executor._is_shutdown
 
 
-def test_callbacks_run_in_one_thread_which_ends_with_the_context(watcher: Any, wait_until: Any) -> None:
+def test_callbacks_run_in_one_thread_which_ends_with_the_context(
+    watcher: Any, wait_until: Any
+) -> None:
     import rclpy
 
     from cosmos3_ros.ros.spin_thread import spinning

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is fast says the same: compiled, joined, visiting, remembered; what is rounded is about right."""
+"""What is fast says the same: compiled, joined, visiting, remembered.
+
+What is rounded is about right.
+"""
 
 import functools
 
@@ -7,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from cosmos3_ros.model.acceleration.canvas_cuda import paint
+from cosmos3_ros.model.acceleration.canvas_cuda import compose_on_gpu
 from cosmos3_ros.model.acceleration.memory_budget import check_memory, load_fast, needed
-from cosmos3_ros.model.acceleration.optimize import Speed, hasten, head, visiting
-from cosmos3_ros.model.autoencoder.first_frame_encoder import hasten_still
+from cosmos3_ros.model.acceleration.optimize import RuntimeOptions, head, offloaded, optimize
+from cosmos3_ros.model.autoencoder.first_frame_encoder import optimize_first_frame
 from cosmos3_ros.model.autoencoder.vae import video_from_frames
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
@@ -53,7 +56,7 @@ def plain():
 
 def test_compiled_layers_say_the_same_and_share_their_code(plain, traced):
     model = load_model(tiny_checkpoint())
-    hasten(model, Speed(compiled=True))
+    optimize(model, RuntimeOptions(compiled=True))
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     for got, wanted in zip(predict(model), plain[1], strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
@@ -63,7 +66,7 @@ def test_compiled_layers_say_the_same_and_share_their_code(plain, traced):
 
 @pytest.mark.parametrize(("kind", "limit"), [("fp8", 0.1), ("int8", 0.02), ("nvfp4", 0.2)])
 def test_rounded_towers_are_about_right(plain, far, kind, limit):
-    speed = Speed(generator=kind, text=kind)
+    speed = RuntimeOptions(generator=kind, text=kind)
     got = predict(load_fast(tiny_checkpoint(), "cpu", torch.float32, speed))
     for mine, wanted in zip(got, plain[1], strict=True):
         assert 0 < far(mine, wanted) < limit
@@ -81,17 +84,21 @@ def test_a_text_tower_that_visits_reads_the_same(plain, far):
     model, tokens = plain[0].transformer, torch.arange(5, 30)[None]
     wanted, cache = model.prefill(tokens)
     home = model.text.layers
-    model.text.layers, guest = visiting(home, torch.device("cpu"))
+    model.text.layers, guest = offloaded(home, torch.device("cpu"))
     got, visited = model.prefill(tokens)
     model.text.layers = home
     assert torch.equal(got, wanted)
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(visited.keys, cache.keys, strict=True))
+    assert all(
+        torch.equal(mine, theirs) for mine, theirs in zip(visited.keys, cache.keys, strict=True)
+    )
     assert torch.equal(guest.mlp.up.weight, home[-1].mlp.up.weight)
 
 
 def test_placements_leave_out_what_they_do_not_need():
-    policy = load_fast(tiny_checkpoint(), "cpu", torch.float32, Speed(placement="policy"))
-    reasoner = load_fast(tiny_checkpoint(), "cpu", torch.float32, Speed(placement="reasoner"))
+    policy = load_fast(tiny_checkpoint(), "cpu", torch.float32, RuntimeOptions(placement="policy"))
+    reasoner = load_fast(
+        tiny_checkpoint(), "cpu", torch.float32, RuntimeOptions(placement="reasoner")
+    )
     assert policy.transformer.head is None
     assert policy.vision is None
     assert reasoner.vae is None
@@ -100,16 +107,21 @@ def test_placements_leave_out_what_they_do_not_need():
 
 
 def test_memory_is_asked_for_before_it_is_taken():
-    check_memory(NANO, Speed(), 40.0)
-    with pytest.raises(ValueError, match=r"'both' with 'none' and 'none' weights needs 3\d\.\d GiB, the GPU has 24\.0"):
-        check_memory(NANO, Speed(), 24.0)
+    check_memory(NANO, RuntimeOptions(), 40.0)
+    with pytest.raises(
+        ValueError,
+        match=r"'both' with 'none' and 'none' weights needs 3\d\.\d GiB, the GPU has 24\.0",
+    ):
+        check_memory(NANO, RuntimeOptions(), 24.0)
     with pytest.raises(ValueError, match="placement 'both' with 'fp8' weights would fit"):
-        check_memory(NANO, Speed(), 24.0)
+        check_memory(NANO, RuntimeOptions(), 24.0)
     with pytest.raises(ValueError, match="placement 'policy' with 'nvfp4' weights would fit"):
-        check_memory(NANO, Speed(), 10.0)
+        check_memory(NANO, RuntimeOptions(), 10.0)
     with pytest.raises(ValueError, match="none of the placements would fit"):
-        check_memory(NANO, Speed(), 3.0)
-    assert needed(EDGE, Speed()) < needed(NANO, Speed(generator="fp8", text="fp8"))
+        check_memory(NANO, RuntimeOptions(), 3.0)
+    assert needed(EDGE, RuntimeOptions()) < needed(
+        NANO, RuntimeOptions(generator="fp8", text="fp8")
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +133,7 @@ def test_memory_is_asked_for_before_it_is_taken():
 )
 def test_an_unknown_speed_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        Speed(**fields)
+        RuntimeOptions(**fields)
 
 
 def test_tokens_on_a_static_cache_equal_those_on_a_growing_one(config, pair, monkeypatch):
@@ -136,7 +148,9 @@ def test_tokens_on_a_static_cache_equal_those_on_a_growing_one(config, pair, mon
             token = int(transformer.logits(hidden[0, -1]).argmax())
             for position in range(length + 3, length + 15):
                 place = torch.full((3, 1), position)
-                hidden, _ = transformer.prefill(torch.tensor([[token]]), positions=place, cache=growing)
+                hidden, _ = transformer.prefill(
+                    torch.tensor([[token]]), positions=place, cache=growing
+                )
                 wanted = transformer.logits(hidden[0, -1])
                 assert torch.equal(decoder.step(token), wanted)
                 token = int(wanted.argmax())
@@ -155,11 +169,16 @@ def test_a_decoder_with_no_room_left_says_so(pair):
 
 def test_two_answers_at_once_do_not_mix(plain):
     reasoner = Cosmos3Reasoner(plain[0])
-    prompts = [lambda: reasoner.prompt("What do you see?"), lambda: reasoner.prompt("Is there a red cube?")]
+    prompts = [
+        lambda: reasoner.prompt("What do you see?"),
+        lambda: reasoner.prompt("Is there a red cube?"),
+    ]
     alone = [list(reasoner.tokens(prompt(), 6)) for prompt in prompts]
     first, second = (reasoner.tokens(prompt(), 6) for prompt in prompts)
     together = list(zip(first, second, strict=False))
-    assert [[pair[i] for pair in together] for i in (0, 1)] == [said[: len(together)] for said in alone]
+    assert [[pair[i] for pair in together] for i in (0, 1)] == [
+        said[: len(together)] for said in alone
+    ]
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, DIRECT])
@@ -191,17 +210,20 @@ def test_a_picture_is_looked_at_once(plain, monkeypatch):
     whole = Cosmos3Reasoner(plain[0]).prompt("And now?", [images[0], images[2] // 2, images[1]])
     torch.testing.assert_close(again.embeds, whole.embeds, rtol=1e-5, atol=1e-5)
     other = Cosmos3Reasoner(plain[0]).prompt("And now?", [images[0], images[2], images[1]])
-    assert not torch.allclose(other.embeds, whole.embeds, rtol=1e-3, atol=1e-3), "the remembered one would be noticed"
+    assert not torch.allclose(other.embeds, whole.embeds, rtol=1e-3, atol=1e-3), (
+        "the remembered one would be noticed"
+    )
 
 
 def test_a_hastened_encoder_of_stills_sees_the_same(far, monkeypatch):
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **options: None)  # its CPU kernels take too long
+    # its CPU kernels take too long
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module, **options: None)
     model = load_model(tiny_checkpoint(), reasoner=False)
     video = video_from_frames(RNG.integers(0, 256, (1, 64, 96, 3), dtype=np.uint8))
     with torch.no_grad():
         wanted = model.vae.module.encode(video).latent_dist.mode()
     assert far(model.vae.still(video), wanted) < 1e-5
-    hasten_still(model.vae.still)
+    optimize_first_frame(model.vae.still)
     assert far(model.vae.still(video), wanted) < 1e-5
 
 
@@ -210,15 +232,25 @@ def test_a_hastened_encoder_of_stills_sees_the_same(far, monkeypatch):
 def test_pictures_painted_by_torch_equal_those_of_numpy(name, size):
     body = EMBODIMENTS[name]
     images = {view: RNG.integers(0, 256, (*size, 3), dtype=np.uint8) for view in body.views}
-    assert np.array_equal(paint(body.canvas, images, torch.device("cpu")).numpy(), body.compose(images))
+    assert np.array_equal(
+        compose_on_gpu(body.canvas, images, torch.device("cpu")).numpy(), body.compose(images)
+    )
     with pytest.raises(ValueError, match="missing view"):
-        paint(body.canvas, {}, torch.device("cpu"))
+        compose_on_gpu(body.canvas, {}, torch.device("cpu"))
 
 
 def test_guidance_in_the_first_steps_only(model):
     policy = Cosmos3Policy(model, guided_steps=1)
-    assert [policy._guidance.applies(time) for time in policy._schedule.times] == [True, False, False, False]
-    assert all(Cosmos3Policy(model, guided_steps=4)._guidance.applies(time) for time in policy._schedule.times)
+    assert [policy._guidance.applies(time) for time in policy._schedule.times] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert all(
+        Cosmos3Policy(model, guided_steps=4)._guidance.applies(time)
+        for time in policy._schedule.times
+    )
     whole, once, reused = (
         Cosmos3Policy(model, deterministic=True, **options).infer(OBSERVATION).chunk.values
         for options in ({}, {"guided_steps": 1}, {"guided_steps": 1, "reuse_guidance": True})
@@ -227,7 +259,7 @@ def test_guidance_in_the_first_steps_only(model):
 
 
 def test_a_lane_on_a_cpu_only_tells_the_time():
-    with cuda_stream.Lane(torch.device("cpu"), first=True) as own:
+    with cuda_stream.CudaStream(torch.device("cpu"), first=True) as own:
         clock = own.clock()
         clock.lap("first")
         clock.lap("second")

@@ -10,7 +10,13 @@ from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
 from cosmos3_ros.model.checkpoint_io.tiny import VAE
 
 # Levels, patch and order of the widths as in the released autoencoder.
-MID = {"base_dim": 8, "decoder_base_dim": 32, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "patch_size": 2}
+MID = {
+    "base_dim": 8,
+    "decoder_base_dim": 32,
+    "dim_mult": [1, 2, 4, 4],
+    "num_res_blocks": 2,
+    "patch_size": 2,
+}
 MID |= {"temperal_downsample": [False, True, True], "in_channels": 12, "out_channels": 12}
 
 

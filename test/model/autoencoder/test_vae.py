@@ -21,7 +21,10 @@ def test_latents_are_scaled_per_channel(model):
     module, video = model.vae.module, video_from_frames(FRAMES[:1])
     with torch.no_grad():
         raw = module.encode(video).latent_dist.mode()
-    mean, std = (torch.tensor(module.config[key]).view(1, -1, 1, 1, 1) for key in ("latents_mean", "latents_std"))
+    mean, std = (
+        torch.tensor(module.config[key]).view(1, -1, 1, 1, 1)
+        for key in ("latents_mean", "latents_std")
+    )
     torch.testing.assert_close(model.vae.encode(video), (raw - mean) / std, atol=1e-5, rtol=1e-5)
     with torch.no_grad():
         expected = module.decode(raw).sample
@@ -38,7 +41,10 @@ def test_pixels_survive():
 
 
 def test_decoding_may_overlap_with_encoding(model, monkeypatch):
-    video, latents = video_from_frames(FRAMES), torch.randn(1, 48, 3, 2, 3, generator=torch.Generator().manual_seed(0))
+    video, latents = (
+        video_from_frames(FRAMES),
+        torch.randn(1, 48, 3, 2, 3, generator=torch.Generator().manual_seed(0)),
+    )
     wanted, plain, seen = (model.vae.encode(video), model.vae.decode(latents)), model.vae._draw, []
 
     def draw(*arguments):

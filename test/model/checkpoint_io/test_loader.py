@@ -22,10 +22,22 @@ TO_FRAMEWORK = [
     ("proj_in.weight", "vae2llm.weight"),
     ("layers.0.self_attn.to_q.weight", "language_model.model.layers.0.self_attn.q_proj.weight"),
     ("layers.1.self_attn.to_out.weight", "language_model.model.layers.1.self_attn.o_proj.weight"),
-    ("layers.0.self_attn.add_k_proj.weight", "language_model.model.layers.0.self_attn.k_proj_moe_gen.weight"),
-    ("layers.0.self_attn.to_add_out.weight", "language_model.model.layers.0.self_attn.o_proj_moe_gen.weight"),
-    ("layers.0.self_attn.norm_added_q.weight", "language_model.model.layers.0.self_attn.q_norm_moe_gen.weight"),
-    ("layers.0.mlp_moe_gen.up_proj.weight", "language_model.model.layers.0.mlp_moe_gen.up_proj.weight"),
+    (
+        "layers.0.self_attn.add_k_proj.weight",
+        "language_model.model.layers.0.self_attn.k_proj_moe_gen.weight",
+    ),
+    (
+        "layers.0.self_attn.to_add_out.weight",
+        "language_model.model.layers.0.self_attn.o_proj_moe_gen.weight",
+    ),
+    (
+        "layers.0.self_attn.norm_added_q.weight",
+        "language_model.model.layers.0.self_attn.q_norm_moe_gen.weight",
+    ),
+    (
+        "layers.0.mlp_moe_gen.up_proj.weight",
+        "language_model.model.layers.0.mlp_moe_gen.up_proj.weight",
+    ),
     ("layers.0.input_layernorm.weight", "language_model.model.layers.0.input_layernorm.weight"),
     ("norm_moe_gen.weight", "language_model.model.norm_moe_gen.weight"),
     ("embed_tokens.weight", "language_model.model.embed_tokens.weight"),
@@ -52,7 +64,10 @@ def same(first, second):
 
 
 def rewrite(folder, tensors):
-    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, folder / "transformer" / FILE)
+    save_file(
+        {name: tensor.contiguous().clone() for name, tensor in tensors.items()},
+        folder / "transformer" / FILE,
+    )
 
 
 def test_round_trip_through_diffusers(config, pair, tmp_path):
@@ -65,7 +80,10 @@ def test_round_trip_through_diffusers(config, pair, tmp_path):
 def test_framework_names_load_to_the_same_network(folder, copy):
     ours = load_transformer(folder / "transformer", CPU, torch.float32)
     tensors = {hub_name(name, framework=True): tensor for name, tensor in ours.state_dict().items()}
-    tensors |= {"llm2sound.weight": torch.zeros(2), "language_model.visual.pos_embed": torch.zeros(2)}
+    tensors |= {
+        "llm2sound.weight": torch.zeros(2),
+        "language_model.visual.pos_embed": torch.zeros(2),
+    }
     rewrite(copy, tensors)
     known = {hub_name(name): hub_name(name, framework=True) for name in ours.state_dict()}
     assert {diffusers: known[diffusers] for diffusers, _ in TO_FRAMEWORK} == dict(TO_FRAMEWORK)
@@ -75,11 +93,17 @@ def test_framework_names_load_to_the_same_network(folder, copy):
 
 
 def test_diffusers_accepts_every_name_of_ours(config):
-    fields = {key: value for key, value in config.to_json().items() if key != "temporal_compression_factor"}
+    fields = {
+        key: value
+        for key, value in config.to_json().items()
+        if key != "temporal_compression_factor"
+    }
     with torch.device("meta"):
         theirs = Cosmos3OmniTransformer.from_config(fields).state_dict()
         ours = Transformer(config).state_dict()
-    assert {hub_name(name): tensor.shape for name, tensor in ours.items()} == {n: t.shape for n, t in theirs.items()}
+    assert {hub_name(name): tensor.shape for name, tensor in ours.items()} == {
+        n: t.shape for n, t in theirs.items()
+    }
 
 
 def test_autoencoder_round_trip(tmp_path):
@@ -104,8 +128,13 @@ def test_parts_can_be_left_out_and_dtype_chosen(folder):
 
 def test_sound_heads_are_left_alone(folder, copy):
     tensors = load_file(copy / "transformer" / FILE)
-    rewrite(copy, {**tensors, "audio_proj_in.weight": torch.zeros(2), "audio_modality_embed": torch.zeros(2)})
-    assert same(load_model(copy, reasoner=False).transformer, load_model(folder, reasoner=False).transformer)
+    rewrite(
+        copy,
+        {**tensors, "audio_proj_in.weight": torch.zeros(2), "audio_modality_embed": torch.zeros(2)},
+    )
+    assert same(
+        load_model(copy, reasoner=False).transformer, load_model(folder, reasoner=False).transformer
+    )
 
 
 def drop(copy):
@@ -158,8 +187,14 @@ def remove(name):
         (remove("vae/config.json"), "missing file .*vae/config.json"),
         (remove("text_tokenizer/tokenizer_config.json"), "missing file .*tokenizer_config.json"),
         (remove("scheduler/scheduler_config.json"), "missing file .*scheduler_config.json"),
-        (lambda copy: (copy / "transformer" / "config.json").write_text("{"), "config.json: not readable as json"),
-        (lambda copy: (copy / "transformer" / "config.json").write_text("[]"), "expected a json object, got list"),
+        (
+            lambda copy: (copy / "transformer" / "config.json").write_text("{"),
+            "config.json: not readable as json",
+        ),
+        (
+            lambda copy: (copy / "transformer" / "config.json").write_text("[]"),
+            "expected a json object, got list",
+        ),
     ],
 )
 def test_damaged_folders_are_refused(copy, damage, message):
@@ -175,7 +210,9 @@ def test_no_folder():
 
 def test_the_hub_is_asked_only_on_request(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: asked.append(name) or str(folder))
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda name, **_: asked.append(name) or str(folder)
+    )
     with pytest.raises(ValueError, match="no folder nvidia/Cosmos3-Nano"):
         load_model("nvidia/Cosmos3-Nano")
     load_model(folder, reasoner=False, download=True)
@@ -187,7 +224,9 @@ def test_the_hub_is_asked_only_on_request(folder, monkeypatch):
 def test_a_file_that_is_indexed_is_found(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "x-1.safetensors")
     save_file({"old": torch.zeros(1)}, tmp_path / "unused.safetensors")
-    (tmp_path / "x.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "x-1.safetensors"}}))
+    (tmp_path / "x.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "x-1.safetensors"}})
+    )
     assert set(find_tensors(tmp_path)) == {"a"}
 
 
@@ -195,17 +234,29 @@ def test_a_file_that_is_indexed_is_found(tmp_path):
 def test_fp8_checkpoints_are_read_with_their_scales(folder, copy, per_channel, far):
     file = copy / "transformer" / FILE
     tensors = load_file(file)
-    names = [name for name in tensors if "layers." in name and name.endswith(("proj.weight", "to_q.weight"))]
+    names = [
+        name
+        for name in tensors
+        if "layers." in name and name.endswith(("proj.weight", "to_q.weight"))
+    ]
     for name in names:
         tops = tensors[name].abs().amax(1) if per_channel else tensors[name].abs().amax()
         scale = tops / 448
-        rounded = (tensors[name] / (scale[:, None] if per_channel else scale)).to(torch.float8_e4m3fn)
+        rounded = (tensors[name] / (scale[:, None] if per_channel else scale)).to(
+            torch.float8_e4m3fn
+        )
         extra = {"_scale": scale, "": rounded}
         tensors |= {name + end: tensor for end, tensor in extra.items()}
         tensors[name.removesuffix("weight") + "input_scale"] = torch.ones(())
     save_file(tensors, file)
-    whole, read = (load_model(path, reasoner=False).transformer.state_dict() for path in (folder, copy))
-    errors = [far(read[name], whole[name]) for name in whole if "layers." in name and name.endswith("up.weight")]
+    whole, read = (
+        load_model(path, reasoner=False).transformer.state_dict() for path in (folder, copy)
+    )
+    errors = [
+        far(read[name], whole[name])
+        for name in whole
+        if "layers." in name and name.endswith("up.weight")
+    ]
     assert len(errors) == 2 * TINY.layers
     assert 0 < max(errors) < 0.04
     del tensors[names[0] + "_scale"]

@@ -32,16 +32,25 @@ def test_a_complete_checkpoint(folder):
     assert "schedule    UniPC, Karras" in text
     modules = (model.transformer, model.vae.module, model.vision)
     count = sum(parameter.numel() for module in modules for parameter in module.parameters())
-    assert f"{count * 4 / 2**30:.2f}" in next(line for line in text.splitlines() if line.startswith("both"))
+    assert f"{count * 4 / 2**30:.2f}" in next(
+        line for line in text.splitlines() if line.startswith("both")
+    )
 
 
 def test_the_published_size_is_read_without_loading_it(folder):
     # A Nano with a header and nothing behind it: 28 GiB that are not there.
     with torch.device("meta"):
-        shapes = {hub_name(name): list(tensor.shape) for name, tensor in Transformer(NANO).state_dict().items()}
+        shapes = {
+            hub_name(name): list(tensor.shape)
+            for name, tensor in Transformer(NANO).state_dict().items()
+        }
     header, end = {}, 0
     for name, shape in shapes.items():
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + 2 * math.prod(shape)]}
+        header[name] = {
+            "dtype": "BF16",
+            "shape": shape,
+            "data_offsets": [end, end + 2 * math.prod(shape)],
+        }
         end += 2 * math.prod(shape)
     text = json.dumps(header).encode()
     with (folder / WEIGHTS).open("wb") as file:
@@ -50,7 +59,11 @@ def test_the_published_size_is_read_without_loading_it(folder):
     (folder / "transformer" / "config.json").write_text(json.dumps(NANO.to_json()))
     lines = report(folder).splitlines()
     assert "nano: 36 layers" in lines[1]
-    for part, count in {"embeddings": 622_329_856, "text tower": 6_946_075_648, "action heads": 16_914_432}.items():
+    for part, count in {
+        "embeddings": 622_329_856,
+        "text tower": 6_946_075_648,
+        "action heads": 16_914_432,
+    }.items():
         assert f"{part:24}{count:16,}" in lines
 
 

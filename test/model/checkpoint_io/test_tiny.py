@@ -18,7 +18,9 @@ from cosmos3_ros.model.language.captions import tokenize
 def test_the_cached_folder_is_written_once(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     written = []
-    monkeypatch.setattr(tiny, "write_tiny", lambda folder: written.append(folder) or (folder / "x").touch())
+    monkeypatch.setattr(
+        tiny, "write_tiny", lambda folder: written.append(folder) or (folder / "x").touch()
+    )
     first, second = tiny_checkpoint(), tiny_checkpoint()
     assert first == second
     assert len(written) == 1
@@ -41,8 +43,14 @@ def test_half_a_checkpoint_is_never_seen(tmp_path, monkeypatch):
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         write_tiny(tmp_path / name, seed)
-    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
-    different = [file for file in files if (tmp_path / "a" / file).read_bytes() != (tmp_path / "b" / file).read_bytes()]
+    files = sorted(
+        path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()
+    )
+    different = [
+        file
+        for file in files
+        if (tmp_path / "a" / file).read_bytes() != (tmp_path / "b" / file).read_bytes()
+    ]
     assert not different
     weights = "transformer/diffusion_pytorch_model.safetensors"
     assert (tmp_path / "a" / weights).read_bytes() != (tmp_path / "c" / weights).read_bytes()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cosmos3_ros.model.checkpoint_io.loader import Model
-from cosmos3_ros.model.diffusion.denoiser import Wish
+from cosmos3_ros.model.diffusion.denoiser import RtcTarget
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.policy import Cosmos3Policy
 
@@ -30,7 +30,10 @@ def test_a_bent_velocity_leads_to_a_guess_nearer_to_the_wish() -> None:
     actions, speed = torch.randn(1, 3, 2), torch.randn(1, 3, 2)
     for time in (999.0, 900.0, 500.0, 50.0):
         sigma = time / 1000
-        before, after = (actions - sigma * v for v in (speed, Wish(rows, weights).bend(actions, speed, time)))
+        before, after = (
+            actions - sigma * v
+            for v in (speed, RtcTarget(rows, weights).bend(actions, speed, time))
+        )
         left = (after - rows) / (before - rows)
         strength = min(1.0, ((1 - sigma) ** 2 + sigma**2) / (1 - sigma))
         expected = 1 - strength * weights[:, None].expand(3, 2)
@@ -43,7 +46,9 @@ def chunks(model: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     free = policy(model)
     seen = observation(free)
     old = free.infer(seen).chunk
-    wished = dataclasses.replace(old, values=(np.tile(seen.state, (HARD + SOFT, 1)) + 0.1).astype(np.float32))
+    wished = dataclasses.replace(
+        old, values=(np.tile(seen.state, (HARD + SOFT, 1)) + 0.1).astype(np.float32)
+    )
     decided = dataclasses.replace(wished, values=wished.values[:HARD])
     hard = free.infer(seen, decided).chunk.values
     soft = policy(model, soft_rows=SOFT).infer(seen, wished).chunk.values
@@ -56,7 +61,9 @@ def test_the_decided_rows_come_back_unchanged(chunks: tuple[np.ndarray, ...]) ->
     assert np.array_equal(soft[:HARD], wished[:HARD])
 
 
-def test_the_soft_rows_are_drawn_towards_the_wish_less_and_less(chunks: tuple[np.ndarray, ...]) -> None:
+def test_the_soft_rows_are_drawn_towards_the_wish_less_and_less(
+    chunks: tuple[np.ndarray, ...],
+) -> None:
     wished, hard, soft = chunks
     rows = slice(HARD, HARD + SOFT)
     far = np.abs(hard[rows] - wished[rows]).mean(axis=1)

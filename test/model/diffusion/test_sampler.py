@@ -69,7 +69,9 @@ def test_unipc_equals_diffusers(kind, steps, far):
     assert far(denoise(start, speed, schedule), expected[0]) < 5e-6
 
 
-@pytest.mark.parametrize("schedule", [flow_schedule(5), fixed_schedule([1, 0.5]), fixed_schedule([1, 0.5], "ode")])
+@pytest.mark.parametrize(
+    "schedule", [flow_schedule(5), fixed_schedule([1, 0.5]), fixed_schedule([1, 0.5], "ode")]
+)
 def test_what_is_clean_stays_bit_for_bit(schedule):
     start = torch.randn(100)
     clean = torch.arange(100) < 40
@@ -88,7 +90,9 @@ def test_a_student_goes_straight_or_takes_fresh_noise():
     start, levels = torch.randn(1000), [1.0, 0.5]
     straight = denoise(start, lambda x, t: x, fixed_schedule(levels, "ode"))
     torch.testing.assert_close(straight, start * 0.25)  # each step takes half
-    first, again = (denoise(start, lambda x, t: x, fixed_schedule(levels), seed=7) for _ in range(2))
+    first, again = (
+        denoise(start, lambda x, t: x, fixed_schedule(levels), seed=7) for _ in range(2)
+    )
     assert torch.equal(first, again)
     torch.manual_seed(7)
     torch.testing.assert_close(first, 0.5 * 0.5 * torch.randn(1000))
@@ -96,7 +100,9 @@ def test_a_student_goes_straight_or_takes_fresh_noise():
 
 
 def test_the_scheduler_file_of_a_student_wins():
-    schedule = checkpoint_schedule({"fixed_step_sampler_config": {"t_list": [1.0, 0.75, 0.0]}}, steps=35)
+    schedule = checkpoint_schedule(
+        {"fixed_step_sampler_config": {"t_list": [1.0, 0.75, 0.0]}}, steps=35
+    )
     assert schedule == Schedule((1.0, 0.75, 0.0), (1000.0, 750.0), "sde")
 
 

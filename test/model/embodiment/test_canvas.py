@@ -16,13 +16,21 @@ def image(height, width):
     return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize(("source", "target"), [((36, 64), (18, 32)), ((37, 53), (20, 31)), ((24, 32), (50, 70))])
-@pytest.mark.parametrize(("mode", "antialias"), [("bilinear", False), ("bilinear", True), ("bicubic", True)])
+@pytest.mark.parametrize(
+    ("source", "target"), [((36, 64), (18, 32)), ((37, 53), (20, 31)), ((24, 32), (50, 70))]
+)
+@pytest.mark.parametrize(
+    ("mode", "antialias"), [("bilinear", False), ("bilinear", True), ("bicubic", True)]
+)
 def test_resize_equals_torch(source, target, mode, antialias):
     picture = image(*source)
     tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
-    expected = interpolate(tensor, target, mode=mode, align_corners=False, antialias=antialias)[0].permute(1, 2, 0)
-    np.testing.assert_allclose(resize(picture, target, mode == "bicubic", antialias), expected, atol=5e-3)
+    expected = interpolate(tensor, target, mode=mode, align_corners=False, antialias=antialias)[
+        0
+    ].permute(1, 2, 0)
+    np.testing.assert_allclose(
+        resize(picture, target, mode == "bicubic", antialias), expected, atol=5e-3
+    )
 
 
 def test_droid_composition_equals_the_published_one():
@@ -64,7 +72,9 @@ def test_cover_keeps_the_middle():
 
 def test_missing_views_and_wrong_images_are_refused():
     views = {view: image(90, 160) for view in DROID_JOINT_POS.views}
-    with pytest.raises(ValueError, match=r"missing view\(s\) \['wrist'\], expected \['wrist', 'exterior_1', 'ext"):
+    with pytest.raises(
+        ValueError, match=r"missing view\(s\) \['wrist'\], expected \['wrist', 'exterior_1', 'ext"
+    ):
         DROID_JOINT_POS.compose({view: views[view] for view in ("exterior_1", "exterior_2")})
     with pytest.raises(ValueError, match=r"images\['wrist'\]: expected a uint8 array"):
         DROID_JOINT_POS.compose({**views, "wrist": views["wrist"][..., :1]})

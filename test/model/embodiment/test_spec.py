@@ -8,7 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from cosmos3_ros.model.embodiment import AV, BRIDGE, DROID_JOINT_POS, EMBODIMENTS, LIBERO, UMI, find_embodiment
+from cosmos3_ros.model.embodiment import (
+    AV,
+    BRIDGE,
+    DROID_JOINT_POS,
+    EMBODIMENTS,
+    LIBERO,
+    UMI,
+    find_embodiment,
+)
 from cosmos3_ros.model.interface import NS
 
 RNG = np.random.default_rng(0)
@@ -64,7 +72,8 @@ def test_standing_still_is_the_identity_delta():
 
 
 def test_bridge_moves_the_flange_of_the_gripper():
-    # A turn about the tool's own axes moves the flange, which is 93.575 mm away, although the tool stays in place.
+    # A turn about the tool's own axes moves the flange, which is 93.575 mm away, although the tool
+    # stays in place.
     raw = dataclasses.replace(BRIDGE, normalization=AV.normalization)
     state = np.array([0, 0, 0, 0, 0, 0, 1, 0], np.float32)
     turned = np.array([[0, 0, 0, np.sin(0.05), 0, 0, np.cos(0.05), 0]], np.float32)
@@ -74,19 +83,28 @@ def test_bridge_moves_the_flange_of_the_gripper():
 
 def test_quantiles_become_minus_one_and_one():
     low, high = np.array(LIBERO.normalization.low), np.array(LIBERO.normalization.high)
-    np.testing.assert_allclose(LIBERO.normalization.forward(np.stack([low, high])), [[-1] * 10, [1] * 10], atol=1e-6)
+    np.testing.assert_allclose(
+        LIBERO.normalization.forward(np.stack([low, high])), [[-1] * 10, [1] * 10], atol=1e-6
+    )
     mean = dataclasses.replace(LIBERO.normalization, kind="mean_std", low=(1.0,), high=(2.0,))
     assert mean.forward(np.array([5.0])).tolist() == [2.0]
     assert mean.inverse(np.array([2.0])).tolist() == [5.0]
 
 
-def test_umi_counts_the_gripper_in_metres():
+def test_umi_counts_the_gripper_in_meters():
     state = np.array([0, 0, 0, 0, 0, 0, 1, 0.5], np.float32)
     assert UMI.encode_state(state)[-1] == pytest.approx(0.0425)
 
 
 def test_rates():
-    rates = {"droid_joint_pos": 15, "droid_midtrain": 15, "droid_sim": 15, "libero": 20, "bridge": 5, "umi": 10}
+    rates = {
+        "droid_joint_pos": 15,
+        "droid_midtrain": 15,
+        "droid_sim": 15,
+        "libero": 20,
+        "bridge": 5,
+        "umi": 10,
+    }
     assert {name: EMBODIMENTS[name].fps for name in rates} == rates
     assert DROID_JOINT_POS.step == round(NS / 15)
 
@@ -94,7 +112,9 @@ def test_rates():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"unknown 'franka', expected one of \['av', 'bridge'"):
         find_embodiment("franka")
-    with pytest.raises(ValueError, match=r"state of droid_joint_pos: expected 8 values .* got \(7,\)"):
+    with pytest.raises(
+        ValueError, match=r"state of droid_joint_pos: expected 8 values .* got \(7,\)"
+    ):
         DROID_JOINT_POS.encode_state(np.zeros(7, np.float32))
     with pytest.raises(ValueError, match="finite"):
         DROID_JOINT_POS.encode_state(np.full(8, np.nan, np.float32))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the embedded checkpoint says to recorded observations: `tools/run.sh .venv python test/model/golden/record.py`.
 
-Writes answers.npz anew, and observations.npz if it is not there. Only a change that is meant to change the answers
-(other weights, another sampler) may do so, and says why.
+Writes answers.npz anew, and observations.npz if it is not there. Only a change that is meant to
+change the answers (other weights, another sampler) may do so, and says why.
 """
 
 import platform
@@ -28,7 +28,9 @@ CASES = {
 def machine() -> str:
     """All that the last bit depends on besides the code: processor, what torch makes of it, and torch itself."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    names = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
+    names = [
+        line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")
+    ]
     return f"{(names or [platform.processor()])[0]}, {torch.backends.cpu.get_cpu_capability()}, {torch.__version__}"
 
 
@@ -58,7 +60,10 @@ def answers() -> dict[str, np.ndarray]:
             step = first.chunk.step
             committed = first.chunk.rows(observation.stamp + 2 * step, observation.stamp + 7 * step)
             later = Observation(
-                observation.images, observation.state, observation.instruction, observation.stamp + 3 * step
+                observation.images,
+                observation.state,
+                observation.instruction,
+                observation.stamp + 3 * step,
             )
             found[f"{case}/{number}/committed"] = policy.infer(later, committed).chunk.values
             if number == 1 and case in ("plain", "two_steps"):

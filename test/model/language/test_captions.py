@@ -39,7 +39,14 @@ DROID = framing("concat_view", DROID_JOINT_POS.view_description)
             "c1c107a085733e63ae4a36f7f161b14a47c11103cc7e9d5481de4c71fa240536",
         ),
         (
-            action_json("pick up the banana", 17, 20.0, (192, 320), VIEWPOINTS["concat_view"], idle="0 out of 16."),
+            action_json(
+                "pick up the banana",
+                17,
+                20.0,
+                (192, 320),
+                VIEWPOINTS["concat_view"],
+                idle="0 out of 16.",
+            ),
             303,
             "1c0bcd601904ccd55ade5abab2c13103007dbf42e2cb39e6d6d654bd41fb6938",
         ),
@@ -56,11 +63,16 @@ def test_plain_form_says_the_same_in_sentences():
         "pick up the banana. This video is captured from a wrist-mounted camera. The video is 2.2 seconds long and is "
         "of 15 FPS. This video is of 544x736 resolution."
     )
-    assert action_plain("Stop.", 33, 15.0, (544, 736), "A camera.").startswith("Stop. A camera. The")
+    assert action_plain("Stop.", 33, 15.0, (544, 736), "A camera.").startswith(
+        "Stop. A camera. The"
+    )
 
 
 def test_captions_of_images_and_videos():
-    assert video_caption("A cat.", 1, 24.0, (720, 1280)) == "A cat. This image is of 720x1280 resolution."
+    assert (
+        video_caption("A cat.", 1, 24.0, (720, 1280))
+        == "A cat. This image is of 720x1280 resolution."
+    )
     assert video_caption("", 48, 24.0, (16, 32), negative=True) == (
         "The video is not 2.0 seconds long and is not of 24 FPS. This video is not of 16x32 resolution."
     )
@@ -87,7 +99,9 @@ def test_tokens_are_the_chat_and_two_more(model):
     )
     expected = f"{text}<|im_end|><|vision_start|>"
     assert tokenizer.decode(tokenize(tokenizer, "Push it.")) == expected
-    assert "<|im_start|>system\nBe kind.<|im_end|>" in tokenizer.decode(tokenize(tokenizer, "Go", system="Be kind."))
+    assert "<|im_start|>system\nBe kind.<|im_end|>" in tokenizer.decode(
+        tokenize(tokenizer, "Go", system="Be kind.")
+    )
     assert len(tokenize(tokenizer, "")) < 20
 
 

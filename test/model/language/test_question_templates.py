@@ -26,15 +26,28 @@ def test_thought_is_split_off():
 
 def test_boxes_are_fractions_with_ordered_corners():
     text = 'Here:\n```json\n[{"bbox_2d": [214, 141, 497, 722], "label": "load"}, {"bbox_2d": [1200, 500, 0, -3]}]\n```'
-    assert parse_boxes(text) == (Box("load", 0.214, 0.141, 0.497, 0.722), Box("", 0.0, 0.0, 1.0, 0.5))
+    assert parse_boxes(text) == (
+        Box("load", 0.214, 0.141, 0.497, 0.722),
+        Box("", 0.0, 0.0, 1.0, 0.5),
+    )
 
 
 def test_a_broken_answer_keeps_its_whole_entries():
     text = '[{"bbox_2d": [0, 0, 10, 10], "label": "a"}, {"bbox_2d": [1, 2, 3], "label": "b"}, {"bbox_2d": [5, 6'
     assert [box.label for box in parse_boxes(text)] == ["a"]
-    assert parse_boxes('[{"bbox_2d": ["x", 0, 0, 0]}, {"bbox_2d": null}, {"bbox_2d": [NaN, 0, 0, 0]}] {') == ()
+    assert (
+        parse_boxes(
+            '[{"bbox_2d": ["x", 0, 0, 0]}, {"bbox_2d": null}, {"bbox_2d": [NaN, 0, 0, 0]}] {'
+        )
+        == ()
+    )
     assert parse_boxes("{" * 5000) == ()
-    assert parse_boxes('{"bbox_2d": [1' + "0" * 400 + ', 0, 0, 0]} {"bbox_2d": [1' + "0" * 5000 + ", 0, 0, 0]}") == ()
+    assert (
+        parse_boxes(
+            '{"bbox_2d": [1' + "0" * 400 + ', 0, 0, 0]} {"bbox_2d": [1' + "0" * 5000 + ", 0, 0, 0]}"
+        )
+        == ()
+    )
     assert parse_boxes("I see no load.") == ()
 
 
@@ -44,7 +57,9 @@ def test_points_keep_their_order():
 
 
 def test_steps_come_without_numbers():
-    assert parse_steps("A plan:\n1. Reach the cup.\n 2) Grasp it.\n- no number\n10: Lift 2 cm.") == (
+    assert parse_steps(
+        "A plan:\n1. Reach the cup.\n 2) Grasp it.\n- no number\n10: Lift 2 cm."
+    ) == (
         "Reach the cup.",
         "Grasp it.",
         "Lift 2 cm.",
@@ -53,7 +68,14 @@ def test_steps_come_without_numbers():
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("A", True), ("(B) Impossible", False), ("b.", False), ("Possible", True), ("Implausible", False), ("An", None)],
+    [
+        ("A", True),
+        ("(B) Impossible", False),
+        ("b.", False),
+        ("Possible", True),
+        ("Implausible", False),
+        ("An", None),
+    ],
 )
 def test_plausibility(text, expected):
     assert parse_plausible(text) is expected

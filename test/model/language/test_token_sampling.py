@@ -3,9 +3,21 @@
 
 import pytest
 import torch
-from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor, TopKLogitsWarper, TopPLogitsWarper
+from transformers import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
-from cosmos3_ros.model.language.token_sampling import DIRECT, GREEDY, Sampling, TokenPicker, candidates, pieces
+from cosmos3_ros.model.language.token_sampling import (
+    DIRECT,
+    GREEDY,
+    Sampling,
+    TokenPicker,
+    candidates,
+    pieces,
+)
 
 PROMPT = torch.tensor([1, 2])
 
@@ -30,8 +42,10 @@ def test_candidates_equal_transformers():
         if top_k:
             theirs.append(TopKLogitsWarper(top_k))
         theirs.append(TopPLogitsWarper(top_p))
-        penalised = TokenPicker(Sampling(repetition=1.3), seen[0], 50)._penalised(scores)
-        torch.testing.assert_close(candidates(penalised, top_k, top_p), theirs(seen, scores[None].clone())[0])
+        penalized = TokenPicker(Sampling(repetition=1.3), seen[0], 50)._penalized(scores)
+        torch.testing.assert_close(
+            candidates(penalized, top_k, top_p), theirs(seen, scores[None].clone())[0]
+        )
 
 
 def test_sampling_follows_the_seed_and_stays_among_the_candidates():

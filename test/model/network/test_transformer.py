@@ -22,14 +22,20 @@ ROWS = 9
 def inputs(config, length=11):
     torch.manual_seed(1)
     ids = torch.randint(0, config.vocab, (length,))
-    return ids, torch.randn(1, config.latent_channels, *SHAPE), torch.randn(1, ROWS, config.action_width)
+    return (
+        ids,
+        torch.randn(1, config.latent_channels, *SHAPE),
+        torch.randn(1, ROWS, config.action_width),
+    )
 
 
 def our_velocity(transformer, cache, latents, actions, noisy_frames, noisy_rows, time=833.0):
     config = transformer.config
     rows = cache.rows if isinstance(cache, Prompts) else [cache]
     lengths = [row.length for row in rows] if rows[0].lengths is None else rows[0].lengths.tolist()
-    places = torch.stack([generator_positions(config, length, SHAPE, FPS, ROWS) for length in lengths])
+    places = torch.stack(
+        [generator_positions(config, length, SHAPE, FPS, ROWS) for length in lengths]
+    )
     count = len(latents)
     with torch.no_grad():
         return transformer.velocity(
@@ -48,7 +54,10 @@ def our_velocity(transformer, cache, latents, actions, noisy_frames, noisy_rows,
 def test_velocity_equals_diffusers(config, pair, far, clean):
     both = pair(config)
     ids, latents, actions = inputs(config)
-    noisy_frames, noisy_rows = torch.ones(SHAPE[0], dtype=torch.bool), torch.ones(ROWS, dtype=torch.bool)
+    noisy_frames, noisy_rows = (
+        torch.ones(SHAPE[0], dtype=torch.bool),
+        torch.ones(ROWS, dtype=torch.bool),
+    )
     if clean == "first":
         noisy_frames[0] = noisy_rows[0] = False
     if clean == "video":
@@ -121,7 +130,11 @@ def test_padding_of_a_text_batch_is_not_seen(pair, far):
 
 @pytest.mark.parametrize(
     ("preset", "total", "tensors"),
-    [(NANO, 15_173_136_576, 809), (SUPER, 64_019_736_832 - 665_664, 1425), (EDGE, 3_369_657_024, 549)],
+    [
+        (NANO, 15_173_136_576, 809),
+        (SUPER, 64_019_736_832 - 665_664, 1425),
+        (EDGE, 3_369_657_024, 549),
+    ],
     ids=["nano", "super", "edge"],
 )
 def test_presets_have_the_published_parameter_counts(preset, total, tensors):
@@ -134,13 +147,20 @@ def test_presets_have_the_published_parameter_counts(preset, total, tensors):
 def test_towers_can_be_left_out():
     with torch.device("meta"):
         policy, reasoner = Transformer(NANO, reasoner=False), Transformer(NANO, generator=False)
-    assert sum(parameter.numel() for parameter in policy.parameters()) == 15_173_136_576 - 622_329_856
-    assert sum(parameter.numel() for parameter in reasoner.parameters()) == 6_946_075_648 + 2 * 622_329_856
+    assert (
+        sum(parameter.numel() for parameter in policy.parameters()) == 15_173_136_576 - 622_329_856
+    )
+    assert (
+        sum(parameter.numel() for parameter in reasoner.parameters())
+        == 6_946_075_648 + 2 * 622_329_856
+    )
     with pytest.raises(ValueError, match="without its lm_head"):
         policy.logits(torch.zeros(1))
 
 
-@pytest.mark.parametrize(("body", "state", "tokens"), [(DROID_JOINT_POS, 1, 3093), (LIBERO, 0, 266)])
+@pytest.mark.parametrize(
+    ("body", "state", "tokens"), [(DROID_JOINT_POS, 1, 3093), (LIBERO, 0, 266)]
+)
 def test_token_counts(body, state, tokens):
     height, width = (side // 16 for side in body.canvas.content)
     shape = (1 + body.horizon // 4, height, width)
@@ -151,8 +171,12 @@ def test_token_counts(body, state, tokens):
 def test_positions_run_on_the_clock_of_the_video():
     positions = generator_positions(NANO, 100, (3, 4, 4), 15.0, rows=3, first_row=0)
     start = 100 + 15000
-    torch.testing.assert_close(positions[0, ::4][:3], torch.tensor([0.0, 1.6, 3.2]) + start, rtol=0, atol=1e-3)
-    torch.testing.assert_close(positions[0, 12:], torch.tensor([0.0, 0.4, 0.8]) + start, rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        positions[0, ::4][:3], torch.tensor([0.0, 1.6, 3.2]) + start, rtol=0, atol=1e-3
+    )
+    torch.testing.assert_close(
+        positions[0, 12:], torch.tensor([0.0, 0.4, 0.8]) + start, rtol=0, atol=1e-3
+    )
     assert positions[1, :4].tolist() == [0, 0, 1, 1]
     assert positions[2, :4].tolist() == [0, 1, 0, 1]
     # A state row and the rows of the past before it: one row earlier is one row earlier.
@@ -191,9 +215,13 @@ def test_bfloat16_is_close(pair, far):
     ids, latents, actions = inputs(TINY)
     noisy = torch.ones(SHAPE[0], dtype=torch.bool), torch.ones(ROWS, dtype=torch.bool)
     with torch.no_grad():
-        exact = our_velocity(transformer, transformer.prefill(ids[None])[1], latents, actions, *noisy)[0]
+        exact = our_velocity(
+            transformer, transformer.prefill(ids[None])[1], latents, actions, *noisy
+        )[0]
         transformer.to(torch.bfloat16).time.float()
-        rounded = our_velocity(transformer, transformer.prefill(ids[None])[1], latents, actions, *noisy)[0]
+        rounded = our_velocity(
+            transformer, transformer.prefill(ids[None])[1], latents, actions, *noisy
+        )[0]
     assert rounded.dtype == torch.bfloat16
     assert far(rounded.float(), exact) < 0.05
 

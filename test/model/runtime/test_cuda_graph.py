@@ -9,7 +9,7 @@ import types
 import pytest
 import torch
 
-from cosmos3_ros.model.runtime.cuda_graph import Recording
+from cosmos3_ros.model.runtime.cuda_graph import CudaGraph
 
 INPUTS = [torch.arange(3.0)]
 
@@ -26,7 +26,9 @@ class Graph:
         return self.users
 
     def begin(self, pool):
-        assert pool is None or pool["graphs"] > 0, "memory that no graph uses any more cannot be joined"
+        assert pool is None or pool["graphs"] > 0, (
+            "memory that no graph uses any more cannot be joined"
+        )
         self.users = {"graphs": 0, "number": next(self.numbers)} if pool is None else pool
         self.users["graphs"] += 1
 
@@ -52,7 +54,7 @@ def cuda(monkeypatch):
 
 
 def record(shared=True):
-    return Recording(lambda x: (2 * x,), INPUTS, shared=shared)
+    return CudaGraph(lambda x: (2 * x,), INPUTS, shared=shared)
 
 
 def pool(recording):
@@ -84,5 +86,5 @@ def test_a_recording_that_fails_is_not_shared():
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        Recording(fail, INPUTS, warm=True, shared=True)
+        CudaGraph(fail, INPUTS, warm=True, shared=True)
     record()

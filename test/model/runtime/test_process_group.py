@@ -14,8 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from cosmos3_ros.model.acceleration.memory_budget import EYES, GIB, VAE, WORK, check_memory, load_fast, needed
-from cosmos3_ros.model.acceleration.optimize import Speed
+from cosmos3_ros.model.acceleration.memory_budget import (
+    EYES,
+    GIB,
+    VAE,
+    WORK,
+    check_memory,
+    load_fast,
+    needed,
+)
+from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
 from cosmos3_ros.model.acceleration.tensor_parallel import check_sizes
 from cosmos3_ros.model.checkpoint_io import safetensors_io
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
@@ -26,18 +34,29 @@ from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.policy_batch import infer_batch
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
-from cosmos3_ros.model.runtime.process_group import Team
+from cosmos3_ros.model.runtime.process_group import InferenceGroup
 
 OPTIONS = {"num_steps": 2, "seed": 3, "soft_rows": 2}
 POLITELY = ("nice", "-n", "10")  # several busy processes beside tests that need their time
 STATE = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.25], np.float32)
 # Of so many processes, in turn: how many split a layer (the rest is guidance), and how.
 WAYS = {
-    2: [(1, Speed()), (2, Speed()), (2, Speed(compiled=True)), (2, Speed(generator="int8", text="fp8"))],
-    4: [(4, Speed()), (2, Speed())],
+    2: [
+        (1, RuntimeOptions()),
+        (2, RuntimeOptions()),
+        (2, RuntimeOptions(compiled=True)),
+        (2, RuntimeOptions(generator="int8", text="fp8")),
+    ],
+    4: [(4, RuntimeOptions()), (2, RuntimeOptions())],
 }
 SMALL_EDGE = dataclasses.replace(
-    TINY, layers=2, heads=4, kv_heads=4, activation="relu2", text_qk_norm=False, text_key_norm_for_generator=True
+    TINY,
+    layers=2,
+    heads=4,
+    kv_heads=4,
+    activation="relu2",
+    text_qk_norm=False,
+    text_key_norm_for_generator=True,
 )
 
 
@@ -47,7 +66,10 @@ def make(checkpoint, speed, team=None):
 
 
 def ask(policy, reasoner):
-    """Chunks, the second with decided and soft rows, and an answer, beside the third; with latents and scores."""
+    """Chunks, the second with decided and soft rows, and an answer, beside the third.
+
+    With latents and scores.
+    """
     rng = np.random.default_rng(0)
     images = {view: rng.integers(0, 256, (90, 120, 3), dtype=np.uint8) for view in DROID_SIM.views}
     first = policy.infer(Observation(images, STATE, "put the red cube in the bowl", 1))
@@ -57,7 +79,11 @@ def ask(policy, reasoner):
     prompt, decoders = reasoner.prompt("What do you see?", [images["wrist"]]), reasoner._decoders
     number = decoders.take()
     with torch.inference_mode():
-        scores = [decoders.read(number, prompt.embeds, prompt.positions, prompt.deepstack, prompt.position, 4).clone()]
+        scores = [
+            decoders.read(
+                number, prompt.embeds, prompt.positions, prompt.deepstack, prompt.position, 4
+            ).clone()
+        ]
         scores += [decoders.step(number, int(scores[-1].argmax())).clone() for _ in range(3)]
     decoders.give(number)
     with concurrent.futures.ThreadPoolExecutor(1) as beside:
@@ -76,13 +102,19 @@ def disagree(team):
             if not team.leads:
                 raise ValueError("not I")
 
-    with pytest.raises(ValueError, match="another process of the team refused" if team.leads else "not I"):
+    with pytest.raises(
+        ValueError, match="another process of the team refused" if team.leads else "not I"
+    ):
         refuse()
 
 
 def meet(rank, count, meeting):
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=count, timeout=datetime.timedelta(minutes=3)
+        "gloo",
+        init_method=f"file://{meeting}",
+        rank=rank,
+        world_size=count,
+        timeout=datetime.timedelta(minutes=3),
     )
 
 
@@ -90,7 +122,10 @@ def meet(rank, count, meeting):
 def others(count, meeting, checkpoint):
     """The other processes, which end by themselves."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    rest = [map(str, (sys.executable, __file__, rank, count, meeting, checkpoint)) for rank in range(1, count)]
+    rest = [
+        map(str, (sys.executable, __file__, rank, count, meeting, checkpoint))
+        for rank in range(1, count)
+    ]
     running = [subprocess.Popen([*POLITELY, *command], env=environment) for command in rest]
     try:
         meet(0, count, meeting)
@@ -139,7 +174,9 @@ def eager(monkeypatch):
 
 
 def traced(compiler):
-    return lambda function, dynamic: compiler(function, dynamic=dynamic, backend="eager", fullgraph=True)
+    return lambda function, dynamic: compiler(
+        function, dynamic=dynamic, backend="eager", fullgraph=True
+    )
 
 
 @pytest.mark.slow
@@ -147,17 +184,24 @@ def traced(compiler):
 def test_processes_say_together_what_one_says(count, tmp_path, write, eager, monkeypatch):
     checkpoint = tiny_checkpoint() if count == 2 else write(SMALL_EDGE)
     read, opened = [0], safetensors_io.safe_open
-    monkeypatch.setattr(safetensors_io, "safe_open", lambda *place, **how: Counting(opened(*place, **how), read))
+    monkeypatch.setattr(
+        safetensors_io, "safe_open", lambda *place, **how: Counting(opened(*place, **how), read)
+    )
     together, shares = [], []
     with others(count, tmp_path / "meeting", checkpoint):
         for tensor, speed in WAYS[count]:
-            team, read[0] = Team("cpu", tensor), 0
+            team, read[0] = InferenceGroup("cpu", tensor), 0
             disagree(team)
             policy, reasoner = make(checkpoint, speed, team)
             beside = (policy.model.vae.module, policy.model.vision)
-            shares.append(read[0] - sum(number.numel() for part in beside for number in part.state_dict().values()))
+            shares.append(
+                read[0]
+                - sum(number.numel() for part in beside for number in part.state_dict().values())
+            )
             together.append(ask(policy, reasoner))
-            with pytest.raises(ValueError, match="several processes share answers one after the other"):
+            with pytest.raises(
+                ValueError, match="several processes share answers one after the other"
+            ):
                 infer_batch(policy, [Observation({}, STATE, "wait", 1)])
             team.leave()
     for (_, speed), (numbers, said) in zip(WAYS[count], together, strict=True):
@@ -175,9 +219,19 @@ def share(config, ranks):
     """Numbers of the transformer that one of so many processes needs."""
     with torch.device("meta"):
         whole = Transformer(config)
-    split = ("attention.q.", "attention.k.", "attention.v.", "attention.out.", ".mlp.", "head.weight")
+    split = (
+        "attention.q.",
+        "attention.k.",
+        "attention.v.",
+        "attention.out.",
+        ".mlp.",
+        "head.weight",
+    )
     parts = whole.state_dict().items()
-    return sum(number.numel() // (ranks if any(part in name for part in split) else 1) for name, number in parts)
+    return sum(
+        number.numel() // (ranks if any(part in name for part in split) else 1)
+        for name, number in parts
+    )
 
 
 def test_a_network_that_cannot_be_dealt_out_is_refused():
@@ -189,26 +243,39 @@ def test_a_network_that_cannot_be_dealt_out_is_refused():
 
 
 def test_memory_of_each_gpu():
-    weights = needed(SUPER, Speed(), 2) - WORK - 2 * (VAE + EYES) / GIB
+    weights = needed(SUPER, RuntimeOptions(), 2) - WORK - 2 * (VAE + EYES) / GIB
     assert weights == pytest.approx(2 * share(SUPER, 2) / GIB, rel=0.002)
-    assert needed(SUPER, Speed()) > 120
-    check_memory(SUPER, Speed(), 79.0, ranks=2)
-    assert needed(NANO, Speed(), 2) < needed(NANO, Speed()) / 1.5
+    assert needed(SUPER, RuntimeOptions()) > 120
+    check_memory(SUPER, RuntimeOptions(), 79.0, ranks=2)
+    assert needed(NANO, RuntimeOptions(), 2) < needed(NANO, RuntimeOptions()) / 1.5
     # Rounding begins when all is there.
-    assert needed(EDGE, Speed(generator="fp8", text="fp8"), 2) == needed(EDGE, Speed(), 2)
-    with pytest.raises(ValueError, match=r"needs 12\d\.\d GiB, .* 79\.0 GiB free; placement 'both' with 'fp8'"):
-        check_memory(SUPER, Speed(), 79.0)
-    with pytest.raises(ValueError, match=r"39\.0 GiB free; placement 'both' split over 4 GPUs would fit \(36\.8"):
-        check_memory(SUPER, Speed(), 39.0, ranks=2)
+    assert needed(EDGE, RuntimeOptions(generator="fp8", text="fp8"), 2) == needed(
+        EDGE, RuntimeOptions(), 2
+    )
+    with pytest.raises(
+        ValueError, match=r"needs 12\d\.\d GiB, .* 79\.0 GiB free; placement 'both' with 'fp8'"
+    ):
+        check_memory(SUPER, RuntimeOptions(), 79.0)
+    with pytest.raises(
+        ValueError, match=r"39\.0 GiB free; placement 'both' split over 4 GPUs would fit \(36\.8"
+    ):
+        check_memory(SUPER, RuntimeOptions(), 39.0, ranks=2)
 
 
 def test_what_several_processes_cannot_do_is_refused(tmp_path):
     with others(1, tmp_path / "meeting", ""):
-        with pytest.raises(ValueError, match="tensor parallelism 3: expected 3 or 6 processes, got 1"):
-            Team("cpu", 3)
-        team = Team("cpu")
-        with pytest.raises(ValueError, match=r"speed\.graphs: expected False for a model that several processes share"):
-            load_fast(tiny_checkpoint(), "cpu", torch.float32, Speed(graphs=True), team=team)
+        with pytest.raises(
+            ValueError, match="tensor parallelism 3: expected 3 or 6 processes, got 1"
+        ):
+            InferenceGroup("cpu", 3)
+        team = InferenceGroup("cpu")
+        with pytest.raises(
+            ValueError,
+            match=r"speed\.graphs: expected False for a model that several processes share",
+        ):
+            load_fast(
+                tiny_checkpoint(), "cpu", torch.float32, RuntimeOptions(graphs=True), team=team
+            )
 
 
 if __name__ == "__main__":
@@ -217,7 +284,7 @@ if __name__ == "__main__":
     rank, count = map(int, sys.argv[1:3])
     meet(rank, count, sys.argv[3])
     for tensor, speed in WAYS[count]:
-        team = Team("cpu", tensor)
+        team = InferenceGroup("cpu", tensor)
         disagree(team)
         make(Path(sys.argv[4]), speed, team)
         team.follow()

@@ -4,7 +4,17 @@
 import pytest
 import torch
 
-from cosmos3_ros.model.runtime.quantize import E4M3, FP8, KINDS, NIBBLES, NVFP4, Int8, Product, join, quantise
+from cosmos3_ros.model.runtime.quantize import (
+    E4M3,
+    FP8,
+    KINDS,
+    NIBBLES,
+    NVFP4,
+    Int8,
+    QuantizedLinear,
+    join,
+    quantize,
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -12,7 +22,9 @@ def test_what_was_rounded_stays(kind):
     torch.manual_seed(0)
     once = KINDS[kind].of(torch.randn(24, 64))
     again = KINDS[kind].of(once.whole(torch.float32))
-    torch.testing.assert_close(again.whole(torch.float32), once.whole(torch.float32), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        again.whole(torch.float32), once.whole(torch.float32), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_half_a_step_is_the_most_that_is_lost():
@@ -23,7 +35,8 @@ def test_half_a_step_is_the_most_that_is_lost():
     # E4M3 has three bits of mantissa: half a step is a sixteenth, but for the smallest numbers.
     lost = (FP8.of(weight).whole(torch.float32) - weight).abs()
     assert (lost <= weight.abs() / 16 + FP8.of(weight).scale * 2**-10).all()
-    # Half the widest gap of E2M1, 4 to 6, of what the largest in the block is rounded to, and the scale's own rounding.
+    # Half the widest gap of E2M1, 4 to 6, of what the largest in the block is rounded to, and the
+    # scale's own rounding.
     tops = weight.unflatten(1, (-1, 16)).abs().amax(2, keepdim=True)
     off = (NVFP4.of(weight).whole(torch.float32) - weight).unflatten(1, (-1, 16)).abs()
     assert (off <= tops * (1 / 6 + 1 / 15)).all()
@@ -51,18 +64,20 @@ def test_fp8_products_round_each_token_by_itself():
     torch.manual_seed(0)
     product, x = FP8.of(torch.randn(8, 32)), torch.randn(4, 32)
     scaled = x * torch.tensor([[1.0], [100.0], [1e-3], [0.0]])
-    torch.testing.assert_close(product(scaled)[:3], torch.stack([product(row[None])[0] for row in scaled[:3]]))
+    torch.testing.assert_close(
+        product(scaled)[:3], torch.stack([product(row[None])[0] for row in scaled[:3]])
+    )
     assert not product(scaled)[3].any()
 
 
 def test_every_linear_part_becomes_a_product():
     layers = [torch.nn.Sequential(torch.nn.Linear(16, 16, bias=False), torch.nn.ReLU())]
-    quantise(layers, "int8")
+    quantize(layers, "int8")
     assert isinstance(layers[0][0], Int8)
     with pytest.raises(ValueError, match="expected weights as trained, 0 is Int8 already"):
-        quantise(layers, "fp8")
-    plain = [torch.nn.Sequential(Product.of(torch.randn(16, 16)))]
-    quantise(plain, "fp8")
+        quantize(layers, "fp8")
+    plain = [torch.nn.Sequential(QuantizedLinear.of(torch.randn(16, 16)))]
+    quantize(plain, "fp8")
     assert isinstance(plain[0][0], FP8)
-    with pytest.raises(ValueError, match=r"quantisation: expected one of .*, got 'int2'"):
-        quantise(layers, "int2")
+    with pytest.raises(ValueError, match=r"quantization: expected one of .*, got 'int2'"):
+        quantize(layers, "int2")

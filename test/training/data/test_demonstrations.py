@@ -30,14 +30,17 @@ def wanted(count, **options):
 
 @pytest.mark.parametrize("task", ["lift", "bowl", "drawer"])
 def test_a_demonstration_is_complete_and_repeatable(task):
-    first, again = (record(Demonstration(task, 4, height=64, width=96, astray=1.0)) for _ in range(2))
+    first, again = (
+        record(Demonstration(task, 4, height=64, width=96, astray=1.0)) for _ in range(2)
+    )
     assert np.array_equal(first.actions, again.actions)
     assert len(first.instructions) == len(TASKS[task].wordings) - 1
     assert np.isfinite(first.truth[:, :3]).all()
     assert np.isfinite(first.truth[:, 3:6]).all() == (task == "bowl")
     turns = np.hypot(*first.truth[:, 15:].T)  # of the named cube
     assert np.isnan(turns).all() if task == "drawer" else np.allclose(turns, TURN)
-    assert np.abs(np.diff(first.actions[:, :7], axis=0)).max() * 15 < 2.0  # rad/s: smooth from wherever it began
+    # rad/s: smooth from wherever it began
+    assert np.abs(np.diff(first.actions[:, :7], axis=0)).max() * 15 < 2.0
 
 
 def test_looking_now_and_then_changes_nothing_but_the_pictures():
@@ -51,12 +54,16 @@ def test_looking_now_and_then_changes_nothing_but_the_pictures():
     clips = [make_clip(each, DROID_SIM, stride=9, opening=2) for each in (thin, whole)]
     assert [clip.whole for clip in clips] == [False, True]
     assert np.array_equal(clips[0].rows, clips[1].rows)
-    assert np.array_equal(clips[0].frames[clips[0].window(17)[:, 0]], clips[1].frames[clips[1].window(17)[:, 0]])
+    assert np.array_equal(
+        clips[0].frames[clips[0].window(17)[:, 0]], clips[1].frames[clips[1].window(17)[:, 0]]
+    )
 
 
 @pytest.mark.parametrize("options", [{"astray": 0.0, "scatter": 1.0}])
 def test_a_demonstration_may_begin_anywhere_over_the_table(options):
-    begun = [record(Demonstration("reach", seed, height=64, width=96, **options)) for seed in range(6)]
+    begun = [
+        record(Demonstration("reach", seed, height=64, width=96, **options)) for seed in range(6)
+    ]
     solved = [episode for episode in begun if episode is not None]
     assert len(solved) >= 5
     assert np.stack([episode.states[0, :7] for episode in solved]).std(axis=0).max() > 0.2
@@ -65,11 +72,17 @@ def test_a_demonstration_may_begin_anywhere_over_the_table(options):
 def test_hands_begin_over_cubes_turned_in_any_way_and_end_as_they_lie():
     env, wrong = Env(views=()), []
     for seed in range(30):
-        begin(env, Demonstration("lift", seed, astray=0.0, scatter=1.0), np.random.default_rng(seed))
+        begin(
+            env, Demonstration("lift", seed, astray=0.0, scatter=1.0), np.random.default_rng(seed)
+        )
         world, cube = env.simulation.world, env.simulation.layout.target
         gap = world.tool() - world.position(cube)
         if np.hypot(*gap[:2]) < 0.03 and gap[2] < 0.1:
-            wrong.append(math.degrees(math.remainder(world.yaw(cube) - yaw_of(world.tool_rotation()), math.pi / 2)))
+            wrong.append(
+                math.degrees(
+                    math.remainder(world.yaw(cube) - yaw_of(world.tool_rotation()), math.pi / 2)
+                )
+            )
             assert world.position(cube)[2] < 0.03, "it lies where it was"
             expert = Expert(env.simulation)
             while not env.success:
@@ -115,7 +128,9 @@ def test_reading_names_what_is_missing(tmp_path):
         list(read_episodes(tmp_path, DROID_SIM))
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta/info.json").write_text('{"codebase_version": "v1.6"}')
-    with pytest.raises(ValueError, match=r"expected codebase_version v3\.0, v2\.1 or v2\.0, got 'v1\.6'"):
+    with pytest.raises(
+        ValueError, match=r"expected codebase_version v3\.0, v2\.1 or v2\.0, got 'v1\.6'"
+    ):
         list(read_episodes(tmp_path, DROID_SIM))
 
 
@@ -137,12 +152,15 @@ class Demonstrator:
         rows = self._actions[np.minimum(np.arange(row, row + 16), len(self._actions) - 1)]
         body = self.embodiment
         return Prediction(
-            ActionChunk(rows, body.action_names, observation.stamp, body.step, body.discrete), {"all": 0.1}
+            ActionChunk(rows, body.action_names, observation.stamp, body.step, body.discrete),
+            {"all": 0.1},
         )
 
 
 def test_the_closed_loop_solves_what_the_policy_solves():
-    made = record(Demonstration("lift", 7, distractors=0, height=64, width=96, noise=0.0, astray=0.0))
+    made = record(
+        Demonstration("lift", 7, distractors=0, height=64, width=96, noise=0.0, astray=0.0)
+    )
     trial = Trial("", "lift", 7, distractors=0, latency=0.0, replan=0.5, limit=8.0)
     env = Env(views=(), distractors=0)
     outcome = play(Demonstrator(made.actions), env, trial)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real `lerobot` opens what is written here, and what it writes is read here. It lives in an environment of its own
+"""The real `lerobot` opens what is written here, and what it writes is read here.
+
+It lives in an environment of its own
 (`make lerobot`, some gigabytes): it wants older libraries than this package.
 """
 
@@ -16,7 +18,12 @@ import pytest
 
 from cosmos3_ros.model.embodiment import DROID_SIM, DROID_SINGLE_VIEW
 from cosmos3_ros.training.data.episodes import TRUTH, Episode
-from cosmos3_ros.training.data.lerobot_reader import camera_feature, make_layout, number_features, read_episodes
+from cosmos3_ros.training.data.lerobot_reader import (
+    camera_feature,
+    make_layout,
+    number_features,
+    read_episodes,
+)
 from cosmos3_ros.training.data.lerobot_writer import finish, write_shard
 
 PYTHON = Path(sys.prefix) / "lerobot" / "bin" / "python"
@@ -68,7 +75,8 @@ def film(length: int, height: int, width: int, seed: int) -> np.ndarray:
     """A smooth scene that moves a few pixels a frame, uint8 [length, height, width, 3]."""
     y, x = np.mgrid[:height, :width]
     moved = [
-        [np.sin((x + 4 * t + 40 * c) / 17 + seed) + np.cos((y - 2 * t) / 11) for c in range(3)] for t in range(length)
+        [np.sin((x + 4 * t + 40 * c) / 17 + seed) + np.cos((y - 2 * t) / 11) for c in range(3)]
+        for t in range(length)
     ]
     return (127 + 60 * np.moveaxis(np.array(moved), 1, -1)).astype(np.uint8)
 
@@ -76,7 +84,9 @@ def film(length: int, height: int, width: int, seed: int) -> np.ndarray:
 def episode(length: int, seed: int) -> Episode:
     walk = np.random.default_rng(seed).normal(0, 1, (length + 1, 8)).astype(np.float32)
     walk[:, 7] = np.arange(length + 1) % 2
-    views = {view: film(length, 96, 128, seed + number) for number, view in enumerate(DROID_SIM.views)}
+    views = {
+        view: film(length, 96, 128, seed + number) for number, view in enumerate(DROID_SIM.views)
+    }
     nowhere = np.full((length, TRUTH), np.nan, np.float32)
     return Episode(views, walk[:-1], walk[1:], (f"do {seed}", f"please do {seed}"), nowhere)
 
@@ -85,7 +95,9 @@ def episode(length: int, seed: int) -> Episode:
 def decoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """lerobot's decoders -> LD_LIBRARY_PATH: torchcodec looks for FFmpeg's libraries and gets those of PyAV."""
     folder = tmp_path_factory.mktemp("ffmpeg")
-    for library in PYTHON.parent.parent.glob("lib/python3*/site-packages/av.libs/lib[as][vw]*.so.*"):
+    for library in PYTHON.parent.parent.glob(
+        "lib/python3*/site-packages/av.libs/lib[as][vw]*.so.*"
+    ):
         name = re.sub(r"-\w+(\.so\.\d+).*", r"\1", library.name)
         (folder / name).symlink_to(library)
     return {"pyav": "", "torchcodec": str(folder)}
@@ -95,22 +107,30 @@ def run(script: str, *words: str | Path, libraries: str = "") -> str:
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "HF_HUB_OFFLINE": "1"}
     environment |= {"LD_LIBRARY_PATH": libraries} if libraries else {}
     command = [PYTHON, "-I", "-c", script, *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("decoder", ["pyav", "torchcodec"])
-def test_lerobot_reads_what_is_written_here(tmp_path: Path, decoders: dict[str, str], decoder: str) -> None:
+def test_lerobot_reads_what_is_written_here(
+    tmp_path: Path, decoders: dict[str, str], decoder: str
+) -> None:
     """Every row, every decoded picture, the tasks, the statistics, and a chunk of actions."""
     made = [episode(20, 1), episode(31, 2), episode(24, 3)]
     write_shard(tmp_path / "d", 0, 0, made[:2], DROID_SIM)
     write_shard(tmp_path / "d", 1, 2, made[2:], DROID_SIM)
     finish(tmp_path / "d", 2, DROID_SIM, "panda")
     out = tmp_path / "read.npz"
-    said: dict[str, Any] = json.loads(run(READ, tmp_path / "d", decoder, out, libraries=decoders[decoder]))
+    said: dict[str, Any] = json.loads(
+        run(READ, tmp_path / "d", decoder, out, libraries=decoders[decoder])
+    )
     assert (said["episodes"], said["fps"]) == (3, 15)
-    assert said["tasks"] == [" | ".join(each.instructions) for each in made for _ in range(len(each))]
+    assert said["tasks"] == [
+        " | ".join(each.instructions) for each in made for _ in range(len(each))
+    ]
     read = np.load(out)
     assert np.array_equal(read["index"], np.arange(75))
     assert np.array_equal(read["episode_index"], np.repeat([0, 1, 2], [20, 31, 24]))
@@ -135,7 +155,9 @@ def test_what_lerobot_writes_is_read_here(tmp_path: Path, kind: str) -> None:
     np.savez(tmp_path / "made.npz", **made)
     run(WRITE, tmp_path / "d", kind, tmp_path / "made.npz")
     named = {"state": "observation.state", "action": "action", "exterior_1": CAMERA}
-    episodes = list(read_episodes(tmp_path / "d", DROID_SINGLE_VIEW, make_layout(DROID_SINGLE_VIEW, named)))
+    episodes = list(
+        read_episodes(tmp_path / "d", DROID_SINGLE_VIEW, make_layout(DROID_SINGLE_VIEW, named))
+    )
     assert [each.instructions for each in episodes] == [("task 0",), ("task 1",)]
     for number, each in enumerate(episodes):
         assert np.array_equal(each.states, made[f"state{number}"])

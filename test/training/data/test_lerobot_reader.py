@@ -22,14 +22,20 @@ from cosmos3_ros.training.data.lerobot_reader import Layout, make_layout, read_e
 from cosmos3_ros.training.recipe import DataOptions
 
 CAMERA = "observation.images.top"
-FEATURES = {"state": "observation.state", "action": ["action.arm", "action.grip"], "exterior_1": CAMERA}
+FEATURES = {
+    "state": "observation.state",
+    "action": ["action.arm", "action.grip"],
+    "exterior_1": CAMERA,
+}
 LENGTHS = (45, 31)
 
 
 def states(first: int, length: int) -> np.ndarray:
     """Joints rise by 0.01 a frame; the gripper is 0.08 m open and closes evenly."""
     frames = np.arange(first, first + length)[:, None]
-    return np.hstack([np.arange(7) + 0.01 * frames, 0.08 - 0.001 * (frames - first)]).astype(np.float32)
+    return np.hstack([np.arange(7) + 0.01 * frames, 0.08 - 0.001 * (frames - first)]).astype(
+        np.float32
+    )
 
 
 def shades(first: int, length: int) -> list[int]:
@@ -52,12 +58,17 @@ with av.open(file, "w") as container:
 def write_film(file: Path, values: list[int], codec: str, fps: int) -> None:
     """In a process of its own: for root, libsvtav1 makes the thread that calls it a real-time one, for good."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, "-c", FILM, file, codec, str(fps), *map(str, values)], check=True)
+    subprocess.run(
+        [sys.executable, "-c", FILM, file, codec, str(fps), *map(str, values)], check=True
+    )
 
 
 def columns(first: int, length: int, episode: int) -> dict[str, Any]:
     now, later = states(first, length), states(first + 1, length)
-    wide = lambda values: pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])  # noqa: E731
+
+    def wide(values: np.ndarray) -> pa.Array:
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
     return {
         "observation.state": wide(now),
         "action.arm": wide(later[:, :7]),
@@ -73,7 +84,13 @@ def info(version: str, fps: int, picture: str, **paths: str) -> dict[str, Any]:
         "action.grip": {"dtype": "float32", "shape": [1]},
         CAMERA: {"dtype": picture, "shape": [48, 64, 3]},
     }
-    return {"codebase_version": version, "fps": fps, "chunks_size": 1000, "features": features, **paths}
+    return {
+        "codebase_version": version,
+        "fps": fps,
+        "chunks_size": 1000,
+        "features": features,
+        **paths,
+    }
 
 
 def write_info(root: Path, fields: dict[str, Any]) -> None:
@@ -81,18 +98,33 @@ def write_info(root: Path, fields: dict[str, Any]) -> None:
     (root / "meta/info.json").write_text(json.dumps(fields))
 
 
-def write_v3(root: Path, fps: int = 30, codec: str = "libx264", tasks: tuple[str, ...] = ("pick", "place")) -> Path:
+def write_v3(
+    root: Path, fps: int = 30, codec: str = "libx264", tasks: tuple[str, ...] = ("pick", "place")
+) -> Path:
     """Both episodes in one parquet and one video."""
     path = "{kind}/chunk-{{chunk_index:03d}}/file-{{file_index:03d}}.{end}"
     paths = {"data_path": path.format(kind="data", end="parquet")}
-    paths["video_path"] = path.format(kind="videos/{{video_key}}", end="mp4").replace("{{", "{").replace("}}", "}")
+    paths["video_path"] = (
+        path.format(kind="videos/{{video_key}}", end="mp4").replace("{{", "{").replace("}}", "}")
+    )
     write_info(root, info("v3.0", fps, "video", **paths))
     tables, rows, begin = [], [], 0
     for number, length in enumerate(LENGTHS):
         tables.append(pa.table(columns(begin, length, number)))
-        row = {"episode_index": number, "tasks": [tasks[number]] if tasks[number] else [], "length": length}
-        row |= {f"{part}/{name}": 0 for part in ("data", f"videos/{CAMERA}") for name in ("chunk_index", "file_index")}
-        row |= {f"videos/{CAMERA}/from_timestamp": begin / fps, f"videos/{CAMERA}/to_timestamp": (begin + length) / fps}
+        row = {
+            "episode_index": number,
+            "tasks": [tasks[number]] if tasks[number] else [],
+            "length": length,
+        }
+        row |= {
+            f"{part}/{name}": 0
+            for part in ("data", f"videos/{CAMERA}")
+            for name in ("chunk_index", "file_index")
+        }
+        row |= {
+            f"videos/{CAMERA}/from_timestamp": begin / fps,
+            f"videos/{CAMERA}/to_timestamp": (begin + length) / fps,
+        }
         rows.append(row)
         begin += length
     for folder in ("data/chunk-000", "meta/episodes/chunk-000"):
@@ -106,7 +138,9 @@ def write_v3(root: Path, fps: int = 30, codec: str = "libx264", tasks: tuple[str
 def write_v21(root: Path, pictures: str) -> Path:
     """A file for each episode; pictures in videos, or as PNG in the table."""
     paths = {"data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet"}
-    paths["video_path"] = "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
+    paths["video_path"] = (
+        "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4"
+    )
     write_info(root, info("v2.1", 15, pictures, **paths))
     (root / "data/chunk-000").mkdir(parents=True)
     lines, begin = [], 0
@@ -121,8 +155,12 @@ def write_v21(root: Path, pictures: str) -> Path:
             table[CAMERA] = pa.array(cells)
         else:
             place = {"episode_chunk": 0, "episode_index": number, "video_key": CAMERA}
-            write_film(root / paths["video_path"].format(**place), shades(begin, length), "libx264", 15)
-        pq.write_table(pa.table(table), root / paths["data_path"].format(episode_chunk=0, episode_index=number))
+            write_film(
+                root / paths["video_path"].format(**place), shades(begin, length), "libx264", 15
+            )
+        pq.write_table(
+            pa.table(table), root / paths["data_path"].format(episode_chunk=0, episode_index=number)
+        )
         lines.append(json.dumps({"episode_index": number, "tasks": ["pick"], "length": length}))
         begin += length
     (root / "meta/episodes.jsonl").write_text("\n".join(lines) + "\n")
@@ -135,7 +173,7 @@ def layout(**options: Any) -> Layout:
 
 @pytest.mark.parametrize("codec", ["libx264", "libsvtav1"])
 def test_a_faster_recording_of_others_is_resampled(tmp_path: Path, codec: str) -> None:
-    """30 Hz, two episodes in a file, other names, grippers in metres that count the other way round."""
+    """30 Hz, two episodes in a file, other names, grippers in meters that count the other way round."""
     episodes = list(read_episodes(write_v3(tmp_path, codec=codec), DROID_SINGLE_VIEW, layout()))
     assert [episode.instructions for episode in episodes] == [("pick",), ("place",)]
     begin = 0
@@ -144,7 +182,8 @@ def test_a_faster_recording_of_others_is_resampled(tmp_path: Path, codec: str) -
         assert len(episode) == len(kept)
         assert np.allclose(episode.states[:, :7], states(begin, length)[kept, :7], atol=1e-5)
         assert np.allclose(episode.states[:, 7], kept / 80, atol=1e-4)
-        # A step of ours is two of theirs: where the arm is to be then; of the gripper, what was last commanded.
+        # A step of ours is two of theirs: where the arm is to be then; of the gripper, what was
+        # last commanded.
         then = np.minimum(kept + 1, length - 1)
         assert np.allclose(episode.actions[:, :7], states(begin + 1, length)[then, :7], atol=1e-5)
         assert np.allclose(episode.actions[:, 7], then / 80, atol=1e-4)
@@ -155,7 +194,9 @@ def test_a_faster_recording_of_others_is_resampled(tmp_path: Path, codec: str) -
 
 def test_a_process_decodes_its_share_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded, read_video = [], lerobot_reader.read_video
-    monkeypatch.setattr(lerobot_reader, "read_video", lambda *args: (decoded.append(args[1]), read_video(*args))[1])
+    monkeypatch.setattr(
+        lerobot_reader, "read_video", lambda *args: (decoded.append(args[1]), read_video(*args))[1]
+    )
     (second,) = read_episodes(write_v3(tmp_path), DROID_SINGLE_VIEW, layout(), rank=1, size=2)
     assert second.instructions == ("place",)
     assert decoded == [LENGTHS[0] / 30] * len(DROID_SINGLE_VIEW.views)
@@ -167,7 +208,9 @@ def test_rates_that_are_no_multiple_keep_time(tmp_path: Path) -> None:
     assert np.allclose(first.states[:, 0], 0.01 * seconds * 50, atol=1e-5)
     assert np.allclose(first.actions[:-1, 0], first.states[1:, 0], atol=1e-5)
     shown = first.views["exterior_1"].mean(axis=(1, 2, 3))
-    assert np.abs(shown - np.array(shades(0, 45))[np.floor(seconds * 50 + 1e-6).astype(int)]).max() < 4
+    assert (
+        np.abs(shown - np.array(shades(0, 45))[np.floor(seconds * 50 + 1e-6).astype(int)]).max() < 4
+    )
 
 
 @pytest.mark.parametrize("pictures", ["image", "video"])
@@ -200,12 +243,23 @@ def test_a_recipe_names_the_features(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda it: it.update(fps=10), r"recorded at 10 Hz, droid_single_view needs 15\.0 Hz: pictures between"),
-        (lambda it: it["features"].pop(CAMERA), rf"lacks the feature\(s\) \['{CAMERA}'\]; it has \['action.arm'"),
-        (lambda it: it["features"]["action.arm"].update(shape=[6]), "action .* has 7 numbers, .* expects 8: "),
+        (
+            lambda it: it.update(fps=10),
+            r"recorded at 10 Hz, droid_single_view needs 15\.0 Hz: pictures between",
+        ),
+        (
+            lambda it: it["features"].pop(CAMERA),
+            rf"lacks the feature\(s\) \['{CAMERA}'\]; it has \['action.arm'",
+        ),
+        (
+            lambda it: it["features"]["action.arm"].update(shape=[6]),
+            "action .* has 7 numbers, .* expects 8: ",
+        ),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, change: Callable[[dict], None], message: str) -> None:
+def test_what_does_not_fit_is_named(
+    tmp_path: Path, change: Callable[[dict], None], message: str
+) -> None:
     write_v3(tmp_path)
     fields = json.loads((tmp_path / "meta/info.json").read_text())
     change(fields)
@@ -216,14 +270,20 @@ def test_what_does_not_fit_is_named(tmp_path: Path, change: Callable[[dict], Non
 
 def test_poses_are_not_resampled(tmp_path: Path) -> None:
     write_v3(tmp_path)
-    named = make_layout(BRIDGE, {**dict.fromkeys(("state", "action"), "observation.state"), "image": CAMERA})
+    named = make_layout(
+        BRIDGE, {**dict.fromkeys(("state", "action"), "observation.state"), "image": CAMERA}
+    )
     with pytest.raises(ValueError, match=r"needs 5\.0 Hz: poses cannot be resampled"):
         list(read_episodes(tmp_path, BRIDGE, named))
 
 
 def test_wrong_layouts_are_named() -> None:
     for features, gripper, message in (
-        ({"wrist": "a"}, (0.0, 1.0), r"unknown \['wrist'\], expected some of \['state', 'action', 'exterior_1'\]"),
+        (
+            {"wrist": "a"},
+            (0.0, 1.0),
+            r"unknown \['wrist'\], expected some of \['state', 'action', 'exterior_1'\]",
+        ),
         ({"exterior_1": ["a", "b"]}, (0.0, 1.0), "one name for each camera"),
         ({}, (0.5, 0.5), "gripper: expected what it says when open and when closed"),
     ):

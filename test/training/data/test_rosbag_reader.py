@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings become datasets: what was published is what is read. No ROS: the bags are written by the library."""
+"""Recordings become datasets: what was published is what is read.
+
+No ROS: the bags are written by the library.
+"""
 
 import dataclasses
 import json
@@ -26,7 +29,9 @@ from cosmos3_ros.training.data.rosbag_to_lerobot import ConvertOptions, convert
 ROBOT = "droid_single_view"
 JOINTS = read_robot(ROBOT).joints.joints
 START = 1_700_000_000 * NS
-CAMERA, COMPRESSED = (topic_names.camera("exterior_1", transport) for transport in ("raw", "compressed"))
+CAMERA, COMPRESSED = (
+    topic_names.camera("exterior_1", transport) for transport in ("raw", "compressed")
+)
 STORE = get_typestore(Stores.ROS2_JAZZY)
 for kind in ("TaskStatus", "CommanderStatus", "ActionChunk"):
     text = (Path(__file__).resolve().parents[3] / "msg" / f"{kind}.msg").read_text()
@@ -70,23 +75,41 @@ class Bag:
     def write(self, topic: str, seconds: float, kind: str, **fields: Any) -> None:
         stamp = START + round(seconds * NS)
         if topic not in self._connections:
-            self._connections[topic] = self._writer.add_connection(f"/{topic}", kind, typestore=STORE)
+            self._connections[topic] = self._writer.add_connection(
+                f"/{topic}", kind, typestore=STORE
+            )
         if "header" in [name for name, _ in STORE.get_msgdef(kind).fields]:
             fields = {"header": header(stamp), **fields}
         data = STORE.serialize_cdr(TYPES[kind](**fields), kind)
         self._writer.write(self._connections[topic], stamp + self.lag, data)
 
-    def picture(self, seconds: float, value: int, compressed: bool = False, size: tuple[int, int] = (36, 64)) -> None:
+    def picture(
+        self, seconds: float, value: int, compressed: bool = False, size: tuple[int, int] = (36, 64)
+    ) -> None:
         pixels = np.full((*size, 3), value, np.uint8)
         if compressed:
             done, jpeg = cv2.imencode(".jpg", pixels)
             assert done
-            self.write(COMPRESSED, seconds, "sensor_msgs/msg/CompressedImage", format="jpeg", data=jpeg.ravel())
+            self.write(
+                COMPRESSED,
+                seconds,
+                "sensor_msgs/msg/CompressedImage",
+                format="jpeg",
+                data=jpeg.ravel(),
+            )
             return
-        fields = {"height": size[0], "width": size[1], "encoding": "rgb8", "is_bigendian": 0, "step": 3 * size[1]}
+        fields = {
+            "height": size[0],
+            "width": size[1],
+            "encoding": "rgb8",
+            "is_bigendian": 0,
+            "step": 3 * size[1],
+        }
         self.write(CAMERA, seconds, "sensor_msgs/msg/Image", data=pixels.ravel(), **fields)
 
-    def joints(self, seconds: float, positions: list[float], order: tuple[str, ...] = JOINTS) -> None:
+    def joints(
+        self, seconds: float, positions: list[float], order: tuple[str, ...] = JOINTS
+    ) -> None:
         known = dict(zip(JOINTS, positions, strict=True)) | {"lid": 9.0}
         values, none = np.array([known[joint] for joint in order]), np.zeros(0)
         self.write(
@@ -96,7 +119,9 @@ class Bag:
 
     def array(self, topic: str, seconds: float, values: list[float]) -> None:
         layout = TYPES["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)
-        self.write(topic, seconds, "std_msgs/msg/Float64MultiArray", layout=layout, data=np.array(values))
+        self.write(
+            topic, seconds, "std_msgs/msg/Float64MultiArray", layout=layout, data=np.array(values)
+        )
 
     def instruct(self, seconds: float, text: str) -> None:
         self.write(topic_names.INSTRUCTION, seconds, "std_msgs/msg/String", data=text)
@@ -116,11 +141,18 @@ class Bag:
         )  # fmt: skip
 
     def status(self, seconds: float, episode: int, elapsed: float, instruction: str) -> None:
-        fields = {"task": "reach", "seed": 40 + episode, "instruction": instruction, "episode": episode}
+        fields = {
+            "task": "reach",
+            "seed": 40 + episode,
+            "instruction": instruction,
+            "episode": episode,
+        }
         fields |= {"elapsed": elapsed, "success": False, "real_time_factor": 1.0}
         self.write(topic_names.SIM_STATUS, seconds, "cosmos3_ros/msg/TaskStatus", **fields)
 
-    def streams(self, begin: float, end: float, skip: Callable[[float], bool] = lambda _: False) -> None:
+    def streams(
+        self, begin: float, end: float, skip: Callable[[float], bool] = lambda _: False
+    ) -> None:
         """Pictures at 30 Hz that show their number, joints at 60 Hz that rise by 0.1 rad/s, the gripper by 0.08."""
         for number in range(round(begin * 60), round(end * 60) + 1):
             seconds = number / 60
@@ -158,7 +190,10 @@ def convert_one(bag: Path, folder: Path, **options: Any) -> tuple[list[Any], lis
 def test_rows_and_pictures_are_what_was_recorded(
     tmp_path: Path, storage: StoragePlugin, compression: CompressionMode, file: str
 ) -> None:
-    """Without commands; all kinds of files, by the command that people use, and from there to what trains."""
+    """Without commands.
+
+    All kinds of files, by the command that people use, and from there to what trains.
+    """
     with Bag(tmp_path / "bag", storage, compression) as bag:
         bag.instruct(0.0, "lift the cube")
         bag.streams(0.0, 4.0)
@@ -176,7 +211,9 @@ def test_rows_and_pictures_are_what_was_recorded(
     assert np.abs(shown - [value(2 * frame) for frame in range(59)]).max() < 3
     info = read_info(tmp_path / "d")
     assert info["features"]["action.joint_position"]["info"] == {"commands": [[MEASURED]] * 7}
-    assert info["features"]["action.joint_position"]["names"] == [f"panda_joint{number}" for number in range(1, 8)]
+    assert info["features"]["action.joint_position"]["names"] == [
+        f"panda_joint{number}" for number in range(1, 8)
+    ]
     assert "simulation.truth" not in info["features"]
     clip = make_clip(episode, DROID_SINGLE_VIEW, stride=10)
     assert clip.rows.shape == (6, 17, 8)
@@ -185,7 +222,10 @@ def test_rows_and_pictures_are_what_was_recorded(
 
 
 def test_actions_are_the_commands_that_were_in_effect(tmp_path: Path) -> None:
-    """A trajectory, replaced midway by another; a gripper command without a header; nothing at first."""
+    """A trajectory, replaced midway by another; a gripper command without a header.
+
+    Nothing at first.
+    """
     with Bag(tmp_path / "bag") as bag:
         bag.instruct(0.0, "go")
         bag.streams(0.0, 4.0)
@@ -197,7 +237,8 @@ def test_actions_are_the_commands_that_were_in_effect(tmp_path: Path) -> None:
     expected = np.interp(due, [1.0, 2.0, 2.5], [0.0, 1.0, 0.5])
     free = due < 0.999
     assert np.allclose(episode.actions[~free, 0], expected[~free], atol=1e-5)
-    assert np.allclose(episode.actions[free, 0], 0.1 * due[free], atol=1e-5)  # nothing commanded: where it went
+    # nothing commanded: where it went
+    assert np.allclose(episode.actions[free, 0], 0.1 * due[free], atol=1e-5)
     assert np.allclose(episode.actions[due > 1.5, 7], 1.0)
     assert np.allclose(episode.actions[due <= 1.5, 7], 0.1 * due[due <= 1.5], atol=1e-5)
     info = read_info(tmp_path / "d")["features"]
@@ -208,7 +249,9 @@ def test_actions_are_the_commands_that_were_in_effect(tmp_path: Path) -> None:
     assert np.allclose(measured.actions[:, 0], 0.1 * due, atol=1e-5)
 
 
-def test_a_new_instruction_a_reset_and_a_gap_end_an_episode_and_all_that_is_lost_is_said(tmp_path: Path) -> None:
+def test_a_new_instruction_a_reset_and_a_gap_end_an_episode_and_all_that_is_lost_is_said(
+    tmp_path: Path,
+) -> None:
     with Bag(tmp_path / "bag") as bag:
         bag.streams(0.0, 12.0, skip=lambda seconds: 7.0 < seconds < 7.5)
         bag.instruct(0.5, "one")
@@ -216,14 +259,22 @@ def test_a_new_instruction_a_reset_and_a_gap_end_an_episode_and_all_that_is_lost
         bag.instruct(3.0, "two")
         bag.array(topic_names.POSITIONS, 3.5, [1.0] * 7)
         for tenth in range(120):
-            bag.status(tenth / 10, 1 + (tenth > 50), tenth / 10 - (5.0 if tenth > 50 else 0.0), "of the task")
+            bag.status(
+                tenth / 10,
+                1 + (tenth > 50),
+                tenth / 10 - (5.0 if tenth > 50 else 0.0),
+                "of the task",
+            )
         bag.instruct(11.5, "three")
     episodes, said = convert_one(tmp_path / "bag", tmp_path / "d")
     assert [episode.instructions[0] for episode in episodes] == ["one", "two", "two", "two"]
-    assert [len(episode) for episode in episodes] == pytest.approx([2.5 * 15, 2 * 15, 2.2 * 15, 4 * 15], abs=2)
+    assert [len(episode) for episode in episodes] == pytest.approx(
+        [2.5 * 15, 2 * 15, 2.2 * 15, 4 * 15], abs=2
+    )
     assert [episode.seed for episode in episodes] == [41, 41, 42, 42]
     assert np.allclose(episodes[1].actions[10:, :7], 1.0)
-    assert not np.allclose(episodes[2].actions[:, 0], 1.0)  # a reset voids what was commanded before it
+    # a reset voids what was commanded before it
+    assert not np.allclose(episodes[2].actions[:, 0], 1.0)
     lost = [line.partition("left out ")[2] for line in said if "left out" in line]
     assert [line.partition(": ")[2] for line in lost] == [
         "no instruction yet",
@@ -281,15 +332,41 @@ def test_a_dry_run_was_not_executed(tmp_path: Path) -> None:
     with Bag(tmp_path / "bag") as bag:
         bag.instruct(0.0, "go")
         bag.streams(0.0, 3.0)
-        status = {"mode": "playing", "reason": "", "chunk": 1, "chunk_stamp": time(START), "remaining": 1.0}
+        status = {
+            "mode": "playing",
+            "reason": "",
+            "chunk": 1,
+            "chunk_stamp": time(START),
+            "remaining": 1.0,
+        }
         status |= dict.fromkeys(("played", "rejected", "limited"), 0)
         status |= dict.fromkeys(("last_rejection", "last_limit", "strategy"), "")
         for seconds, armed in ((0.0, False), (1.5, True)):
-            bag.write(topic_names.COMMANDER_STATUS, seconds, "cosmos3_ros/msg/CommanderStatus", armed=armed, **status)
+            bag.write(
+                topic_names.COMMANDER_STATUS,
+                seconds,
+                "cosmos3_ros/msg/CommanderStatus",
+                armed=armed,
+                **status,
+            )
         for number in range(1, 20):
-            chunk = {"step": duration(NS // 10), "horizon": 4, "joint_names": list(JOINTS), "discrete_joints": []}
-            chunk |= {"values": np.full(32, number, np.float32), "strategy": "", "instruction": "x", "number": number}
-            chunk |= {"embodiment": "", "latency_stages": [], "latency_seconds": np.zeros(0, np.float32)}
+            chunk = {
+                "step": duration(NS // 10),
+                "horizon": 4,
+                "joint_names": list(JOINTS),
+                "discrete_joints": [],
+            }
+            chunk |= {
+                "values": np.full(32, number, np.float32),
+                "strategy": "",
+                "instruction": "x",
+                "number": number,
+            }
+            chunk |= {
+                "embodiment": "",
+                "latency_stages": [],
+                "latency_seconds": np.zeros(0, np.float32),
+            }
             bag.write(topic_names.ACTION_CHUNK, number / 10, "cosmos3_ros/msg/ActionChunk", **chunk)
     (episode,), said = convert_one(tmp_path / "bag", tmp_path / "d")
     assert any("14 commands of a dry run left out" in line for line in said)
@@ -300,20 +377,36 @@ def test_a_dry_run_was_not_executed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("robot", "options", "message"),
     [
-        (ROBOT, {}, r"no instruction: nothing on /cosmos3/instruction \(expected std_msgs/String\)"),
-        ("droid_sim", {}, "nothing on /camera/wrist/image_raw .*expected sensor_msgs/Image or CompressedImage"),
-        (ROBOT, {"instruction": "x", "actions": topic_names.GRIPPER}, "no commands on /gripper_controller/commands"),
+        (
+            ROBOT,
+            {},
+            r"no instruction: nothing on /cosmos3/instruction \(expected std_msgs/String\)",
+        ),
+        (
+            "droid_sim",
+            {},
+            "nothing on /camera/wrist/image_raw .*expected sensor_msgs/Image or CompressedImage",
+        ),
+        (
+            ROBOT,
+            {"instruction": "x", "actions": topic_names.GRIPPER},
+            "no commands on /gripper_controller/commands",
+        ),
         (ROBOT, {"instruction": "x", "shortest": 9.0}, r"no episode of 9\.0 s"),
         (ROBOT, {"instruction": "x", "actions": "chunks"}, "actions: expected one of"),
         (ROBOT, {"instruction": "x", "height": 7}, "height: expected an even number"),
         ("nobody", {}, "unknown robot 'nobody'"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path: Path, robot: str, options: dict[str, Any], message: str) -> None:
+def test_what_is_missing_is_named(
+    tmp_path: Path, robot: str, options: dict[str, Any], message: str
+) -> None:
     with Bag(tmp_path / "bag") as bag:
         bag.streams(0.0, 2.0)
     with pytest.raises(ValueError, match=message):
-        convert([tmp_path / "bag"], tmp_path / "d", robot, ConvertOptions(**options), lambda _: None)
+        convert(
+            [tmp_path / "bag"], tmp_path / "d", robot, ConvertOptions(**options), lambda _: None
+        )
     assert not (tmp_path / "d/meta/info.json").exists()
 
 
@@ -328,30 +421,60 @@ def test_wrong_bags_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         bag.joints(1.0, position(0.0))
     with Bag(tmp_path / "picture") as bag:
         bag.streams(0.0, 2.0, skip=lambda _: True)
-        bag.write(COMPRESSED, 0.0, "sensor_msgs/msg/CompressedImage", format="jpeg", data=np.zeros(9, np.uint8))
+        bag.write(
+            COMPRESSED,
+            0.0,
+            "sensor_msgs/msg/CompressedImage",
+            format="jpeg",
+            data=np.zeros(9, np.uint8),
+        )
         for number in range(1, 30):
             bag.picture(number / 15, 9, compressed=True)
     (tmp_path / "nothing").mkdir()
     for name, message in (
         ("joints", "/joint_states lacks the joint 'finger_joint'; it has ['panda_joint1'"),
         ("back", "the stamps of /joint_states go back by 4.0 s"),
-        ("picture", "/camera/exterior_1/image_raw/compressed at 1700000000.000 s: compressed image"),
+        (
+            "picture",
+            "/camera/exterior_1/image_raw/compressed at 1700000000.000 s: compressed image",
+        ),
         ("nothing", "not a rosbag2 recording"),
     ):
-        words = ["convert", str(tmp_path / name), "--out", str(tmp_path / f"{name}.d"), "--robot", ROBOT]
+        words = [
+            "convert",
+            str(tmp_path / name),
+            "--out",
+            str(tmp_path / f"{name}.d"),
+            "--robot",
+            ROBOT,
+        ]
         assert main([*words, "--instruction", "x"]) == 1
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 1
         assert message in said[0]
     (tmp_path / "nothing" / "file").touch()
-    assert main(["convert", str(tmp_path / "joints"), "--out", str(tmp_path / "nothing"), "--robot", ROBOT]) == 1
+    assert (
+        main(
+            [
+                "convert",
+                str(tmp_path / "joints"),
+                "--out",
+                str(tmp_path / "nothing"),
+                "--robot",
+                ROBOT,
+            ]
+        )
+        == 1
+    )
     assert "expected a new or an empty folder" in capsys.readouterr().err
 
 
 def test_a_dataset_that_is_a_bag_is_told_what_to_do(tmp_path: Path) -> None:
     with Bag(tmp_path / "bag") as bag:
         bag.instruct(0.0, "x")
-    with pytest.raises(ValueError, match=r"is a rosbag2 recording; first `cosmos3 convert .*bag --robot NAME"):
+    with pytest.raises(
+        ValueError, match=r"is a rosbag2 recording; first `cosmos3 convert .*bag --robot NAME"
+    ):
         next(read_episodes(tmp_path / "bag", DROID_SINGLE_VIEW))
 
 

@@ -21,7 +21,10 @@ from cosmos3_ros.training.data.demonstrations import Demonstration, record
 from cosmos3_ros.training.evaluation import world_model
 from cosmos3_ros.training.evaluation.closed_loop import Trial, evaluate, wilson
 from cosmos3_ros.training.evaluation.image_metrics import averages, compare, psnr, ssim_map
-from cosmos3_ros.training.evaluation.smoothness_metrics import log_dimensionless_jerk, spectral_arc_length
+from cosmos3_ros.training.evaluation.smoothness_metrics import (
+    log_dimensionless_jerk,
+    spectral_arc_length,
+)
 from cosmos3_ros.training.evaluation.suite import report
 
 RATE = 120.0
@@ -34,16 +37,23 @@ def stroke(seconds=1.0):
 
 
 def test_smoothness_of_a_minimum_jerk_stroke():
-    # Its squared jerk integrates to 720 lengths^2 / seconds^5, and its peak speed is 1.875 lengths / second.
+    # Its squared jerk integrates to 720 lengths^2 / seconds^5, and its peak speed is 1.875 lengths
+    # / second.
     expected = -np.log(720 / 1.875**2)
     for seconds in (1.0, 3.0):
-        assert log_dimensionless_jerk(stroke(seconds)[:, None], RATE) == pytest.approx(expected, abs=0.1)
-    assert spectral_arc_length(stroke(), RATE) == pytest.approx(spectral_arc_length(7 * stroke(), RATE))
+        assert log_dimensionless_jerk(stroke(seconds)[:, None], RATE) == pytest.approx(
+            expected, abs=0.1
+        )
+    assert spectral_arc_length(stroke(), RATE) == pytest.approx(
+        spectral_arc_length(7 * stroke(), RATE)
+    )
     assert -1.6 < spectral_arc_length(stroke(), RATE) < -1.3
     broken = np.concatenate([stroke(), stroke(), stroke()])
     assert spectral_arc_length(broken, RATE) < spectral_arc_length(stroke(), RATE) - 1
     assert log_dimensionless_jerk(broken[:, None], RATE) < expected - 3
-    assert np.isnan([spectral_arc_length(np.zeros(9), RATE), log_dimensionless_jerk(np.zeros((9, 7)), RATE)]).all()
+    assert np.isnan(
+        [spectral_arc_length(np.zeros(9), RATE), log_dimensionless_jerk(np.zeros((9, 7)), RATE)]
+    ).all()
 
 
 def test_likeness_by_its_formulas():
@@ -62,7 +72,8 @@ def test_a_prediction_is_compared_with_a_copy_where_something_moved():
     real = np.full((17, 32, 40, 3), 90, np.uint8)
     real[8:, :16, :20] = 190  # a quarter of the picture
     perfect, blind = compare(real, real, 15.0), compare(np.repeat(real[:1], 17, axis=0), real, 15.0)
-    assert [round(one.seconds, 2) for one in perfect] == [0.53, 1.0]  # two seconds are longer than the chunk
+    # two seconds are longer than the chunk
+    assert [round(one.seconds, 2) for one in perfect] == [0.53, 1.0]
     for good, bad in zip(perfect, blind, strict=True):
         assert good.psnr_moved > 58
         assert good.copy_psnr_moved == bad.psnr_moved == pytest.approx(20 * np.log10(255 / 100))
@@ -90,7 +101,9 @@ def window(policy):
 
 @pytest.mark.sim
 def test_forward_dynamics_depends_on_the_rows_and_inverse_dynamics_on_the_frames(policy, window):
-    still = world_model.Window(window.observation, np.repeat(window.rows[:1], 16, axis=0), window.frames[::-1].copy())
+    still = world_model.Window(
+        window.observation, np.repeat(window.rows[:1], 16, axis=0), window.frames[::-1].copy()
+    )
     assert window.frames.shape == (17, *DROID_SIM.canvas.content, 3)
     futures = [world_model.forward_dynamics(policy, one) for one in (window, window, still)]
     assert futures[0].shape == window.frames.shape
@@ -100,7 +113,9 @@ def test_forward_dynamics_depends_on_the_rows_and_inverse_dynamics_on_the_frames
     assert said[0].shape == window.rows.shape
     assert not np.array_equal(*said)
     errors = world_model.action_errors(policy, window)
-    assert errors.still == pytest.approx(1000 * np.abs(window.rows - window.observation.state)[:, :7].mean())
+    assert errors.still == pytest.approx(
+        1000 * np.abs(window.rows - window.observation.state)[:, :7].mean()
+    )
     assert errors.arm > errors.still  # these weights are random
 
 
@@ -108,19 +123,35 @@ def test_forward_dynamics_depends_on_the_rows_and_inverse_dynamics_on_the_frames
 @pytest.mark.slow
 def test_a_page_of_the_tiny_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(world_model, "CHUNKS", 1)
-    trials = [Trial(str(tiny_checkpoint()), "reach", 0, limit=0.5, options=(("num_steps", 1), ("guidance", 1.0)))]
+    trials = [
+        Trial(
+            str(tiny_checkpoint()),
+            "reach",
+            0,
+            limit=0.5,
+            options=(("num_steps", 1), ("guidance", 1.0)),
+        )
+    ]
     page = tmp_path / "docs" / "results.md"
     assert "reach               0/1" in report(trials, ["process"], page=page)
     content = json.loads(page.with_suffix(".json").read_text())
     parts = content["parts"]
-    assert set(parts) == {"in process", "wording not in training", "random weights", "futures", "reasoner"}
+    assert set(parts) == {
+        "in process",
+        "wording not in training",
+        "random weights",
+        "futures",
+        "reasoner",
+    }
     assert parts["wording not in training"]["episodes"][0]["instruction"].startswith("approach the")
     assert parts["futures"]["inverse"]["windows"] >= 1
     assert [row["windows"] for row in parts["futures"]["ahead"]["own"]] == [1, 1]
     assert parts["reasoner"]["grades"]["state"]["asked"] > 10
     assert "| state | " in page.read_text()
     links = re.findall(r"\]\((.*?)\)", page.read_text())
-    assert links == [f"results/{name}.png" for name in ("success", "future_reach", "failures/reach_0")]
+    assert links == [
+        f"results/{name}.png" for name in ("success", "future_reach", "failures/reach_0")
+    ]
     for link in links:
         assert cv2.imread(str(page.parent / link)).std() > 5
     said = []
@@ -146,11 +177,15 @@ def test_what_cannot_be_done_is_refused_at_once(tmp_path):
 @pytest.mark.sim
 @pytest.mark.slow
 def test_the_embedded_checkpoint_solves_its_tasks():
-    """Episodes that it solved in 6 s when it was made; fewer only if something broke between pictures and motion."""
+    """Episodes that it solved in 6 s when it was made.
+
+    Fewer only if something broke between pictures and motion.
+    """
     options = (("num_steps", 4), ("guidance", 1.0))
     chosen = {"reach": 1, "lift": 5, "push": 1, "bowl": 6, "drawer": 3}
     trials = [
-        Trial(str(embedded_checkpoint()), task, seed, limit=12.0, options=options) for task, seed in chosen.items()
+        Trial(str(embedded_checkpoint()), task, seed, limit=12.0, options=options)
+        for task, seed in chosen.items()
     ]
     outcomes = evaluate(trials, workers=1)
     assert sum(outcome.success for outcome in outcomes) >= 4

@@ -31,8 +31,8 @@ from cosmos3_ros.training.data.clip_source import make_clips
 from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip
 from cosmos3_ros.training.optim import optimizer
 from cosmos3_ros.training.optim.lora import LoraOptions
-from cosmos3_ros.training.optim.optimizer import Optimiser
-from cosmos3_ros.training.optim.process_group import Crew
+from cosmos3_ros.training.optim.optimizer import Optimizer
+from cosmos3_ros.training.optim.process_group import TrainingGroup
 from cosmos3_ros.training.recipe import DataOptions, PolicyTraining, ReasonerTraining, Recipe
 from cosmos3_ros.training.stages.checkpoint_writer import write_transformer
 from cosmos3_ros.training.stages.flow_matching_loss import ObjectiveOptions
@@ -49,9 +49,14 @@ LORA = LoraOptions(r=3, lora_alpha=6.0)
 
 
 def make_recipe(start, lora=None, **options):
-    policy, objective = dataclasses.replace(PLAIN, **options), ObjectiveOptions(grounding=0.1, grounding_layer=1)
+    policy, objective = (
+        dataclasses.replace(PLAIN, **options),
+        ObjectiveOptions(grounding=0.1, grounding_layer=1),
+    )
     data = DataOptions(dataset="made up", warm_up=2, stride=STRIDE)
-    return Recipe(str(start), device="cpu", data=data, policy=policy, objective=objective, lora=lora, seed=5)
+    return Recipe(
+        str(start), device="cpu", data=data, policy=policy, objective=objective, lora=lora, seed=5
+    )
 
 
 def make_episodes(folder="made up", body=DROID_SIM, layout=None, rank=0, size=1):
@@ -59,27 +64,30 @@ def make_episodes(folder="made up", body=DROID_SIM, layout=None, rank=0, size=1)
         random = np.random.default_rng(seed)
         state = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0])
         walk = (state + np.cumsum(random.normal(0, 0.01, (13, 8)), axis=0)).astype(np.float32)
-        views = {view: random.integers(0, 256, (12, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views}
+        views = {
+            view: random.integers(0, 256, (12, 36, 64, 3), dtype=np.uint8)
+            for view in DROID_SIM.views
+        }
         truth = np.full((12, TRUTH), 0.3, np.float32)
         yield Episode(views, walk[:-1], walk[1:], (f"pick up cube {seed}",), truth)
 
 
 def stop_after(steps, run):
     """Let a training fail in the middle, at the same place in every process."""
-    step, number = Optimiser.step, count()
+    step, number = Optimizer.step, count()
 
     def failing(self):
         if next(number) == steps:
             raise InterruptedError
         return step(self)
 
-    Optimiser.step = failing
+    Optimizer.step = failing
     try:
         run()
     except InterruptedError:
         pass
     finally:
-        Optimiser.step = step
+        Optimizer.step = step
 
 
 def main(start, out):
@@ -108,24 +116,42 @@ def start(tmp_path_factory):
     folder = tmp_path_factory.mktemp("start") / "small"
     write_tiny(folder, config=SMALL)
     transformer = load_model(folder).transformer
-    write_transformer(folder / "transformer", SMALL, transformer.state_dict())  # in bfloat16, as released ones are
+    # in bfloat16, as released ones are
+    write_transformer(folder / "transformer", SMALL, transformer.state_dict())
     return folder
 
 
 @pytest.fixture(scope="module")
 def trained(start, tmp_path_factory):
     out = tmp_path_factory.mktemp("together")
-    command = [*POLITELY, sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*command, __file__, start, out], capture_output=True, text=True, timeout=300, check=False)
+    command = [
+        *POLITELY,
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
+    done = subprocess.run(
+        [*command, __file__, start, out], capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return out
 
 
 def state(folder):
     """The tensors of a saved training, shards put together."""
-    parts = [load_file(file) for file in sorted(folder.glob("state*.safetensors"), key=lambda f: len(f.stem))]
+    parts = [
+        load_file(file)
+        for file in sorted(folder.glob("state*.safetensors"), key=lambda f: len(f.stem))
+    ]
     shared = [part for part in parts if "weight/" in "".join(part)]
-    return {name: torch.cat([part[name] for part in shared]) for name in shared[0] if "random" not in name}
+    return {
+        name: torch.cat([part[name] for part in shared])
+        for name in shared[0]
+        if "random" not in name
+    }
 
 
 def last_line(folder):
@@ -137,11 +163,13 @@ def alone(start, recipe):
     places = []
     for rank in (1, 0):  # as in both processes; then that of the first trains
         torch.manual_seed(recipe.seed + rank)
-        model = train.load(recipe, start, Crew())
-        objective, optimiser, policy = train.prepare(model, recipe, None, Crew())
+        model = train.load(recipe, start, TrainingGroup())
+        objective, optimizer, policy = train.prepare(model, recipe, None, TrainingGroup())
         encoder = Encoder(model.vae, DROID_SIM)
         windows = Windows(encoder.shape, torch.device("cpu"))
-        clips = [make_clip(episode, DROID_SIM, STRIDE) for episode in list(make_episodes())[rank::2]]
+        clips = [
+            make_clip(episode, DROID_SIM, STRIDE) for episode in list(make_episodes())[rank::2]
+        ]
         windows.add(encoder.encode(clips))
         captions = ["", *map(policy.caption, windows.instructions)]
         prompts = [tokenize(model.tokenizer, caption) for caption in captions]
@@ -150,23 +178,30 @@ def alone(start, recipe):
         total = {}
         for place in places:
             torch.set_rng_state(place[2])
-            losses = objective(place[0].draw(recipe.policy.batch, recipe.objective.dropout), place[1])
+            losses = objective(
+                place[0].draw(recipe.policy.batch, recipe.objective.dropout), place[1]
+            )
             (losses["total"] / 2).backward()
             place[2] = torch.get_rng_state()
-            total = {name: total.get(name, 0.0) + float(loss.detach()) / 2 for name, loss in losses.items()}
-        norm = float(optimiser.step())
-    return optimiser, {**total, "norm": norm}
+            total = {
+                name: total.get(name, 0.0) + float(loss.detach()) / 2
+                for name, loss in losses.items()
+            }
+        norm = float(optimizer.step())
+    return optimizer, {**total, "norm": norm}
 
 
 @pytest.mark.parametrize("kind", ["copies", "shards"])
 def test_two_processes_train_as_one_with_both_batches(kind, start, trained):
-    optimiser, numbers = alone(start, make_recipe(start))
+    optimizer, numbers = alone(start, make_recipe(start))
     together, line = state(trained / kind), last_line(trained / kind)
     for name, number in numbers.items():
         assert line[name] == pytest.approx(number, rel=1e-4, abs=1e-5), name
-    for name, weight in optimiser.named.items():
+    for name, weight in optimizer.named.items():
         assert torch.allclose(together[f"weight/{name}"], weight, atol=1e-4), name
-        assert torch.allclose(together[f"average/{name}"], optimiser.averaged()[name], atol=1e-4), name
+        assert torch.allclose(together[f"average/{name}"], optimizer.averaged()[name], atol=1e-4), (
+            name
+        )
 
 
 def test_a_stopped_training_goes_on_exactly_in_all_processes(trained):
@@ -175,7 +210,9 @@ def test_a_stopped_training_goes_on_exactly_in_all_processes(trained):
     for name, tensor in whole.items():
         assert torch.equal(tensor, resumed[name]), name
     with pytest.raises(ValueError, match=r"in 2 shard\(s\), expected 1 as now"):
-        Optimiser({"part": torch.nn.Linear(2, 2)}, PLAIN).resume(trained / "shards" / "state.safetensors")
+        Optimizer({"part": torch.nn.Linear(2, 2)}, PLAIN).resume(
+            trained / "shards" / "state.safetensors"
+        )
 
 
 def test_a_training_that_ends_by_time_ends_at_one_step(trained):
@@ -202,8 +239,15 @@ def test_the_checkpoint_holds_the_averages_and_acts(start, trained):
 
 def test_of_an_adapted_model_only_little_is_trained_and_saved(trained):
     for kind in ("lora", "lora_copies"):
-        learned = {name.removeprefix("weight/") for name in state(trained / kind) if name.startswith("weight/")}
-        assert all(".lora_" in name or name.startswith(("transformer.action_", "objective.")) for name in learned)
+        learned = {
+            name.removeprefix("weight/")
+            for name in state(trained / kind)
+            if name.startswith("weight/")
+        }
+        assert all(
+            ".lora_" in name or name.startswith(("transformer.action_", "objective."))
+            for name in learned
+        )
         adapter = load_file(trained / kind / "adapter" / "adapter_model.safetensors")
         assert len(adapter) == sum(name.startswith("transformer.") for name in learned)
         for name, tensor in adapter.items():
@@ -214,12 +258,17 @@ def test_of_an_adapted_model_only_little_is_trained_and_saved(trained):
 def test_every_process_reads_its_share(monkeypatch):
     monkeypatch.setattr(lerobot_reader, "read_episodes", make_episodes)
     options = DataOptions(dataset="made up")
-    shares = [[clip.instructions[0] for clip in make_clips(options, DROID_SIM, rank, 3)] for rank in range(3)]
+    shares = [
+        [clip.instructions[0] for clip in make_clips(options, DROID_SIM, rank, 3)]
+        for rank in range(3)
+    ]
     assert shares == [["pick up cube 0", "pick up cube 3"], ["pick up cube 1"], ["pick up cube 2"]]
     asked = ReasonerTraining(tasks=("reach", "lift"), episodes=3)
-    split = [watches(asked, (32, 32), Crew(rank, 2)) for rank in range(2)]
+    split = [watches(asked, (32, 32), TrainingGroup(rank, 2)) for rank in range(2)]
     assert [len(part) for part in split] == [4, 2]
-    assert sorted(map(repr, split[0] + split[1])) == sorted(map(repr, watches(asked, (32, 32), Crew())))
+    assert sorted(map(repr, split[0] + split[1])) == sorted(
+        map(repr, watches(asked, (32, 32), TrainingGroup()))
+    )
 
 
 def test_what_shards_cannot_do_is_refused(start, tmp_path):

@@ -36,15 +36,25 @@ def test_an_adapter_changes_nothing_before_it_learned_and_is_merged_exactly():
     assert set(merged) == {"weight", "bias"}
     wanted = layer.weight + 2.0 * adapted.lora_B.weight @ adapted.lora_A.weight
     assert torch.allclose(merged["weight"], wanted, atol=1e-6)
-    assert torch.allclose(torch.nn.functional.linear(x, merged["weight"], merged["bias"]), adapted(x), atol=1e-5)
+    assert torch.allclose(
+        torch.nn.functional.linear(x, merged["weight"], merged["bias"]), adapted(x), atol=1e-5
+    )
 
 
 def test_the_generators_attention_gets_adapters_and_the_action_heads_learn_in_full():
     transformer = Transformer(SMALL)
     adapt(transformer, OPTIONS)
-    learning = {name for name, parameter in transformer.named_parameters() if parameter.requires_grad}
+    learning = {
+        name for name, parameter in transformer.named_parameters() if parameter.requires_grad
+    }
     heads = {name for name in learning if "lora_" not in name}
-    assert heads == {"action_in.weight", "action_in.bias", "action_out.weight", "action_out.bias", "action_embed"}
+    assert heads == {
+        "action_in.weight",
+        "action_in.bias",
+        "action_out.weight",
+        "action_out.bias",
+        "action_embed",
+    }
     places = {name.split(".lora_")[0] for name in learning - heads}
     attention = [f"generator.layers.{layer}.attention" for layer in range(2)]
     assert places == {f"{place}.{part}" for place in attention for part in ("q", "k", "v", "out")}
@@ -87,10 +97,14 @@ def check_files(out, start, begun):
     first = "base_model.model.layers.1.self_attn.add_k_proj.lora_"
     low, high = adapter[f"{first}A.weight"], adapter[f"{first}B.weight"]
     assert (low.shape, high.shape) == ((4, 64), (64, 4))
-    assert adapter["base_model.model.action_proj_in.fc.weight"].shape == begun["action_in.weight"].shape
+    assert (
+        adapter["base_model.model.action_proj_in.fc.weight"].shape
+        == begun["action_in.weight"].shape
+    )
     merged = load_policy(out / "checkpoint").model.transformer.state_dict()
     name = "generator.layers.1.attention.k.weight"
-    assert torch.allclose(merged[name], begun[name] + 2.0 * high @ low, rtol=1e-2, atol=1e-4)  # bfloat16
+    # bfloat16
+    assert torch.allclose(merged[name], begun[name] + 2.0 * high @ low, rtol=1e-2, atol=1e-4)
     assert (merged[name] - begun[name]).abs().max() > 1e-3
     up = "generator.layers.1.mlp.up.weight"
     assert torch.equal(merged[up], begun[up].bfloat16().float())
@@ -98,17 +112,27 @@ def check_files(out, start, begun):
 
 def episode():
     random = np.random.default_rng(0)
-    walk = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0]) + np.cumsum(random.normal(0, 0.01, (18, 8)), axis=0)
-    views = {view: random.integers(0, 256, (17, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views}
+    walk = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0]) + np.cumsum(
+        random.normal(0, 0.01, (18, 8)), axis=0
+    )
+    views = {
+        view: random.integers(0, 256, (17, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views
+    }
     states, actions = walk[:-1].astype(np.float32), walk[1:].astype(np.float32)
-    return Episode(views, states, actions, ("pick up the red cube",), np.full((17, TRUTH), 0.3, np.float32))
+    return Episode(
+        views, states, actions, ("pick up the red cube",), np.full((17, TRUTH), 0.3, np.float32)
+    )
 
 
 def test_a_recipe_with_lora_needs_what_it_adapts(tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text("start: somewhere\nlora: {r: 8, target_modules: [to_add_out]}")
     assert read_recipe(file).lora == LoraOptions(r=8, target_modules=("to_add_out",))
-    for text in ("lora: {r: 8}", "{start: a, lora: {}, size: {layers: 1}}", "{start: a, lora: {r: 0}}"):
+    for text in (
+        "lora: {r: 8}",
+        "{start: a, lora: {}, size: {layers: 1}}",
+        "{start: a, lora: {r: 0}}",
+    ):
         file.write_text(text)
         with pytest.raises(ValueError, match="lora: expected"):
             read_recipe(file)

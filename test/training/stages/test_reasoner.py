@@ -24,13 +24,15 @@ from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip
 from cosmos3_ros.training.recipe import PolicyTraining, ReasonerTraining, Recipe
 from cosmos3_ros.training.stages import reasoner as module
 from cosmos3_ros.training.stages.batched_vision import glance
-from cosmos3_ros.training.stages.reasoner import Recital, Tutor, train_reasoner
-from cosmos3_ros.training.stages.vqa_dataset import Library
+from cosmos3_ros.training.stages.reasoner import AnswerLoss, ReasonerTrainer, train_reasoner
+from cosmos3_ros.training.stages.vqa_dataset import VqaDataset
 from cosmos3_ros.training.train import train_policy
 from cosmos3_ros.training.vqa.questions import Lesson
 from cosmos3_ros.training.vqa.samples import Scene
 
-SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128, rope_theta=1000.0)
+SMALL = dataclasses.replace(
+    TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128, rope_theta=1000.0
+)
 SIZE = (32, 32)
 
 
@@ -42,12 +44,12 @@ def small(tmp_path_factory):
 
 
 def scenes():
-    """Two scenes that differ in colour, and what there is to say about them."""
-    colours = {"red": (200, 30, 30), "blue": (30, 60, 200)}
+    """Two scenes that differ in color, and what there is to say about them."""
+    colors = {"red": (200, 30, 30), "blue": (30, 60, 200)}
     made = []
-    for number, (name, colour) in enumerate(colours.items()):
+    for number, (name, color) in enumerate(colors.items()):
         pictures = np.random.default_rng(number).integers(0, 40, (3, *SIZE, 3), dtype=np.uint8)
-        pictures += np.array(colour, np.uint8)
+        pictures += np.array(color, np.uint8)
         box = '[{"bbox_2d": [12, 34, 56, 78], "label": "red cube"}]' if name == "red" else "[]"
         lessons = (
             Lesson("drawer", "Is the drawer open?", "Yes." if number % 2 else "No.", (1,)),
@@ -59,18 +61,20 @@ def scenes():
 
 
 def library(model, length=64):
-    shelf = Library(Cosmos3Reasoner(model), SIZE, 8, length)
+    shelf = VqaDataset(Cosmos3Reasoner(model), SIZE, 8, length)
     shelf.add(scenes())
     return shelf
 
 
 def test_pictures_of_one_size_are_seen_as_one_by_one(small):
-    eyes = load_model(small, generator=False).vision
+    vision_encoder = load_model(small, generator=False).vision
     pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), dtype=np.uint8)
-    cut = [image_patches(picture, eyes.pixels) for picture in pictures]
+    cut = [image_patches(picture, vision_encoder.pixels) for picture in pictures]
     with torch.no_grad():
-        one_by_one = eyes(torch.cat([patches for patches, _ in cut]), [grid for _, grid in cut])
-        together = glance(eyes, torch.from_numpy(pictures))
+        one_by_one = vision_encoder(
+            torch.cat([patches for patches, _ in cut]), [grid for _, grid in cut]
+        )
+        together = glance(vision_encoder, torch.from_numpy(pictures))
     assert len(one_by_one) == len(together) == 4
     for one, other in zip(one_by_one, together, strict=True):
         assert torch.allclose(one, other.flatten(0, 1), atol=1e-5)
@@ -82,17 +86,23 @@ def test_a_batch_is_what_the_reasoner_reads(small):
     reader, shelf, made = Cosmos3Reasoner(model), library(model), scenes()
     torch.manual_seed(0)
     asked = shelf.draw(6)
-    recital = Recital(model.transformer, model.vision)
+    recital = AnswerLoss(model.transformer, model.vision)
     with torch.no_grad():
         loss, right = recital(asked)
     losses = []
     for row in range(6):
         tokens = asked.tokens[row, asked.first[row] : asked.end[row]]
         pictures = asked.pictures[row].numpy()
-        number = next(n for n, scene in enumerate(made) if any(np.array_equal(pictures[0], p) for p in scene.pictures))
+        number = next(
+            n
+            for n, scene in enumerate(made)
+            if any(np.array_equal(pictures[0], p) for p in scene.pictures)
+        )
         said = reader.tokenizer.decode(tokens[:-1])
         lesson = next(each for each in made[number].lessons if each.answer == said)
-        prompt = reader.prompt(lesson.question, [made[number].pictures[view] for view in lesson.views])
+        prompt = reader.prompt(
+            lesson.question, [made[number].pictures[view] for view in lesson.views]
+        )
         assert torch.equal(prompt.ids, asked.tokens[row, : asked.first[row]])
         embeds = torch.cat([prompt.embeds, model.transformer.embed(tokens)[None]], 1)
         rest = prompt.position + torch.arange(len(tokens)).expand(3, -1)
@@ -102,32 +112,38 @@ def test_a_batch_is_what_the_reasoner_reads(small):
                 embeds=embeds, positions=torch.cat([prompt.positions, rest], 1), deepstack=deep
             )
             scores = model.transformer.logits(states[0, len(prompt.ids) - 1 : -1])
-        losses.append(torch.nn.functional.cross_entropy(scores, tokens, reduction="sum") / math.sqrt(len(tokens)))
+        losses.append(
+            torch.nn.functional.cross_entropy(scores, tokens, reduction="sum")
+            / math.sqrt(len(tokens))
+        )
         assert bool(right[row]) == torch.equal(scores.argmax(-1), tokens)
     assert torch.allclose(loss, torch.stack(losses).mean(), rtol=1e-4)
 
 
 def test_answers_are_drawn_equally_often(small):
-    shelf = Library(Cosmos3Reasoner(load_model(small, generator=False)), SIZE, 40, 80)
+    shelf = VqaDataset(Cosmos3Reasoner(load_model(small, generator=False)), SIZE, 40, 80)
     picture = np.zeros((3, *SIZE, 3), np.uint8)
     no, yes = (Lesson("drawer", "Is the drawer open?", answer) for answer in ("No.", "Yes."))
     shelf.add([Scene(picture, (no, no, no, yes if number < 6 else no)) for number in range(30)])
     torch.manual_seed(0)
     asked = shelf.draw(4000)
     lengths = asked.end - asked.first
-    assert 0.2 < float((lengths == lengths.max()).float().mean()) < 0.8  # "Yes." is a token longer; of 120 it is 6
+    # "Yes." is a token longer; of 120 it is 6
+    assert 0.2 < float((lengths == lengths.max()).float().mean()) < 0.8
     shelf.add([Scene(picture, (yes,)) for _ in range(30)])
     assert shelf.scenes == shelf.capacity == 40
     with pytest.raises(ValueError, match=r"reasoner\.length: expected at least"):
-        Library(Cosmos3Reasoner(load_model(small, generator=False)), SIZE, 40, 20).add(scenes())
+        VqaDataset(Cosmos3Reasoner(load_model(small, generator=False)), SIZE, 40, 20).add(scenes())
 
 
 def test_scenes_may_come_little_by_little(small):
     """Lessons that were asked before, new ones and none: the draws are those of all scenes at once, bit by bit."""
     reader, (one, other) = Cosmos3Reasoner(load_model(small, generator=False)), scenes()
-    both = Scene(other.pictures, (*one.lessons, Lesson("count", "Count the cubes.", "1"), *other.lessons))
+    both = Scene(
+        other.pictures, (*one.lessons, Lesson("count", "Count the cubes.", "1"), *other.lessons)
+    )
     parts = [[one, other], [both], [Scene(one.pictures, ())], [other]]
-    slowly, at_once = (Library(reader, SIZE, 8, 64) for _ in range(2))
+    slowly, at_once = (VqaDataset(reader, SIZE, 8, 64) for _ in range(2))
     for part in parts:
         slowly.add(part)
     at_once.add([scene for part in parts for scene in part])
@@ -144,7 +160,15 @@ def test_a_few_answers_are_learned_by_heart(small, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "make_scenes", lambda jobs, workers: (scene for scene in made))
     monkeypatch.setattr(module, "fit", lambda *sizes: SIZE)
     options = ReasonerTraining(
-        steps=80, batch=8, rate=5e-3, warmup=10, average=0.02, warm_up=2, length=64, episodes=1, every=0
+        steps=80,
+        batch=8,
+        rate=5e-3,
+        warmup=10,
+        average=0.02,
+        warm_up=2,
+        length=64,
+        episodes=1,
+        every=0,
     )
     (tmp_path / "checkpoint").mkdir()
     for part in small.iterdir():
@@ -154,7 +178,9 @@ def test_a_few_answers_are_learned_by_heart(small, tmp_path, monkeypatch):
         (tmp_path / "checkpoint" / part).mkdir()
     for steps in (30, 80):  # stopped in between
         torch.manual_seed(0)
-        tutor = Tutor(load_model(small), options=dataclasses.replace(options, steps=steps))
+        tutor = ReasonerTrainer(
+            load_model(small), options=dataclasses.replace(options, steps=steps)
+        )
         try:
             if steps == 30:
                 first = float(tutor.loss())
@@ -171,7 +197,10 @@ def test_a_few_answers_are_learned_by_heart(small, tmp_path, monkeypatch):
 
 
 def test_questions_are_asked_between_the_steps_of_the_policy(small, tmp_path, monkeypatch):
-    """The reasoner's parts learn from every second step; the policy's loss and the checkpoint are there as before."""
+    """The reasoner's parts learn from every second step.
+
+    The policy's loss and the checkpoint are there as before.
+    """
     made, lines = scenes(), []
     monkeypatch.setattr(module, "make_scenes", lambda jobs, workers: (scene for scene in made))
     monkeypatch.setattr(module, "fit", lambda *sizes: SIZE)
@@ -179,11 +208,18 @@ def test_questions_are_asked_between_the_steps_of_the_policy(small, tmp_path, mo
     asked = ReasonerTraining(every=2, batch=4, warm_up=2, length=64, episodes=1)
     recipe = Recipe(policy=PolicyTraining(steps=4, batch=2, warmup=1), reasoner=asked)
     random = np.random.default_rng(0)
-    views = {view: random.integers(0, 256, (9, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views}
+    views = {
+        view: random.integers(0, 256, (9, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views
+    }
     flat = np.zeros((9, 8), np.float32)
-    episode = Episode(views, flat, flat, ("pick up the red cube",), np.zeros((9, TRUTH), np.float32))
+    episode = Episode(
+        views, flat, flat, ("pick up the red cube",), np.zeros((9, TRUTH), np.float32)
+    )
     model = load_model(small)
-    source, tutor = Source(lambda: (make_clip(part, DROID_SIM, 8) for part in [episode])), Tutor(model, asked)
+    source, tutor = (
+        Source(lambda: (make_clip(part, DROID_SIM, 8) for part in [episode])),
+        ReasonerTrainer(model, asked),
+    )
     try:
         source.wait_for(1)
         train_policy(model, source, recipe, tmp_path, lines.append, tutor)
@@ -194,6 +230,12 @@ def test_questions_are_asked_between_the_steps_of_the_policy(small, tmp_path, mo
     assert lines[-1]["action"] > 0
     assert tutor.calls == 2
     before, after = load_model(small), load_model(tmp_path / "checkpoint")
-    for one, other in ((before.transformer.head, after.transformer.head), (before.vision, after.vision)):
-        changes = [float((a - b).abs().max()) for a, b in zip(one.parameters(), other.parameters(), strict=True)]
+    for one, other in (
+        (before.transformer.head, after.transformer.head),
+        (before.vision, after.vision),
+    ):
+        changes = [
+            float((a - b).abs().max())
+            for a, b in zip(one.parameters(), other.parameters(), strict=True)
+        ]
         assert max(changes) > 1e-3

@@ -52,7 +52,9 @@ DRAWER = Facts(
 def answers(facts, kind):
     """Everything that is asked about a kind, over many draws."""
     drawn = [lessons(facts, np.random.default_rng(seed), each=9) for seed in range(24)]
-    return {lesson.question: lesson.answer for some in drawn for lesson in some if lesson.kind == kind}
+    return {
+        lesson.question: lesson.answer for some in drawn for lesson in some if lesson.kind == kind
+    }
 
 
 @pytest.mark.parametrize(
@@ -72,13 +74,28 @@ def answers(facts, kind):
         (BOWL, "where", "Where is the red cube?", "On the table."),
         (HELD, "where", "Where is the red cube?", "In the gripper."),
         (HELD, "where", "Where is the green cube?", "There is none."),
-        (BOWL, "side", "Seen from the robot, is the red cube left or right of the blue cube?", "Left."),
+        (
+            BOWL,
+            "side",
+            "Seen from the robot, is the red cube left or right of the blue cube?",
+            "Left.",
+        ),
         (BOWL, "half", "On which side of the robot is the blue cube?", "Right."),
-        (BOWL, "nearer", "Which is nearer to the robot, the blue cube or the red cube?", "The red cube."),
+        (
+            BOWL,
+            "nearer",
+            "Which is nearer to the robot, the blue cube or the red cube?",
+            "The red cube.",
+        ),
         (BOWL, "nearest", "Which cube is nearest to the gripper?", "The red cube."),
         (BOWL, "done", 'The task is: "lift the red cube". Is it done?', "No."),
         (HELD, "done", 'The task is: "lift the red cube". Is it done?', "Yes."),
-        (BOWL, "next", READING["next_action"].question("lift the red cube"), "Move the gripper to the red cube."),
+        (
+            BOWL,
+            "next",
+            READING["next_action"].question("lift the red cube"),
+            "Move the gripper to the red cube.",
+        ),
         (BOWL, "plan", READING["plan"].question("open the drawer"), None),
         (
             DRAWER,
@@ -150,9 +167,15 @@ def test_grades_count_by_kind_and_by_answer():
             return Answer("No.")
 
     yes, no = (Lesson("holding", "?", text) for text in ("Yes.", "No."))
-    scene = Scene(np.zeros((3, 4, 4, 3), np.uint8), (yes, no, no, no, Lesson("plan", "?", "1. Wait.")))
+    scene = Scene(
+        np.zeros((3, 4, 4, 3), np.uint8), (yes, no, no, no, Lesson("plan", "?", "1. Wait."))
+    )
     grades = grade(answer(Parrot(), [scene]))
-    assert (grades["holding"]["asked"], grades["holding"]["right"], grades["holding"]["balanced"]) == (4, 3, 0.5)
+    assert (
+        grades["holding"]["asked"],
+        grades["holding"]["right"],
+        grades["holding"]["balanced"],
+    ) == (4, 3, 0.5)
     assert grades["state"]["right"] == 3
     assert grades["plan"]["rate"] == 0
     assert "3/4" in quiz_table(grades)
@@ -164,7 +187,12 @@ def test_facts_are_those_of_the_simulation(task):
     """Along a demonstration the steps come in the order of the plan, and each is seen."""
     env = Env(views=())
     env.reset(task, 3)
-    goal, expert, steps, held = (task, env.simulation.layout.target), Expert(env.simulation), [], set()
+    goal, expert, steps, held = (
+        (task, env.simulation.layout.target),
+        Expert(env.simulation),
+        [],
+        set(),
+    )
     while not expert.finished:
         facts = read_facts(env.simulation)
         held.add(facts.held)
@@ -177,7 +205,7 @@ def test_facts_are_those_of_the_simulation(task):
 
 
 @pytest.mark.sim
-def test_boxes_are_where_the_colour_is():
+def test_boxes_are_where_the_color_is():
     env = Env(height=180, width=320)
     env.reset("lift", 5)
     for view in ("exterior_1", "exterior_2"):
@@ -186,19 +214,28 @@ def test_boxes_are_where_the_colour_is():
         assert found
         for name, box in found.items():
             channel = ("red", "green", "blue").index(name.split()[0])
-            coloured = picture[..., channel] > 1.5 * np.delete(picture, channel, axis=2).max(2)
-            rows, columns = np.nonzero(coloured)
-            seen = columns.min() / 320, rows.min() / 180, (columns.max() + 1) / 320, (rows.max() + 1) / 180
+            colored = picture[..., channel] > 1.5 * np.delete(picture, channel, axis=2).max(2)
+            rows, columns = np.nonzero(colored)
+            seen = (
+                columns.min() / 320,
+                rows.min() / 180,
+                (columns.max() + 1) / 320,
+                (rows.max() + 1) / 180,
+            )
             assert np.allclose(seen, (box.x_min, box.y_min, box.x_max, box.y_max), atol=0.012)
     env.close()
 
 
 @pytest.mark.sim
 def test_scenes_are_repeatable_and_of_the_wanted_size():
-    wanted = Watch(Demonstration("drawer", 1, height=90, width=160), looks=2, stills=8, size=(96, 160))
+    wanted = Watch(
+        Demonstration("drawer", 1, height=90, width=160), looks=2, stills=8, size=(96, 160)
+    )
     first, again = watch(wanted), watch(wanted)
     assert 9 <= len(first) <= 10
-    said = {lesson.answer for scene in first[-8:] for lesson in scene.lessons if lesson.kind == "drawer"}
+    said = {
+        lesson.answer for scene in first[-8:] for lesson in scene.lessons if lesson.kind == "drawer"
+    }
     assert said == {"Yes.", "No."}
     for one, other in zip(first, again, strict=True):
         assert one.pictures.shape == (3, 96, 160, 3)
