@@ -30,11 +30,11 @@ import numpy as np
 import torch
 from full_size import QUESTION, pictures, ready, run_stages
 
-from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
+from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.interface import Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
-from cosmos3_ros.model.runtime.quantize import KINDS
+from cosmos3_ros.model.runtime.quantize import FORMATS
 from cosmos3_ros.ros.worker_thread import LAST, NICE
 
 
@@ -309,7 +309,7 @@ def main() -> None:
     )
     parser.add_argument("--preset", default="nano", choices=("nano", "tiny"))
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--weights", default="none", choices=sorted(KINDS), help="of both towers")
+    parser.add_argument("--weights", default="none", choices=sorted(FORMATS), help="of both towers")
     parser.add_argument("--graphs", default=True, action=argparse.BooleanOptionalAction)
     parser.add_argument("--runs", type=int, default=16, help="chunks in each stage")
     parser.add_argument("--tokens", type=int, default=64, help="in each answer")

@@ -60,7 +60,7 @@ def brain(args: argparse.Namespace) -> int:
     """The process with the network."""
     from full_size import ready
 
-    from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
+    from cosmos3_ros.model.acceleration.options import RuntimeOptions
     from cosmos3_ros.model.policy import Cosmos3Policy
     from cosmos3_ros.model.reasoner import Cosmos3Reasoner
     from cosmos3_ros.nodes.policy_node import PolicyNode

@@ -21,7 +21,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_ros.model.acceleration.optimize import RuntimeOptions, optimize
+from cosmos3_ros.model.acceleration.optimize import optimize
+from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
 from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import INDEX, SCHEDULER, VAE, VISION, write_tokenizer

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from cosmos3_ros.model.acceleration.memory_budget import load_fast
-from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
+from cosmos3_ros.model.acceleration.options import RuntimeOptions
+from cosmos3_ros.model.checkpoint_io.loader import load_fast
 from cosmos3_ros.model.interface import Observation, Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.registry import embedded_checkpoint

@@ -28,7 +28,7 @@ import torch
 from diffusers import Cosmos3OmniTransformer
 from torch import Tensor
 
-from cosmos3_ros.model.checkpoint_io.loader import hub_name
+from cosmos3_ros.model.checkpoint_io.names import hub_name
 from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM, Embodiment
 from cosmos3_ros.model.network.config import PRESETS, ModelConfig
 from cosmos3_ros.model.network.layers import rope_table

@@ -33,7 +33,8 @@ from full_size import INSTRUCTION, FullSize, free, make, milliseconds, relative,
 from torch import Tensor
 from video_latency import decoding
 
-from cosmos3_ros.model.acceleration.optimize import RuntimeOptions, optimize
+from cosmos3_ros.model.acceleration.optimize import optimize
+from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import SCHEDULER
 from cosmos3_ros.model.diffusion.denoiser import Guidance

@@ -38,7 +38,8 @@ from full_size import (
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_ros.model.acceleration.optimize import RuntimeOptions, optimize
+from cosmos3_ros.model.acceleration.optimize import optimize
+from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import write_tokenizer
 from cosmos3_ros.model.network.config import PRESETS

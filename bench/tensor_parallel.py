@@ -30,12 +30,13 @@ from full_size import INSTRUCTION, VOCAB, WAN, FullSize, free, milliseconds, rel
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_ros.model.acceleration.optimize import RuntimeOptions, optimize
+from cosmos3_ros.model.acceleration.optimize import optimize
+from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
 from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import INDEX, SCHEDULER, VAE, write_tokenizer
 from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM
-from cosmos3_ros.model.language.decode_loop import Decoders
+from cosmos3_ros.model.language.decode_loop import DecodeLoopPool
 from cosmos3_ros.model.network.config import PRESETS
 from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import Cosmos3Policy
@@ -91,7 +92,7 @@ class Share:
             optimize(self.model, speed, device)
         self.body = dataclasses.replace(DROID_SIM, horizon=4) if tiny else DROID_JOINT_POS
         self.policy = Cosmos3Policy(self.model, self.body, deterministic=True)
-        self.decoders = Decoders(self.model)
+        self.decoders = DecodeLoopPool(self.model)
 
     @staticmethod
     def _draw(
@@ -178,7 +179,7 @@ def main() -> None:
     parser.add_argument("--preset", default="super", choices=[*PRESETS])
     parser.add_argument("--tensor", type=int, default=2)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
-    parser.add_argument("--weights", default="none", help="of both towers, see quantize.KINDS")
+    parser.add_argument("--weights", default="none", help="of both towers, see quantize.FORMATS")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--runs", type=int, default=5)

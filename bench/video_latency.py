@@ -82,7 +82,7 @@ class Bench:
         found, (mean, inverse), usual = {}, self.vae.scale(), fast_decoder.AT_ONCE
         (raw,) = self.latents.to(mean) / inverse + mean
         times = milliseconds(
-            lambda: fast_decoder.draw_video(self.vae.module, raw, self.vae._draw), 5
+            lambda: fast_decoder.decode_video(self.vae.module, raw, self.vae.decode_step), 5
         )
         found["algorithms by rule_ms"] = statistics.median(times)
         for fast_decoder.AT_ONCE in (2, 8):

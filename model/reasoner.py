@@ -21,9 +21,9 @@ from .checkpoint_io.loader import Model, load_model
 from .checkpoint_io.safetensors_io import read_json
 from .interface import Answer, check_image
 from .language.chat import Clip, Turn
-from .language.decode_loop import Decoders
+from .language.decode_loop import DecodeLoopPool
 from .language.question_templates import TASKS, parse_boxes, split_thought
-from .language.token_sampling import GREEDY, Coming, Sampling, TokenPicker, pieces
+from .language.token_sampling import GREEDY, Sampling, TokenPicker, TokenTransfer, pieces
 from .language.vision_cache import Picture, VisionCache
 from .language.vision_encoder import VisionEncoder, retained, sample_frames, timestamps
 
@@ -96,7 +96,7 @@ class Cosmos3Reasoner:
         self.max_prompt = max_prompt
         self.system = system
         self.stop = stop_tokens(model)
-        self._decoders = Decoders(model)
+        self._decoders = DecodeLoopPool(model)
         added = self.tokenizer.added_tokens_decoder.items()
         self._reserved = {
             number for number, token in added if token.special and "think>" not in token.content
@@ -214,10 +214,10 @@ class Cosmos3Reasoner:
             pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
             for left in reversed(range(max_tokens)):
                 chosen = pick(scores)
-                coming = Coming(chosen)
+                transfer = TokenTransfer(chosen)
                 if left and self._decoders.ahead:
                     scores = self._decoders.step(decoder, chosen)
-                token = coming.number()
+                token = transfer.wait()
                 prompt.seconds["decode"] = time.perf_counter() - since
                 if token in self.stop:
                     return
@@ -280,7 +280,7 @@ class Cosmos3Reasoner:
         vision_encoder = self._eyes()
         if not isinstance(part, Clip):
             return self._frame(vision_encoder.media.image)
-        stamps = timestamps(part.places, part.fps, vision_encoder.pixels.temporal)
+        stamps = timestamps(part.indices, part.fps, vision_encoder.pixels.temporal)
         return "".join(
             f"<{seconds:.1f} seconds>{self._frame(vision_encoder.media.video)}"
             for seconds in stamps
@@ -316,7 +316,7 @@ class Cosmos3Reasoner:
         since = self._lap(prompt.seconds, "prepare", since)
         if not pictures or not vision_encoder:
             return prompt
-        features = self._look().look(pictures)
+        features = self._look().encode(pictures)
         visual = torch.isin(tokens, torch.tensor(places, device=tokens.device))
         layers = [prompt.embeds, *(torch.zeros_like(prompt.embeds) for _ in features[1:])]
         for layer, feature in zip(layers, features, strict=True):

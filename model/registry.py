@@ -19,9 +19,8 @@ import cv2
 import torch
 import torch.distributed as dist
 
-from .acceleration.memory_budget import load_fast
-from .acceleration.optimize import RuntimeOptions
-from .checkpoint_io.loader import load_model
+from .acceleration.options import RuntimeOptions
+from .checkpoint_io.loader import load_fast, load_model
 from .checkpoint_io.tiny import tiny_checkpoint
 from .interface import Policy, Reasoner
 from .policy import Cosmos3Policy

@@ -108,8 +108,8 @@ def _token(chosen: argparse.Namespace) -> str:
 
 def _loader(chosen: argparse.Namespace) -> Callable[[], Cosmos3Policy]:
     """What loads the policy that the options describe; wrong options are refused at once."""
-    from ..model.acceleration.memory_budget import load_fast
-    from ..model.acceleration.optimize import RuntimeOptions
+    from ..model.acceleration.options import RuntimeOptions
+    from ..model.checkpoint_io.loader import load_fast
     from ..model.policy import Cosmos3Policy
     from ..model.policy_options import PolicyOptions
     from ..model.registry import COMPILED, DTYPES, embedded_checkpoint, resolve

@@ -18,8 +18,8 @@ import torch
 
 from ..model.autoencoder.vae import VideoAutoencoder
 from ..model.checkpoint_io.loader import Model, load_model, load_vae
-from ..model.checkpoint_io.safetensors_io import read_json
-from ..model.checkpoint_io.tiny import policy_json, write_json, write_tiny
+from ..model.checkpoint_io.safetensors_io import read_json, write_json
+from ..model.checkpoint_io.tiny import policy_json, write_tiny
 from ..model.embodiment import find_embodiment
 from ..model.language.captions import tokenize
 from ..model.network.config import TINY, ModelConfig

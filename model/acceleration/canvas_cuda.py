@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Canvas.compose` on the device of the network: the same arithmetic in the same order, so the same picture."""
+"""`Canvas.compose` on a GPU: the same arithmetic in the same order, so the same pixels."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ from ..interface import check_image
 def compose_on_gpu(
     canvas: Canvas, images: Mapping[str, np.ndarray], device: torch.device
 ) -> Tensor:
-    """Camera images (uint8 [H, W, 3] by view name, any size) -> uint8 [*canvas.size, 3] on `device`."""
+    """Camera images -> canvas uint8 [*canvas.size, 3] on `device`.
+
+    images: uint8 [H, W, 3] of any size, by view name.
+    """
     canvas.check(images)
     picture = torch.zeros((*canvas.composite, 3), dtype=torch.uint8, device=device)
     for panel in canvas.panels:
         check_image(f"images[{panel.view!r}]", images[panel.view])
         image = torch.from_numpy(np.ascontiguousarray(images[panel.view]))
-        if device.type == "cuda":  # the copy need not be waited for
+        if device.type == "cuda":  # so that the copy is asynchronous
             image = image.pin_memory()
         image = image.to(device, non_blocking=True)
         resized = _resize(image, (panel.height, panel.width), cubic=False, antialias=canvas.smooth)
-        place = picture[panel.top : panel.top + panel.height, panel.left : panel.left + panel.width]
-        place.copy_(resized.clamp(0, 255).to(torch.uint8))
+        target = picture[
+            panel.top : panel.top + panel.height, panel.left : panel.left + panel.width
+        ]
+        target.copy_(resized.clamp(0, 255).to(torch.uint8))
     if canvas.content != canvas.composite:
         resized = _resize(picture, canvas.content, cubic=True, antialias=True)
         picture = resized.round().clamp(0, 255).to(torch.uint8)
@@ -64,8 +69,8 @@ def _pad(picture: Tensor, size: tuple[int, int]) -> Tensor:
     mirror = all(more < have for more, have in zip(missing, picture.shape[:2], strict=True))
     for axis, more in enumerate(missing):
         if more:
-            places = np.pad(
+            index = np.pad(
                 np.arange(picture.shape[axis]), (0, more), mode="reflect" if mirror else "edge"
             )
-            picture = picture.index_select(axis, torch.from_numpy(places).to(picture.device))
+            picture = picture.index_select(axis, torch.from_numpy(index).to(picture.device))
     return picture

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a loaded model fast: compiled layers, CUDA graphs, weights in fewer bits, towers that wait off the GPU."""
+"""Makes a loaded model fast in place: torch.compile, quantization, CUDA graphs, offloading."""
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,139 +11,103 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint_io.loader import Model
-from ..network.kv_cache import KVCache
-from ..network.layers import Rope
 from ..network.transformer import Layer
-from ..runtime.quantize import KINDS, join, quantize
+from ..runtime.quantize import FORMATS, join, quantize
+from .offload import offloaded, tensors
+from .options import RuntimeOptions
 
 if TYPE_CHECKING:
-    from .tensor_parallel import Split
-
-PLACEMENTS = ("both", "policy", "reasoner")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RuntimeOptions:
-    """How to run a model; by default as it was loaded.
-
-    compiled: fuse what lies between the matrix products (the first pass takes a minute); graphs:
-    record loops as CUDA graphs; generator, text: how the weights of each tower are kept, see
-    `quantize.KINDS`; placement: what is on the GPU, "both" towers, or for the "policy" the
-    generator alone, or for the "reasoner" the text tower alone (the text tower then visits the GPU
-    layer by layer to read a new instruction); kept: folder for compiled code, so that the next
-    start need not compile again ("": torch's own choice).
-    """
-
-    compiled: bool = False
-    graphs: bool = False
-    generator: str = "none"
-    text: str = "none"
-    placement: str = "both"
-    kept: str = ""
-
-    def __post_init__(self) -> None:
-        for name in ("generator", "text"):
-            if getattr(self, name) not in KINDS:
-                raise ValueError(
-                    f"speed.{name}: expected one of {sorted(KINDS)}, got {getattr(self, name)!r}"
-                )
-        if self.placement not in PLACEMENTS:
-            raise ValueError(
-                f"speed.placement: expected one of {PLACEMENTS}, got {self.placement!r}"
-            )
+    from ..checkpoint_io.loader import Model
+    from .tensor_parallel import TensorParallelSplit
 
 
-def optimize(model: Model, speed: RuntimeOptions, device: torch.device | str | None = None) -> None:
-    """Change a loaded model accordingly, in place; it cannot be trained or saved afterwards.
+def optimize(
+    model: Model, runtime: RuntimeOptions, device: torch.device | str | None = None
+) -> None:
+    """Change a loaded model in place as `runtime` says; it cannot be trained or saved afterwards.
 
-    device: where the layers are to run, if they were loaded into the host's memory to be rounded on
-    their way.
+    device: where the layers are to run, if they were loaded into the host's memory to be quantized
+    on their way.
     """
     device = torch.device(device or model.device)
     transformer = model.transformer
-    if speed.kept:
+    if runtime.kept:
         # torch has no other way to set it
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(speed.kept).expanduser())
-    if speed.compiled:
-        torch._dynamo.config.cache_size_limit = max(32, torch._dynamo.config.cache_size_limit)
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(runtime.kept).expanduser())
+    if runtime.compiled:
+        from torch._dynamo import config
+
+        config.cache_size_limit = max(32, config.cache_size_limit)
     split = model.team.split if model.team else None
+    compiled = runtime.compiled
     if hasattr(transformer, "generator"):
-        _prepare(transformer.generator.layers, speed.generator, speed.compiled, device, split)
-        _compile(transformer.generator.layers, speed.compiled, dynamic=False)
-    _prepare(
-        transformer.text.layers,
-        speed.text,
-        speed.compiled,
-        device,
-        split,
-        away=speed.placement == "policy",
-    )
-    if speed.placement == "policy" and device.type == "cuda":
-        transformer.text.layers, guest = offloaded(transformer.text.layers, device)
-        _compile([guest], speed.compiled, dynamic=True)
+        layers = transformer.generator.layers
+        _prepare(layers, runtime.generator, compiled, device, split)
+        _compile(layers, compiled, dynamic=False)
+    away = runtime.placement == "policy"
+    _prepare(transformer.text.layers, runtime.text, compiled, device, split, away)
+    if away and device.type == "cuda":
+        transformer.text.layers, buffer = offloaded(transformer.text.layers, device)
+        _compile([buffer], compiled, dynamic=True)
     else:
-        _compile(transformer.text.layers, speed.compiled, dynamic=True)
-    fast_head = speed.compiled or speed.text != "none"
+        _compile(transformer.text.layers, compiled, dynamic=True)
+    fast_head = compiled or runtime.text != "none"
     if transformer.head is not None and fast_head and device.type == "cuda" and split is None:
-        transformer.head = head(transformer.head.get_parameter("weight"), speed.text)
+        transformer.head = head(transformer.head.get_parameter("weight"), runtime.text)
     if model.vae is not None and device.type == "cuda":
-        model.vae.optimize(speed.compiled, speed.graphs)
-    model.graphs = speed.graphs
+        model.vae.optimize(compiled, runtime.graphs)
+    model.graphs = runtime.graphs
 
 
 def _prepare(
     layers: nn.ModuleList,
-    kind: str,
+    weight_format: str,
     compiled: bool,
     device: torch.device,
-    split: Split | None,
+    split: TensorParallelSplit | None,
     away: bool = False,
 ) -> None:
-    """Round and join the weights layer by layer, on the device.
+    """Quantize and join the weights layer by layer on the device.
 
-    `away`: they go back to the host.
+    away: the layers go back to the host's memory, pinned.
     """
-    if kind == "none" and not compiled and not away:
+    if weight_format == "none" and not compiled and not away:
         return
     for layer in layers:
         assert isinstance(layer, Layer)
         layer.to(device)
         if split:
-            split.localize(layer)
-        if kind != "none" or device.type == "cuda":
-            quantize([layer], kind)
-        merge(layer)
+            split.to_local(layer)
+        if weight_format != "none" or device.type == "cuda":
+            quantize([layer], weight_format)
+        join_projections(layer)
         if split:
-            split.total(layer)
+            split.all_reduce_outputs(layer)
         if away and device.type == "cuda":
             layer.to("cpu")
-            for tensor in _tensors(layer):
+            for tensor in tensors(layer):
                 tensor.data = tensor.data.pin_memory()
 
 
-def head(weight: Tensor, kind: str) -> nn.Module:
-    """lm_head for a tower of this kind.
+def head(weight: Tensor, weight_format: str) -> nn.Module:
+    """lm_head: unquantized if the tower's format is "none", else int8, as its error adds to logits.
 
-    Of a rounded one in int8, because its errors go straight into the scores.
+    In 16 slices, to bound peak memory.
     """
-    if kind == "none":
-        return KINDS[kind].of(weight)
-    # part by part, for want of room
-    return join([KINDS["int8"].of(part) for part in weight.chunk(16)])
+    if weight_format == "none":
+        return FORMATS[weight_format].from_weight(weight)
+    return join([FORMATS["int8"].from_weight(part) for part in weight.chunk(16)])
 
 
-def merge(layer: Layer) -> None:
-    """One product for query, key and value instead of three, and one for gate and up."""
+def join_projections(layer: Layer) -> None:
+    """Make one product of query, key and value, and one of gate and up, in place."""
     attention, mlp = layer.attention, layer.mlp
     parts = [attention.q, attention.k, attention.v]
-    attention.qkv, attention.widths = (
-        join(parts),
-        [len(part.get_parameter("weight")) for part in parts],
-    )
+    attention.qkv = join(parts)
+    attention.widths = [len(part.get_parameter("weight")) for part in parts]
     del attention.q, attention.k, attention.v
     if mlp.gated:
-        mlp.both = join([mlp.gate, mlp.up])
+        mlp.gate_up = join([mlp.gate, mlp.up])
         del mlp.gate, mlp.up
 
 
@@ -153,32 +115,6 @@ def _compile(layers: Iterable[nn.Module], compiled: bool, dynamic: bool) -> None
     """Compile what comes before and after the attention; all layers of a tower share the code."""
     for layer in layers if compiled else ():
         assert isinstance(layer, Layer)
-        layer.enter = torch.compile(layer.enter, dynamic=dynamic)  # type: ignore[method-assign]
-        layer.leave = torch.compile(layer.leave, dynamic=dynamic)  # type: ignore[method-assign]
-
-
-class OffloadedLayer(Layer):
-    """A layer of the text tower whose weights stay with the host, and visit the device whenever it reads."""
-
-    def __init__(self, home: Layer, guest: Layer):
-        nn.Module.__init__(self)
-        self._pair = (home, guest)  # in a tuple, so that `to` does not move them
-
-    def text(self, x: Tensor, rope: Rope, cache: KVCache, number: int) -> Tensor:
-        home, guest = self._pair
-        for mine, theirs in zip(_tensors(guest), _tensors(home), strict=True):
-            mine.copy_(theirs, non_blocking=True)
-        return guest.text(x, rope, cache, number)
-
-
-def _tensors(layer: nn.Module) -> list[Tensor]:
-    return [*layer.parameters(), *layer.buffers()]
-
-
-def offloaded(layers: nn.ModuleList, device: torch.device) -> tuple[nn.ModuleList, Layer]:
-    """Layers in the host's memory, as layers that run on `device` in the room of one, which comes with them."""
-    guest = copy.deepcopy(layers[0]).to(device)
-    assert isinstance(guest, Layer)
-    return nn.ModuleList(
-        OffloadedLayer(home, guest) for home in layers if isinstance(home, Layer)
-    ), guest
+        before, after = layer.before_attention, layer.after_attention
+        layer.before_attention = torch.compile(before, dynamic=dynamic)  # type: ignore[method-assign]
+        layer.after_attention = torch.compile(after, dynamic=dynamic)  # type: ignore[method-assign]

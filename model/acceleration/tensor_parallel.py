@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensor parallelism with torch's own means: every layer of both towers split over the processes of a mesh.
+"""Tensor parallelism: every layer of both towers split over the processes of a device mesh.
 
-Heads of the attention and channels of the MLP are dealt out, and what leaves either is summed: two
+Attention heads and MLP channels are split, the outputs of attention and MLP are summed: two
 all-reduces a layer. lm_head is split over the vocabulary. Norms, embedding and the small heads are
-in every process.
+replicated.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from ..network.config import ModelConfig
 from ..network.transformer import Layer, Transformer
 from ..runtime.quantize import QuantizedLinear
 
-_DEALT = ("attention.q", "attention.k", "attention.v", "mlp.gate", "mlp.up")  # by their outputs
-_SUMMED = ("attention.out", "mlp.down")  # by their inputs
+# Linear layers split by outputs, and those split by inputs, whose outputs are summed.
+_COLUMNWISE = ("attention.q", "attention.k", "attention.v", "mlp.gate", "mlp.up")
+_ROWWISE = ("attention.out", "mlp.down")
 
 
-class Split:
-    """This process' share of a transformer, among the processes of a mesh of one dimension."""
+class TensorParallelSplit:
+    """This process' share of a transformer, in a device mesh of one dimension."""
 
     def __init__(self, mesh: DeviceMesh):
         self.mesh, self.ranks = mesh, mesh.size()
@@ -38,58 +39,60 @@ class Split:
     def apply(self, transformer: Transformer) -> None:
         """Split a transformer on the meta device, before it has weights.
 
-        ValueError if a size cannot be divided.
+        ValueError if a size is not a multiple of the number of processes.
         """
         check_sizes(transformer.config, self.ranks)
         for tower in (transformer.text, getattr(transformer, "generator", None)):
             for layer in tower.layers if tower else ():
                 plan: dict[str, ParallelStyle] = {
-                    name: ColwiseParallel() for name in _parts(layer, _DEALT)
+                    name: ColwiseParallel() for name in _parts(layer, _COLUMNWISE)
                 }
                 parallelize_module(
-                    layer, self.mesh, plan | {name: RowwiseParallel() for name in _SUMMED}
+                    layer, self.mesh, plan | {name: RowwiseParallel() for name in _ROWWISE}
                 )
         if transformer.head is not None:
             parallelize_module(
                 transformer.head, self.mesh, ColwiseParallel(output_layouts=Replicate())
             )
 
-    def share(self, stored: Any, whole: Tensor) -> Tensor:
-        """Of what is stored for the parameter `whole`, read what is this process' (a slice of a safetensors file)."""
-        if not isinstance(whole, DTensor):
+    def read_share(self, stored: Any, parameter: Tensor) -> Tensor:
+        """This process' share of `stored`, a slice of a safetensors file, for `parameter`."""
+        if not isinstance(parameter, DTensor):
             return stored[:]
-        index = [slice(None)] * whole.dim()
-        for placement in whole.placements:
+        index = [slice(None)] * parameter.dim()
+        for placement in parameter.placements:
             assert isinstance(placement, Shard)  # see `apply`
-            size = whole.shape[placement.dim] // self.ranks
+            size = parameter.shape[placement.dim] // self.ranks
             first = size * self.mesh.get_local_rank()
             index[placement.dim] = slice(first, first + size)
         return stored[tuple(index)]
 
-    def distributed(self, share: Tensor, whole: Tensor) -> Tensor:
-        """The share as the parameter `whole` has it."""
-        if not isinstance(whole, DTensor):
+    def to_distributed(self, share: Tensor, parameter: Tensor) -> Tensor:
+        """The share as a DTensor placed like `parameter`, or as it is if that is replicated."""
+        if not isinstance(parameter, DTensor):
             return share
-        return DTensor.from_local(share.contiguous(), self.mesh, whole.placements, run_check=False)
+        return DTensor.from_local(
+            share.contiguous(), self.mesh, parameter.placements, run_check=False
+        )
 
-    def localize(self, layer: Layer) -> None:
-        """Products of this process' own weights instead, which can be rounded and joined.
+    def to_local(self, layer: Layer) -> None:
+        """Replace split layers by ones of this process' weights, which can be quantized and joined.
 
-        `total` must follow.
+        `all_reduce_outputs` must follow.
         """
-        for name in _parts(layer, (*_DEALT, *_SUMMED)):
+        for name in _parts(layer, (*_COLUMNWISE, *_ROWWISE)):
             weight = layer.get_parameter(f"{name}.weight")
             assert isinstance(weight, DTensor)  # see `apply`
             layer.set_submodule(name, QuantizedLinear(weight.to_local()))
 
-    def total(self, layer: Layer) -> None:
-        """Sum over the processes what such products of shares of the inputs give."""
+    def all_reduce_outputs(self, layer: Layer) -> None:
+        """Sum the outputs of the row-wise split layers over the processes, after `to_local`."""
         style = PrepareModuleOutput(output_layouts=Partial(), desired_output_layouts=Replicate())
-        parallelize_module(layer, self.mesh, dict.fromkeys(_SUMMED, style))
+        parallelize_module(layer, self.mesh, dict.fromkeys(_ROWWISE, style))
 
 
 def check_sizes(config: ModelConfig, ranks: int) -> None:
-    """ValueError unless a network can be dealt out to so many processes."""
+    """ValueError unless a network can be split over so many processes."""
     for name in ("kv_heads", "mlp", "vocab"):
         if getattr(config, name) % ranks:
             raise ValueError(
@@ -98,6 +101,6 @@ def check_sizes(config: ModelConfig, ranks: int) -> None:
 
 
 def _parts(layer: nn.Module, names: tuple[str, ...]) -> list[str]:
-    """Those that the layer has: Edge has no gate."""
+    """The names that the layer has: Edge has no gate."""
     known = {name for name, _ in layer.named_modules()}
     return [name for name in names if name in known]

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One frame encoded as the picture it is: diffusers' encoder without what is multiplied by zero, or copied."""
+"""Wan VAE encoder for a single frame, on the weights of diffusers' encoder.
+
+Causal 3-D convolutions of one frame reduce to their last temporal tap (the others meet padding), so
+each runs as a 2-D convolution.
+"""
 
 from __future__ import annotations
 
@@ -12,31 +16,32 @@ from diffusers.models.autoencoders import autoencoder_kl_wan as wan
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..runtime.unregistered import Unregistered
+
 
 class _FirstFrameConv(nn.Module):
-    """A causal convolution of a lone frame [B, C, 1, H, W]: only its last tap in time meets something but padding."""
+    """The last temporal tap of a causal convolution, for one frame [B, C, 1, H, W]."""
 
-    def __init__(self, whole: wan.WanCausalConv3d):
+    def __init__(self, causal: wan.WanCausalConv3d):
         super().__init__()
-        self.whole = [whole]  # in a list, so that its weights do not count twice
-        left, _, top, *_ = whole._padding
-        self.place: dict[str, Any] = {"stride": whole.stride[1:], "padding": (top, left)}
-        self.baked: Tensor | None = None
+        self._causal = Unregistered(causal)
+        left, _, top, *_ = causal._padding  # noqa: SLF001  diffusers has it nowhere else
+        self._geometry: dict[str, Any] = {"stride": causal.stride[1:], "padding": (top, left)}
+        self._frozen: Tensor | None = None
 
-    def bake(self) -> None:
-        """Take the tap out for good, in the order that tensor cores want.
-
-        For weights that no longer change.
-        """
-        self.baked = self.whole[0].weight[:, :, -1].contiguous(memory_format=torch.channels_last)
+    def freeze(self) -> None:
+        """Copy the tap, in the memory format of tensor cores, for weights that no longer change."""
+        weight = self._causal.module.weight
+        self._frozen = weight[:, :, -1].contiguous(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, _cache: None = None) -> Tensor:
-        weight = self.whole[0].weight[:, :, -1] if self.baked is None else self.baked
-        return functional.conv2d(x[:, :, 0], weight, self.whole[0].bias, **self.place).unsqueeze(2)
+        causal = self._causal.module
+        weight = causal.weight[:, :, -1] if self._frozen is None else self._frozen
+        return functional.conv2d(x[:, :, 0], weight, causal.bias, **self._geometry).unsqueeze(2)
 
 
 class FirstFrameEncoder(nn.Module):
-    """Mode of the latents of one frame: float [B, 3, 1, H, W] -> [B, z, 1, H / 16, W / 16], not yet normalized."""
+    """Latents of one frame, not normalized: [B, 3, 1, H, W] -> [B, z, 1, H / 16, W / 16]."""
 
     def __init__(self, encoder: nn.Module, quant: nn.Module, patch: int | None):
         super().__init__()
@@ -47,7 +52,7 @@ class FirstFrameEncoder(nn.Module):
         return self.quant(self.encoder(x)).chunk(2, dim=1)[0]
 
 
-def first_frame_encoder(module: Any) -> FirstFrameEncoder:
+def make_first_frame_encoder(module: Any) -> FirstFrameEncoder:
     """The encoder of an AutoencoderKLWan for single frames; it shares the weights."""
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     encoder, quant = copy.deepcopy((module.encoder, module.quant_conv), shared)
@@ -64,8 +69,8 @@ def _replace(module: nn.Module, kind: type, make: Callable[[Any], nn.Module]) ->
 
 
 def optimize_first_frame(encoder: FirstFrameEncoder) -> None:
-    """Bake and compile a still encoder, in place, for weights that no longer change."""
+    """Freeze the taps and compile, in place, for weights that no longer change."""
     for part in encoder.modules():
         if isinstance(part, _FirstFrameConv):
-            part.bake()
+            part.freeze()
     encoder.compile(dynamic=False)

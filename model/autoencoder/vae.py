@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Video to latents and back: diffusers' AutoencoderKLWan behind two calls that may run at the same time."""
+"""The video autoencoder (diffusers' AutoencoderKLWan): encode and decode, which may overlap."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..runtime.cuda_graph import CudaGraph
-from .fast_decoder import Step, draw, draw_video, lay_out
-from .first_frame_encoder import first_frame_encoder, optimize_first_frame
+from .fast_decoder import DecodeStep, decode_step, decode_video, to_channels_last
+from .first_frame_encoder import make_first_frame_encoder, optimize_first_frame
 
 
 class VideoAutoencoder:
@@ -31,17 +31,17 @@ class VideoAutoencoder:
             )
         self.module = module
         self._encoding, self._decoding = threading.Lock(), threading.Lock()
-        self._draw: Step = draw
-        self.still = first_frame_encoder(module)
+        self.decode_step: DecodeStep = decode_step
+        self.first_frame_encoder = make_first_frame_encoder(module)
         self._scales: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
         self._graphs: dict[torch.Size, CudaGraph] | None = None
 
     def optimize(self, compiled: bool = True, graphs: bool = True) -> None:
         """Prepare for a GPU, in place; the weights must not change any more."""
-        lay_out(self.module.decoder)
+        to_channels_last(self.module.decoder)
         if compiled:
-            self._draw = torch.compile(draw, dynamic=False)
-            optimize_first_frame(self.still)
+            self.decode_step = torch.compile(decode_step, dynamic=False)
+            optimize_first_frame(self.first_frame_encoder)
         self._graphs = {} if graphs else None
 
     @property
@@ -55,7 +55,7 @@ class VideoAutoencoder:
         return int(self.module.config.scale_factor_temporal)
 
     def scale(self) -> tuple[Tensor, Tensor]:
-        """Mean and one over the spread of each channel, [1, 48, 1, 1, 1]: normalized = (latents - mean) * inverse."""
+        """Mean and 1 / std of each latent channel before normalization, [1, 48, 1, 1, 1]."""
         config, like = self.module.config, next(self.module.parameters())
         key = (*config.latents_mean, *config.latents_std, like.dtype, like.device)
         if key not in self._scales:
@@ -66,40 +66,45 @@ class VideoAutoencoder:
 
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
-        """Float [1, 3, T, H, W] in -1..1, T = 1 + 4k, sides multiples of 16 -> float32 latents [1, 48, 1 + k, h, w]."""
+        """Video [1, 3, T, H, W] in -1..1 -> normalized float32 latents [1, 48, 1 + k, h, w].
+
+        T is 1 + 4 k, height and width are multiples of 16.
+        """
         mean, inverse = self.scale()
         if video.shape[2] == 1:
-            mode = self._encode_still(video.to(mean))
+            mode = self._encode_first_frame(video.to(mean))
         else:
-            with self._encoding:  # the module keeps what it has seen in itself
+            with self._encoding:  # the module stores its temporal cache in itself
                 mode = self.module.encode(video.to(mean)).latent_dist.mode()
         return ((mode - mean) * inverse).float()
 
-    def _encode_still(self, video: Tensor) -> Tensor:
+    def _encode_first_frame(self, video: Tensor) -> Tensor:
         if self._graphs is None:
-            return self.still(video)
+            return self.first_frame_encoder(video)
         if video.shape not in self._graphs:
-            self._graphs[video.shape] = CudaGraph(lambda frame: (self.still(frame),), (video,))
+            self._graphs[video.shape] = CudaGraph(
+                lambda frame: (self.first_frame_encoder(frame),), (video,)
+            )
         return self._graphs[video.shape](video)[0]
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Normalized latents [N, 48, t, h, w] -> float32 [N, 3, 1 + 4 (t - 1), H, W] in -1..1."""
         mean, inverse = self.scale()
-        with self._decoding, _trying():
+        with self._decoding, _cudnn_benchmark():
             return torch.stack(
                 [
-                    draw_video(self.module, one, self._draw)
+                    decode_video(self.module, one, self.decode_step)
                     for one in latents.to(mean) / inverse + mean
                 ]
             ).float()
 
 
 @contextlib.contextmanager
-def _trying() -> Iterator[None]:
-    """Have cuDNN choose its algorithms by trying them; by rule it chooses worse.
+def _cudnn_benchmark() -> Iterator[None]:
+    """`cudnn.benchmark` inside the block: cuDNN's heuristics choose slower kernels here.
 
-    One thread at a time.
+    The flag is global, so that only one thread at a time may be inside.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True

@@ -1,76 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoint folders in the Hub layout to a model, and what its tensors are called there.
+"""Loads checkpoint folders in the layout of the Hugging Face Hub.
 
-The folder holds transformer/, vae/, text_tokenizer/, scheduler/ and, for the reasoner,
-vision_encoder/. The tensors of the transformer may carry diffusers' names or those of NVIDIA's
-framework.
+A folder holds transformer/, vae/, text_tokenizer/, scheduler/ and, for the reasoner,
+vision_encoder/. The tensors of the transformer have diffusers' names or those of NVIDIA's
+framework, see `names`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from ..acceleration.memory_budget import GIB, check_memory
+from ..acceleration.optimize import optimize
+from ..acceleration.options import RuntimeOptions
 from ..network.config import ModelConfig, config_from_json
 from ..network.transformer import Transformer
+from .names import NO_PART_OF_TRANSFORMER, transformer_names
 from .safetensors_io import fill, find_tensors, read_json
 
 if TYPE_CHECKING:
-    from ..acceleration.tensor_parallel import Split
+    from ..acceleration.tensor_parallel import TensorParallelSplit
     from ..autoencoder.vae import VideoAutoencoder
+    from ..language.vision_encoder import VisionEncoder
     from ..runtime.process_group import InferenceGroup
-
-# Ours: (diffusers, framework). The leaf (.weight, .bias) stays, except where a full name is given.
-_OUTSIDE = {
-    "embed": ("embed_tokens", "language_model.model.embed_tokens"),
-    "head": ("lm_head", "language_model.lm_head"),
-    "text.norm": ("norm", "language_model.model.norm"),
-    "generator.norm": ("norm_moe_gen", "language_model.model.norm_moe_gen"),
-    "vision_in": ("proj_in", "vae2llm"),
-    "vision_out": ("proj_out", "llm2vae"),
-    "time.first": ("time_embedder.linear_1", "time_embedder.mlp.0"),
-    "time.second": ("time_embedder.linear_2", "time_embedder.mlp.2"),
-    "action_in.weight": ("action_proj_in.fc.weight", "action2llm.fc.weight"),
-    "action_in.bias": ("action_proj_in.bias.weight", "action2llm.bias.weight"),
-    "action_out.weight": ("action_proj_out.fc.weight", "llm2action.fc.weight"),
-    "action_out.bias": ("action_proj_out.bias.weight", "llm2action.bias.weight"),
-    "action_embed": ("action_modality_embed", "action_modality_embed"),
-}
-_INSIDE = {
-    "text.attention_norm": ("input_layernorm", "input_layernorm"),
-    "text.mlp_norm": ("post_attention_layernorm", "post_attention_layernorm"),
-    "text.attention.q": ("self_attn.to_q", "self_attn.q_proj"),
-    "text.attention.k": ("self_attn.to_k", "self_attn.k_proj"),
-    "text.attention.v": ("self_attn.to_v", "self_attn.v_proj"),
-    "text.attention.out": ("self_attn.to_out", "self_attn.o_proj"),
-    "text.attention.q_norm": ("self_attn.norm_q", "self_attn.q_norm"),
-    "text.attention.k_norm": ("self_attn.norm_k", "self_attn.k_norm"),
-    "text.attention.generator_k_norm": (
-        "self_attn.k_norm_und_for_gen",
-        "self_attn.k_norm_und_for_gen",
-    ),
-    "generator.attention_norm": ("input_layernorm_moe_gen", "input_layernorm_moe_gen"),
-    "generator.mlp_norm": ("post_attention_layernorm_moe_gen", "post_attention_layernorm_moe_gen"),
-    "generator.attention.q": ("self_attn.add_q_proj", "self_attn.q_proj_moe_gen"),
-    "generator.attention.k": ("self_attn.add_k_proj", "self_attn.k_proj_moe_gen"),
-    "generator.attention.v": ("self_attn.add_v_proj", "self_attn.v_proj_moe_gen"),
-    "generator.attention.out": ("self_attn.to_add_out", "self_attn.o_proj_moe_gen"),
-    "generator.attention.q_norm": ("self_attn.norm_added_q", "self_attn.q_norm_moe_gen"),
-    "generator.attention.k_norm": ("self_attn.norm_added_k", "self_attn.k_norm_moe_gen"),
-    **{f"text.mlp.{name}": (f"mlp.{name}_proj",) * 2 for name in ("gate", "up", "down")},
-    **{
-        f"generator.mlp.{name}": (f"mlp_moe_gen.{name}_proj",) * 2
-        for name in ("gate", "up", "down")
-    },
-}
-SOUND = ("audio_proj_", "audio_modality_embed", "sound2llm.", "llm2sound.", "sound_modality_embed")
-_NO_PART_OF_TRANSFORMER = (*SOUND, "visual.", "model.projector.", ".weight_scale", ".input_scale")
 
 
 @dataclasses.dataclass(slots=True)
@@ -100,19 +59,6 @@ class Model:
     @property
     def device(self) -> torch.device:
         return self.transformer.device
-
-
-def hub_name(ours: str, framework: bool = False) -> str:
-    """What a parameter of our Transformer is called in a checkpoint."""
-    form = int(framework)
-    if ours in _OUTSIDE:
-        return _OUTSIDE[ours][form]
-    place, leaf = ours.rsplit(".", 1)
-    if place in _OUTSIDE:
-        return f"{_OUTSIDE[place][form]}.{leaf}"
-    tower, _, number, inner = place.split(".", 3)
-    prefix = "language_model.model." if framework else ""
-    return f"{prefix}layers.{number}.{_INSIDE[f'{tower}.{inner}'][form]}.{leaf}"
 
 
 def load_model(
@@ -153,8 +99,6 @@ def load_model(
     )
     vision = None
     if reasoner and (folder / "vision_encoder").is_dir():
-        from ..language.vision_encoder import load_vision
-
         vision = load_vision(folder, device, dtype)
     return Model(
         path=folder,
@@ -171,6 +115,49 @@ def load_model(
     )
 
 
+def load_fast(
+    path: str | Path,
+    device: str,
+    dtype: torch.dtype,
+    runtime: RuntimeOptions,
+    reasoner: bool = True,
+    generator: bool = True,
+    team: InferenceGroup | None = None,
+) -> Model:
+    """Load a checkpoint folder and optimize it; see `load_model` and `RuntimeOptions`.
+
+    ValueError if it does not fit into the GPU's free memory. team: the processes that share the
+    model, each of which calls this.
+    """
+    if team and runtime.graphs:
+        raise ValueError(
+            "RuntimeOptions.graphs: expected False for a model that several processes share, "
+            "got True"
+        )
+    split = team.split if team else None
+    if split and runtime.placement == "policy":
+        raise ValueError(
+            "RuntimeOptions.placement: expected 'both' or 'reasoner' where layers are split, "
+            "got 'policy'"
+        )
+    if runtime.placement != "both":
+        reasoner, generator = runtime.placement == "reasoner", runtime.placement == "policy"
+    if device.startswith("cuda"):
+        config = config_from_json(read_json(Path(path) / "transformer" / "config.json"))
+        free = torch.cuda.mem_get_info(device)[0] / GIB
+        check_memory(config, runtime, free, split.ranks if split else 1)
+    # Towers to be quantized or kept off the GPU are loaded into the host's memory, so that they
+    # never lie on the GPU as a whole; a rank's share of a split tower does.
+    quantized = [
+        tower for tower in ("generator", "text") if getattr(runtime, tower) != "none" and not split
+    ]
+    host = {*quantized, *(["text"] if runtime.placement == "policy" else [])}
+    prefixes = [f"{tower}.layers." for tower in host]
+    model = load_model(path, device, dtype, reasoner, generator, host=prefixes, team=team)
+    optimize(model, runtime, device)
+    return model
+
+
 def load_transformer(
     folder: Path,
     device: torch.device,
@@ -178,7 +165,7 @@ def load_transformer(
     reasoner: bool = True,
     generator: bool = True,
     host: Iterable[str] = (),
-    split: Split | None = None,
+    split: TensorParallelSplit | None = None,
 ) -> Transformer:
     """The towers asked for, from a transformer/ folder.
 
@@ -192,17 +179,10 @@ def load_transformer(
         split.apply(module)
     known = transformer_names(whole, tensors)
     skip = {known[ours] for ours in known.keys() - module.state_dict().keys()}
-    skip |= {name for name in tensors if any(part in name for part in _NO_PART_OF_TRANSFORMER)}
+    skip |= {name for name in tensors if any(part in name for part in NO_PART_OF_TRANSFORMER)}
     names = {ours: known[ours] for ours in module.state_dict()}
     fill(module, tensors, names, device, dtype, skip, ("time.",), host, split)
     return module
-
-
-def transformer_names(module: Transformer, tensors: Collection[str]) -> dict[str, str]:
-    """Our parameter names -> those of a checkpoint, whose form shows in the names of its tensors."""
-    framework = [name for name in tensors if "language_model." in name]
-    prefix = framework[0].split("language_model.")[0] if framework else ""
-    return {ours: prefix + hub_name(ours, bool(framework)) for ours in module.state_dict()}
 
 
 def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> VideoAutoencoder:
@@ -220,6 +200,31 @@ def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> VideoAut
         module: Any = AutoencoderKLWan(**fields)
     fill(module, find_tensors(folder), {name: name for name in module.state_dict()}, device, dtype)
     return VideoAutoencoder(module)
+
+
+def load_vision(folder: Path, device: torch.device, dtype: torch.dtype) -> VisionEncoder:
+    """The vision encoder of a checkpoint folder.
+
+    It is described by vision_encoder/, config.json and the two preprocessor files.
+    """
+    from ..language.vision_encoder import VisionEncoder, pixels_from_json
+
+    fields = read_json(folder / "config.json")
+    kind = (fields.get("vision_config") or {}).get("model_type", fields.get("model_type"))
+    image, video = (
+        read_json(folder / f"{name}preprocessor_config.json") for name in ("", "video_")
+    )
+    with torch.device("meta"):
+        encoder = VisionEncoder(fields, pixels_from_json(image, video, edge="edge" in str(kind)))
+    tensors = find_tensors(folder / "vision_encoder")
+    # Edge keeps transformers' full names
+    whole = any(name.startswith("model.") for name in tensors)
+    names = {
+        ours: f"model.{ours}" if whole else ours.removeprefix("visual.")
+        for ours in encoder.state_dict()
+    }
+    fill(encoder, tensors, names, device, dtype)
+    return encoder.to(device)
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a checkpoint: json and safetensors, read strictly.
+"""Reads and writes the files of a checkpoint, json and safetensors, strictly.
 
-Every tensor goes to its place in a module, once.
+Every tensor has to belong to a module, and every parameter of a module to a tensor.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import nn
 
 if TYPE_CHECKING:
-    from ..acceleration.tensor_parallel import Split
+    from ..acceleration.tensor_parallel import TensorParallelSplit
 
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
@@ -36,8 +36,14 @@ def read_json(file: Path, optional: bool = False) -> dict[str, Any]:
     return fields
 
 
+def write_json(file: Path, fields: dict[str, Any]) -> None:
+    """Write a json object, and make its folder if there is none."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+
+
 def find_tensors(folder: Path) -> dict[str, Path]:
-    """Which file holds each tensor of a folder with one safetensors file, or several and an index."""
+    """Tensor name -> file, for a folder with one safetensors file, or several with an index."""
     index = sorted(folder.glob("*.safetensors.index.json"))
     files = sorted(folder.glob("*.safetensors"))
     if index:
@@ -88,18 +94,19 @@ def fill(
     skip: Collection[str] = (),
     keep: Iterable[str] = (),
     host: Iterable[str] = (),
-    split: Split | None = None,
+    split: TensorParallelSplit | None = None,
 ) -> None:
     """Give a meta-device module its tensors, and switch it to inference.
 
     names: the module's names -> names in `tensors`; skip: names that may lie there unused; keep:
-    prefixes of the module's names that become float32 whatever `dtype` is; host: of those that do
-    not go to `device`; split: if it is split over several processes, of which each reads its share.
+    prefixes of the module's names that become float32 whatever `dtype` is; host: prefixes of names
+    that stay in the host's memory; split: how the module is split over several processes, each of
+    which reads its share.
     """
     folder = next(iter(tensors.values())).parent
-    _complain(folder, "missing", [theirs for theirs in names.values() if theirs not in tensors])
-    _complain(folder, "unexpected", sorted(tensors.keys() - set(names.values()) - set(skip)))
-    places = module.state_dict()
+    _refuse(folder, "missing", [theirs for theirs in names.values() if theirs not in tensors])
+    _refuse(folder, "unexpected", sorted(tensors.keys() - set(names.values()) - set(skip)))
+    parameters = module.state_dict()
     loaded: dict[str, torch.Tensor] = {}
     stays = {ours: "cpu" if ours.startswith(tuple(host)) else str(device) for ours in names}
     for file, where in sorted({(tensors[theirs], stays[ours]) for ours, theirs in names.items()}):
@@ -107,28 +114,35 @@ def fill(
             for ours in (
                 ours for ours, at in names.items() if (tensors[at], stays[ours]) == (file, where)
             ):
-                expected, got = list(places[ours].shape), content.get_slice(names[ours]).get_shape()
+                expected, got = (
+                    list(parameters[ours].shape),
+                    content.get_slice(names[ours]).get_shape(),
+                )
                 if got != expected:
                     raise ValueError(f"{file}: {names[ours]} has shape {got}, expected {expected}")
-                tensor = _read(content, names[ours], tensors, places[ours], split)
+                tensor = _read(content, names[ours], tensors, parameters[ours], split)
                 tensor = tensor.to(torch.float32 if ours.startswith(tuple(keep)) else dtype)
-                loaded[ours] = split.distributed(tensor, places[ours]) if split else tensor
+                loaded[ours] = split.to_distributed(tensor, parameters[ours]) if split else tensor
     module.load_state_dict(loaded, strict=True, assign=True)
     module.requires_grad_(False).eval()
 
 
 def _read(
-    content: Any, name: str, tensors: Mapping[str, Path], place: torch.Tensor, split: Split | None
+    content: Any,
+    name: str,
+    tensors: Mapping[str, Path],
+    parameter: torch.Tensor,
+    split: TensorParallelSplit | None,
 ) -> torch.Tensor:
-    """A tensor of an open file, or this process' share of it; what is in FP8 comes unrounded."""
+    """A tensor of an open file, or this process' share of it; FP8 weights are dequantized."""
     stored = content.get_slice(name)
     if split is None or stored.get_dtype() == "F8_E4M3":
-        stored = _unrounded(content.get_tensor(name), name, tensors)
-    return split.share(stored, place) if split else stored
+        stored = _dequantized(content.get_tensor(name), name, tensors)
+    return split.read_share(stored, parameter) if split else stored
 
 
-def _unrounded(tensor: torch.Tensor, name: str, tensors: Mapping[str, Path]) -> torch.Tensor:
-    """A weight in FP8 times its scale, which lies beside it; others as they are."""
+def _dequantized(tensor: torch.Tensor, name: str, tensors: Mapping[str, Path]) -> torch.Tensor:
+    """A weight in FP8 times its scale, which is stored beside it; any other tensor as it is."""
     if tensor.dtype != torch.float8_e4m3fn:
         return tensor
     if (scale := f"{name}_scale") not in tensors:
@@ -137,7 +151,7 @@ def _unrounded(tensor: torch.Tensor, name: str, tensors: Mapping[str, Path]) -> 
         return tensor.float() * content.get_tensor(scale).float().reshape(-1, 1)
 
 
-def _complain(folder: Path, what: str, names: list[str]) -> None:
+def _refuse(folder: Path, what: str, names: list[str]) -> None:
     if names:
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         raise ValueError(f"{folder}: {len(names)} {what} tensor(s): {', '.join(names[:8])}{more}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a checkpoint folder holds and needs, from the headers of its files alone: nothing is loaded."""
+"""Summary of a checkpoint folder from the headers of its files: sizes, memory, what is missing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 
+from ..acceleration.options import PLACEMENTS
 from ..embodiment import EMBODIMENTS
 from ..network.config import PRESETS, ModelConfig, config_from_json
 from ..network.transformer import Transformer
-from .loader import SOUND, transformer_names
+from .names import SOUND, transformer_names
 from .safetensors_io import find_tensors, read_header, read_json
 
-# Which of our parameters belong to which part, in this order; the first prefix that fits.
+# Prefixes of our parameters -> the part they belong to; the first prefix that fits counts.
 PARTS = {
     "embed.": "embeddings",
     "head.": "lm_head",
@@ -33,11 +34,6 @@ POLICY = (
     "video autoencoder",
 )
 REASONER = ("embeddings", "lm_head", "text tower", "vision encoder")
-PLACEMENTS = {
-    "policy": POLICY,
-    "reasoner": REASONER,
-    "both": tuple(dict.fromkeys((*POLICY, *REASONER))),
-}
 
 
 def report(path: str | Path) -> str:
@@ -71,9 +67,9 @@ def report(path: str | Path) -> str:
     lines += ["", f"{'part':24}{'parameters':>16}"]
     lines += [f"{part:24}{count:16,}" for part, count in sizes.items()]
     lines += ["", f"{'weights in GiB':24}{'bfloat16':>16}{'float32':>16}"]
-    for name, parts in PLACEMENTS.items():
-        count = sum(sizes.get(part, 0) for part in parts)
-        lines.append(f"{name:24}{count * 2 / 2**30:16.2f}{count * 4 / 2**30:16.2f}")
+    for placement in PLACEMENTS:
+        count = sum(sizes.get(part, 0) for part in _parts(placement))
+        lines.append(f"{placement:24}{count * 2 / 2**30:16.2f}{count * 4 / 2**30:16.2f}")
     lines += (
         ["", *(f"missing     {problem}" for problem in problems)] if problems else ["", "complete"]
     )
@@ -87,13 +83,23 @@ def headers(tensors: Mapping[str, Path]) -> dict[str, tuple[int, ...]]:
     }
 
 
+def _parts(placement: str) -> list[str]:
+    """The parts of a checkpoint that a placement needs."""
+    policy = POLICY if placement != "reasoner" else ()
+    reasoner = REASONER if placement != "policy" else ()
+    return list(dict.fromkeys((*policy, *reasoner)))
+
+
 def _describe(config: ModelConfig) -> str:
     """Its name if it is a preset, and its main sizes."""
     name = next(
         (name for name, preset in PRESETS.items() if _same_network(preset, config)), "custom"
     )
     heads = f"{config.heads}/{config.kv_heads} heads of {config.head_dim}"
-    return f"{name}: {config.layers} layers, hidden {config.hidden}, {heads}, MLP {config.mlp} {config.activation}"
+    return (
+        f"{name}: {config.layers} layers, hidden {config.hidden}, {heads}, "
+        f"MLP {config.mlp} {config.activation}"
+    )
 
 
 def _same_network(preset: ModelConfig, config: ModelConfig) -> bool:
@@ -102,7 +108,7 @@ def _same_network(preset: ModelConfig, config: ModelConfig) -> bool:
 
 
 def _transformer_sizes(folder: Path, config: ModelConfig, problems: list[str]) -> dict[str, int]:
-    """Parameters per part as they lie in the files; tells of tensors that are missing."""
+    """Parameters per part, as counted in the files; missing tensors are added to `problems`."""
     tensors = find_tensors(folder)
     shapes = headers(tensors)
     with torch.device("meta"):
@@ -121,15 +127,15 @@ def _transformer_sizes(folder: Path, config: ModelConfig, problems: list[str]) -
 
 
 def _embodiments(folder: Path, config: ModelConfig) -> str:
-    """The robots it was trained for, or could be."""
+    """The embodiments that the checkpoint was trained for, or has room for."""
     policy = read_json(folder / "checkpoint.json", optional=True).get("policy")
     if not config.action_width:
         return "none: the checkpoint has no action heads"
     if not policy:
-        fits = [body.name for body in EMBODIMENTS.values() if body.width <= config.action_width]
+        fits = [each.name for each in EMBODIMENTS.values() if each.width <= config.action_width]
         return f"names no embodiment; its action heads can hold {', '.join(fits)}"
     domain = policy.get("domain_name")
-    fits = [body.name for body in EMBODIMENTS.values() if body.domain == domain]
+    fits = [each.name for each in EMBODIMENTS.values() if each.domain == domain]
     own = policy.get("embodiment") or f"any of {', '.join(fits) or 'none that is known'}"
     rows, rate = policy.get("action_chunk_size"), policy.get("conditioning_fps")
     return f"domain {domain}, {rows} rows at {rate} Hz, embodiment {own}"

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A complete Cosmos 3 checkpoint with random weights, small enough for a CPU, in the layout of the released ones."""
+"""A complete checkpoint of random weights in the released layout, small enough for a CPU."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -19,112 +18,26 @@ from ..embodiment import EMBODIMENTS, Embodiment
 from ..language.captions import action_json, action_plain, framing
 from ..network.config import TINY, ModelConfig
 from ..network.transformer import Transformer
-from .loader import hub_name
+from .names import hub_name
+from .safetensors_io import write_json
 
 # Per latent channel, as the released autoencoder has them.
 LATENTS_MEAN = [
-    *(
-        -0.2289,
-        -0.0052,
-        -0.1323,
-        -0.2339,
-        -0.2799,
-        0.0174,
-        0.1838,
-        0.1557,
-        -0.1382,
-        0.0542,
-        0.2813,
-        0.0891,
-    ),
-    *(
-        0.157,
-        -0.0098,
-        0.0375,
-        -0.1825,
-        -0.2246,
-        -0.1207,
-        -0.0698,
-        0.5109,
-        0.2665,
-        -0.2108,
-        -0.2158,
-        0.2502,
-    ),
-    *(
-        -0.2055,
-        -0.0322,
-        0.1109,
-        0.1567,
-        -0.0729,
-        0.0899,
-        -0.2799,
-        -0.123,
-        -0.0313,
-        -0.1649,
-        0.0117,
-        0.0723,
-    ),
-    *(
-        -0.2839,
-        -0.2083,
-        -0.052,
-        0.3748,
-        0.0152,
-        0.1957,
-        0.1433,
-        -0.2944,
-        0.3573,
-        -0.0548,
-        -0.1681,
-        -0.0667,
-    ),
-]
+    -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557,
+    -0.1382, 0.0542, 0.2813, 0.0891, 0.157, -0.0098, 0.0375, -0.1825,
+    -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502,
+    -0.2055, -0.0322, 0.1109, 0.1567, -0.0729, 0.0899, -0.2799, -0.123,
+    -0.0313, -0.1649, 0.0117, 0.0723, -0.2839, -0.2083, -0.052, 0.3748,
+    0.0152, 0.1957, 0.1433, -0.2944, 0.3573, -0.0548, -0.1681, -0.0667,
+]  # fmt: skip
 LATENTS_STD = [
-    *(
-        0.4765,
-        1.0364,
-        0.4514,
-        1.1677,
-        0.5313,
-        0.499,
-        0.4818,
-        0.5013,
-        0.8158,
-        1.0344,
-        0.5894,
-        1.0901,
-    ),
-    *(
-        0.6885,
-        0.6165,
-        0.8454,
-        0.4978,
-        0.5759,
-        0.3523,
-        0.7135,
-        0.6804,
-        0.5833,
-        1.4146,
-        0.8986,
-        0.5659,
-    ),
-    *(
-        0.7069,
-        0.5338,
-        0.4889,
-        0.4917,
-        0.4069,
-        0.4999,
-        0.6866,
-        0.4093,
-        0.5709,
-        0.6065,
-        0.6415,
-        0.4944,
-    ),
-    *(0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.06, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744),
-]
+    0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.499, 0.4818, 0.5013,
+    0.8158, 1.0344, 0.5894, 1.0901, 0.6885, 0.6165, 0.8454, 0.4978,
+    0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659,
+    0.7069, 0.5338, 0.4889, 0.4917, 0.4069, 0.4999, 0.6866, 0.4093,
+    0.5709, 0.6065, 0.6415, 0.4944, 0.5726, 1.2042, 0.5458, 1.6887,
+    0.3971, 1.06, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744,
+]  # fmt: skip
 # Cells of 16 x 16 pixels and 4 frames, as released; but the first patch is 4 x 4, which halves the
 # time on a CPU.
 VAE: dict[str, Any] = {
@@ -185,30 +98,29 @@ CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
     "{% if message.content is string %}{{ message.content }}{% else %}"
     "{% for part in message.content %}{% if part.type == 'text' %}{{ part.text }}"
-    "{% else %}<|vision_start|><|{{ part.type }}_pad|><|vision_end|>{% endif %}{% endfor %}{% endif %}<|im_end|>\n"
+    "{% else %}<|vision_start|><|{{ part.type }}_pad|><|vision_end|>{% endif %}{% endfor %}"
+    "{% endif %}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 WORDS = (
-    "Put the red, green, blue or yellow cube in the bowl. Open and close the drawer. Push, pull, pick up, lift, move, "
-    "place and stack the blocks. Reach the target with the gripper of the robot arm. What do you see? What should "
-    "happen next? Yes. No. There is a table, a plate, a cup and a banana; on the left, on the right, in front of, "
-    "behind, above, below. You are a helpful assistant. Describe the image and the video. user assistant system 0 1 2 "
+    "Put the red, green, blue or yellow cube in the bowl. Open and close the drawer. Push, pull, "
+    "pick up, lift, move, place and stack the blocks. Reach the target with the gripper of the "
+    "robot arm. What do you see? What should happen next? Yes. No. There is a table, a plate, a "
+    "cup and a banana; on the left, on the right, in front of, behind, above, below. You are a "
+    "helpful assistant. Describe the image and the video. user assistant system 0 1 2 "
     "3 4 5 6 7 8 9 10 "
 )
 
 
 def _sources() -> list[Path]:
-    """The modules that decide what is written: all of the packages that this one imports, directly or not."""
+    """The modules that decide what is written: packages that this module imports."""
     model = Path(__file__).parents[1]
     folders = ("autoencoder", "checkpoint_io", "embodiment", "language", "network", "runtime")
     return sorted(path for folder in folders for path in (model / folder).glob("*.py"))
 
 
 def tiny_checkpoint() -> Path:
-    """The folder of the tiny checkpoint, in the user's cache.
-
-    Written when it is first asked for.
-    """
+    """The folder of the tiny checkpoint in the user's cache, written at the first call."""
     sources = b"".join(path.read_bytes() for path in _sources())
     folder = (
         Path.home() / ".cache" / "cosmos3_ros" / f"tiny-{hashlib.sha256(sources).hexdigest()[:12]}"
@@ -227,20 +139,23 @@ def tiny_checkpoint() -> Path:
     return folder
 
 
-def policy_json(body: Embodiment) -> dict[str, Any]:
-    """What checkpoint.json says of a policy."""
+def policy_json(embodiment: Embodiment) -> dict[str, Any]:
+    """The policy block of checkpoint.json."""
     return {
-        "action_chunk_size": body.horizon,
-        "conditioning_fps": body.fps,
-        "domain_name": body.domain,
-        "embodiment": body.name,
+        "action_chunk_size": embodiment.horizon,
+        "conditioning_fps": embodiment.fps,
+        "domain_name": embodiment.domain,
+        "embodiment": embodiment.name,
     }
 
 
 def write_tiny(
     path: str | Path, seed: int = 0, config: ModelConfig = TINY, embodiment: str = "droid_sim"
 ) -> None:
-    """Write a complete checkpoint of random weights into an empty or new folder. config: its two towers."""
+    """Write a complete checkpoint of random weights into an empty or new folder.
+
+    config: sizes of the two towers; embodiment: name of the one that its policy is for.
+    """
     folder = Path(path)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: expected an empty or new folder")
@@ -262,12 +177,6 @@ def write_tiny(
         folder / "config.json",
         {**root, "vision_config": {**VISION, "out_hidden_size": config.hidden}, **ids},
     )
-
-
-def write_json(file: Path, fields: dict[str, Any]) -> None:
-    """Write a json object, with its folder."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
 
 def write_tokenizer(folder: Path, vocab: int) -> dict[str, int]:
@@ -295,23 +204,22 @@ def write_tokenizer(folder: Path, vocab: int) -> dict[str, int]:
         tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHAT
     )
     tokenizer.save_pretrained(folder)
-    places = {
+    special = {
         "vision_start": SPECIAL[3],
         "vision_end": SPECIAL[4],
         "image": SPECIAL[6],
         "video": SPECIAL[7],
     }
     # they come first
-    return {f"{name}_token_id": SPECIAL.index(token) for name, token in places.items()}
+    return {f"{name}_token_id": SPECIAL.index(token) for name, token in special.items()}
 
 
 def _captions() -> list[str]:
-    bodies = EMBODIMENTS.values()
-    places = [
-        (b.horizon + 1, b.fps, b.canvas.size, framing(b.viewpoint, b.view_description))
-        for b in bodies
+    settings = [
+        (e.horizon + 1, e.fps, e.canvas.size, framing(e.viewpoint, e.view_description))
+        for e in EMBODIMENTS.values()
     ]
-    return [form("", *place) for place in places for form in (action_json, action_plain)]
+    return [form("", *setting) for setting in settings for form in (action_json, action_plain)]
 
 
 def _write_transformer(folder: Path, config: ModelConfig) -> None:
@@ -335,7 +243,7 @@ def _write_vae(folder: Path) -> None:
 
 
 def _write_vision(folder: Path, config: ModelConfig) -> None:
-    """The encoder's weights, and how pictures are cut up for it."""
+    """The weights of the vision encoder, and the two preprocessor files."""
     from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLVisionConfig
     from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionModel
 

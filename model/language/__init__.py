@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything about tokens: captions, chat, the vision encoder that feeds the reasoner, decoding, question formats."""
+"""Everything about tokens: captions, chat, the vision encoder, decoding, question templates."""

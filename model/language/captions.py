@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the text tower reads: captions around an instruction, word for word as trained, and their tokens."""
+"""Captions around an instruction, word for word as in training, and their tokens."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import Any
 VIEWPOINTS = {
     "ego_view": "This video is captured from a first-person perspective looking at the scene.",
     "third_person_view": (
-        "This video is captured from a third-person perspective looking towards the agent from the front."
+        "This video is captured from a third-person perspective looking towards the agent from the "
+        "front."
     ),
     "wrist_view": "This video is captured from a wrist-mounted camera.",
     "concat_view": "This video contains concatenated views from multiple camera perspectives.",
     "top_down_2d_view": "This video is captured from a top-down view of a flat 2D scene.",
-    "video_game_view": "This video is captured from an in-game camera perspective in a virtual environment.",
+    "video_game_view": (
+        "This video is captured from an in-game camera perspective in a virtual environment."
+    ),
 }
 SYSTEM_IMAGE = "You are a helpful assistant who will generate images from a give prompt."
 SYSTEM_VIDEO = "You are a helpful assistant who will generate videos from a give prompt."
@@ -122,7 +125,7 @@ def action_json(
 def action_plain(
     instruction: str, frames: int, fps: float, size: tuple[int, int], camera: str
 ) -> str:
-    """The same caption as plain sentences, which is what released policies are served with by default."""
+    """The caption of `action_json` as sentences, with which released policies are served."""
     text = instruction.rstrip()
     for sentence in (camera, _duration(frames, fps), _resolution("video", size)):
         text += (" " if text.endswith(".") else ". ") + sentence
@@ -134,7 +137,7 @@ def video_caption(
 ) -> str:
     """A caption for image (frames = 1) or video with its duration and resolution.
 
-    `negative` denies them instead.
+    negative: say that it does not have them.
     """
     facts = [_duration(frames, fps)] if frames > 1 else []
     facts.append(_resolution("video" if frames > 1 else "image", size))
@@ -146,10 +149,10 @@ def video_caption(
 
 
 def tokenize(tokenizer: Any, text: str, limit: int = 4096, system: str = "") -> list[int]:
-    """Token ids of the generator's prompt: one user turn, the assistant's opening, end of turn, start of vision.
+    """Token ids of the generator's prompt.
 
-    tokenizer: transformers' tokenizer of the checkpoint. ValueError if there are more than `limit`
-    tokens.
+    These are one user turn, the assistant's opening, end of turn and start of vision. tokenizer:
+    transformers' tokenizer of the checkpoint. ValueError if there are more than `limit` tokens.
     """
     turns = [{"role": "system", "content": system}] if system else []
     turns.append({"role": "user", "content": text})

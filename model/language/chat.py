@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a conversation with the reasoner is made of: turns of words, images and video clips in any order. numpy only."""
+"""Conversations with the reasoner: turns of text, images and video clips in any order."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ ROLES = ("system", "user", "assistant")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Clip:
-    """Some frames of a video: uint8 [H, W, 3] each, and their places int64 [n] among all its frames, at `fps`."""
+    """Some frames of a video of `fps` frames per second."""
 
+    # uint8 [H, W, 3] each.
     frames: Sequence[np.ndarray]
-    places: np.ndarray
+    # int64 [n]: the index of each frame in the video.
+    indices: np.ndarray
     fps: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Turn:
-    """What one of `ROLES` said: words, images (uint8 [H, W, 3]) and clips, in this order.
+    """One turn of a conversation, by one of `ROLES`; ValueError if it has no text.
 
-    ValueError without words.
+    parts: text, images (uint8 [H, W, 3]) and clips in their order.
     """
 
     role: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to ask the reasoner, and how to read what it answers: one question and one parser per task.
+"""Questions for the reasoner and parsers for its answers, one of each per task.
 
 Answers are free text, so parsers take what is well formed and leave out the rest; they never raise
 on a bad answer. The reasoner counts coordinates in 0..1000 per axis from the top left corner;
@@ -34,7 +34,7 @@ class Point:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Task:
-    """One kind of question: `prompt` (with `{subject}` where the caller's words go) and the parser of its answer."""
+    """A kind of question, with `{subject}` where the caller's words go, and its parser."""
 
     prompt: str
     parse: Callable[[str], Any]
@@ -79,7 +79,7 @@ def parse_steps(text: str) -> tuple[str, ...]:
 
 
 def parse_plausible(text: str) -> bool | None:
-    """True for choice A or "possible", False for B or "impossible", None if the answer is neither."""
+    """True for choice A or "possible", False for B or "impossible", None for neither."""
     found = re.match(
         r"\W*(A|B|impossible|possible|implausible|plausible)\b", text.strip(), flags=re.IGNORECASE
     )
@@ -87,7 +87,7 @@ def parse_plausible(text: str) -> bool | None:
 
 
 def parse_boxes(text: str) -> tuple[Box, ...]:
-    """Boxes of the `{"bbox_2d": [x1, y1, x2, y2], "label": ...}` objects in `text`, corners put in order."""
+    """Boxes of the `{"bbox_2d": [x1, y1, x2, y2], "label": ...}` objects, corners put in order."""
     boxes = []
     for entry in _objects(text):
         if (numbers := _fractions(entry.get("bbox_2d"), 4)) is not None:
@@ -109,16 +109,16 @@ def parse_points(text: str) -> tuple[Point, ...]:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The complete JSON objects in `text`: in a list, fenced, alone, or before the place where it breaks off."""
-    decoder, place = json.JSONDecoder(), text.find("{")
-    while place >= 0:
+    """The complete JSON objects in `text`: in a list, fenced, alone, or before it breaks off."""
+    decoder, start = json.JSONDecoder(), text.find("{")
+    while start >= 0:
         try:
-            value, end = decoder.raw_decode(text, place)
+            value, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            end = place + 1
+            end = start + 1
         else:
             yield value
-        place = text.find("{", end)
+        start = text.find("{", end)
 
 
 def _fractions(values: Any, count: int) -> tuple[float, ...] | None:
@@ -139,7 +139,8 @@ def _fractions(values: Any, count: int) -> tuple[float, ...] | None:
 TASKS = {
     "describe": Task("Describe in detail what can be seen.", parse_text),
     "plan": Task(
-        'The task is: "{subject}". Generate a plan of subtasks that accomplishes it, as a numbered list.',
+        'The task is: "{subject}". Generate a plan of subtasks that accomplishes it, as a numbered '
+        "list.",
         parse_steps,
     ),
     "next_action": Task(
@@ -155,13 +156,14 @@ TASKS = {
         parse_points,
     ),
     "trajectory": Task(
-        'You are given the task "{subject}". Specify the 2D trajectory your end effector should follow. Return a JSON '
-        'list of {"point_2d": [x, y], "label": "gripper trajectory"} in the order of the motion.',
+        'You are given the task "{subject}". Specify the 2D trajectory your end effector should '
+        'follow. Return a JSON list of {"point_2d": [x, y], "label": "gripper trajectory"} in the '
+        "order of the motion.",
         parse_points,
     ),
     "plausibility": Task(
-        "Is what this video shows physically possible (objects persist, keep their shape and move continuously)? "
-        "Answer with the letter only.\n(A) Possible\n(B) Impossible",
+        "Is what this video shows physically possible (objects persist, keep their shape and move "
+        "continuously)? Answer with the letter only.\n(A) Possible\n(B) Impossible",
         parse_plausible,
     ),
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From scores to tokens and from tokens to text: greedy and sampled choice with penalties, and text that streams."""
+"""Token sampling (greedy, top-k, top-p, with penalties) and streaming detokenization."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is chosen.
+    """How the next token is chosen; penalties are applied first, at temperature 0 too."""
 
-    temperature 0: the best one; top_k 0: among all; top_p: among the fewest that reach this
-    probability together; repetition: divides (if positive, else multiplies) the score of what
-    prompt or answer has; presence: is taken off the score of what the answer has. Penalties come
-    first and count for temperature 0 too.
-    """
-
+    # 0: the token of the highest score.
     temperature: float = 0.0
+    # Sample among so many tokens of the highest scores; 0: among all.
     top_k: int = 0
+    # Sample among the fewest tokens whose probabilities add up to this.
     top_p: float = 1.0
+    # Divides (if positive, else multiplies) the scores of tokens in prompt or answer.
     repetition: float = 1.0
+    # Is subtracted from the scores of tokens in the answer.
     presence: float = 0.0
     seed: int = 0
 
@@ -36,18 +35,19 @@ class Sampling:
             or self.repetition <= 0
         ):
             raise ValueError(
-                f"expected temperature >= 0, top_k >= 0, 0 < top_p <= 1 and repetition > 0, got {self}"
+                f"expected temperature >= 0, top_k >= 0, 0 < top_p <= 1 and repetition > 0, "
+                f"got {self}"
             )
 
 
 GREEDY = Sampling()
-# NVIDIA's advice for answers without thought
+# What NVIDIA recommends for answers without thinking, and for those with it.
 DIRECT = Sampling(temperature=0.7, top_k=20, top_p=0.8, presence=1.5)
-THINKING = Sampling(temperature=0.6, top_k=20, top_p=0.95)  # and with
+THINKING = Sampling(temperature=0.6, top_k=20, top_p=0.95)
 
 
 class TokenPicker:
-    """Chooses the tokens of one answer, and remembers which there were."""
+    """Chooses the tokens of one answer, and remembers them for the penalties."""
 
     def __init__(self, sampling: Sampling, prompt: Tensor, vocab: int):
         self.sampling = sampling
@@ -58,7 +58,7 @@ class TokenPicker:
 
     def __call__(self, scores: Tensor) -> Tensor:
         """The next token, int64 [1] where its scores [vocab] are; the host need not wait for it."""
-        scores = self._penalized(scores)
+        scores = self.penalize(scores)
         if self.sampling.temperature == 0:
             token = scores.argmax(0, keepdim=True)
         else:
@@ -70,7 +70,8 @@ class TokenPicker:
             said.index_fill_(0, token, True)
         return token
 
-    def _penalized(self, scores: Tensor) -> Tensor:
+    def penalize(self, scores: Tensor) -> Tensor:
+        """The scores [vocab] after the penalties for tokens of prompt and answer."""
         if self.sampling.repetition != 1:
             lowered = torch.where(
                 scores > 0, scores / self.sampling.repetition, scores * self.sampling.repetition
@@ -81,27 +82,27 @@ class TokenPicker:
         return scores
 
 
-class Coming:
-    """A token on its way to the host, whatever the device does after it."""
+class TokenTransfer:
+    """Asynchronous copy of a token (int64 [1]) to the host."""
 
     def __init__(self, token: Tensor):
-        self._host, self._there = token, None
+        self._host, self._arrived = token, None
         if token.is_cuda:
             self._host = torch.empty(1, dtype=token.dtype, pin_memory=True).copy_(
                 token, non_blocking=True
             )
-            self._there = torch.cuda.Event()
-            self._there.record(torch.cuda.current_stream(token.device))
+            self._arrived = torch.cuda.Event()
+            self._arrived.record(torch.cuda.current_stream(token.device))
 
-    def number(self) -> int:
-        """The token, once it is there."""
-        if self._there is not None:
-            self._there.synchronize()
+    def wait(self) -> int:
+        """The token, once it has arrived."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
         return int(self._host)
 
 
 def candidates(scores: Tensor, top_k: int, top_p: float) -> Tensor:
-    """Scores [vocab] with -inf for all but the best `top_k`, and of these for all beyond the probability `top_p`."""
+    """Scores [vocab] with -inf outside the best `top_k` and, of these, the nucleus `top_p`."""
     if 0 < top_k < len(scores):
         scores = scores.masked_fill(scores < scores.topk(top_k).values[-1], -torch.inf)
     if top_p < 1:
@@ -113,7 +114,7 @@ def candidates(scores: Tensor, top_k: int, top_p: float) -> Tensor:
 
 
 def pieces(tokens: Iterable[int], tokenizer: Any) -> Iterator[str]:
-    """The text of `tokens`, as soon as it is certain: a character whose bytes are split over tokens comes whole."""
+    """Text of `tokens` as it arrives; a character split over several tokens is held back whole."""
     seen: list[int] = []
     sent = 0
     for token in tokens:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the vision encoder makes of pictures, and the memory of the last ones: a scene at rest is looked at once."""
+"""Vision features by content hash, least recently used first out: a still scene is encoded once."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ KEEP = 8  # pictures or videos
 
 @dataclasses.dataclass(slots=True)
 class Picture:
-    """An image or a video: its grid of patches, and the patches, or what the encoder made of them.
+    """An image or a video, as patches or, once it is encoded, as features."""
 
-    features: tokens [n, hidden], then the deepstack features, each of that shape; empty before it
-    was looked at.
-    """
-
+    # The patches in time, rows and columns.
     grid: Grid
+    # Hash of the pixels.
     key: bytes
+    # None once it is encoded.
     patches: Tensor | None
+    # Tokens [n, hidden], then the deepstack features, each of that shape; [] before it is encoded.
     features: list[Tensor]
 
 
 class VisionCache:
-    """A vision encoder that remembers the pictures it saw last."""
+    """A vision encoder with the features of the last `KEEP` pictures."""
 
     def __init__(self, vision_encoder: VisionEncoder, device: torch.device):
         self.vision_encoder, self._device = vision_encoder, device
         self._seen: collections.OrderedDict[bytes, Picture] = collections.OrderedDict()
 
     def picture(self, part: np.ndarray | Clip) -> Picture:
-        """An image (uint8 [H, W, 3]) or a clip, cut into patches if it is new."""
+        """An image (uint8 [H, W, 3]) or a clip, cut into patches unless it is known."""
         frames = part.frames if isinstance(part, Clip) else [part]
         digest = hashlib.blake2b(str(isinstance(part, Clip)).encode(), digest_size=16)
         for frame in frames:
             digest.update(str(frame.shape).encode())
-            digest.update(frame.ravel().data)  # a copy of it all would hold up other threads
+            digest.update(frame.ravel().data)  # a copy would hold the GIL
         known = self._seen.get(digest.digest())
         if known is not None:
             return known
@@ -58,8 +58,8 @@ class VisionCache:
         patches, grid = cut or image_patches(frames[0], self.vision_encoder.pixels, self._device)
         return Picture(grid, digest.digest(), patches, [])
 
-    def look(self, pictures: Sequence[Picture]) -> list[Tensor]:
-        """The features of all pictures, one after the other."""
+    def encode(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        """The features of all pictures, concatenated; encodes those that have none yet."""
         new = [picture for picture in pictures if picture.patches is not None]
         if new:
             patches = torch.cat([picture.patches for picture in new if picture.patches is not None])

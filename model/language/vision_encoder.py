@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reasoner's eyes: images and video to patches, transformers' vision encoder around them, and token pruning (EVS).
+"""The reasoner's vision encoder: images and video to patches, to tokens, and token pruning (EVS).
 
 Patches come in the order the encoder wants: frame by frame, in blocks of merge x merge patches that
 become one token.
@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..checkpoint_io.safetensors_io import fill, find_tensors, read_json
 from ..interface import check_image
 
 Grid = tuple[int, int, int]  # frames, rows, columns, in patches
@@ -27,21 +25,20 @@ Grid = tuple[int, int, int]  # frames, rows, columns, in patches
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pixels:
-    """How pixels become patches, as a checkpoint's preprocessor files say.
+    """How pixels become patches, as a checkpoint's preprocessor files say."""
 
-    temporal: frames in one patch; merge: patches per side of one token; image_area: least and most
-    pixels of an image; video_area: the same for all frames of a video together; edge: Cosmos 3
-    Edge's order of the numbers in a patch (row, column, channel, frame instead of channel, frame,
-    row, column).
-    """
-
+    # Least and most pixels of an image, and of all frames of a video together.
     image_area: tuple[int, int]
     video_area: tuple[int, int]
+    # Pixels per side of a patch, frames in a patch, patches per side of a token.
     patch: int = 16
     temporal: int = 2
     merge: int = 2
+    # Normalization of each color, for pixels in 0..1.
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    # Numbers of a patch in the order of Cosmos 3 Edge (row, column, channel, frame), not of Qwen
+    # (channel, frame, row, column).
     edge: bool = False
 
     @property
@@ -58,7 +55,8 @@ def pixels_from_json(image: Mapping[str, Any], video: Mapping[str, Any], edge: b
             return int(fields["size"]["shortest_edge"]), int(fields["size"]["longest_edge"])
         except (KeyError, TypeError):
             raise ValueError(
-                f"{name}: expected size.shortest_edge and size.longest_edge, got {fields.get('size')}"
+                f"{name}: expected size.shortest_edge and size.longest_edge, "
+                f"got {fields.get('size')}"
             ) from None
 
     return Pixels(
@@ -76,7 +74,7 @@ def pixels_from_json(image: Mapping[str, Any], video: Mapping[str, Any], edge: b
 def fit(
     height: int, width: int, side: int, area: tuple[int, int], frames: int = 1, step: int = 1
 ) -> tuple[int, int]:
-    """Height and width nearest to the given ones that are multiples of `side` and keep the pixel count within `area`.
+    """The nearest height and width in multiples of `side` whose pixel count lies within `area`.
 
     The count is over `frames` frames, rounded to multiples of `step`, as Qwen's and Cosmos'
     processors count. Raises ValueError for a picture more than 200 times longer than wide, which
@@ -100,7 +98,7 @@ def fit(
 
 
 def _enlarge(height: int, width: int, side: int) -> tuple[int, int]:
-    """At least one token per side, as all processors but Qwen's for images make sure before anything else."""
+    """Scale to at least one token per side first, as all processors but Qwen's for images do."""
     scale = max(side / height, side / width)
     return (height, width) if scale <= 1 else (int(height * scale), int(width * scale))
 
@@ -119,14 +117,18 @@ def image_patches(
 def video_patches(
     frames: Sequence[np.ndarray], pixels: Pixels, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Grid]:
-    """Frames, each uint8 [H, W, 3] of one size -> float32 patches [frames * rows * columns, numbers] and the grid."""
+    """Frames, uint8 [H, W, 3] of one size -> patches float32 [patches, numbers] and the grid.
+
+    There are frames * rows * columns patches, counted as in the grid.
+    """
     if len(frames) < pixels.temporal:
         raise ValueError(f"video: expected at least {pixels.temporal} frames, got {len(frames)}")
-    for number, frame in enumerate(frames):
-        check_image(f"video frame {number}", frame)
+    for index, frame in enumerate(frames):
+        check_image(f"video frame {index}", frame)
         if frame.shape != frames[0].shape:
             raise ValueError(
-                f"video frame {number}: expected {list(frames[0].shape)} like frame 0, got {list(frame.shape)}"
+                f"video frame {index}: expected {list(frames[0].shape)} like frame 0, "
+                f"got {list(frame.shape)}"
             )
     height, width = _enlarge(frames[0].shape[0], frames[0].shape[1], pixels.side)
     size = fit(height, width, pixels.side, pixels.video_area, len(frames), pixels.temporal)
@@ -151,7 +153,7 @@ def _patches(
 
 
 def cut(video: Tensor, pixels: Pixels) -> Tensor:
-    """Normalize frames uint8 [F, H, W, 3], all of whole patches, and cut them up: float32 [patches, numbers]."""
+    """Normalize frames uint8 [F, H, W, 3] and cut them into patches: float32 [patches, numbers]."""
     scaled = video.float() / 255
     scaled = (scaled - scaled.new_tensor(pixels.mean)) / scaled.new_tensor(pixels.std)
     frames, rows, columns = (
@@ -168,17 +170,21 @@ def cut(video: Tensor, pixels: Pixels) -> Tensor:
 def sample_frames(
     count: int, fps: float, rate: float = 2.0, least: int = 4, most: int = 768
 ) -> np.ndarray:
-    """Which of `count` frames at `fps` to use for about `rate` a second: int64 [n], evenly spread, ends included."""
+    """Indices of the frames to use of `count` at `fps`, about `rate` a second: int64 [n].
+
+    They are evenly spread, the first and the last frame included.
+    """
     if count < 1 or not (math.isfinite(fps) and fps > 0 and math.isfinite(rate) and rate > 0):
         raise ValueError(
-            f"video: expected frames at positive rates, got {count} frame(s), fps {fps}, rate {rate}"
+            f"video: expected frames at positive rates, "
+            f"got {count} frame(s), fps {fps}, rate {rate}"
         )
     wanted = min(max(int(count / fps * rate), least), most, count)
     return np.linspace(0, count - 1, wanted).round().astype(np.int64)
 
 
 def timestamps(indices: np.ndarray, fps: float, temporal: int) -> list[float]:
-    """Seconds in the middle of each patch of `temporal` frames (the last frame repeated to fill the last patch)."""
+    """The middle of each patch of `temporal` frames in seconds, the last frame repeated."""
     seconds = [*(indices / fps).tolist()]
     seconds += seconds[-1:] * (-len(seconds) % temporal)
     return [(seconds[i] + seconds[i + temporal - 1]) / 2 for i in range(0, len(seconds), temporal)]
@@ -186,7 +192,7 @@ def timestamps(indices: np.ndarray, fps: float, temporal: int) -> list[float]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MediaTokens:
-    """Ids of the tokens around and in place of pictures: start and end of each, and one per image or video patch."""
+    """Ids of the tokens before and after a picture, and of placeholders for its tokens."""
 
     start: int
     end: int
@@ -195,9 +201,10 @@ class MediaTokens:
 
 
 class VisionEncoder(nn.Module):
-    """Patches to text-tower embeddings: transformers' Qwen3-VL encoder, or for Edge its SigLIP2 encoder and projector.
+    """Patches to embeddings for the text tower, by the encoder that transformers has for them.
 
-    fields: the checkpoint's root config.json; ValueError if it describes neither.
+    It is that of Qwen3-VL, or for Edge SigLIP2 with a projector. fields: the checkpoint's root
+    config.json; ValueError if it describes neither.
     """
 
     def __init__(self, fields: Mapping[str, Any], pixels: Pixels):
@@ -221,7 +228,7 @@ class VisionEncoder(nn.Module):
 
             config = qwen.Qwen3VLVisionConfig(**vision)
             self.visual = qwen.Qwen3VLVisionModel(config)
-            # no weight but a table, which must have values where weights still have none
+            # a table rather than a weight: it must have values while weights are on meta
             with torch.device("cpu"):
                 self.visual.rotary_pos_emb = qwen.Qwen3VLVisionRotaryEmbedding(config)
         else:
@@ -230,37 +237,17 @@ class VisionEncoder(nn.Module):
             )
 
     def forward(self, patches: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
-        """Patches [P, numbers] of several images or videos one after the other, and their grids.
+        """Encode the concatenated patches [P, numbers] of images or videos with these grids.
 
         Returns tokens [P / merge^2, hidden], then the deepstack features, each of that shape (none
         for Edge).
         """
-        seen = self.visual(
+        out = self.visual(
             patches, grid_thw=torch.tensor(grids, device=patches.device), return_dict=True
         )
         if self.projector is not None:
-            return [self.projector(seen.last_hidden_state)]
-        return [seen.pooler_output, *seen.deepstack_features]
-
-
-def load_vision(folder: Path, device: torch.device, dtype: torch.dtype) -> VisionEncoder:
-    """The vision encoder of a checkpoint folder: vision_encoder/, config.json and the two preprocessor files."""
-    fields = read_json(folder / "config.json")
-    kind = (fields.get("vision_config") or {}).get("model_type", fields.get("model_type"))
-    image, video = (
-        read_json(folder / f"{name}preprocessor_config.json") for name in ("", "video_")
-    )
-    with torch.device("meta"):
-        encoder = VisionEncoder(fields, pixels_from_json(image, video, edge="edge" in str(kind)))
-    tensors = find_tensors(folder / "vision_encoder")
-    # Edge keeps transformers' full names
-    whole = any(name.startswith("model.") for name in tensors)
-    names = {
-        ours: f"model.{ours}" if whole else ours.removeprefix("visual.")
-        for ours in encoder.state_dict()
-    }
-    fill(encoder, tensors, names, device, dtype)
-    return encoder.to(device)
+            return [self.projector(out.last_hidden_state)]
+        return [out.pooler_output, *out.deepstack_features]
 
 
 def _media_tokens(fields: Mapping[str, Any]) -> MediaTokens:
@@ -271,11 +258,11 @@ def _media_tokens(fields: Mapping[str, Any]) -> MediaTokens:
 
 
 def retained(features: Tensor, frames: int, rate: float) -> Tensor:
-    """Efficient video sampling: which of a video's tokens to keep, bool [frames * n], with rate in [0, 1) left out.
+    """Efficient video sampling (EVS, arXiv 2510.14624): which tokens of a video to keep.
 
-    features [frames * n, width]: tokens with their deepstack features beside them. What differs
-    most from the token at the same place one frame earlier stays; the first frame stays whole.
-    Source: arXiv 2510.14624.
+    features [frames * n, width]: tokens with their deepstack features beside them; rate: share of
+    the tokens to leave out, in [0, 1). Kept are the first frame, and the tokens that differ most
+    from the token at the same position one frame earlier. Returns bool [frames * n].
     """
     video = features.unflatten(0, (frames, -1))
     change = 1 - functional.cosine_similarity(video[1:], video[:-1], dim=-1)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network itself: two transformers (reasoner and generator) that share one cache of keys and values."""
+"""The network: a text tower and a generator tower that share one cache of keys and values."""

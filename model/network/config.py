@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shape of the two-tower network as numbers: presets, and a checkpoint's own transformer/config.json."""
+"""Sizes of the two-tower network: presets, and transformer/config.json of a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Sizes and constants of one Cosmos 3 network; both towers share them.
-
-    activation: "silu" (gated MLP) or "relu2" (Edge: plain MLP, and RMSNorm that rounds after its
-    weight). text_key_norm_for_generator: the generator sees text keys through a norm of their own
-    (Edge). action_width 0 means that the checkpoint has no action heads.
-    """
+    """Sizes and constants of one Cosmos 3 network; both towers share them."""
 
     hidden: int = 4096
     layers: int = 36
@@ -27,11 +22,14 @@ class ModelConfig:
     rope_theta: float = 5e6
     rope_sections: tuple[int, int, int] = (24, 20, 20)
     norm_eps: float = 1e-6
+    # "silu" (gated MLP) or "relu2" (Edge: plain MLP, and RMSNorm that rounds after its weight).
     activation: str = "silu"
     text_qk_norm: bool = True
+    # The generator sees the text's keys through a norm of its own (Edge).
     text_key_norm_for_generator: bool = False
     latent_channels: int = 48
     patch: int = 2
+    # Columns of an action row; 0: the checkpoint has no action heads.
     action_width: int = 64
     domains: int = 32
     sound: bool = False
@@ -53,7 +51,8 @@ class ModelConfig:
             )
         if sum(self.rope_sections) * 2 != self.head_dim:
             raise ValueError(
-                f"ModelConfig.rope_sections: {self.rope_sections} do not add up to {self.head_dim // 2}"
+                f"ModelConfig.rope_sections: {self.rope_sections} do not add up to "
+                f"{self.head_dim // 2}"
             )
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys and values of text that was read: one cache that grows, or one for each row of a batch."""
+"""Keys and values of the text a prompt consists of: one cache, or one for each row of a batch."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ Pair = tuple[Tensor, Tensor]  # keys and values of one layer, each [B, L, kv_hea
 
 @dataclasses.dataclass(slots=True)
 class KVCache:
-    """Keys and values of the text seen so far, per layer [B, L, kv_heads, head_dim], after norm and rotation.
+    """Keys and values of the text seen so far, after norm and rotation."""
 
-    generator_keys: what the generator sees instead of `keys` (Edge only, else empty). lengths:
-    int64 [B], the number of real tokens of each row if rows were padded on the right, else None.
-    """
-
+    # One tensor per layer, [B, L, kv_heads, head_dim].
     keys: list[Tensor] = dataclasses.field(default_factory=list)
     values: list[Tensor] = dataclasses.field(default_factory=list)
+    # What the generator sees instead of `keys` (Edge only, else empty).
     generator_keys: list[Tensor] = dataclasses.field(default_factory=list)
+    # int64 [B]: number of real tokens of each row if rows were padded on the right, else None.
     lengths: Tensor | None = None
 
     @property
     def length(self) -> int:
-        """Number of cached places, padding included."""
+        """Number of cached tokens, padding included."""
         return self.keys[0].shape[1] if self.keys else 0
 
     def append(self, layer: int, key: Tensor, value: Tensor, generator_key: Tensor | None) -> Pair:
-        """Add places to one layer; returns everything the layer has now."""
+        """Add tokens to one layer; returns all keys and values that the layer has now."""
         for store, new in (
             (self.keys, key),
             (self.values, value),
@@ -47,22 +46,19 @@ class KVCache:
         return (self.generator_keys or self.keys)[layer], self.values[layer]
 
     def mask(self, tokens: int) -> Tensor | None:
-        """bool [B, 1, 1, L + tokens], False on the padding, for `tokens` more places.
+        """Attention mask for `tokens` tokens after the cache: bool [B, 1, 1, L + tokens].
 
-        None if there is no padding.
+        False on the padding; None if there is no padding.
         """
         if self.lengths is None:
             return None
-        place = torch.arange(self.length + tokens, device=self.lengths.device)
-        return ((place < self.lengths[:, None]) | (place >= self.length))[:, None, None]
+        index = torch.arange(self.length + tokens, device=self.lengths.device)
+        return ((index < self.lengths[:, None]) | (index >= self.length))[:, None, None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prompts:
-    """One cache of one prompt for each row of a batch, such as the two branches of guidance.
-
-    Nothing is padded.
-    """
+    """One unpadded cache for each row of a batch, such as both branches of guidance."""
 
     rows: tuple[KVCache, ...]
 
@@ -71,4 +67,4 @@ class Prompts:
         return [row.for_generator(layer) for row in self.rows]
 
     def mask(self, tokens: int) -> None:
-        """There is nothing to hide."""
+        """None: there is no padding."""

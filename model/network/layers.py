@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts both towers are made of: norm, MLPs, rotary positions in three axes, attention, the small heads."""
+"""The modules both towers are made of: norm, MLP, m-RoPE, attention, the small heads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .config import ModelConfig
 
-# For the generator's attention on a GPU, best first, each where it can.
-FASTEST = [
+# Attention kernels for the generator on a GPU, fastest first; each is used where it can be.
+BACKENDS = [
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
     SDPBackend.EFFICIENT_ATTENTION,
@@ -26,19 +26,19 @@ Rope = tuple[Tensor, Tensor]  # cosines and sines, each [B or 1, N, head_dim]
 class RMSNorm(nn.Module):
     """x / rms(x) * weight over the last axis, in float32.
 
-    `late` (Edge) rounds after the weight instead of before.
+    round_last (Edge): round to the dtype of x after the product with the weight, not before.
     """
 
-    def __init__(self, width: int, eps: float, late: bool):
+    def __init__(self, width: int, eps: float, round_last: bool):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
-        self.late = late
+        self.round_last = round_last
 
     def forward(self, x: Tensor) -> Tensor:
         wide = x.float()
         wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
-        if self.late:
+        if self.round_last:
             return (self.weight.float() * wide).to(x.dtype)
         return wide.to(x.dtype) * self.weight
 
@@ -53,14 +53,15 @@ class MLP(nn.Module):
             self.gate = nn.Linear(config.hidden, config.mlp, bias=False)
         self.up = nn.Linear(config.hidden, config.mlp, bias=False)
         self.down = nn.Linear(config.mlp, config.hidden, bias=False)
-        # gate and up in one product, once `speed.merge` was here
-        self.both: nn.Module | None = None
+        # gate and up as one product, after `optimize.join_projections`
+        self.gate_up: nn.Module | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gated:
-            gate, up = (
-                (self.gate(x), self.up(x)) if self.both is None else self.both(x).chunk(2, -1)
-            )
+            if self.gate_up is None:
+                gate, up = self.gate(x), self.up(x)
+            else:
+                gate, up = self.gate_up(x).chunk(2, -1)
             return self.down(functional.silu(gate) * up)
         return self.down(functional.relu(self.up(x)).square())
 
@@ -84,34 +85,34 @@ class DomainLinear(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Noise time (0..1000, scaled) -> hidden.
+    """Sinusoidal embedding of the noise time (0..1000, scaled), and an MLP: [B] -> [B, hidden].
 
-    Kept in float32 whatever the rest of the network is.
+    Kept in float32 whatever the dtype of the network is.
     """
 
-    WAVES = 128
+    FREQUENCIES = 128
 
     def __init__(self, hidden: int, scale: float):
         super().__init__()
         self.scale = scale
-        self.first = nn.Linear(2 * self.WAVES, hidden)
+        self.first = nn.Linear(2 * self.FREQUENCIES, hidden)
         self.second = nn.Linear(hidden, hidden)
 
     def forward(self, time: Tensor) -> Tensor:
         """time [B] -> float32 [B, hidden]; the cosines come first."""
-        index = torch.arange(self.WAVES, dtype=torch.float32, device=time.device)
+        index = torch.arange(self.FREQUENCIES, dtype=torch.float32, device=time.device)
         angle = (time.float() * self.scale).unsqueeze(-1) * torch.exp(
-            index * (-math.log(10000.0) / self.WAVES)
+            index * (-math.log(10000.0) / self.FREQUENCIES)
         )
         waves = torch.cat([angle.cos(), angle.sin()], dim=-1)
         return self.second(functional.silu(self.first(waves.to(self.first.weight.dtype))))
 
 
 def rope_table(positions: Tensor, config: ModelConfig, dtype: torch.dtype) -> Rope:
-    """Cosines and sines for positions [B, 3, N] or [3, N] (time, row, column).
+    """m-RoPE: cosines and sines for positions [B, 3, N] or [3, N] (time, row, column).
 
-    The frequencies are dealt out in turn, t h w t h w ...; what is left over at the end belongs to
-    time.
+    Multimodal rotary position embedding, Qwen2-VL, arXiv 2409.12191. The frequencies are given to
+    the axes interleaved, t h w t h w ..., as in Qwen3-VL; the last ones belong to time.
     """
     if positions.dim() == 2:
         positions = positions.unsqueeze(0)
@@ -122,18 +123,15 @@ def rope_table(positions: Tensor, config: ModelConfig, dtype: torch.dtype) -> Ro
     )
     frequency = 1.0 / config.rope_theta**exponent
     axis = torch.zeros(half, dtype=torch.long, device=positions.device)
-    for number in (1, 2):
-        axis[number : 3 * config.rope_sections[number] : 3] = number
+    for index in (1, 2):
+        axis[index : 3 * config.rope_sections[index] : 3] = index
     angle = positions.float().transpose(1, 2)[..., axis] * frequency  # [B, N, half]
     angle = torch.cat([angle, angle], dim=-1)
     return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:
-    """Turn x [B, N, heads, head_dim] by its positions.
-
-    Dimension i is paired with i + head_dim / 2.
-    """
+    """Rotate x [B, N, heads, head_dim] by m-RoPE; dimension i pairs with i + head_dim / 2."""
     cosine, sine = rope[0].unsqueeze(2), rope[1].unsqueeze(2)
     first, second = x.chunk(2, dim=-1)
     return x * cosine + torch.cat([-second, first], dim=-1) * sine
@@ -145,14 +143,14 @@ def attention(
     """Scaled dot-product attention with grouped heads: the only call into an attention kernel.
 
     query [B, Q, heads, d]; key, value [B, K, kv_heads, d], K >= Q; causal: the queries are the last
-    Q of the K places; mask: bool [B, 1, 1 or Q, K], True where a query may look. Returns [B, Q,
-    heads * d].
+    Q of the K positions; mask: bool [B, 1, 1 or Q, K], True where a query attends to a key. Returns
+    [B, Q, heads * d].
     """
     queries, keys = query.shape[1], key.shape[1]
     if causal and 1 < queries < keys:
         mask = torch.ones(queries, keys, dtype=torch.bool, device=query.device).tril(keys - queries)
     plain = query.is_cuda and mask is None and not causal and not torch.is_grad_enabled()
-    with sdpa_kernel(FASTEST, set_priority=True) if plain else contextlib.nullcontext():
+    with sdpa_kernel(BACKENDS, set_priority=True) if plain else contextlib.nullcontext():
         out = functional.scaled_dot_product_attention(
             query.transpose(1, 2),
             key.transpose(1, 2),

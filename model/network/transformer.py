@@ -30,82 +30,90 @@ from .layers import (
 
 
 class Attention(nn.Module):
-    """Projections, per-head norms and output of one attention.
-
-    The caller decides who looks at whom.
-    """
+    """Projections and per-head norms of one attention; the product itself is `layers.attention`."""
 
     def __init__(self, config: ModelConfig, qk_norm: bool, generator_norm: bool):
         super().__init__()
-        late = config.activation == "relu2"
+        round_last = config.activation == "relu2"
         self.head_dim = config.head_dim
         self.q = nn.Linear(config.hidden, config.heads * config.head_dim, bias=False)
         self.k = nn.Linear(config.hidden, config.kv_heads * config.head_dim, bias=False)
         self.v = nn.Linear(config.hidden, config.kv_heads * config.head_dim, bias=False)
         self.out = nn.Linear(config.heads * config.head_dim, config.hidden, bias=False)
-        self.qkv: nn.Module | None = None  # q, k and v in one product, once `speed.merge` was here
-        self.widths: list[int] = []  # their outputs in it
-        self.q_norm = RMSNorm(config.head_dim, config.norm_eps, late) if qk_norm else None
-        self.k_norm = RMSNorm(config.head_dim, config.norm_eps, late) if qk_norm else None
+        # q, k and v as one product, and their widths in it, after `optimize.join_projections`
+        self.qkv: nn.Module | None = None
+        self.widths: list[int] = []
+        self.q_norm = RMSNorm(config.head_dim, config.norm_eps, round_last) if qk_norm else None
+        self.k_norm = RMSNorm(config.head_dim, config.norm_eps, round_last) if qk_norm else None
         self.generator_k_norm = (
-            RMSNorm(config.head_dim, config.norm_eps, late) if generator_norm else None
+            RMSNorm(config.head_dim, config.norm_eps, round_last) if generator_norm else None
         )
 
     def project(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """x [B, N, hidden] -> query, key, value, and the key for the generator where that differs: [B, N, heads, d]."""
-        parts = (
-            (self.q(x), self.k(x), self.v(x))
-            if self.qkv is None
-            else self.qkv(x).split(self.widths, -1)
-        )
+        """x [B, N, hidden] -> query, key, value and, if it differs, the generator's key.
+
+        Each is [B, N, heads, head_dim], the keys and values with kv_heads.
+        """
+        if self.qkv is None:
+            parts = self.q(x), self.k(x), self.v(x)
+        else:
+            parts = self.qkv(x).split(self.widths, -1)
         query, key, value = (part.unflatten(-1, (-1, self.head_dim)) for part in parts)
-        other = None if self.generator_k_norm is None else rotate(self.generator_k_norm(key), rope)
+        norm = self.generator_k_norm
+        generator_key = None if norm is None else rotate(norm(key), rope)
         if self.q_norm is not None and self.k_norm is not None:
             query, key = self.q_norm(query), self.k_norm(key)
-        return rotate(query, rope), rotate(key, rope), value, other
+        return rotate(query, rope), rotate(key, rope), value, generator_key
 
 
 class Layer(nn.Module):
-    """One pre-norm block. Its attention is called by the tower, which knows the cache."""
+    """A pre-norm transformer block in two parts, before and after the product of the attention."""
 
     def __init__(self, config: ModelConfig, qk_norm: bool, generator_norm: bool):
         super().__init__()
-        late = config.activation == "relu2"
-        self.attention_norm = RMSNorm(config.hidden, config.norm_eps, late)
+        round_last = config.activation == "relu2"
+        self.attention_norm = RMSNorm(config.hidden, config.norm_eps, round_last)
         self.attention = Attention(config, qk_norm, generator_norm)
-        self.mlp_norm = RMSNorm(config.hidden, config.norm_eps, late)
+        self.mlp_norm = RMSNorm(config.hidden, config.norm_eps, round_last)
         self.mlp = MLP(config)
 
-    def enter(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Everything before the attention: see `Attention.project`."""
+    def before_attention(
+        self, x: Tensor, rope: Rope
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Norm and `Attention.project`."""
         return self.attention.project(self.attention_norm(x), rope)
 
-    def leave(self, x: Tensor, *attended: Tensor) -> Tensor:
-        """Everything after it; `attended` is whole or comes row by row."""
+    def after_attention(self, x: Tensor, *attended: Tensor) -> Tensor:
+        """Output projection and MLP; `attended` is one tensor, or one for each row of the batch."""
         x = x + self.attention.out(torch.cat(attended) if len(attended) > 1 else attended[0])
         return x + self.mlp(self.mlp_norm(x))
 
     def text(self, x: Tensor, rope: Rope, cache: KVCache, number: int) -> Tensor:
-        """Causal over the cache and x; the new keys and values join the cache."""
-        query, key, value, other = self.enter(x, rope)
-        keys, values = cache.append(number, key, value, other)
-        return self.leave(x, attention(query, keys, values, causal=True))
+        """Causal attention over the cache and x; the new keys and values join the cache."""
+        query, key, value, generator_key = self.before_attention(x, rope)
+        keys, values = cache.append(number, key, value, generator_key)
+        return self.after_attention(x, attention(query, keys, values, causal=True))
 
     def generate(
         self, x: Tensor, rope: Rope, text: Pair | list[Pair], mask: Tensor | None
     ) -> Tensor:
-        """Everything in x sees the text's keys and values and all of x. text: for all rows, or a list of each row's."""
-        query, key, value, _ = self.enter(x, rope)
+        """Every token of x attends to the text's keys and values and to all of x.
+
+        text: keys and values for all rows, or a list with those of each row.
+        """
+        query, key, value, _ = self.before_attention(x, rope)
         if isinstance(text, list):
             rows = zip(text, query.split(1), key.split(1), value.split(1), strict=True)
-            return self.leave(x, *(attention(q, *_join(pair, k, v)) for pair, q, k, v in rows))
-        return self.leave(x, attention(query, *_join(text, key, value), mask=mask))
+            return self.after_attention(
+                x, *(attention(q, *_join(pair, k, v)) for pair, q, k, v in rows)
+            )
+        return self.after_attention(x, attention(query, *_join(text, key, value), mask=mask))
 
     forward = generate  # what torch.compile and checkpointing wrap
 
 
 def _join(text: Pair, key: Tensor, value: Tensor) -> Pair:
-    """The text's keys and values before those of the tokens."""
+    """Keys and values of the text, followed by those of the generator's tokens."""
     rows = (key.shape[0], -1, -1, -1)
     return torch.cat([text[0].expand(rows), key], dim=1), torch.cat(
         [text[1].expand(rows), value], dim=1
@@ -126,7 +134,7 @@ class Tower(nn.Module):
 class Transformer(nn.Module):
     """Both towers and their heads.
 
-    `reasoner=False` leaves out lm_head, `generator=False` the whole generator.
+    reasoner=False leaves out lm_head, generator=False the generator tower with its heads.
     """
 
     head: nn.Module | None
@@ -151,12 +159,12 @@ class Transformer(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the activations are computed in."""
+        """The dtype of the activations."""
         return self.embed.weight.dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.embed.weight.device
 
     def prefill(
@@ -168,7 +176,7 @@ class Transformer(nn.Module):
         deepstack: Sequence[Tensor] = (),
         cache: KVCache | None = None,
     ) -> tuple[Tensor, KVCache]:
-        """Run the text tower over new tokens, after those of `cache` if given (which is extended in place).
+        """Run the text tower over new tokens, after those of `cache`, which is extended in place.
 
         tokens int64 [B, N] or embeds [B, N, hidden]; positions [3, N] or [B, 3, N], by default
         counting on from the cache; deepstack: features [B, N, hidden] added after layers 0, 1, ...
@@ -206,33 +214,33 @@ class Transformer(nn.Module):
         noisy_rows: Tensor | None = None,
         domain: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """One pass of the generator: d(sample)/d(noise level), zero for what is clean.
+        """One pass of the generator: the velocity d(sample)/d(noise level), zero for clean tokens.
 
         latents [B, C, T, H, W]; time [B], 0..1000; rope: `rope_table` of `generator_positions`;
         noisy_frames bool [T] or [B, T]; actions [B, rows, action_width]; noisy_rows bool [rows] or
         [B, rows]; domain int64 [B]. `text` may have one row for the whole batch. Returns the
         velocities of latents and of actions.
         """
-        late = self.time(time).to(self.dtype).unsqueeze(1)  # [B, 1, hidden]
+        time_embedding = self.time(time).to(self.dtype).unsqueeze(1)  # [B, 1, hidden]
         tokens = self.vision_in(patchify(latents.to(self.dtype), self.config.patch))
-        seen = tokens.shape[1]
+        visual = tokens.shape[1]
         noisy = noisy_frames.expand(latents.shape[0], -1).repeat_interleave(
-            seen // latents.shape[2], dim=1
+            visual // latents.shape[2], dim=1
         )
         if actions is not None and noisy_rows is not None:
             rows = self.action_in(actions.to(self.dtype), domain) + self.action_embed
             tokens = torch.cat([tokens, rows], dim=1)
             noisy = torch.cat([noisy, noisy_rows.expand(actions.shape[0], -1)], dim=1)
-        x = tokens + late * noisy.unsqueeze(-1)
+        x = tokens + time_embedding * noisy.unsqueeze(-1)
         mask = text.mask(x.shape[1])
         for number, layer in enumerate(self.generator.layers):
             x = layer(x, rope, text.for_generator(number), mask)
         x = self.generator.norm(x)
-        moved = self.vision_out(x[:, :seen]) * noisy[:, :seen, None]
-        vision = unpatchify(moved, latents.shape, self.config.patch)
+        velocity = self.vision_out(x[:, :visual]) * noisy[:, :visual, None]
+        vision = unpatchify(velocity, latents.shape, self.config.patch)
         if actions is None:
             return vision, None
-        return vision, self.action_out(x[:, seen:], domain) * noisy[:, seen:, None]
+        return vision, self.action_out(x[:, visual:], domain) * noisy[:, visual:, None]
 
 
 def generator_positions(
@@ -244,7 +252,9 @@ def generator_positions(
     first_row: int = 1,
     scale_single: bool = True,
 ) -> Tensor:
-    """Where the generator's tokens are: float32 [3, N] (time, row, column), vision first, then `rows` action rows.
+    """m-RoPE positions of the generator's tokens: float32 [3, N] (time, row, column).
+
+    The vision tokens come first, then `rows` action rows.
 
     shape: (T, H, W) of the latents; first_row: the frame that action row 0 belongs to (1: it leads
     to frame 1; 0: it is the state at frame 0). Time runs at config.base_fps, whatever `fps` is, and

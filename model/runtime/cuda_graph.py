@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CUDA graphs: a function of tensors recorded once and played again without the host launching its kernels."""
+"""CUDA graphs: record a function of tensors once, replay it without launching its kernels."""
 
 from __future__ import annotations
 
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-# a capture does not survive that another thread waits for the device, or captures too
+# Held during a capture: it fails if another thread waits for the device or captures meanwhile.
 CAPTURING = threading.Lock()
 
 
 class CudaGraph:
-    """`function(*inputs)` as a CUDA graph.
+    """`function(*inputs)` as a CUDA graph; the function must not wait for the device.
 
-    Calling it copies new contents into the inputs, runs, and returns the outputs, which the next
-    call overwrites. The function must not wait for the device, nor look at its values; warm: it has
-    run before, else it runs twice now. shared: the outputs and everything in between may lie in
-    memory that other shared recordings use too.
+    A call copies the given tensors into the inputs, runs, and returns the outputs, which the next
+    call overwrites. warm: the function has run before, else it runs twice now. shared: outputs and
+    intermediate results may lie in memory that other graphs with `shared` use too.
     """
 
-    _living: ClassVar[weakref.WeakSet[CudaGraph]] = weakref.WeakSet()  # those that share
+    # The graphs that share memory.
+    _sharing: ClassVar[weakref.WeakSet[CudaGraph]] = weakref.WeakSet()
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class CudaGraph:
         shared: bool = False,
     ):
         self._inputs = [tensor.clone() for tensor in inputs]
-        self._device = device = inputs[0].device
+        self.device = device = inputs[0].device
         current = torch.cuda.current_stream(device)
-        # which the graph's kernels keep
+        # the kernels of the graph keep the priority
         stream = torch.cuda.Stream(device, priority=current.priority)
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
@@ -45,19 +45,19 @@ class CudaGraph:
         current.wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         with CAPTURING:
-            # Memory may be joined only while a graph uses it: the handle alone does not keep it.
-            beside = (
-                next((one for one in self._living if one._device == device), None)
-                if shared
-                else None
-            )
-            pool = beside._graph.pool() if beside else None
+            # A pool may be joined only while a graph uses it: its handle alone does not keep it.
+            pools = (graph.pool() for graph in self._sharing if graph.device == device)
+            pool = next(pools, None) if shared else None
             with torch.cuda.graph(
                 self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"
             ):
                 self._outputs = function(*self._inputs)
             if shared:
-                self._living.add(self)
+                self._sharing.add(self)
+
+    def pool(self) -> Any:
+        """Handle of the memory pool that the graph lies in."""
+        return self._graph.pool()
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         for mine, new in zip(self._inputs, inputs, strict=True):

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A queue of one's own on a GPU, and how long the stages of what is put there take.
-
-On a CPU only the latter.
-"""
+"""CUDA streams, and how long the stages of the work in them take; on a CPU only the latter."""
 
 from __future__ import annotations
 
@@ -17,11 +14,9 @@ from .cuda_graph import CAPTURING
 
 
 class CudaStream:
-    """A CUDA stream as a context.
+    """A CUDA stream as a context, for one thread at a time; on a CPU it does nothing.
 
-    `first`: its kernels begin before those that wait in other streams.
-
-    One thread at a time uses a lane.
+    first: high priority, its kernels start before waiting ones of other streams.
     """
 
     def __init__(self, device: torch.device, first: bool = False):
@@ -47,19 +42,19 @@ class CudaStream:
         self._inside.__exit__(kind, error, trace)
 
     def wait(self) -> None:
-        """Until all that was put here is done."""
+        """Block until all work in the stream is done."""
         if self._stream is not None:
             self._stream.synchronize()
 
-    def clock(self) -> Clock:
-        """A clock for what is put into this lane from now on."""
-        return Clock(self._stream)
+    def clock(self) -> StageTimer:
+        """A timer for the work that is put into this stream from now on."""
+        return StageTimer(self._stream)
 
 
-class Clock:
-    """Seconds between marks.
+class StageTimer:
+    """Seconds that the stages of some work take.
 
-    On a GPU the marks travel with the work, so that nobody waits for it between them.
+    On a GPU they are measured by CUDA events, so that the host need not wait between stages.
     """
 
     def __init__(self, stream: Any):
@@ -68,7 +63,7 @@ class Clock:
         self.lap("")
 
     def lap(self, stage: str) -> None:
-        """A stage ends here."""
+        """End a stage, and begin the next one."""
         mark: Any = time.perf_counter()
         if self._stream is not None:
             mark = torch.cuda.Event(enable_timing=True)
@@ -76,7 +71,7 @@ class Clock:
         self._marks.append((stage, mark))
 
     def seconds(self) -> dict[str, float]:
-        """How long each stage took, once all are over."""
+        """Seconds of each stage; waits for their end."""
         taken = {}
         for (_, before), (stage, after) in zip(self._marks, self._marks[1:], strict=False):
             if self._stream is not None:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes that share one model, each on a GPU of its own: the layers, the branches of guidance, or both.
+"""A group of processes that share one model, each on its own GPU.
 
-N processes split every layer (see `parallel`); with twice as many, one half reads the prompt and
-the other what to stay away from, and they exchange velocities. All take the same steps from the
-same start. The first process leads: it is asked, and tells the others what they have to compute
-beside it. What is asked of the model by other ways than `Cosmos3Policy.infer` and the answers of
-`Cosmos3Reasoner` has to be asked in every process alike.
+Tensor parallelism over N ranks (see `acceleration.tensor_parallel`); with 2 N ranks also parallel
+classifier-free guidance (arXiv 2207.12598): half the ranks compute the conditional velocity, half
+the unconditional one, and they exchange them. All ranks take the same steps from the same noise.
+Rank 0 leads `Cosmos3Policy.infer` and the answers of `Cosmos3Reasoner`: it is called, and orders
+the other ranks to follow. Anything else has to be called on every rank.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 
-from ..acceleration.tensor_parallel import Split
+from ..acceleration.tensor_parallel import TensorParallelSplit
 from ..diffusion.denoiser import RtcTarget, Start
 
-NUMBERS = 6  # in an order: whom it is for, and what that needs to know
-# a robot may be idle; of a process that died the others hear at once
-PATIENCE = datetime.timedelta(days=365)
+NUMBERS = 6  # in an order: the member it is for, and up to five arguments
+# A robot may be idle for long; the end of a process is noticed at once all the same.
+TIMEOUT = datetime.timedelta(days=365)
 
-# The last order remains: gloo's thread would let go of its tensor whenever it gets to it, for which
-# it needs Python; if Python is ending by then, the process aborts.
+# The last order is kept: gloo's thread would free its tensor at any time, for which it needs
+# Python, and the process would abort if Python is ending by then.
 _last: list[dist.Work] = []
 
 
 class Member(Protocol):
-    """Something that every process has, and computes in all of them when the first one says so."""
+    """An object that every rank has, whose computations rank 0 leads."""
 
     def follow(self, numbers: list[int]) -> None:
-        """Do what the leader's counterpart does.
+        """Compute what the member on rank 0 computes.
 
-        numbers: what it gave with its order, then zeros.
+        numbers: the arguments of its order, then zeros.
         """
 
 
 def join(device: str = "cpu", tensor: int = 1) -> InferenceGroup:
-    """Meet the other processes that torchrun started.
+    """Join the processes that torchrun started; the arguments of rank 0 hold for all.
 
-    The first one's arguments hold, see `Team`.
+    See `InferenceGroup`.
     """
     if device not in ("cpu", "cuda"):
         raise ValueError(
             f"device: expected 'cpu' or 'cuda', of which each process takes its own, got {device!r}"
         )
     dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT
     )
     terms = torch.tensor([tensor, device == "cuda"])
     dist.broadcast(terms, src=0)
@@ -62,18 +62,19 @@ def join(device: str = "cpu", tensor: int = 1) -> InferenceGroup:
 
 
 class InferenceGroup:
-    """This process and the others, in a process group that broadcasts on CPUs too.
+    """A process group for inference, with orders that are broadcast on CPUs.
 
-    device: "cpu" or "cuda", of which it takes the one of its number; tensor: how many processes
+    device: "cpu" or "cuda", each rank takes the GPU of its local rank; tensor: how many processes
     split a layer; with twice as many in the group, the branches of guidance are split as well.
-    turn: for whoever gives orders.
+    turn: the lock to hold while giving orders.
     """
 
     def __init__(self, device: str, tensor: int = 1):
         count = dist.get_world_size()
         if tensor < 1 or count not in (tensor, 2 * tensor):
             raise ValueError(
-                f"tensor parallelism {tensor}: expected {tensor} or {2 * tensor} processes, got {count}"
+                f"tensor parallelism {tensor}: expected {tensor} or {2 * tensor} processes, "
+                f"got {count}"
             )
         self.device = torch.device("cpu")
         if device == "cuda":
@@ -83,27 +84,28 @@ class InferenceGroup:
             device, (count // tensor, tensor), mesh_dim_names=("guidance", "tensor")
         )
         self._branches = mesh.get_group("guidance") if count > tensor else None
-        # 0: reads the prompt
+        # 0: the conditional branch
         self.branch = mesh.get_local_rank("guidance") if count > tensor else None
-        self.tensor, self.split = tensor, Split(mesh["tensor"]) if tensor > 1 else None
+        self.tensor = tensor
+        self.split = TensorParallelSplit(mesh["tensor"]) if tensor > 1 else None
         self.leads, self.turn = dist.get_rank() == 0, threading.Lock()
         self._members: list[Member] = []
 
     def add(self, member: Member) -> int:
-        """A number for orders to it: all processes add the same members in the same order."""
+        """Register a member for orders; all ranks add the same members in the same order."""
         self._members.append(member)
         return len(self._members) - 1
 
     def order(self, member: int, *numbers: int) -> None:
-        """Let that member follow in the other processes."""
+        """Let that member follow on the other ranks."""
         self._exchange_order(torch.tensor([member, *numbers, *[0] * (NUMBERS - 1 - len(numbers))]))
 
     def leave(self) -> None:
-        """Let all others go."""
+        """End `follow` on all other ranks."""
         self.order(-1)
 
     def follow(self) -> None:
-        """Do as the leader orders, until it leaves."""
+        """Follow the orders of rank 0 until it leaves."""
         while True:
             member, *numbers = self._exchange_order(torch.empty(NUMBERS, dtype=torch.long)).tolist()
             if member < 0:
@@ -118,16 +120,16 @@ class InferenceGroup:
         return order
 
     def send(self, tensor: Tensor) -> None:
-        """From the leader to all others, which `receive` one of this shape and type."""
+        """Send from rank 0 to all others, which `receive` a tensor of this shape and dtype."""
         dist.broadcast(tensor.contiguous().view(torch.uint8), src=0)
 
     def receive(self, tensor: Tensor) -> Tensor:
-        """`tensor` with what the leader sends."""
+        """Fill `tensor` with what rank 0 sends."""
         dist.broadcast(tensor.view(torch.uint8), src=0)
         return tensor
 
     def send_text(self, text: str) -> None:
-        """Its length in UTF-8 has to be known to the others."""
+        """Send a text whose length in UTF-8 the other ranks know."""
         self.send(torch.tensor([*text.encode()], dtype=torch.uint8))
 
     def receive_text(self, length: int) -> str:
@@ -141,7 +143,10 @@ class InferenceGroup:
             self.send(tensor)
 
     def receive_start(self, numbers: list[int], like: Start) -> tuple[str, Start, int]:
-        """Caption, start and seed. like: any start with the leader's shapes and constants, without a wish."""
+        """Caption, start and seed.
+
+        like: any start with the shapes and constants of rank 0, without a wish.
+        """
         length, seed, wish, *_ = numbers
         if wish and like.actions is not None:
             like = dataclasses.replace(like, wish=RtcTarget(like.actions, like.actions[0, :, 0]))
@@ -153,14 +158,14 @@ class InferenceGroup:
         )
 
     def exchange(self, mine: Tensor) -> Tensor:
-        """The velocity [1, n] of this process' branch -> those of both, the prompt's first: [2, n]."""
+        """The velocity [1, n] of this rank's branch -> both: [2, n], the conditional one first."""
         both = [torch.empty_like(mine), torch.empty_like(mine)]
         dist.all_gather(both, mine.contiguous(), group=self._branches)
         return torch.cat(both)
 
     @contextlib.contextmanager
     def agreed(self) -> Iterator[None]:
-        """What every process does; if it fails in one of them, it has failed in all: ValueError."""
+        """Run something on all ranks; ValueError on every rank if it fails on one of them."""
         failed = torch.ones(1)
         try:
             yield

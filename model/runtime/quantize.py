@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights in 8 or 4 bits: FP8 arithmetic, or weights alone (int8, NVFP4) that are multiplied in the network's dtype.
+"""Linear layers with weights in 8 or 4 bits: FP8, int8 and NVFP4.
 
-Every output channel keeps a scale of its own, so that products can be joined and split without
-rounding again.
+FP8 multiplies in FP8; int8 and NVFP4 weights are multiplied in the network's dtype. Every output
+channel has its own scale, so that layers can be joined and split without rounding again. A new
+format is one subclass of `QuantizedLinear`, entered in `FORMATS` and in `options.WEIGHT_FORMATS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,17 +21,22 @@ if torch.version.cuda:  # other builds of torch come without Triton
     from .triton_kernels import matvec
 
 E4M3, LARGEST = torch.float8_e4m3fn, 448.0
-NIBBLES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # E2M1; the fourth bit is the sign
+# The non-negative numbers of E2M1, by code; the fourth bit is the sign.
+NIBBLES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
 
 class QuantizedLinear(nn.Module):
-    """x @ W.T for a weight [out, in] that no longer changes, without bias: [..., in] -> [..., out].
+    """x @ W.T for a frozen weight [out, in], without bias: [..., in] -> [..., out].
 
-    A lone token on a GPU takes a kernel of its own. scale: float32 [out, 1], what the rows of the
-    stored weight are to be multiplied with; blocks: the same for groups of inputs, see `NVFP4`.
+    This class keeps the weight as it was trained, subclasses round it. A single token on a GPU is
+    multiplied by a Triton kernel.
     """
 
+    # Memory of a weight with its scales, from bfloat16.
+    bytes_per_weight: ClassVar[float] = 2.0
+    # float32 [out, 1]: factors of the rows of the stored weight.
     scale: Tensor | None
+    # Factors of groups of inputs, see `NVFP4`.
     blocks: Tensor | None
 
     def __init__(self, weight: Tensor, scale: Tensor | None = None, blocks: Tensor | None = None):
@@ -39,55 +46,54 @@ class QuantizedLinear(nn.Module):
         self.register_buffer("blocks", blocks)
 
     @classmethod
-    def of(cls, weight: Tensor) -> QuantizedLinear:
-        """From a weight as it was trained."""
+    def from_weight(cls, weight: Tensor) -> QuantizedLinear:
+        """Quantize a weight [out, in] as it was trained."""
         return cls(weight)
 
-    def whole(self, dtype: torch.dtype) -> Tensor:
-        """The weight [out, in] as it acts."""
-        return (
-            self.weight.to(dtype)
-            if self.scale is None
-            else (self.weight.float() * self.scale).to(dtype)
-        )
+    def dequantize(self, dtype: torch.dtype) -> Tensor:
+        """The weight [out, in] that the stored numbers stand for."""
+        if self.scale is None:
+            return self.weight.to(dtype)
+        return (self.weight.float() * self.scale).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda and x.numel() == x.shape[-1]:
             return matvec(x, self.weight, self.scale, self.blocks)
-        return self.many(x)
+        return self.matmul(x)
 
-    def one(
+    def matvec(
         self,
         x: Tensor,
         norm: RMSNorm | None = None,
         gated: bool = False,
-        more: Tensor | None = None,
+        residual: Tensor | None = None,
     ) -> Tensor:
-        """The same for one token on a GPU, with what comes before and after it in the same kernel, see `matvec`."""
+        """`forward` for one token on a GPU, fused; see `triton_kernels.matvec`."""
         before = None if norm is None else (norm.weight, norm.eps)
-        return matvec(x, self.weight, self.scale, self.blocks, before, gated, more)
+        return matvec(x, self.weight, self.scale, self.blocks, before, gated, residual)
 
-    def many(self, x: Tensor) -> Tensor:
-        """The same for many tokens."""
-        return functional.linear(x, self.whole(x.dtype))
+    def matmul(self, x: Tensor) -> Tensor:
+        """`forward` for any number of tokens."""
+        return functional.linear(x, self.dequantize(x.dtype))
 
 
 class FP8(QuantizedLinear):
     """E4M3 with a scale per output channel; activations are rounded too, with a scale per token."""
 
+    bytes_per_weight = 1.0
+
     @classmethod
-    def of(cls, weight: Tensor) -> FP8:
-        """Round a weight [out, in]."""
+    def from_weight(cls, weight: Tensor) -> FP8:
         return cls(*_round(weight))
 
-    def many(self, x: Tensor) -> Tensor:
+    def matmul(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])
         rounded, scale = _round(flat)
-        assert self.scale is not None  # see `of`
+        assert self.scale is not None  # see `from_weight`
         if not x.is_cuda:  # the same numbers without FP8 arithmetic
             out = functional.linear(rounded.float(), self.weight.float()) * scale * self.scale.T
         else:
-            out = torch._scaled_mm(
+            out = torch._scaled_mm(  # noqa: SLF001  torch has no public product in FP8
                 rounded,
                 self.weight.T,
                 scale,
@@ -99,26 +105,27 @@ class FP8(QuantizedLinear):
 
 
 class Int8(QuantizedLinear):
-    """Whole numbers from -127 to 127 with a scale per output channel."""
+    """Integers from -127 to 127 with a scale per output channel."""
+
+    bytes_per_weight = 1.0
 
     @classmethod
-    def of(cls, weight: Tensor) -> Int8:
-        """Round a weight [out, in]."""
+    def from_weight(cls, weight: Tensor) -> Int8:
         scale = weight.float().abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
         return cls((weight.float() / scale).round().to(torch.int8), scale)
 
 
 class NVFP4(QuantizedLinear):
-    """E2M1, two in a byte, the first in its low half.
+    """E2M1, two numbers in a byte, the first in its low half; the number of inputs is 16 k.
 
-    An E4M3 scale for every 16 inputs and a float32 one for all.
-
-    As in NVFP4 files, but that the latter is repeated for every output channel.
+    blocks: E4M3 [out, in / 16], a scale for every 16 inputs; scale: one float32 for all weights, as
+    in NVFP4 files, but repeated for every output channel.
     """
 
+    bytes_per_weight = 0.5625
+
     @classmethod
-    def of(cls, weight: Tensor) -> NVFP4:
-        """Round a weight [out, in], in a multiple of 16."""
+    def from_weight(cls, weight: Tensor) -> NVFP4:
         if weight.shape[1] % 16:
             raise ValueError(f"nvfp4: expected a multiple of 16 inputs, got {weight.shape[1]}")
         groups = weight.float().unflatten(1, (-1, 16))
@@ -133,15 +140,16 @@ class NVFP4(QuantizedLinear):
             pairs[..., 0] | pairs[..., 1] << 4, most.expand(len(weight), 1).contiguous(), blocks
         )
 
-    def whole(self, dtype: torch.dtype) -> Tensor:
-        assert self.scale is not None  # see `of`
+    def dequantize(self, dtype: torch.dtype) -> Tensor:
+        assert self.scale is not None  # see `from_weight`
         assert self.blocks is not None
         codes = torch.stack([self.weight & 15, self.weight >> 4], dim=2).flatten(1).int()
         scale = self.blocks.float() * self.scale
-        return (_numbers(codes).unflatten(1, (-1, 16)) * scale.unsqueeze(2)).flatten(1).to(dtype)
+        values = _decode_e2m1(codes).unflatten(1, (-1, 16)) * scale.unsqueeze(2)
+        return values.flatten(1).to(dtype)
 
 
-KINDS: dict[str, type[QuantizedLinear]] = {
+FORMATS: dict[str, type[QuantizedLinear]] = {
     "none": QuantizedLinear,
     "fp8": FP8,
     "int8": Int8,
@@ -149,8 +157,8 @@ KINDS: dict[str, type[QuantizedLinear]] = {
 }
 
 
-def _numbers(codes: Tensor) -> Tensor:
-    """What E2M1 codes (int) mean, float32.
+def _decode_e2m1(codes: Tensor) -> Tensor:
+    """E2M1 codes (int, 0 to 15) -> float32.
 
     By arithmetic: a table would have to be copied to the device each time.
     """
@@ -160,35 +168,40 @@ def _numbers(codes: Tensor) -> Tensor:
 
 
 def _round(x: Tensor) -> tuple[Tensor, Tensor]:
-    """E4M3 [rows, n] and the float32 scale of each row [rows, 1]."""
+    """Round x [rows, n] to E4M3; also returns the float32 scale of each row, [rows, 1]."""
     scale = x.abs().amax(1, keepdim=True).float().clamp(min=1e-12) / LARGEST
     return (x.float() / scale).clamp(-LARGEST, LARGEST).to(E4M3), scale
 
 
 def join(parts: Sequence[nn.Module]) -> nn.Module:
-    """Several products of the same input as one, their outputs one after the other."""
+    """Linear layers of the same input as one layer, their outputs concatenated."""
     first = parts[0]
     if isinstance(first, QuantizedLinear):
         stacks = [[getattr(part, name) for part in parts] for name in ("weight", "scale", "blocks")]
         weight, scale, blocks = (None if stack[0] is None else torch.cat(stack) for stack in stacks)
-        assert weight is not None  # every product has one
+        assert weight is not None  # every layer has one
         return type(first)(weight, scale, blocks)
     weight = torch.cat([part.get_parameter("weight") for part in parts])
-    whole = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    whole.weight = nn.Parameter(weight, requires_grad=False)
-    return whole
+    joined = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    joined.weight = nn.Parameter(weight, requires_grad=False)
+    return joined
 
 
-def quantize(layers: Iterable[nn.Module], kind: str) -> None:
-    """Make every linear part of the layers a `Product` of this kind ("none": not rounded), in place and one by one."""
-    if kind not in KINDS:
-        raise ValueError(f"quantization: expected one of {sorted(KINDS)}, got {kind!r}")
+def quantize(layers: Iterable[nn.Module], weight_format: str) -> None:
+    """Make every linear part of the layers a `QuantizedLinear` of this format, in place.
+
+    weight_format: a name of FORMATS; "none" does not round. ValueError for parts that are rounded.
+    """
+    if weight_format not in FORMATS:
+        raise ValueError(f"quantization: expected one of {sorted(FORMATS)}, got {weight_format!r}")
     for layer in layers:
         for module in [*layer.modules()]:
             for name, part in [*module.named_children()]:
                 if isinstance(part, nn.Linear) or type(part) is QuantizedLinear:
-                    setattr(module, name, KINDS[kind].of(part.get_parameter("weight")))
+                    weight = part.get_parameter("weight")
+                    setattr(module, name, FORMATS[weight_format].from_weight(weight))
                 elif isinstance(part, QuantizedLinear):
                     raise ValueError(
-                        f"quantization: expected weights as trained, {name} is {type(part).__name__} already"
+                        f"quantization: expected weights as trained, "
+                        f"{name} is {type(part).__name__} already"
                     )

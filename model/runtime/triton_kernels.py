@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels for one token at a time on a GPU, where reading the weights is all that takes time (Triton)."""
+"""Triton kernels for decoding one token at a time: matrix-vector products and flash decoding.
+
+Reading weights and cache from memory is what takes time here, so that each kernel also does the
+arithmetic before and after it.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,18 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ROWS, SLICE = 4, 1024  # weights that a program reads at once: rows, and numbers of each
-CHUNK = 32  # places of the cache that a program attends to
+ROWS, SLICE = 4, 1024  # rows of the weight that a program reads at once, and columns of each
+CHUNK = 32  # tokens of the cache that a program attends to
 
 
 @triton.jit
 def _dot(  # type: ignore[no-untyped-def]
     x, gain, weight, row, here, width, normed: tl.constexpr, many: tl.constexpr, part: tl.constexpr
 ):
-    """Of each row sum_k weight[row, k] * gain[k] * x[k], the gain only if `normed`.
+    """Sums over k of weight[row, k] * gain[k] * x[k] for each row, and of x[k]^2.
 
-    And sum_k x[k]^2.
-
-    The first are added in eighths of the columns until the end, and the second column by column.
+    gain: only if `normed`. The first sums are kept in an eighth of the columns until the end, the
+    second in all columns.
     """
     start = row[:, None].to(tl.int64) * width
     total, squares = tl.zeros((many, part // 8), tl.float32), tl.zeros((part,), tl.float32)
@@ -60,10 +63,10 @@ def _dot4(  # type: ignore[no-untyped-def]
     many: tl.constexpr,
     part: tl.constexpr,
 ):
-    """As `_dot` for E2M1, two numbers in a byte, the first in its low half, with a scale for every 8 bytes.
+    """`_dot` for E2M1: two numbers in a byte, the first in its low half, a scale for every 8 bytes.
 
-    Sign, exponent and mantissa of E2M1 in the places of float16 are the number times 2**-14; both
-    numbers of a byte are put there at once.
+    Sign, exponent and mantissa of E2M1 at the positions of those of float16 are the number times
+    2**-14; both numbers of a byte are shifted there at once.
     """
     start, byte = row.to(tl.int64) * (width // 16), tl.arange(0, 8)
     total, square = tl.zeros((many, part), tl.float32), tl.zeros((part, 8), tl.float32)
@@ -92,10 +95,11 @@ def _dot4(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _matvec(  # type: ignore[no-untyped-def]
-    x, gain, weight, scale, blocks, more, out, rows, width, eps, normed: tl.constexpr, scaled: tl.constexpr,
-    packed: tl.constexpr, gated: tl.constexpr, added: tl.constexpr, many: tl.constexpr, part: tl.constexpr,
+    x, gain, weight, scale, blocks, residual, out, rows, width, eps,
+    normed: tl.constexpr, scaled: tl.constexpr, packed: tl.constexpr, gated: tl.constexpr,
+    added: tl.constexpr, many: tl.constexpr, part: tl.constexpr,
 ):  # fmt: skip
-    """`many` rows of a product of one token, with what comes before and after it; see `matvec`."""
+    """`many` rows of the product of one token, with norm, gate and residual sum; see `matvec`."""
     each = tl.arange(0, many)
     if gated:  # a row of the first half of the weight, its partner of the second, the next two, ...
         row = tl.program_id(0) * (many // 2) + each // 2
@@ -118,7 +122,7 @@ def _matvec(  # type: ignore[no-untyped-def]
         row = tl.program_id(0) * (many // 2) + tl.arange(0, many // 2)
         here = row < rows
     if added:
-        result += tl.load(more + row, here, other=0.0).to(tl.float32)
+        result += tl.load(residual + row, here, other=0.0).to(tl.float32)
     tl.store(out + row, result.to(out.dtype.element_ty), here)
 
 
@@ -129,22 +133,22 @@ def matvec(
     blocks: Tensor | None = None,
     norm: tuple[Tensor, float] | None = None,
     gated: bool = False,
-    more: Tensor | None = None,
+    residual: Tensor | None = None,
 ) -> Tensor:
-    """x [1, ..., in] of one token, weight [out, in] -> [1, ..., out], summed in float32 and rounded once.
+    """weight [out, in] @ x [1, ..., in] of one token -> [1, ..., out], summed in float32.
 
     scale float32 [out, 1]: of the rows; blocks E4M3 [out, in / 16]: of weights in NVFP4, which are
-    uint8 [out, in / 2]; norm: weight and epsilon of the RMSNorm that x goes through first; gated:
-    from a = the first half of the outputs and b = the second to silu(a) * b, [1, ..., out / 2];
-    more [1, ..., out]: is added.
+    uint8 [out, in / 2]; norm: weight and epsilon of an RMSNorm that is applied to x first; gated:
+    return silu(a) * b of the halves a, b of the outputs, [1, ..., out / 2]; residual [1, ..., out]:
+    is added at the end.
     """
     rows, width = weight.shape[0] // (2 if gated else 1), x.shape[-1]
     out = torch.empty(*x.shape[:-1], rows, dtype=x.dtype, device=x.device)
     gain, eps = (weight, 0.0) if norm is None else norm
-    # what is None is never read
-    parts = [weight if part is None else part for part in (scale, blocks, more)]
+    # kernels take a pointer for None too, and never read it
+    parts = [weight if part is None else part for part in (scale, blocks, residual)]
     kind = {"normed": norm is not None, "scaled": scale is not None, "packed": blocks is not None}
-    kind |= {"gated": gated, "added": more is not None}
+    kind |= {"gated": gated, "added": residual is not None}
     grid = (triton.cdiv(rows, ROWS),)
     # twice as many, to be as many bytes
     narrow = weight.element_size() == 1 and norm is None and blocks is None
@@ -155,15 +159,19 @@ def matvec(
 
 @triton.jit
 def _head(  # type: ignore[no-untyped-def]
-    vector, gain, cosine, sine, eps, turned: tl.constexpr, normed: tl.constexpr, width: tl.constexpr
+    vector,
+    gain,
+    cosine,
+    sine,
+    eps,
+    rotated: tl.constexpr,
+    normed: tl.constexpr,
+    width: tl.constexpr,
 ):
-    """A head of a query or key.
-
-    `turned`: after its RMSNorm, if it has one, and its rotation, see `layers.rotate`.
-    """
+    """One head of a query or key; if `rotated`, after its norm, if any, and `layers.rotate`."""
     lane = tl.arange(0, width)
     mine = tl.load(vector + lane).to(tl.float32)
-    if turned:
+    if rotated:
         far = (lane + width // 2) % width
         other = tl.load(vector + far).to(tl.float32)
         if normed:
@@ -179,26 +187,26 @@ def _head(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _attend(  # type: ignore[no-untyped-def]
-    query, new_key, new_value, keys, values, place, position, cosine, sine, query_gain, key_gain, sums, tops, norms,
-    factor, eps, turned: tl.constexpr, normed: tl.constexpr, heads: tl.constexpr, group: tl.constexpr,
-    width: tl.constexpr, size: tl.constexpr,
+    query, new_key, new_value, keys, values, index, position, cosine, sine, query_gain, key_gain,
+    sums, tops, norms, factor, eps, rotated: tl.constexpr, normed: tl.constexpr,
+    heads: tl.constexpr, group: tl.constexpr, width: tl.constexpr, size: tl.constexpr,
 ):  # fmt: skip
-    """One chunk of the cache for the queries that share a head of keys and values.
+    """First pass of flash decoding: one chunk of the cache for the queries of one key/value head.
 
-    The last one takes the new ones.
+    The last chunk stores the new key and value.
     """
     head, chunk, chunks = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
-    length = tl.load(place) + 1
+    length = tl.load(index) + 1
     if chunk * size >= length:
         return
-    if turned:
+    if rotated:
         cosine += tl.load(position) * width
         sine += tl.load(position) * width
     lane = tl.arange(0, width)
     row = chunk * size + tl.arange(0, size)
     seen, old, new = row < length, (row < length - 1)[:, None], (row == length - 1)[:, None]
     where = (row[:, None] * heads + head) * width + lane[None, :]
-    key = _head(new_key + head * width, key_gain, cosine, sine, eps, turned, normed, width).to(
+    key = _head(new_key + head * width, key_gain, cosine, sine, eps, rotated, normed, width).to(
         keys.dtype.element_ty
     )
     key = tl.where(new, key[None, :], tl.load(keys + where, old, other=0.0))
@@ -212,7 +220,7 @@ def _attend(  # type: ignore[no-untyped-def]
     key, value = key.to(tl.float32), value.to(tl.float32)
     for number in tl.static_range(group):
         mine = query + (head * group + number) * width
-        one = _head(mine, query_gain, cosine, sine, eps, turned, normed, width)
+        one = _head(mine, query_gain, cosine, sine, eps, rotated, normed, width)
         score = tl.where(seen, tl.sum(key * one[None, :], axis=1) * factor, float("-inf"))
         top = tl.max(score, axis=0)
         weight = tl.exp(score - top)
@@ -223,13 +231,16 @@ def _attend(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _merge(  # type: ignore[no-untyped-def]
-    sums, tops, norms, place, out, chunks, width: tl.constexpr, size: tl.constexpr, most: tl.constexpr,
-    part: tl.constexpr,
+def _combine(  # type: ignore[no-untyped-def]
+    sums, tops, norms, index, out, chunks,
+    width: tl.constexpr, size: tl.constexpr, most: tl.constexpr, part: tl.constexpr,
 ):  # fmt: skip
-    """What a head has found in the chunks up to `place`, as if it had attended to all of them at once."""
+    """Second pass of flash decoding: combine the chunks of one head by log-sum-exp.
+
+    sums, tops, norms: weighted values, maximum and normalizer of each chunk up to `index`.
+    """
     head, lane = tl.program_id(0), tl.arange(0, width)
-    used, mine = tl.load(place) // size + 1, head * chunks
+    used, mine = tl.load(index) // size + 1, head * chunks
     every = tl.arange(0, most)
     top = tl.max(tl.load(tops + mine + every, every < used, other=float("-inf")), axis=0)
     total, norm = tl.zeros((width,), tl.float32), 0.0
@@ -245,22 +256,24 @@ def _merge(  # type: ignore[no-untyped-def]
     tl.store(out + head * width + lane, (total / norm).to(out.dtype.element_ty))
 
 
-def attend_one(
+def flash_decode(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     keys: Tensor,
     values: Tensor,
-    place: Tensor,
-    turn: tuple[Tensor, Tensor, Tensor] | None = None,
+    index: Tensor,
+    rotation: tuple[Tensor, Tensor, Tensor] | None = None,
     gains: tuple[Tensor, Tensor, float] | None = None,
 ) -> Tensor:
-    """Attention of one token that joins a cache with room for more at `place`, over places 0 to `place`.
+    """Attention of one token over a static KV cache by flash decoding; the token joins the cache.
 
-    query [1, 1, heads, d]; key, value [1, 1, kv_heads, d], written into keys, values [1, capacity,
-    kv_heads, d]; place int64 [1]. turn: position int64 [1] and tables of cosines and sines [1,
-    positions, d], if query and key are still to be rotated; gains: the weights of their norms and
-    its epsilon, if they go through those first. Returns [1, 1, heads * d].
+    Programs attend to chunks of the cache in parallel, a second pass combines them. query
+    [1, 1, heads, d]; key, value [1, 1, kv_heads, d], written at `index` (int64 [1]) into keys,
+    values [1, capacity, kv_heads, d], of which 0 to `index` are attended to. rotation: position
+    int64 [1] and tables of cosines and sines [1, positions, d], if query and key are not rotated
+    yet; gains: weights of the norms of query and key and their epsilon, if they are not normed yet.
+    Returns [1, 1, heads * d].
     """
     capacity, kv_heads, width = keys.shape[1:]
     heads, chunks = query.shape[2], triton.cdiv(capacity, CHUNK)
@@ -269,16 +282,16 @@ def attend_one(
     tops, norms = torch.empty(heads, chunks, **make), torch.empty(heads, chunks, **make)
     out = torch.empty(1, 1, heads * width, dtype=query.dtype, device=query.device)
     token = [part.contiguous() for part in (query, key, value)]
-    rope = turn or (place, keys, keys)  # which are not read then
+    rope = rotation or (index, keys, keys)  # not read without rotation
     *weights, eps = gains or (keys, keys, 0.0)
     shape = {"heads": kv_heads, "group": heads // kv_heads, "width": width, "size": CHUNK}
-    kind = {"turned": turn is not None, "normed": gains is not None}
+    kind = {"rotated": rotation is not None, "normed": gains is not None}
     found = (sums, tops, norms)
     _attend[(kv_heads, chunks)](
         *token,
         keys,
         values,
-        place,
+        index,
         *rope,
         *weights,
         *found,
@@ -289,5 +302,5 @@ def attend_one(
         **shape,
     )
     shape = {"width": width, "size": CHUNK, "most": triton.next_power_of_2(chunks), "part": 16}
-    _merge[(heads,)](*found, place, out, chunks, num_warps=4, **shape)
+    _combine[(heads,)](*found, index, out, chunks, num_warps=4, **shape)
     return out

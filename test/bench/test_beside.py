@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
+from cosmos3_ros.model.acceleration.options import RuntimeOptions
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cosmos3_ros.model.acceleration.memory_budget import load_fast
-from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
+from cosmos3_ros.model.acceleration.options import RuntimeOptions
+from cosmos3_ros.model.checkpoint_io.loader import load_fast
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import Observation
@@ -18,7 +18,7 @@ from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.layers import RMSNorm, attention, rope_table, rotate
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
-from cosmos3_ros.model.runtime.quantize import KINDS
+from cosmos3_ros.model.runtime.quantize import FORMATS
 
 # Float32 is compared with float32: TensorFloat32 is off on purpose.
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:TensorFloat32")]
@@ -43,12 +43,12 @@ def chunks(model, count=3):
     ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FORMATS)
 def test_one_token_has_a_kernel_of_its_own(kind, far):
     torch.manual_seed(0)
-    product = KINDS[kind].of(torch.randn(70, 1536, device="cuda"))
+    product = FORMATS[kind].from_weight(torch.randn(70, 1536, device="cuda"))
     x = torch.randn(1, 1, 1536, device="cuda")
-    assert far(product(x), x @ product.whole(torch.float32).T) < 1e-4
+    assert far(product(x), x @ product.dequantize(torch.float32).T) < 1e-4
 
 
 def test_a_lone_token_joins_the_cache_and_attends_up_to_its_place(far):
@@ -58,10 +58,10 @@ def test_a_lone_token_joins_the_cache_and_attends_up_to_its_place(far):
     wanted = attention(query, keys[:, :201], values[:, :201])
     new = [cache[:, 200:201].clone() for cache in (keys, values)]
     keys[:, 200:] = values[:, 200:] = torch.nan
-    from cosmos3_ros.model.runtime.triton_kernels import attend_one
+    from cosmos3_ros.model.runtime.triton_kernels import flash_decode
 
     assert (
-        far(attend_one(query, *new, keys, values, torch.tensor([200], device="cuda")), wanted)
+        far(flash_decode(query, *new, keys, values, torch.tensor([200], device="cuda")), wanted)
         < 1e-4
     )
     for cache, token in zip((keys, values), new, strict=True):
@@ -69,24 +69,27 @@ def test_a_lone_token_joins_the_cache_and_attends_up_to_its_place(far):
         assert cache[:, 201:].isnan().all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FORMATS)
 def test_what_surrounds_a_product_of_one_token_is_in_its_kernel(kind, far):
     torch.manual_seed(0)
     with torch.device("cuda"):
-        product, norm = KINDS[kind].of(torch.randn(70, 1536) / 40), RMSNorm(1536, 1e-6, False)
+        product, norm = (
+            FORMATS[kind].from_weight(torch.randn(70, 1536) / 40),
+            RMSNorm(1536, 1e-6, False),
+        )
         x, more = 3 * torch.randn(1, 1, 1536), torch.randn(1, 1, 70)
         norm.weight.data.normal_()
     with torch.inference_mode():
-        wanted = norm(x) @ product.whole(torch.float32).T
-        assert far(product.one(x, norm, more=more), wanted + more) < 1e-4
+        wanted = norm(x) @ product.dequantize(torch.float32).T
+        assert far(product.matvec(x, norm, residual=more), wanted + more) < 1e-4
         gate, up = wanted.chunk(2, -1)
-        assert far(product.one(x, norm, gated=True), functional.silu(gate) * up) < 1e-4
+        assert far(product.matvec(x, norm, gated=True), functional.silu(gate) * up) < 1e-4
 
 
 @pytest.mark.parametrize("normed", [True, False])
 def test_a_lone_token_is_normed_and_rotated_where_it_attends(normed, far):
     torch.manual_seed(0)
-    from cosmos3_ros.model.runtime.triton_kernels import attend_one
+    from cosmos3_ros.model.runtime.triton_kernels import flash_decode
 
     with torch.device("cuda"):
         query, key, value = torch.randn(1, 1, 6, 32), *torch.randn(2, 1, 1, 2, 32)
@@ -103,7 +106,7 @@ def test_a_lone_token_is_normed_and_rotated_where_it_attends(normed, far):
         turned = [rotate(part, [angle[:, 170:171] for angle in table]) for part in turned]
         before = [torch.cat([keys[:, :200], turned[1]], 1), torch.cat([values[:, :200], value], 1)]
         gains = (norms[0].weight, norms[1].weight, norms[0].eps) if normed else None
-        got = attend_one(query, key, value, keys, values, place, (position, *table), gains)
+        got = flash_decode(query, key, value, keys, values, place, (position, *table), gains)
         assert far(got, attention(turned[0], *before)) < 1e-4
         assert far(keys[:, :201], before[0]) < 1e-5
 
@@ -163,7 +166,7 @@ def test_a_recorded_token_takes_few_kernels_and_says_the_same(kind, far, monkeyp
     with torch.inference_mode():
         for fusible in (lambda model: False, decode_loop._fusible):
             monkeypatch.setattr(decode_loop, "_fusible", fusible)
-            one = decode_loop.Decoder(transformer, graphs=True)
+            one = decode_loop.DecodeLoop(transformer, graphs=True)
             one.start(transformer.prefill(torch.arange(5, 30, device="cuda")[None])[1], 25, 12)
             scores.append(torch.stack([one.step(token).clone() for token in range(7, 19)]))
     assert far(*scores) < 1e-3

@@ -9,7 +9,8 @@ import pytest
 import torch
 from diffusers import UniPCMultistepScheduler
 
-from cosmos3_ros.model.checkpoint_io.loader import hub_name, load_model
+from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.checkpoint_io.names import hub_name
 from cosmos3_ros.model.checkpoint_io.tiny import write_tiny
 from cosmos3_ros.model.embodiment import DROID_SIM, EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Observation

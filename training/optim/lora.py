@@ -16,8 +16,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ...model.checkpoint_io.loader import hub_name
-from ...model.checkpoint_io.tiny import write_json
+from ...model.checkpoint_io.names import hub_name
+from ...model.checkpoint_io.safetensors_io import write_json
 from ...model.network.transformer import Transformer
 
 _FILE = "adapter_model.safetensors"

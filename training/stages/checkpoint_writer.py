@@ -13,9 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...model.autoencoder.vae import VideoAutoencoder
-from ...model.checkpoint_io.loader import SOUND, hub_name
-from ...model.checkpoint_io.safetensors_io import find_tensors, read_json
-from ...model.checkpoint_io.tiny import write_json
+from ...model.checkpoint_io.names import SOUND, hub_name
+from ...model.checkpoint_io.safetensors_io import find_tensors, read_json, write_json
 from ...model.network.config import ModelConfig, config_from_json
 
 SHARD = 14 * 2**20  # bytes

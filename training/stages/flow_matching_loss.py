@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ...model.embodiment import Embodiment
 from ...model.network.layers import Rope, rope_table
 from ...model.network.transformer import KVCache, Transformer, generator_positions
+from ...model.runtime.unregistered import Unregistered
 from .window_dataset import Batch
 
 Text = tuple[Tensor, Tensor, Rope]  # what `read` makes of prompts
@@ -94,8 +95,7 @@ class Objective(nn.Module):
     def __init__(self, transformer: Transformer, body: Embodiment, options: ObjectiveOptions):
         super().__init__()
         self.options, self._body = options, body
-        # in a list, so that its parameters do not count as this module's
-        self._transformer = [transformer]
+        self._transformer = Unregistered(transformer)
         hidden = transformer.config.hidden
         # from the actions: what the instruction names
         self.grounding = nn.Linear(hidden, len(_ASKED))
@@ -108,11 +108,11 @@ class Objective(nn.Module):
 
     def read(self, prompts: list[list[int]], shape: tuple[int, ...], rows: int) -> Text:
         """The prompts for `forward`, see `read`."""
-        return read(self._transformer[0], self._body, prompts, shape, rows)
+        return read(self._transformer.module, self._body, prompts, shape, rows)
 
     def forward(self, batch: Batch, text: Text) -> dict[str, Tensor]:
         """Scalar losses: vision, action, grounding (each unweighted) and their weighted total. text: from `read`."""
-        transformer, options = self._transformer[0], self.options
+        transformer, options = self._transformer.module, self.options
         count, device = len(batch.rows), batch.rows.device
         modes, level = (
             draw_modes(count, options, device),

@@ -21,6 +21,7 @@ from ...model.checkpoint_io.loader import Model
 from ...model.language.vision_encoder import VisionEncoder, fit
 from ...model.network.transformer import Transformer
 from ...model.reasoner import Cosmos3Reasoner
+from ...model.runtime.unregistered import Unregistered
 from ..data.clip_source import Source
 from ..data.demonstrations import Demonstration
 from ..optim.fsdp import gather
@@ -48,12 +49,12 @@ class AnswerLoss(nn.Module):
 
     def __init__(self, transformer: Transformer, vision_encoder: VisionEncoder):
         super().__init__()
-        # in a tuple, so that their parameters do not count as this module's
-        self._parts = (transformer, vision_encoder)
+        self._transformer = Unregistered(transformer)
+        self._vision_encoder = Unregistered(vision_encoder)
 
     def forward(self, asked: Questions) -> tuple[Tensor, Tensor]:
         """The mean loss, and which answers would be given word for word, bool [B]."""
-        transformer, vision_encoder = self._parts
+        transformer, vision_encoder = self._transformer.module, self._vision_encoder.module
         count, hidden = len(asked.tokens), transformer.config.hidden
         seen = [
             part.reshape(count, -1, hidden)

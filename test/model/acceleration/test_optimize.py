@@ -11,15 +11,17 @@ import pytest
 import torch
 
 from cosmos3_ros.model.acceleration.canvas_cuda import compose_on_gpu
-from cosmos3_ros.model.acceleration.memory_budget import check_memory, load_fast, needed
-from cosmos3_ros.model.acceleration.optimize import RuntimeOptions, head, offloaded, optimize
+from cosmos3_ros.model.acceleration.memory_budget import check_memory, needed
+from cosmos3_ros.model.acceleration.offload import offloaded
+from cosmos3_ros.model.acceleration.optimize import head, optimize
+from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.autoencoder.first_frame_encoder import optimize_first_frame
 from cosmos3_ros.model.autoencoder.vae import video_from_frames
-from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.checkpoint_io.loader import load_fast, load_model
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
-from cosmos3_ros.model.language.decode_loop import Decoder
+from cosmos3_ros.model.language.decode_loop import DecodeLoop
 from cosmos3_ros.model.language.token_sampling import DIRECT, GREEDY
 from cosmos3_ros.model.network.config import EDGE, NANO, TINY
 from cosmos3_ros.model.policy import Cosmos3Policy
@@ -127,8 +129,11 @@ def test_memory_is_asked_for_before_it_is_taken():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"generator": "fp16"}, "speed.generator: expected one of .*'nvfp4'.*, got 'fp16'"),
-        ({"placement": "cpu"}, "speed.placement: expected one of .*, got 'cpu'"),
+        (
+            {"generator": "fp16"},
+            "RuntimeOptions.generator: expected one of .*'nvfp4'.*, got 'fp16'",
+        ),
+        ({"placement": "cpu"}, "RuntimeOptions.placement: expected one of .*, got 'cpu'"),
     ],
 )
 def test_an_unknown_speed_is_refused(fields, message):
@@ -137,9 +142,9 @@ def test_an_unknown_speed_is_refused(fields, message):
 
 
 def test_tokens_on_a_static_cache_equal_those_on_a_growing_one(config, pair, monkeypatch):
-    monkeypatch.setattr("cosmos3_ros.model.language.decode_loop.LEAST", 16)
+    monkeypatch.setattr("cosmos3_ros.model.language.decode_loop.MIN_CAPACITY", 16)
     transformer = pair(config).ours
-    decoder, tokens = Decoder(transformer), torch.randint(0, config.vocab, (1, 9))
+    decoder, tokens = DecodeLoop(transformer), torch.randint(0, config.vocab, (1, 9))
     for length in (9, 4):  # the second time there is room already, and something in it
         with torch.inference_mode():
             hidden, growing = transformer.prefill(tokens[:, :length])
@@ -158,7 +163,7 @@ def test_tokens_on_a_static_cache_equal_those_on_a_growing_one(config, pair, mon
 
 def test_a_decoder_with_no_room_left_says_so(pair):
     transformer = pair(TINY).ours
-    decoder = Decoder(transformer)
+    decoder = DecodeLoop(transformer)
     with torch.inference_mode():
         cache = transformer.prefill(torch.arange(3)[None])[1]
         decoder.start(cache, 3, 1)
@@ -222,9 +227,9 @@ def test_a_hastened_encoder_of_stills_sees_the_same(far, monkeypatch):
     video = video_from_frames(RNG.integers(0, 256, (1, 64, 96, 3), dtype=np.uint8))
     with torch.no_grad():
         wanted = model.vae.module.encode(video).latent_dist.mode()
-    assert far(model.vae.still(video), wanted) < 1e-5
-    optimize_first_frame(model.vae.still)
-    assert far(model.vae.still(video), wanted) < 1e-5
+    assert far(model.vae.first_frame_encoder(video), wanted) < 1e-5
+    optimize_first_frame(model.vae.first_frame_encoder)
+    assert far(model.vae.first_frame_encoder(video), wanted) < 1e-5
 
 
 @pytest.mark.parametrize("size", [(90, 120), (480, 640)])

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The video decoder draws the frames of diffusers' decoder: any number of latents, laid out, compiled."""
+"""The fast decoder equals diffusers' decoder: any number of latents, channels last, compiled."""
 
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
-from cosmos3_ros.model.autoencoder.fast_decoder import draw, draw_video, lay_out
+from cosmos3_ros.model.autoencoder.fast_decoder import decode_step, decode_video, to_channels_last
 from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
 from cosmos3_ros.model.checkpoint_io.tiny import VAE
 
@@ -37,19 +37,19 @@ def latents(count):
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 9])
 def test_the_frames_are_those_of_diffusers(module, far, count):
     wanted = module.decode(latents(count)).sample
-    got = draw_video(module, latents(count)[0], draw)[None]
+    got = decode_video(module, latents(count)[0], decode_step)[None]
     assert got.shape == wanted.shape == (1, 3, 4 * count - 3, 48, 80)
     assert far(got, wanted) < 1e-5
 
 
-def test_a_decoder_laid_out_and_traced_draws_the_same_with_two_programs(module, far):
-    wanted = draw_video(module, latents(9)[0], draw)
-    lay_out(module.decoder)
+def test_a_decoder_in_channels_last_compiled_to_two_programs_decodes_the_same(module, far):
+    wanted = decode_video(module, latents(9)[0], decode_step)
+    to_channels_last(module.decoder)
     torch._dynamo.reset()
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    traced = torch.compile(draw, backend="eager", fullgraph=True, dynamic=False)
+    traced = torch.compile(decode_step, backend="eager", fullgraph=True, dynamic=False)
     with torch.no_grad():
-        assert far(draw_video(module, latents(9)[0], traced), wanted) < 1e-5
+        assert far(decode_video(module, latents(9)[0], traced), wanted) < 1e-5
     # One for the first latent, one for those after it, however often they come.
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] - before == 2
     torch._dynamo.reset()
@@ -61,9 +61,9 @@ def test_algorithms_are_tried_while_decoding_and_no_longer(module, monkeypatch):
 
     def watched(*arguments):
         seen.append(torch.backends.cudnn.benchmark)
-        return draw(*arguments)
+        return decode_step(*arguments)
 
-    vae._draw = watched
+    vae.decode_step = watched
     vae.decode(latents(2))
     assert seen == [True, True]
     assert torch.backends.cudnn.benchmark is False

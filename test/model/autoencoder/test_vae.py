@@ -45,13 +45,17 @@ def test_decoding_may_overlap_with_encoding(model, monkeypatch):
         video_from_frames(FRAMES),
         torch.randn(1, 48, 3, 2, 3, generator=torch.Generator().manual_seed(0)),
     )
-    wanted, plain, seen = (model.vae.encode(video), model.vae.decode(latents)), model.vae._draw, []
+    wanted, plain, seen = (
+        (model.vae.encode(video), model.vae.decode(latents)),
+        model.vae.decode_step,
+        [],
+    )
 
-    def draw(*arguments):
+    def step(*arguments):
         seen.append(model.vae.encode(video))
         return plain(*arguments)
 
-    monkeypatch.setattr(model.vae, "_draw", draw)
+    monkeypatch.setattr(model.vae, "decode_step", step)
     assert torch.equal(model.vae.decode(latents), wanted[1])
     assert all(torch.equal(one, wanted[0]) for one in seen)
     assert len(seen) == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoint folders: what diffusers or NVIDIA's framework wrote loads to the same network, and nothing else does."""
+"""Loading: files of diffusers and of NVIDIA's framework give the same network, others are refused."""
 
 import json
 import shutil
@@ -9,7 +9,8 @@ import torch
 from diffusers import AutoencoderKLWan, Cosmos3OmniTransformer
 from safetensors.torch import load_file, save_file
 
-from cosmos3_ros.model.checkpoint_io.loader import hub_name, load_model, load_transformer, load_vae
+from cosmos3_ros.model.checkpoint_io.loader import load_model, load_transformer, load_vae
+from cosmos3_ros.model.checkpoint_io.names import hub_name
 from cosmos3_ros.model.checkpoint_io.safetensors_io import find_tensors
 from cosmos3_ros.model.checkpoint_io.tiny import VAE
 from cosmos3_ros.model.network.config import TINY

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of a checkpoint folder: sizes, robots, memory, and what is missing, without loading a tensor."""
+"""Summary of a checkpoint folder: sizes, embodiments, memory, missing files, no tensor loaded."""
 
 import json
 import math
@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cosmos3_ros.model.checkpoint_io.loader import hub_name, load_model
+from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.checkpoint_io.names import hub_name
 from cosmos3_ros.model.checkpoint_io.summary import report
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.network.config import NANO

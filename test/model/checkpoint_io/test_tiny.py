@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tiny checkpoint: complete, the same every time, readable for the libraries that know the released ones."""
+"""The tiny checkpoint: complete, deterministic, readable for diffusers and transformers."""
 
 from pathlib import Path
 

@@ -60,7 +60,8 @@ def test_published_strings(text, length, digest):
 def test_plain_form_says_the_same_in_sentences():
     text = action_plain("pick up the banana", 33, 15.0, (544, 736), VIEWPOINTS["wrist_view"])
     assert text == (
-        "pick up the banana. This video is captured from a wrist-mounted camera. The video is 2.2 seconds long and is "
+        "pick up the banana. This video is captured from a wrist-mounted camera. "
+        "The video is 2.2 seconds long and is "
         "of 15 FPS. This video is of 544x736 resolution."
     )
     assert action_plain("Stop.", 33, 15.0, (544, 736), "A camera.").startswith(
@@ -74,7 +75,8 @@ def test_captions_of_images_and_videos():
         == "A cat. This image is of 720x1280 resolution."
     )
     assert video_caption("", 48, 24.0, (16, 32), negative=True) == (
-        "The video is not 2.0 seconds long and is not of 24 FPS. This video is not of 16x32 resolution."
+        "The video is not 2.0 seconds long and is not of 24 FPS. "
+        "This video is not of 16x32 resolution."
     )
 
 

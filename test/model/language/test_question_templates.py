@@ -25,7 +25,10 @@ def test_thought_is_split_off():
 
 
 def test_boxes_are_fractions_with_ordered_corners():
-    text = 'Here:\n```json\n[{"bbox_2d": [214, 141, 497, 722], "label": "load"}, {"bbox_2d": [1200, 500, 0, -3]}]\n```'
+    text = (
+        'Here:\n```json\n[{"bbox_2d": [214, 141, 497, 722], "label": "load"}, '
+        '{"bbox_2d": [1200, 500, 0, -3]}]\n```'
+    )
     assert parse_boxes(text) == (
         Box("load", 0.214, 0.141, 0.497, 0.722),
         Box("", 0.0, 0.0, 1.0, 0.5),
@@ -33,7 +36,10 @@ def test_boxes_are_fractions_with_ordered_corners():
 
 
 def test_a_broken_answer_keeps_its_whole_entries():
-    text = '[{"bbox_2d": [0, 0, 10, 10], "label": "a"}, {"bbox_2d": [1, 2, 3], "label": "b"}, {"bbox_2d": [5, 6'
+    text = (
+        '[{"bbox_2d": [0, 0, 10, 10], "label": "a"}, {"bbox_2d": [1, 2, 3], "label": "b"}, '
+        '{"bbox_2d": [5, 6'
+    )
     assert [box.label for box in parse_boxes(text)] == ["a"]
     assert (
         parse_boxes(

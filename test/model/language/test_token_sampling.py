@@ -42,7 +42,7 @@ def test_candidates_equal_transformers():
         if top_k:
             theirs.append(TopKLogitsWarper(top_k))
         theirs.append(TopPLogitsWarper(top_p))
-        penalized = TokenPicker(Sampling(repetition=1.3), seen[0], 50)._penalized(scores)
+        penalized = TokenPicker(Sampling(repetition=1.3), seen[0], 50).penalize(scores)
         torch.testing.assert_close(
             candidates(penalized, top_k, top_p), theirs(seen, scores[None].clone())[0]
         )

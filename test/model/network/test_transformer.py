@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two towers against diffusers, and against themselves: cached, batched, one token at a time."""
+"""The two towers against diffusers and themselves: cached, batched, one token at a time."""
 
 import dataclasses
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which memory recordings share, with CUDA played by a stand-in that keeps the rules of its allocator."""
+"""Which memory CUDA graphs share, with a fake of CUDA that keeps the rules of its allocator."""
 
 import contextlib
 import gc
@@ -58,7 +58,7 @@ def record(shared=True):
 
 
 def pool(recording):
-    return recording._graph.pool()["number"]
+    return recording.pool()["number"]
 
 
 def test_recordings_that_live_together_share_their_memory():

@@ -15,17 +15,17 @@ import pytest
 import torch
 
 from cosmos3_ros.model.acceleration.memory_budget import (
-    EYES,
     GIB,
     VAE,
-    WORK,
+    VISION_ENCODER,
+    WORKSPACE,
     check_memory,
-    load_fast,
     needed,
 )
-from cosmos3_ros.model.acceleration.optimize import RuntimeOptions
+from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.acceleration.tensor_parallel import check_sizes
 from cosmos3_ros.model.checkpoint_io import safetensors_io
+from cosmos3_ros.model.checkpoint_io.loader import load_fast
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import ActionChunk, Observation
@@ -243,7 +243,7 @@ def test_a_network_that_cannot_be_dealt_out_is_refused():
 
 
 def test_memory_of_each_gpu():
-    weights = needed(SUPER, RuntimeOptions(), 2) - WORK - 2 * (VAE + EYES) / GIB
+    weights = needed(SUPER, RuntimeOptions(), 2) - WORKSPACE - 2 * (VAE + VISION_ENCODER) / GIB
     assert weights == pytest.approx(2 * share(SUPER, 2) / GIB, rel=0.002)
     assert needed(SUPER, RuntimeOptions()) > 120
     check_memory(SUPER, RuntimeOptions(), 79.0, ranks=2)
