@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loading: files of diffusers and of NVIDIA's framework give the same network, others are refused."""
+"""Loading: files of diffusers and NVIDIA's framework give the same network, others are refused."""
 
 import json
 import shutil
