@@ -79,18 +79,18 @@ class Bench:
 
     def ways(self) -> dict[str, float]:
         """As compiled, but with cuDNN's algorithms by rule, and with more or fewer latents at a time."""
-        found, (mean, inverse), usual = {}, self.vae.scale(), fast_decoder.AT_ONCE
+        found, (mean, inverse), usual = {}, self.vae.scale(), fast_decoder.LATENTS_PER_STEP
         (raw,) = self.latents.to(mean) / inverse + mean
         times = milliseconds(
             lambda: fast_decoder.decode_video(self.vae.module, raw, self.vae.decode_step), 5
         )
         found["algorithms by rule_ms"] = statistics.median(times)
-        for fast_decoder.AT_ONCE in (2, 8):
+        for fast_decoder.LATENTS_PER_STEP in (2, 8):
             found |= {
-                f"{fast_decoder.AT_ONCE} at once{key}": value
+                f"{fast_decoder.LATENTS_PER_STEP} at once{key}": value
                 for key, value in timed(self.vae, self.latents).items()
             }
-        fast_decoder.AT_ONCE = usual
+        fast_decoder.LATENTS_PER_STEP = usual
         return found
 
     def kernels(self) -> dict[str, Any]:
