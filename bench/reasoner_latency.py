@@ -39,8 +39,8 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from cosmos3_ros.model.acceleration.optimize import RuntimeOptions, optimize
-from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import write_tokenizer
+from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.network.config import PRESETS
 from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner

@@ -8,44 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .embodiment import Embodiment
+from .arrays import NS, check_array, check_image
+from .embodiment.spec import Embodiment
 
-NS = 1_000_000_000
-
-
-def check_image(name: str, image: np.ndarray) -> None:
-    """Raise ValueError unless `image` is uint8 [H, W, 3]."""
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-    ):
-        got = (
-            f"{image.dtype} {list(image.shape)}"
-            if isinstance(image, np.ndarray)
-            else type(image).__name__
-        )
-        raise ValueError(f"{name}: expected a uint8 array [H, W, 3] (RGB), got {got}")
-
-
-def _check_array(name: str, array: np.ndarray, ndim: int) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim != ndim:
-        got = (
-            f"{array.dtype} {list(array.shape)}"
-            if isinstance(array, np.ndarray)
-            else type(array).__name__
-        )
-        raise ValueError(f"{name}: expected a float32 array with {ndim} dimension(s), got {got}")
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"{name}: expected finite values, got {int((~np.isfinite(array)).sum())} NaN or infinite"
-        )
+__all__ = [
+    "NS",
+    "ActionChunk",
+    "Answer",
+    "Box",
+    "Future",
+    "Observation",
+    "Policy",
+    "Prediction",
+    "Reasoner",
+    "check_image",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +45,7 @@ class Observation:
     def __post_init__(self) -> None:
         for view, image in self.images.items():
             check_image(f"Observation.images[{view!r}]", image)
-        _check_array("Observation.state", self.state, 1)
+        check_array("Observation.state", self.state, 1)
         if not self.instruction.strip():
             raise ValueError("Observation.instruction: expected a sentence, got an empty string")
 
@@ -85,7 +66,7 @@ class ActionChunk:
     discrete: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_array("ActionChunk.values", self.values, 2)
+        check_array("ActionChunk.values", self.values, 2)
         rows, width = self.values.shape
         if rows == 0 or width != len(self.names):
             expected = f"[>=1, {len(self.names)}] for {self.names}"

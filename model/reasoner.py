@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoint_io.loader import Model, load_model
+from .checkpoint_io.loader import load_model
 from .checkpoint_io.safetensors_io import read_json
 from .interface import Answer, check_image
 from .language.chat import Clip, Turn
@@ -26,6 +26,7 @@ from .language.question_templates import TASKS, parse_boxes, split_thought
 from .language.token_sampling import GREEDY, Coming, Sampling, TokenPicker, pieces
 from .language.vision_cache import Picture, VisionCache
 from .language.vision_encoder import VisionEncoder, retained, sample_frames, timestamps
+from .loaded_model import Model
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class Models:
     def close(self) -> None:
         """Let the other processes go."""
         if self._team:
-            with self._team.turn:
+            with self._team.lock:
                 self._team.leave()
             dist.destroy_process_group()
 
@@ -112,7 +112,7 @@ class Models:
         if team is None:
             yield
             return
-        with team.turn:
+        with team.lock:
             if team.leads:
                 text = json.dumps(
                     {"what": what, "towers": self._towers, "params": dataclasses.asdict(params)}

@@ -22,7 +22,7 @@ from PIL import Image
 
 from ..model.embodiment import Embodiment
 from ..model.embodiment.canvas import resize
-from ..model.embodiment.columns import Normalization
+from ..model.embodiment.spec import Normalization
 from ..model.interface import Observation, Policy, Prediction
 from .auth import allows
 from .job_queue import BusyError, Turns

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..checkpoint_io.loader import Model, load_model
+from ..checkpoint_io.loader import load_model
 from ..checkpoint_io.safetensors_io import read_json
+from ..loaded_model import Model
 from ..network.config import ModelConfig, config_from_json
 from .optimize import PLACEMENTS, RuntimeOptions, optimize
+from .tensor_parallel import split_of
 
 if TYPE_CHECKING:
     from ..runtime.process_group import InferenceGroup
@@ -105,7 +107,7 @@ def load_fast(
         raise ValueError(
             "speed.graphs: expected False for a model that several processes share, got True"
         )
-    split = team.split if team else None
+    split = split_of(team)
     if split and speed.placement == "policy":
         raise ValueError(
             "speed.placement: expected 'both' or 'reasoner' where layers are split, got 'policy'"

@@ -8,19 +8,16 @@ import dataclasses
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint_io.loader import Model
+from ..loaded_model import Model
 from ..network.kv_cache import KVCache
 from ..network.layers import Rope
 from ..network.transformer import Layer
 from ..runtime.quantize import KINDS, join, quantize
-
-if TYPE_CHECKING:
-    from .tensor_parallel import Split
+from .tensor_parallel import Split, split_of
 
 PLACEMENTS = ("both", "policy", "reasoner")
 
@@ -69,7 +66,7 @@ def optimize(model: Model, speed: RuntimeOptions, device: torch.device | str | N
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(speed.kept).expanduser())
     if speed.compiled:
         torch._dynamo.config.cache_size_limit = max(32, torch._dynamo.config.cache_size_limit)
-    split = model.team.split if model.team else None
+    split = split_of(model.team)
     if hasattr(transformer, "generator"):
         _prepare(transformer.generator.layers, speed.generator, speed.compiled, device, split)
         _compile(transformer.generator.layers, speed.compiled, dynamic=False)

@@ -23,6 +23,7 @@ from torch.distributed.tensor.parallel import (
 
 from ..network.config import ModelConfig
 from ..network.transformer import Layer, Transformer
+from ..runtime.process_group import InferenceGroup
 from ..runtime.quantize import QuantizedLinear
 
 _DEALT = ("attention.q", "attention.k", "attention.v", "mlp.gate", "mlp.up")  # by their outputs
@@ -86,6 +87,11 @@ class Split:
         """Sum over the processes what such products of shares of the inputs give."""
         style = PrepareModuleOutput(output_layouts=Partial(), desired_output_layouts=Replicate())
         parallelize_module(layer, self.mesh, dict.fromkeys(_SUMMED, style))
+
+
+def split_of(group: InferenceGroup | None) -> Split | None:
+    """This process' share of the layers, where the processes of a group split them."""
+    return Split(group.mesh) if group and group.mesh else None
 
 
 def check_sizes(config: ModelConfig, ranks: int) -> None:

@@ -8,16 +8,16 @@ framework.
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
-from ..network.config import ModelConfig, config_from_json
+from ..acceleration.tensor_parallel import split_of
+from ..loaded_model import Model
+from ..network.config import config_from_json
 from ..network.transformer import Transformer
 from .safetensors_io import fill, find_tensors, read_json
 
@@ -73,35 +73,6 @@ SOUND = ("audio_proj_", "audio_modality_embed", "sound2llm.", "llm2sound.", "sou
 _NO_PART_OF_TRANSFORMER = (*SOUND, "visual.", "model.projector.", ".weight_scale", ".input_scale")
 
 
-@dataclasses.dataclass(slots=True)
-class Model:
-    """Everything a checkpoint folder holds, loaded once; policy and reasoner share it.
-
-    vae is None without the generator, vision without the reasoner (or where the checkpoint has
-    none). scheduler, index, policy: scheduler_config.json, model_index.json and checkpoint.json's
-    policy block ({} if absent). graphs: whether loops may be recorded as CUDA graphs, see
-    `optimize.optimize`; turn: held during an inference, because recordings share memory: policies
-    on one model may live in several threads. team: if several processes share it.
-    """
-
-    path: Path
-    config: ModelConfig
-    transformer: Transformer
-    tokenizer: Any
-    vae: VideoAutoencoder | None
-    vision: nn.Module | None
-    scheduler: dict[str, Any]
-    index: dict[str, Any]
-    policy: dict[str, Any]
-    graphs: bool = False
-    team: InferenceGroup | None = None
-    turn: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-
-    @property
-    def device(self) -> torch.device:
-        return self.transformer.device
-
-
 def hub_name(ours: str, framework: bool = False) -> str:
     """What a parameter of our Transformer is called in a checkpoint."""
     form = int(framework)
@@ -147,7 +118,7 @@ def load_model(
     device = torch.device(device)
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    split = team.split if team else None
+    split = split_of(team)
     transformer = load_transformer(
         folder / "transformer", device, dtype, reasoner, generator, host, split
     )
@@ -165,9 +136,9 @@ def load_model(
         vision=vision,
         scheduler=read_json(folder / "scheduler" / "scheduler_config.json") if generator else {},
         index=read_json(folder / "model_index.json", optional=True),
-        policy=read_json(folder / "checkpoint.json", optional=True).get("policy", {}),
+        policy_config=read_json(folder / "checkpoint.json", optional=True).get("policy", {}),
         team=team,
-        turn=team.turn if team else threading.Lock(),
+        lock=team.lock if team else threading.Lock(),
     )
 
 

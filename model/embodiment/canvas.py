@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..interface import check_image
+from ..arrays import check_image
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

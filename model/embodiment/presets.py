@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..interface import NS
+from ..arrays import NS
 from .canvas import Canvas, Panel
-from .columns import Column, Normalization
-from .spec import POSES, TWISTS, Embodiment
+from .spec import POSES, TWISTS, Column, Embodiment, Normalization
 
 
 def find_embodiment(name: str) -> Embodiment:

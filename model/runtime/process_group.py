@@ -11,7 +11,6 @@ beside it. What is asked of the model by other ways than `Cosmos3Policy.infer` a
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import threading
 from collections.abc import Iterator
@@ -21,9 +20,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
-
-from ..acceleration.tensor_parallel import Split
-from ..diffusion.denoiser import RtcTarget, Start
 
 NUMBERS = 6  # in an order: whom it is for, and what that needs to know
 # a robot may be idle; of a process that died the others hear at once
@@ -66,7 +62,7 @@ class InferenceGroup:
 
     device: "cpu" or "cuda", of which it takes the one of its number; tensor: how many processes
     split a layer; with twice as many in the group, the branches of guidance are split as well.
-    turn: for whoever gives orders.
+    lock: for whoever gives orders; mesh: the processes that split a layer, if they do.
     """
 
     def __init__(self, device: str, tensor: int = 1):
@@ -85,8 +81,8 @@ class InferenceGroup:
         self._branches = mesh.get_group("guidance") if count > tensor else None
         # 0: reads the prompt
         self.branch = mesh.get_local_rank("guidance") if count > tensor else None
-        self.tensor, self.split = tensor, Split(mesh["tensor"]) if tensor > 1 else None
-        self.leads, self.turn = dist.get_rank() == 0, threading.Lock()
+        self.tensor, self.mesh = tensor, mesh["tensor"] if tensor > 1 else None
+        self.leads, self.lock = dist.get_rank() == 0, threading.Lock()
         self._members: list[Member] = []
 
     def add(self, member: Member) -> int:
@@ -132,25 +128,6 @@ class InferenceGroup:
 
     def receive_text(self, length: int) -> str:
         return bytes(self.receive(torch.empty(length, dtype=torch.uint8)).tolist()).decode()
-
-    def send_start(self, member: int, caption: str, start: Start, seed: int) -> None:
-        """Order to denoise; the shapes are those of any start of this member."""
-        self.order(member, len(caption.encode()), seed, start.wish is not None)
-        self.send_text(caption)
-        for tensor in start.tensors():
-            self.send(tensor)
-
-    def receive_start(self, numbers: list[int], like: Start) -> tuple[str, Start, int]:
-        """Caption, start and seed. like: any start with the leader's shapes and constants, without a wish."""
-        length, seed, wish, *_ = numbers
-        if wish and like.actions is not None:
-            like = dataclasses.replace(like, wish=RtcTarget(like.actions, like.actions[0, :, 0]))
-        caption = self.receive_text(length)
-        return (
-            caption,
-            like.filled([self.receive(torch.empty_like(tensor)) for tensor in like.tensors()]),
-            seed,
-        )
 
     def exchange(self, mine: Tensor) -> Tensor:
         """The velocity [1, n] of this process' branch -> those of both, the prompt's first: [2, n]."""

@@ -20,7 +20,8 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from cosmos3_ros.model.checkpoint_io import tiny
-from cosmos3_ros.model.checkpoint_io.loader import Model, hub_name, load_model
+from cosmos3_ros.model.checkpoint_io.loader import hub_name, load_model
+from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.network.config import TINY, ModelConfig
 from cosmos3_ros.model.network.transformer import Transformer
 

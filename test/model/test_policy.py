@@ -135,7 +135,7 @@ def test_rows_of_the_past_are_ignored(policy):
 def test_every_embodiment_runs(name, tmp_path, write):
     body = EMBODIMENTS[name]
     model = load_model(write(TINY), reasoner=False)
-    model.policy |= {
+    model.policy_config |= {
         "embodiment": name,
         "domain_name": body.domain,
         "action_chunk_size": 4,
@@ -156,7 +156,7 @@ def test_the_plain_prompt_and_the_shipped_schedule_are_options(model):
         model, prompt_format="plain", schedule="checkpoint", guidance=1.0, num_steps=2, horizon=8
     )
     assert policy.caption("Go.").startswith("Go. This video contains")
-    assert policy._schedule.times == (995, 128)
+    assert policy.schedule.times == (995, 128)
     assert policy.infer(OBSERVATION).chunk.values.shape == (8, 8)
 
 
@@ -223,7 +223,7 @@ def test_a_checkpoint_that_cannot_be_a_policy_is_refused(model):
     with pytest.raises(ValueError, match="without its generator"):
         Cosmos3Policy(dataclasses.replace(model, vae=None))
     with pytest.raises(ValueError, match=r"embodiment: .* names none, expected one of"):
-        Cosmos3Policy(dataclasses.replace(model, policy={}))
+        Cosmos3Policy(dataclasses.replace(model, policy_config={}))
     narrow = dataclasses.replace(model.config, action_width=6)
     with pytest.raises(
         ValueError, match="needs 8 action channels in domain 8, the checkpoint has 6 channels"
@@ -246,9 +246,9 @@ def test_the_future_may_be_imagined_again_for_the_rows_as_decided(model):
     together, decided = plain.infer(OBSERVATION), again.infer(OBSERVATION)
     assert np.array_equal(together.chunk.values, decided.chunk.values)
     forward = Cosmos3Policy(model, num_steps=2, guidance=1.0)
-    seed, noise, rows = forward._draw()
+    seed, noise, rows = forward.draw_noise()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forward, "_draw", lambda: (seed, torch.zeros_like(noise), rows))
+        patch.setattr(forward, "draw_noise", lambda: (seed, torch.zeros_like(noise), rows))
         expected = forward.infer(OBSERVATION, committed=together.chunk)
     latents = again._imagine(decided.latents)
     assert (latents - expected.latents).abs().max() < 1e-4 * expected.latents.abs().max()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.policy_batch import infer_batch
 
@@ -67,7 +67,7 @@ def test_policies_on_one_model_take_turns(model: Model, monkeypatch: pytest.Monk
     inside, go_on, order = threading.Event(), threading.Event(), list[str]()
 
     def watched(policy: Cosmos3Policy, name: str) -> Callable[[Tensor], Tensor]:
-        encode = policy._encode
+        encode = policy.encode
 
         def function(canvas: Tensor) -> Tensor:
             order.append(f"{name} begins")
@@ -80,8 +80,8 @@ def test_policies_on_one_model_take_turns(model: Model, monkeypatch: pytest.Monk
         return function
 
     asked = observations(first)
-    monkeypatch.setattr(first, "_encode", watched(first, "first"))
-    monkeypatch.setattr(second, "_encode", watched(second, "second"))
+    monkeypatch.setattr(first, "encode", watched(first, "first"))
+    monkeypatch.setattr(second, "encode", watched(second, "second"))
     threads = [threading.Thread(target=first.infer, args=(asked[0],))]
     threads.append(threading.Thread(target=infer_batch, args=(second, asked[1:2])))
     threads[0].start()

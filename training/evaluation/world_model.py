@@ -138,34 +138,22 @@ def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
 
 def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
     """The rows that the model reads out of the frames, in robot units: every frame is known, no row but the state."""
-    import torch
 
-    from ...model.diffusion.denoiser import Denoiser, Guidance, Start, numpy_noise
+    from ...model.diffusion.denoiser import numpy_noise
+    from ...model.diffusion.guidance import Guidance
     from ...model.diffusion.sampler import flow_schedule
 
-    body, model, options = policy.embodiment, policy.model, policy.options
-    latents = _latents(policy, window.frames)
-    first, state = int(body.state_row), window.observation.state
-    rows = numpy_noise((first + body.horizon, model.config.action_width), options.seed)
-    rows[:, body.width :] = 0
-    if first:
-        rows[0, : body.width] = torch.from_numpy(body.encode_state(state))
-    start = Start(
-        latents,
-        torch.ones(latents.shape[2], dtype=torch.bool, device=model.device),
-        body.fps,
-        rows[None].to(model.device),
-        (torch.arange(len(rows)) < first).to(model.device),
-        body.width,
-        1 - first,
-        domain=body.domain_id,
-    )
-    denoiser = Denoiser(model)
-    text = denoiser.read(policy.caption(window.observation.instruction))
+    body, options = policy.embodiment, policy.options
+    latents, state = _latents(policy, window.frames), window.observation.state
+    row_noise = numpy_noise(policy.row_shape, options.seed)
+    known = range(latents.shape[2])
+    inputs = policy.denoiser_input(latents, state, latents, row_noise, known)
+    text = policy.denoiser.read(policy.caption(window.observation.instruction))
     schedule = flow_schedule(options.num_steps, options.shift)
-    actions = denoiser.run(start, text, text, schedule, Guidance(1.0))[1]
-    assert actions is not None  # `start` has actions
-    return body.decode_actions(actions[0, first:, : body.width].cpu().numpy(), state)
+    actions = policy.denoiser.run(inputs, text, text, schedule, Guidance(1.0))[1]
+    assert actions is not None  # `inputs` has actions
+    rows = actions[0, int(body.state_row) :, : body.width].cpu().numpy()
+    return body.decode_actions(rows, state)
 
 
 def reconstruct(policy: Cosmos3Policy, frames: np.ndarray) -> np.ndarray:

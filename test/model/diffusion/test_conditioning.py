@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from cosmos3_ros.model.checkpoint_io.loader import Model
-from cosmos3_ros.model.diffusion.denoiser import RtcTarget
+from cosmos3_ros.model.diffusion.conditioning import RtcTarget
 from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.policy import Cosmos3Policy
 
 HARD, SOFT = 3, 6
@@ -32,7 +32,7 @@ def test_a_bent_velocity_leads_to_a_guess_nearer_to_the_wish() -> None:
         sigma = time / 1000
         before, after = (
             actions - sigma * v
-            for v in (speed, RtcTarget(rows, weights).bend(actions, speed, time))
+            for v in (speed, RtcTarget(rows, weights).guide(actions, speed, time))
         )
         left = (after - rows) / (before - rows)
         strength = min(1.0, ((1 - sigma) ** 2 + sigma**2) / (1 - sigma))
