@@ -272,13 +272,15 @@ class Generator:
         shape = (1, seen.shape[1], count, *seen.shape[3:])
         row_shape = (action.rows, self.model.config.action_width) if action else (0, 0)
         noise, row_noise = self._noise(shape, row_shape, request.seed)
-        actions = action and ActionInput(
-            row_noise,
-            action.width,
-            action.domain,
-            {} if action.values is None else dict(enumerate(action.values)),
-            scale_single=not self.reference,
-        )
+        actions = None
+        if action is not None:
+            actions = ActionInput(
+                row_noise,
+                action.width,
+                action.domain,
+                {} if action.values is None else dict(enumerate(action.values)),
+                scale_single=not self.reference,
+            )
         return build_input(noise, seen, condition.known, request.fps, actions)
 
     def _noise(

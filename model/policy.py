@@ -96,8 +96,9 @@ class Cosmos3Policy:
             caption = self.denoiser.checked(self.caption(observation.instruction))
             canvas = self.compose(observation)
             clock.lap("compose")
-            seed, *noise = self._ahead or self.draw_noise()
-            inputs = self.denoiser_input(self.encode(canvas), observation.state, *noise, kept=kept)
+            seed, noise, row_noise = self._ahead or self.draw_noise()
+            seen = self.encode(canvas)
+            inputs = self.denoiser_input(seen, observation.state, noise, row_noise, kept=kept)
             clock.lap("encode")
             if self.model.team:  # before anything that the others have to compute too
                 send_input(self.model.team, self._member, caption, inputs, seed)
@@ -207,7 +208,8 @@ class Cosmos3Policy:
         channels, _, *size = self.latent_shape
         seen = torch.zeros(1, channels, 1, *size, device=self.model.device)
         state = np.zeros(len(self.embodiment.state), np.float32)
-        return self.denoiser_input(seen, state, *self.draw_noise()[1:])
+        _, noise, row_noise = self.draw_noise()
+        return self.denoiser_input(seen, state, noise, row_noise)
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

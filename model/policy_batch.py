@@ -50,5 +50,5 @@ def infer_batch(policy: Cosmos3Policy, observations: Sequence[Observation]) -> l
 
 def _input(policy: Cosmos3Policy, observation: Observation) -> DenoiserInput:
     seen = policy.encode(policy.compose(observation))
-    _, *noise = policy.draw_noise()
-    return policy.denoiser_input(seen, observation.state, *noise)
+    _, noise, row_noise = policy.draw_noise()
+    return policy.denoiser_input(seen, observation.state, noise, row_noise)

@@ -39,8 +39,9 @@ class BranchCombiner:
         if self._guidance.precise:
             conditional = conditional.float()
         if unconditional is None:
-            reused = self._guidance.reuse and self._difference is not None
-            return conditional + self._difference if reused else conditional
+            if self._guidance.reuse and self._difference is not None:
+                return conditional + self._difference
+            return conditional
         if self._guidance.precise:
             unconditional = unconditional.float()
         guided = unconditional + self._guidance.scale * (conditional - unconditional)
