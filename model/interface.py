@@ -203,4 +203,4 @@ class Reasoner(Protocol):
     def ask(
         self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128
     ) -> Answer:
-        """Answer about `images` (uint8 [H, W, 3] each), greedily, in at most `max_tokens` tokens."""
+        """Answer about `images` (uint8 [H, W, 3] each), greedily, in at most `max_tokens`."""

@@ -40,7 +40,7 @@ from .runtime.cuda_stream import CudaStream
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _FrozenRows:
-    """What a future is imagined from: noise with the chunk's rows in their places, and the prompt."""
+    """What a future is imagined from: noise with the chunk's rows put in, and the prompt."""
 
     inputs: DenoiserInput
     text: KVCache

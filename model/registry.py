@@ -27,10 +27,10 @@ from .interface import Policy, Reasoner
 from .policy import Cosmos3Policy
 from .policy_options import PolicyOptions, options_of
 from .reasoner import Cosmos3Reasoner
+from .runtime.device import DTYPES, resolve
 from .runtime.process_group import InferenceGroup, join
 
 COMPILED = "~/.cache/cosmos3_ros/compiled"  # code that the next start need not compile again
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class ModelParams(Protocol):
@@ -86,8 +86,11 @@ def embedded_checkpoint() -> Path:
 class Models:
     """Loaded checkpoints of this process.
 
-    policy, reasoner: who will ask, so that only their parts are loaded. If torchrun started several processes, they share each checkpoint: whatever is loaded here is
-    loaded by the `follow` of the others too, until `close`. team: of a process that follows.
+    policy, reasoner: who will ask, so that only their parts are loaded.
+
+    If torchrun started several processes, they share each checkpoint: whatever is loaded here is
+    loaded by the `follow` of the others too, until `close`. team: the group of a process that
+    follows.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Models:
         self._towers = (reasoner, policy)
         self._loaded: dict[tuple[str, str, str, RuntimeOptions], Any] = {}
         self._lock = threading.Lock()
-        self._team = team
+        self._group = team
         if team:
             team.add(self)
 
@@ -107,7 +110,7 @@ class Models:
         with self._everywhere("policy", params):
             names = [name for name in options_of(PolicyOptions) if hasattr(params, name)]
             options = {name: getattr(params, name) for name in names}
-            if self._team:
+            if self._group:
                 options["future_steps"] = 0
             model = self._model(params, params.placement)
             return Cosmos3Policy(model, params.embodiment or None, **options)
@@ -118,9 +121,9 @@ class Models:
             return Cosmos3Reasoner(self._model(params), max_tokens=params.max_tokens)
 
     def follow(self, numbers: list[int]) -> None:
-        """Load what the first process of the team loads; what is refused here is refused there."""
-        assert self._team  # which calls
-        fields = json.loads(self._team.receive_text(numbers[0]))
+        """Load what the first process of the group loads; what is refused here is refused there."""
+        assert self._group  # which calls
+        fields = json.loads(self._group.receive_text(numbers[0]))
         self._towers = tuple(fields["towers"])
         params: Any = types.SimpleNamespace(**fields["params"])
         try:
@@ -130,26 +133,26 @@ class Models:
 
     def close(self) -> None:
         """Let the other processes go."""
-        if self._team:
-            with self._team.lock:
-                self._team.leave()
+        if self._group:
+            with self._group.lock:
+                self._group.leave()
             dist.destroy_process_group()
 
     @contextlib.contextmanager
     def _everywhere(self, what: str, params: ModelParams) -> Iterator[None]:
         """What is loaded inside is loaded by all processes or by none."""
-        team = self._meet(params)
-        if team is None:
+        group = self._meet(params)
+        if group is None:
             yield
             return
-        with team.lock:
-            if team.leads:
+        with group.lock:
+            if group.leads:
                 text = json.dumps(
                     {"what": what, "towers": self._towers, "params": dataclasses.asdict(params)}
                 )
-                team.order(0, len(text.encode()))
-                team.send_text(text)
-            with team.agreed():
+                group.order(0, len(text.encode()))
+                group.send_text(text)
+            with group.agreed():
                 yield
 
     def _meet(self, params: ModelParams) -> InferenceGroup | None:
@@ -157,28 +160,28 @@ class Models:
         wanted = params.tensor_parallel
         with self._lock:
             if (
-                self._team is None
+                self._group is None
                 and dist.is_torchelastic_launched()
                 and int(os.environ["WORLD_SIZE"]) > 1
             ):
-                self._team = join(resolve(params.device, params.dtype)[0], wanted)
-                self._team.add(self)
-        team = self._team
-        if team and team.tensor != wanted:
+                self._group = join(resolve(params.device, params.dtype)[0], wanted)
+                self._group.add(self)
+        group = self._group
+        if group and group.tensor != wanted:
             raise ValueError(
                 f"parameter 'tensor_parallel' is {wanted}, in this process it has been "
-                f"{team.tensor}"
+                f"{group.tensor}"
             )
-        if wanted > 1 and not team:
+        if wanted > 1 and not group:
             raise ValueError(
                 f"parameter 'tensor_parallel' is {wanted}, but there is one process; see torchrun"
             )
-        return team
+        return group
 
     def _model(self, params: ModelParams, placement: str = "both") -> Any:
         """One copy per checkpoint, device, dtype and runtime, whoever asks."""
         device, dtype = resolve(params.device, params.dtype)
-        device = str(self._team.device) if self._team else device
+        device = str(self._group.device) if self._group else device
         runtime = RuntimeOptions(
             compiled=params.compile,
             graphs=params.cuda_graphs and device != "cpu",
@@ -191,18 +194,18 @@ class Models:
         with self._lock:
             if key not in self._loaded:
                 self._loaded[key] = load_fast(
-                    key[0], device, DTYPES[dtype], runtime, *self._towers, team=self._team
+                    key[0], device, DTYPES[dtype], runtime, *self._towers, team=self._group
                 )
             return self._loaded[key]
 
 
 def follow() -> int:
-    """Run a process that torchrun started beside the first one: do all that its nodes need of it."""
-    team = join()
-    Models(team=team)
+    """Run a process that torchrun started beside the first: do what the first one's nodes need."""
+    group = join()
+    Models(team=group)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the first one gets it too, and says when it is over
-    team.follow()
+    group.follow()
     dist.destroy_process_group()
     return 0
 
@@ -233,21 +236,3 @@ def load_reasoner(checkpoint: str, device: str, dtype: str, **settings: Any) -> 
         checkpoint or embedded_checkpoint(), device=device, dtype=DTYPES[dtype], generator=False
     )
     return Cosmos3Reasoner(loaded, **settings)
-
-
-def resolve(device: str, dtype: str) -> tuple[str, str]:
-    """Device and dtype with `auto` decided; ValueError if they do not exist here."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.split(":")[0] not in ("cpu", "cuda"):
-        raise ValueError(f"parameter 'device': expected auto, cpu, cuda or cuda:N, got {device!r}")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(
-            f"parameter 'device' is {device!r}, but torch sees no CUDA GPU here; expected cpu or "
-            "auto"
-        )
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    if dtype not in DTYPES:
-        raise ValueError(f"parameter 'dtype': expected auto, {' or '.join(DTYPES)}, got {dtype!r}")
-    return device, dtype

@@ -19,6 +19,7 @@ from ..acceleration.tensor_parallel import split_of
 from ..loaded_model import Model
 from ..network.config import config_from_json
 from ..network.transformer import Transformer
+from ..runtime.device import default_dtype
 from .safetensors_io import fill, find_tensors, read_json
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def load_model(
     if not folder.is_dir():
         raise ValueError(f"checkpoint: no folder {folder}")
     device = torch.device(device)
-    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+    dtype = dtype or default_dtype(device)
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
     split = split_of(team)
     transformer = load_transformer(

@@ -102,7 +102,8 @@ def checkpoint_schedule(scheduler: Mapping[str, Any], steps: int, native: bool =
     ):
         raise ValueError(
             "scheduler_config.json: expected use_flow_sigmas true and prediction_type "
-            f"flow_prediction, got {scheduler.get('use_flow_sigmas')} and {scheduler.get('prediction_type')}"
+            f"flow_prediction, got {scheduler.get('use_flow_sigmas')} and "
+            f"{scheduler.get('prediction_type')}"
         )
     return flow_schedule(steps, scheduler.get("flow_shift") or 1.0, native)
 

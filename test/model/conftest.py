@@ -97,7 +97,10 @@ class Pair:
         time: float,
         domain: int,
     ) -> tuple[Tensor, Tensor]:
-        """One forward pass: latents [1, C, T, h, w], actions [rows, width], positions [3, N] of text and generator."""
+        """One forward pass.
+
+        latents [1, C, T, h, w]; actions [rows, width]; positions [3, N] of text and generator.
+        """
         patch = self.ours.config.patch
         frames, rows, columns = (
             latents.shape[2],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every mode of the generator, end to end, against diffusers' pipeline on the same weights and noise."""
+"""Every mode of the generator against diffusers' pipeline on the same weights and noise."""
 
 import dataclasses
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy: observation in, chunk and future out, equal to the same steps taken with diffusers' parts."""
+"""The policy: observation in, chunk and future out, equal to the same steps of diffusers' parts."""
 
 import dataclasses
 import threading
@@ -133,22 +133,22 @@ def test_rows_of_the_past_are_ignored(policy):
 
 @pytest.mark.parametrize("name", ["libero", "bridge", "umi", "av", "droid_midtrain"])
 def test_every_embodiment_runs(name, tmp_path, write):
-    body = EMBODIMENTS[name]
+    embodiment = EMBODIMENTS[name]
     model = load_model(write(TINY), reasoner=False)
     model.policy_config |= {
         "embodiment": name,
-        "domain_name": body.domain,
+        "domain_name": embodiment.domain,
         "action_chunk_size": 4,
-        "conditioning_fps": body.fps,
+        "conditioning_fps": embodiment.fps,
     }
     policy = Cosmos3Policy(model, name, num_steps=1)
-    state = np.zeros(len(body.state), np.float32)
-    if body.state:
+    state = np.zeros(len(embodiment.state), np.float32)
+    if embodiment.state:
         state[6] = 1.0
-    images = {view: RNG.integers(0, 256, (60, 80, 3), dtype=np.uint8) for view in body.views}
+    images = {view: RNG.integers(0, 256, (60, 80, 3), dtype=np.uint8) for view in embodiment.views}
     chunk = policy.infer(Observation(images, state, "go", STAMP)).chunk
-    assert chunk.values.shape == (4, len(body.action))
-    assert chunk.step == pytest.approx(1e9 / body.fps, abs=1)
+    assert chunk.values.shape == (4, len(embodiment.action))
+    assert chunk.step == pytest.approx(1e9 / embodiment.fps, abs=1)
 
 
 def test_the_plain_prompt_and_the_shipped_schedule_are_options(model):
@@ -240,7 +240,7 @@ def test_load_policy_takes_only_what_control_needs(tmp_path):
 
 
 def test_the_future_may_be_imagined_again_for_the_rows_as_decided(model):
-    """Then it is what forward dynamics say of the chunk, begun without noise, and the chunk is the same as without."""
+    """Then it is what forward dynamics say of the same chunk, begun without noise."""
     options = {"num_steps": 3, "deterministic": True}
     plain, again = (Cosmos3Policy(model, **options, future_steps=steps) for steps in (0, 2))
     together, decided = plain.infer(OBSERVATION), again.infer(OBSERVATION)

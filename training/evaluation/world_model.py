@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model imagines against what happens: its own chunks, and forward and inverse dynamics of demonstrations."""
+"""What the model imagines against what happens.
+
+Its own chunks, and forward and inverse dynamics of demonstrations.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ def look_ahead(policy: Cosmos3Policy, env: Env, wanted: Demonstration) -> Findin
 
 
 def own_futures(policy: Policy, env: Env) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What the policy imagines and what the simulation shows when that chunk is played to its end without delay.
+    """What the policy imagines and what the simulation shows while that chunk is played.
 
     Each uint8 [horizon + 1, H, W, 3]; chunk after chunk, the world stands still while the policy
     thinks.
@@ -96,7 +99,7 @@ def own_futures(policy: Policy, env: Env) -> Iterator[tuple[np.ndarray, np.ndarr
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Window:
-    """One chunk of a demonstration: the observation it begins with, its rows and the frames, the first one included."""
+    """One chunk of a demonstration: its first observation, its rows and all its frames."""
 
     observation: Observation
     rows: np.ndarray
@@ -115,7 +118,7 @@ def windows(policy: Policy, episode: Episode) -> Iterator[Window]:
 
 
 def forward_dynamics(policy: Policy, window: Window) -> np.ndarray:
-    """The frames that the model expects of the rows that were really played: every row is already decided."""
+    """The frames that the model expects of the rows that were really played."""
     body = policy.embodiment
     chunk = ActionChunk(
         window.rows, body.action_names, window.observation.stamp, body.step, body.discrete
@@ -137,7 +140,10 @@ def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
 
 
 def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
-    """The rows that the model reads out of the frames, in robot units: every frame is known, no row but the state."""
+    """The rows that the model reads out of the frames, in robot units.
+
+    Every frame is known, no row but the state.
+    """
 
     from ...model.diffusion.denoiser import numpy_noise
     from ...model.diffusion.guidance import Guidance
@@ -186,7 +192,10 @@ def _canvas(policy: Policy, images: Any) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorldModelTrial:
-    """A job for a process of its own: `look_ahead` with this checkpoint. options: of PolicyOptions."""
+    """A job for a process of its own: `look_ahead` with this checkpoint.
+
+    options: of PolicyOptions.
+    """
 
     checkpoint: str
     wanted: Demonstration
