@@ -35,10 +35,10 @@ from video_latency import decoding
 
 from cosmos3_ros.model.acceleration.optimize import optimize
 from cosmos3_ros.model.acceleration.options import RuntimeOptions
-from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import SCHEDULER
-from cosmos3_ros.model.diffusion.denoiser import Guidance
+from cosmos3_ros.model.diffusion.guidance import Guidance
 from cosmos3_ros.model.generator import ActionRequest, Generator, Request
+from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.runtime.quantize import quantize
 

@@ -40,8 +40,8 @@ from transformers import AutoTokenizer
 
 from cosmos3_ros.model.acceleration.optimize import optimize
 from cosmos3_ros.model.acceleration.options import RuntimeOptions
-from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import write_tokenizer
+from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.network.config import PRESETS
 from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner

@@ -32,11 +32,12 @@ from transformers import AutoTokenizer
 
 from cosmos3_ros.model.acceleration.optimize import optimize
 from cosmos3_ros.model.acceleration.options import RuntimeOptions
+from cosmos3_ros.model.acceleration.tensor_parallel import split_of
 from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
-from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.checkpoint_io.tiny import INDEX, SCHEDULER, VAE, write_tokenizer
 from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM
 from cosmos3_ros.model.language.decode_loop import DecodeLoopPool
+from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.network.config import PRESETS
 from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import Cosmos3Policy
@@ -55,7 +56,7 @@ class Share:
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         with torch.device("meta"):
             transformer = Transformer(config)
-        split = team.split if team else None
+        split = split_of(team)
         if split:
             split.apply(transformer)
         transformer.load_state_dict(
@@ -87,7 +88,7 @@ class Share:
             team=team,
         )
         if team:
-            self.model.turn = team.turn
+            self.model.lock = team.lock
         if speed != RuntimeOptions():
             optimize(self.model, speed, device)
         self.body = dataclasses.replace(DROID_SIM, horizon=4) if tiny else DROID_JOINT_POS
@@ -156,10 +157,10 @@ def timed(
 
 def sums(team: InferenceGroup, share: Share, runs: int) -> float:
     """Milliseconds that the all-reduces of one guided step take alone: every process calls it."""
-    if team.split is None:
+    if team.mesh is None:
         return 0.0
     transformer = share.model.transformer
-    frames, rows, columns = share.policy._shape[1:]
+    frames, rows, columns = share.policy.latent_shape[1:]
     count = (
         frames * -(-rows // 2) * -(-columns // 2) + share.body.horizon + int(share.body.state_row)
     )
@@ -167,7 +168,7 @@ def sums(team: InferenceGroup, share: Share, runs: int) -> float:
     x = torch.zeros(
         branches, count, transformer.config.hidden, dtype=transformer.dtype, device=team.device
     )
-    group = team.split.mesh.get_group()
+    group = team.mesh.get_group()
     once = statistics.median(milliseconds(lambda: dist.all_reduce(x, group=group), runs))
     return once * 2 * transformer.config.layers
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The generator in all its modes: text, image or video to image or video, forward and inverse dynamics, policy.
+"""The generator in all its modes: to images and videos, forward and inverse dynamics, policy.
+
+A text, an image or a video leads to an image or a video, with actions known or predicted.
 
 With reference=True everything follows diffusers' Cosmos3OmniPipeline to the last digit (its
 prompts, noise, schedule, and whole clips through the autoencoder); without, NVIDIA's framework, and
@@ -16,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from .autoencoder.vae import frames_from_video, video_from_frames
-from .checkpoint_io.loader import Model
-from .diffusion.denoiser import Denoiser, Guidance, Start, numpy_noise
+from .diffusion.conditioning import ActionInput, DenoiserInput, build_input
+from .diffusion.denoiser import Denoiser, numpy_noise
+from .diffusion.guidance import Guidance
 from .diffusion.sampler import Schedule, checkpoint_schedule, flow_schedule
 from .embodiment.canvas import cover, pad, shrink
 from .interface import check_image
@@ -30,6 +33,7 @@ from .language.captions import (
     nearest_aspect_ratio,
     video_caption,
 )
+from .loaded_model import Model
 
 ACTION_MODES = ("policy", "forward_dynamics", "inverse_dynamics")
 
@@ -39,19 +43,17 @@ class ActionRequest:
     """The action side of a request, in the model's own numbers (see `Embodiment` for robot units).
 
     mode: "policy" (frame 0 known), "forward_dynamics" (frame 0 and all rows known) or
-    "inverse_dynamics" (all frames known). rows: transitions, so rows + 1 frames; domain, width:
-    which action head and how many of its channels; values float32 [rows, width]: the known rows of
-    forward dynamics. tier: resolution, see `prompt.TIERS`.
+    "inverse_dynamics" (all frames known).
     """
 
     mode: str
-    rows: int
-    domain: int
-    width: int
-    tier: str = "480"
+    rows: int  # transitions, so there are rows + 1 frames
+    domain: int  # number of the action head
+    width: int  # action channels in use
+    tier: str = "480"  # resolution, see `captions.TIERS`
     viewpoint: str = "ego_view"
     view_description: str = ""
-    values: np.ndarray | None = None
+    values: np.ndarray | None = None  # float32 [rows, width], the known rows of forward dynamics
 
     def __post_init__(self) -> None:
         if self.mode not in ACTION_MODES:
@@ -62,7 +64,8 @@ class ActionRequest:
             raise ValueError(f"action.rows: expected at least 1, got {self.rows}")
         if (self.mode == "forward_dynamics") != (self.values is not None):
             raise ValueError(
-                f"action.values: expected for forward_dynamics and only there, mode is {self.mode!r}"
+                "action.values: expected for forward_dynamics and only there, mode is "
+                f"{self.mode!r}"
             )
         if self.values is not None and self.values.shape != (self.rows, self.width):
             expected, got = [self.rows, self.width], list(self.values.shape)
@@ -73,26 +76,21 @@ class ActionRequest:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """What to generate. The mode follows from what is given, as in diffusers.
-
-    frames = 1 without action: an image; image (uint8 [H, W, 3]): the first frame; video (uint8 [T,
-    H, W, 3]): the first five frames (latents `known`), or with an action the clip that it is about.
-    size: height and width, multiples of 16 (an action has its tier instead). shift: of the flow
-    schedule, 0 for what the checkpoint ships.
-    """
+    """What to generate. The mode follows from what is given, as in diffusers."""
 
     prompt: str
-    frames: int = 1
-    size: tuple[int, int] = (0, 0)
+    frames: int = 1  # 1 without action: an image
+    size: tuple[int, int] = (0, 0)  # H, W, multiples of 16; an action has its tier instead
     fps: float = 24.0
     negative: str = ""
-    image: np.ndarray | None = None
+    image: np.ndarray | None = None  # uint8 [H, W, 3], the first frame
+    # uint8 [T, H, W, 3]: the first five frames, or with an action the clip that it is about
     video: np.ndarray | None = None
-    known: tuple[int, ...] = (0, 1)
+    known: tuple[int, ...] = (0, 1)  # indices of the latent frames of `video` that are known
     action: ActionRequest | None = None
     steps: int = 35
     guidance: Guidance = dataclasses.field(default_factory=lambda: Guidance(6.0))
-    shift: float = 10.0
+    shift: float = 10.0  # of the flow schedule; 0: the schedule that the checkpoint ships
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -112,7 +110,8 @@ class Request:
             self._check_action(self.action)
         elif self.frames < 1 or min(self.size) < 16 or self.size[0] % 16 or self.size[1] % 16:
             raise ValueError(
-                f"frames, size: expected >= 1 and multiples of 16, got {self.frames} and {self.size}"
+                "frames, size: expected >= 1 and multiples of 16, got "
+                f"{self.frames} and {self.size}"
             )
         elif self.video is not None and max(self.known) > (self.frames - 1) // 4:
             raise ValueError(f"known: latents {self.known} do not fit into {self.frames} frames")
@@ -137,10 +136,10 @@ class Generated:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Condition:
-    """What is known before denoising: latents [1, C, n, h, w] of the first n latent frames, and which of them count."""
+    """What is known before denoising."""
 
-    latents: Tensor
-    known: tuple[int, ...]
+    latents: Tensor  # [1, C, n, h, w], the first n latent frames
+    known: tuple[int, ...]  # indices of those that count
     frames: int
     size: tuple[int, int]
 
@@ -164,10 +163,10 @@ class Generator:
         condition = self._condition(request)
         wanted, unwanted, system = self._captions(request, condition)
         text, negative = self._denoiser.read(wanted, system), self._denoiser.read(unwanted, system)
-        start = self._start(request, condition)
+        inputs = self._input(request, condition)
         guidance = dataclasses.replace(request.guidance, precise=self.reference)
         latents, rows = self._denoiser.run(
-            start, text, negative, self._schedule(request), guidance, request.seed
+            inputs, text, negative, self._schedule(request), guidance, request.seed
         )
         action = request.action
         if rows is None or action is None or action.mode == "forward_dynamics":
@@ -185,7 +184,8 @@ class Generator:
         ):
             has = f"{config.action_width} channels in {config.domains} domains"
             raise ValueError(
-                f"action: {action.width} channels in domain {action.domain}, the checkpoint has {has}"
+                f"action: {action.width} channels in domain {action.domain}, the checkpoint has "
+                f"{has}"
             )
 
     def _schedule(self, request: Request) -> Schedule:
@@ -197,7 +197,7 @@ class Generator:
 
     def _captions(self, request: Request, condition: _Condition) -> tuple[str, str, str]:
         """The prompt, what to stay away from, and the system message."""
-        place = (condition.frames, request.fps, condition.size)
+        shape = (condition.frames, request.fps, condition.size)
         action = request.action
         system = ""
         if self.reference and self.model.index.get("default_use_system_prompt", True):
@@ -205,13 +205,13 @@ class Generator:
         if action is None:
             unwanted = request.negative
             if self.reference:
-                unwanted = video_caption(unwanted, *place, negative=True)
-            return video_caption(request.prompt, *place), unwanted, system
+                unwanted = video_caption(unwanted, *shape, negative=True)
+            return video_caption(request.prompt, *shape), unwanted, system
         if self.reference:
             camera, ratio = framing(action.viewpoint), nearest_aspect_ratio(*condition.size)
         else:
             camera, ratio = framing(action.viewpoint, action.view_description), None
-        return action_json(request.prompt, *place, camera, ratio=ratio), request.negative, system
+        return action_json(request.prompt, *shape, camera, ratio=ratio), request.negative, system
 
     def _condition(self, request: Request) -> _Condition:
         """Fit the known pixels into the picture and encode them."""
@@ -235,7 +235,7 @@ class Generator:
         return _Condition(self._encode(video, known, frames), known, frames, size)
 
     def _action_condition(self, action: ActionRequest, clip: np.ndarray) -> _Condition:
-        """As `_condition`, for a clip of any size: shrunk into its tier, padded, and the padding cut off again."""
+        """As `_condition`, for a clip of any size: shrunk into its tier, padded, encoded, cut."""
         frames = action.rows + 1
         count = 1 + action.rows // self._vae.temporal
         known = tuple(range(count)) if action.mode == "inverse_dynamics" else (0,)
@@ -265,32 +265,23 @@ class Generator:
         video = torch.cat([video, video[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)
         return self._vae.encode(video[:, :, :wanted])
 
-    def _start(self, request: Request, condition: _Condition) -> Start:
+    def _input(self, request: Request, condition: _Condition) -> DenoiserInput:
         """Noise, with all that is known in its place."""
-        known, device, action = condition.latents, self.model.device, request.action
+        seen, action = condition.latents, request.action
         count = 1 + (condition.frames - 1) // self._vae.temporal
-        shape = (1, known.shape[1], count, *known.shape[3:])
+        shape = (1, seen.shape[1], count, *seen.shape[3:])
         row_shape = (action.rows, self.model.config.action_width) if action else (0, 0)
-        latents, rows = self._noise(shape, row_shape, request.seed)
-        clean = torch.zeros(count, dtype=torch.bool, device=device)
-        clean[list(condition.known)] = True
-        latents[:, :, clean] = known[:, :, list(condition.known)]
-        if action is None:
-            return Start(latents, clean, request.fps)
-        rows[:, action.width :] = 0
-        if action.values is not None:
-            rows[:, : action.width] = torch.from_numpy(action.values).to(rows)
-        clean_rows = torch.full((action.rows,), action.values is not None, device=device)
-        return Start(
-            latents,
-            clean,
-            request.fps,
-            rows[None],
-            clean_rows,
-            width=action.width,
-            domain=action.domain,
-            scale_single=not self.reference,
-        )
+        noise, row_noise = self._noise(shape, row_shape, request.seed)
+        actions = None
+        if action is not None:
+            actions = ActionInput(
+                row_noise,
+                action.width,
+                action.domain,
+                {} if action.values is None else dict(enumerate(action.values)),
+                scale_single=not self.reference,
+            )
+        return build_input(noise, seen, condition.known, request.fps, actions)
 
     def _noise(
         self, shape: tuple[int, ...], rows: tuple[int, int], seed: int

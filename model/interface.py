@@ -1,91 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data that flows between robot, policy and reasoner: one frozen type per hand-over, numpy only, checked when made.
+"""The data that flows between robot, policy and reasoner: a frozen type for each, numpy only.
 
-Times are integer nanoseconds on the clock of the camera stamps.
+Each is checked when it is made. Times are integer nanoseconds on the clock of the camera stamps.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .embodiment import Embodiment
+from .arrays import NS, check_array, check_image
+from .embodiment.spec import POSES, Embodiment
 
-NS = 1_000_000_000
-
-
-def check_image(name: str, image: np.ndarray) -> None:
-    """Raise ValueError unless `image` is uint8 [H, W, 3]."""
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-    ):
-        got = (
-            f"{image.dtype} {list(image.shape)}"
-            if isinstance(image, np.ndarray)
-            else type(image).__name__
-        )
-        raise ValueError(f"{name}: expected a uint8 array [H, W, 3] (RGB), got {got}")
-
-
-def _check_array(name: str, array: np.ndarray, ndim: int) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim != ndim:
-        got = (
-            f"{array.dtype} {list(array.shape)}"
-            if isinstance(array, np.ndarray)
-            else type(array).__name__
-        )
-        raise ValueError(f"{name}: expected a float32 array with {ndim} dimension(s), got {got}")
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"{name}: expected finite values, got {int((~np.isfinite(array)).sum())} NaN or infinite"
-        )
+__all__ = [
+    "NS",
+    "ActionChunk",
+    "Answer",
+    "Box",
+    "Future",
+    "Observation",
+    "Policy",
+    "Prediction",
+    "Reasoner",
+    "check_image",
+    "warm_up",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Observation:
-    """What the robot saw and felt at one moment.
+    """What the robot saw and felt at one moment."""
 
-    images: view name -> uint8 [H, W, 3] RGB; state: float32 [D], columns and units =
-    `Embodiment.state`; stamp: capture time in ns, the oldest of the images' stamps.
-    """
-
-    images: Mapping[str, np.ndarray]
-    state: np.ndarray
+    images: Mapping[str, np.ndarray]  # view name -> uint8 [H, W, 3] RGB
+    state: np.ndarray  # float32 [D], columns and units = `Embodiment.state`
     instruction: str
-    stamp: int
+    stamp: int  # capture time in ns, the oldest of the images' stamps
 
     def __post_init__(self) -> None:
         for view, image in self.images.items():
             check_image(f"Observation.images[{view!r}]", image)
-        _check_array("Observation.state", self.state, 1)
+        check_array("Observation.state", self.state, 1)
         if not self.instruction.strip():
             raise ValueError("Observation.instruction: expected a sentence, got an empty string")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ActionChunk:
-    """Commands for the near future, as a function of time: row i is due at `stamp + (i + 1) * step`.
+    """Commands as a function of time: row i is due at `stamp + (i + 1) * step`."""
 
-    values: float32 [H, D] in the units of `names`; stamp: ns, capture time of the observation it
-    answers; step: ns between rows; discrete: the columns that jump instead of moving (grippers):
-    held, never interpolated or blended.
-    """
-
-    values: np.ndarray
+    values: np.ndarray  # float32 [H, D] in the units of `names`
     names: tuple[str, ...]
-    stamp: int
-    step: int
+    stamp: int  # ns, capture time of the observation it answers
+    step: int  # ns between rows
+    # The columns that jump instead of moving (grippers): held, never interpolated or blended.
     discrete: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_array("ActionChunk.values", self.values, 2)
+        check_array("ActionChunk.values", self.values, 2)
         rows, width = self.values.shape
         if rows == 0 or width != len(self.names):
             expected = f"[>=1, {len(self.names)}] for {self.names}"
@@ -112,13 +86,16 @@ class ActionChunk:
         return self.stamp + self.step * np.arange(1, len(self.values) + 1, dtype=np.int64)
 
     def at(self, now: int) -> np.ndarray | None:
-        """The command due at `now`: float32 [D], linear between rows, first row before `start`, None after `end`."""
+        """The command due at `now`: float32 [D], linear between rows.
+
+        The first row before `start`, None after `end`.
+        """
         if now > self.end:
             return None
-        place = max(0.0, (now - self.start) / self.step)
-        row = min(int(place), len(self.values) - 1)
+        position = max(0.0, (now - self.start) / self.step)
+        row = min(int(position), len(self.values) - 1)
         after = min(row + 1, len(self.values) - 1)
-        command = self.values[row] + np.float32(place - row) * (
+        command = self.values[row] + np.float32(position - row) * (
             self.values[after] - self.values[row]
         )
         for name in self.discrete:
@@ -127,10 +104,7 @@ class ActionChunk:
         return command
 
     def rows(self, begin: int, end: int) -> ActionChunk | None:
-        """The rows due in (begin, end], stamped so that they stay due when they were.
-
-        None if there is none.
-        """
+        """The rows due in (begin, end], with unchanged due times; None if there is none."""
         due = self.times()
         keep = np.flatnonzero((due > begin) & (due <= end))
         if keep.size == 0:
@@ -141,14 +115,12 @@ class ActionChunk:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Future:
-    """What the model expects to see: frames uint8 [T, H, W, 3].
-
-    Frame k is expected at `stamp + k * step` (ns).
+    """What the model expects to see: frame k at `stamp + k * step` (ns).
 
     Frame 0 is the observed moment itself, as the video autoencoder reproduces it.
     """
 
-    frames: np.ndarray
+    frames: np.ndarray  # uint8 [T, H, W, 3]
     stamp: int
     step: int
 
@@ -160,14 +132,11 @@ class Future:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a policy returns: the chunk, how long each stage took (seconds), and the undecoded future.
-
-    latents is whatever the policy's own `decode` turns into a Future; nobody else looks inside.
-    """
+    """What a policy returns: the chunk, the cost, and the future before it is decoded."""
 
     chunk: ActionChunk
-    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    latents: Any = None
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of each stage
+    latents: Any = None  # what the policy's own `decode` turns into a Future; opaque elsewhere
 
 
 class Policy(Protocol):
@@ -188,6 +157,24 @@ class Policy(Protocol):
         """Forget everything about the running episode."""
 
 
+def warm_up(policy: Policy, instruction: str = "wait", times: int = 1) -> None:
+    """Infer `times` chunks from gray pictures, so that the first real chunk is not late.
+
+    Their results are thrown away.
+    """
+    embodiment = policy.embodiment
+    gray = {
+        panel.view: np.full((panel.height, panel.width, 3), 128, np.uint8)
+        for panel in embodiment.canvas.panels
+    }
+    state = np.zeros(len(embodiment.state), np.float32)
+    if embodiment.kind == POSES and len(state):
+        state[6] = 1.0  # the quaternion of no rotation
+    for _ in range(times):
+        policy.infer(Observation(gray, state, instruction, 0))
+    policy.reset()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Box:
     """A labeled box in one image; x and y in 0..1 from the top left corner."""
@@ -201,13 +188,13 @@ class Box:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """What the reasoner said: the text, the thought that came before it (may be empty), boxes it named, its cost."""
+    """What the reasoner said, and its cost."""
 
     text: str
-    thought: str = ""
-    boxes: tuple[Box, ...] = ()
+    thought: str = ""  # what came before the text, may be empty
+    boxes: tuple[Box, ...] = ()  # that the text names
     tokens: int = 0
-    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of each stage
 
 
 class Reasoner(Protocol):
@@ -216,4 +203,4 @@ class Reasoner(Protocol):
     def ask(
         self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128
     ) -> Answer:
-        """Answer `question` about `images` (uint8 [H, W, 3] each), greedily, in at most `max_tokens` tokens."""
+        """Answer about `images` (uint8 [H, W, 3] each), greedily, in at most `max_tokens`."""

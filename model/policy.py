@@ -6,7 +6,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,29 +17,39 @@ from torch import Tensor
 
 from .acceleration.canvas_cuda import compose_on_gpu
 from .autoencoder.vae import frames_from_video, video_from_pixels
-from .checkpoint_io.loader import Model, load_model
-from .diffusion.denoiser import Denoiser, Guidance, RtcTarget, Start, numpy_noise
+from .checkpoint_io.loader import load_model
+from .diffusion.conditioning import (
+    ActionInput,
+    DenoiserInput,
+    RtcTarget,
+    build_input,
+    receive_input,
+    send_input,
+)
+from .diffusion.denoiser import Denoiser, numpy_noise
+from .diffusion.guidance import Guidance
 from .diffusion.sampler import Schedule, checkpoint_schedule, flow_schedule
 from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .interface import NS, ActionChunk, Future, Observation, Prediction
 from .language.captions import action_json, action_plain, framing
+from .loaded_model import Model
 from .network.kv_cache import KVCache
 from .policy_options import PolicyOptions
 from .runtime.cuda_stream import CudaStream
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Decided:
-    """All that a future is imagined of: noise, with the rows as they came out in their places, and the prompt."""
+class _FrozenRows:
+    """What a future is imagined from: noise with the chunk's rows put in, and the prompt."""
 
-    start: Start
+    inputs: DenoiserInput
     text: KVCache
 
 
 class Cosmos3Policy:
     """A `Policy` on a loaded model.
 
-    One thread at a time calls `infer`; `decode` may run beside it, and others.
+    One thread at a time calls `infer`; `decode` may run beside it, in several threads.
 
     embodiment: one of `EMBODIMENTS` by name or value; by default the one the checkpoint names.
     options: see `PolicyOptions`. ValueError if checkpoint and embodiment do not fit.
@@ -54,11 +66,12 @@ class Cosmos3Policy:
         if model.team and self.options.future_steps:
             raise ValueError("future_steps: expected 0 where several processes share a policy")
         self._vae = model.vae
-        self._denoiser = Denoiser(model)
-        self._schedule = self._make_schedule()
-        self._guidance = self._make_guidance()
+        self.denoiser = Denoiser(model)
+        self.schedule = self._make_schedule()
+        self.guidance = self._make_guidance()
         self._camera = framing(self.embodiment.viewpoint, self.embodiment.view_description)
-        self._lane, self._aside = CudaStream(model.device, first=True), CudaStream(model.device)
+        self.stream = CudaStream(model.device, first=True)
+        self._decode_stream = CudaStream(model.device)
         self._member = model.team.add(self) if model.team else 0
         self.reset()
 
@@ -70,80 +83,95 @@ class Cosmos3Policy:
     def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
         """Predict the chunk that follows `observation`.
 
-        Rows due while `committed` lasts come back as it has them.
-
-        The last `soft_rows` of them need not: the new rows are drawn towards those, less and less.
+        Rows due while `committed` lasts come back as it has them, but for the last `soft_rows`: the
+        new rows are guided towards those, less and less.
 
         ValueError names a missing view, a wrong state or names that differ, before anything is
         computed.
         """
-        body = self.embodiment
-        body.check_state(observation.state)
+        self.embodiment.check_state(observation.state)
         kept = self._committed_rows(observation.stamp, committed)
-        with self.model.turn, self._lane:
-            clock = self._lane.clock()
-            caption = self._denoiser.checked(self.caption(observation.instruction))
-            canvas = self._compose(observation)
+        with self.model.lock, self.stream:
+            clock = self.stream.clock()
+            caption = self.denoiser.checked(self.caption(observation.instruction))
+            canvas = self.compose(observation)
             clock.lap("compose")
-            seed, *noise = self._ahead or self._draw()
-            start = self._start(self._encode(canvas), observation.state, kept, *noise)
+            seed, noise, row_noise = self._ahead or self.draw_noise()
+            seen = self.encode(canvas)
+            inputs = self.denoiser_input(seen, observation.state, noise, row_noise, kept=kept)
             clock.lap("encode")
             if self.model.team:  # before anything that the others have to compute too
-                self.model.team.send_start(self._member, caption, start, seed)
-            text, negative = self._denoiser.read(caption), self._denoiser.read("")
+                send_input(self.model.team, self._member, caption, inputs, seed)
+            text, negative = self.denoiser.read(caption), self.denoiser.read("")
             clock.lap("text")
-            latents, actions = self._denoiser.run(
-                start, text, negative, self._schedule, self._guidance, seed
+            latents, actions = self.denoiser.run(
+                inputs, text, negative, self.schedule, self.guidance, seed
             )
-            self._ahead = self._draw() if latents.is_cuda else None  # while the device computes
-            assert actions is not None  # `start` has actions
+            # while the device computes
+            self._ahead = self.draw_noise() if latents.is_cuda else None
+            assert actions is not None  # `inputs` has actions
             rows = actions[0].cpu().numpy()
             clock.lap("denoise")
-        values = body.decode_actions(rows[int(body.state_row) :, : body.width], observation.state)
-        if not np.isfinite(values).all():
-            raise ValueError(
-                "policy: the network returned values that are not finite; its weights may be damaged"
-            )
-        for row in self._decided(kept):
-            values[row] = kept[row]
-        chunk = ActionChunk(values, body.action_names, observation.stamp, body.step, body.discrete)
-        future = _Decided(start.decided(actions), text) if self.options.future_steps else latents
+        chunk = self.chunk(rows, observation)
+        for row in self._frozen(kept):
+            chunk.values[row] = kept[row]
+        frozen = self.options.future_steps
+        future = _FrozenRows(inputs.frozen(actions), text) if frozen else latents
         return Prediction(chunk, clock.seconds(), future)
 
+    def chunk(self, rows: np.ndarray, observation: Observation) -> ActionChunk:
+        """The model's rows float32 [rows, action_width] as commands that answer `observation`.
+
+        ValueError if they are not finite.
+        """
+        embodiment = self.embodiment
+        own = rows[int(embodiment.state_row) :, : embodiment.width]
+        values = embodiment.decode_actions(own, observation.state)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                "policy: the network returned values that are not finite; its weights may be "
+                "damaged"
+            )
+        return ActionChunk(
+            values, embodiment.action_names, observation.stamp, embodiment.step, embodiment.discrete
+        )
+
     def follow(self, numbers: list[int]) -> None:
-        """Denoise what the first process of the team was asked about, beside it."""
+        """Denoise what the first process of the group was asked about, beside it."""
         assert self.model.team  # which calls
-        with self._lane:
-            caption, start, seed = self.model.team.receive_start(numbers, self._blank)
-            text, negative = self._denoiser.read(caption), self._denoiser.read("")
-            self._denoiser.run(start, text, negative, self._schedule, self._guidance, seed)
+        with self.stream:
+            caption, inputs, seed = receive_input(self.model.team, numbers, self._blank)
+            text, negative = self.denoiser.read(caption), self.denoiser.read("")
+            self.denoiser.run(inputs, text, negative, self.schedule, self.guidance, seed)
 
     def decode(self, prediction: Prediction) -> Future:
         """The video that goes with a prediction of this policy."""
         latents = prediction.latents
-        if isinstance(latents, _Decided):
+        if isinstance(latents, _FrozenRows):
             latents = self._imagine(latents)
-        with self._aside:
+        with self._decode_stream:
             frames = frames_from_video(self._vae.decode(latents))[: self.embodiment.horizon + 1]
         return Future(frames, prediction.chunk.stamp, self.embodiment.step)
 
-    def _imagine(self, decided: _Decided) -> Tensor:
+    def _imagine(self, frozen: _FrozenRows) -> Tensor:
         """The latents of what will be seen while these rows are played."""
         schedule = flow_schedule(self.options.future_steps, self.options.shift)
-        with self.model.turn, self._lane:
-            latents = self._denoiser.run(
-                decided.start, decided.text, decided.text, schedule, Guidance(1.0)
+        with self.model.lock, self.stream:
+            latents = self.denoiser.run(
+                frozen.inputs, frozen.text, frozen.text, schedule, Guidance(1.0)
             )[0]
-            self._lane.wait()  # another one goes on with them
+            self.stream.wait()  # another one goes on with them
         return latents
 
     def caption(self, instruction: str) -> str:
         """The text the model reads for an instruction."""
-        body = self.embodiment
-        place = (instruction, body.horizon + 1, body.fps, body.canvas.size, self._camera)
+        embodiment = self.embodiment
+        frames, size = embodiment.horizon + 1, embodiment.canvas.size
+        words = (instruction, frames, embodiment.fps, size, self._camera)
         if self.options.prompt_format == "plain":
-            return action_plain(*place)
-        return action_json(*place, idle=f"0 out of {body.horizon}." if body.idle_frames else "")
+            return action_plain(*words)
+        idle = f"0 out of {embodiment.horizon}." if embodiment.idle_frames else ""
+        return action_json(*words, idle=idle)
 
     def _make_schedule(self) -> Schedule:
         if self.options.schedule == "checkpoint":
@@ -153,8 +181,8 @@ class Cosmos3Policy:
 
     def _make_guidance(self) -> Guidance:
         options, interval = self.options, self.options.guidance_interval
-        if 0 < options.guided_steps < len(self._schedule.times):
-            interval = (self._schedule.times[options.guided_steps], math.inf)
+        if 0 < options.guided_steps < len(self.schedule.times):
+            interval = (self.schedule.times[options.guided_steps], math.inf)
         both = options.batched_guidance
         return Guidance(
             options.guidance,
@@ -163,111 +191,107 @@ class Cosmos3Policy:
             reuse=options.reuse_guidance,
         )
 
-    def _compose(self, observation: Observation) -> Tensor:
+    def compose(self, observation: Observation) -> Tensor:
         """The picture that the model sees, uint8 [H, W, 3], made where the model is."""
         if self.model.device.type == "cuda":
             return compose_on_gpu(self.embodiment.canvas, observation.images, self.model.device)
         return torch.from_numpy(self.embodiment.compose(observation.images))
 
-    def _encode(self, canvas: Tensor) -> Tensor:
-        """The observed picture as latent frame 0, without the latents that are only padding: [1, C, 1, h, w]."""
+    def encode(self, canvas: Tensor) -> Tensor:
+        """The observed picture as latent frame 0, without latents of padding: [1, C, 1, h, w]."""
         latent = self._vae.encode(video_from_pixels(canvas[None]))
-        return latent[..., : self._shape[2], : self._shape[3]]
+        return latent[..., : self.latent_shape[2], : self.latent_shape[3]]
 
     @functools.cached_property
-    def _blank(self) -> Start:
-        """A start that shows nothing."""
-        seen = torch.zeros(1, self._shape[0], 1, *self._shape[2:], device=self.model.device)
-        return self._start(
-            seen, np.zeros(len(self.embodiment.state), np.float32), {}, *self._draw()[1:]
-        )
+    def _blank(self) -> DenoiserInput:
+        """An input that shows nothing."""
+        channels, _, *size = self.latent_shape
+        seen = torch.zeros(1, channels, 1, *size, device=self.model.device)
+        state = np.zeros(len(self.embodiment.state), np.float32)
+        _, noise, row_noise = self.draw_noise()
+        return self.denoiser_input(seen, state, noise, row_noise)
 
     @property
-    def _shape(self) -> tuple[int, int, int, int]:
+    def latent_shape(self) -> tuple[int, int, int, int]:
         """Of the latents: channels, frames, rows, columns."""
-        body, vae = self.embodiment, self._vae
-        height, width = (side // vae.spatial for side in body.canvas.content)
-        return (
-            self.model.config.latent_channels,
-            1 + math.ceil(body.horizon / vae.temporal),
-            height,
-            width,
-        )
+        embodiment, vae = self.embodiment, self._vae
+        height, width = (side // vae.spatial for side in embodiment.canvas.content)
+        frames = 1 + math.ceil(embodiment.horizon / vae.temporal)
+        return (self.model.config.latent_channels, frames, height, width)
 
-    def _draw(self) -> tuple[int, Tensor, Tensor]:
-        """The seed of the next chunk, and its noise for latents and actions, not yet on the device."""
-        seed = (
-            self.options.seed if self.options.deterministic else int(self._seeds.integers(0, 2**31))
-        )
-        rows = (
-            int(self.embodiment.state_row) + self.embodiment.horizon,
-            self.model.config.action_width,
-        )
-        return seed, numpy_noise((1, *self._shape), seed), numpy_noise(rows, seed)
+    @property
+    def row_shape(self) -> tuple[int, int]:
+        """Of the model's action rows, the state row included: rows, action_width."""
+        rows = int(self.embodiment.state_row) + self.embodiment.horizon
+        return (rows, self.model.config.action_width)
+
+    def draw_noise(self) -> tuple[int, Tensor, Tensor]:
+        """The next chunk's seed, and its noise for latents and actions, not yet on the device."""
+        options = self.options
+        seed = options.seed if options.deterministic else int(self._seeds.integers(0, 2**31))
+        return seed, numpy_noise((1, *self.latent_shape), seed), numpy_noise(self.row_shape, seed)
 
     def _committed_rows(self, stamp: int, committed: ActionChunk | None) -> dict[int, np.ndarray]:
-        """Which rows of the new chunk are already decided, and their commands."""
+        """Which rows of the new chunk are already committed, and their commands."""
         if committed is None:
             return {}
-        body = self.embodiment
-        if committed.names != body.action_names:
+        embodiment = self.embodiment
+        if committed.names != embodiment.action_names:
             raise ValueError(
-                f"committed.names: expected {body.action_names}, got {committed.names}"
+                f"committed.names: expected {embodiment.action_names}, got {committed.names}"
             )
-        due = stamp + body.step * np.arange(1, body.horizon + 1)
+        due = stamp + embodiment.step * np.arange(1, embodiment.horizon + 1)
         first = committed.start - committed.step // 2  # stamps jitter by less than half a row
         kept = {row: committed.at(int(now)) for row, now in enumerate(due) if now >= first}
         return {row: command for row, command in kept.items() if command is not None}
 
-    def _start(
+    def denoiser_input(
         self,
         seen: Tensor,
         state: np.ndarray,
-        kept: dict[int, np.ndarray],
         noise: Tensor,
         row_noise: Tensor,
-    ) -> Start:
-        """Noise, with the seen frame, the state row and the decided rows in their places."""
-        body, device = self.embodiment, self.model.device
-        latents = torch.cat([seen, noise.to(device)[:, :, 1:]], dim=2)
-        first = int(body.state_row)
-        actions = row_noise.clone()
-        actions[:, body.width :] = 0
-        clean_rows = torch.zeros(len(actions), dtype=torch.bool)
-        if first:
-            _put(actions, clean_rows, [0], body.encode_state(state)[None])
-        soft = sorted(kept)[len(self._decided(kept)) :]
+        known: Sequence[int] = (0,),
+        kept: Mapping[int, np.ndarray] = MappingProxyType({}),
+    ) -> DenoiserInput:
+        """Noise, with the known latent frames of `seen`, the state and the committed rows.
+
+        kept: commands of rows that are committed already.
+        """
+        embodiment = self.embodiment
+        first = int(embodiment.state_row)
+        rows = {0: embodiment.encode_state(state)} if first else {}
+        target = None
         if kept:
             last = max(kept) + 1
             values = np.stack([kept.get(row, kept[min(kept)]) for row in range(last)])
-            encoded = body.encode_actions(values, state)
-            decided = self._decided(kept)
-            _put(actions, clean_rows, [first + row for row in decided], encoded[decided])
-        clean_frames = torch.arange(latents.shape[2], device=device) == 0
-        return Start(
-            latents,
-            clean_frames,
-            body.fps,
-            actions[None].to(device),
-            clean_rows.to(device),
-            body.width,
-            1 - first,
-            domain=body.domain_id,
-            wish=self._wish(encoded, soft, actions) if soft else None,
+            encoded = embodiment.encode_actions(values, state)
+            frozen = self._frozen(kept)
+            rows |= {first + row: encoded[row] for row in frozen}
+            if soft := sorted(kept)[len(frozen) :]:
+                target = self._rtc_target(encoded, soft)
+        actions = ActionInput(
+            row_noise,
+            embodiment.width,
+            embodiment.domain_id,
+            rows,
+            first_row=1 - first,
+            rtc_target=target,
         )
+        return build_input(noise, seen, known, embodiment.fps, actions)
 
-    def _decided(self, kept: dict[int, np.ndarray]) -> list[int]:
+    def _frozen(self, kept: Mapping[int, np.ndarray]) -> list[int]:
         """The committed rows but the soft ones."""
         return sorted(kept)[: max(0, len(kept) - self.options.soft_rows)]
 
-    def _wish(self, encoded: np.ndarray, rows: list[int], actions: Tensor) -> RtcTarget:
-        """The soft rows with weights that fall exponentially, in the shape of `actions`."""
-        wished, weights = torch.zeros_like(actions), torch.zeros(len(actions))
+    def _rtc_target(self, encoded: np.ndarray, rows: list[int]) -> RtcTarget:
+        """The soft rows, with weights that fall exponentially (arXiv 2506.07339)."""
+        targets, weights = torch.zeros(self.row_shape), torch.zeros(self.row_shape[0])
         first, left = int(self.embodiment.state_row), np.arange(len(rows), 0, -1) / (len(rows) + 1)
-        places = [first + row for row in rows]
-        wished[places, : encoded.shape[1]] = torch.from_numpy(encoded[rows]).to(wished)
-        weights[places] = torch.from_numpy(left * np.expm1(left) / np.expm1(1)).to(weights)
-        return RtcTarget(wished[None].to(self.model.device), weights.to(self.model.device))
+        indices = [first + row for row in rows]
+        targets[indices, : encoded.shape[1]] = torch.from_numpy(encoded[rows]).to(targets)
+        weights[indices] = torch.from_numpy(left * np.expm1(left) / np.expm1(1)).to(weights)
+        return RtcTarget(targets[None].to(self.model.device), weights.to(self.model.device))
 
 
 def load_policy(
@@ -277,15 +301,18 @@ def load_policy(
     dtype: torch.dtype | str | None = None,
     **options: Any,
 ) -> Cosmos3Policy:
-    """Load a checkpoint folder for control alone (without the reasoner's parts). options: see `PolicyOptions`."""
+    """Load a checkpoint folder for control alone (without the reasoner's parts).
+
+    options: see `PolicyOptions`.
+    """
     return Cosmos3Policy(load_model(path, device, dtype, reasoner=False), embodiment, **options)
 
 
 def fit_embodiment(
     model: Model, embodiment: Embodiment | str | None, horizon: int = 0
 ) -> Embodiment:
-    """The embodiment asked for, or the checkpoint's own, at the checkpoint's rate and chunk length."""
-    trained = model.policy
+    """The embodiment asked for, or the checkpoint's own, at the checkpoint's rate and horizon."""
+    trained = model.policy_config
     if embodiment is None:
         domain = trained.get("domain_name")
         named = trained.get("embodiment") or next(
@@ -296,33 +323,31 @@ def fit_embodiment(
                 f"embodiment: {model.path} names none, expected one of {sorted(EMBODIMENTS)}"
             )
         embodiment = named
-    body = find_embodiment(embodiment) if isinstance(embodiment, str) else embodiment
-    if trained.get("domain_name", body.domain) != body.domain:
+    wanted = find_embodiment(embodiment) if isinstance(embodiment, str) else embodiment
+    if trained.get("domain_name", wanted.domain) != wanted.domain:
         trained_for = trained["domain_name"]
         raise ValueError(
-            f"embodiment: {body.name} is of domain {body.domain!r}, the checkpoint of {trained_for!r}"
+            f"embodiment: {wanted.name} is of domain {wanted.domain!r}, the checkpoint of "
+            f"{trained_for!r}"
         )
-    learned = EMBODIMENTS.get(trained.get("embodiment", ""), body)
+    learned = EMBODIMENTS.get(trained.get("embodiment", ""), wanted)
     if (learned.kind, learned.relative, learned.normalization) != (
-        body.kind,
-        body.relative,
-        body.normalization,
+        wanted.kind,
+        wanted.relative,
+        wanted.normalization,
     ):
         raise ValueError(
-            f"embodiment: the checkpoint was trained for {learned.name}, got {body.name}: other rows"
+            f"embodiment: the checkpoint was trained for {learned.name}, got {wanted.name}: their "
+            "action rows differ (kind, relative or normalization)"
         )
-    if body.width > model.config.action_width or body.domain_id >= model.config.domains:
+    if wanted.width > model.config.action_width or wanted.domain_id >= model.config.domains:
         raise ValueError(
-            f"embodiment: {body.name} needs {body.width} action channels in domain {body.domain_id}, "
-            f"the checkpoint has {model.config.action_width} channels in {model.config.domains} domains"
+            f"embodiment: {wanted.name} needs {wanted.width} action channels in domain "
+            f"{wanted.domain_id}, the checkpoint has {model.config.action_width} channels in "
+            f"{model.config.domains} domains"
         )
-    longest = trained.get("action_chunk_size", body.horizon)
+    longest = trained.get("action_chunk_size", wanted.horizon)
     if horizon > longest:
         raise ValueError(f"horizon: expected at most {longest} rows as trained, got {horizon}")
-    step = round(NS / trained["conditioning_fps"]) if "conditioning_fps" in trained else body.step
-    return dataclasses.replace(body, horizon=horizon or longest, step=step)
-
-
-def _put(actions: Tensor, clean: Tensor, rows: list[int], values: np.ndarray) -> None:
-    actions[rows, : values.shape[1]] = torch.from_numpy(values).to(actions)
-    clean[rows] = True
+    step = round(NS / trained["conditioning_fps"]) if "conditioning_fps" in trained else wanted.step
+    return dataclasses.replace(wanted, horizon=horizon or longest, step=step)

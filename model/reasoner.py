@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reasoner: the text tower as a vision-language model that answers questions about images and video.
+"""The reasoner: the text tower as a vision-language model, asked about images and video.
 
 It runs on the very weights that the generator reads its prompts with; only the vision encoder is
 its own.
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoint_io.loader import Model, load_model
+from .checkpoint_io.loader import load_model
 from .checkpoint_io.safetensors_io import read_json
 from .interface import Answer, check_image
 from .language.chat import Clip, Turn
@@ -26,44 +26,41 @@ from .language.question_templates import TASKS, parse_boxes, split_thought
 from .language.token_sampling import GREEDY, Sampling, TokenPicker, TokenTransfer, pieces
 from .language.vision_cache import Picture, VisionCache
 from .language.vision_encoder import VisionEncoder, retained, sample_frames, timestamps
+from .loaded_model import Model
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the text tower starts from.
+    """What the text tower starts from."""
 
-    ids int64 [L]; embeds [1, L, hidden]; positions int64 [3, L]; deepstack: [1, L, hidden] each;
-    position: of the next token; seconds: what it took so far.
-    """
-
-    ids: Tensor
-    embeds: Tensor
-    positions: Tensor
-    deepstack: list[Tensor]
-    position: int
-    seconds: dict[str, float]
+    ids: Tensor  # int64 [L]
+    embeds: Tensor  # [1, L, hidden]
+    positions: Tensor  # int64 [3, L]
+    deepstack: list[Tensor]  # [1, L, hidden] each
+    position: int  # of the next token
+    seconds: dict[str, float]  # of each stage so far
 
 
 def spread(
-    ids: Sequence[int], places: Sequence[int], frames: Sequence[tuple[int, int]]
+    ids: Sequence[int], placeholders: Sequence[int], frames: Sequence[tuple[int, int]]
 ) -> tuple[Tensor, Tensor, int]:
     """Repeat each placeholder for the tokens of its frame, and give every token its position.
 
-    ids: one placeholder (an id in `places`) per frame; frames: rows and columns of tokens, in that
-    order. Text counts on one by one in all three axes; a frame stands still in time, counts rows
-    and columns, and takes as many positions as its longer side. Returns ids [L], positions [3, L]
-    and the position after the last.
+    m-RoPE as in Qwen2-VL (arXiv 2409.12191). ids: one placeholder (an id in `placeholders`) per
+    frame; frames: rows and columns of tokens, in that order. Text counts on one by one in all three
+    axes; a frame stands still in time, counts rows and columns, and takes as many positions as its
+    longer side. Returns ids [L], positions [3, L] and the position after the last.
     """
     rest = iter(frames)
     out: list[int] = []
     blocks: list[np.ndarray] = []
-    place = 0
+    position = 0
     for token in ids:
-        rows, columns = next(rest) if token in places else (1, 1)
+        rows, columns = next(rest) if token in placeholders else (1, 1)
         out += [token] * (rows * columns)
-        blocks.append(np.indices((1, rows, columns)).reshape(3, -1) + place)
-        place += max(rows, columns)
-    return torch.tensor(out), torch.from_numpy(np.concatenate(blocks, axis=1)), place
+        blocks.append(np.indices((1, rows, columns)).reshape(3, -1) + position)
+        position += max(rows, columns)
+    return torch.tensor(out), torch.from_numpy(np.concatenate(blocks, axis=1)), position
 
 
 class Cosmos3Reasoner:
@@ -90,7 +87,7 @@ class Cosmos3Reasoner:
         self.transformer = model.transformer
         self.tokenizer = model.tokenizer
         self.vision = cast("VisionEncoder | None", model.vision)
-        self._sight = VisionCache(self.vision, model.device) if self.vision else None
+        self._vision_cache = VisionCache(self.vision, model.device) if self.vision else None
         self.max_tokens = max_tokens
         self.sampling = sampling
         self.max_prompt = max_prompt
@@ -120,7 +117,7 @@ class Cosmos3Reasoner:
     def solve(
         self, task: str, subject: str = "", images: Sequence[np.ndarray] = (), think: bool = False
     ) -> tuple[Any, Answer]:
-        """Ask the question of one of `tasks.TASKS`.
+        """Ask the question of one of `question_templates.TASKS`.
 
         Returns its parsed result and the whole answer.
         """
@@ -139,9 +136,10 @@ class Cosmos3Reasoner:
         max_tokens: int | None = None,
         sampling: Sampling | None = None,
     ) -> Answer:
-        """Answer `question` about a video: uint8 [H, W, 3] frames at `fps`, of which about `rate` a second are used.
+        """Answer `question` about a video.
 
-        pruning: share of the video's tokens to leave out (efficient video sampling), in [0, 1).
+        frames: uint8 [H, W, 3] at `fps`, of which about `rate` a second are used; pruning: share of
+        the video's tokens to leave out (efficient video sampling), in [0, 1).
         """
         limit = self._limit(max_tokens)
         return self._answer(
@@ -174,14 +172,15 @@ class Cosmos3Reasoner:
         rate: float = 2.0,
         pruning: float = 0.0,
     ) -> Prompt:
-        """What the text tower reads for a question about a video: each patch of frames after its time in seconds."""
+        """What the text tower reads for a question about a video.
+
+        Each patch of frames stands after its time in seconds.
+        """
         if not 0 <= pruning < 1:
             raise ValueError(f"pruning: expected a share in [0, 1), got {pruning}")
-        places = sample_frames(len(frames), fps, rate)
-        return self._read(
-            [Turn("user", (Clip([frames[place] for place in places], places, fps), question))],
-            pruning,
-        )
+        indices = sample_frames(len(frames), fps, rate)
+        clip = Clip([frames[index] for index in indices], indices, fps)
+        return self._read([Turn("user", (clip, question))], pruning)
 
     def chat(self, turns: Sequence[Turn]) -> Prompt:
         """What the text tower reads for a conversation, whose last turn is the user's.
@@ -238,15 +237,15 @@ class Cosmos3Reasoner:
             raise ValueError(f"max_tokens: expected at least 1, got {limit}")
         return limit
 
-    def _eyes(self) -> VisionEncoder:
-        return self._look().vision_encoder
+    def _encoder(self) -> VisionEncoder:
+        return self._cache().vision_encoder
 
-    def _look(self) -> VisionCache:
-        if self._sight is None:
+    def _cache(self) -> VisionCache:
+        if self._vision_cache is None:
             raise ValueError(
                 "this checkpoint has no vision_encoder: expected a question without images or video"
             )
-        return self._sight
+        return self._vision_cache
 
     @torch.inference_mode()
     def _read(self, turns: Sequence[Turn], pruning: float) -> Prompt:
@@ -255,7 +254,7 @@ class Cosmos3Reasoner:
         for number, image in enumerate(part for part in media if not isinstance(part, Clip)):
             check_image(f"images[{number}]", image)
         ids = self.tokenize(turns)
-        return self._embed(ids, [self._look().picture(part) for part in media], pruning, since)
+        return self._embed(ids, [self._cache().picture(part) for part in media], pruning, since)
 
     def tokenize(self, turns: Sequence[Turn]) -> list[int]:
         """Ids of the chat up to where the answer begins, with one placeholder per frame."""
@@ -270,14 +269,17 @@ class Cosmos3Reasoner:
         return self.tokenizer(chat, add_special_tokens=False).input_ids
 
     def _write(self, part: str | np.ndarray | Clip) -> str:
-        """A part of a turn as it stands in the chat: words, or the place of a picture, or of each frame at its time."""
+        """A part of a turn as it stands in the chat.
+
+        Words as they are, a placeholder for a picture, or one for each frame after its time.
+        """
         if isinstance(part, str):
             words = self.tokenizer(part, add_special_tokens=False).input_ids
             if used := self._reserved.intersection(words):
                 got = self.tokenizer.convert_ids_to_tokens([*used])
                 raise ValueError(f"question: expected plain words, got {got}")
             return part
-        vision_encoder = self._eyes()
+        vision_encoder = self._encoder()
         if not isinstance(part, Clip):
             return self._frame(vision_encoder.media.image)
         stamps = timestamps(part.indices, part.fps, vision_encoder.pixels.temporal)
@@ -287,37 +289,39 @@ class Cosmos3Reasoner:
         )
 
     def _frame(self, token: int) -> str:
-        media = self._eyes().media
+        media = self._encoder().media
         return "".join(self.tokenizer.convert_ids_to_tokens([media.start, token, media.end]))
 
     def _embed(
         self, ids: list[int], pictures: list[Picture], pruning: float, since: float
     ) -> Prompt:
-        """Put what the vision encoder sees into the places kept for it, and leave out the share `pruning` of that."""
+        """Put the vision encoder's features in for the placeholders, but a share `pruning`."""
         model, vision_encoder = self.transformer, self.vision
         grids = [picture.grid for picture in pictures]
-        merge, places = (
+        merge, placeholders = (
             (vision_encoder.pixels.merge, [vision_encoder.media.image, vision_encoder.media.video])
             if vision_encoder
             else (1, [])
         )
         frames = [(grid[1] // merge, grid[2] // merge) for grid in grids for _ in range(grid[0])]
-        if (found := sum(token in places for token in ids)) != len(frames):
+        if (found := sum(token in placeholders for token in ids)) != len(frames):
             raise ValueError(
-                f"chat template: expected it to keep {len(frames)} places for pictures, it kept {found}"
+                f"chat template: expected it to keep {len(frames)} places for pictures, it kept "
+                f"{found}"
             )
-        tokens, positions, position = spread(ids, places, frames)
+        tokens, positions, position = spread(ids, placeholders, frames)
         if len(tokens) > self.max_prompt:
             raise ValueError(
-                f"question: expected at most {self.max_prompt} tokens with pictures, got {len(tokens)}"
+                f"question: expected at most {self.max_prompt} tokens with pictures, got "
+                f"{len(tokens)}"
             )
         tokens, positions = tokens.to(model.device), positions.to(model.device)
         prompt = Prompt(tokens, model.embed(tokens)[None], positions, [], position, {})
         since = self._lap(prompt.seconds, "prepare", since)
         if not pictures or not vision_encoder:
             return prompt
-        features = self._look().encode(pictures)
-        visual = torch.isin(tokens, torch.tensor(places, device=tokens.device))
+        features = self._cache().encode(pictures)
+        visual = torch.isin(tokens, torch.tensor(placeholders, device=tokens.device))
         layers = [prompt.embeds, *(torch.zeros_like(prompt.embeds) for _ in features[1:])]
         for layer, feature in zip(layers, features, strict=True):
             layer[0, visual] = feature.to(layer.dtype)

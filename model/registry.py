@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one module of this package that knows torch: loads a checkpoint once and makes the policy and reasoner on it."""
+"""Loads each checkpoint of a process once, and makes policies and reasoners on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import threading
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import cv2
 import torch
@@ -24,14 +24,53 @@ from .checkpoint_io.loader import load_fast, load_model
 from .checkpoint_io.tiny import tiny_checkpoint
 from .interface import Policy, Reasoner
 from .policy import Cosmos3Policy
+from .policy_options import PolicyOptions, options_of
 from .reasoner import Cosmos3Reasoner
+from .runtime.device import DTYPES, resolve
 from .runtime.process_group import InferenceGroup, join
 
-if TYPE_CHECKING:
-    from ..nodes import policy_node, reasoner_node
-
 COMPILED = "~/.cache/cosmos3_ros/compiled"  # code that the next start need not compile again
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class ModelParams(Protocol):
+    """Which checkpoint is loaded, and how it runs: a dataclass, as the parameters of the nodes."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def checkpoint(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def compile(self) -> bool: ...
+    @property
+    def cuda_graphs(self) -> bool: ...
+    @property
+    def weights(self) -> str: ...
+    @property
+    def text_weights(self) -> str: ...
+    @property
+    def tensor_parallel(self) -> int: ...
+
+
+class ReasonerParams(ModelParams, Protocol):
+    """What a reasoner is made by."""
+
+    @property
+    def max_tokens(self) -> int: ...
+
+
+class PolicyParams(ModelParams, Protocol):
+    """What a policy is made by, beside the fields of `PolicyOptions` that it has."""
+
+    @property
+    def placement(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def embodiment(self) -> str: ...
 
 
 def embedded_checkpoint() -> Path:
@@ -44,10 +83,13 @@ def embedded_checkpoint() -> Path:
 
 
 class Models:
-    """Loaded checkpoints of this process. policy, reasoner: who will ask, so that only their parts are loaded.
+    """Loaded checkpoints of this process.
+
+    policy, reasoner: who will ask, so that only their parts are loaded.
 
     If torchrun started several processes, they share each checkpoint: whatever is loaded here is
-    loaded by the `follow` of the others too, until `close`. team: of a process that follows.
+    loaded by the `follow` of the others too, until `close`. team: the group of a process that
+    follows.
     """
 
     def __init__(
@@ -56,38 +98,31 @@ class Models:
         self._towers = (reasoner, policy)
         self._loaded: dict[tuple[str, str, str, RuntimeOptions], Any] = {}
         self._lock = threading.Lock()
-        self._team = team
+        self._group = team
         if team:
             team.add(self)
 
-    def policy(self, params: policy_node.Params) -> Policy:
+    def policy(self, params: PolicyParams) -> Policy:
         """The policy that the node's parameters describe."""
         if params.threads:
             torch.set_num_threads(params.threads)
         with self._everywhere("policy", params):
-            return Cosmos3Policy(
-                self._model(params, params.placement),
-                embodiment=params.embodiment or None,
-                num_steps=params.num_steps,
-                guidance=params.guidance,
-                guided_steps=params.guided_steps,
-                reuse_guidance=params.reuse_guidance,
-                shift=params.shift,
-                seed=params.seed,
-                prompt_format=params.prompt_format,
-                soft_rows=params.soft_rows,
-                future_steps=0 if self._team else params.future_steps,
-            )
+            names = [name for name in options_of(PolicyOptions) if hasattr(params, name)]
+            options = {name: getattr(params, name) for name in names}
+            if self._group:
+                options["future_steps"] = 0
+            model = self._model(params, params.placement)
+            return Cosmos3Policy(model, params.embodiment or None, **options)
 
-    def reasoner(self, params: reasoner_node.Params) -> Reasoner:
+    def reasoner(self, params: ReasonerParams) -> Reasoner:
         """The reasoner that the node's parameters describe."""
         with self._everywhere("reasoner", params):
             return Cosmos3Reasoner(self._model(params), max_tokens=params.max_tokens)
 
     def follow(self, numbers: list[int]) -> None:
-        """Load what the first process of the team loads; what is refused here is refused there."""
-        assert self._team  # which calls
-        fields = json.loads(self._team.receive_text(numbers[0]))
+        """Load what the first process of the group loads; what is refused here is refused there."""
+        assert self._group  # which calls
+        fields = json.loads(self._group.receive_text(numbers[0]))
         self._towers = tuple(fields["towers"])
         params: Any = types.SimpleNamespace(**fields["params"])
         try:
@@ -97,59 +132,56 @@ class Models:
 
     def close(self) -> None:
         """Let the other processes go."""
-        if self._team:
-            with self._team.turn:
-                self._team.leave()
+        if self._group:
+            with self._group.lock:
+                self._group.leave()
             dist.destroy_process_group()
 
     @contextlib.contextmanager
-    def _everywhere(
-        self, what: str, params: policy_node.Params | reasoner_node.Params
-    ) -> Iterator[None]:
+    def _everywhere(self, what: str, params: ModelParams) -> Iterator[None]:
         """What is loaded inside is loaded by all processes or by none."""
-        team = self._meet(params)
-        if team is None:
+        group = self._meet(params)
+        if group is None:
             yield
             return
-        with team.turn:
-            if team.leads:
+        with group.lock:
+            if group.leads:
                 text = json.dumps(
                     {"what": what, "towers": self._towers, "params": dataclasses.asdict(params)}
                 )
-                team.order(0, len(text.encode()))
-                team.send_text(text)
-            with team.agreed():
+                group.order(0, len(text.encode()))
+                group.send_text(text)
+            with group.agreed():
                 yield
 
-    def _meet(self, params: policy_node.Params | reasoner_node.Params) -> InferenceGroup | None:
+    def _meet(self, params: ModelParams) -> InferenceGroup | None:
         """The processes that torchrun started, if there are others."""
         wanted = params.tensor_parallel
         with self._lock:
             if (
-                self._team is None
+                self._group is None
                 and dist.is_torchelastic_launched()
                 and int(os.environ["WORLD_SIZE"]) > 1
             ):
-                self._team = join(resolve(params.device, params.dtype)[0], wanted)
-                self._team.add(self)
-        team = self._team
-        if team and team.tensor != wanted:
+                self._group = join(resolve(params.device, params.dtype)[0], wanted)
+                self._group.add(self)
+        group = self._group
+        if group and group.tensor != wanted:
             raise ValueError(
-                f"parameter 'tensor_parallel' is {wanted}, in this process it has been {team.tensor}"
+                f"parameter 'tensor_parallel' is {wanted}, in this process it has been "
+                f"{group.tensor}"
             )
-        if wanted > 1 and not team:
+        if wanted > 1 and not group:
             raise ValueError(
                 f"parameter 'tensor_parallel' is {wanted}, but there is one process; see torchrun"
             )
-        return team
+        return group
 
-    def _model(
-        self, params: policy_node.Params | reasoner_node.Params, placement: str = "both"
-    ) -> Any:
-        """One copy per checkpoint, device, dtype and speed, whoever asks."""
+    def _model(self, params: ModelParams, placement: str = "both") -> Any:
+        """One copy per checkpoint, device, dtype and runtime, whoever asks."""
         device, dtype = resolve(params.device, params.dtype)
-        device = str(self._team.device) if self._team else device
-        speed = RuntimeOptions(
+        device = str(self._group.device) if self._group else device
+        runtime = RuntimeOptions(
             compiled=params.compile,
             graphs=params.cuda_graphs and device != "cpu",
             generator=params.weights,
@@ -157,22 +189,22 @@ class Models:
             placement=placement,
             kept=COMPILED if params.compile else "",
         )
-        key = (params.checkpoint or str(embedded_checkpoint()), device, dtype, speed)
+        key = (params.checkpoint or str(embedded_checkpoint()), device, dtype, runtime)
         with self._lock:
             if key not in self._loaded:
                 self._loaded[key] = load_fast(
-                    key[0], device, DTYPES[dtype], speed, *self._towers, team=self._team
+                    key[0], device, DTYPES[dtype], runtime, *self._towers, team=self._group
                 )
             return self._loaded[key]
 
 
 def follow() -> int:
-    """What the processes do that torchrun started beside the first one: all that its nodes need of them."""
-    team = join()
-    Models(team=team)
+    """Run a process that torchrun started beside the first: do what the first one's nodes need."""
+    group = join()
+    Models(team=group)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the first one gets it too, and says when it is over
-    team.follow()
+    group.follow()
     dist.destroy_process_group()
     return 0
 
@@ -203,20 +235,3 @@ def load_reasoner(checkpoint: str, device: str, dtype: str, **settings: Any) -> 
         checkpoint or embedded_checkpoint(), device=device, dtype=DTYPES[dtype], generator=False
     )
     return Cosmos3Reasoner(loaded, **settings)
-
-
-def resolve(device: str, dtype: str) -> tuple[str, str]:
-    """Device and dtype with `auto` decided; ValueError if they do not exist here."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.split(":")[0] not in ("cpu", "cuda"):
-        raise ValueError(f"parameter 'device': expected auto, cpu, cuda or cuda:N, got {device!r}")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(
-            f"parameter 'device' is {device!r}, but torch sees no CUDA GPU here; expected cpu or auto"
-        )
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    if dtype not in DTYPES:
-        raise ValueError(f"parameter 'dtype': expected auto, {' or '.join(DTYPES)}, got {dtype!r}")
-    return device, dtype

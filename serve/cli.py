@@ -112,7 +112,8 @@ def _loader(chosen: argparse.Namespace) -> Callable[[], Cosmos3Policy]:
     from ..model.checkpoint_io.loader import load_fast
     from ..model.policy import Cosmos3Policy
     from ..model.policy_options import PolicyOptions
-    from ..model.registry import COMPILED, DTYPES, embedded_checkpoint, resolve
+    from ..model.registry import COMPILED, embedded_checkpoint
+    from ..model.runtime.device import DTYPES, resolve
 
     device, dtype = resolve(chosen.device, chosen.dtype)
     graphs, kept = chosen.compile and device != "cpu", COMPILED if chosen.compile else ""

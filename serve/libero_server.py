@@ -22,12 +22,12 @@ from PIL import Image
 
 from ..model.embodiment import Embodiment
 from ..model.embodiment.canvas import resize
-from ..model.embodiment.columns import Normalization
-from ..model.interface import Observation, Policy, Prediction
+from ..model.embodiment.spec import Normalization
+from ..model.interface import Observation, Policy, Prediction, warm_up
 from .auth import allows
 from .job_queue import BusyError, Turns
 from .media_decoder import Decoder, Media
-from .openpi_messages import prompt_of, split, warm_up
+from .openpi_messages import prompt_of, split
 
 MAX_BODY = 64 << 20
 MAX_ITEMS = 64  # of one batch

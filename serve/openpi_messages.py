@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..model.embodiment import EMBODIMENTS, JOINTS, POSES, Embodiment
+from ..model.embodiment import EMBODIMENTS, JOINTS, Embodiment
 from ..model.embodiment.canvas import Canvas
-from ..model.interface import Observation, Policy, Prediction, check_image
+from ..model.interface import Observation, Prediction, check_image
 
 COMPOSED = "observation/image"
 MAX_PROMPT = 1000  # characters
@@ -100,20 +100,6 @@ def rows(prediction: Prediction, horizon: int = 0) -> np.ndarray:
     columns = [chunk.names.index(name) for name in chunk.discrete]
     values[:, columns] = values[:, columns].clip(0.0, 1.0)
     return values
-
-
-def warm_up(policy: Policy) -> None:
-    """One chunk of a gray picture, so that the first client does not wait for what happens only once."""
-    body = policy.embodiment
-    gray = {
-        panel.view: np.full((panel.height, panel.width, 3), 128, np.uint8)
-        for panel in body.canvas.panels
-    }
-    state = np.zeros(len(body.state), np.float32)
-    if body.kind == POSES and len(state):
-        state[6] = 1.0  # the quaternion of no rotation
-    policy.infer(Observation(gray, state, "wait", 0))
-    policy.reset()
 
 
 def _keys(message: Mapping[str, Any], body: Embodiment) -> dict[str, str]:

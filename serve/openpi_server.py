@@ -24,11 +24,11 @@ from websockets.asyncio.server import serve as listen
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from ..model.interface import Observation, Policy, Prediction
+from ..model.interface import Observation, Policy, Prediction, warm_up
 from .auth import allows
 from .job_queue import BusyError, SupersededError, Turns
 from .msgpack_codec import MAX_BYTES, pack, unpack
-from .openpi_messages import metadata, read_observation, rows, warm_up
+from .openpi_messages import metadata, read_observation, rows
 
 VLLM = "/v1/realtime/robot/openpi"  # who comes by this path speaks vLLM-Omni's dialect
 SESSIONS = 32  # that one connection may have; the one not used for longest is forgotten

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 
 from ..model.autoencoder.vae import VideoAutoencoder
-from ..model.checkpoint_io.loader import Model, load_model, load_vae
+from ..model.checkpoint_io.loader import load_model, load_vae
 from ..model.checkpoint_io.safetensors_io import read_json, write_json
 from ..model.checkpoint_io.tiny import policy_json, write_tiny
 from ..model.embodiment import find_embodiment
 from ..model.language.captions import tokenize
+from ..model.loaded_model import Model
 from ..model.network.config import TINY, ModelConfig
 from ..model.policy import Cosmos3Policy, fit_embodiment, load_policy
 from .data.clip_source import Source, make_clips

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from lifecycle_msgs.msg import State
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
@@ -19,7 +18,7 @@ from std_msgs.msg import String
 from ..execution.observation_buffer import STATE, ObservationBuffer, Sample
 from ..execution.replanner import Planner
 from ..model.embodiment import JOINTS
-from ..model.interface import NS, Observation, Policy, Prediction
+from ..model.interface import NS, Observation, Policy, Prediction, warm_up
 from ..msg import CommanderStatus
 from ..robot.images import to_rgb
 from ..robot.joint_map import RobotMap
@@ -121,20 +120,13 @@ class PolicyNode(ManagedNode[Params]):
         return RobotMap(tuple(p.joints), p.gripper_joint, p.gripper_open, p.gripper_closed)
 
     def _warm_up(self) -> None:
-        """One chunk of a gray picture, so that the first real one is not late.
-
-        Its result is thrown away.
-        """
-        embodiment = self._policy.embodiment
-        gray = {view: np.full((180, 320, 3), 128, np.uint8) for view in embodiment.views}
-        state = np.zeros(len(embodiment.state), np.float32)
+        """Have the policy do what happens only once before the first real chunk."""
         if self.params.compile:
             self.get_logger().info(
                 "warm-up: compiling; a minute or so the first time, less when it was done before"
             )
-        for _ in range(1 + self.params.cuda_graphs):  # the second one records them
-            self._policy.infer(Observation(gray, state, self.params.instruction or "wait", 0))
-        self._policy.reset()
+        # the second chunk records the CUDA graphs
+        warm_up(self._policy, self.params.instruction or "wait", 1 + self.params.cuda_graphs)
 
     # -- inputs
     # -------------------------------------------------------------------------------------------------------

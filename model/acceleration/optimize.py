@@ -6,19 +6,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from ..loaded_model import Model
 from ..network.transformer import Layer
 from ..runtime.quantize import FORMATS, join, quantize
 from .offload import offloaded, tensors
 from .options import RuntimeOptions
-
-if TYPE_CHECKING:
-    from ..checkpoint_io.loader import Model
-    from .tensor_parallel import TensorParallelSplit
+from .tensor_parallel import TensorParallelSplit, split_of
 
 
 def optimize(
@@ -38,7 +35,7 @@ def optimize(
         from torch._dynamo import config
 
         config.cache_size_limit = max(32, config.cache_size_limit)
-    split = model.team.split if model.team else None
+    split = split_of(model.team)
     compiled = runtime.compiled
     if hasattr(transformer, "generator"):
         layers = transformer.generator.layers

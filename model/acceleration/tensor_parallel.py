@@ -23,6 +23,7 @@ from torch.distributed.tensor.parallel import (
 
 from ..network.config import ModelConfig
 from ..network.transformer import Layer, Transformer
+from ..runtime.process_group import InferenceGroup
 from ..runtime.quantize import QuantizedLinear
 
 # Linear layers split by outputs, and those split by inputs, whose outputs are summed.
@@ -89,6 +90,11 @@ class TensorParallelSplit:
         """Sum the outputs of the row-wise split layers over the processes, after `to_local`."""
         style = PrepareModuleOutput(output_layouts=Partial(), desired_output_layouts=Replicate())
         parallelize_module(layer, self.mesh, dict.fromkeys(_ROWWISE, style))
+
+
+def split_of(group: InferenceGroup | None) -> TensorParallelSplit | None:
+    """This process' share of the layers, where the processes of a group split them."""
+    return TensorParallelSplit(group.mesh) if group and group.mesh else None
 
 
 def check_sizes(config: ModelConfig, ranks: int) -> None:

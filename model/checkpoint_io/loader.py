@@ -8,20 +8,21 @@ framework, see `names`.
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from ..acceleration.memory_budget import GIB, check_memory
 from ..acceleration.optimize import optimize
 from ..acceleration.options import RuntimeOptions
-from ..network.config import ModelConfig, config_from_json
+from ..acceleration.tensor_parallel import split_of
+from ..loaded_model import Model
+from ..network.config import config_from_json
 from ..network.transformer import Transformer
+from ..runtime.device import default_dtype
 from .names import NO_PART_OF_TRANSFORMER, transformer_names
 from .safetensors_io import fill, find_tensors, read_json
 
@@ -30,35 +31,6 @@ if TYPE_CHECKING:
     from ..autoencoder.vae import VideoAutoencoder
     from ..language.vision_encoder import VisionEncoder
     from ..runtime.process_group import InferenceGroup
-
-
-@dataclasses.dataclass(slots=True)
-class Model:
-    """Everything a checkpoint folder holds, loaded once; policy and reasoner share it.
-
-    vae is None without the generator, vision without the reasoner (or where the checkpoint has
-    none). scheduler, index, policy: scheduler_config.json, model_index.json and checkpoint.json's
-    policy block ({} if absent). graphs: whether loops may be recorded as CUDA graphs, see
-    `optimize.optimize`; turn: held during an inference, because recordings share memory: policies
-    on one model may live in several threads. team: if several processes share it.
-    """
-
-    path: Path
-    config: ModelConfig
-    transformer: Transformer
-    tokenizer: Any
-    vae: VideoAutoencoder | None
-    vision: nn.Module | None
-    scheduler: dict[str, Any]
-    index: dict[str, Any]
-    policy: dict[str, Any]
-    graphs: bool = False
-    team: InferenceGroup | None = None
-    turn: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-
-    @property
-    def device(self) -> torch.device:
-        return self.transformer.device
 
 
 def load_model(
@@ -91,9 +63,9 @@ def load_model(
     if not folder.is_dir():
         raise ValueError(f"checkpoint: no folder {folder}")
     device = torch.device(device)
-    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+    dtype = dtype or default_dtype(device)
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
-    split = team.split if team else None
+    split = split_of(team)
     transformer = load_transformer(
         folder / "transformer", device, dtype, reasoner, generator, host, split
     )
@@ -109,9 +81,9 @@ def load_model(
         vision=vision,
         scheduler=read_json(folder / "scheduler" / "scheduler_config.json") if generator else {},
         index=read_json(folder / "model_index.json", optional=True),
-        policy=read_json(folder / "checkpoint.json", optional=True).get("policy", {}),
+        policy_config=read_json(folder / "checkpoint.json", optional=True).get("policy", {}),
         team=team,
-        turn=team.turn if team else threading.Lock(),
+        lock=team.lock if team else threading.Lock(),
     )
 
 
@@ -134,7 +106,7 @@ def load_fast(
             "RuntimeOptions.graphs: expected False for a model that several processes share, "
             "got True"
         )
-    split = team.split if team else None
+    split = split_of(team)
     if split and runtime.placement == "policy":
         raise ValueError(
             "RuntimeOptions.placement: expected 'both' or 'reasoner' where layers are split, "

@@ -1,175 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The denoising loop that every use of the generator shares: prompts read once, guidance, one velocity per step."""
+"""The denoising loop of every use of the generator: prompts read once, one velocity per step."""
 
 from __future__ import annotations
 
 import collections
-import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoint_io.loader import Model
 from ..language.captions import tokenize
+from ..loaded_model import Model
 from ..network.kv_cache import KVCache, Prompts
 from ..network.layers import Rope, rope_table
 from ..network.transformer import generator_positions
 from ..runtime.cuda_graph import CudaGraph
+from .conditioning import DenoiserInput
+from .guidance import BranchCombiner, Guidance
 from .sampler import Schedule, denoise
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class RtcTarget:
-    """Action rows to draw the sample towards: rows float32 [1, rows, action_width], weights float32 [rows], 0 to 1.
-
-    Guided inpainting as in real-time chunking (arXiv 2506.07339), the network's derivative taken as
-    the identity, so that nothing is propagated back; a step corrects its guess by the whole
-    difference at most, because steps are few.
-    """
-
-    rows: Tensor
-    weights: Tensor
-
-    def bend(self, actions: Tensor, speed: Tensor, time: float) -> Tensor:
-        """The network's velocity at `actions`, bent so that its guess of the clean rows comes nearer to the wish."""
-        sigma = time / 1000
-        guess = actions - sigma * speed
-        strength = min(1.0, ((1 - sigma) ** 2 + sigma**2) / max(1 - sigma, 1e-3))
-        return speed - strength / sigma * self.weights[:, None] * (self.rows - guess)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Start:
-    """Where denoising starts: what is known in its place, noise elsewhere.
-
-    latents float32 [1, C, T, h, w]; clean_frames bool [T]; actions float32 [1, rows, action_width];
-    clean_rows bool [rows]; width: action channels in use, the others are 0; first_row,
-    scale_single: see `generator_positions`.
-    """
-
-    latents: Tensor
-    clean_frames: Tensor
-    fps: float
-    actions: Tensor | None = None
-    clean_rows: Tensor | None = None
-    width: int = 0
-    first_row: int = 1
-    domain: int = 0
-    scale_single: bool = True
-    wish: RtcTarget | None = None
-
-    def flat(self) -> Tensor:
-        """Latents and actions as one vector."""
-        parts = [self.latents] if self.actions is None else [self.latents, self.actions]
-        return torch.cat([part.flatten() for part in parts])
-
-    def split(self, flat: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The inverse of `flat`."""
-        count = self.latents.numel()
-        actions = None if self.actions is None else flat[count:].view_as(self.actions)
-        return flat[:count].view_as(self.latents), actions
-
-    def bend(self, flat: Tensor, speed: Tensor, time: float) -> Tensor:
-        """A velocity of `flat` with its actions bent towards the wish, if there is one."""
-        if self.wish is None or time == 0:
-            return speed
-        latents, bent = self.split(speed)
-        actions = self.split(flat)[1]
-        assert actions is not None  # a wish is about actions
-        assert bent is not None
-        return torch.cat([latents.flatten(), self.wish.bend(actions, bent, time).flatten()])
-
-    def tensors(self) -> list[Tensor]:
-        """All that changes from one observation to the next."""
-        wish = () if self.wish is None else (self.wish.rows, self.wish.weights)
-        parts = (self.latents, self.clean_frames, self.actions, self.clean_rows, *wish)
-        return [part for part in parts if part is not None]
-
-    def filled(self, tensors: Sequence[Tensor]) -> Start:
-        """The same with other `tensors`."""
-        rest = iter(tensors)
-        latents, clean_frames = next(rest), next(rest)
-        actions, clean_rows = (
-            None if part is None else next(rest) for part in (self.actions, self.clean_rows)
-        )
-        wish = None if self.wish is None else RtcTarget(next(rest), next(rest))
-        parts = {
-            "latents": latents,
-            "clean_frames": clean_frames,
-            "actions": actions,
-            "clean_rows": clean_rows,
-        }
-        return dataclasses.replace(self, **parts, wish=wish)  # type: ignore[arg-type]
-
-    def decided(self, actions: Tensor) -> Start:
-        """The same known frames with these rows, all of them known: forward dynamics, begun at the mean of the noise.
-
-        What is drawn from there is nearer to what happens than one of many futures, and is always
-        the same.
-        """
-        assert self.clean_rows is not None  # it has actions
-        latents = torch.where(self.clean_frames[:, None, None], self.latents, 0)
-        known = torch.ones_like(self.clean_rows)
-        return dataclasses.replace(
-            self, latents=latents, actions=actions, clean_rows=known, wish=None
-        )
-
-    def shape(self) -> tuple[Hashable, ...]:
-        """All that does not, and the shapes of what does."""
-        shapes = tuple(tensor.shape for tensor in self.tensors())
-        return (
-            shapes,
-            self.fps,
-            self.width,
-            self.first_row,
-            self.domain,
-            self.scale_single,
-            self.wish is None,
-        )
-
-    def clean(self) -> Tensor:
-        """Which numbers of `flat` must not change."""
-        frames = self.clean_frames[:, None, None].expand_as(self.latents)
-        if self.actions is None or self.clean_rows is None:
-            return frames.flatten()
-        unused = torch.arange(self.actions.shape[2], device=self.actions.device) >= self.width
-        rows = self.clean_rows[:, None] | unused
-        return torch.cat([frames.flatten(), rows.flatten()])
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Guidance:
-    """How hard to push away from the negative prompt: 1 means not at all.
-
-    interval: only at network times strictly inside it. batched: both prompts in one pass, which
-    pays where a pass is too small to fill the device. precise: combine in float32 as diffusers
-    does, else in the network's dtype as trained. reuse: outside the interval push on in the last
-    direction, as an approximation that costs nothing.
-    """
-
-    scale: float = 3.0
-    interval: tuple[float, float] | None = None
-    batched: bool = False
-    precise: bool = False
-    reuse: bool = False
-
-    def applies(self, time: float) -> bool:
-        """Whether the negative prompt is needed at this time."""
-        inside = self.interval is None or self.interval[0] < time < self.interval[1]
-        return self.scale != 1.0 and inside
 
 
 class Denoiser:
     """One loaded model as a sampler.
 
-    Remembers the text tower's keys and values of the last few prompts.
-
-    Where the model says `graphs`, the whole loop becomes a CUDA graph (but not that of students,
-    who draw fresh noise). In a team that splits guidance it computes one branch and has the other
-    from the other process.
+    Remembers the text tower's keys and values of the last few prompts. Where the model says
+    `graphs`, the whole loop becomes a CUDA graph, if the schedule allows it. In a process group
+    that splits guidance it computes one branch and has the other from the other process.
     """
 
     def __init__(self, model: Model, prompts: int = 8):
@@ -199,7 +57,7 @@ class Denoiser:
     @torch.no_grad()
     def run(
         self,
-        start: Start,
+        inputs: DenoiserInput,
         text: KVCache,
         negative: KVCache,
         schedule: Schedule,
@@ -208,98 +66,131 @@ class Denoiser:
     ) -> tuple[Tensor, Tensor | None]:
         """Denoise.
 
-        Returns latents and actions in the shapes of `start`. seed: for the fresh noise of students.
+        Returns latents and actions in the shapes of `inputs`. seed: for the fresh noise of
+        students.
         """
         prompts = Prompts((text, negative))
-        key = (*start.shape(), id(text), id(negative), schedule, guidance)
+        key = (*inputs.shape(), id(text), id(negative), schedule, guidance)
         if key not in self._loops:
-            if self.model.graphs and schedule.rule == "unipc":
+            if self.model.graphs and schedule.recordable:
                 rows = (prompts, Prompts((text,)), Prompts((negative,)))
                 # With all that a recording will look at beside it, so that its place in memory is
                 # not given away.
-                _remember(
-                    self._loops,
-                    key,
-                    [[(prompts, self._rope(start, row)) for row in rows]],
-                    self._keep,
-                )
-            return start.split(self._loop(start, prompts, schedule, guidance, seed))
+                kept = [(prompts, self._rope(inputs, row)) for row in rows]
+                _remember(self._loops, key, [kept], self._keep)
+            return inputs.split(self._loop(inputs, prompts, schedule, guidance, seed))
         self._loops.move_to_end(key)
         if len(self._loops[key]) == 1:  # seen for the second time
 
             def loop(*tensors: Tensor) -> tuple[Tensor, ...]:
-                return (self._loop(start.filled(tensors), prompts, schedule, guidance, seed),)
+                return (self._loop(inputs.filled(tensors), prompts, schedule, guidance, seed),)
 
-            self._loops[key].append(CudaGraph(loop, start.tensors(), warm=True, shared=True))
-        return start.split(self._loops[key][1](*start.tensors())[0].clone())
+            self._loops[key].append(CudaGraph(loop, inputs.tensors(), warm=True, shared=True))
+        return inputs.split(self._loops[key][1](*inputs.tensors())[0].clone())
 
-    def _loop(
-        self, start: Start, prompts: Prompts, schedule: Schedule, guidance: Guidance, seed: int
-    ) -> Tensor:
-        alone, other = Prompts(prompts.rows[:1]), Prompts(prompts.rows[1:])
-        branches = [prompts] if guidance.batched else [alone, other]
-        team = self.model.team
-        push: list[Tensor] = []  # the last difference that guidance made
+    @torch.no_grad()
+    def run_batch(
+        self,
+        inputs: Sequence[DenoiserInput],
+        texts: Sequence[KVCache],
+        negative: KVCache,
+        schedule: Schedule,
+        guidance: Guidance,
+    ) -> tuple[Tensor, Tensor]:
+        """Denoise several inputs of one shape, each with a prompt of its own.
+
+        Returns latents [B, C, T, h, w] and actions [B, rows, action_width].
+        """
+        batch = DenoiserInput.joined(inputs)
+        prompts, other = Prompts(tuple(texts)), Prompts((negative,) * len(inputs))
+        combiner = BranchCombiner(guidance)
+        count = inputs[0].latents.numel()
+
+        def branch(flat: Tensor, time: float, rows: Prompts) -> Tensor:
+            found = self.velocity(batch, flat, time, rows)  # [B, numbers of one input]
+            latents, actions = found.split([count, found.shape[1] - count], dim=1)
+            return torch.cat([latents.flatten(), actions.flatten()])
 
         def velocity(flat: Tensor, time: float) -> Tensor:
-            guided = guidance.applies(time)
-            if guided and team and team.branch is not None:
-                mine = self._velocity(start, flat, time, other if team.branch else alone)
-                speeds = [team.exchange(mine)]
-            else:
-                speeds = [
-                    self._velocity(start, flat, time, rows)
-                    for rows in (branches if guided else [alone])
-                ]
-            speed = torch.cat(speeds).float() if guidance.precise else torch.cat(speeds)
-            told = speed[0]
-            if guided:
-                told = speed[1] + guidance.scale * (speed[0] - speed[1])
-                push[:] = [told - speed[0]]
-            elif guidance.reuse and push:
-                told = told + push[0]
-            return start.bend(flat, told, time)
+            conditional = branch(flat, time, prompts)
+            applies = guidance.applies(time)
+            return combiner.guided(conditional, branch(flat, time, other) if applies else None)
 
-        return denoise(start.flat(), velocity, schedule, start.clean(), seed)
+        latents, actions = batch.split(denoise(batch.flat(), velocity, schedule, batch.clean()))
+        assert actions is not None  # every input has actions
+        return latents, actions
 
-    def _velocity(self, start: Start, flat: Tensor, time: float, prompts: Prompts) -> Tensor:
-        """What the network says for each prompt: [prompts, numbers]."""
+    def _loop(
+        self,
+        inputs: DenoiserInput,
+        prompts: Prompts,
+        schedule: Schedule,
+        guidance: Guidance,
+        seed: int,
+    ) -> Tensor:
+        combiner = BranchCombiner(guidance)
+
+        def velocity(flat: Tensor, time: float) -> Tensor:
+            branches = self._branches(inputs, flat, time, prompts, guidance)
+            return inputs.guide(flat, combiner.guided(*branches), time)
+
+        return denoise(inputs.flat(), velocity, schedule, inputs.clean(), seed)
+
+    def _branches(
+        self,
+        inputs: DenoiserInput,
+        flat: Tensor,
+        time: float,
+        prompts: Prompts,
+        guidance: Guidance,
+    ) -> list[Tensor]:
+        """The velocity for the prompt and, where guidance applies, that for the negative one."""
+        alone, other = Prompts(prompts.rows[:1]), Prompts(prompts.rows[1:])
+        group = self.model.team
+        if not guidance.applies(time):
+            return [self.velocity(inputs, flat, time, alone)[0]]
+        if group and group.branch is not None:
+            mine = self.velocity(inputs, flat, time, other if group.branch else alone)
+            return [*group.exchange(mine)]
+        if guidance.batched:
+            return [*self.velocity(inputs, flat, time, prompts)]
+        return [self.velocity(inputs, flat, time, rows)[0] for rows in (alone, other)]
+
+    def velocity(
+        self, inputs: DenoiserInput, flat: Tensor, time: float, prompts: Prompts
+    ) -> Tensor:
+        """What the network says for each prompt: [prompts, numbers of one input]."""
         count = len(prompts.rows)
-        latents, actions = start.split(flat)
-        noisy_rows = None if start.clean_rows is None else ~start.clean_rows
+        latents, actions = inputs.split(flat)
+        noisy_rows = None if inputs.clean_rows is None else ~inputs.clean_rows
         vision, action = self.model.transformer.velocity(
             latents.expand(count, -1, -1, -1, -1),
             torch.full((count,), time, device=flat.device),
             prompts,
-            self._rope(start, prompts),
-            ~start.clean_frames,
+            self._rope(inputs, prompts),
+            ~inputs.clean_frames,
             None if actions is None else actions.expand(count, -1, -1),
             noisy_rows,
-            torch.full((count,), start.domain, device=flat.device),
+            torch.full((count,), inputs.domain, device=flat.device),
         )
-        return (
-            vision.flatten(1)
-            if action is None
-            else torch.cat([vision.flatten(1), action.flatten(1)], dim=1)
-        )
+        if action is None:
+            return vision.flatten(1)
+        return torch.cat([vision.flatten(1), action.flatten(1)], dim=1)
 
-    def _rope(self, start: Start, prompts: Prompts) -> Rope:
-        """Rotations of the generator's tokens.
-
-        They depend on the lengths of the prompts and the shape alone.
-        """
+    def _rope(self, inputs: DenoiserInput, prompts: Prompts) -> Rope:
+        """Rotations of the generator's tokens, by the prompts' lengths and the shape alone."""
         lengths = tuple(row.length for row in prompts.rows)
-        rows = 0 if start.actions is None else start.actions.shape[1]
-        shape = tuple(start.latents.shape[2:])
-        clock = (start.fps, rows, start.first_row, start.scale_single)
+        rows = 0 if inputs.actions is None else inputs.actions.shape[1]
+        shape = tuple(inputs.latents.shape[2:])
+        clock = (inputs.fps, rows, inputs.first_row, inputs.scale_single)
         key = (lengths, shape, clock)
         if key not in self._ropes:
             transformer = self.model.transformer
-            places = [
+            positions = [
                 generator_positions(transformer.config, length, shape, *clock) for length in lengths
             ]
             table = rope_table(
-                torch.stack(places).to(transformer.device), transformer.config, transformer.dtype
+                torch.stack(positions).to(transformer.device), transformer.config, transformer.dtype
             )
             _remember(self._ropes, key, table, 3 * self._keep)
         # the oldest one goes: not one that is used, a graph could not make it anew
@@ -308,7 +199,10 @@ class Denoiser:
 
 
 def numpy_noise(shape: tuple[int, ...], seed: int, device: torch.device | str = "cpu") -> Tensor:
-    """Standard normal float32 from numpy's legacy generator, as the released policies draw it: anew per modality."""
+    """Standard normal float32 from numpy's legacy generator, as the released policies draw it.
+
+    They draw anew per modality.
+    """
     noise = np.random.RandomState(seed).standard_normal(shape)
     return torch.from_numpy(noise.astype(np.float32)).to(device)
 

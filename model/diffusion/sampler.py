@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From noise to sample: noise schedules, UniPC, and the fixed steps of distilled students.
 
-Free functions.
-
 A sample at noise level s is s * noise + (1 - s) * clean; the network predicts its velocity, noise -
 clean.
 """
@@ -18,19 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Velocity = Callable[[Tensor, float], Tensor]  # sample, time told to the network -> velocity
+Velocity = Callable[[Tensor, float], Tensor]  # sample, network time -> velocity
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Schedule:
-    """Noise levels to go through (N + 1, the last one 0), what the network is told at the first N, and by which rule.
+    """Noise levels to go through, the network times at each, and the rule of the steps."""
 
-    rule: "unipc", or for distilled students "sde" (fresh noise in every step) or "ode" (straight
-    on).
-    """
-
-    sigmas: tuple[float, ...]
-    times: tuple[float, ...]
+    sigmas: tuple[float, ...]  # N + 1 noise levels, the last one 0
+    times: tuple[float, ...]  # of the first N levels
+    # "unipc", or for distilled students "sde" (fresh noise in every step) or "ode" (straight on)
     rule: str = "unipc"
 
     def __post_init__(self) -> None:
@@ -38,15 +33,18 @@ class Schedule:
             raise ValueError(f"Schedule.rule: expected 'unipc', 'sde' or 'ode', got {self.rule!r}")
         if len(self.sigmas) != len(self.times) + 1 or self.sigmas[-1] != 0 or len(self.times) == 0:
             raise ValueError(
-                f"Schedule.sigmas: expected {len(self.times) + 1} levels ending in 0, got {self.sigmas}"
+                f"Schedule.sigmas: expected {len(self.times) + 1} levels ending in 0, got "
+                f"{self.sigmas}"
             )
+
+    @property
+    def recordable(self) -> bool:
+        """Whether its loop may become a CUDA graph; students draw fresh noise in every step."""
+        return self.rule == "unipc"
 
 
 def _schedule(sigmas: np.ndarray) -> Schedule:
-    """UniPC over these levels.
-
-    The network is told whole numbers, the solver uses the exact level.
-    """
+    """UniPC over these levels: whole numbers as network times, the exact levels in the solver."""
     times = (sigmas * 1000).astype(np.int64).astype(float)
     return Schedule((*sigmas.astype(np.float32).tolist(), 0.0), tuple(times.tolist()))
 
@@ -71,7 +69,10 @@ def flow_schedule(steps: int, shift: float = 5.0, native: bool = True) -> Schedu
 
 
 def karras_schedule(steps: int, sigma_max: float = 200.0, sigma_min: float = 0.147) -> Schedule:
-    """Karras' ramp (power 7) between two noise-to-signal ratios, as the Nano and Super checkpoints ship it."""
+    """Karras' ramp (power 7, arXiv 2206.00364) between two noise-to-signal ratios.
+
+    The Nano and Super checkpoints ship it.
+    """
     _check_steps(steps)
     ramp = np.linspace(0, 1, steps)
     ratio = (sigma_max ** (1 / 7) + ramp * (sigma_min ** (1 / 7) - sigma_max ** (1 / 7))) ** 7
@@ -100,8 +101,9 @@ def checkpoint_schedule(scheduler: Mapping[str, Any], steps: int, native: bool =
         or scheduler.get("prediction_type") != "flow_prediction"
     ):
         raise ValueError(
-            "scheduler_config.json: expected use_flow_sigmas true and prediction_type flow_prediction, got "
-            f"{scheduler.get('use_flow_sigmas')} and {scheduler.get('prediction_type')}"
+            "scheduler_config.json: expected use_flow_sigmas true and prediction_type "
+            f"flow_prediction, got {scheduler.get('use_flow_sigmas')} and "
+            f"{scheduler.get('prediction_type')}"
         )
     return flow_schedule(steps, scheduler.get("flow_shift") or 1.0, native)
 
@@ -128,10 +130,10 @@ def _keep(clean: Tensor | None, start: Tensor, new: Tensor) -> Tensor:
 
 
 def _unipc(start: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor | None) -> Tensor:
-    """UniPC of order 2, variant bh2, predicting the clean sample; the order drops at both ends.
+    """UniPC (arXiv 2302.04867) of order 2, variant bh2, predicting the clean sample.
 
     Each step corrects the last step with what the network says now, then predicts the next with the
-    same history.
+    same history. The order drops to 1 at both ends.
     """
     sigmas = schedule.sigmas
     # half the log signal-to-noise ratio
@@ -196,16 +198,16 @@ def _correct(
 def _student(
     start: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor | None, seed: int
 ) -> Tensor:
-    """A distilled student: each step guesses the clean sample, then noises it again to the next level."""
+    """A distilled student: guess the clean sample, noise it again to the next level, and so on."""
     sample = start
     for step, time in enumerate(schedule.times):
         now, after = schedule.sigmas[step : step + 2]
-        speed = velocity(sample, time)
-        guess = sample - now * speed
+        direction = velocity(sample, time)
+        guess = sample - now * direction
         if after == 0:
             sample = guess
         elif schedule.rule == "ode":
-            sample = sample + (after - now) * speed
+            sample = sample + (after - now) * direction
         else:
             generator = torch.Generator(sample.device).manual_seed(seed + step)
             fresh = torch.randn(

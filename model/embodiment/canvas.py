@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..interface import check_image
+from ..arrays import check_image
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Panel:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Canvas:
-    """How views become one picture: placed on `composite`, shrunk to `content`, padded to `size` (each H, W).
+    """How views become one picture: put on `composite`, shrunk to `content`, padded to `size`.
 
     Panels are resized bilinearly, without antialiasing unless `smooth` (DROID was trained without);
     composite to content is bicubic with antialiasing. `size` is the resolution of the prompt; the
@@ -34,7 +34,7 @@ class Canvas:
     """
 
     panels: tuple[Panel, ...]
-    composite: tuple[int, int]
+    composite: tuple[int, int]  # H, W, as the two below
     content: tuple[int, int]
     size: tuple[int, int]
     smooth: bool = False
@@ -48,7 +48,8 @@ class Canvas:
         """ValueError if a view is missing."""
         if missing := [view for view in self.views if view not in images]:
             raise ValueError(
-                f"images: missing view(s) {missing}, expected {list(self.views)}, got {sorted(images)}"
+                f"images: missing view(s) {missing}, expected {list(self.views)}, got "
+                f"{sorted(images)}"
             )
 
     def compose(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -57,13 +58,13 @@ class Canvas:
         picture = np.zeros((*self.composite, 3), np.uint8)
         for panel in self.panels:
             check_image(f"images[{panel.view!r}]", images[panel.view])
-            place = picture[
+            area = picture[
                 panel.top : panel.top + panel.height, panel.left : panel.left + panel.width
             ]
             resized = resize(
                 images[panel.view], (panel.height, panel.width), cubic=False, antialias=self.smooth
             )
-            place[:] = np.clip(resized, 0, 255).astype(np.uint8)
+            area[:] = np.clip(resized, 0, 255).astype(np.uint8)
         if self.content != self.composite:
             picture = shrink(picture, self.content)
         return pad(picture, self.size)
@@ -77,7 +78,7 @@ def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 [H, W, 3] bilinearly until it covers `size`, and cut out the middle: uint8 [*size, 3]."""
+    """Resize uint8 [H, W, 3] bilinearly to cover `size`, cut out the middle: uint8 [*size, 3]."""
     check_image("image", picture)
     scale = max(size[0] / picture.shape[0], size[1] / picture.shape[1])
     whole = (math.ceil(scale * picture.shape[0]), math.ceil(scale * picture.shape[1]))
@@ -89,7 +90,10 @@ def cover(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Grow [H, W, 3] to `size` by mirroring at the right and bottom edge, or by repeating it where it is too small."""
+    """Grow [H, W, 3] to `size` at the right and bottom by mirroring it.
+
+    A picture too small for that repeats its edge.
+    """
     below, right = size[0] - picture.shape[0], size[1] - picture.shape[1]
     if not below and not right:
         return picture
@@ -98,7 +102,7 @@ def pad(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize(picture: np.ndarray, size: tuple[int, int], cubic: bool, antialias: bool) -> np.ndarray:
-    """[H, W, 3] -> float32 [*size, 3], pixel centers aligned as torch does with align_corners=False."""
+    """[H, W, 3] -> float32 [*size, 3], pixel centers as in torch with align_corners=False."""
     for axis, target in enumerate(size):
         if picture.shape[axis] == target:
             continue
@@ -115,7 +119,7 @@ def resize(picture: np.ndarray, size: tuple[int, int], cubic: bool, antialias: b
 
 @functools.lru_cache(maxsize=64)
 def taps(source: int, target: int, cubic: bool, antialias: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The resampling of one axis: which pixels to add up and how much of each, both [taps, target]."""
+    """The resampling of one axis: indices of the pixels to add up and weights, [taps, target]."""
     scale = source / target
     spread = max(scale, 1.0) if antialias else 1.0
     center = (np.arange(target) + 0.5) * scale - 0.5

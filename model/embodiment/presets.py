@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The robots the model knows: for each its cameras, its state and action columns, units, rate and normalization.
+"""The robots the model knows: cameras, state and action columns, units, rate, normalization.
 
 Outside the model every embodiment speaks robot units: rad, m, unit quaternions (x, y, z, w),
 gripper 0 = open to 1 = closed. `Embodiment.encode_*` and `decode_actions` translate to and from the
@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..interface import NS
+from ..arrays import NS
 from .canvas import Canvas, Panel
-from .columns import Column, Normalization
-from .spec import POSES, TWISTS, Embodiment
+from .spec import POSES, TWISTS, Column, Embodiment, Normalization
 
 
 def find_embodiment(name: str) -> Embodiment:
@@ -50,8 +49,9 @@ _DROID_CANVAS = Canvas(
     size=(544, 736),
 )
 _DROID_VIEWS = (
-    "The top row is from the wrist-mounted camera. The bottom row contains two horizontally concatenated third-person "
-    "perspective views of the scene from opposite sides, with the robot visible."
+    "The top row is from the wrist-mounted camera. The bottom row contains two horizontally "
+    "concatenated third-person perspective views of the scene from opposite sides, with the "
+    "robot visible."
 )
 
 DROID_JOINT_POS = Embodiment(

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rigid poses as the model writes them: translation and the first two columns of the rotation (rot6d), frame by frame.
+"""Rigid poses as the model writes them: translation and rot6d, frame by frame.
+
+rot6d: the first two columns of the rotation matrix (arXiv 1812.07035).
 
 A pose outside the model is [x, y, z, qx, qy, qz, qw] (m, unit quaternion). numpy only.
 """
@@ -72,13 +74,13 @@ def transform_to_pose(transform: np.ndarray) -> np.ndarray:
 
 
 def transforms_to_deltas(transforms: np.ndarray) -> np.ndarray:
-    """Poses [T + 1, 4, 4] -> [T, 9]: each pose seen from the one before, as translation and rot6d."""
+    """Poses [T + 1, 4, 4] -> [T, 9]: each seen from the one before, as translation and rot6d."""
     step = np.linalg.inv(transforms[:-1]) @ transforms[1:]
     return np.concatenate([step[:, :3, 3], matrix_to_rot6d(step[:, :3, :3])], axis=-1)
 
 
 def deltas_to_transforms(deltas: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """The inverse: deltas [T, 9] from the pose `start` [4, 4] -> the T poses that follow, [T, 4, 4]."""
+    """Deltas [T, 9] from the pose `start` [4, 4] -> the T poses that follow, [T, 4, 4]."""
     steps = np.zeros((len(deltas), 4, 4))
     steps[:, :3, :3] = rot6d_to_matrix(deltas[:, 3:9])
     steps[:, :3, 3] = deltas[:, :3]

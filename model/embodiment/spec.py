@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The type that says what a robot's numbers mean, and translates between robot units and the model's own rows.
-
-numpy only.
-"""
+"""What a robot's numbers mean, and their translation into the model's rows and back. numpy only."""
 
 from __future__ import annotations
 
@@ -11,9 +8,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..interface import NS
+from ..arrays import NS
 from .canvas import Canvas
-from .columns import Column, Normalization
 from .rotations import (
     deltas_to_transforms,
     matrix_to_rot6d,
@@ -26,6 +22,59 @@ from .rotations import (
 )
 
 JOINTS, POSES, TWISTS = "joints", "poses", "twists"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """One number of a state or a command."""
+
+    name: str
+    unit: str
+    gripper: bool = False  # 0 = open, 1 = closed; a gripper jumps
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Normalization:
+    """How the raw values of each column are scaled for the model.
+
+    kind: with "quantile" or "min_max" the model sees low and high as -1 and 1; with "mean_std" low
+    is the mean and high the standard deviation; "none": raw.
+    """
+
+    kind: str = "none"
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    floor: float = 1e-8  # least span or standard deviation
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("none", "quantile", "min_max", "mean_std"):
+            raise ValueError(
+                "Normalization.kind: expected none, quantile, min_max or mean_std, got "
+                f"{self.kind!r}"
+            )
+
+    def _scale(self) -> tuple[np.ndarray, np.ndarray]:
+        low, high = np.array(self.low), np.array(self.high)
+        if self.kind == "mean_std":
+            return low, np.maximum(high, self.floor)
+        span = np.maximum(high - low, self.floor)
+        return low + span / 2, span / 2
+
+    def forward(self, rows: np.ndarray) -> np.ndarray:
+        """Raw [..., D] -> what the network sees."""
+        if self.kind == "none":
+            return rows
+        center, scale = self._scale()
+        return (rows - center) / scale
+
+    def inverse(self, rows: np.ndarray) -> np.ndarray:
+        """What the network says [..., D] -> raw."""
+        if self.kind == "none":
+            return rows
+        center, scale = self._scale()
+        return rows * scale + center
+
+
 RAW = Normalization()
 
 
@@ -35,28 +84,24 @@ class Embodiment:
 
     kind: "joints" (rows = joint targets), "poses" (columns are absolute poses, rows are pose deltas
     frame by frame) or "twists" (columns are controller deltas: translation and rotation vector;
-    rows use rot6d). step: ns between rows; horizon: rows in a chunk; state_row: the state goes in
-    as a clean row 0. relative: of "joints": action rows count from the state, except grippers.
-    state_normalization: of the state row of "joints"; `normalization` is that of the action rows.
-    gripper_values: what the model's raw gripper channel says when open and when closed.
-    tool_rotation, tool_offset: the frame the model moves, seen from the robot's (R @ rotation, p +
-    R @ offset). domain, domain_id: the name and number of the checkpoint's action head.
+    rows use rot6d).
     """
 
     name: str
-    domain: str
-    domain_id: int
+    domain: str  # name of the checkpoint's action head
+    domain_id: int  # number of the checkpoint's action head
     canvas: Canvas
     state: tuple[Column, ...]
     action: tuple[Column, ...]
-    step: int
-    horizon: int
+    step: int  # ns between rows
+    horizon: int  # rows in a chunk
     kind: str = JOINTS
-    state_row: bool = False
-    gripper_values: tuple[float, float] = (1.0, 0.0)
-    normalization: Normalization = RAW
-    state_normalization: Normalization = RAW
-    relative: bool = False
+    state_row: bool = False  # whether the state goes in as a clean row 0
+    gripper_values: tuple[float, float] = (1.0, 0.0)  # raw, of the model when open and closed
+    normalization: Normalization = RAW  # of the action rows
+    state_normalization: Normalization = RAW  # of the state row of "joints"
+    relative: bool = False  # of "joints": action rows count from the state, except grippers
+    # The frame the model moves, seen from the robot's: R @ tool_rotation, p + R @ tool_offset.
     tool_rotation: tuple[tuple[float, float, float], ...] = (
         (1.0, 0.0, 0.0),
         (0.0, 1.0, 0.0),
@@ -93,7 +138,7 @@ class Embodiment:
         return len(self.action) if self.kind == JOINTS else 9 + grippers
 
     def compose(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Camera images (uint8 [H, W, 3] by view name) -> the one picture the model sees, uint8 [*canvas.size, 3]."""
+        """Camera images (uint8 [H, W, 3] by view name) -> uint8 [*canvas.size, 3]."""
         return self.canvas.compose(images)
 
     def check_state(self, state: np.ndarray) -> None:
@@ -116,10 +161,11 @@ class Embodiment:
         return self._gripper_in(row).astype(np.float32)
 
     def encode_actions(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """Commands [H, len(self.action)] that follow `state` -> the model's rows, float32 [H, width]."""
+        """Commands [H, len(self.action)] after `state` -> the model's rows, float32 [H, width]."""
         if values.ndim != 2 or values.shape[1] != len(self.action) or not np.isfinite(values).all():
             raise ValueError(
-                f"actions of {self.name}: expected finite rows of {self.action_names}, got {values.shape}"
+                f"actions of {self.name}: expected finite rows of {self.action_names}, got "
+                f"{values.shape}"
             )
         rows = values - self._origin(state) if self.relative else values
         if self.kind == POSES:
@@ -128,12 +174,12 @@ class Embodiment:
             )
             rows = np.concatenate([transforms_to_deltas(poses), values[:, 7:]], axis=1)
         elif self.kind == TWISTS:
-            turn = matrix_to_rot6d(rotation_vector_to_matrix(values[:, 3:6]))
-            rows = np.concatenate([values[:, :3], turn, values[:, 6:]], axis=1)
+            rotation = matrix_to_rot6d(rotation_vector_to_matrix(values[:, 3:6]))
+            rows = np.concatenate([values[:, :3], rotation, values[:, 6:]], axis=1)
         return self.normalization.forward(self._gripper_in(rows)).astype(np.float32)
 
     def decode_actions(self, rows: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """The model's rows [H, width] -> commands float32 [H, len(self.action)], starting from `state`."""
+        """The model's rows [H, width] -> commands float32 [H, len(self.action)] after `state`."""
         raw = self._gripper_out(self.normalization.inverse(rows.astype(np.float64)))
         if self.kind == POSES:
             poses = deltas_to_transforms(raw[:, :9], self._start(state)) @ np.linalg.inv(
@@ -141,8 +187,8 @@ class Embodiment:
             )
             raw = np.concatenate([transform_to_pose(poses), raw[:, 9:]], axis=1)
         elif self.kind == TWISTS:
-            turn = matrix_to_rotation_vector(rot6d_to_matrix(raw[:, 3:9]))
-            raw = np.concatenate([raw[:, :3], turn, raw[:, 9:]], axis=1)
+            rotation = matrix_to_rotation_vector(rot6d_to_matrix(raw[:, 3:9]))
+            raw = np.concatenate([raw[:, :3], rotation, raw[:, 9:]], axis=1)
         elif self.relative:
             raw = raw + self._origin(state)
         return raw.astype(np.float32)

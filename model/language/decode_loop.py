@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint_io.loader import Model
+from ..loaded_model import Model
 from ..network.kv_cache import KVCache
 from ..network.layers import Rope, attention, rope_table
 from ..network.transformer import Layer, Transformer
@@ -191,7 +191,7 @@ class DecodeLoopPool:
     @contextlib.contextmanager
     def _everywhere(self, *numbers: int) -> Iterator[None]:
         """Let the other ranks do what is done inside, with the group's lock held."""
-        with self._team.turn if self._team else contextlib.nullcontext():
+        with self._team.lock if self._team else contextlib.nullcontext():
             if self._team:
                 self._team.order(self._member, *numbers)
             yield

@@ -11,7 +11,6 @@ the other ranks to follow. Anything else has to be called on every rank.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import threading
 from collections.abc import Iterator
@@ -21,9 +20,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
-
-from ..acceleration.tensor_parallel import TensorParallelSplit
-from ..diffusion.denoiser import RtcTarget, Start
 
 NUMBERS = 6  # in an order: the member it is for, and up to five arguments
 # A robot may be idle for long; the end of a process is noticed at once all the same.
@@ -66,7 +62,7 @@ class InferenceGroup:
 
     device: "cpu" or "cuda", each rank takes the GPU of its local rank; tensor: how many processes
     split a layer; with twice as many in the group, the branches of guidance are split as well.
-    turn: the lock to hold while giving orders.
+    lock: to hold while giving orders; mesh: the processes that split a layer, if they do.
     """
 
     def __init__(self, device: str, tensor: int = 1):
@@ -86,9 +82,8 @@ class InferenceGroup:
         self._branches = mesh.get_group("guidance") if count > tensor else None
         # 0: the conditional branch
         self.branch = mesh.get_local_rank("guidance") if count > tensor else None
-        self.tensor = tensor
-        self.split = TensorParallelSplit(mesh["tensor"]) if tensor > 1 else None
-        self.leads, self.turn = dist.get_rank() == 0, threading.Lock()
+        self.tensor, self.mesh = tensor, mesh["tensor"] if tensor > 1 else None
+        self.leads, self.lock = dist.get_rank() == 0, threading.Lock()
         self._members: list[Member] = []
 
     def add(self, member: Member) -> int:
@@ -134,28 +129,6 @@ class InferenceGroup:
 
     def receive_text(self, length: int) -> str:
         return bytes(self.receive(torch.empty(length, dtype=torch.uint8)).tolist()).decode()
-
-    def send_start(self, member: int, caption: str, start: Start, seed: int) -> None:
-        """Order to denoise; the shapes are those of any start of this member."""
-        self.order(member, len(caption.encode()), seed, start.wish is not None)
-        self.send_text(caption)
-        for tensor in start.tensors():
-            self.send(tensor)
-
-    def receive_start(self, numbers: list[int], like: Start) -> tuple[str, Start, int]:
-        """Caption, start and seed.
-
-        like: any start with the shapes and constants of rank 0, without a wish.
-        """
-        length, seed, wish, *_ = numbers
-        if wish and like.actions is not None:
-            like = dataclasses.replace(like, wish=RtcTarget(like.actions, like.actions[0, :, 0]))
-        caption = self.receive_text(length)
-        return (
-            caption,
-            like.filled([self.receive(torch.empty_like(tensor)) for tensor in like.tensors()]),
-            seed,
-        )
 
     def exchange(self, mine: Tensor) -> Tensor:
         """The velocity [1, n] of this rank's branch -> both: [2, n], the conditional one first."""

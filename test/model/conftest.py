@@ -20,8 +20,9 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from cosmos3_ros.model.checkpoint_io import tiny
-from cosmos3_ros.model.checkpoint_io.loader import Model, load_model
+from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.names import hub_name
+from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.network.config import TINY, ModelConfig
 from cosmos3_ros.model.network.transformer import Transformer
 
@@ -97,7 +98,10 @@ class Pair:
         time: float,
         domain: int,
     ) -> tuple[Tensor, Tensor]:
-        """One forward pass: latents [1, C, T, h, w], actions [rows, width], positions [3, N] of text and generator."""
+        """One forward pass.
+
+        latents [1, C, T, h, w]; actions [rows, width]; positions [3, N] of text and generator.
+        """
         patch = self.ours.config.patch
         frames, rows, columns = (
             latents.shape[2],

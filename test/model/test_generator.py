@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every mode of the generator, end to end, against diffusers' pipeline on the same weights and noise."""
+"""Every mode of the generator against diffusers' pipeline on the same weights and noise."""
 
 import dataclasses
 import json
@@ -12,7 +12,8 @@ from PIL import Image
 
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.diffusion import denoiser
-from cosmos3_ros.model.diffusion.denoiser import Denoiser, Guidance
+from cosmos3_ros.model.diffusion.denoiser import Denoiser
+from cosmos3_ros.model.diffusion.guidance import Guidance
 from cosmos3_ros.model.generator import ACTION_MODES, ActionRequest, Generator, Request
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.kv_cache import Prompts
@@ -141,13 +142,13 @@ def test_two_passes_in_one_batch_give_the_same(model, far):
 
 def test_guidance_only_inside_its_interval(model, monkeypatch):
     calls = []
-    whole = denoiser.Denoiser._velocity
+    whole = denoiser.Denoiser.velocity
 
     def counted(self, start, flat, time, *text):
         calls.append(time)
         return whole(self, start, flat, time, *text)
 
-    monkeypatch.setattr(denoiser.Denoiser, "_velocity", counted)
+    monkeypatch.setattr(denoiser.Denoiser, "velocity", counted)
     guidance = Guidance(3.0, interval=(960, 1001))
     Generator(model).generate(request("text_to_video", steps=4, shift=5.0, guidance=guidance))
     assert calls == [999, 999, 937, 833, 624]
@@ -191,12 +192,12 @@ def test_a_distilled_student_follows_its_own_levels(write, far):
     got = Generator(model).generate(asked)
 
     reader = Denoiser(model)
-    start = Generator(model)._start(asked, Generator(model)._condition(asked))
+    start = Generator(model)._input(asked, Generator(model)._condition(asked))
     text = reader.read(f"{PROMPT}. This image is of 48x64 resolution.")
     sample = start.flat()
     for step, (now, after) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True)):
         with torch.no_grad():
-            guess = sample - now * reader._velocity(start, sample, 1000 * now, Prompts((text,)))[0]
+            guess = sample - now * reader.velocity(start, sample, 1000 * now, Prompts((text,)))[0]
         torch.manual_seed(SEED + step)
         sample = (1 - after) * guess + after * torch.randn_like(guess)
     assert far(got.latents.flatten(), sample) < 1e-5

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded checkpoint's chunks for recorded observations stay what they were: to the last bit on one machine."""
+"""The embedded checkpoint's chunks for recorded observations stay the same, to the last bit."""
 
 import importlib.util
 from pathlib import Path
@@ -20,7 +20,7 @@ def record():
 
 @pytest.mark.slow
 def test_chunks_are_what_they_were(record):
-    """Another processor or another torch adds in another order: there to 1e-4 rad, and a gray level of the video."""
+    """Another processor or torch adds in another order: there to 1e-4 rad and a gray level."""
     found = record.answers()
     with np.load(FOLDER / "answers.npz") as data:
         expected = {name: data[name] for name in data.files}

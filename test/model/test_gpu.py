@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""On a GPU: kernels, compiled layers and CUDA graphs against the plain path, at the size of the tiny checkpoint."""
+"""On a GPU: kernels, compiled layers and CUDA graphs against the plain path, at tiny size."""
 
 import dataclasses
 
@@ -34,7 +34,10 @@ def load(speed, dtype=torch.float32):
 
 
 def chunks(model, count=3):
-    """The same chunk several times, then one for another instruction: graphs are recorded at the second."""
+    """The same chunk several times, then one for another instruction.
+
+    Graphs are recorded at the second.
+    """
     policy = Cosmos3Policy(model, deterministic=True)
     same = [policy.infer(OBSERVATION).chunk.values for _ in range(count)]
     return [

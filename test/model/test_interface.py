@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from cosmos3_ros.model.interface import ActionChunk, Future, Observation
+from cosmos3_ros.model.embodiment import BRIDGE
+from cosmos3_ros.model.interface import ActionChunk, Future, Observation, Prediction, warm_up
 
 STEP = 100
 
@@ -86,3 +87,31 @@ def test_a_wrong_observation_cannot_be_made(
 def test_a_future_is_video() -> None:
     with pytest.raises(ValueError, match=r"Future\.frames"):
         Future(np.zeros((2, 4, 4), np.uint8), 0, 1)
+
+
+def test_a_warm_up_asks_for_gray_pictures_and_leaves_no_trace() -> None:
+    asked, resets = list[Observation](), list[int]()
+
+    class Watched:
+        embodiment = BRIDGE
+
+        def infer(
+            self, observation: Observation, committed: ActionChunk | None = None
+        ) -> Prediction:
+            asked.append(observation)
+            values = np.zeros((1, 1), np.float32)
+            return Prediction(ActionChunk(values, ("a",), 0, 1))
+
+        def decode(self, prediction: Prediction) -> Future:
+            raise AssertionError
+
+        def reset(self) -> None:
+            resets.append(len(asked))
+
+    warm_up(Watched(), "reach", times=2)
+    assert resets == [2]
+    assert [one.instruction for one in asked] == ["reach", "reach"]
+    assert {view: image.shape for view, image in asked[0].images.items()} == {
+        "image": (480, 640, 3)
+    }
+    assert asked[0].state.tolist() == [0, 0, 0, 0, 0, 0, 1, 0], "a quaternion of no rotation"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy: observation in, chunk and future out, equal to the same steps taken with diffusers' parts."""
+"""The policy: observation in, chunk and future out, equal to the same steps of diffusers' parts."""
 
 import dataclasses
 import threading
@@ -134,22 +134,22 @@ def test_rows_of_the_past_are_ignored(policy):
 
 @pytest.mark.parametrize("name", ["libero", "bridge", "umi", "av", "droid_midtrain"])
 def test_every_embodiment_runs(name, tmp_path, write):
-    body = EMBODIMENTS[name]
+    embodiment = EMBODIMENTS[name]
     model = load_model(write(TINY), reasoner=False)
-    model.policy |= {
+    model.policy_config |= {
         "embodiment": name,
-        "domain_name": body.domain,
+        "domain_name": embodiment.domain,
         "action_chunk_size": 4,
-        "conditioning_fps": body.fps,
+        "conditioning_fps": embodiment.fps,
     }
     policy = Cosmos3Policy(model, name, num_steps=1)
-    state = np.zeros(len(body.state), np.float32)
-    if body.state:
+    state = np.zeros(len(embodiment.state), np.float32)
+    if embodiment.state:
         state[6] = 1.0
-    images = {view: RNG.integers(0, 256, (60, 80, 3), dtype=np.uint8) for view in body.views}
+    images = {view: RNG.integers(0, 256, (60, 80, 3), dtype=np.uint8) for view in embodiment.views}
     chunk = policy.infer(Observation(images, state, "go", STAMP)).chunk
-    assert chunk.values.shape == (4, len(body.action))
-    assert chunk.step == pytest.approx(1e9 / body.fps, abs=1)
+    assert chunk.values.shape == (4, len(embodiment.action))
+    assert chunk.step == pytest.approx(1e9 / embodiment.fps, abs=1)
 
 
 def test_the_plain_prompt_and_the_shipped_schedule_are_options(model):
@@ -157,7 +157,7 @@ def test_the_plain_prompt_and_the_shipped_schedule_are_options(model):
         model, prompt_format="plain", schedule="checkpoint", guidance=1.0, num_steps=2, horizon=8
     )
     assert policy.caption("Go.").startswith("Go. This video contains")
-    assert policy._schedule.times == (995, 128)
+    assert policy.schedule.times == (995, 128)
     assert policy.infer(OBSERVATION).chunk.values.shape == (8, 8)
 
 
@@ -224,7 +224,7 @@ def test_a_checkpoint_that_cannot_be_a_policy_is_refused(model):
     with pytest.raises(ValueError, match="without its generator"):
         Cosmos3Policy(dataclasses.replace(model, vae=None))
     with pytest.raises(ValueError, match=r"embodiment: .* names none, expected one of"):
-        Cosmos3Policy(dataclasses.replace(model, policy={}))
+        Cosmos3Policy(dataclasses.replace(model, policy_config={}))
     narrow = dataclasses.replace(model.config, action_width=6)
     with pytest.raises(
         ValueError, match="needs 8 action channels in domain 8, the checkpoint has 6 channels"
@@ -241,15 +241,15 @@ def test_load_policy_takes_only_what_control_needs(tmp_path):
 
 
 def test_the_future_may_be_imagined_again_for_the_rows_as_decided(model):
-    """Then it is what forward dynamics say of the chunk, begun without noise, and the chunk is the same as without."""
+    """Then it is what forward dynamics say of the same chunk, begun without noise."""
     options = {"num_steps": 3, "deterministic": True}
     plain, again = (Cosmos3Policy(model, **options, future_steps=steps) for steps in (0, 2))
     together, decided = plain.infer(OBSERVATION), again.infer(OBSERVATION)
     assert np.array_equal(together.chunk.values, decided.chunk.values)
     forward = Cosmos3Policy(model, num_steps=2, guidance=1.0)
-    seed, noise, rows = forward._draw()
+    seed, noise, rows = forward.draw_noise()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forward, "_draw", lambda: (seed, torch.zeros_like(noise), rows))
+        patch.setattr(forward, "draw_noise", lambda: (seed, torch.zeros_like(noise), rows))
         expected = forward.infer(OBSERVATION, committed=together.chunk)
     latents = again._imagine(decided.latents)
     assert (latents - expected.latents).abs().max() < 1e-4 * expected.latents.abs().max()

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from cosmos3_ros.model.checkpoint_io.loader import Model
 from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.policy_batch import infer_batch
 
 
 def observations(policy: Cosmos3Policy) -> list[Observation]:
-    random, body = np.random.default_rng(0), policy.embodiment
+    random, embodiment = np.random.default_rng(0), policy.embodiment
     return [
         Observation(
-            {view: random.integers(0, 256, (90, 160, 3), np.uint8) for view in body.views},
-            random.normal(scale=0.3, size=len(body.state)).astype(np.float32).clip(0, 1),
+            {view: random.integers(0, 256, (90, 160, 3), np.uint8) for view in embodiment.views},
+            random.normal(scale=0.3, size=len(embodiment.state)).astype(np.float32).clip(0, 1),
             instruction,
             stamp,
         )
@@ -62,12 +62,12 @@ def test_what_is_wrong_is_named(model: Model) -> None:
 
 
 def test_policies_on_one_model_take_turns(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In two threads: what one has begun ends before the other begins, for recordings share their memory."""
+    """In two threads: one ends before the other begins, for recordings share their memory."""
     first, second = Cosmos3Policy(model, num_steps=1), Cosmos3Policy(model, num_steps=1)
     inside, go_on, order = threading.Event(), threading.Event(), list[str]()
 
     def watched(policy: Cosmos3Policy, name: str) -> Callable[[Tensor], Tensor]:
-        encode = policy._encode
+        encode = policy.encode
 
         def function(canvas: Tensor) -> Tensor:
             order.append(f"{name} begins")
@@ -80,8 +80,8 @@ def test_policies_on_one_model_take_turns(model: Model, monkeypatch: pytest.Monk
         return function
 
     asked = observations(first)
-    monkeypatch.setattr(first, "_encode", watched(first, "first"))
-    monkeypatch.setattr(second, "_encode", watched(second, "second"))
+    monkeypatch.setattr(first, "encode", watched(first, "first"))
+    monkeypatch.setattr(second, "encode", watched(second, "second"))
     threads = [threading.Thread(target=first.infer, args=(asked[0],))]
     threads.append(threading.Thread(target=infer_batch, args=(second, asked[1:2])))
     threads[0].start()

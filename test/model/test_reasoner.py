@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reasoner against transformers on the same random weights, read from a checkpoint folder in the Hub layout."""
+"""The reasoner against transformers on the same random weights, read from a checkpoint folder."""
 
 import copy
 import dataclasses
@@ -153,7 +153,10 @@ VIDEO = [picture(48, 64, 3)] * 3 + [picture(48, 64, seed) for seed in (4, 5, 6, 
 
 
 def their_inputs(prompt, ours: Cosmos3Reasoner, pictures: list, kind: str) -> dict:
-    """Inputs of transformers' forward and generate, for patches that test_vision.py compares with their processors'."""
+    """Inputs of transformers' forward and generate.
+
+    test_vision_encoder.py compares the patches with those of their processors.
+    """
     inputs = {"input_ids": prompt.ids[None], "attention_mask": torch.ones_like(prompt.ids)[None]}
     if kind != "text":
         names = (
@@ -292,7 +295,7 @@ def test_a_picture_is_known_again_however_it_lies_in_memory(both):
     both.ours.prompt("What is it?", [image])
 
     def known(other: np.ndarray) -> bool:
-        return both.ours._sight.picture(other).patches is None
+        return both.ours._vision_cache.picture(other).patches is None
 
     assert known(np.asfortranarray(image))
     assert not known(image[:, ::-1])

@@ -35,7 +35,10 @@ def tiny() -> Cosmos3Policy:
         "embodiment": "libero",
     }
     return Cosmos3Policy(
-        dataclasses.replace(model, policy=trained), num_steps=1, guidance=1.0, deterministic=True
+        dataclasses.replace(model, policy_config=trained),
+        num_steps=1,
+        guidance=1.0,
+        deterministic=True,
     )
 
 

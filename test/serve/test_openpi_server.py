@@ -41,7 +41,9 @@ REQUEST: dict[str, Any] = {
 def tiny() -> Cosmos3Policy:
     """Random weights with DROID's columns and the released policy's 32 rows."""
     model = load_model(tiny_checkpoint(), reasoner=False)
-    model = dataclasses.replace(model, policy={**model.policy, "action_chunk_size": 32})
+    model = dataclasses.replace(
+        model, policy_config={**model.policy_config, "action_chunk_size": 32}
+    )
     return Cosmos3Policy(model, num_steps=1, guidance=1.0)
 
 

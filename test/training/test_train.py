@@ -170,7 +170,7 @@ def test_training_sees_what_the_policy_sees(tiny_small):
     windows = Windows(encoder.shape, torch.device("cpu"))
     windows.add(encoder.encode([make_clip(made, body, stride=17)]))
     picture = body.compose({view: frames[0] for view, frames in made.views.items()})
-    seen = policy._encode(torch.from_numpy(picture))
+    seen = policy.encode(torch.from_numpy(picture))
     assert windows.shape == (5, 2, 3)
     # kept in bfloat16
     assert torch.allclose(windows.draw(1, 0.0).latents[:, :, :1], seen, atol=0.02)
@@ -183,15 +183,19 @@ def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(
     """All rows decided, begun without noise; the prompts are of different lengths."""
     policy = load_policy(tiny_small, guidance=1.0, deterministic=True, num_steps=steps or 4)
     looks = Cosmos3Policy(policy.model, guidance=1.0, future_steps=steps)
-    shape, body, made = policy._shape, policy.embodiment, [episode(24, seed) for seed in range(3)]
+    shape, body, made = (
+        policy.latent_shape,
+        policy.embodiment,
+        [episode(24, seed) for seed in range(3)],
+    )
     ways = ["lift it", "put the small red cube down again, please", "lift it"]
     begins = [begin_of(each, way) for each, way in zip(made, ways, strict=True)]
-    seen = torch.cat([policy._encode(policy._compose(each)) for each in begins])
+    seen = torch.cat([policy.encode(policy.compose(each)) for each in begins])
     latents = torch.cat([seen, torch.full((3, shape[0], shape[1] - 1, *shape[2:]), 9.0)], dim=2)
     rows = torch.from_numpy(np.stack([window_rows(each, body, 0) for each in made]))
     found = Imagination(looks)(latents, rows, ways)
-    seed, noise, row_noise = policy._draw()
-    monkeypatch.setattr(policy, "_draw", lambda: (seed, torch.zeros_like(noise), row_noise))
+    seed, noise, row_noise = policy.draw_noise()
+    monkeypatch.setattr(policy, "draw_noise", lambda: (seed, torch.zeros_like(noise), row_noise))
     for number, (each, seen_first) in enumerate(zip(made, begins, strict=True)):
         chunk = ActionChunk(each.actions[:16], body.action_names, 0, body.step, body.discrete)
         expected = policy.infer(seen_first, committed=chunk).latents

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model imagines against what happens: its own chunks, and forward and inverse dynamics of demonstrations."""
+"""What the model imagines against what happens.
+
+Its own chunks, and forward and inverse dynamics of demonstrations.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ def look_ahead(policy: Cosmos3Policy, env: Env, wanted: Demonstration) -> Findin
 
 
 def own_futures(policy: Policy, env: Env) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What the policy imagines and what the simulation shows when that chunk is played to its end without delay.
+    """What the policy imagines and what the simulation shows while that chunk is played.
 
     Each uint8 [horizon + 1, H, W, 3]; chunk after chunk, the world stands still while the policy
     thinks.
@@ -96,7 +99,7 @@ def own_futures(policy: Policy, env: Env) -> Iterator[tuple[np.ndarray, np.ndarr
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Window:
-    """One chunk of a demonstration: the observation it begins with, its rows and the frames, the first one included."""
+    """One chunk of a demonstration: its first observation, its rows and all its frames."""
 
     observation: Observation
     rows: np.ndarray
@@ -115,7 +118,7 @@ def windows(policy: Policy, episode: Episode) -> Iterator[Window]:
 
 
 def forward_dynamics(policy: Policy, window: Window) -> np.ndarray:
-    """The frames that the model expects of the rows that were really played: every row is already decided."""
+    """The frames that the model expects of the rows that were really played."""
     body = policy.embodiment
     chunk = ActionChunk(
         window.rows, body.action_names, window.observation.stamp, body.step, body.discrete
@@ -137,35 +140,26 @@ def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
 
 
 def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
-    """The rows that the model reads out of the frames, in robot units: every frame is known, no row but the state."""
-    import torch
+    """The rows that the model reads out of the frames, in robot units.
 
-    from ...model.diffusion.denoiser import Denoiser, Guidance, Start, numpy_noise
+    Every frame is known, no row but the state.
+    """
+
+    from ...model.diffusion.denoiser import numpy_noise
+    from ...model.diffusion.guidance import Guidance
     from ...model.diffusion.sampler import flow_schedule
 
-    body, model, options = policy.embodiment, policy.model, policy.options
-    latents = _latents(policy, window.frames)
-    first, state = int(body.state_row), window.observation.state
-    rows = numpy_noise((first + body.horizon, model.config.action_width), options.seed)
-    rows[:, body.width :] = 0
-    if first:
-        rows[0, : body.width] = torch.from_numpy(body.encode_state(state))
-    start = Start(
-        latents,
-        torch.ones(latents.shape[2], dtype=torch.bool, device=model.device),
-        body.fps,
-        rows[None].to(model.device),
-        (torch.arange(len(rows)) < first).to(model.device),
-        body.width,
-        1 - first,
-        domain=body.domain_id,
-    )
-    denoiser = Denoiser(model)
-    text = denoiser.read(policy.caption(window.observation.instruction))
+    body, options = policy.embodiment, policy.options
+    latents, state = _latents(policy, window.frames), window.observation.state
+    row_noise = numpy_noise(policy.row_shape, options.seed)
+    known = range(latents.shape[2])
+    inputs = policy.denoiser_input(latents, state, latents, row_noise, known)
+    text = policy.denoiser.read(policy.caption(window.observation.instruction))
     schedule = flow_schedule(options.num_steps, options.shift)
-    actions = denoiser.run(start, text, text, schedule, Guidance(1.0))[1]
-    assert actions is not None  # `start` has actions
-    return body.decode_actions(actions[0, first:, : body.width].cpu().numpy(), state)
+    actions = policy.denoiser.run(inputs, text, text, schedule, Guidance(1.0))[1]
+    assert actions is not None  # `inputs` has actions
+    rows = actions[0, int(body.state_row) :, : body.width].cpu().numpy()
+    return body.decode_actions(rows, state)
 
 
 def reconstruct(policy: Cosmos3Policy, frames: np.ndarray) -> np.ndarray:
@@ -198,7 +192,10 @@ def _canvas(policy: Policy, images: Any) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorldModelTrial:
-    """A job for a process of its own: `look_ahead` with this checkpoint. options: of PolicyOptions."""
+    """A job for a process of its own: `look_ahead` with this checkpoint.
+
+    options: of PolicyOptions.
+    """
 
     checkpoint: str
     wanted: Demonstration

@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ...model.runtime.device import resolve_device
+
 # the others wait while the first process writes a large checkpoint
 _PATIENCE = datetime.timedelta(hours=2)
 
@@ -64,12 +66,11 @@ class TrainingGroup:
 
 
 def join(device: str) -> TrainingGroup:
-    """The crew of the processes that torchrun started. device: of torch, or "auto" for a GPU if there is one."""
-    place = (
-        torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if device == "auto"
-        else torch.device(device)
-    )
+    """The group of the processes that torchrun started.
+
+    device: of torch, or "auto" for a GPU if there is one.
+    """
+    place = torch.device(resolve_device(device))
     if not dist.is_torchelastic_launched():
         return TrainingGroup(device=place)
     if place.type == "cuda":

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...model.checkpoint_io.loader import Model
 from ...model.language.vision_encoder import VisionEncoder, fit
+from ...model.loaded_model import Model
 from ...model.network.transformer import Transformer
 from ...model.reasoner import Cosmos3Reasoner
 from ...model.runtime.unregistered import Unregistered

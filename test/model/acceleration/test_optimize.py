@@ -246,15 +246,15 @@ def test_pictures_painted_by_torch_equal_those_of_numpy(name, size):
 
 def test_guidance_in_the_first_steps_only(model):
     policy = Cosmos3Policy(model, guided_steps=1)
-    assert [policy._guidance.applies(time) for time in policy._schedule.times] == [
+    assert [policy.guidance.applies(time) for time in policy.schedule.times] == [
         True,
         False,
         False,
         False,
     ]
     assert all(
-        Cosmos3Policy(model, guided_steps=4)._guidance.applies(time)
-        for time in policy._schedule.times
+        Cosmos3Policy(model, guided_steps=4).guidance.applies(time)
+        for time in policy.schedule.times
     )
     whole, once, reused = (
         Cosmos3Policy(model, deterministic=True, **options).infer(OBSERVATION).chunk.values

@@ -28,32 +28,32 @@ def pose(*shape):
     return np.concatenate([RNG.normal(size=(*shape, 3)), quaternion], axis=-1)
 
 
-def sample(body, rows):
+def sample(embodiment, rows):
     """A state and commands in robot units, gripper in 0..1."""
-    width = len(body.action) - len(body.discrete)
-    arm = pose(rows + 1) if body.kind == "poses" else RNG.normal(size=(rows + 1, width)) / 2
-    grip = RNG.uniform(size=(rows + 1, len(body.discrete)))
+    width = len(embodiment.action) - len(embodiment.discrete)
+    arm = pose(rows + 1) if embodiment.kind == "poses" else RNG.normal(size=(rows + 1, width)) / 2
+    grip = RNG.uniform(size=(rows + 1, len(embodiment.discrete)))
     values = np.concatenate([arm, grip], axis=1).astype(np.float32)
-    return (values[0] if body.state else np.zeros(0, np.float32)), values[1:]
+    return (values[0] if embodiment.state else np.zeros(0, np.float32)), values[1:]
 
 
-@pytest.mark.parametrize("body", EMBODIMENTS.values(), ids=EMBODIMENTS)
-def test_commands_survive_the_way_through_the_model(body):
-    state, values = sample(body, body.horizon)
-    rows = body.encode_actions(values, state)
-    assert rows.shape == (body.horizon, body.width)
+@pytest.mark.parametrize("embodiment", EMBODIMENTS.values(), ids=EMBODIMENTS)
+def test_commands_survive_the_way_through_the_model(embodiment):
+    state, values = sample(embodiment, embodiment.horizon)
+    rows = embodiment.encode_actions(values, state)
+    assert rows.shape == (embodiment.horizon, embodiment.width)
     assert rows.dtype == np.float32
-    np.testing.assert_allclose(body.decode_actions(rows, state), values, atol=2e-5)
+    np.testing.assert_allclose(embodiment.decode_actions(rows, state), values, atol=2e-5)
 
 
-@pytest.mark.parametrize("body", EMBODIMENTS.values(), ids=EMBODIMENTS)
-def test_every_embodiment_fits_the_released_heads(body):
-    assert body.width <= 64
-    assert 0 <= body.domain_id < 32
-    assert all(side % 16 == 0 for side in body.canvas.size)
-    assert len({column.name for column in body.action}) == len(body.action)
-    images = {view: RNG.integers(0, 256, (90, 160, 3), dtype=np.uint8) for view in body.views}
-    assert body.compose(images).shape == (*body.canvas.size, 3)
+@pytest.mark.parametrize("embodiment", EMBODIMENTS.values(), ids=EMBODIMENTS)
+def test_every_embodiment_fits_the_released_heads(embodiment):
+    assert embodiment.width <= 64
+    assert 0 <= embodiment.domain_id < 32
+    assert all(side % 16 == 0 for side in embodiment.canvas.size)
+    assert len({column.name for column in embodiment.action}) == len(embodiment.action)
+    images = {view: RNG.integers(0, 256, (90, 160, 3), dtype=np.uint8) for view in embodiment.views}
+    assert embodiment.compose(images).shape == (*embodiment.canvas.size, 3)
 
 
 def test_droid_rows_are_joints_and_an_opening():
