@@ -75,7 +75,7 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Motion:
+class SplineMotion:
     """Control points float64 [K >= 4, N], the last three alike.
 
     Those from k to k + 3 count from `start + k * STEP` on.
@@ -135,12 +135,12 @@ def _powers(u: np.ndarray) -> np.ndarray:
     return np.stack([np.ones_like(u), u, u * u, u * u * u], axis=-1)
 
 
-def rest(position: np.ndarray, now: int) -> Motion:
+def rest(position: np.ndarray, now: int) -> SplineMotion:
     """Staying at `position` from `now` on."""
-    return Motion(now, np.tile(position.astype(np.float64), (4, 1)))
+    return SplineMotion(now, np.tile(position.astype(np.float64), (4, 1)))
 
 
-def brake(motion: Motion, now: int, limits: Limits) -> Motion:
+def brake(motion: SplineMotion, now: int, limits: Limits) -> SplineMotion:
     """Come to rest as soon as the limits let, joint by joint.
 
     Where nothing better is found the motion goes on to its
@@ -166,10 +166,10 @@ def brake(motion: Motion, now: int, limits: Limits) -> Motion:
             break
     moving = np.flatnonzero(np.abs(np.diff(points, axis=0)).max(axis=1) > 1e-12)
     length = moving[-1] + 4 if len(moving) else 4  # to three alike, and four at least
-    return Motion(start, points[:length], motion.pace)
+    return SplineMotion(start, points[:length], motion.pace)
 
 
-def follow(chunk: ActionChunk, motion: Motion, now: int, limits: Limits) -> Motion:
+def follow(chunk: ActionChunk, motion: SplineMotion, now: int, limits: Limits) -> SplineMotion:
     """Go over from a motion into the rows of a chunk that are still to come, and come to rest at the last one.
 
     chunk: columns = the joints of `limits`, rows within its position range. It is followed as fast
@@ -185,7 +185,7 @@ def follow(chunk: ActionChunk, motion: Motion, now: int, limits: Limits) -> Moti
     for merges in (MERGES[:7], MERGES[7:]) if paces else ():
         pace, points, found = _fastest(chunk, start, head, paces, limits, merges)
         if found.all():
-            return Motion(start, points, pace)
+            return SplineMotion(start, points, pace)
         failed = ~found
     names = ", ".join(name for name, bad in zip(chunk.names, failed, strict=True) if bad)
     raise ValueError(

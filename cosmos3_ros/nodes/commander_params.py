@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from ..execution.chunk_player import Rules
+from ..execution.chunk_player import PlaybackRules
 from ..execution.spline_motion import Limits
 from ..robot.urdf import read_limits
 from ..ros.command_sinks import SINKS
@@ -136,8 +136,8 @@ class Params:
         }
         return Limits(**{name: np.array(numbers, np.float64) for name, numbers in values.items()})
 
-    def rules(self) -> Rules:
+    def rules(self) -> PlaybackRules:
         """What may be chosen while running."""
-        return Rules(
+        return PlaybackRules(
             self.blend_rows, self.watchdog_rows, self.max_jump, self.clip, self.smooth_rows
         )

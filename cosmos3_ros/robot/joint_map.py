@@ -15,7 +15,7 @@ from ..model.interface import ActionChunk
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class RobotMap:
+class JointMap:
     """Joint names of the robot for the columns of a policy, in the policy's order.
 
     joints: one name per column; gripper: the joint (or "") whose column counts 0 = open .. 1 =

@@ -15,8 +15,9 @@ from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from .. import msg
-from ..execution.chunk_player import Player
-from ..execution.spline_motion import STEP, Motion
+from ..execution.chunk_player import ChunkPlayer
+from ..execution.spline_motion import STEP, SplineMotion
+from ..execution.strategies import DEFAULT
 from ..model.interface import NS, ActionChunk, Answer, Future
 from ..robot.images import encode
 
@@ -48,7 +49,7 @@ def chunk_message(
     instruction: str,
     embodiment: str,
     seconds: dict[str, float],
-    strategy: str = "replace",
+    strategy: str = DEFAULT,
 ) -> msg.ActionChunk:
     """A chunk in the robot's names and units, how it is to be played, and how long each stage took."""
     return msg.ActionChunk(
@@ -121,7 +122,7 @@ def scene_message(answer: Answer, *, stamp: int, views: list[str], question: str
     )
 
 
-def trajectory_message(motion: Motion, joints: tuple[str, ...], now: int) -> JointTrajectory:
+def trajectory_message(motion: SplineMotion, joints: tuple[str, ...], now: int) -> JointTrajectory:
     """What is left of a motion at `now` for a joint trajectory controller: stamp 0 (start at once), its knots with
     velocities, the first one in the future, the last one at rest.
     """
@@ -143,7 +144,7 @@ def command_message(
     return JointState(header=header(stamp), name=names, position=positions, velocity=velocities)
 
 
-def status_message(player: Player, armed: bool, now: int) -> msg.CommanderStatus:
+def status_message(player: ChunkPlayer, armed: bool, now: int) -> msg.CommanderStatus:
     """What the commander is doing at `now` (ns)."""
     status = msg.CommanderStatus(
         header=header(now),
@@ -159,5 +160,5 @@ def status_message(player: Player, armed: bool, now: int) -> msg.CommanderStatus
     )
     if player.loaded:
         status.chunk, status.chunk_stamp = player.loaded.number, to_time(player.loaded.chunk.stamp)
-        status.strategy = player.loaded.strategy
+        status.strategy = player.loaded.strategy.name
     return status

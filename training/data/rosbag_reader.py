@@ -23,7 +23,7 @@ from ...model.embodiment.spec import JOINTS, Embodiment
 from ...model.interface import NS
 from ...robot import topic_names
 from ...robot.images import to_rgb
-from ...robot.joint_map import RobotMap
+from ...robot.joint_map import JointMap
 
 # Where commands are looked for, first those that a controller got; a later one counts for joints
 # that no earlier has.
@@ -53,7 +53,7 @@ class Robot:
 
     name: str
     body: Embodiment
-    joints: RobotMap
+    joints: JointMap
     topics: Mapping[str, str]
 
 
@@ -126,7 +126,7 @@ def read_robot(robot: str) -> Robot:
     topics = {
         name: "/" + remapped.get(name, name).lstrip("/") for name in (*COMMANDS, *_OTHERS, *views)
     }
-    return Robot(path.stem, body, RobotMap(joints, *grip), topics)
+    return Robot(path.stem, body, JointMap(joints, *grip), topics)
 
 
 def read_recording(path: Path, robot: Robot, tell: Callable[[str], None]) -> Recording:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosmos3_ros.execution.spline_motion import STEP, Limits, Motion, brake, follow, rest
+from cosmos3_ros.execution.spline_motion import STEP, Limits, SplineMotion, brake, follow, rest
 from cosmos3_ros.model.interface import NS, ActionChunk
 
 N = 3
@@ -24,7 +24,7 @@ def chunk_of(values: np.ndarray, stamp: int = 0) -> ActionChunk:
     return ActionChunk(values.astype(np.float32), NAMES, stamp, NS // 15)
 
 
-def sample(motion: Motion, begin: int) -> np.ndarray:
+def sample(motion: SplineMotion, begin: int) -> np.ndarray:
     """Positions every ms from `begin` to the end, as a controller would ask for them."""
     return motion.at(np.arange(begin, motion.end + NS // 100, NS // 1000))[0]
 

@@ -30,9 +30,9 @@ class Arm:
     def __init__(self, **parameters: Any) -> None:
         from rclpy.parameter import Parameter
 
-        from cosmos3_ros.nodes.commander_node import Commander
+        from cosmos3_ros.nodes.commander_node import CommanderNode
 
-        class Stepped(Commander):
+        class Stepped(CommanderNode):
             time = 1000 * NS
 
             def now(self) -> int:
@@ -61,7 +61,7 @@ class Arm:
 
         self.node._sink.point = point
         self.node._look_around = lambda: None
-        self.node._deaf = ""
+        self.node._listener_fault = ""
 
     def again(self) -> None:
         """Deactivate, clean up, and come back."""
@@ -162,7 +162,7 @@ def test_stopped_it_brakes_to_the_end_while_chunks_go_on(make: Any, stop: str) -
         arm.node._on_stop_topic(Bool(data=True))
     else:
         arm.ask(False)
-    rest = arm.node._player.motion.at(arm.node._let_go_at)[0][0]
+    rest = arm.node._player.motion.at(arm.node._braked_at)[0][0]
     for _ in range(8):
         arm.chunk(0.5)
         arm.run(0.1)

@@ -45,13 +45,13 @@ def configure(domain: int) -> Iterator[Callable[..., str]]:
     from rclpy.parameter import Parameter
 
     from cosmos3_ros.model.registry import Models
-    from cosmos3_ros.nodes.commander_node import Commander
+    from cosmos3_ros.nodes.commander_node import CommanderNode
     from cosmos3_ros.nodes.policy_node import PolicyNode
 
     rclpy.init(args=[])
     makers = {
         "policy": lambda **kwargs: PolicyNode(Models(reasoner=False).policy, **kwargs),
-        "commander": Commander,
+        "commander": CommanderNode,
     }
 
     def run(path: Path, name: str, **changes: Any) -> str:
