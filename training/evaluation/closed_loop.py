@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Closed loop without ROS: simulation, policy and the commander's rules for chunks, many episodes in parallel."""
+"""Closed loop without ROS: simulation, policy and chunk player, many episodes in parallel."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ...bringup.node_graph import robot_file
 from ...execution.chunk_player import ChunkPlayer, PlaybackRules
 from ...execution.spline_motion import Limits
 from ...model.interface import NS, ActionChunk, Policy
+from ...robot.robot_file import find_robot_file
 from ...sim.arm_constants import ARM, FINGER_CLOSED
 from ...sim.env import Env
 from ...sim.tasks import find
@@ -77,7 +77,7 @@ class Outcome:
 
 
 def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = None) -> Outcome:
-    """Run one episode: the world stands still while the policy thinks, and `latency` passes on its clock instead.
+    """Run one episode; the simulation waits for the policy, and `latency` passes on its clock.
 
     seen: gets what the policy saw.
     """
@@ -132,9 +132,9 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
 @functools.cache
 def commander_settings() -> tuple[Limits, PlaybackRules]:
     """What the commander of the simulated arm is told, from its robot file."""
-    fields = yaml.safe_load(robot_file("droid_sim").read_text(encoding="utf-8"))["/**/commander"][
-        "ros__parameters"
-    ]
+    fields = yaml.safe_load(find_robot_file("droid_sim").read_text(encoding="utf-8"))[
+        "/**/commander"
+    ]["ros__parameters"]
     limits = Limits(
         **{field.name: np.array(fields[field.name], float) for field in dataclasses.fields(Limits)}
     )
@@ -185,9 +185,8 @@ def evaluate(
     outcomes: list[Outcome] = []
     for number, (outcome, seen) in enumerate(in_parallel(run_trial, trials, workers), 1):
         outcomes.append(outcome)
-        tell(
-            f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: {'solved' if outcome.success else 'failed'}"
-        )
+        result = "solved" if outcome.success else "failed"
+        tell(f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: {result}")
         if (
             strips
             and seen
