@@ -123,7 +123,7 @@ def violations(points: np.ndarray, dt: float) -> dict[str, int]:
     """How many of the points (`dt` s apart) leave a limit."""
     inside = (points >= LIMITS.lower - 1e-6) & (points <= LIMITS.upper + 1e-6)  # rows are float32
     found, change = {KINDS[0]: int((~inside).any(axis=1).sum())}, points
-    for order, (name, most) in enumerate(zip(KINDS[1:], LIMITS.rates(), strict=True), 1):
+    for order, (name, most) in enumerate(zip(KINDS[1:], LIMITS.derivatives(), strict=True), 1):
         change = np.diff(change, axis=0)
         # differences of floats are rough, hence the slack
         found[name] = int(

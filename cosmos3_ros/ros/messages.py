@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages to and from the types of `model.interface`.
+"""ROS messages to and from the types of `model.interface`.
 
 Pure functions; a wrong message raises ValueError.
 """
@@ -51,7 +51,7 @@ def chunk_message(
     seconds: dict[str, float],
     strategy: str = DEFAULT,
 ) -> msg.ActionChunk:
-    """A chunk in the robot's names and units, how it is to be played, and how long each stage took."""
+    """A chunk in the robot's names and units; seconds: how long each stage took, in order."""
     return msg.ActionChunk(
         header=header(chunk.stamp),
         step=to_duration(chunk.step),
@@ -123,8 +123,9 @@ def scene_message(answer: Answer, *, stamp: int, views: list[str], question: str
 
 
 def trajectory_message(motion: SplineMotion, joints: tuple[str, ...], now: int) -> JointTrajectory:
-    """What is left of a motion at `now` for a joint trajectory controller: stamp 0 (start at once), its knots with
-    velocities, the first one in the future, the last one at rest.
+    """What is left of a motion at `now` (ns), for a joint trajectory controller.
+
+    Stamp 0 (start at once), the knots with velocities: all in the future, the last one at rest.
     """
     times, positions, velocities = motion.knots(now + STEP // 4)
     trajectory = JointTrajectory(joint_names=list(joints))
@@ -140,7 +141,7 @@ def trajectory_message(motion: SplineMotion, joints: tuple[str, ...], now: int) 
 def command_message(
     names: list[str], positions: list[float], velocities: list[float], stamp: int
 ) -> JointState:
-    """Set points of one moment."""
+    """The set points of `stamp` (ns), by joint name."""
     return JointState(header=header(stamp), name=names, position=positions, velocity=velocities)
 
 

@@ -71,7 +71,7 @@ def test_a_violation_and_a_seam_are_noticed() -> None:
         "the second motion is the older one"
     )
     for order, name in enumerate(bench.KINDS[1:], 1):
-        most = bench.LIMITS.rates()[order - 1][0] * (STEP / NS) ** order
+        most = bench.LIMITS.derivatives()[order - 1][0] * (STEP / NS) ** order
         ramp = np.zeros((10, 7))
         ramp[:, 0] = 1.01 * most * np.arange(10.0) ** order / np.prod(np.arange(1, order + 1))
         assert bench.violations(line[:10] + 3 * np.sign(line[:10]), STEP / NS)["position"] == 10

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a streamed arm is sent when the commander is armed, stopped, armed again, or stalls: the real node, one joint,
-an arm that is where it was last sent, and a clock that goes on by hand.
+"""What a streamed arm is sent when the commander is armed, stopped, armed again, or stalls.
+
+The real node, one joint, an arm that is where it was last sent, and a clock that goes on by hand.
 """
 
 from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ class Arm:
             self.sent.append((now / NS, float(position[0]), float(velocity[0])))
 
         self.node._sink.point = point
-        self.node._look_around = lambda: None
+        self.node._check_graph = lambda: None
         self.node._listener_fault = ""
 
     def again(self) -> None:
@@ -257,7 +258,7 @@ def test_a_fault_between_two_chunks_disarms_where_that_is_asked_for(
 def test_an_arm_that_was_put_elsewhere_in_mid_brake_is_armed_when_that_is_over(
     make: Callable[..., Arm],
 ) -> None:
-    """As a simulation that is reset does it: armed while it was still led to the old place, it was astray for ever."""
+    """As a reset simulation does: armed while still led to the old place, it never got there."""
     arm = make(armed=True)
     arm.run(0.1)
     arm.chunk(1.5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commander's parameters, and what it does when publishers or the clock are not as they should be."""
+"""The commander's parameters, and what it does when publishers or the clock are wrong."""
 
 import os
 import threading
@@ -35,7 +35,10 @@ def test_limits_come_from_the_parameters() -> None:
 
 
 def test_a_robot_description_gives_positions_and_speeds(tmp_path: Path) -> None:
-    joint = '<joint name="{}" type="revolute"><limit lower="-0.5" upper="{}" velocity="3" effort="1"/></joint>'
+    joint = (
+        '<joint name="{}" type="revolute">'
+        '<limit lower="-0.5" upper="{}" velocity="3" effort="1"/></joint>'
+    )
     urdf = tmp_path / "robot.urdf"
     urdf.write_text(f"<robot>{joint.format('b', 0.7)}{joint.format('a', 0.6)}</robot>")
     limits = params(urdf=str(urdf), lower=[], upper=[], velocity=[]).limits()

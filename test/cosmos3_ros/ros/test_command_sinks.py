@@ -49,7 +49,7 @@ class Wire:
     ("kind", "ahead"), [("joint_trajectory", PERIOD), ("position_stream", 0), ("joint_command", 0)]
 )
 def test_the_controller_follows_two_chunks_across_their_seam(kind: str, ahead: int) -> None:
-    """ahead: a trajectory controller says where to be at the end of its period, and begins one period late."""
+    """ahead: a trajectory controller gives the end of its period, and begins one late."""
     from cosmos3_ros.ros.command_sinks import SINKS
     from cosmos3_ros.sim.emulated_controllers import ArmController, Robot, State
 
