@@ -80,7 +80,7 @@ class ObservationBuffer:
             for name in self._streams
         }
 
-    def trouble(self, now: int) -> dict[str, str]:
+    def faults(self, now: int) -> dict[str, str]:
         """Which streams cannot be used now, and why."""
         found = {}
         for name, age in self.ages(now).items():
@@ -95,8 +95,8 @@ class ObservationBuffer:
 
     def sample(self, now: int) -> Sample | str:
         """The newest moment that every stream has a message of, or why there is none."""
-        if trouble := self.trouble(now):
-            return "; ".join(f"{name}: {why}" for name, why in trouble.items())
+        if faults := self.faults(now):
+            return "; ".join(f"{name}: {why}" for name, why in faults.items())
         moment = min(self._streams[view][-1][0] for view in self.views)
         chosen = {
             name: min(m, key=lambda item: abs(item[0] - moment))

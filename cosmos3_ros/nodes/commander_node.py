@@ -91,9 +91,8 @@ class CommanderNode(ManagedNode[Params]):
     # -- inputs
 
     def _on_joint_state(self, message: JointState) -> None:
-        if self._monitor.update(
-            message.name, message.position, to_ns(message.header.stamp), self.now()
-        ):
+        stamp = to_ns(message.header.stamp)
+        if self._monitor.update(message.name, message.position, stamp, self.now()):
             self._start_over()
 
     def _on_chunk(self, message: ActionChunk) -> None:
@@ -114,9 +113,8 @@ class CommanderNode(ManagedNode[Params]):
             player.reject(message.number, str(error))
         else:
             self._start_from_arm(now)
-            if player.load(
-                now, chunk, message.number, message.strategy or DEFAULT, self._monitor.measured
-            ):
+            strategy, measured = message.strategy or DEFAULT, self._monitor.measured
+            if player.load(now, chunk, message.number, strategy, measured):
                 self._send_motion(now)
                 self._report()
                 taken = (self.now() - chunk.stamp) / NS
@@ -129,16 +127,11 @@ class CommanderNode(ManagedNode[Params]):
         now = self.now()
         fault = "" if self.state_id == State.PRIMARY_STATE_ACTIVE else "the node is not active"
         if request.data and not fault:
-            fault = (
-                STOPPED
-                if self._stopped
-                else self._monitor.fault(now) or self._publisher_fault or self._tracking_fault(now)
-            )
+            fault = self._monitor.fault(now) or self._publisher_fault or self._tracking_fault(now)
+            fault = STOPPED if self._stopped else fault
         if fault:
-            response.success, response.message = (
-                False,
-                f"not armed: {fault}" if request.data else fault,
-            )
+            response.success = False
+            response.message = f"not armed: {fault}" if request.data else fault
             return response
         if request.data != self._armed:
             self._set_armed(request.data)
@@ -160,20 +153,19 @@ class CommanderNode(ManagedNode[Params]):
     # -- control
 
     def _set_armed(self, armed: bool, why: str = "") -> None:
-        self._hold(
-            why or ("armed: waiting for a chunk" if armed else "dry run: waiting for a chunk")
-        )
+        state, goes = ("armed", "commands go") if armed else ("dry run", "nothing goes")
+        self._hold(why or f"{state}: waiting for a chunk")
         if armed != self._armed:
-            words = (
-                "armed: commands go to the controllers"
-                if armed
-                else "dry run: nothing goes to the controllers"
-            )
+            words = f"{state}: {goes} to the controllers"
             self.get_logger().info(f"{why}; {words}" if why else words)
         if self._armed and not armed and self._player.motion:
             self._braked_at = self._player.motion.end
         now = self.now()
         self._armed, self._armed_at, self._sending = armed, now, self._drives_arm(now)
+
+    @property
+    def _recovers_by_hand(self) -> bool:
+        return self.params.recovery == "explicit"
 
     def _drives_arm(self, now: int) -> bool:
         """Whether controllers follow the player's motion: sent, and armed or still braking."""
@@ -238,9 +230,7 @@ class CommanderNode(ManagedNode[Params]):
         self._faults.set("arm", fault)
         if player.mode == PLAYING and (why := fault or player.end_reason(now)):
             self._give_up(why)
-        elif (
-            fault and self._armed and player.mode == HOLDING and self.params.recovery == "explicit"
-        ):
+        elif fault and self._armed and player.mode == HOLDING and self._recovers_by_hand:
             self._give_up(fault)  # between two chunks, too
         if player.motion is None:
             return
@@ -248,11 +238,9 @@ class CommanderNode(ManagedNode[Params]):
         names, positions, velocities = list(player.joints), position.tolist(), velocity.tolist()
         gripper = self._gripper.decide(player.gripper_position(now), now)
         if gripper is not None:
-            names, positions, velocities = (
-                [*names, player.gripper],
-                [*positions, gripper],
-                [*velocities, 0.0],
-            )
+            names.append(player.gripper)
+            positions.append(gripper)
+            velocities.append(0.0)
         self._command.publish(command_message(names, positions, velocities, now))
         self._points += 1
         if self._drives_arm(now):
@@ -275,7 +263,7 @@ class CommanderNode(ManagedNode[Params]):
         paused = loaded is not None and loaded.strategy.pauses_between_chunks and why == OVER
         if not paused:
             self.get_logger().warning(f"holding: {why}", throttle_duration_sec=1.0)
-        if self.params.recovery == "explicit" and self._armed and not paused:
+        if self._recovers_by_hand and self._armed and not paused:
             self._set_armed(False, why)
         else:
             self._hold(why)
@@ -286,23 +274,19 @@ class CommanderNode(ManagedNode[Params]):
         if motion is None or not self._sending or not self._sink.streams:
             return
         began, now = time.monotonic(), self.now()
-        while (at := now + int((time.monotonic() - began) * NS)) < motion.end + int(
-            2 * period * NS
-        ):
+        end = motion.end + int(2 * period * NS)
+        while (at := now + int((time.monotonic() - began) * NS)) < end:
             self._sink.point(*motion.at(at), None, at)
             time.sleep(period)
 
     def _check_graph(self) -> None:
-        policies = self.count_publishers(self._chunks.topic_name)
-        self._publisher_fault = (
-            f"{policies} nodes publish {self._chunks.topic_name}, expected one"
-            if policies > 1
-            else ""
-        )
-        listens = self._sink.output.get_subscription_count() > 0
-        self._listener_fault = (
-            "" if listens else f"no controller listens on {self._sink.output.topic_name}"
-        )
+        """Note whether several nodes publish chunks, and whether a controller listens."""
+        topic, output = self._chunks.topic_name, self._sink.output
+        policies = self.count_publishers(topic)
+        fault = f"{policies} nodes publish {topic}, expected one"
+        self._publisher_fault = fault if policies > 1 else ""
+        deaf = output.get_subscription_count() == 0
+        self._listener_fault = f"no controller listens on {output.topic_name}" if deaf else ""
 
     def _report(self) -> None:
         now, player = self.now(), self._player
@@ -311,16 +295,15 @@ class CommanderNode(ManagedNode[Params]):
 
     def _diagnose(self) -> None:
         now, player = self.now(), self._player
-        fault, (points, since) = self._fault(now), self._counted
+        fault, (points, since), stamp = self._fault(now), self._counted, self._monitor.stamp
+        age = f"{(now - stamp) / NS:.3f}" if stamp else ""
         self._counted = self._points, now
         values = {
             "armed": self._armed,
             "mode": player.mode,
             "strategy": player.loaded.strategy.name if player.loaded else "",
             "remaining [s]": f"{player.remaining(now):.3f}",
-            "joint states age [s]": f"{(now - self._monitor.stamp) / NS:.3f}"
-            if self._monitor.stamp
-            else "",
+            "joint states age [s]": age,
             "set points": self._points,
             "set points rate [Hz]": f"{(self._points - points) * NS / max(1, now - since):.1f}",
             "lost": self._lost,

@@ -279,7 +279,7 @@ class PolicyNode(ManagedNode[Params]):
 
     def _diagnose(self) -> None:
         now = self.now()
-        trouble = self._buffer.trouble(now)
+        trouble = self._buffer.faults(now)
         values = {
             "instruction": self._instruction,
             "strategy": self._planner.rules.strategy.name,

@@ -124,10 +124,10 @@ def _with_cv_bridge(msg: Image) -> np.ndarray:
 
 def decode(msg: CompressedImage) -> np.ndarray:
     """A JPEG or PNG message as uint8 [H, W, 3] RGB; ValueError if it does not decode."""
-    return unpack(msg.data, f"compressed image (format {msg.format!r})")
+    return decode_bytes(msg.data, f"compressed image (format {msg.format!r})")
 
 
-def unpack(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
+def decode_bytes(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
     """The bytes of a JPEG or PNG file as uint8 [H, W, 3] RGB.
 
     ValueError says that `what` does not decode.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Closed loop without ROS: simulation, policy and chunk player, many episodes in parallel."""
+"""Closed loop without ROS: simulation, policy and the commander's rules for chunks, many episodes in parallel."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Outcome:
 
 
 def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = None) -> Outcome:
-    """Run one episode; the simulation waits for the policy, and `latency` passes on its clock.
+    """Run one episode: the world stands still while the policy thinks, and `latency` passes on its clock instead.
 
     seen: gets what the policy saw.
     """
@@ -185,8 +185,9 @@ def evaluate(
     outcomes: list[Outcome] = []
     for number, (outcome, seen) in enumerate(in_parallel(run_trial, trials, workers), 1):
         outcomes.append(outcome)
-        result = "solved" if outcome.success else "failed"
-        tell(f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: {result}")
+        tell(
+            f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: {'solved' if outcome.success else 'failed'}"
+        )
         if (
             strips
             and seen
