@@ -39,7 +39,7 @@ NEAR = 0.1
 
 
 class CommanderNode(ManagedNode[Params]):
-    """See the module."""
+    """Chunks and joint states in, set points for one kind of controller out; see the module."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("commander", Params, **kwargs)
