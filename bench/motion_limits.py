@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmos3_ros.execution.chunk_player import STRATEGIES, Player
-from cosmos3_ros.execution.spline_motion import STEP, Limits, Motion
+from cosmos3_ros.execution.chunk_player import ChunkPlayer
+from cosmos3_ros.execution.spline_motion import STEP, Limits, SplineMotion
+from cosmos3_ros.execution.strategies import STRATEGIES
 from cosmos3_ros.model.interface import NS, ActionChunk
 
 NAMES = tuple(f"panda_joint{k}" for k in range(1, 8))
@@ -44,7 +45,7 @@ class Piece:
     took: to decide on it, s of processor time.
     """
 
-    motion: Motion
+    motion: SplineMotion
     begin: int
     end: int
     took: float
@@ -66,7 +67,7 @@ def chunk_of(
 
 
 def drive(
-    player: Player, random: np.random.Generator, chunks: int, size: float, late: float
+    player: ChunkPlayer, random: np.random.Generator, chunks: int, size: float, late: float
 ) -> Iterator[Piece]:
     """Chunk after chunk at random moments, now and then a stop.
 
@@ -79,10 +80,10 @@ def drive(
         # a policy looks at newer and newer images
         if player.loaded and chunk.stamp < player.loaded.chunk.stamp:
             chunk = dataclasses.replace(chunk, stamp=player.loaded.chunk.stamp)
-        strategy, began = STRATEGIES[random.integers(len(STRATEGIES))], time.thread_time()
+        strategy, began = list(STRATEGIES)[random.integers(len(STRATEGIES))], time.thread_time()
         player.load(now, chunk, number, strategy)
         took = time.thread_time() - began
-        if random.random() < 0.1 or player.due(now):
+        if random.random() < 0.1 or player.end_reason(now):
             player.hold(now, "stop")
         until = now + int(random.uniform(0.004, 1.0) * NS) // TICK * TICK
         if number == chunks:
@@ -122,7 +123,7 @@ def violations(points: np.ndarray, dt: float) -> dict[str, int]:
     """How many of the points (`dt` s apart) leave a limit."""
     inside = (points >= LIMITS.lower - 1e-6) & (points <= LIMITS.upper + 1e-6)  # rows are float32
     found, change = {KINDS[0]: int((~inside).any(axis=1).sum())}, points
-    for order, (name, most) in enumerate(zip(KINDS[1:], LIMITS.rates(), strict=True), 1):
+    for order, (name, most) in enumerate(zip(KINDS[1:], LIMITS.derivatives(), strict=True), 1):
         change = np.diff(change, axis=0)
         # differences of floats are rough, hence the slack
         found[name] = int(
@@ -137,7 +138,7 @@ def run(chunks: int, seed: int) -> dict[str, object]:
     exact, sampled = collections.Counter(), collections.Counter()
     took: list[float] = []
     while counts["chunks"] < chunks:
-        player = Player(NAMES, LIMITS)
+        player = ChunkPlayer(NAMES, LIMITS)
         pieces = list(drive(player, random, 10, size=10 ** random.uniform(-3, 0.3), late=1.1))
         line, wrong = spline(pieces)
         points = samples(pieces)

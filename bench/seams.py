@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmos3_ros.execution.chunk_player import Player
-from cosmos3_ros.execution.replanner import Plan, Planner
+from cosmos3_ros.execution.chunk_player import ChunkPlayer
+from cosmos3_ros.execution.replanner import Replanner, ReplanRules
 from cosmos3_ros.execution.spline_motion import Limits
+from cosmos3_ros.execution.strategies import find_strategy
 from cosmos3_ros.model.interface import NS, ActionChunk
 from cosmos3_ros.sim.arm_constants import ARM, HOME, LOWER, UPPER
 from cosmos3_ros.sim.emulated_controllers import ArmController, Point, State, Trajectory
@@ -85,9 +86,9 @@ class Run:
         self.controller = ArmController(ARM, TICK, from_desired=not self.naive)
         self.simulation.world.arrange(dataclasses.replace(self.simulation.layout, start=HOME))
         self.controller.hold(HOME, 0)
-        self.player = Player(ARM, LIMITS)
+        self.player = ChunkPlayer(ARM, LIMITS)
         self.player.start_at(0, HOME)
-        self.planner = Planner(Plan(self.strategy, HORIZON, MARGIN, 0))
+        self.planner = Replanner(ReplanRules(find_strategy(self.strategy), HORIZON, MARGIN, 0))
         self.line, self.measured, self.arrivals = [], [], []
         self.answer: tuple[int, ActionChunk] | None = None
         for tick in range(round(seconds * TICKS_PER_SECOND)):
@@ -97,7 +98,7 @@ class Run:
     def tick(self, now: int) -> None:
         world = self.simulation.world
         here = State(world.positions()[:7], world.velocities()[:7])
-        if self.answer is None and now >= self.planner.due() and self.planner.answers(now + 1):
+        if self.answer is None and now >= self.planner.due() and self.planner.is_newer(now + 1):
             playing = self.player.loaded.number if self.player.loaded else 0
             committed = self.planner.committed(now, playing)
             self.answer = now + self.latency, predict(self.random, now, here.positions, committed)
@@ -105,7 +106,7 @@ class Run:
             self.arrive(now, self.planner.cut(self.answer[1]))
             self.planner.published(self.answer[1], len(self.arrivals), now)
             self.answer = None
-        elif why := self.player.due(now):
+        elif why := self.player.end_reason(now):
             self.player.hold(now, why)
         if self.streams:
             self.controller.stream(self.player.motion.at(now)[0], now)

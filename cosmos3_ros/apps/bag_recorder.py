@@ -18,9 +18,9 @@ from rclpy.signals import SignalHandlerOptions
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from ..robot.recorded_robot import RecordedRobot, read_robot
 from ..ros import topics
 from ..ros.shutdown_signal import Stop, ignore_stop_signals
-from ..training.data.rosbag_reader import Robot, read_robot
 
 TOPICS = (
     topics.JOINT_STATES,
@@ -40,7 +40,7 @@ DEPTH = 200  # messages that wait while the disk is busy
 class BagRecorder(Node):
     """Writes every message of a robot's topics to a bag, unread; spun by one thread."""
 
-    def __init__(self, writer: Writer, robot: Robot, transport: str) -> None:
+    def __init__(self, writer: Writer, robot: RecordedRobot, transport: str) -> None:
         super().__init__("bag_recorder")
         self.counts: dict[str, int] = {}
         self._writer, self._store = writer, get_typestore(Stores.ROS2_JAZZY)
@@ -48,7 +48,7 @@ class BagRecorder(Node):
             self._store.register(
                 get_types_from_msg(file.read_text(), f"cosmos3_ros/msg/{file.stem}")
             )
-        cameras = [topics.camera(view, transport) for view in robot.body.views]
+        cameras = [topics.camera(view, transport) for view in robot.embodiment.views]
         for topic in (*cameras, *TOPICS):
             self._listen(robot.topics[topic.name], topic)
 

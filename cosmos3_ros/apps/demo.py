@@ -22,9 +22,10 @@ import yaml
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
-from ..bringup.node_graph import Options, processes, robot_file
+from ..bringup.node_graph import Options, processes
 from ..bringup.process_runner import Graph
 from ..model.interface import NS
+from ..robot.robot_file import find_robot_file
 from ..ros.spin_thread import spinning
 from ..srv import ResetTask
 from .film import Film, frame, plot_joints
@@ -56,7 +57,7 @@ class Episode:
 @contextlib.contextmanager
 def watching(options: Options, futures: bool = True) -> Iterator[Recorder]:
     """A Recorder for the robot of `options`, spinning in a thread."""
-    robot = yaml.safe_load(robot_file(options.robot).read_text())
+    robot = yaml.safe_load(find_robot_file(options.robot).read_text())
     joints = robot["/**/policy"]["ros__parameters"]["joints"]
     views = robot["/**/reasoner"]["ros__parameters"]["views"]
     # rclpy's would end it before we do

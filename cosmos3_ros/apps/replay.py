@@ -16,11 +16,12 @@ import yaml
 from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CompressedImage, JointState
 
-from ..bringup.node_graph import Options, processes, robot_file
+from ..bringup.node_graph import Options, processes
 from ..bringup.process_runner import Graph
 from ..model.embodiment import find_embodiment
 from ..model.interface import NS
 from ..robot.images import encode
+from ..robot.robot_file import find_robot_file
 from ..ros import topics
 from ..ros.messages import command_message, header
 from ..sim.arm_constants import HOME
@@ -102,7 +103,9 @@ def replay(
     """
     if not options.instruction:
         raise ValueError("--instruction is empty: say what the robot is doing in the clip")
-    robot = yaml.safe_load(robot_file(options.robot).read_text())["/**/policy"]["ros__parameters"]
+    robot = yaml.safe_load(find_robot_file(options.robot).read_text())["/**/policy"][
+        "ros__parameters"
+    ]
     clips = parse_videos(videos, find_embodiment(robot["embodiment"]).views)
     joints = robot["joints"]
     if joint_log is None:

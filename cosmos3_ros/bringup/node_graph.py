@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from ..robot.robot_file import config_folder, find_robot_file, read_remappings
+
 # executable in lib/cosmos3_ros -> the module and first argument that run it without the ROS command
 # line
 MODULES = {
@@ -108,65 +110,15 @@ def yaml_value(value: Any) -> str:
     )
 
 
-def config_folder() -> pathlib.Path:
-    """The folder of the robot files: in a checkout, or installed by pip or by colcon."""
-    here = pathlib.Path(__file__).resolve().parents[1]
-    candidates = [here.parent / "config", here / "config"]
-    try:
-        from ament_index_python.packages import get_package_share_directory
-
-        candidates.append(pathlib.Path(get_package_share_directory("cosmos3_ros")) / "config")
-    except (ImportError, LookupError, OSError):  # no ROS, or none sourced
-        pass
-    for folder in candidates:
-        if (folder / "droid_sim.yaml").is_file():
-            return folder
-    raise FileNotFoundError(
-        f"no config folder with droid_sim.yaml in {[str(folder) for folder in candidates]}"
-    )
-
-
 def environment() -> dict[str, str]:
     """Variables for the processes: shared memory large enough for images, unless the user has a Fast DDS profile."""
     name = "FASTRTPS_DEFAULT_PROFILES_FILE"
     return {} if name in os.environ else {name: str(config_folder() / "fastdds.xml")}
 
 
-def robot_file(robot: str) -> pathlib.Path:
-    """The YAML of a robot, by name or path; ValueError lists what there is."""
-    path = pathlib.Path(robot)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise ValueError(f"robot file {robot!r} does not exist")
-        return path.resolve()
-    known = sorted(file.stem for file in config_folder().glob("*.yaml"))
-    if robot not in known:
-        raise ValueError(
-            f"unknown robot {robot!r}: expected one of {known} or the path of a YAML file"
-        )
-    return config_folder() / f"{robot}.yaml"
-
-
-def read_remappings(path: pathlib.Path) -> tuple[tuple[str, str], ...]:
-    """The topic names of a robot file: its section `remappings` (name here -> name on the robot).
-
-    Compressed images lie below the raw ones there too, unless it says otherwise.
-    """
-    try:
-        content = yaml.safe_load(path.read_text())
-        section = content.get("remappings", {}).get("ros__parameters", {})
-    except (yaml.YAMLError, AttributeError) as error:
-        raise ValueError(f"robot file {path} is not a ROS parameter file: {error}") from error
-    found = {str(name): str(target) for name, target in section.items()}
-    for name, target in tuple(found.items()):
-        if name.endswith("/image_raw"):
-            found.setdefault(f"{name}/compressed", f"{target}/compressed")
-    return tuple(found.items())
-
-
 def processes(options: Options) -> list[Process]:
     """What to start, in order; ValueError names an option that cannot be."""
-    path = robot_file(options.robot)
+    path = find_robot_file(options.robot)
     remappings = read_remappings(path)
     clock = {"use_sim_time": options.use_sim_time}
     model = {"checkpoint": options.checkpoint, "device": options.device, **clock}

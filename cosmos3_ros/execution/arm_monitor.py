@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the commander knows about the arm, and why it must not move it. Pure; time is passed in."""
+"""The measured arm, and why it must not be moved. Pure; time is passed in."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..model.interface import NS
-from ..robot.joint_map import RobotMap
+from ..robot.joint_map import JointMap
 
 
-class Guard:
+class ArmMonitor:
     """The measured joints and how much they can be trusted.
 
     max_age: of the joint states, ns; max_error: between set point and measurement, rad or m.
     """
 
     def __init__(self, joints: tuple[str, ...], max_age: int, max_error: float) -> None:
-        self._map, self._max_age, self._max_error = RobotMap(joints), max_age, max_error
+        self._map, self._max_age, self._max_error = JointMap(joints), max_age, max_error
         self.forget()
 
     def forget(self) -> None:
@@ -26,8 +26,10 @@ class Guard:
         self.measured: np.ndarray | None = None
         self.stamp, self._fault = 0, ""
 
-    def take(self, names: Sequence[str], positions: Sequence[float], stamp: int, now: int) -> bool:
-        """A joint state; stamp: its header's, 0 if it has none.
+    def update(
+        self, names: Sequence[str], positions: Sequence[float], stamp: int, now: int
+    ) -> bool:
+        """Take a joint state; stamp: that of its header (ns), 0 if it has none.
 
         True if the clock jumped back by more than a second.
 
@@ -49,8 +51,8 @@ class Guard:
             self.measured, self.stamp, self._fault = measured, stamp, ""
         return False
 
-    def trouble(self, now: int) -> str:
-        """Why nothing is known about the arm now; empty if it is."""
+    def fault(self, now: int) -> str:
+        """Why the position of the arm is not known now; empty if it is."""
         if self._fault:
             return self._fault
         if self.measured is None:
@@ -59,21 +61,21 @@ class Guard:
         # from a clock that is ahead, a stream that ended would look fresh for longer
         if abs(age) > self._max_age:
             where = "old" if age > 0 else "in the future"
-            return (
-                f"joint states are {abs(age) / NS:.2f} s {where}, limit {self._max_age / NS:.2f} s"
-            )
+            limit = f"limit {self._max_age / NS:.2f} s"
+            return f"joint states are {abs(age) / NS:.2f} s {where}, {limit}"
         return ""
 
     def is_at(self, position: np.ndarray, within: float) -> bool:
         """Whether every joint was measured this close to `position`."""
         return self.measured is not None and bool((np.abs(self.measured - position) < within).all())
 
-    def astray(self, position: np.ndarray) -> str:
-        """Why the arm does not follow its set point; empty if it does."""
+    def tracking_fault(self, position: np.ndarray) -> str:
+        """Which joint is too far from the set point `position`; empty if none is."""
         if self.measured is None:
             return ""
-        far = np.abs(self.measured - position)
-        joint = int(far.argmax())
-        if far[joint] <= self._max_error:
+        error = np.abs(self.measured - position)
+        joint = int(error.argmax())
+        if error[joint] <= self._max_error:
             return ""
-        return f"{self._map.joints[joint]} is {far[joint]:.3f} from its set point, limit {self._max_error:.3f}"
+        limit = f"limit {self._max_error:.3f}"
+        return f"{self._map.joints[joint]} is {error[joint]:.3f} from its set point, {limit}"

@@ -11,54 +11,52 @@ import dataclasses
 import numpy as np
 
 from ..model.interface import NS, ActionChunk
-from .spline_motion import Limits, Motion, brake, follow, rest
+from .spline_motion import Limits, SplineMotion, brake, follow, rest
+from .strategies import DEFAULT, Strategy, find_strategy
 
 WAITING, PLAYING, HOLDING = "waiting", "playing", "holding"
-STRATEGIES = ("replace", "crossfade", "rtc", "sync")
 OVER = "the chunk is over and no newer one came"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Rules:
-    """What may be chosen while running; rad or m where it is about joints.
+class PlaybackRules:
+    """Settings of the player that may change while it runs; joints in rad or m."""
 
-    blend: rows in which `crossfade` goes over; watchdog: rows of a chunk to play if no newer one
-    comes, 0: all; jump: how far the row that is due may be from the measured arm; clip: how far
-    outside its range a row is moved to the limit instead of being refused; smooth: the arm's rows
-    are smoothed, see `smoothed`, 0: as they come.
-    """
-
-    blend: int = 4
-    watchdog: int = 0
-    jump: float = 0.5
-    clip: float = 0.05
-    smooth: float = 0.0
+    blend: int = 4  # rows over which the strategy crossfade mixes two chunks
+    watchdog: int = 0  # rows of a chunk to play if no newer chunk comes; 0: all
+    jump: float = 0.5  # how far the row that is due may be from the measured arm
+    clip: float = 0.05  # how far outside its range a row is clipped instead of refused
+    smooth: float = 0.0  # period in rows that `smoothed` halves in the arm's columns; 0: none
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Loaded:
-    """A chunk that was accepted, its number, how it is played and since when (ns)."""
+class LoadedChunk:
+    """A chunk that was accepted, its number, its strategy and when it was loaded (ns)."""
 
     chunk: ActionChunk
     number: int
-    strategy: str
+    strategy: Strategy
     since: int
 
 
-class Player:
-    """The chunk, the motion that follows it, and the reasons for not following one.
+class ChunkPlayer:
+    """The chunk being played, the motion that follows it, and why a chunk is not followed.
 
     joints: the arm's joints, in the order of `limits`; gripper: the joint that is commanded apart,
     or "".
     """
 
     def __init__(
-        self, joints: tuple[str, ...], limits: Limits, gripper: str = "", rules: Rules | None = None
+        self,
+        joints: tuple[str, ...],
+        limits: Limits,
+        gripper: str = "",
+        rules: PlaybackRules | None = None,
     ) -> None:
         self.joints, self.limits, self.gripper = joints, limits, gripper
-        self.rules = rules or Rules()
-        self.motion: Motion | None = None
-        self.loaded: Loaded | None = None
+        self.rules = rules or PlaybackRules()
+        self.motion: SplineMotion | None = None
+        self.loaded: LoadedChunk | None = None
         self.mode, self.reason = WAITING, "no joint states yet"
         self.played = self.rejected = self.limited = 0
         self.last_rejection = self.last_limit = ""
@@ -68,20 +66,23 @@ class Player:
         now: int,
         chunk: ActionChunk,
         number: int,
-        strategy: str = "replace",
+        strategy: str = DEFAULT,
         measured: np.ndarray | None = None,
     ) -> bool:
         """Follow a new chunk from where the arm is commanded to be now.
 
-        False: rejected whole, see last_rejection.
+        False: the whole chunk was rejected, see last_rejection.
 
-        strategy: how to go over from the chunk before, one of STRATEGIES; measured: where the arm
-        is, float64 [N].
+        strategy: a name in STRATEGIES; measured: position of the arm, float64 [N].
         """
         try:
             if self.motion is None:
                 raise ValueError("no joint states yet")
-            chunk = self._timed(chunk, now, strategy)
+            self._check_names_and_stamp(chunk, now)
+            how = find_strategy(strategy)
+            old = self.loaded.chunk if self.loaded else None
+            _check_order(chunk, old)
+            chunk = how.blend(chunk, old, now, self.rules.blend)
             arm = self._arm_columns(chunk)
             self._check_jump(arm, now, measured)
             arm, clipped = self._clipped(arm)
@@ -89,14 +90,13 @@ class Player:
         except ValueError as error:
             self.reject(number, str(error))
             return False
-        self.motion, self.loaded = motion, Loaded(chunk, number, strategy, now)
+        self.motion, self.loaded = motion, LoadedChunk(chunk, number, how, now)
         self.mode, self.reason = PLAYING, ""
         self.played += 1
         if motion.pace < 1 or clipped:
             self.limited += 1
-            self.last_limit = (
-                f"chunk {number}: {clipped or f'played at {motion.pace:.2f} of its speed'}"
-            )
+            limit = clipped or f"played at {motion.pace:.2f} of its speed"
+            self.last_limit = f"chunk {number}: {limit}"
         return True
 
     def reject(self, number: int, why: str) -> None:
@@ -105,18 +105,18 @@ class Player:
         self.last_rejection = f"chunk {number}: {why}"
 
     def start_at(self, now: int, position: np.ndarray) -> None:
-        """Nothing is being played: the next motion begins at this measured position."""
+        """The arm rests at this measured position: the next motion begins there."""
         self.motion = rest(position, now)
 
     def shift(self, by: int) -> None:
-        """The clock was set by so many ns: what is under way goes on where it was."""
+        """The clock was set by `by` ns: a motion under way goes on where it was."""
         if self.motion:
             self.motion = dataclasses.replace(self.motion, start=self.motion.start + by)
 
     def hold(self, now: int, reason: str) -> bool:
         """Brake and stay.
 
-        True if that is a new motion (it must reach the controller), False if it holds already.
+        True if that is a new motion (the controller must get it), False if the arm holds already.
         """
         new = self.mode == PLAYING
         if new and self.motion is not None:
@@ -126,10 +126,10 @@ class Player:
         self.reason, self.loaded = reason, None
         return new
 
-    def due(self, now: int) -> str:
-        """Why playing must end now: the chunk is over, or as much of it as may be played alone.
+    def end_reason(self, now: int) -> str:
+        """Why playing must end now: the chunk is over, or its share that may be played alone.
 
-        empty: it need not.
+        Empty if playing goes on.
         """
         if self.mode != PLAYING or self.loaded is None or self.motion is None:
             return ""
@@ -139,40 +139,28 @@ class Player:
         return OVER if now > self.motion.end else ""
 
     def gripper_position(self, now: int) -> float | None:
-        """Position (the robot's unit) the gripper is to take now.
+        """Position (the robot's unit) that the chunk wants of the gripper now.
 
-        None if nothing is said about it.
+        None without a chunk or a gripper.
         """
         if not self.gripper or self.loaded is None or self.motion is None:
             return None
-        # Where the arm is on the chunk's own clock: a hand must not close before a slowed down arm
-        # has arrived.
-        place = self.loaded.since + round(self.motion.pace * (now - self.loaded.since))
-        row = self.loaded.chunk.at(min(place, self.loaded.chunk.end))
+        # The gripper follows the arm on the chunk's own clock: it must not close before an arm
+        # that was slowed down has arrived.
+        due = self.loaded.since + round(self.motion.pace * (now - self.loaded.since))
+        row = self.loaded.chunk.at(min(due, self.loaded.chunk.end))
         return None if row is None else float(row[self.loaded.chunk.names.index(self.gripper)])
 
     def remaining(self, now: int) -> float:
         """Seconds until the chunk being played is over."""
         return max(0.0, (self.motion.end - now) / NS) if self.loaded and self.motion else 0.0
 
-    def _timed(self, chunk: ActionChunk, now: int, strategy: str) -> ActionChunk:
-        """The chunk as it is to be played: when its rows are due, and what they are where two chunks meet."""
-        wanted = self.joints + ((self.gripper,) if self.gripper else ())
-        if set(chunk.names) != set(wanted):
-            raise ValueError(f"joints {list(chunk.names)}, expected {list(wanted)}")
+    def _check_names_and_stamp(self, chunk: ActionChunk, now: int) -> None:
+        expected = self.joints + ((self.gripper,) if self.gripper else ())
+        if set(chunk.names) != set(expected):
+            raise ValueError(f"joints {list(chunk.names)}, expected {list(expected)}")
         if chunk.stamp > now + NS // 20:
             raise ValueError(f"captured {(chunk.stamp - now) / NS:.3f} s in the future")
-        if strategy not in STRATEGIES:
-            raise ValueError(f"strategy {strategy!r}, expected one of {', '.join(STRATEGIES)}")
-        if self.loaded and chunk.stamp < self.loaded.chunk.stamp:
-            raise ValueError(
-                f"{(self.loaded.chunk.stamp - chunk.stamp) / NS:.3f} s older than the chunk being played"
-            )
-        if strategy == "sync":  # the world waited: all rows are still to come
-            return dataclasses.replace(chunk, stamp=now)
-        if strategy == "crossfade" and self.loaded:
-            return crossfade(self.loaded.chunk, chunk, now, self.rules.blend)
-        return chunk
 
     def _arm_columns(self, chunk: ActionChunk) -> ActionChunk:
         values = chunk.values[:, [chunk.names.index(joint) for joint in self.joints]]
@@ -183,54 +171,42 @@ class Player:
         row = arm.at(now)
         if row is None or measured is None:
             return
-        far = np.abs(row - measured)
-        if (far > self.rules.jump).any():
-            joint = int(far.argmax())
+        distance = np.abs(row - measured)
+        if (distance > self.rules.jump).any():
+            joint = int(distance.argmax())
             raise ValueError(
-                f"{self.joints[joint]} would jump by {far[joint]:.3f}, limit {self.rules.jump:.3f}"
+                f"{self.joints[joint]} would jump by {distance[joint]:.3f}, "
+                f"limit {self.rules.jump:.3f}"
             )
 
     def _clipped(self, arm: ActionChunk) -> tuple[ActionChunk, str]:
-        """The rows moved into the position range, and what was moved.
+        """The rows clipped to the position range, and a text that says what was clipped.
 
-        ValueError if one is too far outside.
+        ValueError if a row is too far outside.
         """
         inside = np.clip(arm.values, self.limits.lower, self.limits.upper).astype(np.float32)
-        far = np.abs(arm.values - inside).max(axis=0)
-        if not far.any():
+        distance = np.abs(arm.values - inside).max(axis=0)
+        if not distance.any():
             return arm, ""
-        joint = int(far.argmax())
-        says = f"{self.joints[joint]} is {far[joint]:.3f} outside its range"
-        if far[joint] > self.rules.clip:
-            raise ValueError(f"{says}, limit {self.rules.clip:.3f}")
-        return dataclasses.replace(arm, values=inside), says
+        joint = int(distance.argmax())
+        text = f"{self.joints[joint]} is {distance[joint]:.3f} outside its range"
+        if distance[joint] > self.rules.clip:
+            raise ValueError(f"{text}, limit {self.rules.clip:.3f}")
+        return dataclasses.replace(arm, values=inside), text
+
+
+def _check_order(chunk: ActionChunk, old: ActionChunk | None) -> None:
+    if old and chunk.stamp < old.stamp:
+        age = (old.stamp - chunk.stamp) / NS
+        raise ValueError(f"{age:.3f} s older than the chunk being played")
 
 
 def smoothed(values: np.ndarray, rows: float) -> np.ndarray:
-    """Rows [H, D] without their jitter: what swings in `rows` rows is halved, slower remains, faster goes.
+    """Rows [H, D] low-pass filtered: a period of `rows` rows is halved, a shorter one vanishes.
 
     Whittaker's smoother with second differences (Eilers, A Perfect Smoother, 2003): straight lines
     stay as they are.
     """
-    bend = np.diff(np.eye(len(values)), 2, axis=0)
-    smooth = np.eye(len(values)) + (rows / (2 * np.pi)) ** 4 * bend.T @ bend
+    difference = np.diff(np.eye(len(values)), 2, axis=0)
+    smooth = np.eye(len(values)) + (rows / (2 * np.pi)) ** 4 * difference.T @ difference
     return np.linalg.solve(smooth, values.astype(np.float64)).astype(np.float32)
-
-
-def crossfade(old: ActionChunk, new: ActionChunk, now: int, rows: int) -> ActionChunk:
-    """`new`, its next `rows` rows mixed with what `old` has for the same moments.
-
-    Discrete columns are never mixed.
-
-    Rows that are past are those of `old`: the way begins where the old one was.
-    """
-    values = new.values.copy()
-    moving = [column for column, name in enumerate(new.names) if name not in new.discrete]
-    order = [old.names.index(new.names[column]) for column in moving]
-    past = int((new.times() <= now).sum())
-    for row, due in enumerate(new.times()[: past + rows]):
-        before = old.at(int(due))
-        if before is not None:
-            share = max(0, row + 1 - past) / (rows + 1)
-            values[row, moving] = (1 - share) * before[order] + share * new.values[row, moving]
-    return dataclasses.replace(new, values=values)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the sensors sent, aligned by capture stamp. Pure: any payload, time is passed in.
+"""Sensor messages aligned by capture stamp, never interpolated.
 
-Nothing is ever invented.
+Pure: any payload, time is passed in.
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ STATE = "joint states"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """One aligned set: view -> payload, the state, the oldest image's stamp, when the last image arrived (ns)."""
+    """One set of payloads that belong together."""
 
-    images: dict[str, Any]
+    images: dict[str, Any]  # by view
     state: Any
-    stamp: int
-    received: int
+    stamp: int  # of the oldest image, ns
+    received: int  # when the last image arrived, ns
 
 
 class ObservationBuffer:
-    """Keeps the last few messages of each view and of the state.
-
-    `sample` picks those that belong together.
+    """Keeps the last few messages of each view and of the state; `sample` aligns them.
 
     max_age: how old (ns) the sample may be; max_skew: how far apart (ns) its parts may be.
     Not thread-safe: used from one executor thread.
@@ -52,7 +50,7 @@ class ObservationBuffer:
         jumped = bool(messages) and stamp < messages[-1][0] - NS
         if jumped:
             self.clear()
-        # a repeated stamp is a frozen stream: it must grow old
+        # a repeated stamp is a frozen stream: its age must grow
         if not messages or stamp > messages[-1][0]:
             messages.append((stamp, received, payload))
         self._heard[stream] = received
@@ -71,10 +69,7 @@ class ObservationBuffer:
         }
 
     def rates(self) -> dict[str, float]:
-        """Messages per second of each stream, by the stamps that are kept.
-
-        0 if there are not two.
-        """
+        """Messages per second of each stream, from its stored stamps; 0 with fewer than two."""
         spans = {
             name: (len(m) - 1, m[-1][0] - m[0][0])
             for name, m in self._streams.items()
@@ -85,7 +80,7 @@ class ObservationBuffer:
             for name in self._streams
         }
 
-    def trouble(self, now: int) -> dict[str, str]:
+    def faults(self, now: int) -> dict[str, str]:
         """Which streams cannot be used now, and why."""
         found = {}
         for name, age in self.ages(now).items():
@@ -94,15 +89,14 @@ class ObservationBuffer:
             elif abs(age) * NS > self.max_age:
                 frozen = self._heard[name] > self._streams[name][-1][1]
                 old = f"{age:.2f} s old" if age > 0 else f"{-age:.2f} s in the future"
-                found[name] = (
-                    f"{'the same stamp again and again, ' * frozen}{old}, limit {self.max_age / NS:.2f} s"
-                )
+                repeated = "the same stamp again and again, " * frozen
+                found[name] = f"{repeated}{old}, limit {self.max_age / NS:.2f} s"
         return found
 
     def sample(self, now: int) -> Sample | str:
-        """The newest moment that every stream shows, or why there is none."""
-        if trouble := self.trouble(now):
-            return "; ".join(f"{name}: {why}" for name, why in trouble.items())
+        """The newest moment that every stream has a message of, or why there is none."""
+        if faults := self.faults(now):
+            return "; ".join(f"{name}: {why}" for name, why in faults.items())
         moment = min(self._streams[view][-1][0] for view in self.views)
         chosen = {
             name: min(m, key=lambda item: abs(item[0] - moment))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the next chunk is to be begun, and which rows are decided by then.
+"""When to begin the next chunk, and which rows are committed until it arrives.
 
 Pure; time is passed in.
 """
@@ -9,30 +9,26 @@ from __future__ import annotations
 import dataclasses
 
 from ..model.interface import NS, ActionChunk
-from ..ros.diagnostics import Window
+from .latency_window import LatencyWindow
+from .strategies import Strategy
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
-    """How chunks follow each other.
+class ReplanRules:
+    """Settings of the replanner that may change while it runs."""
 
-    strategy: see ActionChunk.msg; horizon: rows of a chunk to execute before the next takes over,
-    0: all; margin: rows that are to be left when it comes; soft: with rtc, rows after the decided
-    ones that are handed over too, as a wish.
-    """
-
-    strategy: str
-    horizon: int
-    margin: int
-    soft: int
+    strategy: Strategy  # how one chunk follows another
+    horizon: int  # rows of a chunk to execute before the next takes over; 0: all
+    margin: int  # rows that are to be left when the next chunk arrives
+    soft: int  # rows after the committed ones that guide the next chunk too (rtc)
 
 
-class Planner:
+class Replanner:
     """Remembers the last chunk and how long chunks take."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.latency = Window()  # from capture to publishing, s
+    def __init__(self, rules: ReplanRules) -> None:
+        self.rules = rules
+        self.latency = LatencyWindow()  # from capture to publishing, s
         self.forget()
 
     def forget(self) -> None:
@@ -41,7 +37,7 @@ class Planner:
         self._number, self._published = 0, 0
 
     def published(self, chunk: ActionChunk, number: int, now: int) -> None:
-        """A chunk has gone out, in the policy's own names and units."""
+        """A chunk was published at `now` (ns); `chunk` in the policy's own names and units."""
         self._last, self._number, self._published = chunk, number, now
         self.latency.add((now - chunk.stamp) / NS)
 
@@ -50,36 +46,38 @@ class Planner:
         return int((self._last.times() > now).sum()) if self._last else 0
 
     def due(self) -> int:
-        """The next chunk is to be begun at this time (ns), from an observation of the last moment before."""
+        """Time (ns) from which the next chunk is to be begun, from the newest observation."""
         if self._last is None:
             return 0
-        rows = min(self.plan.horizon or len(self._last.values), len(self._last.values))
-        if self.plan.strategy == "sync":
+        rows = min(self.rules.horizon or len(self._last.values), len(self._last.values))
+        if self.rules.strategy.pauses_between_chunks:
             return self._published + rows * self._last.step
-        ahead = int(self.latency.quantile(0.95) * NS) + self.plan.margin * self._last.step
+        ahead = int(self.latency.quantile(0.95) * NS) + self.rules.margin * self._last.step
         return self._last.stamp + rows * self._last.step - ahead
 
-    def answers(self, stamp: int) -> bool:
-        """Whether an observation of this moment tells more than the last chunk was told."""
-        return self._last is None or stamp > (
-            self.due() if self.plan.strategy == "sync" else self._last.stamp
-        )
+    def is_newer(self, stamp: int) -> bool:
+        """Whether an observation captured at `stamp` (ns) is newer than what was answered last.
+
+        With a strategy that pauses between chunks: newer than the end of the last execution.
+        """
+        if self._last is None:
+            return True
+        pauses = self.rules.strategy.pauses_between_chunks
+        return stamp > (self.due() if pauses else self._last.stamp)
 
     def cut(self, chunk: ActionChunk) -> ActionChunk:
-        """What of a new chunk is to be published: with sync only the rows that are executed."""
-        if self.plan.strategy != "sync" or not self.plan.horizon:
+        """The rows of a new chunk to publish: those that can be executed."""
+        if not self.rules.strategy.pauses_between_chunks or not self.rules.horizon:
             return chunk
-        return dataclasses.replace(chunk, values=chunk.values[: self.plan.horizon])
+        return dataclasses.replace(chunk, values=chunk.values[: self.rules.horizon])
 
     def committed(self, stamp: int, playing: int) -> ActionChunk | None:
-        """The rows that will be executed until the answer to an observation of `stamp` can come.
+        """The rows that are executed until the answer to an observation of `stamp` arrives.
 
-        playing: number of the chunk that the commander plays; nothing is decided if it is another
-        one.
+        playing: number of the chunk that the commander plays; None if that is not the last one.
         """
-        if self.plan.strategy != "rtc" or self._last is None or playing != self._number:
+        if not self.rules.strategy.commits_rows or self._last is None or playing != self._number:
             return None
-        rows = 1 + self.plan.soft
-        return self._last.rows(
-            stamp, stamp + int(self.latency.quantile(0.95) * NS) + rows * self._last.step
-        )
+        rows = 1 + self.rules.soft
+        latency = int(self.latency.quantile(0.95) * NS)
+        return self._last.rows(stamp, stamp + latency + rows * self._last.step)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters of the commander, and the limits and rules that follow from them."""
+"""The parameters of the commander, and the limits and playback rules made of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from ..execution.chunk_player import Rules
+from ..execution.chunk_player import PlaybackRules
 from ..execution.spline_motion import Limits
 from ..robot.urdf import read_limits
 from ..ros.command_sinks import SINKS
@@ -32,8 +32,9 @@ class Params:
     joints: list[str] = param([], "arm joints as in joint_states")
     sink: str = param(
         "joint_trajectory",
-        "joint_trajectory: whole motions to arm_controller/joint_trajectory; position_stream: positions to "
-        "arm_position_controller/commands; joint_command: positions by name, with the gripper, to joint_command",
+        "joint_trajectory: whole motions to arm_controller/joint_trajectory; "
+        "position_stream: positions to arm_position_controller/commands; "
+        "joint_command: positions by name, with the gripper, to joint_command",
     )
     gripper_joint: str = param("", "gripper joint as in joint_states; empty: none")
     gripper_open: float = param(0.0, "position of gripper_joint when open [rad or m]")
@@ -54,7 +55,8 @@ class Params:
     rate: float = param(50.0, "set points and checks per second, 15 to 250 [Hz]")
     realtime_priority: int = param(
         0,
-        "1 to 99: real-time scheduling (SCHED_FIFO), for a busy computer; needs the right to; 0: none",
+        "1 to 99: real-time scheduling (SCHED_FIFO), for a busy computer; "
+        "needs the right to; 0: none",
     )
     max_state_age: float = param(0.25, "joint states older than this: hold [s]")
     max_tracking_error: float = param(
@@ -62,19 +64,22 @@ class Params:
     )
     max_jump: float = param(
         0.5,
-        "reject a chunk whose row that is due is further than this from the measured arm [rad or m]",
+        "reject a chunk whose row that is due is further than this from the measured arm "
+        "[rad or m]",
         live=True,
     )
     clip: float = param(
         0.05,
-        "move rows this far outside the position range to the limit, reject a chunk with others [rad or m]",
-        True,
+        "move rows this far outside the position range to the limit, reject a chunk with others "
+        "[rad or m]",
+        live=True,
     )
     blend_rows: int = param(4, "rows over which the strategy crossfade mixes two chunks", live=True)
     smooth_rows: float = param(
         0.0,
-        "smooth the arm's rows: what swings in so many rows is halved, what is faster goes; 0: as they come",
-        True,
+        "smooth the arm's rows: what swings in so many rows is halved, what is faster goes; "
+        "0: as they come",
+        live=True,
     )
     watchdog_rows: int = param(
         0, "rows of a chunk that may be played if no newer one comes; 0: all", live=True
@@ -113,7 +118,8 @@ class Params:
         for name, choices in (("sink", tuple(SINKS)), ("recovery", ("automatic", "explicit"))):
             if getattr(self, name) not in choices:
                 raise ValueError(
-                    f"parameter {name!r}: expected {' or '.join(choices)}, got {getattr(self, name)!r}"
+                    f"parameter {name!r}: expected {' or '.join(choices)}, "
+                    f"got {getattr(self, name)!r}"
                 )
 
     def _is_read(self, name: str) -> bool:
@@ -123,7 +129,8 @@ class Params:
         """The limits of the arm; ValueError says what is missing."""
         if not self.joints:
             raise ValueError(
-                "parameter 'joints' is empty: expected the arm's joints; give a robot file (config/<robot>.yaml)"
+                "parameter 'joints' is empty: expected the arm's joints; "
+                "give a robot file (config/<robot>.yaml)"
             )
         if self.gripper_joint and self.gripper_open == self.gripper_closed:
             raise ValueError(f"gripper_open and gripper_closed are both {self.gripper_open}")
@@ -136,8 +143,8 @@ class Params:
         }
         return Limits(**{name: np.array(numbers, np.float64) for name, numbers in values.items()})
 
-    def rules(self) -> Rules:
-        """What may be chosen while running."""
-        return Rules(
+    def rules(self) -> PlaybackRules:
+        """The settings of the player that may change while it runs."""
+        return PlaybackRules(
             self.blend_rows, self.watchdog_rows, self.max_jump, self.clip, self.smooth_rows
         )

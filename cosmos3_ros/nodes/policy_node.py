@@ -15,15 +15,16 @@ from lifecycle_msgs.msg import State
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
+from ..execution.latency_window import LatencyWindow
 from ..execution.observation_buffer import STATE, ObservationBuffer, Sample
-from ..execution.replanner import Planner
+from ..execution.replanner import Replanner
 from ..model.embodiment import JOINTS
 from ..model.interface import NS, Observation, Policy, Prediction, warm_up
 from ..msg import CommanderStatus
 from ..robot.images import to_rgb
-from ..robot.joint_map import RobotMap
+from ..robot.joint_map import JointMap
 from ..ros import topics
-from ..ros.diagnostics import Faults, Window, diagnostics
+from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
 from ..ros.messages import chunk_message, future_message, to_ns
 from ..ros.simulation_pause import Pause, PausingPolicy
@@ -55,12 +56,12 @@ class PolicyNode(ManagedNode[Params]):
         self._buffer = ObservationBuffer(
             embodiment.views, int(p.max_age * NS), int(p.max_skew * NS)
         )
-        self._planner = Planner(p.plan())
+        self._planner = Replanner(p.plan())
         self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, 0
         self._newest_image = 0  # when it came
         self._waiting_since = 0  # since when an observation has been due and could not be had
         self._dropped = self._refused = 0
-        self._stages: dict[str, Window] = {}
+        self._stages: dict[str, LatencyWindow] = {}
         self._faults = Faults(self.get_logger())
         self._warm_up()
         if pause:
@@ -95,7 +96,7 @@ class PolicyNode(ManagedNode[Params]):
             self._workers.pop().close()
         self._policy = None  # type: ignore[assignment]  # gives the memory back
 
-    def _check_robot(self) -> RobotMap:
+    def _check_robot(self) -> JointMap:
         p, embodiment = self.params, self._policy.embodiment
         if embodiment.kind != JOINTS:
             raise ValueError(
@@ -117,7 +118,7 @@ class PolicyNode(ManagedNode[Params]):
                 f"parameter 'gripper_joint' is {p.gripper_joint!r}, but the gripper of embodiment {embodiment.name} is "
                 f"where 'joints' has {grippers}"
             )
-        return RobotMap(tuple(p.joints), p.gripper_joint, p.gripper_open, p.gripper_closed)
+        return JointMap(tuple(p.joints), p.gripper_joint, p.gripper_open, p.gripper_closed)
 
     def _warm_up(self) -> None:
         """Have the policy do what happens only once before the first real chunk."""
@@ -165,7 +166,7 @@ class PolicyNode(ManagedNode[Params]):
         self._playing = message.chunk if message.mode == CommanderStatus.PLAYING else 0
 
     def _on_parameters(self, names: set[str]) -> None:
-        self._planner.plan = self.params.plan()
+        self._planner.rules = self.params.plan()
         if "instruction" in names:
             self._instruct(self.params.instruction)
 
@@ -202,7 +203,7 @@ class PolicyNode(ManagedNode[Params]):
         self._faults.set("no inference", "")
         # An image that is newer than the sample is the first of a set that will be there in a
         # moment.
-        if sample.received >= self._newest_image and self._planner.answers(sample.stamp):
+        if sample.received >= self._newest_image and self._planner.is_newer(sample.stamp):
             self._infer.submit((self._episode, self._instruction, sample))
 
     def _plan_in_silence(self) -> None:
@@ -241,13 +242,13 @@ class PolicyNode(ManagedNode[Params]):
                 instruction=instruction,
                 embodiment=self._policy.embodiment.name,
                 seconds=seconds,
-                strategy=self._planner.plan.strategy,
+                strategy=self._planner.rules.strategy.name,
             )
         )
         now = self.now()
         self._planner.published(prediction.chunk, self._number, now)
         for stage, taken in {**seconds, "capture to publish": (now - sample.stamp) / NS}.items():
-            self._stages.setdefault(stage, Window()).add(taken)
+            self._stages.setdefault(stage, LatencyWindow()).add(taken)
         if self._futures.get_subscription_count() and self._decode.idle:
             self._decode.submit((self._number, instruction, prediction))
 
@@ -270,10 +271,10 @@ class PolicyNode(ManagedNode[Params]):
 
     def _diagnose(self) -> None:
         now = self.now()
-        trouble = self._buffer.trouble(now)
+        trouble = self._buffer.faults(now)
         values = {
             "instruction": self._instruction,
-            "strategy": self._planner.plan.strategy,
+            "strategy": self._planner.rules.strategy.name,
             "chunks": self._number,
             "dropped": self._dropped,
             "refused": self._refused,

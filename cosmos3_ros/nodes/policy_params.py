@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..execution.chunk_player import STRATEGIES
-from ..execution.replanner import Plan
+from ..execution.replanner import ReplanRules
+from ..execution.strategies import CHOICES, DEFAULT, STRATEGIES, find_strategy
 from ..ros.parameters import param
 
 
@@ -53,9 +53,7 @@ class Params:
     max_skew: float = param(
         0.05, "refuse to infer from views and joint states further apart than this [s]"
     )
-    strategy: str = param(
-        "replace", "how one chunk follows another: replace, crossfade, rtc or sync", live=True
-    )
+    strategy: str = param(DEFAULT, f"how one chunk follows another: {CHOICES}", live=True)
     execution_horizon: int = param(
         8,
         "rows of a chunk to execute before the next takes over, if the network is fast enough; 0: all",
@@ -121,6 +119,8 @@ class Params:
                     f"parameter {name!r}: expected 0 or more, got {getattr(self, name)}"
                 )
 
-    def plan(self) -> Plan:
+    def plan(self) -> ReplanRules:
         """How chunks follow each other."""
-        return Plan(self.strategy, self.execution_horizon, self.margin_rows, self.soft_rows)
+        return ReplanRules(
+            find_strategy(self.strategy), self.execution_horizon, self.margin_rows, self.soft_rows
+        )

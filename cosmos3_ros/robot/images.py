@@ -110,7 +110,8 @@ def _with_cv_bridge(msg: Image) -> np.ndarray:
         from cv_bridge import CvBridge  # only on a ROS install
     except ImportError:
         raise ValueError(
-            f"image encoding {msg.encoding!r} has no colors that are known here; expected rgb8, bgr8, ..."
+            f"image encoding {msg.encoding!r} has no colors that are known here; "
+            "expected rgb8, bgr8, ..."
         ) from None
     bridge: Any = CvBridge()
     try:
@@ -123,10 +124,10 @@ def _with_cv_bridge(msg: Image) -> np.ndarray:
 
 def decode(msg: CompressedImage) -> np.ndarray:
     """A JPEG or PNG message as uint8 [H, W, 3] RGB; ValueError if it does not decode."""
-    return unpack(msg.data, f"compressed image (format {msg.format!r})")
+    return decode_bytes(msg.data, f"compressed image (format {msg.format!r})")
 
 
-def unpack(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
+def decode_bytes(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
     """The bytes of a JPEG or PNG file as uint8 [H, W, 3] RGB.
 
     ValueError says that `what` does not decode.
@@ -138,12 +139,16 @@ def unpack(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
 
 
 def fill(msg: Image, image: np.ndarray, encoding: str) -> Image:
-    """Put `image` ([H, W] or [H, W, C], of the scalar type that `encoding` says) into `msg`, fast, and return it."""
+    """Put `image` into `msg` without a copy per element, and return `msg`.
+
+    image: [H, W] or [H, W, C], of the scalar type of `encoding`; ValueError if it is not.
+    """
     dtype, channels = _layout(encoding)
     shape = image.shape[:2] if channels == 1 else (*image.shape[:2], channels)
     if image.dtype != dtype or image.shape != shape:
         raise ValueError(
-            f"{encoding}: expected {dtype} with {channels} channel(s), got {image.dtype} {list(image.shape)}"
+            f"{encoding}: expected {dtype} with {channels} channel(s), "
+            f"got {image.dtype} {list(image.shape)}"
         )
     image = np.ascontiguousarray(image)
     msg.height, msg.width = image.shape[:2]

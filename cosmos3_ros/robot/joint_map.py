@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The robot's joints against the columns of an embodiment: names, order, gripper units.
+"""Joint states and action chunks between robot and policy: names, order, gripper units.
 
 Pure numpy, no ROS types.
 """
@@ -15,17 +15,13 @@ from ..model.interface import ActionChunk
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class RobotMap:
-    """Joint names of the robot for the columns of a policy, in the policy's order.
+class JointMap:
+    """Joint names of the robot for the columns of a policy, in the policy's order."""
 
-    joints: one name per column; gripper: the joint (or "") whose column counts 0 = open .. 1 =
-    closed, while the robot counts from gripper_open to gripper_closed (rad or m).
-    """
-
-    joints: tuple[str, ...]
-    gripper: str = ""
-    gripper_open: float = 0.0
-    gripper_closed: float = 1.0
+    joints: tuple[str, ...]  # one name per column
+    gripper: str = ""  # the joint whose column of the policy is 0 = open .. 1 = closed; "": none
+    gripper_open: float = 0.0  # the robot's position of the gripper when open, rad or m
+    gripper_closed: float = 1.0  # and when closed
 
     def __post_init__(self) -> None:
         if not self.joints or len(set(self.joints)) != len(self.joints):
@@ -38,9 +34,10 @@ class RobotMap:
             raise ValueError(f"gripper_open and gripper_closed are both {self.gripper_open}")
 
     def state(self, names: Sequence[str], positions: Sequence[float]) -> np.ndarray:
-        """Positions of a joint state message (any order, extra joints allowed) as float32 [D] in policy units.
+        """The positions of a joint state message as float32 [D] in policy units.
 
-        ValueError names missing joints, a length mismatch or a value that is not finite.
+        Any order, extra joints allowed. ValueError names missing joints, a length mismatch or a
+        value that is not finite.
         """
         if len(names) != len(positions):
             raise ValueError(f"joint state has {len(names)} names but {len(positions)} positions")
@@ -61,7 +58,8 @@ class RobotMap:
         """A policy's chunk in the robot's names and units."""
         if len(chunk.names) != len(self.joints):
             raise ValueError(
-                f"chunk has {len(chunk.names)} columns {chunk.names}, the robot {len(self.joints)} joints"
+                f"chunk has {len(chunk.names)} columns {chunk.names}, "
+                f"the robot {len(self.joints)} joints"
             )
         return dataclasses.replace(
             chunk,
@@ -71,10 +69,7 @@ class RobotMap:
         )
 
     def to_policy(self, values: np.ndarray) -> np.ndarray:
-        """Positions [..., D] in the order of `joints`, in policy units.
-
-        What is not finite stays so.
-        """
+        """Positions [..., D] in the order of `joints` in policy units; NaN stays NaN."""
         return self._scale(values, to_robot=False)
 
     def _scale(self, values: np.ndarray, to_robot: bool) -> np.ndarray:

@@ -12,15 +12,12 @@ from xml.etree import ElementTree
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JointLimit:
-    """Position range (rad or m.
+    """The limits of one joint, in rad or m."""
 
-    Infinite for a continuous joint), largest speed (per s) and effort (Nm or N).
-    """
-
-    lower: float
+    lower: float  # position range; infinite for a continuous joint
     upper: float
-    velocity: float
-    effort: float
+    velocity: float  # largest speed, per s
+    effort: float  # largest torque or force, Nm or N
 
 
 def read_limits(path: str | Path, joints: Sequence[str]) -> list[JointLimit]:
@@ -59,7 +56,7 @@ def _limit(joint: ElementTree.Element, name: str) -> JointLimit:
         raise ValueError(f"robot description: limits of joint {name!r}: {error}") from error
     if not found.lower < found.upper or not found.velocity > 0:
         raise ValueError(
-            f"robot description: joint {name!r} has lower {found.lower}, upper {found.upper}, velocity "
-            f"{found.velocity}; expected lower < upper and a positive velocity"
+            f"robot description: joint {name!r} has lower {found.lower}, upper {found.upper}, "
+            f"velocity {found.velocity}; expected lower < upper and a positive velocity"
         )
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where set points go: the three kinds of arm controllers, and the gripper that is commanded apart."""
+"""Where set points go: three kinds of arm controllers, and the gripper that is commanded apart."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from typing import Any, Protocol
 import numpy as np
 from std_msgs.msg import Float64MultiArray
 
-from ..execution.spline_motion import Motion
+from ..execution.spline_motion import SplineMotion
 from . import topics
 from .messages import command_message, trajectory_message
 
 Advertise = Callable[[topics.Topic], Any]
 
 
-class Sink(Protocol):
-    """A controller of the arm; `output` is the publisher to it."""
+class CommandSink(Protocol):
+    """A controller of the arm."""
 
-    output: Any
+    output: Any  # the publisher to the controller
+    streams: bool  # the controller knows only the last set point, not the whole motion
 
-    def begin(self, motion: Motion, now: int) -> None:
+    def begin(self, motion: SplineMotion, now: int) -> None:
         """A new motion replaces the one before."""
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
     ) -> None:
-        """The set point of this moment, in every control period.
+        """The set point of `now` (ns), in every control period.
 
-        gripper: where it is to be, if anything is known.
+        gripper: the position to take, None if nothing is known about it.
         """
 
 
@@ -40,11 +41,13 @@ class TrajectorySink:
     The gripper has a topic of its own.
     """
 
+    streams = False
+
     def __init__(self, advertise: Advertise, joints: tuple[str, ...], gripper: str) -> None:
         self.output, self._joints = advertise(topics.TRAJECTORY), joints
         self._gripper = OnChange(advertise(topics.GRIPPER))
 
-    def begin(self, motion: Motion, now: int) -> None:
+    def begin(self, motion: SplineMotion, now: int) -> None:
         self.output.publish(trajectory_message(motion, self._joints, now))
         self._gripper.repeat()
 
@@ -54,17 +57,19 @@ class TrajectorySink:
         self._gripper.send(gripper)
 
 
-class StreamSink:
+class PositionStreamSink:
     """A forward position controller: a stream of positions without names.
 
     The gripper has a topic of its own.
     """
 
+    streams = True
+
     def __init__(self, advertise: Advertise, joints: tuple[str, ...], gripper: str) -> None:
         self.output = advertise(topics.POSITIONS)
         self._gripper = OnChange(advertise(topics.GRIPPER))
 
-    def begin(self, motion: Motion, now: int) -> None:
+    def begin(self, motion: SplineMotion, now: int) -> None:
         self._gripper.repeat()
 
     def point(
@@ -74,17 +79,16 @@ class StreamSink:
         self._gripper.send(gripper)
 
 
-class CommandSink:
+class JointCommandSink:
     """Isaac Sim's joint command: positions by name, arm and gripper in one message."""
 
-    def __init__(self, advertise: Advertise, joints: tuple[str, ...], gripper: str) -> None:
-        self.output, self._joints, self._gripper = (
-            advertise(topics.JOINT_COMMAND),
-            list(joints),
-            gripper,
-        )
+    streams = True
 
-    def begin(self, motion: Motion, now: int) -> None: ...
+    def __init__(self, advertise: Advertise, joints: tuple[str, ...], gripper: str) -> None:
+        self.output = advertise(topics.JOINT_COMMAND)
+        self._joints, self._gripper = list(joints), gripper
+
+    def begin(self, motion: SplineMotion, now: int) -> None: ...
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
@@ -95,15 +99,15 @@ class CommandSink:
         self.output.publish(command_message(names, positions, [], now))
 
 
-SINKS: dict[str, Callable[[Advertise, tuple[str, ...], str], Sink]] = {
+SINKS: dict[str, Callable[[Advertise, tuple[str, ...], str], CommandSink]] = {
     "joint_trajectory": TrajectorySink,
-    "position_stream": StreamSink,
-    "joint_command": CommandSink,
+    "position_stream": PositionStreamSink,
+    "joint_command": JointCommandSink,
 }
 
 
 class OnChange:
-    """Publishes a position when it is another one than last time."""
+    """Publishes a position when it differs from the last one."""
 
     def __init__(self, output: Any) -> None:
         self._output, self._sent = output, float("nan")
@@ -114,30 +118,5 @@ class OnChange:
             self._sent = position
 
     def repeat(self) -> None:
-        """Publish the next position even if it is the same: the gripper may have been moved by others."""
+        """Publish the next position in any case: something else may have moved the gripper."""
         self._sent = float("nan")
-
-
-class Gripper:
-    """Open or closed, from what a policy says between the two: with hysteresis and `dwell` (ns) between changes."""
-
-    def __init__(self, opened: float, closed: float, dwell: int) -> None:
-        self._positions, self._dwell = (opened, closed), dwell
-        self.forget()
-
-    def forget(self) -> None:
-        """It may be anywhere: the next decision is free."""
-        self._closed: bool | None = None
-        self._changed = 0
-
-    def decide(self, wanted: float | None, now: int) -> float | None:
-        """The position to take now; None as long as nothing was ever wanted."""
-        if wanted is not None:
-            opened, closed = self._positions
-            share = (wanted - opened) / (closed - opened)
-            closing = share > (0.5 if self._closed is None else 0.4 if self._closed else 0.6)
-            if self._closed is None or (
-                closing != self._closed and now >= self._changed + self._dwell
-            ):
-                self._closed, self._changed = closing, now
-        return None if self._closed is None else self._positions[self._closed]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages to and from the types of `model.interface`.
+"""ROS messages to and from the types of `model.interface`.
 
 Pure functions; a wrong message raises ValueError.
 """
@@ -15,8 +15,9 @@ from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from .. import msg
-from ..execution.chunk_player import Player
-from ..execution.spline_motion import STEP, Motion
+from ..execution.chunk_player import ChunkPlayer
+from ..execution.spline_motion import STEP, SplineMotion
+from ..execution.strategies import DEFAULT
 from ..model.interface import NS, ActionChunk, Answer, Future
 from ..robot.images import encode
 
@@ -48,9 +49,9 @@ def chunk_message(
     instruction: str,
     embodiment: str,
     seconds: dict[str, float],
-    strategy: str = "replace",
+    strategy: str = DEFAULT,
 ) -> msg.ActionChunk:
-    """A chunk in the robot's names and units, how it is to be played, and how long each stage took."""
+    """A chunk in the robot's names and units; seconds: how long each stage took, in order."""
     return msg.ActionChunk(
         header=header(chunk.stamp),
         step=to_duration(chunk.step),
@@ -121,9 +122,10 @@ def scene_message(answer: Answer, *, stamp: int, views: list[str], question: str
     )
 
 
-def trajectory_message(motion: Motion, joints: tuple[str, ...], now: int) -> JointTrajectory:
-    """What is left of a motion at `now` for a joint trajectory controller: stamp 0 (start at once), its knots with
-    velocities, the first one in the future, the last one at rest.
+def trajectory_message(motion: SplineMotion, joints: tuple[str, ...], now: int) -> JointTrajectory:
+    """What is left of a motion at `now` (ns), for a joint trajectory controller.
+
+    Stamp 0 (start at once), the knots with velocities: all in the future, the last one at rest.
     """
     times, positions, velocities = motion.knots(now + STEP // 4)
     trajectory = JointTrajectory(joint_names=list(joints))
@@ -139,11 +141,11 @@ def trajectory_message(motion: Motion, joints: tuple[str, ...], now: int) -> Joi
 def command_message(
     names: list[str], positions: list[float], velocities: list[float], stamp: int
 ) -> JointState:
-    """Set points of one moment."""
+    """The set points of `stamp` (ns), by joint name."""
     return JointState(header=header(stamp), name=names, position=positions, velocity=velocities)
 
 
-def status_message(player: Player, armed: bool, now: int) -> msg.CommanderStatus:
+def status_message(player: ChunkPlayer, armed: bool, now: int) -> msg.CommanderStatus:
     """What the commander is doing at `now` (ns)."""
     status = msg.CommanderStatus(
         header=header(now),
@@ -159,5 +161,5 @@ def status_message(player: Player, armed: bool, now: int) -> msg.CommanderStatus
     )
     if player.loaded:
         status.chunk, status.chunk_stamp = player.loaded.number, to_time(player.loaded.chunk.stamp)
-        status.strategy = player.loaded.strategy
+        status.strategy = player.loaded.strategy.name
     return status

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosmos3_ros.execution.chunk_player import Player
-from cosmos3_ros.execution.spline_motion import STEP, Motion
+from cosmos3_ros.execution.chunk_player import ChunkPlayer
+from cosmos3_ros.execution.spline_motion import STEP, SplineMotion
 from cosmos3_ros.model.interface import NS
 
 spec = importlib.util.spec_from_file_location(
@@ -30,7 +30,7 @@ def test_chunks_latencies_strategies_and_stops_keep_every_limit_at_every_moment(
     seed: int, size: float, late: float
 ) -> None:
     """By the control points of all that was executed, seam after seam: they bound every moment in between."""
-    player = Player(bench.NAMES, bench.LIMITS)
+    player = ChunkPlayer(bench.NAMES, bench.LIMITS)
     pieces = list(bench.drive(player, np.random.default_rng(seed), CHUNKS, 10**size, late))
     line, wrong = bench.spline(pieces)
     wrong |= bench.violations(line, STEP / NS)
@@ -46,7 +46,7 @@ def test_the_control_points_are_what_is_executed_and_bound_it(
     """Set points 4 ms apart keep the limits, and are those of the one spline through all control points."""
     pieces = list(
         bench.drive(
-            Player(bench.NAMES, bench.LIMITS), np.random.default_rng(seed), 20, 10**size, late
+            ChunkPlayer(bench.NAMES, bench.LIMITS), np.random.default_rng(seed), 20, 10**size, late
         )
     )
     line, _ = bench.spline(pieces)
@@ -54,13 +54,13 @@ def test_the_control_points_are_what_is_executed_and_bound_it(
     found = bench.violations(points, bench.TICK / NS)
     assert not any(found.values()), found
     times = np.arange(pieces[0].begin, pieces[-1].end, bench.TICK)
-    whole = Motion(pieces[0].motion.start, line).at(times)[0]
+    whole = SplineMotion(pieces[0].motion.start, line).at(times)[0]
     assert np.allclose(whole, points, atol=1e-12)
 
 
 def test_a_violation_and_a_seam_are_noticed() -> None:
     pieces = list(
-        bench.drive(Player(bench.NAMES, bench.LIMITS), np.random.default_rng(0), 20, 0.1, 0.5)
+        bench.drive(ChunkPlayer(bench.NAMES, bench.LIMITS), np.random.default_rng(0), 20, 0.1, 0.5)
     )
     line, wrong = bench.spline(pieces)
     assert not any(wrong.values())
@@ -71,7 +71,7 @@ def test_a_violation_and_a_seam_are_noticed() -> None:
         "the second motion is the older one"
     )
     for order, name in enumerate(bench.KINDS[1:], 1):
-        most = bench.LIMITS.rates()[order - 1][0] * (STEP / NS) ** order
+        most = bench.LIMITS.derivatives()[order - 1][0] * (STEP / NS) ** order
         ramp = np.zeros((10, 7))
         ramp[:, 0] = 1.01 * most * np.arange(10.0) ** order / np.prod(np.arange(1, order + 1))
         assert bench.violations(line[:10] + 3 * np.sign(line[:10]), STEP / NS)["position"] == 10

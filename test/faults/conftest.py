@@ -17,7 +17,7 @@ ROWS = 12  # of a chunk that the commander plays alone
 
 
 class Relay:
-    """Passes everything on: `change` maps a topic to a function that changes, or with None drops, its messages."""
+    """Passes messages on; `change` maps a topic to a function that changes them (None: drops)."""
 
     def __init__(self, node: Any) -> None:
         from sensor_msgs.msg import Image, JointState
@@ -108,9 +108,9 @@ class Graph:
 @pytest.fixture
 def graph(request: pytest.FixtureRequest, start: Any, watcher: Any) -> Graph:
     """Everything started. As a parameter: other parameters of the commander."""
-    from cosmos3_ros.bringup.node_graph import robot_file
+    from cosmos3_ros.robot.robot_file import find_robot_file
 
-    robot = ("--ros-args", "--params-file", robot_file("droid_sim"))
+    robot = ("--ros-args", "--params-file", find_robot_file("droid_sim"))
     small = (
         "-p",
         "image_height:=90",

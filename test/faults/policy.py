@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node for the fault table: the tiny network runs, the arm swings gently, and some instructions go wrong."""
+"""The policy node of the fault table: a gentle swing, and instructions that go wrong."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ from cosmos3_ros.ros.lifecycle import run
 
 
 class Swing:
-    """A policy around a policy: its work, but rows that swing joint 1, or what the instruction asks for."""
+    """A policy around a policy: rows swing joint 1, or do what the instruction asks for."""
 
     def __init__(self, inner: Any) -> None:
         self._inner, self.embodiment = inner, inner.embodiment

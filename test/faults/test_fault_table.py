@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that can go wrong around a moving arm, on the real graph: simulation, tiny network, commander.
+"""Faults around a moving arm, on the real graph: simulation, tiny network, commander.
 
 This process stands between all of them and does the harm. Each fault must end in a hold in time, be
 said, and be over when it is over. The table is printed at the end of the test run.

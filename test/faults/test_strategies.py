@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arm moves on the real graph in every strategy, switched while it moves, and into every kind of controller."""
+"""The real graph in every strategy, switched in motion, with every kind of controller."""
 
 import threading
 from typing import Any
@@ -76,16 +76,16 @@ def test_strategies_are_switched_while_the_arm_moves(graph: Any, wait_until: Any
 
 
 def stop_in_mid_motion(sink: str, start: Any, watcher: Any, wait_until: Any) -> np.ndarray:
-    """Steps of the first joint's set points, to the end: a commander streams to the simulation and gets a Ctrl-C."""
+    """Steps of the first joint's set points of a streaming commander that gets a Ctrl-C."""
     from sensor_msgs.msg import JointState
 
-    from cosmos3_ros.bringup.node_graph import robot_file
     from cosmos3_ros.model.interface import NS, ActionChunk
+    from cosmos3_ros.robot.robot_file import find_robot_file
     from cosmos3_ros.ros import topics
     from cosmos3_ros.ros.messages import chunk_message
     from cosmos3_ros.sim.arm_constants import ARM, FINGER, HOME
 
-    robot = ("--ros-args", "--params-file", robot_file("droid_sim"))
+    robot = ("--ros-args", "--params-file", find_robot_file("droid_sim"))
     sim = start("sim", *robot)
     patient = ("-p", "max_state_age:=5.0")  # the machine may stand still for a moment
     commander = start(

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .rosbag_reader import COMMANDS, Motion
+from ...robot.topic_names import COMMANDS
+from .rosbag_reader import Motion
 
 MEASURED = "measured"  # no command: where the joints went
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...model.embodiment.spec import JOINTS, Embodiment
-from ...robot.images import unpack
+from ...robot.images import decode_bytes
 from .episodes import TRUTH, Episode
 from .video_io import read_video
 
@@ -285,7 +285,10 @@ def _pictures(
     """All pictures of an episode, uint8 [T, H, W, 3]: from a video, or from the table itself."""
     if info["features"][key]["dtype"] == "image":
         return np.stack(
-            [unpack(cell["bytes"] or b"", f"{root}: {key}") for cell in table[key].to_pylist()]
+            [
+                decode_bytes(cell["bytes"] or b"", f"{root}: {key}")
+                for cell in table[key].to_pylist()
+            ]
         )
     place = row.get("place") or {
         name: row[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index")

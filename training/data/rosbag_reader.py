@@ -15,46 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from ...bringup.node_graph import read_remappings, robot_file
-from ...model.embodiment import find_embodiment
-from ...model.embodiment.spec import JOINTS, Embodiment
 from ...model.interface import NS
 from ...robot import topic_names
 from ...robot.images import to_rgb
-from ...robot.joint_map import RobotMap
+from ...robot.recorded_robot import RecordedRobot
+from ...robot.topic_names import COMMANDS, RECORDED
 
-# Where commands are looked for, first those that a controller got; a later one counts for joints
-# that no earlier has.
-COMMANDS = (
-    topic_names.TRAJECTORY,
-    topic_names.POSITIONS,
-    topic_names.JOINT_COMMAND,
-    topic_names.GRIPPER,
-    topic_names.COMMAND,
-    topic_names.ACTION_CHUNK,
-)
 _DRY = (topic_names.COMMAND, topic_names.ACTION_CHUNK)  # published while nothing is executed, too
-_OTHERS = (
-    topic_names.JOINT_STATES,
-    topic_names.INSTRUCTION,
-    topic_names.SIM_STATUS,
-    topic_names.COMMANDER_STATUS,
-)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Robot:
-    """What a robot file says about its recordings.
-
-    topics: name in this package -> name in the bag.
-    """
-
-    name: str
-    body: Embodiment
-    joints: RobotMap
-    topics: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,57 +59,17 @@ class Recording:
     resets: Sequence[tuple[int, str, int]]
 
 
-def read_robot(robot: str) -> Robot:
-    """A robot file by name or path.
-
-    ValueError if recordings of that robot cannot be made into demonstrations.
-    """
-    path = robot_file(robot)
-    remapped = dict(read_remappings(path))
-    try:
-        fields = yaml.safe_load(path.read_text())["/**/policy"]["ros__parameters"]
-        body, joints = find_embodiment(fields["embodiment"]), tuple(fields["joints"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"robot file {path}: expected a policy section with embodiment and joints ({error})"
-        ) from None
-    if body.kind != JOINTS:
-        raise ValueError(
-            f"robot file {path}: {body.name} acts by {body.kind}, expected an embodiment with joint targets"
-        )
-    if len(joints) != len(body.state):
-        raise ValueError(
-            f"robot file {path}: {len(joints)} joints {list(joints)} for {len(body.state)} state columns"
-        )
-    grip = (
-        fields.get("gripper_joint", ""),
-        fields.get("gripper_open", 0.0),
-        fields.get("gripper_closed", 1.0),
-    )
-    views = [
-        topic_names.camera(view, transport)
-        for view in body.views
-        for transport in ("raw", "compressed")
-    ]
-    topics = {
-        name: "/" + remapped.get(name, name).lstrip("/") for name in (*COMMANDS, *_OTHERS, *views)
-    }
-    return Robot(path.stem, body, RobotMap(joints, *grip), topics)
-
-
-def read_recording(path: Path, robot: Robot, tell: Callable[[str], None]) -> Recording:
+def read_recording(path: Path, robot: RecordedRobot, tell: Callable[[str], None]) -> Recording:
     """Read all of a bag but its pictures.
 
     ValueError names a topic that is missing and what was expected on it.
     """
     with _opened(path) as bag:
         counts = {topic: info.msgcount for topic, info in bag.topics.items()}
-        cameras = {view: _camera(path, robot, view, counts) for view in robot.body.views}
+        cameras = {view: _camera(path, robot, view, counts) for view in robot.embodiment.views}
         if not counts.get(robot.topics[topic_names.JOINT_STATES]):
             raise _missing(path, robot, topic_names.JOINT_STATES, "sensor_msgs/JointState", counts)
-        keys = {
-            topic: name for name, topic in robot.topics.items() if name in (*COMMANDS, *_OTHERS)
-        }
+        keys = {topic: name for name, topic in robot.topics.items() if name in RECORDED}
         keys |= {topic: view for view, topic in cameras.items()}
         gathered = _Gathered(path, robot)
         for topic, received, message in _messages(bag, list(keys)):
@@ -175,10 +103,10 @@ def read_pictures(recording: Recording, view: str, stamps: np.ndarray) -> Iterat
 class _Gathered:
     """Messages as they come out of the bag, and what they say together."""
 
-    def __init__(self, path: Path, robot: Robot) -> None:
+    def __init__(self, path: Path, robot: RecordedRobot) -> None:
         self._path, self._robot = path, robot
         self._states: dict[str, list[tuple[int, float]]] = collections.defaultdict(list)
-        self._stamps: dict[str, list[int]] = {view: [] for view in robot.body.views}
+        self._stamps: dict[str, list[int]] = {view: [] for view in robot.embodiment.views}
         self._clock: list[tuple[int, int]] = []  # received, stamp
         self._others: list[tuple[str, int, Any]] = []
 
@@ -284,7 +212,7 @@ def latest(events: Sequence[tuple[int, Any]], at: int, default: Any) -> Any:
     return next((value for when, value in reversed(events) if when <= at), default)
 
 
-def _motion(robot: Robot, key: str, received: int, message: Any) -> Motion:
+def _motion(robot: RecordedRobot, key: str, received: int, message: Any) -> Motion:
     arm = [joint for joint in robot.joints.joints if joint != robot.joints.gripper]
     stamp = _ns(message.header.stamp) if hasattr(message, "header") else 0
     begin, joints, times = stamp or received, arm, np.zeros(1, np.int64)
@@ -323,7 +251,7 @@ def _ns(time: Any) -> int:
     return time.sec * NS + time.nanosec
 
 
-def _camera(path: Path, robot: Robot, view: str, counts: Mapping[str, int]) -> str:
+def _camera(path: Path, robot: RecordedRobot, view: str, counts: Mapping[str, int]) -> str:
     """The topic with the pictures of a view, compressed or raw: the one with more of them."""
     topics = [
         robot.topics[topic_names.camera(view, transport)] for transport in ("raw", "compressed")
@@ -341,7 +269,7 @@ def _camera(path: Path, robot: Robot, view: str, counts: Mapping[str, int]) -> s
 
 
 def _missing(
-    path: Path, robot: Robot, name: str, kind: str, counts: Mapping[str, int]
+    path: Path, robot: RecordedRobot, name: str, kind: str, counts: Mapping[str, int]
 ) -> ValueError:
     held = sorted(topic for topic, count in counts.items() if count)
     return ValueError(

@@ -18,17 +18,16 @@ import numpy as np
 
 from ...model.interface import NS
 from ...robot import topic_names
+from ...robot.recorded_robot import RecordedRobot, read_robot
+from ...robot.topic_names import COMMANDS
 from .command_timeline import MEASURED, commanded, find_sources
 from .episodes import TRUTH, Episode
 from .lerobot_writer import finish, write_shard
 from .rosbag_reader import (
-    COMMANDS,
     Recording,
-    Robot,
     latest,
     read_pictures,
     read_recording,
-    read_robot,
 )
 
 Tell = Callable[[str], None]
@@ -97,7 +96,7 @@ def convert(
             joint.add(source)
         for piece in cut(recording, about, options, tell):
             episode, followed = make_episode(recording, piece, sources, about, options)
-            write_shard(folder, len(log), len(log), [episode], about.body)
+            write_shard(folder, len(log), len(log), [episode], about.embodiment)
             begin, end = ((int(time) - _beginning(recording)) / NS for time in piece.times[[0, -1]])
             tell(
                 f"episode {len(log)}: {bag} from {begin:.1f} to {end:.1f} s, {len(episode)} frames, "
@@ -107,7 +106,7 @@ def convert(
             log.append({**place, "frames": len(episode), "before_any_command": followed})
     if not log:
         raise ValueError(f"no episode of {options.shortest} s in {[str(bag) for bag in bags]}")
-    finish(folder, len(log), about.body, about.name, [sorted(joint) for joint in used])
+    finish(folder, len(log), about.embodiment, about.name, [sorted(joint) for joint in used])
     text = json.dumps(
         {"robot": about.name, "options": dataclasses.asdict(options), "episodes": log}, indent=2
     )
@@ -115,7 +114,9 @@ def convert(
     return len(log)
 
 
-def cut(recording: Recording, robot: Robot, options: ConvertOptions, tell: Tell) -> list[Piece]:
+def cut(
+    recording: Recording, robot: RecordedRobot, options: ConvertOptions, tell: Tell
+) -> list[Piece]:
     """The parts of a recording that become episodes: new instructions, resets and gaps end one."""
     told = [(at, text.strip()) for at, text in recording.instructions]
     if not options.instruction and not any(text for _, text in told):
@@ -143,7 +144,7 @@ def cut(recording: Recording, robot: Robot, options: ConvertOptions, tell: Tell)
             Piece(times, text, *reset)
             for times in _unbroken(recording, since, until, robot, options, tell)
         ]
-    seconds = sum(len(piece.times) for piece in pieces) * robot.body.step / NS
+    seconds = sum(len(piece.times) for piece in pieces) * robot.embodiment.step / NS
     tell(
         f"{recording.path}: {seconds:.1f} of {(end - begin) / NS:.1f} s in {len(pieces)} episode(s)"
     )
@@ -154,11 +155,11 @@ def make_episode(
     recording: Recording,
     piece: Piece,
     sources: Sequence[str],
-    robot: Robot,
+    robot: RecordedRobot,
     options: ConvertOptions,
 ) -> tuple[Episode, int]:
     """The demonstration in a piece, and how many of its actions are measured ones although its joints have commands."""
-    later = piece.times + robot.body.step
+    later = piece.times + robot.embodiment.step
     held = [joint == robot.joints.gripper for joint in robot.joints.joints]
     motions = [motion for motion in recording.motions if piece.reset <= motion.begin < later[-1]]
     actions = commanded(motions, sources, later, held)
@@ -166,7 +167,7 @@ def make_episode(
     actions = np.where(without, _states(recording, later), actions)
     views = {}
     for view, stamps in recording.stamps.items():
-        chosen = stamps[_newest(stamps, piece.times, robot.body.step)]
+        chosen = stamps[_newest(stamps, piece.times, robot.embodiment.step)]
         views[view] = np.stack(
             [_shrink(picture, options.height) for picture in read_pictures(recording, view, chosen)]
         )
@@ -183,10 +184,15 @@ def make_episode(
 
 
 def _unbroken(
-    recording: Recording, since: int, until: int, robot: Robot, options: ConvertOptions, tell: Tell
+    recording: Recording,
+    since: int,
+    until: int,
+    robot: RecordedRobot,
+    options: ConvertOptions,
+    tell: Tell,
 ) -> Iterator[np.ndarray]:
     """Times of the frames between two moments, wherever every camera and every joint has something to show."""
-    step, view = robot.body.step, robot.body.views[0]
+    step, view = robot.embodiment.step, robot.embodiment.views[0]
     stamps = recording.stamps[view]
     # in phase with this camera
     first = int(stamps[min(int(np.searchsorted(stamps, since)), len(stamps) - 1)])
@@ -249,7 +255,7 @@ def _states(recording: Recording, times: np.ndarray) -> np.ndarray:
     )
 
 
-def _sources(recording: Recording, robot: Robot, options: ConvertOptions) -> list[str]:
+def _sources(recording: Recording, robot: RecordedRobot, options: ConvertOptions) -> list[str]:
     sources = find_sources(recording.motions, len(robot.joints.joints), options.actions)
     if options.actions in COMMANDS and options.actions not in sources:
         raise ValueError(f"{recording.path}: no commands on {robot.topics[options.actions]}")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ...bringup.node_graph import robot_file
-from ...execution.chunk_player import Player, Rules
+from ...execution.chunk_player import ChunkPlayer, PlaybackRules
 from ...execution.spline_motion import Limits
 from ...model.interface import NS, ActionChunk, Policy
+from ...robot.robot_file import find_robot_file
 from ...sim.arm_constants import ARM, FINGER_CLOSED
 from ...sim.env import Env
 from ...sim.tasks import find
@@ -85,7 +85,7 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
     env.reset(trial.task, trial.seed, trial.wording % wordings)
     policy.reset()
     simulation, (limits, rules) = env.simulation, commander_settings()
-    player = Player(ARM, limits, policy.embodiment.discrete[0], rules)
+    player = ChunkPlayer(ARM, limits, policy.embodiment.discrete[0], rules)
     player.start_at(0, simulation.layout.start)
     spent, path, miss, finger, free = [], [], math.inf, 0.0, 0
     coming: tuple[int, ActionChunk] | None = None
@@ -104,7 +104,7 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
         if coming is not None and now >= coming[0]:
             player.load(now, coming[1], len(spent), measured=simulation.world.positions()[:7])
             coming = None
-        if reason := player.due(now):
+        if reason := player.end_reason(now):
             player.hold(now, reason)
         assert player.motion is not None  # since start_at
         closed = player.gripper_position(now)
@@ -130,15 +130,15 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
 
 
 @functools.cache
-def commander_settings() -> tuple[Limits, Rules]:
+def commander_settings() -> tuple[Limits, PlaybackRules]:
     """What the commander of the simulated arm is told, from its robot file."""
-    fields = yaml.safe_load(robot_file("droid_sim").read_text(encoding="utf-8"))["/**/commander"][
-        "ros__parameters"
-    ]
+    fields = yaml.safe_load(find_robot_file("droid_sim").read_text(encoding="utf-8"))[
+        "/**/commander"
+    ]["ros__parameters"]
     limits = Limits(
         **{field.name: np.array(fields[field.name], float) for field in dataclasses.fields(Limits)}
     )
-    return limits, Rules(smooth=fields["smooth_rows"])
+    return limits, PlaybackRules(smooth=fields["smooth_rows"])
 
 
 def _distance(env: Env) -> float:

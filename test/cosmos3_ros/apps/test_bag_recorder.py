@@ -114,8 +114,8 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
 
     from cosmos3_ros.bringup.node_graph import Options, processes
     from cosmos3_ros.model.embodiment import DROID_SIM
+    from cosmos3_ros.robot.recorded_robot import read_robot
     from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
-    from cosmos3_ros.training.data.rosbag_reader import read_robot
 
     robot = read_robot("droid_sim")
     names = list(robot.joints.joints)
@@ -125,7 +125,7 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
         start(process.executable, *process.arguments())
     recorder = start(sys.executable, "-m", "cosmos3_ros.cli", "record", tmp_path / "bag")
     recorder.wait_for("recording 13 topics")
-    witness = Witness(watcher, robot.body.views)
+    witness = Witness(watcher, robot.embodiment.views)
     for topic in ("cosmos3/instruction", "cosmos3/action_chunk"):
         wait_until(
             lambda topic=topic: watcher.count_subscribers(topic) >= 1, f"the recorder on {topic}"

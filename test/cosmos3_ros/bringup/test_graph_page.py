@@ -27,7 +27,8 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(
     import rclpy
 
     from cosmos3_ros.bringup import graph_page
-    from cosmos3_ros.bringup.node_graph import Options, config_folder, processes
+    from cosmos3_ros.bringup.node_graph import Options, processes
+    from cosmos3_ros.robot.robot_file import config_folder
 
     robot = str(config_folder() / "droid_sim.yaml")
     options = Options(robot=robot, use_sim_time=True, server=True, port=0)

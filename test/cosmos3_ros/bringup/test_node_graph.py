@@ -8,12 +8,10 @@ import pytest
 from cosmos3_ros.bringup.node_graph import (
     MODULES,
     Options,
-    config_folder,
     processes,
-    read_remappings,
-    robot_file,
     yaml_value,
 )
+from cosmos3_ros.robot.robot_file import config_folder, find_robot_file, read_remappings
 
 
 def test_the_default_graph_is_simulation_brain_and_commander() -> None:
@@ -95,9 +93,9 @@ def test_unknown_robots_and_files_are_named() -> None:
     with pytest.raises(
         ValueError, match=r"unknown robot 'nobody': expected one of \[.*'droid_sim'"
     ):
-        robot_file("nobody")
+        find_robot_file("nobody")
     with pytest.raises(ValueError, match=r"'/nowhere/x\.yaml' does not exist"):
-        robot_file("/nowhere/x.yaml")
+        find_robot_file("/nowhere/x.yaml")
     with pytest.raises(ValueError, match="nothing to start"):
         processes(Options(policy=False, reasoner=False, commander=False, sim=False))
 

@@ -9,12 +9,12 @@ from cosmos3_ros.execution.chunk_player import (
     OVER,
     PLAYING,
     WAITING,
-    Player,
-    Rules,
-    crossfade,
+    ChunkPlayer,
+    PlaybackRules,
     smoothed,
 )
 from cosmos3_ros.execution.spline_motion import Limits
+from cosmos3_ros.execution.strategies import crossfade
 from cosmos3_ros.model.interface import NS, ActionChunk
 
 LIMITS = Limits(
@@ -31,30 +31,30 @@ def chunk_at(
 
 
 @pytest.fixture
-def player() -> Player:
-    made = Player(("a", "b"), LIMITS, "grip")
+def player() -> ChunkPlayer:
+    made = ChunkPlayer(("a", "b"), LIMITS, "grip")
     made.start_at(0, np.zeros(2))
     return made
 
 
 def test_waits_until_it_knows_where_the_arm_is() -> None:
-    unborn = Player(("a", "b"), LIMITS, "grip")
+    unborn = ChunkPlayer(("a", "b"), LIMITS, "grip")
     assert not unborn.load(0, chunk_at(0), 1)
     assert unborn.mode == WAITING
     assert "no joint states" in unborn.last_rejection
 
 
-def test_plays_and_then_holds_at_the_last_row(player: Player) -> None:
+def test_plays_and_then_holds_at_the_last_row(player: ChunkPlayer) -> None:
     assert player.load(0, chunk_at(0), 1)
     assert player.mode == PLAYING
-    assert player.due(NS // 2) == ""
-    assert player.due(2 * NS) == OVER
+    assert player.end_reason(NS // 2) == ""
+    assert player.end_reason(2 * NS) == OVER
     player.hold(2 * NS, OVER)
     assert player.mode == HOLDING
     assert np.allclose(player.motion.at(2 * NS)[0], 0.3, atol=1e-3)  # type: ignore[union-attr]
 
 
-def test_a_newer_chunk_goes_on_from_the_set_point(player: Player) -> None:
+def test_a_newer_chunk_goes_on_from_the_set_point(player: ChunkPlayer) -> None:
     player.load(0, chunk_at(0), 1)
     now = NS // 2
     before = player.motion.at(now)  # type: ignore[union-attr]
@@ -63,7 +63,7 @@ def test_a_newer_chunk_goes_on_from_the_set_point(player: Player) -> None:
     assert np.allclose(before, after)
 
 
-def test_permuted_columns_are_put_in_order(player: Player) -> None:
+def test_permuted_columns_are_put_in_order(player: ChunkPlayer) -> None:
     shuffled = chunk_at(0, names=("grip", "b", "a"))
     values = shuffled.values.copy()
     values[:] = [0.8, 0.1, 0.2]
@@ -81,7 +81,9 @@ def test_permuted_columns_are_put_in_order(player: Player) -> None:
         (chunk_at(-2 * NS), "over"),
     ],
 )
-def test_a_wrong_chunk_is_rejected_whole(player: Player, chunk: ActionChunk, words: str) -> None:
+def test_a_wrong_chunk_is_rejected_whole(
+    player: ChunkPlayer, chunk: ActionChunk, words: str
+) -> None:
     motion = player.motion
     assert not player.load(0, chunk, 7)
     assert player.motion is motion
@@ -90,13 +92,13 @@ def test_a_wrong_chunk_is_rejected_whole(player: Player, chunk: ActionChunk, wor
     assert player.last_rejection.startswith("chunk 7")
 
 
-def test_an_older_chunk_does_not_replace_a_newer_one(player: Player) -> None:
+def test_an_older_chunk_does_not_replace_a_newer_one(player: ChunkPlayer) -> None:
     player.load(NS, chunk_at(NS), 2)
     assert not player.load(NS, chunk_at(NS // 2), 1)
     assert "older" in player.last_rejection
 
 
-def test_hold_brakes_once(player: Player) -> None:
+def test_hold_brakes_once(player: ChunkPlayer) -> None:
     player.load(0, chunk_at(0), 1)
     now = NS // 2
     assert player.hold(now, "because")
@@ -107,20 +109,20 @@ def test_hold_brakes_once(player: Player) -> None:
 
 
 def test_the_watchdog_ends_a_chunk_that_no_newer_one_follows() -> None:
-    player = Player(("a", "b"), LIMITS, "grip", Rules(watchdog=5))
+    player = ChunkPlayer(("a", "b"), LIMITS, "grip", PlaybackRules(watchdog=5))
     player.start_at(0, np.zeros(2))
     assert player.load(0, chunk_at(0), 1)
-    assert player.due(5 * (NS // 15)) == ""
-    assert "5 rows were played" in player.due(5 * (NS // 15) + 1)
+    assert player.end_reason(5 * (NS // 15)) == ""
+    assert "5 rows were played" in player.end_reason(5 * (NS // 15) + 1)
 
 
-def test_a_jump_from_the_measured_arm_is_rejected(player: Player) -> None:
+def test_a_jump_from_the_measured_arm_is_rejected(player: ChunkPlayer) -> None:
     assert not player.load(0, chunk_at(0), 1, measured=np.array([0.0, 0.7]))
     assert "b would jump by 0.700, limit 0.500" in player.last_rejection
     assert player.load(0, chunk_at(0), 2, measured=np.array([0.0, 0.4]))
 
 
-def test_rows_outside_the_range_are_clipped_a_little_or_rejected(player: Player) -> None:
+def test_rows_outside_the_range_are_clipped_a_little_or_rejected(player: ChunkPlayer) -> None:
     chunk = chunk_at(0)
     chunk.values[:, 1] += 1.74
     player.start_at(0, np.array([0.0, 1.74]))
@@ -134,7 +136,7 @@ def test_rows_outside_the_range_are_clipped_a_little_or_rejected(player: Player)
 
 
 def test_a_chunk_that_is_too_fast_is_slowed_down_and_the_gripper_waits_for_the_arm(
-    player: Player,
+    player: ChunkPlayer,
 ) -> None:
     chunk = chunk_at(0)
     chunk.values[:, :2] *= 5
@@ -147,18 +149,7 @@ def test_a_chunk_that_is_too_fast_is_slowed_down_and_the_gripper_waits_for_the_a
     assert closes == pytest.approx(8 / 15 / pace, abs=0.02)
 
 
-def test_crossfade_mixes_the_arm_over_its_rows_and_never_the_gripper(player: Player) -> None:
-    old, new = chunk_at(0), chunk_at(0)
-    new.values[:, :2] += 0.2
-    new.values[:, 2] = 1.0
-    mixed = crossfade(old, new, NS // 15, 3)
-    assert np.allclose((mixed.values - old.values)[:, 0], [0.0, 0.05, 0.1, 0.15, *[0.2] * 11])
-    assert (mixed.values[:, 2] == 1.0).all()
-    shuffled = ActionChunk(old.values[:, [2, 1, 0]], ("grip", "b", "a"), 0, old.step, ("grip",))
-    assert np.array_equal(crossfade(shuffled, new, NS // 15, 3).values, mixed.values)
-
-
-def test_crossfade_plays_the_mixture(player: Player) -> None:
+def test_crossfade_plays_the_mixture(player: ChunkPlayer) -> None:
     player.load(0, chunk_at(0), 1)
     new = chunk_at(0)
     new.values[:, :2] += 0.1
@@ -167,19 +158,19 @@ def test_crossfade_plays_the_mixture(player: Player) -> None:
     assert np.array_equal(loaded.values, crossfade(chunk_at(0), new, NS // 2, 4).values)
 
 
-def test_sync_plays_all_rows_from_when_the_chunk_arrives(player: Player) -> None:
+def test_sync_plays_all_rows_from_when_the_chunk_arrives(player: ChunkPlayer) -> None:
     late = chunk_at(-2 * NS)
     assert player.load(0, late, 1, "sync")
     assert player.remaining(0) > 0.9
     assert np.allclose(player.motion.points[-1], 0.3)  # type: ignore[union-attr]
 
 
-def test_an_unknown_strategy_is_rejected(player: Player) -> None:
+def test_an_unknown_strategy_is_rejected(player: ChunkPlayer) -> None:
     assert not player.load(0, chunk_at(0), 1, "hope")
     assert "strategy 'hope', expected one of replace, crossfade, rtc, sync" in player.last_rejection
 
 
-def test_what_is_under_way_goes_on_when_the_clock_is_set(player: Player) -> None:
+def test_what_is_under_way_goes_on_when_the_clock_is_set(player: ChunkPlayer) -> None:
     player.load(0, chunk_at(0), 1)
     before = player.motion.at(NS // 2)  # type: ignore[union-attr]
     player.shift(-10 * NS)
@@ -193,7 +184,7 @@ def test_jitter_of_the_rows_does_not_slow_the_arm() -> None:
     jitter = np.where(np.arange(15) % 2, 0.02, -0.02).astype(np.float32)[:, None] * [1, 1, 0]
     paces = []
     for rows in (0.0, 6.0):
-        player = Player(("a", "b"), LIMITS, "grip", Rules(smooth=rows))
+        player = ChunkPlayer(("a", "b"), LIMITS, "grip", PlaybackRules(smooth=rows))
         player.start_at(0, np.zeros(2))
         assert player.load(
             0,

@@ -1,83 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The planner begins a chunk so that it comes in time, and knows what is executed until then."""
+"""The replanner begins a chunk so that it comes in time, and knows what is executed until then."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from cosmos3_ros.execution.replanner import Plan, Planner
+from cosmos3_ros.execution.replanner import Replanner, ReplanRules
+from cosmos3_ros.execution.strategies import find_strategy
 from cosmos3_ros.model.interface import NS, ActionChunk
 
 STEP = NS // 10
 CHUNK = ActionChunk(np.arange(20, dtype=np.float32)[:, None], ("a",), 5 * NS, STEP)
 
 
-def planner(
+def replanner(
     strategy: str = "replace", horizon: int = 10, margin: int = 2, soft: int = 0
-) -> Planner:
-    made = Planner(Plan(strategy, horizon, margin, soft))
+) -> Replanner:
+    made = Replanner(ReplanRules(find_strategy(strategy), horizon, margin, soft))
     made.published(CHUNK, 3, CHUNK.stamp + 4 * STEP)
     return made
 
 
 def test_the_first_chunk_is_due_at_once() -> None:
-    first = Planner(Plan("rtc", 10, 2, 0))
+    first = Replanner(ReplanRules(find_strategy("rtc"), 10, 2, 0))
     assert first.due() == 0
-    assert first.answers(1)
+    assert first.is_newer(1)
     assert first.committed(1, 0) is None
     assert first.remaining(1) == 0
 
 
 def test_the_next_chunk_is_begun_in_time_for_the_horizon() -> None:
-    assert planner().due() == CHUNK.stamp + (10 - 4 - 2) * STEP
-    assert planner(horizon=0).due() == CHUNK.stamp + (20 - 4 - 2) * STEP
-    assert planner(horizon=99).due() == planner(horizon=0).due()
+    assert replanner().due() == CHUNK.stamp + (10 - 4 - 2) * STEP
+    assert replanner(horizon=0).due() == CHUNK.stamp + (20 - 4 - 2) * STEP
+    assert replanner(horizon=99).due() == replanner(horizon=0).due()
 
 
 def test_the_latency_is_that_of_95_of_100_chunks() -> None:
-    made = planner()
+    made = replanner()
     for k in range(99):
         made.published(CHUNK, 4 + k, CHUNK.stamp + (1 if k < 94 else 9) * STEP)
     assert made.latency.quantile(0.95) == pytest.approx(0.4)
 
 
 def test_an_observation_must_be_newer_than_the_last_one_that_was_answered() -> None:
-    assert not planner().answers(CHUNK.stamp)
-    assert planner().answers(CHUNK.stamp + 1)
+    assert not replanner().is_newer(CHUNK.stamp)
+    assert replanner().is_newer(CHUNK.stamp + 1)
 
 
 def test_sync_waits_until_its_rows_are_executed_and_cuts_the_others_off() -> None:
-    made = planner("sync")
+    made = replanner("sync")
     assert made.due() == CHUNK.stamp + (4 + 10) * STEP
-    assert not made.answers(made.due())
-    assert made.answers(made.due() + 1)
+    assert not made.is_newer(made.due())
+    assert made.is_newer(made.due() + 1)
     assert len(made.cut(CHUNK).values) == 10
-    assert planner("replace").cut(CHUNK) is CHUNK
+    assert replanner("replace").cut(CHUNK) is CHUNK
 
 
 def test_rtc_hands_over_the_rows_that_will_be_executed_meanwhile() -> None:
     stamp = CHUNK.stamp + 2 * STEP
-    committed = planner("rtc").committed(stamp, 3)
+    committed = replanner("rtc").committed(stamp, 3)
     assert committed is not None
     assert committed.values[:, 0].tolist() == [2, 3, 4, 5, 6], "four rows of latency and one more"
     assert committed.start == CHUNK.stamp + 3 * STEP
-    softer = planner("rtc", soft=3).committed(stamp, 3)
+    softer = replanner("rtc", soft=3).committed(stamp, 3)
     assert softer is not None
     assert len(softer.values) == 8
 
 
 def test_nothing_is_committed_that_is_not_executed() -> None:
-    assert planner("rtc").committed(CHUNK.stamp, 2) is None
-    assert planner("crossfade").committed(CHUNK.stamp, 3) is None
-    assert planner("rtc").committed(CHUNK.end, 3) is None
-    forgetful = planner("rtc")
+    assert replanner("rtc").committed(CHUNK.stamp, 2) is None
+    assert replanner("crossfade").committed(CHUNK.stamp, 3) is None
+    assert replanner("rtc").committed(CHUNK.end, 3) is None
+    forgetful = replanner("rtc")
     forgetful.forget()
     assert forgetful.committed(CHUNK.stamp, 3) is None
 
 
-def test_a_plan_may_change_while_running() -> None:
-    made = planner()
-    made.plan = dataclasses.replace(made.plan, strategy="sync")
+def test_the_rules_may_change_while_running() -> None:
+    made = replanner()
+    made.rules = dataclasses.replace(made.rules, strategy=find_strategy("sync"))
     assert made.due() == CHUNK.stamp + 14 * STEP
     assert made.remaining(CHUNK.stamp + 5 * STEP) == 15

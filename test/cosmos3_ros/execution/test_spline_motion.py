@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosmos3_ros.execution.spline_motion import STEP, Limits, Motion, brake, follow, rest
+from cosmos3_ros.execution.spline_motion import STEP, Limits, SplineMotion, brake, follow, rest
 from cosmos3_ros.model.interface import NS, ActionChunk
 
 N = 3
@@ -24,7 +24,7 @@ def chunk_of(values: np.ndarray, stamp: int = 0) -> ActionChunk:
     return ActionChunk(values.astype(np.float32), NAMES, stamp, NS // 15)
 
 
-def sample(motion: Motion, begin: int) -> np.ndarray:
+def sample(motion: SplineMotion, begin: int) -> np.ndarray:
     """Positions every ms from `begin` to the end, as a controller would ask for them."""
     return motion.at(np.arange(begin, motion.end + NS // 100, NS // 1000))[0]
 
@@ -36,7 +36,7 @@ def check(positions: np.ndarray, dt: float = 1e-3) -> None:
     """
     assert (positions >= LIMITS.lower - 1e-9).all()
     assert (positions <= LIMITS.upper + 1e-9).all()
-    for order, most in enumerate(LIMITS.rates(), start=1):
+    for order, most in enumerate(LIMITS.derivatives(), start=1):
         change = np.diff(positions, order, axis=0) / dt**order
         assert (np.abs(change) <= most * (1 + 1e-5) + 1e-13 / dt**order).all(), (
             f"difference of order {order}"
@@ -48,7 +48,7 @@ def check(positions: np.ndarray, dt: float = 1e-3) -> None:
 def test_chunk_after_chunk_and_a_stop_keep_every_limit_across_the_seams(
     seed: int, size: float, late: float, stop: bool
 ) -> None:
-    """Three chunks at random moments, each late by up to 1.5 s, then perhaps a stop: one line of set points."""
+    """Set points of three chunks at random moments, each up to 1.5 s late, then perhaps a stop."""
     random = np.random.default_rng(seed)
     motion, now = rest(random.uniform(-1.5, 1.5, N), 0), 0
     line = []
@@ -89,7 +89,7 @@ def test_a_gentle_chunk_is_followed_closely_and_on_time() -> None:
 
 
 def test_a_chunk_that_is_too_fast_is_followed_slower_along_the_same_path() -> None:
-    """Three joints that go the same way stay together, though only the slowest one is at its limit."""
+    """Three joints that go the same way stay together, though only one is at its limit."""
     path = np.linspace(0, 1.5, 8)[:, None] * np.ones(N)  # 3.2 rad/s, one joint can do 1
     motion = follow(chunk_of(path), rest(np.zeros(N), 0), 0, LIMITS)
     assert 0.1 < motion.pace < 0.31
@@ -126,7 +126,7 @@ def test_rows_that_are_past_are_skipped() -> None:
 @pytest.mark.parametrize("left", [1, 2, 5, 9, 10, 11, 15, 20, 21])
 @pytest.mark.parametrize("rows", [1, 2, 16])
 def test_the_last_milliseconds_of_a_chunk_are_followed_too(rows: int, left: int) -> None:
-    """From rest beside it and out of a motion: it comes to rest at the last row, within the limits."""
+    """From rest or out of a motion, it comes to rest at the last row, within the limits."""
     values = 0.3 + 0.005 * np.arange(rows)[:, None] * np.ones(N)
     moving = follow(
         chunk_of(np.linspace(0, 0.5, 16)[:, None] * np.ones(N)), rest(np.zeros(N), 0), 0, LIMITS
@@ -189,7 +189,7 @@ def test_knots_are_the_motion() -> None:
 
 @pytest.mark.parametrize("rate", [15, 60, 100, 250])
 def test_set_points_at_any_rate_are_those_of_one_curve_with_its_velocities(rate: int) -> None:
-    """Rows of 15 Hz become set points of any rate: at the rows' moments all rates agree, velocities are the slopes."""
+    """Set points of any rate agree at the rows of 15 Hz, and velocities are the slopes."""
     rows = 0.3 * np.sin(np.arange(1, 33) / 15)[:, None] * np.ones(N)
     motion = follow(chunk_of(rows), rest(np.zeros(N), 0), 0, LIMITS)
     times = np.arange(0, 2 * NS, NS // rate)

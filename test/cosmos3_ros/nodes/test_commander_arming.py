@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a streamed arm is sent when the commander is armed, stopped, armed again, or stalls: the real node, one joint,
-an arm that is where it was last sent, and a clock that goes on by hand.
+"""What a streamed arm is sent when the commander is armed, stopped, armed again, or stalls.
+
+The real node, one joint, an arm that is where it was last sent, and a clock that goes on by hand.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,9 +31,9 @@ class Arm:
     def __init__(self, **parameters: Any) -> None:
         from rclpy.parameter import Parameter
 
-        from cosmos3_ros.nodes.commander_node import Commander
+        from cosmos3_ros.nodes.commander_node import CommanderNode
 
-        class Stepped(Commander):
+        class Stepped(CommanderNode):
             time = 1000 * NS
 
             def now(self) -> int:
@@ -60,8 +61,8 @@ class Arm:
             self.sent.append((now / NS, float(position[0]), float(velocity[0])))
 
         self.node._sink.point = point
-        self.node._look_around = lambda: None
-        self.node._deaf = ""
+        self.node._check_graph = lambda: None
+        self.node._listener_fault = ""
 
     def again(self) -> None:
         """Deactivate, clean up, and come back."""
@@ -162,7 +163,7 @@ def test_stopped_it_brakes_to_the_end_while_chunks_go_on(make: Any, stop: str) -
         arm.node._on_stop_topic(Bool(data=True))
     else:
         arm.ask(False)
-    rest = arm.node._player.motion.at(arm.node._let_go_at)[0][0]
+    rest = arm.node._player.motion.at(arm.node._braked_at)[0][0]
     for _ in range(8):
         arm.chunk(0.5)
         arm.run(0.1)
@@ -257,7 +258,7 @@ def test_a_fault_between_two_chunks_disarms_where_that_is_asked_for(
 def test_an_arm_that_was_put_elsewhere_in_mid_brake_is_armed_when_that_is_over(
     make: Callable[..., Arm],
 ) -> None:
-    """As a simulation that is reset does it: armed while it was still led to the old place, it was astray for ever."""
+    """As a reset simulation does: armed while still led to the old place, it never got there."""
     arm = make(armed=True)
     arm.run(0.1)
     arm.chunk(1.5)

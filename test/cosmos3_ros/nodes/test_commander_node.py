@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commander's parameters, and what it does when publishers or the clock are not as they should be."""
+"""What the commander does when publishers, the scheduler or the clock are wrong."""
 
 import os
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,55 +19,6 @@ ARM = {
     "acceleration": [8.0, 8.0],
     "jerk": [200.0, 200.0],
 }
-
-
-def params(**change: Any) -> Any:
-    from cosmos3_ros.nodes.commander_params import Params
-
-    return Params(**ARM | change)
-
-
-def test_limits_come_from_the_parameters() -> None:
-    limits = params().limits()
-    assert limits.upper.tolist() == [1.0, 1.0]
-    assert limits.jerk.tolist() == [200.0, 200.0]
-
-
-def test_a_robot_description_gives_positions_and_speeds(tmp_path: Path) -> None:
-    joint = '<joint name="{}" type="revolute"><limit lower="-0.5" upper="{}" velocity="3" effort="1"/></joint>'
-    urdf = tmp_path / "robot.urdf"
-    urdf.write_text(f"<robot>{joint.format('b', 0.7)}{joint.format('a', 0.6)}</robot>")
-    limits = params(urdf=str(urdf), lower=[], upper=[], velocity=[]).limits()
-    assert limits.upper.tolist() == [0.6, 0.7]
-    assert limits.velocity.tolist() == [3.0, 3.0]
-    assert limits.acceleration.tolist() == [8.0, 8.0]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"jerk": [1.0]}, "expected equal lengths"),
-        ({"rate": 500.0}, "'rate': expected 15 to 250 Hz, got 500"),
-        (
-            {"sink": "wire"},
-            "'sink': expected joint_trajectory or position_stream or joint_command, got 'wire'",
-        ),
-        ({"recovery": "hope"}, "'recovery': expected automatic or explicit, got 'hope'"),
-        ({"max_jump": 0.0}, "'max_jump': expected a positive number"),
-        ({"watchdog_rows": -1}, "'watchdog_rows': expected 0 or more"),
-        ({"realtime_priority": 100}, "'realtime_priority': expected 0 to 99, got 100"),
-    ],
-)
-def test_wrong_parameters_are_named(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        params(**change)
-
-
-def test_limits_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match="parameter 'joints' is empty"):
-        params(**{name: [] for name in ARM}).limits()
-    with pytest.raises(ValueError, match="gripper_open and gripper_closed are both 1"):
-        params(gripper_joint="g", gripper_open=1.0).limits()
 
 
 def test_real_time_is_for_every_thread_or_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,8 +62,8 @@ def test_what_cannot_be_loaded_is_named(models: Any, change: dict[str, Any], wor
 def test_a_checkpoint_without_a_file_names_it_and_the_process_ends(
     start: Any, tmp_path: Path, name: str, words: str
 ) -> None:
-    from cosmos3_ros.bringup.node_graph import config_folder
     from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
+    from cosmos3_ros.robot.robot_file import config_folder
 
     folder = shutil.copytree(tiny_checkpoint(), tmp_path / "checkpoint")
     (folder / name).unlink()
@@ -80,7 +80,7 @@ def test_a_checkpoint_without_a_file_names_it_and_the_process_ends(
 
 @pytest.mark.slow
 def test_two_processes_share_the_network_and_end_together(start: Any) -> None:
-    from cosmos3_ros.bringup.node_graph import config_folder
+    from cosmos3_ros.robot.robot_file import config_folder
 
     started = start(
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),

@@ -196,9 +196,11 @@ def policy(spun: Callable[[Any], Any]) -> Any:
 @pytest.fixture
 def commander(request: pytest.FixtureRequest, spun: Callable[[Any], Any]) -> Any:
     """As a parameter: what is different from COMMANDER."""
-    from cosmos3_ros.nodes.commander_node import Commander
+    from cosmos3_ros.nodes.commander_node import CommanderNode
 
-    return spun(Commander(parameter_overrides=overrides(COMMANDER | getattr(request, "param", {}))))
+    return spun(
+        CommanderNode(parameter_overrides=overrides(COMMANDER | getattr(request, "param", {})))
+    )
 
 
 def stamp_of(message: Any) -> int:
@@ -535,12 +537,12 @@ def test_images_that_cannot_be_used_give_no_chunk_and_recovery_does(
 def test_an_unexpected_error_in_a_callback_ends_the_process_loudly(domain: int) -> None:
     import rclpy
 
-    from cosmos3_ros.nodes.commander_node import Commander
+    from cosmos3_ros.nodes.commander_node import CommanderNode
     from cosmos3_ros.ros.lifecycle import Host
 
     rclpy.init(args=[])
     died = threading.Event()
-    host = Host(Commander(parameter_overrides=overrides(COMMANDER)), died.set)
+    host = Host(CommanderNode(parameter_overrides=overrides(COMMANDER)), died.set)
     try:
         host.node.create_timer(0.01, lambda: 1 / 0)
         assert died.wait(30)

@@ -266,9 +266,9 @@ def test_an_experts_actions_solve_the_task_through_commander_and_controllers(
     client, start, wait_until
 ):
     """Played in this process, recorded, and sent as one chunk: over ROS the same seed ends the same way."""
-    from cosmos3_ros.bringup.node_graph import robot_file
     from cosmos3_ros.model.interface import NS, ActionChunk
     from cosmos3_ros.msg import CommanderStatus, TaskStatus
+    from cosmos3_ros.robot.robot_file import find_robot_file
     from cosmos3_ros.ros import topics
     from cosmos3_ros.ros.messages import chunk_message
     from cosmos3_ros.sim.arm_constants import FINGER, FINGER_CLOSED, JOINTS
@@ -292,7 +292,7 @@ def test_an_experts_actions_solve_the_task_through_commander_and_controllers(
     )
     status, robot = (
         topics.COMMANDER_STATUS.name,
-        ("--ros-args", "--params-file", robot_file("droid_sim")),
+        ("--ros-args", "--params-file", find_robot_file("droid_sim")),
     )
     start("sim", *robot)
     patient = ("-p", "max_state_age:=2.0")  # the machine may stand still for a moment

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.interface import ActionChunk
-from cosmos3_ros.robot.joint_map import RobotMap
+from cosmos3_ros.robot.joint_map import JointMap
 
-ROBOT = RobotMap(("j1", "j2", "finger"), "finger", gripper_open=0.8, gripper_closed=0.0)
+ROBOT = JointMap(("j1", "j2", "finger"), "finger", gripper_open=0.8, gripper_closed=0.0)
 
 
 def test_permuted_joints_are_put_in_order_and_extra_ones_ignored() -> None:
@@ -47,8 +47,8 @@ def test_a_chunk_comes_out_in_the_robots_names_and_units() -> None:
 
 def test_a_map_says_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="gripper_joint 'x'"):
-        RobotMap(("a",), "x")
+        JointMap(("a",), "x")
     with pytest.raises(ValueError, match="distinct"):
-        RobotMap(("a", "a"))
+        JointMap(("a", "a"))
     with pytest.raises(ValueError, match="both"):
-        RobotMap(("a",), "a", 0.5, 0.5)
+        JointMap(("a",), "a", 0.5, 0.5)

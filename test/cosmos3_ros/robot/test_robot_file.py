@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cosmos3_ros.bringup.node_graph import config_folder
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint, write_tiny
+from cosmos3_ros.robot.robot_file import config_folder
 
 pytestmark = pytest.mark.ros
 
@@ -39,19 +39,19 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 @pytest.fixture
 def configure(domain: int) -> Iterator[Callable[..., str]]:
-    """Function that configures a node with a robot file and changes, and returns why it was refused, or ""."""
+    """Function that configures a node with a robot file and changes: why it was refused, or ""."""
     import rclpy
     from rclpy.lifecycle import TransitionCallbackReturn
     from rclpy.parameter import Parameter
 
     from cosmos3_ros.model.registry import Models
-    from cosmos3_ros.nodes.commander_node import Commander
+    from cosmos3_ros.nodes.commander_node import CommanderNode
     from cosmos3_ros.nodes.policy_node import PolicyNode
 
     rclpy.init(args=[])
     makers = {
         "policy": lambda **kwargs: PolicyNode(Models(reasoner=False).policy, **kwargs),
-        "commander": Commander,
+        "commander": CommanderNode,
     }
 
     def run(path: Path, name: str, **changes: Any) -> str:
@@ -144,7 +144,7 @@ def test_an_embodiment_that_does_not_fit_is_refused(
     "path", sorted(config_folder().glob("controllers/*.yaml")), ids=lambda path: path.stem
 )
 def test_controllers_are_those_that_the_commander_talks_to(path: Path) -> None:
-    """Same joints, the names that the robot file remaps to, and the flags that keep replanned motions smooth."""
+    """Same joints, the remapped names, and the flags that keep replanned motions smooth."""
     robot = path.parent.parent / path.name
     controllers, commander = yaml.safe_load(path.read_text()), given(robot, "commander")
     names = yaml.safe_load(robot.read_text())["remappings"]["ros__parameters"]
@@ -163,7 +163,7 @@ def test_controllers_are_those_that_the_commander_talks_to(path: Path) -> None:
 
 
 def test_the_franka_limits_keep_within_what_its_makers_allow() -> None:
-    """FR3: the allowed speed falls with the distance to the end of the range (Franka's robot specifications)."""
+    """FR3: the allowed speed falls near the end of the range (Franka's specifications)."""
     limits = given(config_folder() / "franka_robotiq.yaml", "commander")
     #          most  offset  slope  end up   end down
     table = [

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmos3_ros.execution.spline_motion import Limits, Motion, follow, rest
+from cosmos3_ros.execution.spline_motion import Limits, SplineMotion, follow, rest
 from cosmos3_ros.model.interface import NS, ActionChunk
 
 pytestmark = pytest.mark.ros
@@ -18,7 +18,7 @@ LIMITS = Limits(
 PERIOD = NS // 250
 
 
-def motion_to(goal: float, motion: Motion, now: int) -> Motion:
+def motion_to(goal: float, motion: SplineMotion, now: int) -> SplineMotion:
     start = motion.at(now)[0]
     rows = start + np.linspace(0, 1, 17)[1:, None] * (goal - start)
     return follow(ActionChunk(rows.astype(np.float32), JOINTS, now, NS // 15), motion, now, LIMITS)
@@ -49,7 +49,7 @@ class Wire:
     ("kind", "ahead"), [("joint_trajectory", PERIOD), ("position_stream", 0), ("joint_command", 0)]
 )
 def test_the_controller_follows_two_chunks_across_their_seam(kind: str, ahead: int) -> None:
-    """ahead: a trajectory controller says where to be at the end of its period, and begins one period late."""
+    """ahead: a trajectory controller gives the end of its period, and begins one late."""
     from cosmos3_ros.ros.command_sinks import SINKS
     from cosmos3_ros.sim.emulated_controllers import ArmController, Robot, State
 
@@ -91,18 +91,3 @@ def test_the_gripper_is_sent_on_change_and_with_each_motion() -> None:
     sink.begin(still, 0)
     sink.point(*still.at(0), 0.8, 0)
     assert [list(message.data) for message in heard[1]] == [[0.0], [0.8], [0.8]]
-
-
-def test_the_gripper_has_hysteresis_and_dwell() -> None:
-    from cosmos3_ros.ros.command_sinks import Gripper
-
-    gripper = Gripper(0.1, 0.9, NS)  # closed at 0.9
-    assert gripper.decide(None, 0) is None
-    says = [(0.55, 0, 0.9), (0.45, 1, 0.9), (0.4, 2, 0.9), (0.1, 3, 0.9), (None, 4, 0.9)]
-    for wanted, now, expected in says:
-        assert gripper.decide(wanted, now) == expected
-    assert gripper.decide(0.1, NS) == 0.1, "after the dwell"
-    assert gripper.decide(0.57, 3 * NS) == 0.1
-    assert gripper.decide(0.6, 3 * NS) == 0.9
-    gripper.forget()
-    assert gripper.decide(None, 4 * NS) is None

@@ -66,7 +66,7 @@ def observation() -> Observation:
 
 @pytest.mark.skipif(INSTALLED, reason="simulation_interfaces is installed")
 def test_without_the_package_configure_says_what_to_install(start: Any) -> None:
-    from cosmos3_ros.bringup.node_graph import config_folder
+    from cosmos3_ros.robot.robot_file import config_folder
 
     robot = config_folder() / "droid_sim.yaml"
     node = start(

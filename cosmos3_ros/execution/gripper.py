@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open or closed, decided from the continuous gripper column of a policy. Time is passed in."""
+
+from __future__ import annotations
+
+
+class Gripper:
+    """A two-state gripper with hysteresis and a shortest time between two changes.
+
+    opened, closed: its two positions (rad or m); dwell: that shortest time, ns.
+    """
+
+    def __init__(self, opened: float, closed: float, dwell: int) -> None:
+        self._positions, self._dwell = (opened, closed), dwell
+        self.forget()
+
+    def forget(self) -> None:
+        """The gripper may be anywhere: the next decision is free."""
+        self._closed: bool | None = None
+        self._changed = 0
+
+    def decide(self, wanted: float | None, now: int) -> float | None:
+        """The position to take at `now` (ns); None as long as nothing was ever wanted."""
+        if wanted is not None:
+            opened, closed = self._positions
+            share = (wanted - opened) / (closed - opened)
+            closing = share > (0.5 if self._closed is None else 0.4 if self._closed else 0.6)
+            if self._closed is None or (
+                closing != self._closed and now >= self._changed + self._dwell
+            ):
+                self._closed, self._changed = closing, now
+        return None if self._closed is None else self._positions[self._closed]

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gripper opens or closes, not in between, and not too often."""
+
+from cosmos3_ros.execution.gripper import Gripper
+from cosmos3_ros.model.interface import NS
+
+
+def test_the_gripper_has_hysteresis_and_dwell() -> None:
+    gripper = Gripper(0.1, 0.9, NS)  # closed at 0.9
+    assert gripper.decide(None, 0) is None
+    says = [(0.55, 0, 0.9), (0.45, 1, 0.9), (0.4, 2, 0.9), (0.1, 3, 0.9), (None, 4, 0.9)]
+    for wanted, now, expected in says:
+        assert gripper.decide(wanted, now) == expected
+    assert gripper.decide(0.1, NS) == 0.1, "after the dwell"
+    assert gripper.decide(0.57, 3 * NS) == 0.1
+    assert gripper.decide(0.6, 3 * NS) == 0.9
+    gripper.forget()
+    assert gripper.decide(None, 4 * NS) is None
