@@ -10,16 +10,14 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from ...model.embodiment import Embodiment
+from ..options import DataOptions
 from .demonstrations import LIMIT, Demonstration, in_parallel, record
 from .episodes import Clip, make_clip, make_span, part, window_begins
-
-if TYPE_CHECKING:  # the experts' processes import this module, and would import torch with it
-    from ..recipe import DataOptions
 
 Piece = TypeVar("Piece")  # a clip, or whatever else a training is made of
 
