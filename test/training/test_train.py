@@ -42,8 +42,9 @@ from cosmos3_ros.training.stages.flow_matching_loss import (
 )
 from cosmos3_ros.training.stages.forward_dynamics import Imagination
 from cosmos3_ros.training.stages.latent_encoder import Encoder, Feed
+from cosmos3_ros.training.stages.policy import train_policy
 from cosmos3_ros.training.stages.window_dataset import Windows
-from cosmos3_ros.training.train import begin, train_policy
+from cosmos3_ros.training.train import begin
 
 RECIPES = Path(__file__).resolve().parents[2] / "training" / "recipes"
 SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
@@ -144,7 +145,7 @@ def test_what_was_not_seen_is_all_noise(tiny_small):
     objective = Objective(
         model.transformer, DROID_SIM, ObjectiveOptions(modes=(1.0, 0.0, 0.0), prefix=0.0)
     )
-    text = objective.read([[1], [2, 3]], windows.shape, 17)
+    text = objective.pad_prompts([[1], [2, 3]], windows.shape, 17)
     told = []
     for later in (0.0, 100.0):  # what is said to come later must not matter
         only.latents[:, :, 1:] = later
@@ -534,7 +535,7 @@ def test_the_decoder_may_keep_a_share_of_what_it_was(tmp_path, tiny_small, monke
     monkeypatch.setattr(train, "train_autoencoder", learn)
     made = copytree(tiny_small, tmp_path / "checkpoint")
     options = DecoderOptions(frames=17, kept=0.25)
-    train.redraw(
+    train.train_decoder(
         Recipe(device="cpu", decoder=options), [], tmp_path, lambda _: None, train.TrainingGroup()
     )
     before, after = (

@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ...model.runtime.process_group import init_processes, take_gpu
+
 # the others wait while the first process writes a large checkpoint
 _PATIENCE = datetime.timedelta(hours=2)
 
@@ -64,20 +66,18 @@ class TrainingGroup:
 
 
 def join(device: str) -> TrainingGroup:
-    """The crew of the processes that torchrun started. device: of torch, or "auto" for a GPU if there is one."""
-    place = (
-        torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if device == "auto"
-        else torch.device(device)
-    )
+    """The group of the processes that torchrun started, or of this process alone.
+
+    device: of torch, or "auto" for a GPU if there is one; of several processes each takes its own
+    GPU.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    wanted = torch.device(device)
     if not dist.is_torchelastic_launched():
-        return TrainingGroup(device=place)
-    if place.type == "cuda":
-        place = torch.device("cuda", dist.get_node_local_rank())
-        torch.cuda.set_device(place)
+        return TrainingGroup(device=wanted)
     if not dist.is_initialized():
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE
-        )
+        init_processes(wanted.type == "cuda", _PATIENCE)
         atexit.register(dist.destroy_process_group)
-    return TrainingGroup(dist.get_rank(), dist.get_world_size(), place)
+    own = take_gpu() if wanted.type == "cuda" else wanted
+    return TrainingGroup(dist.get_rank(), dist.get_world_size(), own)

@@ -8,8 +8,8 @@ read-out of the latents and learns to draw what they say.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 
 from ...model.autoencoder.vae import VideoAutoencoder
+from ...model.checkpoint_io.loader import load_vae
 from ..data.episodes import Clip
+from ..evaluation.image_metrics import decibels
+from ..log import EVERY, Log
 from ..optim.optimizer import Optimizer
 from ..options import AutoencoderOptions, DecoderOptions
-from .decoder_lstsq_init import start_decoder
-from .encoder_pca_init import start_encoder
+from .autoencoder_init import init_decoder, init_encoder
 from .latent_encoder import PRECISE
 
 _FITTED = 48  # videos that the beginning is fitted to
@@ -44,11 +46,20 @@ class Videos:
 Imagine = Callable[[Tensor, Tensor, Sequence[str]], Tensor]
 
 
+def load_autoencoder(folder: Path, device: torch.device) -> VideoAutoencoder:
+    """The checkpoint's autoencoder in float32, convolutions in the layout of tensor cores."""
+    vae = load_vae(folder / "vae", device, torch.float32)
+    for part in vae.module.modules():
+        if isinstance(part, torch.nn.Conv3d):
+            part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return vae
+
+
 def train_autoencoder(
     vae: VideoAutoencoder,
     clips: Callable[[], Sequence[Clip]],
     options: AutoencoderOptions,
-    log: Callable[[dict[str, Any]], None],
+    log: Log,
     imagine: Imagine | None = None,
 ) -> None:
     """Train in place. clips: what has been recorded until now.
@@ -70,11 +81,11 @@ def train_autoencoder(
         return _draw(whole, count, options.frames, random, device)
 
     if options.start == "both":
-        start_encoder(module, draw(_FITTED).pictures)
+        init_encoder(module, draw(_FITTED).pictures)
     if options.width:
         _widen(module, options.width)
     if options.start:
-        start_decoder(module, draw(_FITTED).pictures)
+        init_decoder(module, draw(_FITTED).pictures)
     if options.steps:
         _train(vae, draw, options, log, imagine)
     if options.start == "both" or options.balance:
@@ -85,7 +96,7 @@ def _train(
     vae: VideoAutoencoder,
     draw: Callable[[int], Videos],
     options: AutoencoderOptions,
-    log: Callable[[dict[str, Any]], None],
+    log: Log,
     imagine: Imagine | None,
 ) -> None:
     """Train the decoder to draw what the latents say."""
@@ -109,8 +120,8 @@ def _train(
         loss = ((error.abs() + options.square * error.square()).mean(1) * weight).mean()
         loss.backward()
         optimizer.step()
-        if optimizer.step_number % 50 == 0 or optimizer.progress >= 1:
-            psnr = 10 * math.log10(4 / float(error.detach().square().mean()))
+        if optimizer.step_number % EVERY == 0 or optimizer.progress >= 1:
+            psnr = decibels(float(error.detach().square().mean()), 2)
             log(
                 {
                     "stage": "autoencoder",

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...model.language.vision_encoder import VisionEncoder, cut
+from ...model.network.layers import Rope, rotate
 
 
 def glance(vision_encoder: VisionEncoder, pictures: Tensor) -> list[Tensor]:
@@ -68,17 +69,17 @@ def _in_blocks(x: Tensor, merge: int) -> Tensor:
     return x.unflatten(1, (-1, merge)).unflatten(0, (-1, merge)).transpose(1, 2).flatten(0, 3)
 
 
-def _attend(attention: Any, x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-    """x [N, P, width]: every patch looks at all of its picture."""
+def _attend(attention: Any, x: Tensor, rope: Rope) -> Tensor:
+    """Self-attention over the patches of each picture: x [N, P, width] -> the same shape.
+
+    rope: cosines and sines [P, head_dim].
+    """
     query, key, value = (
-        attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 1, 3, 4)
     )
-    query, key = (_rotate(part.float(), *rope).to(value.dtype) for part in (query, key))
+    turns = (rope[0][None], rope[1][None])
+    query, key = (rotate(part.float(), turns).to(value.dtype) for part in (query, key))
+    query, key, value = (part.transpose(1, 2) for part in (query, key, value))
     return attention.proj(
         functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
     )
-
-
-def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * cosine + torch.cat([-second, first], dim=-1) * sine

@@ -6,20 +6,16 @@ A sample at noise level s is s * noise + (1 - s) * clean; the target is noise - 
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ...model.embodiment import Embodiment
-from ...model.network.layers import Rope, rope_table
-from ...model.network.transformer import KVCache, Transformer, generator_positions
+from ...model.network.transformer import Transformer
 from ..options import ObjectiveOptions
+from .text_batch import TextBatch, pad_prompts, prefill_prompts
 from .window_dataset import Batch
-
-Text = tuple[Tensor, Tensor, Rope]  # what `read` makes of prompts
 
 POLICY, FORWARD, INVERSE = range(3)
 # of the truth: what the instruction names, the rest
@@ -78,11 +74,11 @@ class Objective(nn.Module):
             lambda _module, _inputs, output: self._features.append(output)
         )
 
-    def read(self, prompts: list[list[int]], shape: tuple[int, ...], rows: int) -> Text:
-        """The prompts for `forward`, see `read`."""
-        return read(self._transformer[0], self._body, prompts, shape, rows)
+    def pad_prompts(self, prompts: list[list[int]], shape: tuple[int, ...], rows: int) -> TextBatch:
+        """The prompts for `forward`, see `text_batch.pad_prompts`."""
+        return pad_prompts(self._transformer[0], self._body, prompts, shape, rows)
 
-    def forward(self, batch: Batch, text: Text) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, text: TextBatch) -> dict[str, Tensor]:
         """Scalar losses: vision, action, grounding (each unweighted) and their weighted total. text: from `read`."""
         transformer, options = self._transformer[0], self.options
         count, device = len(batch.rows), batch.rows.device
@@ -109,7 +105,7 @@ class Objective(nn.Module):
         vision, action = transformer.velocity(
             latents,
             1000 * level,
-            *choose(transformer, text, batch.prompts),
+            *prefill_prompts(transformer, text, batch.prompts),
             noisy_frames,
             actions,
             noisy_rows,
@@ -154,45 +150,3 @@ class Objective(nn.Module):
 
 def _blend(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
     return level * noise + (1 - level) * clean
-
-
-def read(
-    transformer: Transformer,
-    body: Embodiment,
-    prompts: list[list[int]],
-    shape: Sequence[int],
-    rows: int,
-) -> Text:
-    """Padded tokens [P, L], their lengths [P], and the rotations of the generator's tokens for each prompt.
-
-    P and L are rounded up, so that a few prompts more are no new shape. shape: of the latents,
-    frames, rows, columns; rows: of actions.
-    """
-    config, device = transformer.config, transformer.device
-    prompts = prompts + prompts[:1] * (-len(prompts) % 16)
-    lengths = [len(prompt) for prompt in prompts]
-    longest = -(-max(lengths) // 16) * 16
-    padded = [prompt + [0] * (longest - len(prompt)) for prompt in prompts]
-    first_row = 1 - int(body.state_row)
-    places = [
-        generator_positions(config, length, shape, body.fps, rows, first_row) for length in lengths
-    ]
-    rope = rope_table(torch.stack(places).to(device), config, transformer.dtype)
-    return torch.tensor(padded, device=device), torch.tensor(lengths, device=device), rope
-
-
-def choose(transformer: Transformer, text: Text, prompts: Tensor) -> tuple[KVCache, Rope]:
-    """Run the text tower over every prompt once, and give each sample the keys, values and rotations of its own.
-
-    If there are more prompts than samples, only over those that were drawn.
-    """
-    tokens, lengths, rope = text
-    turns = (rope[0][prompts], rope[1][prompts])
-    if len(tokens) > len(prompts):
-        return dataclasses.replace(
-            transformer.prefill(tokens[prompts])[1], lengths=lengths[prompts]
-        ), turns
-    _, cache = transformer.prefill(tokens)
-    layers = (cache.keys, cache.values, cache.generator_keys)
-    keys, values, others = ([x.index_select(0, prompts) for x in kind] for kind in layers)
-    return KVCache(keys, values, others, lengths[prompts]), turns

@@ -12,8 +12,8 @@ from torch import Tensor
 from ...model.diffusion.sampler import denoise, flow_schedule
 from ...model.language.captions import tokenize
 from ...model.policy import Cosmos3Policy
-from .flow_matching_loss import choose, read
 from .latent_encoder import Encoder
+from .text_batch import pad_prompts, prefill_prompts
 
 
 class Imagination:
@@ -39,11 +39,11 @@ class Imagination:
         _, height, width = self._shape
         whole, latents = latents.clone(), latents[..., :height, :width]
         ways = sorted(set(instructions))
-        text = read(
+        text = pad_prompts(
             transformer, body, [self._prompt(way) for way in ways], self._shape, rows.shape[1]
         )
         index = torch.tensor([ways.index(way) for way in instructions], device=latents.device)
-        cache, rope = choose(transformer, text, index)
+        cache, rope = prefill_prompts(transformer, text, index)
         noisy_frames = torch.arange(latents.shape[2], device=latents.device) > 0
         noisy_rows = torch.zeros(rows.shape[1], dtype=torch.bool, device=latents.device)
         actions = torch.nn.functional.pad(

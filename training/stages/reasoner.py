@@ -9,7 +9,6 @@ it, after which the tower must stay.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ...model.network.transformer import Transformer
 from ...model.reasoner import Cosmos3Reasoner
 from ..data.clip_source import Source
 from ..data.demonstrations import Demonstration
+from ..log import EVERY, Log
 from ..optim.fsdp import gather
 from ..optim.lora import merge, write_adapter
 from ..optim.optimizer import Optimizer
@@ -34,10 +34,8 @@ from .batched_vision import glance
 from .checkpoint_writer import write_transformer, write_vision
 from .vqa_dataset import Questions, VqaDataset
 
-Log = Callable[[dict[str, Any]], None]
 ANSWER = 64  # tokens that an answer may have, its end included
 HEIGHT, WIDTH = 180, 320  # of the camera pictures that the reasoner node gets
-EVERY = 50  # steps between two lines of the log
 
 
 class AnswerLoss(nn.Module):

@@ -42,6 +42,7 @@ from cosmos3_ros.training.options import (
 from cosmos3_ros.training.recipe import Recipe
 from cosmos3_ros.training.stages.checkpoint_writer import write_transformer
 from cosmos3_ros.training.stages.latent_encoder import Encoder
+from cosmos3_ros.training.stages.policy import prepare
 from cosmos3_ros.training.stages.reasoner import watches
 from cosmos3_ros.training.stages.window_dataset import Windows
 
@@ -169,7 +170,7 @@ def alone(start, recipe):
     for rank in (1, 0):  # as in both processes; then that of the first trains
         torch.manual_seed(recipe.seed + rank)
         model = train.load(recipe, start, TrainingGroup())
-        objective, optimizer, policy = train.prepare(model, recipe, None, TrainingGroup())
+        objective, optimizer, policy = prepare(model, recipe, None, TrainingGroup())
         encoder = Encoder(model.vae, DROID_SIM)
         windows = Windows(encoder.shape, torch.device("cpu"))
         clips = [
@@ -178,7 +179,9 @@ def alone(start, recipe):
         windows.add(encoder.encode(clips))
         captions = ["", *map(policy.caption, windows.instructions)]
         prompts = [tokenize(model.tokenizer, caption) for caption in captions]
-        places.append([windows, objective.read(prompts, windows.shape, 17), torch.get_rng_state()])
+        places.append(
+            [windows, objective.pad_prompts(prompts, windows.shape, 17), torch.get_rng_state()]
+        )
     for _ in range(recipe.policy.steps):
         total = {}
         for place in places:

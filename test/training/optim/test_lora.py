@@ -20,7 +20,7 @@ from cosmos3_ros.training.optim.lora import LoraLinear, adapt, merge
 from cosmos3_ros.training.options import LoraOptions, ObjectiveOptions, PolicyTrainingOptions
 from cosmos3_ros.training.recipe import Recipe, read_recipe
 from cosmos3_ros.training.stages.checkpoint_writer import copy_checkpoint
-from cosmos3_ros.training.train import train_policy
+from cosmos3_ros.training.stages.policy import train_policy
 
 SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
 OPTIONS = LoraOptions(r=4, lora_alpha=8.0)

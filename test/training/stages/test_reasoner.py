@@ -25,9 +25,9 @@ from cosmos3_ros.training.options import PolicyTrainingOptions, ReasonerTraining
 from cosmos3_ros.training.recipe import Recipe
 from cosmos3_ros.training.stages import reasoner as module
 from cosmos3_ros.training.stages.batched_vision import glance
+from cosmos3_ros.training.stages.policy import train_policy
 from cosmos3_ros.training.stages.reasoner import AnswerLoss, ReasonerTrainer, train_reasoner
 from cosmos3_ros.training.stages.vqa_dataset import VqaDataset
-from cosmos3_ros.training.train import train_policy
 from cosmos3_ros.training.vqa.questions import Lesson
 from cosmos3_ros.training.vqa.samples import Scene
 
