@@ -21,7 +21,8 @@ from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.training import train
 from cosmos3_ros.training.data.clip_source import Source, _whole, make_clips
-from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip, part, window_rows
+from cosmos3_ros.training.data.episodes import Episode, make_clip, part, window_rows
+from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.optim.muon import Muon
 from cosmos3_ros.training.optim.optimizer import Optimizer, OptimizerOptions, average_exponent
 from cosmos3_ros.training.recipe import (
@@ -65,7 +66,11 @@ def episode(length=24, seed=0):
     }
     states, actions = walk[:-1].astype(np.float32), walk[1:].astype(np.float32)
     return Episode(
-        views, states, actions, ("pick up the red cube",), np.full((length, TRUTH), 0.3, np.float32)
+        views,
+        states,
+        actions,
+        ("pick up the red cube",),
+        np.full((length, GroundTruth.WIDTH), 0.3, np.float32),
     )
 
 

@@ -21,7 +21,8 @@ from ...sim.expert import Expert
 from ...sim.kinematics import Kinematics, downwards
 from ...sim.scene import COLORS, VIEWS
 from ...sim.tasks import find, instruction
-from .episodes import TRUTH, TURN, Episode
+from .episodes import Episode
+from .ground_truth import TURN_RADIUS, GroundTruth, cube
 from .lerobot_writer import finish, has_shard, write_shard
 
 LIMIT = 260  # actions after which an episode has failed
@@ -172,20 +173,20 @@ def _sweep(env: Env, start: np.ndarray, goal: np.ndarray, steps: int, grip: floa
 
 
 def _truth(env: Env) -> np.ndarray:
-    """Where things are, NaN for those that are not there: float64 [TRUTH], see there."""
+    """Where things are now: float64 [GroundTruth.WIDTH], NaN for things that are not there."""
     world, layout = env.simulation.world, env.simulation.layout
-    truth = np.full(TRUTH, np.nan)
-    truth[:3] = world.position(layout.target) if layout.target else world.handle()
+    truth = np.full(GroundTruth.WIDTH, np.nan)
+    truth[GroundTruth.TARGET] = world.position(layout.target) if layout.target else world.handle()
     if layout.base:
-        truth[3:6] = world.position(layout.base)
+        truth[GroundTruth.GOAL] = world.position(layout.base)
     elif layout.target and any(layout.place):
-        truth[3:5], truth[5] = layout.place, 0.0
-    for number, color in enumerate(COLORS, 2):
+        truth[GroundTruth.GOAL] = *layout.place, 0.0
+    for number, color in enumerate(COLORS):
         if color in layout.cubes:
-            truth[3 * number : 3 * number + 3] = world.position(color)
+            truth[cube(number)] = world.position(color)
     if layout.target:
         turn = 4 * world.yaw(layout.target)
-        truth[15:] = TURN * np.cos(turn), TURN * np.sin(turn)
+        truth[GroundTruth.TURN] = TURN_RADIUS * np.cos(turn), TURN_RADIUS * np.sin(turn)
     return truth
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from ...model.embodiment.spec import JOINTS, Embodiment
 from ...robot.images import unpack
-from .episodes import TRUTH, Episode
+from .episodes import Episode
+from .ground_truth import GroundTruth
 from .video_io import read_video
 
 TRUTH_FEATURE = "simulation.truth"
@@ -229,7 +230,7 @@ def _read_episode(
     truth = (
         _numbers(table, (TRUTH_FEATURE,))
         if known
-        else np.full((table.num_rows, TRUTH), np.nan, np.float32)
+        else np.full((table.num_rows, GroundTruth.WIDTH), np.nan, np.float32)
     )
     return Episode(
         views={

@@ -26,7 +26,7 @@ PRECISE = torch.float16
 class Encoded:
     """Windows of one kind, clip after clip: latents bfloat16 [N, C, F, h, w]; rows [N, R, width].
 
-    Truth [N, TRUTH].
+    Truth [N, GroundTruth.WIDTH].
 
     asked: of each clip its number of windows and its instructions; whole: see Clip.
     """

@@ -15,7 +15,8 @@ from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training.data.clip_source import Source
-from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip
+from cosmos3_ros.training.data.episodes import Episode, make_clip
+from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.optim.lora import LoraLinear, LoraOptions, adapt, merge
 from cosmos3_ros.training.recipe import PolicyTraining, Recipe, read_recipe
 from cosmos3_ros.training.stages.checkpoint_writer import copy_checkpoint
@@ -120,7 +121,11 @@ def episode():
     }
     states, actions = walk[:-1].astype(np.float32), walk[1:].astype(np.float32)
     return Episode(
-        views, states, actions, ("pick up the red cube",), np.full((17, TRUTH), 0.3, np.float32)
+        views,
+        states,
+        actions,
+        ("pick up the red cube",),
+        np.full((17, GroundTruth.WIDTH), 0.3, np.float32),
     )
 
 
