@@ -12,7 +12,7 @@ import numpy as np
 
 from ..model.interface import Observation
 from .arm_constants import FINGER_CLOSED, closure
-from .scene import VIEWS
+from .camera_table import VIEWS
 from .simulation import Simulation
 from .world import TICKS_PER_SECOND
 

@@ -7,14 +7,18 @@ import dataclasses
 import math
 import zlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .arm_constants import HOME, closure
-from .scene import COLORS, CUBE
-from .world import Layout, Look, World
+from .camera_table import CAMERAS
+from .layout import COLORS, CUBE, Layout, Look
 
-Arrange = Callable[[np.random.Generator, int], dict]
+if TYPE_CHECKING:  # MuJoCo: the command line reads this table without it
+    from .world import World
+
+Arrange = Callable[[np.random.Generator, int], dict[str, Any]]
 Place = np.ndarray | tuple[float, float]
 
 
@@ -253,11 +257,14 @@ def _look(random: np.random.Generator) -> Look:
     def around(point: tuple[float, ...], spread: float) -> np.ndarray:
         return np.array(point) + random.uniform(-spread, spread, 3)
 
-    sides = {"exterior_1": 0.75, "exterior_2": -0.75}
     return Look(
         cameras={
-            view: (around((0.42, y, 0.60), 0.03), around((0.48, 0.0, 0.11), 0.02))
-            for view, y in sides.items()
+            camera.view: (
+                around(stand.position, stand.position_jitter),
+                around(stand.looks_at, stand.looks_at_jitter),
+            )
+            for camera in CAMERAS
+            if (stand := camera.stand)
         },
         light=float(random.uniform(0.7, 1.3)),
         light_direction=around((0.2, 0.4, -1.0), 0.3),

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from ...model.embodiment import DROID_SIM
+from ...sim.camera_table import VIEWS
 from ...sim.env import Env
 from ...sim.expert import Expert
 from ...sim.kinematics import Kinematics, downwards
-from ...sim.scene import COLORS, VIEWS
+from ...sim.layout import COLORS
 from ...sim.tasks import find, instruction
 from .episodes import Episode
 from .ground_truth import TURN_RADIUS, GroundTruth, cube

@@ -12,7 +12,7 @@ class GroundTruth:
 
     TARGET = slice(0, 3)  # position of what the instruction names
     GOAL = slice(3, 6)  # position of where it is to go
-    CUBES = slice(6, 15)  # position of each cube, in the order of sim.scene.COLORS
+    CUBES = slice(6, 15)  # position of each cube, in the order of sim.layout.COLORS
     # how the named cube lies: TURN_RADIUS * (cos, sin) of four times its yaw, because a cube looks
     # the same after a quarter of a turn
     TURN = slice(15, 17)
@@ -23,7 +23,7 @@ TURN_RADIUS = 0.1  # makes an error in TURN count about as much as one in a posi
 
 
 def cube(number: int) -> slice:
-    """The position of the cube of color `number` in sim.scene.COLORS."""
+    """The position of the cube of color `number` in sim.layout.COLORS."""
     first = GroundTruth.CUBES.start + 3 * number
     return slice(first, first + 3)
 

@@ -14,10 +14,10 @@ from collections.abc import Generator, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
+from ...sim.camera_table import VIEWS
 from ...sim.env import Env
 from ...sim.expert import Expert
 from ...sim.kinematics import Kinematics, downwards
-from ...sim.scene import VIEWS
 from ..data.demonstrations import HOLD, LIMIT, Demonstration, begin, in_parallel, shared_env
 from .questions import Lesson, lessons
 from .scene_state import Facts, Goal, achieved, read_facts
@@ -28,7 +28,7 @@ _DOUBT = 5  # steps before and after a goal is reached in which one cannot tell
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scene:
-    """pictures: uint8 [3, H, W, 3], in the order of scene.VIEWS."""
+    """pictures: uint8 [3, H, W, 3], in the order of camera_table.VIEWS."""
 
     pictures: np.ndarray
     lessons: tuple[Lesson, ...]

@@ -15,12 +15,13 @@ import numpy as np
 
 from ...model.interface import Box
 from ...sim.arm_constants import PREFIX, closure
+from ...sim.camera_table import VIEWS, find_camera
 from ...sim.cameras import intrinsics
 from ...sim.gl import mujoco
-from ...sim.scene import VIEWS
+from ...sim.layout import Layout
 from ...sim.simulation import Simulation
 from ...sim.tasks import find
-from ...sim.world import Layout, World
+from ...sim.world import World
 
 Goal = tuple[str, str]  # a task, and the color of the cube it is about (or nothing)
 # kind of scene -> what is there beside cubes
@@ -33,7 +34,7 @@ UNCLEAR = "?"
 class Facts:
     """Lengths in m in the robot's frame: x away from it, y to its left, z up from the table.
 
-    kind: one of scene.KINDS; cubes: color -> place [3]; place: (x, y) of bowl or circle; handle: of
+    kind: one of layout.KINDS; cubes: color -> place [3]; place: (x, y) of bowl or circle; handle: of
     the drawer, [3]; opening: of the drawer; tool [3]; closed: of the gripper, 0 to 1; held: a
     color, "drawer", "" or UNCLEAR; done: what has been achieved, None: one would have to measure;
     boxes: view -> name -> box, of what can be seen well.
@@ -119,7 +120,7 @@ def boxes(simulation: Simulation, view: str) -> dict[str, Box]:
 def _box(simulation: Simulation, view: str, name: str, geoms: list[int]) -> Box | None:
     world = simulation.world
     points = np.concatenate([outline(world, geom) for geom in geoms])
-    camera = world.data.camera(PREFIX + view if view == "wrist" else view)
+    camera = world.data.camera(find_camera(view).mujoco_name)
     local = (points - camera.xpos) @ camera.xmat.reshape(3, 3)  # x right, y up, z backwards
     if (local[:, 2] > -0.02).any():
         return None
