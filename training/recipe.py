@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ..sim.tasks import TRAINED
 from .optim.lora import LoraOptions
 from .optim.optimizer import OptimizerOptions
 from .stages.autoencoder import AutoencoderOptions, DecoderOptions
@@ -96,7 +97,7 @@ class ReasonerTraining(OptimizerOptions):
     save: float = 600.0
     warm_up: int = 256
     length: int = 288
-    tasks: tuple[str, ...] = ("reach", "lift", "push", "bowl", "drawer")
+    tasks: tuple[str, ...] = TRAINED
     episodes: int = 1000
     first_seed: int = 1_000_000
     astray: float = 0.3

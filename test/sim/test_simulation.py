@@ -124,6 +124,14 @@ def test_success_counts_only_when_it_lasts(env, monkeypatch):
 # ------------------------------------------------------------------------------------------------
 
 
+def test_task_names_of_the_command_line():
+    assert tasks.parse_names("trained") == ["reach", "lift", "push", "bowl", "drawer"]
+    assert tasks.parse_names("all") == list(TASKS)
+    assert tasks.parse_names("stack,lift") == ["stack", "lift"]
+    with pytest.raises(ValueError, match=r"unknown task dance: expected all or some of reach, "):
+        tasks.parse_names("lift,dance")
+
+
 def test_embodiment_has_a_panel_for_every_camera():
     assert DROID_SIM.views == VIEWS
 

@@ -27,9 +27,6 @@ from .ground_truth import TURN_RADIUS, GroundTruth, cube
 from .lerobot_writer import finish, has_shard, write_shard
 
 LIMIT = 260  # actions after which an episode has failed
-# actions before which an arm is pulled away; else 80
-LED = {"reach": 25, "lift": 50, "push": 45, "drawer": 45}
-GRASPED = ("reach", "lift", "bowl", "stack")  # where the hand is to be turned as a cube is
 MISTAKEN = 0.5  # of the experts that are interrupted
 HOLD = 8  # actions recorded after the expert has come to rest
 
@@ -128,7 +125,7 @@ def _lead_astray(env: Env, random: np.random.Generator) -> None:
     wrong = random.random() < MISTAKEN
     expert = Expert(env.simulation, twist=random.uniform(-np.pi / 4, np.pi / 4) if wrong else 0.0)
     action = np.append(env.simulation.layout.start, 0.0)
-    for _ in range(int(random.integers(0, LED.get(env.simulation.task, 80)))):
+    for _ in range(int(random.integers(0, find(env.simulation.task).lead))):
         if env.success:
             break
         action = expert.act()
@@ -150,7 +147,7 @@ def _scatter(env: Env, random: np.random.Generator) -> None:
     """
     world, layout = env.simulation.world, env.simulation.layout
     place, yaw = random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40)), random.uniform(-0.8, 0.8)
-    if env.simulation.task not in GRASPED or random.random() < 0.5:
+    if not find(env.simulation.task).grasps or random.random() < 0.5:
         _bring(env, layout.start, place, yaw, 30)
         return
     cube = world.position(layout.target)

@@ -18,6 +18,7 @@ from ...sim.camera_table import VIEWS
 from ...sim.env import Env
 from ...sim.expert import Expert
 from ...sim.kinematics import Kinematics, downwards
+from ...sim.tasks import find
 from ..data.demonstrations import HOLD, LIMIT, Demonstration, begin, in_parallel, shared_env
 from .questions import Lesson, lessons
 from .scene_state import Facts, Goal, achieved, read_facts
@@ -58,7 +59,7 @@ def watch(wanted: Watch) -> list[Scene]:
     expert, held, noise = Expert(env.simulation), 0, demonstration.noise
     seen: list[tuple[int, Facts, np.ndarray]] = []
     reached: list[Mapping[Goal, bool]] = []
-    length = 20 + 45 * (demonstration.task != "reach")  # about as long as demonstrations are
+    length = find(demonstration.task).length
     while len(reached) < LIMIT and held < HOLD + _DOUBT:
         if random.random() < (0.4 if expert.finished else wanted.looks / length):
             seen.append((len(reached), read_facts(env.simulation), _pictures(env, wanted.size)))
@@ -94,7 +95,7 @@ def _arrange_anew(env: Env, task: str, seed: int, random: np.random.Generator) -
     solver = Kinematics(simulation.world)
     start = solver.solve(layout.start, place, downwards(random.uniform(-0.8, 0.8)), rounds=60)
     cubes = dict(layout.cubes)
-    if task in ("bowl", "push") and random.random() < 0.3:
+    if layout.target and any(layout.place) and random.random() < 0.3:
         cubes[layout.target] = (*layout.place, float(random.uniform(-0.7, 0.7)))
     drawer = float(random.uniform(0.0, 0.15)) if random.random() < 0.6 else layout.drawer
     simulation.layout = dataclasses.replace(layout, start=start, cubes=cubes, drawer=drawer)

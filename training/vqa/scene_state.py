@@ -20,13 +20,13 @@ from ...sim.cameras import intrinsics
 from ...sim.gl import mujoco
 from ...sim.layout import Layout
 from ...sim.simulation import Simulation
-from ...sim.tasks import find
+from ...sim.tasks import TASKS, find
 from ...sim.world import World
 
 Goal = tuple[str, str]  # a task, and the color of the cube it is about (or nothing)
 # kind of scene -> what is there beside cubes
 THINGS = {"bowl": "bowl", "circle": "yellow circle", "drawer": "drawer"}
-ASKED = ("reach", "lift", "push", "bowl", "drawer")
+ASKED = tuple(name for name, task in TASKS.items() if task.steps)
 UNCLEAR = "?"
 
 
@@ -72,10 +72,11 @@ def read_facts(simulation: Simulation) -> Facts:
 
 def achieved(world: World, layout: Layout) -> dict[Goal, bool]:
     """Which of all goals that make sense in this scene are reached at this moment."""
-    goals: list[Goal] = [("drawer", "")] if world.kind == "drawer" else []
-    for task in ASKED[:4]:
-        if find(task).kind in ("cubes", world.kind):
-            goals += [(task, color) for color in layout.cubes]
+    goals: list[Goal] = []
+    for name in ASKED:
+        task = find(name)
+        if task.kind in ("cubes", world.kind):
+            goals += [(name, color) for color in (layout.cubes if task.names_cube else ("",))]
     return {
         goal: bool(find(goal[0]).solved(world, dataclasses.replace(layout, target=goal[1])))
         for goal in goals
