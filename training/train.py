@@ -24,7 +24,8 @@ from ..model.embodiment import find_embodiment
 from ..model.language.captions import tokenize
 from ..model.network.config import TINY, ModelConfig
 from ..model.policy import Cosmos3Policy, fit_embodiment, load_policy
-from .data.clip_source import Source, make_clips
+from .data.background_loader import BackgroundLoader
+from .data.clip_source import make_clips
 from .data.episodes import Clip
 from .optim.fsdp import recompute, shard, shard_part, widen
 from .optim.lora import adapt
@@ -77,7 +78,7 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         ReasonerTrainer(model, recipe.reasoner, crew) if recipe.reasoner and not taught else None
     )
     keep = recipe.decoder.clips if recipe.decoder is not None else 0
-    source = Source(
+    source = BackgroundLoader(
         lambda: make_clips(recipe.data, body, crew.rank, crew.size), keep, lambda clip: clip.whole
     )
     try:
@@ -132,7 +133,7 @@ def load_autoencoder(folder: Path, device: torch.device) -> VideoAutoencoder:
 
 def draw(
     model: Model,
-    source: Source[Clip],
+    source: BackgroundLoader[Clip],
     options: AutoencoderOptions,
     out: Path,
     log: Log,
@@ -204,7 +205,7 @@ def _begin_from(recipe: Recipe, folder: Path, config: ModelConfig) -> None:
 
 def train_policy(
     model: Model,
-    source: Source[Clip],
+    source: BackgroundLoader[Clip],
     recipe: Recipe,
     out: Path,
     log: Log,

@@ -4,20 +4,17 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-import multiprocessing
-import os
 import time
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ...model.embodiment import DROID_SIM
 from ...sim.camera_table import VIEWS
-from ...sim.env import Env
+from ...sim.env import Env, shared_env
 from ...sim.expert import Expert
 from ...sim.kinematics import Kinematics, downwards
 from ...sim.layout import COLORS
@@ -25,10 +22,12 @@ from ...sim.tasks import find, instruction
 from .episodes import Episode
 from .ground_truth import TURN_RADIUS, GroundTruth, cube
 from .lerobot_writer import finish, has_shard, write_shard
+from .parallel import in_parallel
 
 LIMIT = 260  # actions after which an episode has failed
 MISTAKEN = 0.5  # of the experts that are interrupted
 HOLD = 8  # actions recorded after the expert has come to rest
+_OVER_TABLE = ((0.33, -0.26, 0.14), (0.60, 0.26, 0.40))  # corners of where the hand may be, m
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> 
     look: at which steps to take pictures (they cost most of the time), by default at all.
     """
     random = np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, 1])
-    env = shared_env(wanted)
+    env = env_of(wanted)
     begin(env, wanted, random)
     noise = wanted.noise if random.random() < 0.7 else 0.0
     watch = look or (lambda step: True)
@@ -106,14 +105,14 @@ def begin(env: Env, wanted: Demonstration, random: np.random.Generator) -> None:
         _scatter(env, random)
 
 
-def shared_env(wanted: Demonstration) -> Env:
-    """One simulation per task and process: compiling a scene and opening a renderer takes longer than an episode."""
-    return _env(wanted.task, wanted.height, wanted.width, wanted.distractors)
+def env_of(wanted: Demonstration) -> Env:
+    """This process's simulation for the demonstration's task."""
+    return shared_env(wanted.task, wanted.height, wanted.width, wanted.distractors)
 
 
-@functools.cache
-def _env(task: str, height: int, width: int, distractors: int) -> Env:
-    return Env(height=height, width=width, distractors=distractors)
+def random_pose(random: np.random.Generator) -> tuple[np.ndarray, float]:
+    """A position of the tool somewhere over the table, m [3], and its yaw, rad."""
+    return random.uniform(*_OVER_TABLE), random.uniform(-0.8, 0.8)
 
 
 def _lead_astray(env: Env, random: np.random.Generator) -> None:
@@ -146,7 +145,7 @@ def _scatter(env: Env, random: np.random.Generator) -> None:
     turned for how the cube is, and does not turn it.
     """
     world, layout = env.simulation.world, env.simulation.layout
-    place, yaw = random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40)), random.uniform(-0.8, 0.8)
+    place, yaw = random_pose(random)
     if not find(env.simulation.task).grasps or random.random() < 0.5:
         _bring(env, layout.start, place, yaw, 30)
         return
@@ -247,19 +246,3 @@ def _remember(file: Path, fields: list[dict]) -> None:
             f"{file.parent}: holds a recording with other tasks, seeds or options; expected a new folder"
         )
     file.write_text(text, encoding="utf-8")
-
-
-def in_parallel(function: Callable, jobs: Sequence, workers: int = 0, nice: int = 0) -> Generator:
-    """The results of `function` for the jobs as they come, from processes. workers 0: all cores.
-
-    nice: by how much they give way to others, as to the training that they work for. With it even
-    one has a process of its own: a training has several such threads, and a simulation belongs to
-    one.
-    """
-    workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
-    if not jobs or (workers <= 1 and not nice):
-        yield from map(function, jobs)
-        return
-    # "spawn": a renderer's OpenGL context and torch's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers, os.nice, (nice,)) as pool:
-        yield from pool.imap_unordered(function, jobs)

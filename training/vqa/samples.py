@@ -19,7 +19,8 @@ from ...sim.env import Env
 from ...sim.expert import Expert
 from ...sim.kinematics import Kinematics, downwards
 from ...sim.tasks import find
-from ..data.demonstrations import HOLD, LIMIT, Demonstration, begin, in_parallel, shared_env
+from ..data.demonstrations import HOLD, LIMIT, Demonstration, begin, env_of, random_pose
+from ..data.parallel import in_parallel
 from .questions import Lesson, lessons
 from .scene_state import Facts, Goal, achieved, read_facts
 
@@ -54,7 +55,7 @@ def watch(wanted: Watch) -> list[Scene]:
     """Perform the demonstration; what the expert fails at is as good to ask about."""
     demonstration = wanted.demonstration
     random = np.random.default_rng([zlib.crc32(demonstration.task.encode()), demonstration.seed, 2])
-    env = shared_env(demonstration)
+    env = env_of(demonstration)
     begin(env, demonstration, random)
     expert, held, noise = Expert(env.simulation), 0, demonstration.noise
     seen: list[tuple[int, Facts, np.ndarray]] = []
@@ -91,9 +92,9 @@ def _arrange_anew(env: Env, task: str, seed: int, random: np.random.Generator) -
     """
     simulation = env.simulation
     simulation.reset(task, seed)
-    layout, place = simulation.layout, random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40))
+    layout, (position, yaw) = simulation.layout, random_pose(random)
     solver = Kinematics(simulation.world)
-    start = solver.solve(layout.start, place, downwards(random.uniform(-0.8, 0.8)), rounds=60)
+    start = solver.solve(layout.start, position, downwards(yaw), rounds=60)
     cubes = dict(layout.cubes)
     if layout.target and any(layout.place) and random.random() < 0.3:
         cubes[layout.target] = (*layout.place, float(random.uniform(-0.7, 0.7)))
