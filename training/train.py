@@ -31,8 +31,9 @@ from .optim.fsdp import recompute, shard, shard_part, widen
 from .optim.lora import adapt
 from .optim.optimizer import Optimizer
 from .optim.process_group import TrainingGroup, join
+from .options import AutoencoderOptions, DecoderOptions
 from .recipe import Recipe, write_recipe
-from .stages.autoencoder import AutoencoderOptions, DecoderOptions, train_autoencoder
+from .stages.autoencoder import train_autoencoder
 from .stages.checkpoint_writer import copy_checkpoint, replace, write_autoencoder
 from .stages.flow_matching_loss import Objective
 from .stages.forward_dynamics import Imagination

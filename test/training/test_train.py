@@ -25,20 +25,19 @@ from cosmos3_ros.training.data.clip_source import _whole, make_clips
 from cosmos3_ros.training.data.episodes import Episode, make_clip, part, window_rows
 from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.optim.muon import Muon
-from cosmos3_ros.training.optim.optimizer import Optimizer, OptimizerOptions, average_exponent
-from cosmos3_ros.training.recipe import (
+from cosmos3_ros.training.optim.optimizer import Optimizer, average_exponent
+from cosmos3_ros.training.options import (
     DataOptions,
-    PolicyTraining,
-    Recipe,
-    read_recipe,
-    write_recipe,
+    DecoderOptions,
+    ObjectiveOptions,
+    OptimizerOptions,
+    PolicyTrainingOptions,
 )
-from cosmos3_ros.training.stages.autoencoder import DecoderOptions
+from cosmos3_ros.training.recipe import Recipe, read_recipe, write_recipe
 from cosmos3_ros.training.stages.checkpoint_writer import write_tensors, write_transformer
 from cosmos3_ros.training.stages.flow_matching_loss import (
     INVERSE,
     Objective,
-    ObjectiveOptions,
     draw_modes,
     noise_levels,
     noisy_parts,
@@ -472,7 +471,7 @@ def test_one_episode_is_learned_by_heart(tmp_path, tiny_small):
     made, losses = episode(17), []
     policy = load_policy(tiny_small)
     recipe = Recipe(
-        policy=PolicyTraining(
+        policy=PolicyTrainingOptions(
             steps=220, batch=16, rate=4e-3, warmup=10, refresh=1000, average=0.02
         ),
         objective=ObjectiveOptions(vision=0.1, modes=(1.0, 0.0, 0.0), prefix=0.0, dropout=0.0),
@@ -511,7 +510,7 @@ def test_the_decoder_learns_after_the_policy_and_nothing_else_changes(
         start=str(tiny_small),
         device="cpu",
         data=DataOptions(warm_up=2),
-        policy=PolicyTraining(steps=1, batch=2, warmup=1),
+        policy=PolicyTrainingOptions(steps=1, batch=2, warmup=1),
         decoder=decoder,
     )
     with pytest.raises(ValueError, match="expected 17, those of a chunk, got 9"):

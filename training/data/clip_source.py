@@ -7,17 +7,14 @@ import dataclasses
 import os
 import zlib
 from collections.abc import Generator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...model.embodiment import Embodiment
+from ..options import DataOptions
 from .demonstrations import LIMIT, Demonstration, record
 from .episodes import Clip, make_clip, make_span, part, window_begins
 from .parallel import in_parallel
-
-if TYPE_CHECKING:  # the experts' processes import this module, and would import torch with it
-    from ..recipe import DataOptions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from ...model.reasoner import Cosmos3Reasoner
 from ..data.background_loader import BackgroundLoader
 from ..data.demonstrations import Demonstration
 from ..optim.fsdp import gather
-from ..optim.lora import LoraOptions, merge, write_adapter
+from ..optim.lora import merge, write_adapter
 from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
-from ..recipe import ReasonerTraining
+from ..options import LoraOptions, ReasonerTrainingOptions
 from ..vqa.questions import KINDS
 from ..vqa.samples import Scene, Watch, make_scenes
 from .batched_vision import glance
@@ -81,7 +81,9 @@ class AnswerLoss(nn.Module):
 class ReasonerTrainer:
     """Asks a model about scenes that other processes make meanwhile. Close it: that ends them."""
 
-    def __init__(self, model: Model, options: ReasonerTraining, crew: TrainingGroup | None = None):
+    def __init__(
+        self, model: Model, options: ReasonerTrainingOptions, crew: TrainingGroup | None = None
+    ):
         reader = Cosmos3Reasoner(model)
         if reader.vision is None:
             raise ValueError(
@@ -146,7 +148,9 @@ class ReasonerTrainer:
         self._source.close()
 
 
-def watches(options: ReasonerTraining, size: tuple[int, int], crew: TrainingGroup) -> list[Watch]:
+def watches(
+    options: ReasonerTrainingOptions, size: tuple[int, int], crew: TrainingGroup
+) -> list[Watch]:
     """The demonstrations to ask about, of these this process's share."""
     return [
         Watch(

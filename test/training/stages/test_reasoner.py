@@ -22,7 +22,8 @@ from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
 from cosmos3_ros.training.data.background_loader import BackgroundLoader
 from cosmos3_ros.training.data.episodes import Episode, make_clip
 from cosmos3_ros.training.data.ground_truth import GroundTruth
-from cosmos3_ros.training.recipe import PolicyTraining, ReasonerTraining, Recipe
+from cosmos3_ros.training.options import PolicyTrainingOptions, ReasonerTrainingOptions
+from cosmos3_ros.training.recipe import Recipe
 from cosmos3_ros.training.stages import reasoner as module
 from cosmos3_ros.training.stages.batched_vision import glance
 from cosmos3_ros.training.stages.reasoner import AnswerLoss, ReasonerTrainer, train_reasoner
@@ -160,7 +161,7 @@ def test_a_few_answers_are_learned_by_heart(small, tmp_path, monkeypatch):
     made, lines = scenes(), []
     monkeypatch.setattr(module, "make_scenes", lambda jobs, workers: (scene for scene in made))
     monkeypatch.setattr(module, "fit", lambda *sizes: SIZE)
-    options = ReasonerTraining(
+    options = ReasonerTrainingOptions(
         steps=80,
         batch=8,
         rate=5e-3,
@@ -206,8 +207,8 @@ def test_questions_are_asked_between_the_steps_of_the_policy(small, tmp_path, mo
     monkeypatch.setattr(module, "make_scenes", lambda jobs, workers: (scene for scene in made))
     monkeypatch.setattr(module, "fit", lambda *sizes: SIZE)
     shutil.copytree(small, tmp_path / "checkpoint")
-    asked = ReasonerTraining(every=2, batch=4, warm_up=2, length=64, episodes=1)
-    recipe = Recipe(policy=PolicyTraining(steps=4, batch=2, warmup=1), reasoner=asked)
+    asked = ReasonerTrainingOptions(every=2, batch=4, warm_up=2, length=64, episodes=1)
+    recipe = Recipe(policy=PolicyTrainingOptions(steps=4, batch=2, warmup=1), reasoner=asked)
     random = np.random.default_rng(0)
     views = {
         view: random.integers(0, 256, (9, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views
