@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from ..sim.tasks import TRAINED
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DataOptions:
@@ -187,7 +189,7 @@ class ReasonerTrainingOptions(OptimizerOptions):
     warm_up: int = 256  # scenes to wait for before the first batch
     length: int = 288  # tokens of the longest question with its answer
     # The demonstrations whose scenes are asked about, see demonstrations.Demonstration.
-    tasks: tuple[str, ...] = ("reach", "lift", "push", "bowl", "drawer")
+    tasks: tuple[str, ...] = TRAINED
     episodes: int = 1000  # of each task
     first_seed: int = 1_000_000
     astray: float = 0.3

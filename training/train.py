@@ -19,7 +19,8 @@ from ..model.checkpoint_io.tiny import policy_json, write_json, write_tiny
 from ..model.embodiment import find_embodiment
 from ..model.network.config import TINY, ModelConfig
 from ..model.policy import fit_embodiment, load_policy
-from .data.clip_source import Source, make_clips
+from .data.background_loader import BackgroundLoader
+from .data.clip_source import make_clips
 from .data.episodes import Clip
 from .log import JsonLog, Log
 from .optim.process_group import TrainingGroup, join
@@ -83,7 +84,7 @@ def _train_model(
     encode = recipe.autoencoder is not None and not _done(out, "autoencoder", group)
     trainer = ReasonerTrainer(model, recipe.reasoner, group) if recipe.reasoner and ask else None
     keep = recipe.decoder.clips if recipe.decoder is not None else 0
-    source = Source(
+    source = BackgroundLoader(
         lambda: make_clips(recipe.data, body, group.rank, group.size), keep, lambda clip: clip.whole
     )
     try:
@@ -124,7 +125,7 @@ def load(recipe: Recipe, folder: Path, group: TrainingGroup) -> Model:
 
 def train_vae(
     model: Model,
-    source: Source[Clip],
+    source: BackgroundLoader[Clip],
     options: AutoencoderOptions,
     out: Path,
     log: Log,

@@ -13,14 +13,17 @@ from torch import Tensor, nn
 
 from ...model.embodiment import Embodiment
 from ...model.network.transformer import Transformer
+from ..data.ground_truth import GroundTruth, columns
 from ..options import ObjectiveOptions
 from .text_batch import TextBatch, pad_prompts, prefill_prompts
 from .window_dataset import Batch
 
 POLICY, FORWARD, INVERSE = range(3)
-# of the truth: what the instruction names, the rest
-_ASKED, _AROUND = (0, 1, 2, 3, 4, 5, 15, 16), tuple(range(6, 15))
-_CENTER, _SPREAD = (*(0.5, 0.0, 0.05) * 5, 0.0, 0.0), 0.1  # of what grounding predicts, m
+# columns that the two grounding heads predict: what the instruction is about, and all cubes
+_ASKED = columns(GroundTruth.TARGET, GroundTruth.GOAL, GroundTruth.TURN)
+_AROUND = columns(GroundTruth.CUBES)
+_POSITIONS = GroundTruth.TURN.start // 3  # all columns before the turn
+_CENTER, _SPREAD = (*(0.5, 0.0, 0.05) * _POSITIONS, 0.0, 0.0), 0.1  # of the columns, m
 
 
 def noise_levels(count: int, shift: float, device: torch.device) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...model.checkpoint_io.loader import Model
 from ...model.language.captions import tokenize
 from ...model.policy import Cosmos3Policy
-from ..data.clip_source import Source
+from ..data.background_loader import BackgroundLoader
 from ..data.episodes import Clip
 from ..log import EVERY, Log
 from ..optim.fsdp import recompute, shard, shard_part, widen
@@ -31,7 +31,7 @@ from .window_dataset import Windows
 
 def train_policy(
     model: Model,
-    source: Source[Clip],
+    source: BackgroundLoader[Clip],
     recipe: Recipe,
     out: Path,
     log: Log,
@@ -81,7 +81,7 @@ class _PolicyData:
         self,
         policy: Cosmos3Policy,
         objective: Objective,
-        source: Source[Clip],
+        source: BackgroundLoader[Clip],
         recipe: Recipe,
         out: Path,
         group: TrainingGroup,

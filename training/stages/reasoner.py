@@ -20,7 +20,7 @@ from ...model.checkpoint_io.loader import Model
 from ...model.language.vision_encoder import VisionEncoder, fit
 from ...model.network.transformer import Transformer
 from ...model.reasoner import Cosmos3Reasoner
-from ..data.clip_source import Source
+from ..data.background_loader import BackgroundLoader
 from ..data.demonstrations import Demonstration
 from ..log import EVERY, Log
 from ..optim.fsdp import gather
@@ -107,7 +107,9 @@ class ReasonerTrainer:
         )
         self._asked, self._right = (torch.zeros(len(KINDS), device=model.device) for _ in range(2))
         self._last, self.calls = torch.zeros(()), 0
-        self._source: Source[Scene] = Source(lambda: make_scenes(jobs, options.workers))
+        self._source: BackgroundLoader[Scene] = BackgroundLoader(
+            lambda: make_scenes(jobs, options.workers)
+        )
 
     def loss(self) -> Tensor:
         """The loss of the next batch, weighted."""

@@ -28,7 +28,8 @@ from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training import train
 from cosmos3_ros.training.data import lerobot_reader
 from cosmos3_ros.training.data.clip_source import make_clips
-from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip
+from cosmos3_ros.training.data.episodes import Episode, make_clip
+from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.optim import optimizer
 from cosmos3_ros.training.optim.optimizer import Optimizer
 from cosmos3_ros.training.optim.process_group import TrainingGroup
@@ -74,7 +75,7 @@ def make_episodes(folder="made up", body=DROID_SIM, layout=None, rank=0, size=1)
             view: random.integers(0, 256, (12, 36, 64, 3), dtype=np.uint8)
             for view in DROID_SIM.views
         }
-        truth = np.full((12, TRUTH), 0.3, np.float32)
+        truth = np.full((12, GroundTruth.WIDTH), 0.3, np.float32)
         yield Episode(views, walk[:-1], walk[1:], (f"pick up cube {seed}",), truth)
 
 

@@ -19,8 +19,9 @@ from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.language.vision_encoder import image_patches
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
-from cosmos3_ros.training.data.clip_source import Source
-from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip
+from cosmos3_ros.training.data.background_loader import BackgroundLoader
+from cosmos3_ros.training.data.episodes import Episode, make_clip
+from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.options import PolicyTrainingOptions, ReasonerTrainingOptions
 from cosmos3_ros.training.recipe import Recipe
 from cosmos3_ros.training.stages import reasoner as module
@@ -214,11 +215,11 @@ def test_questions_are_asked_between_the_steps_of_the_policy(small, tmp_path, mo
     }
     flat = np.zeros((9, 8), np.float32)
     episode = Episode(
-        views, flat, flat, ("pick up the red cube",), np.zeros((9, TRUTH), np.float32)
+        views, flat, flat, ("pick up the red cube",), np.zeros((9, GroundTruth.WIDTH), np.float32)
     )
     model = load_model(small)
     source, tutor = (
-        Source(lambda: (make_clip(part, DROID_SIM, 8) for part in [episode])),
+        BackgroundLoader(lambda: (make_clip(part, DROID_SIM, 8) for part in [episode])),
         ReasonerTrainer(model, asked),
     )
     try:
