@@ -40,7 +40,7 @@ class Recipe:
     autoencoder: AutoencoderOptions | None = None
     objective: ObjectiveOptions = dataclasses.field(default_factory=ObjectiveOptions)
     policy: PolicyTrainingOptions = dataclasses.field(default_factory=PolicyTrainingOptions)
-    # None trains the weights themselves; else the weights of `start` stay, whatever policy.text says.
+    # None trains the weights themselves; else the weights of `start` stay, even with policy.text.
     lora: LoraOptions | None = None
     reasoner: ReasonerTrainingOptions | None = None
     decoder: DecoderOptions | None = None  # the autoencoder's decoder once more, at the end

@@ -28,7 +28,7 @@ from .options import AutoencoderOptions, DecoderOptions
 from .recipe import Recipe, write_recipe
 from .stages.autoencoder import load_autoencoder, train_autoencoder
 from .stages.checkpoint_writer import copy_checkpoint, replace, write_autoencoder
-from .stages.forward_dynamics import Imagination
+from .stages.forward_dynamics import ForwardDynamics
 from .stages.latent_encoder import Encoder
 from .stages.policy import train_policy
 from .stages.reasoner import ReasonerTrainer, train_reasoner
@@ -166,7 +166,7 @@ def train_decoder(
         vae, steps = load_autoencoder(folder, group.device), recipe.decoder.future_steps
         policy = load_policy(folder, recipe.embodiment, group.device, future_steps=steps)
         begun = {name: tensor.clone() for name, tensor in vae.module.state_dict().items()}
-        train_autoencoder(vae, lambda: clips, recipe.decoder, log, Imagination(policy))
+        train_autoencoder(vae, lambda: clips, recipe.decoder, log, ForwardDynamics(policy))
         for name, tensor in vae.module.state_dict().items() if recipe.decoder.kept else ():
             tensor.lerp_(begun[name], recipe.decoder.kept)
         write_autoencoder(folder / "vae", vae)

@@ -57,7 +57,8 @@ def adapt(transformer: Transformer, options: LoraOptions) -> None:
     for target in options.target_modules:
         if not any(_fits(theirs, [target]) for theirs in layers):
             raise ValueError(
-                f"lora.target_modules: {target!r} fits none of {sorted({_leaf(name) for name in layers})}"
+                f"lora.target_modules: {target!r} fits none of "
+                f"{sorted({_leaf(name) for name in layers})}"
             )
     for theirs, ours in layers.items():
         if _fits(theirs, options.target_modules):
@@ -70,7 +71,7 @@ def adapt(transformer: Transformer, options: LoraOptions) -> None:
 
 
 def merge(tensors: Mapping[str, Tensor], options: LoraOptions) -> dict[str, Tensor]:
-    """The tensors of an adapted transformer as those of a plain one: W + scale * B @ A, in float32."""
+    """Merge the adapters into the tensors: W + scale * B @ A, in float32."""
     merged = {name: tensor for name, tensor in tensors.items() if "lora_" not in name}
     for name in tensors:
         place, found, _ = name.rpartition("lora_A.weight")
@@ -83,7 +84,10 @@ def merge(tensors: Mapping[str, Tensor], options: LoraOptions) -> dict[str, Tens
 def write_adapter(
     folder: Path, base: str, tensors: Mapping[str, Tensor], options: LoraOptions
 ) -> None:
-    """Adapters and what was trained in full, by our names, as peft writes them for diffusers' transformer of `base`."""
+    """Write adapters and fully trained tensors as peft does for diffusers' transformer of `base`.
+
+    tensors: by the names of this package.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kept = {f"base_model.model.{_adapter_name(name)}": tensor for name, tensor in tensors.items()}
     save_file(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that train together, started by torchrun; one that trains alone is a crew too."""
+"""Processes that train together, started by torchrun; one that trains alone is a group too."""
 
 from __future__ import annotations
 

@@ -31,14 +31,10 @@ _FITTED = 48  # videos that the beginning is fitted to
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Videos:
-    """A batch: pictures float32 [B, 3, T, H, W] in -1..1.
+    """A batch of videos, with the actions that led to them."""
 
-    Rows float32 [B, R, width] that led to them and what was
-    asked for, as in Clip.
-    """
-
-    pictures: Tensor
-    rows: Tensor
+    pictures: Tensor  # float32 [B, 3, T, H, W] in -1..1
+    rows: Tensor  # float32 [B, R, width], as in Clip
     instructions: list[str]
 
 
@@ -62,11 +58,10 @@ def train_autoencoder(
     log: Log,
     imagine: Imagine | None = None,
 ) -> None:
-    """Train in place. clips: what has been recorded until now.
+    """Train in place.
 
-    Only those of which every frame is known count.
-
-    imagine: changes normalized latents of a share of the videos before they are drawn, see
+    clips: returns the clips recorded until now, of which only those with all frames are used.
+    imagine: replaces normalized latents of a share of the videos before they are decoded, see
     DecoderOptions.
     """
     module, random = vae.module, np.random.default_rng(0)
@@ -99,7 +94,7 @@ def _train(
     log: Log,
     imagine: Imagine | None,
 ) -> None:
-    """Train the decoder to draw what the latents say."""
+    """Train the decoder to reconstruct the videos from their latents."""
     module = vae.module
     device = next(module.parameters()).device
     module.train().requires_grad_(False)
@@ -142,7 +137,7 @@ def _train(
 def _replace(
     latents: Tensor, videos: Videos, count: int, vae: VideoAutoencoder, imagine: Imagine
 ) -> None:
-    """Put what is imagined in the place of the first `count` latents [N, C, T, h, w]."""
+    """Replace the first `count` latents [N, C, T, h, w] by predicted ones."""
     mean, inverse = vae.scale()
     imagined = imagine(
         (latents[:count] - mean) * inverse, videos.rows[:count], videos.instructions[:count]
@@ -159,18 +154,21 @@ def _widen(module: Any, width: int) -> None:
 
 @torch.no_grad()
 def _measure(module: Any, videos: list[Tensor], balance: float) -> None:
-    """Write the mean and the spread of every latent channel into the autoencoder's config."""
+    """Write mean and standard deviation of every latent channel into the autoencoder's config."""
     latents = [module.encode(video).latent_dist.mode().float() for video in videos]
     values = torch.cat(latents).transpose(0, 1).flatten(1)
     mean, spread = values.mean(1), values.std(1).clamp(min=1e-3)
     if balance:
-        told = (spread * _seen(module, latents[0], 0.3 * spread)) ** balance
-        spread = spread / told * told.square().mean().sqrt()
+        scale = (spread * _sensitivity(module, latents[0], 0.3 * spread)) ** balance
+        spread = spread / scale * scale.square().mean().sqrt()
     module.register_to_config(latents_mean=mean.tolist(), latents_std=spread.tolist())
 
 
-def _seen(module: Any, latents: Tensor, sizes: Tensor) -> Tensor:
-    """How much the picture changes with each channel, at changes of these sizes [C]: root mean square per unit."""
+def _sensitivity(module: Any, latents: Tensor, sizes: Tensor) -> Tensor:
+    """Sensitivity of the picture to each latent channel [C]: root mean square change per unit.
+
+    sizes: standard deviations [C] of the changes that are tried.
+    """
     plain, changes = module.decode(latents).sample, []
     for channel, size in enumerate(sizes):
         changed = latents.clone()
@@ -186,7 +184,7 @@ def _draw(
     random: np.random.Generator,
     device: torch.device,
 ) -> Videos:
-    """Random windows; an episode that ends too soon stands still."""
+    """Random windows; after the end of an episode its last frame is repeated."""
     shape = (count, frames, *clips[0].frames.shape[1:])
     pictures = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
     rows, instructions = [], []

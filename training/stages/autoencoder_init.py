@@ -229,7 +229,7 @@ def _components(rows: Tensor, count: int) -> Tensor:
 
 
 def _apply_matrix(layer: Any, matrix: Tensor) -> None:
-    """Let a convolution apply a matrix at every position alone; causal ones have the present last."""
+    """Let a convolution apply a matrix at every single position (the last tap in time)."""
     layer.weight.zero_()
     layer.bias.zero_()
     layer.weight[:, :, -1, layer.weight.shape[3] // 2, layer.weight.shape[4] // 2] = matrix.to(

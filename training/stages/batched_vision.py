@@ -19,10 +19,10 @@ from ...model.language.vision_encoder import VisionEncoder, cut
 from ...model.network.layers import Rope, rotate
 
 
-def glance(vision_encoder: VisionEncoder, pictures: Tensor) -> list[Tensor]:
-    """Pictures uint8 [N, H, W, 3], all of whole tokens -> tokens and deepstack features, each [N, tokens, hidden].
+def encode_pictures(vision_encoder: VisionEncoder, pictures: Tensor) -> list[Tensor]:
+    """Tokens and deepstack features, each [N, tokens, hidden], of pictures uint8 [N, H, W, 3].
 
-    Raises ValueError for the encoder of Edge.
+    H and W: multiples of the side of a token. ValueError for the vision encoder of Edge.
     """
     if vision_encoder.projector is not None:
         raise ValueError(
@@ -37,11 +37,11 @@ def glance(vision_encoder: VisionEncoder, pictures: Tensor) -> list[Tensor]:
         0, (count, -1)
     )
     x = x + _in_blocks(_resampled(visual, rows, columns), pixels.merge)
-    place = torch.stack(
+    position = torch.stack(
         torch.meshgrid(*(torch.arange(n, device=x.device) for n in (rows, columns)), indexing="ij"),
         dim=-1,
     )
-    rope = visual.rotary_pos_emb(x, _in_blocks(place, pixels.merge))
+    rope = visual.rotary_pos_emb(x, _in_blocks(position, pixels.merge))
     deep = []
     for number, block in enumerate(visual.blocks):
         x = x + _attend(block.attn, block.norm1(x), rope)
@@ -54,7 +54,7 @@ def glance(vision_encoder: VisionEncoder, pictures: Tensor) -> list[Tensor]:
 
 
 def _resampled(visual: Any, rows: int, columns: int) -> Tensor:
-    """The learned square of places at the size of these pictures: [rows, columns, width]."""
+    """The learned position embeddings, resampled to the patches: [rows, columns, width]."""
     square = visual.pos_embed.weight.unflatten(0, (visual.num_grid_per_side, -1)).permute(2, 0, 1)[
         None
     ]
@@ -65,7 +65,7 @@ def _resampled(visual: Any, rows: int, columns: int) -> Tensor:
 
 
 def _in_blocks(x: Tensor, merge: int) -> Tensor:
-    """[rows, columns, n] -> [rows * columns, n], those that become one token side by side."""
+    """[rows, columns, n] -> [rows * columns, n], patches of one token next to each other."""
     return x.unflatten(1, (-1, merge)).unflatten(0, (-1, merge)).transpose(1, 2).flatten(0, 3)
 
 

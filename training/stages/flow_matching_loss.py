@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flow matching as Cosmos 3 is trained: one noise level for vision and actions, loss on the velocity of what is noisy.
+"""Flow matching as Cosmos 3 is trained: one noise level for vision and actions.
 
-A sample at noise level s is s * noise + (1 - s) * clean; the target is noise - clean.
+The loss is on the velocity of the noisy parts. A sample at noise level s is
+s * noise + (1 - s) * clean; the target is noise - clean.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _CENTER, _SPREAD = (*(0.5, 0.0, 0.05) * _POSITIONS, 0.0, 0.0), 0.1  # of the col
 
 
 def noise_levels(count: int, shift: float, device: torch.device) -> Tensor:
-    """float32 [count] in 0..1, spread as for Cosmos 3's videos and pushed towards noise by `shift`."""
+    """Noise levels, float32 [count] in 0..1, pushed towards noise by `shift`.
+
+    Mode sampling of SD3 (arXiv 2403.03206) with s = 1.29, as for Cosmos 3's videos.
+    """
     u = torch.rand(count, device=device)
     level = 1 - u - 1.29 * (torch.cos(math.pi / 2 * u) ** 2 - 1 + u)
     return shift * level / (1 + (shift - 1) * level)
@@ -41,25 +45,25 @@ def draw_modes(count: int, options: ObjectiveOptions, device: torch.device) -> T
 def noisy_parts(
     modes: Tensor, frames: int, rows: int, first: int, options: ObjectiveOptions
 ) -> tuple[Tensor, Tensor]:
-    """Which latent frames and action rows are to be found, rows before `first` never: bool [B, frames], [B, rows]."""
+    """Which latent frames and action rows are noisy: bool [B, frames] and [B, rows].
+
+    Rows before `first` never are.
+    """
     device = modes.device
-    decided = torch.randint(1, options.longest + 1, modes.shape, device=device)
-    decided = (
-        decided * (torch.rand(modes.shape, device=device) < options.prefix) * (modes == POLICY)
-    )
+    frozen = torch.randint(1, options.longest + 1, modes.shape, device=device)
+    frozen = frozen * (torch.rand(modes.shape, device=device) < options.prefix) * (modes == POLICY)
     noisy_frames = (torch.arange(frames, device=device) > 0) & (modes != INVERSE)[:, None]
-    noisy_rows = (torch.arange(rows, device=device) >= first + decided[:, None]) & (
+    noisy_rows = (torch.arange(rows, device=device) >= first + frozen[:, None]) & (
         modes != FORWARD
     )[:, None]
     return noisy_frames, noisy_rows
 
 
-class Objective(nn.Module):
+class FlowMatchingLoss(nn.Module):
     """The losses of a transformer on batches of one embodiment.
 
-    Its own parameters are those of the grounding heads.
-
-    Nothing in it depends on the content of a batch, so that torch.compile sees one shape.
+    Its own parameters are the grounding heads. The control flow does not depend on the content of a
+    batch, so that torch.compile sees one shape.
     """
 
     def __init__(self, transformer: Transformer, body: Embodiment, options: ObjectiveOptions):
@@ -82,7 +86,10 @@ class Objective(nn.Module):
         return pad_prompts(self._transformer[0], self._body, prompts, shape, rows)
 
     def forward(self, batch: Batch, text: TextBatch) -> dict[str, Tensor]:
-        """Scalar losses: vision, action, grounding (each unweighted) and their weighted total. text: from `read`."""
+        """Scalar losses: vision, action, grounding (each unweighted) and their weighted total.
+
+        text: from `pad_prompts`.
+        """
         transformer, options = self._transformer[0], self.options
         count, device = len(batch.rows), batch.rows.device
         modes, level = (
@@ -136,7 +143,7 @@ class Objective(nn.Module):
         }
 
     def _ground(self, truth: Tensor, rows: int, frames: int, asked: Tensor) -> Tensor:
-        """Mean squared errors of where the network thinks things are, in units of _SPREAD: asked for, and around."""
+        """Sum of the mean squared errors of the two grounding heads, in units of _SPREAD."""
         features = self._features.pop().float()
         seen = features[:, : (features.shape[1] - rows) // frames].mean(1, keepdim=True)
         wanted = (truth - truth.new_tensor(_CENTER)) / _SPREAD

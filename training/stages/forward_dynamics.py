@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trained generator expects to be seen while recorded rows are played, for many windows at once."""
+"""Forward dynamics: futures that a trained generator predicts for recorded action rows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from .latent_encoder import Encoder
 from .text_batch import pad_prompts, prefill_prompts
 
 
-class Imagination:
-    """Forward dynamics of a checkpoint as its policy draws them: no guidance, begun at the mean of the noise."""
+class ForwardDynamics:
+    """Predicts latents of many windows at once, as the policy of a checkpoint would.
+
+    Without guidance, and from zeros, the mean of the noise.
+    """
 
     def __init__(self, policy: Cosmos3Policy):
         assert policy.model.vae is not None  # a policy has one
@@ -31,9 +34,10 @@ class Imagination:
 
     @torch.no_grad()
     def __call__(self, latents: Tensor, rows: Tensor, instructions: Sequence[str]) -> Tensor:
-        """Latents float32 [B, C, F, h, w] of which frame 0 was seen and the others are imagined, but for padding.
+        """Latents float32 [B, C, F, h, w]: frame 0 as observed, later frames predicted.
 
-        latents: of what was really seen, normalized; rows: float32 [B, R, width] as in Clip.
+        Padding stays. latents: of the recorded videos, normalized; rows: float32 [B, R, width] as
+        in Clip.
         """
         transformer, body = self._transformer, self._body
         _, height, width = self._shape

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From clips to windows whose pictures are encoded: between the steps of a training, or beside it on another device."""
+"""Clips to windows of latents: between the steps of a training, or on another device beside it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Encoder:
         ]
 
     def _latents(self, clips: list[Clip]) -> Iterator[Tensor]:
-        """bfloat16 [windows, C, F, h, w], without padding, a chunk at a time: one clip alone would not fill a GPU."""
+        """bfloat16 [windows, C, F, h, w] without padding, from batches that fill a GPU."""
         _, height, width = self.shape
         waiting: list[Tensor] = []
         for number, clip in enumerate(clips, 1):
@@ -90,10 +90,10 @@ class Encoder:
 
 
 class Feed:
-    """What a source gives, encoded when it is asked for, or `beside` the training in a thread of its own.
+    """Encoded clips of a source: encoded on request, or `beside` the training in a thread.
 
-    What comes first is always encoded at once, and the thread begins after that: while the training
-    compiles, two threads of Python would be in each other's way.
+    The first clips are always encoded on request, and the thread begins after that: while the
+    training compiles, two threads of Python would slow each other down.
     """
 
     def __init__(self, encoder: Encoder, source: BackgroundLoader[Clip], beside: bool = False):

@@ -22,11 +22,11 @@ from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
 from ..recipe import Recipe
 from .autoencoder import load_autoencoder
-from .flow_matching_loss import Objective
+from .flow_matching_loss import FlowMatchingLoss
 from .latent_encoder import Encoder, Feed
 from .reasoner import ReasonerTrainer, write_averages
 from .text_batch import TextBatch
-from .window_dataset import Windows
+from .window_dataset import WindowDataset
 
 
 def train_policy(
@@ -80,7 +80,7 @@ class _PolicyData:
     def __init__(
         self,
         policy: Cosmos3Policy,
-        objective: Objective,
+        objective: FlowMatchingLoss,
         source: BackgroundLoader[Clip],
         recipe: Recipe,
         out: Path,
@@ -93,7 +93,7 @@ class _PolicyData:
             vae = load_autoencoder(out / "checkpoint", torch.device(device))
         assert vae is not None  # Cosmos3Policy has checked it
         self._feed = Feed(Encoder(vae, policy.embodiment), source, beside=bool(device))
-        self.windows = Windows(self._feed.shape, group.device)
+        self.windows = WindowDataset(self._feed.shape, group.device)
         self.text: TextBatch | None = None
 
     def refresh(self) -> None:
@@ -142,7 +142,7 @@ def _averaged_losses(losses: Mapping[str, Tensor], group: TrainingGroup) -> dict
 
 def prepare(
     model: Model, recipe: Recipe, trainer: ReasonerTrainer | None, group: TrainingGroup
-) -> tuple[Objective, Optimizer, Cosmos3Policy]:
+) -> tuple[FlowMatchingLoss, Optimizer, Cosmos3Policy]:
     """Choose which weights learn, shard the transformer if asked, and make loss and optimizer."""
     transformer, options = model.transformer.train(), recipe.policy
     if recipe.lora is not None:
@@ -153,7 +153,7 @@ def prepare(
     if options.recompute:
         recompute(transformer)
     policy = Cosmos3Policy(model, recipe.embodiment)
-    objective = Objective(transformer, policy.embodiment, recipe.objective).to(group.device)
+    objective = FlowMatchingLoss(transformer, policy.embodiment, recipe.objective).to(group.device)
     adapters = [parameter for name, parameter in transformer.named_parameters() if "lora_" in name]
     # initialized at random, by each process in its own way
     group.spread([parameter.detach() for parameter in (*objective.parameters(), *adapters)])

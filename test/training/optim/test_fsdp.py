@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two processes train as one would: with copies of the weights, with shards of them, with LoRA, stopped and resumed.
+"""Two processes train as one would: copied or sharded weights, LoRA, stopped and resumed.
 
 Run by torchrun, this file is one of the two processes.
 """
@@ -45,7 +45,7 @@ from cosmos3_ros.training.stages.checkpoint_writer import write_transformer
 from cosmos3_ros.training.stages.latent_encoder import Encoder
 from cosmos3_ros.training.stages.policy import prepare
 from cosmos3_ros.training.stages.reasoner import watches
-from cosmos3_ros.training.stages.window_dataset import Windows
+from cosmos3_ros.training.stages.window_dataset import WindowDataset
 
 SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
 PLAIN = PolicyTrainingOptions(steps=4, batch=3, rate=1e-2, warmup=1, text=False)
@@ -166,14 +166,14 @@ def last_line(folder):
 
 
 def alone(start, recipe):
-    """One process that does the work of two, one after the other: its averages, losses and gradients' norm."""
+    """One process that does the work of two in turn: its averages, losses and gradients' norm."""
     places = []
     for rank in (1, 0):  # as in both processes; then that of the first trains
         torch.manual_seed(recipe.seed + rank)
         model = train.load(recipe, start, TrainingGroup())
         objective, optimizer, policy = prepare(model, recipe, None, TrainingGroup())
         encoder = Encoder(model.vae, DROID_SIM)
-        windows = Windows(encoder.shape, torch.device("cpu"))
+        windows = WindowDataset(encoder.shape, torch.device("cpu"))
         clips = [
             make_clip(episode, DROID_SIM, STRIDE) for episode in list(make_episodes())[rank::2]
         ]

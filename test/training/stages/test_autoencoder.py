@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The video autoencoder's training: both halves begin well, and the decoder learns while the encoder stays."""
+"""Training of the video autoencoder: initial weights of both halves, and a decoder that learns."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -187,7 +187,7 @@ def test_pictures_without_what_lies_between_are_no_video(module):
 
 
 def test_the_decoder_learns_from_what_is_imagined_of_the_same_windows(module):
-    """What is imagined here tells nothing but its frame 0: it must be drawn gray, where others are drawn as before."""
+    """Predictions that say nothing after frame 0 are drawn gray, all other latents as before."""
     vae, asked = VideoAutoencoder(module), []
     videos = as_tensor([video(seed) for seed in range(8)])
     init_encoder(module, videos)

@@ -14,13 +14,13 @@ from cosmos3_ros.training.options import (
 )
 from cosmos3_ros.training.stages.flow_matching_loss import (
     INVERSE,
-    Objective,
+    FlowMatchingLoss,
     draw_modes,
     noise_levels,
     noisy_parts,
 )
 from cosmos3_ros.training.stages.latent_encoder import Encoder
-from cosmos3_ros.training.stages.window_dataset import Windows
+from cosmos3_ros.training.stages.window_dataset import WindowDataset
 
 
 def test_noise_levels_cover_everything_and_lean_towards_noise():
@@ -56,7 +56,7 @@ def test_what_was_not_seen_is_all_noise(tiny_small, episode):
         whole, views={view: frames[looks] for view, frames in whole.views.items()}, looks=looks
     )
     encoder = Encoder(model.vae, DROID_SIM)
-    windows = Windows(encoder.shape, torch.device("cpu"))
+    windows = WindowDataset(encoder.shape, torch.device("cpu"))
     windows.add(encoder.encode([make_clip(glimpses, DROID_SIM)]))
     only = windows.draw(4, 0.0)
     windows.add(encoder.encode([make_clip(whole, DROID_SIM, stride=8)]))
@@ -65,7 +65,7 @@ def test_what_was_not_seen_is_all_noise(tiny_small, episode):
     assert batch.whole.tolist() == [True] * 3 + [False] * 4
     assert batch.latents.shape[2] == windows.shape[0] == 5
     assert batch.latents[~batch.whole][:, :, :1].abs().sum() > 0
-    objective = Objective(
+    objective = FlowMatchingLoss(
         model.transformer, DROID_SIM, ObjectiveOptions(modes=(1.0, 0.0, 0.0), prefix=0.0)
     )
     text = objective.pad_prompts([[1], [2, 3]], windows.shape, 17)

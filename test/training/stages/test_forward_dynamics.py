@@ -8,7 +8,7 @@ import torch
 from cosmos3_ros.model.interface import ActionChunk, Observation
 from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.training.data.episodes import window_rows
-from cosmos3_ros.training.stages.forward_dynamics import Imagination
+from cosmos3_ros.training.stages.forward_dynamics import ForwardDynamics
 
 
 @pytest.mark.parametrize("steps", [0, 1])
@@ -24,7 +24,7 @@ def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(
     seen = torch.cat([policy._encode(policy._compose(each)) for each in begins])
     latents = torch.cat([seen, torch.full((3, shape[0], shape[1] - 1, *shape[2:]), 9.0)], dim=2)
     rows = torch.from_numpy(np.stack([window_rows(each, body, 0) for each in made]))
-    found = Imagination(looks)(latents, rows, ways)
+    found = ForwardDynamics(looks)(latents, rows, ways)
     seed, noise, row_noise = policy._draw()
     monkeypatch.setattr(policy, "_draw", lambda: (seed, torch.zeros_like(noise), row_noise))
     for number, (each, seen_first) in enumerate(zip(made, begins, strict=True)):

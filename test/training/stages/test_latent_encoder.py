@@ -13,7 +13,7 @@ from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training.data.background_loader import BackgroundLoader
 from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.stages.latent_encoder import Encoder, Feed
-from cosmos3_ros.training.stages.window_dataset import Windows
+from cosmos3_ros.training.stages.window_dataset import WindowDataset
 
 
 def test_training_sees_what_the_policy_sees(tiny_small, episode):
@@ -28,7 +28,7 @@ def test_training_sees_what_the_policy_sees(tiny_small, episode):
     body = dataclasses.replace(DROID_SIM, canvas=canvas)
     policy, made = load_policy(tiny_small, body), episode(17)
     encoder = Encoder(policy.model.vae, body)
-    windows = Windows(encoder.shape, torch.device("cpu"))
+    windows = WindowDataset(encoder.shape, torch.device("cpu"))
     windows.add(encoder.encode([make_clip(made, body, stride=17)]))
     picture = body.compose({view: frames[0] for view, frames in made.views.items()})
     seen = policy._encode(torch.from_numpy(picture))
