@@ -22,7 +22,11 @@ ROS = (
     "cosmos3_ros.srv",
     "ament_index_python",
 )
-TRAINED = "reach,lift,push,bowl,drawer"  # the tasks of the embedded checkpoint
+_TASK = {
+    "default": "trained",
+    "help": "tasks of the simulation, with commas, or all "
+    "(default: those that the embedded checkpoint was trained for)",
+}
 # Options of the graph that demo and replay leave to the user; `run` has all of them.
 SHARED = (
     "robot",
@@ -115,9 +119,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
     parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
-    parser.add_argument(
-        "--task", default="all", help="tasks of the simulation, with commas, or all (default: all)"
-    )
+    parser.add_argument("--task", **_TASK)
     parser.add_argument(
         "--time-limit", type=float, default=12.0, help="seconds per episode (default: 12)"
     )
@@ -241,7 +243,7 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
         "collect", help="record demonstrations of the scripted experts as a LeRobotDataset"
     )
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--task", default=TRAINED, help="tasks of the simulation, with commas")
+    parser.add_argument("--task", **_TASK)
     parser.add_argument("--episodes", type=int, default=100, help="of each task (default: 100)")
     parser.add_argument(
         "--seed", type=int, default=1_000_000, help="of the first episode (default: 1000000)"
@@ -260,12 +262,13 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
     )
 
     def function(chosen: argparse.Namespace) -> int:
+        from .sim.tasks import parse_names
         from .training.data.demonstrations import Demonstration, collect
 
         wanted = [
             Demonstration(task, seed, chosen.distractors, noise=chosen.noise)
             for seed in range(chosen.seed, chosen.seed + chosen.episodes)
-            for task in chosen.task.split(",")
+            for task in parse_names(chosen.task)
         ]
         collect(chosen.folder, wanted, chosen.workers)
         print(f"wrote {chosen.folder}")
@@ -370,7 +373,7 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
         "eval", help="how good a checkpoint is: tasks x seeds in closed loop, futures, a page"
     )
     parser.add_argument("checkpoint")
-    parser.add_argument("--task", default=TRAINED, help="tasks of the simulation, with commas")
+    parser.add_argument("--task", **_TASK)
     parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="of the first episode (default: 0)")
     parser.add_argument(
@@ -411,10 +414,13 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     )
 
     def function(chosen: argparse.Namespace) -> int:
+        from .sim.tasks import parse_names
+
+        tasks = parse_names(chosen.task)
         if chosen.questions:
             from .training.evaluation.reasoner_accuracy import quiz_table, reasoner_accuracy
 
-            seeds, tasks = range(chosen.seed, chosen.seed + chosen.episodes), chosen.task.split(",")
+            seeds = range(chosen.seed, chosen.seed + chosen.episodes)
             print(
                 quiz_table(
                     reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)
@@ -434,7 +440,7 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
         }
         trials = [
             Trial(chosen.checkpoint, task, seed, options=options, **fixed)
-            for task in chosen.task.split(",")
+            for task in tasks
             for seed in range(chosen.seed, chosen.seed + chosen.episodes)
         ]
         print(report(trials, chosen.through.split(","), chosen.workers, chosen.out, chosen.page))

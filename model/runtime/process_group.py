@@ -40,6 +40,22 @@ class Member(Protocol):
         """
 
 
+def init_processes(gpus: bool, patience: datetime.timedelta) -> None:
+    """Meet the processes that torchrun started, unless this process has: gloo, NCCL between GPUs.
+
+    patience: how long a process waits for another one before it fails.
+    """
+    if not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=patience)
+
+
+def take_gpu() -> torch.device:
+    """The GPU of this process, the one of its number on this machine, made the current one."""
+    device = torch.device("cuda", dist.get_node_local_rank(dist.get_rank()))
+    torch.cuda.set_device(device)
+    return device
+
+
 def join(device: str = "cpu", tensor: int = 1) -> InferenceGroup:
     """Join the processes that torchrun started; the arguments of rank 0 hold for all.
 
@@ -49,9 +65,7 @@ def join(device: str = "cpu", tensor: int = 1) -> InferenceGroup:
         raise ValueError(
             f"device: expected 'cpu' or 'cuda', of which each process takes its own, got {device!r}"
         )
-    dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT
-    )
+    init_processes(torch.cuda.is_available(), TIMEOUT)
     terms = torch.tensor([tensor, device == "cuda"])
     dist.broadcast(terms, src=0)
     return InferenceGroup("cuda" if terms[1] else "cpu", int(terms[0]))
@@ -74,8 +88,7 @@ class InferenceGroup:
             )
         self.device = torch.device("cpu")
         if device == "cuda":
-            self.device = torch.device("cuda", dist.get_node_local_rank(dist.get_rank()))
-            torch.cuda.set_device(self.device)
+            self.device = take_gpu()
         mesh = init_device_mesh(
             device, (count // tensor, tensor), mesh_dim_names=("guidance", "tensor")
         )

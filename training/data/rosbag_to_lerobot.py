@@ -21,7 +21,8 @@ from ...robot import topic_names
 from ...robot.recorded_robot import RecordedRobot, read_robot
 from ...robot.topic_names import COMMANDS
 from .command_timeline import MEASURED, commanded, find_sources
-from .episodes import TRUTH, Episode
+from .episodes import Episode
+from .ground_truth import GroundTruth
 from .lerobot_writer import finish, write_shard
 from .rosbag_reader import (
     Recording,
@@ -176,7 +177,7 @@ def make_episode(
         states=_states(recording, piece.times).astype(np.float32),
         actions=actions.astype(np.float32),
         instructions=(piece.instruction,),
-        truth=np.full((len(later), TRUTH), np.nan, np.float32),
+        truth=np.full((len(later), GroundTruth.WIDTH), np.nan, np.float32),
         task=piece.task,
         seed=piece.seed,
     )

@@ -73,7 +73,12 @@ def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray | None = None) -> float
         difference = difference[where]
     if not difference.size:
         return math.nan
-    return 10 * math.log10(255**2 / max(float((difference**2).mean()), 1 / 12))
+    return decibels(max(float((difference**2).mean()), 1 / 12), 255)
+
+
+def decibels(square: float, peak: float) -> float:
+    """Peak signal-to-noise ratio in dB of a mean squared error, for values that span `peak`."""
+    return 10 * math.log10(peak**2 / square)
 
 
 def ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:

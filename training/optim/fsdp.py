@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a large transformer needs to be trained: which weights learn, recomputed activations, shards over processes."""
+"""Training of a large transformer: float32 weights, recomputed activations, FSDP shards."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def recompute(transformer: Transformer) -> None:
         layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
 
 
-def shard(transformer: Transformer, crew: TrainingGroup) -> None:
-    """Cut the weights into a part for each process, on its device.
+def shard(transformer: Transformer, group: TrainingGroup) -> None:
+    """Shard the weights over the processes, each on its own device.
 
-    A layer is put together when it is computed.
+    A layer is gathered when it is computed.
 
     The text tower must be frozen: its keys and values take a way to the generator that FSDP does
     not see. Weights may still be in the files they were loaded from: no more than one layer at a
@@ -43,26 +43,29 @@ def shard(transformer: Transformer, crew: TrainingGroup) -> None:
     # Its velocities are views, which must not be changed in place. They are not.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
     for layer in (*transformer.text.layers, *transformer.generator.layers):
-        shard_part(layer, crew)
+        shard_part(layer, group)
         register_fsdp_forward_method(layer, "text")
     for part in (transformer.embed, transformer.head):
         if part is not None:
-            shard_part(part, crew)
-    shard_part(transformer.time, crew, whole=True)
-    shard_part(transformer, crew)
+            shard_part(part, group)
+    shard_part(transformer.time, group, whole=True)
+    shard_part(transformer, group)
     for method in ("prefill", "velocity"):
         register_fsdp_forward_method(transformer, method)
 
 
-def shard_part(module: nn.Module, crew: TrainingGroup, whole: bool = False) -> None:
-    """Cut a module whose forward is called, but for what was cut in it before. whole: it computes in float32."""
+def shard_part(module: nn.Module, group: TrainingGroup, whole: bool = False) -> None:
+    """Shard a module whose forward is called, except for its parts that are sharded already.
+
+    whole: it computes in float32.
+    """
     widen(module)
-    narrow = torch.bfloat16 if crew.device.type == "cuda" and not whole else None
+    narrow = torch.bfloat16 if group.device.type == "cuda" and not whole else None
     policy = MixedPrecisionPolicy(narrow, reduce_dtype=torch.float32, cast_forward_inputs=False)
-    fully_shard(module, mesh=init_device_mesh(crew.device.type, (crew.size,)), mp_policy=policy)
+    fully_shard(module, mesh=init_device_mesh(group.device.type, (group.size,)), mp_policy=policy)
 
 
-def gather(tensors: Mapping[str, Tensor], crew: TrainingGroup) -> dict[str, Tensor]:
+def gather(tensors: Mapping[str, Tensor], group: TrainingGroup) -> dict[str, Tensor]:
     """Tensors in one piece, in the first process; the others take part and get none.
 
     Shards come together one tensor at a time and go to the host's memory.
@@ -71,7 +74,7 @@ def gather(tensors: Mapping[str, Tensor], crew: TrainingGroup) -> dict[str, Tens
     for name, tensor in tensors.items():
         full = tensor.detach()
         if isinstance(full, DTensor):
-            full = full.full_tensor().cpu() if crew.leads else full.full_tensor()
-        if crew.leads:
+            full = full.full_tensor().cpu() if group.leads else full.full_tensor()
+        if group.leads:
             kept[name] = full
     return kept

@@ -19,41 +19,9 @@ from torch import Tensor, nn
 from ...model.checkpoint_io.names import hub_name
 from ...model.checkpoint_io.safetensors_io import write_json
 from ...model.network.transformer import Transformer
+from ..options import LoraOptions
 
 _FILE = "adapter_model.safetensors"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LoraOptions:
-    """Fields of peft's LoraConfig; modules by the ends of the names that diffusers gives them.
-
-    r: rank; lora_alpha: the product counts lora_alpha / r; target_modules: the linear layers that
-    get one (the default, the generator's attention, and the rank are those of Cosmos 3's own LoRA
-    recipe); modules_to_save: what is trained in full. The action heads are, because a robot that
-    was not trained for begins there with weights that mean nothing, to which a product of low rank
-    has nothing to add.
-    """
-
-    r: int = 16
-    lora_alpha: float = 32.0
-    target_modules: tuple[str, ...] = ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
-    modules_to_save: tuple[str, ...] = (
-        "action_proj_in",
-        "action_proj_out",
-        "action_modality_embed",
-    )
-
-    def __post_init__(self) -> None:
-        if self.r < 1 or self.lora_alpha <= 0 or not self.target_modules:
-            got = f"{self.r}, {self.lora_alpha} and {self.target_modules}"
-            raise ValueError(
-                f"lora: expected r >= 1, lora_alpha > 0 and some target_modules, got {got}"
-            )
-
-    @property
-    def scale(self) -> float:
-        """How much the product counts."""
-        return self.lora_alpha / self.r
 
 
 class LoraLinear(nn.Linear):
@@ -89,7 +57,8 @@ def adapt(transformer: Transformer, options: LoraOptions) -> None:
     for target in options.target_modules:
         if not any(_fits(theirs, [target]) for theirs in layers):
             raise ValueError(
-                f"lora.target_modules: {target!r} fits none of {sorted({_leaf(name) for name in layers})}"
+                f"lora.target_modules: {target!r} fits none of "
+                f"{sorted({_leaf(name) for name in layers})}"
             )
     for theirs, ours in layers.items():
         if _fits(theirs, options.target_modules):
@@ -102,7 +71,7 @@ def adapt(transformer: Transformer, options: LoraOptions) -> None:
 
 
 def merge(tensors: Mapping[str, Tensor], options: LoraOptions) -> dict[str, Tensor]:
-    """The tensors of an adapted transformer as those of a plain one: W + scale * B @ A, in float32."""
+    """Merge the adapters into the tensors: W + scale * B @ A, in float32."""
     merged = {name: tensor for name, tensor in tensors.items() if "lora_" not in name}
     for name in tensors:
         place, found, _ = name.rpartition("lora_A.weight")
@@ -115,7 +84,10 @@ def merge(tensors: Mapping[str, Tensor], options: LoraOptions) -> dict[str, Tens
 def write_adapter(
     folder: Path, base: str, tensors: Mapping[str, Tensor], options: LoraOptions
 ) -> None:
-    """Adapters and what was trained in full, by our names, as peft writes them for diffusers' transformer of `base`."""
+    """Write adapters and fully trained tensors as peft does for diffusers' transformer of `base`.
+
+    tensors: by the names of this package.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kept = {f"base_model.model.{_adapter_name(name)}": tensor for name, tensor in tensors.items()}
     save_file(

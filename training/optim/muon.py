@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Muon (https://kellerjordan.github.io/posts/muon): gradient descent whose steps are made orthogonal.
+"""Muon (https://kellerjordan.github.io/posts/muon): momentum whose steps are orthogonalized.
 
 The steps are those of torch.optim.Muon with adjust_lr_fn="match_rms_adamw". That one launches some
 25 kernels for each matrix, which in a small network took as long as forward and backward together;
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, _foreach_lerp
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # of the iteration's polynomial, from the reference
 _ROUNDS = 5
@@ -45,14 +45,18 @@ class Muon(torch.optim.Optimizer):
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         averages = [self.state[p]["momentum_buffer"] for p in parameters]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
-        steps = orthogonal(torch.stack(torch._foreach_lerp(gradients, averages, momentum)))
+        ahead = _foreach_lerp(gradients, averages, momentum)
+        steps = orthogonal(torch.stack(ahead))
         size = 0.2 * max(steps.shape[1:]) ** 0.5  # so that a step is as large as one of AdamW
         torch._foreach_mul_(parameters, 1 - rate * decay)
         torch._foreach_add_(parameters, list(steps.to(parameters[0].dtype)), alpha=-rate * size)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Nearly the orthogonal matrices closest to these, by Newton and Schulz: [N, rows, columns] -> bfloat16, same."""
+    """Approximately the nearest orthogonal matrices, by Newton-Schulz iterations.
+
+    [N, rows, columns] -> bfloat16 of the same shape.
+    """
     x = matrices.bfloat16()
     if tall := x.shape[1] > x.shape[2]:
         x = x.mT

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AdamW, or Muon for matrices, with a linear schedule and averaged weights, saved and resumed without pickle."""
+"""AdamW, or Muon for matrices, with a linear schedule and a running average of the weights.
+
+Saved and resumed without pickle.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from ..options import OptimizerOptions
 from .muon import Muon
 from .process_group import TrainingGroup
 
@@ -23,29 +26,12 @@ _INNER = (".layers.", ".blocks.", "merger")  # of the towers and of the reasoner
 _MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class OptimizerOptions:
-    """steps, seconds: the training ends with whichever comes first. rate: of learning, after `warmup` steps, from where
-    it falls to 0 in a straight line. average: width of the weights' running average as a share of
-    the steps so far (Cosmos 3: 0.1; short trainings are spoilt by stale weights). muon: rate for
-    the matrices of towers and vision encoder, which Muon then steps instead of AdamW; 0: AdamW for
-    all.
-    """
-
-    steps: int = 10_000
-    seconds: float = float("inf")
-    batch: int = 64
-    rate: float = 1e-3
-    warmup: int = 100
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 0.05
-    clip: float = 1.0
-    muon: float = 0.0
-    average: float = 0.05
-
-
 def average_exponent(width: float) -> float:
-    """Exponent g of the running average beta = (1 - 1 / (step + 1)) ** (g + 1) whose width is a share of the steps."""
+    """Exponent g of EDM2's power-function EMA (arXiv 2312.02696) with this width.
+
+    beta = (1 - 1 / (step + 1)) ** (g + 1); width: standard deviation of the average's weights, as a
+    share of the steps.
+    """
     inverse = width**-2
     return float(
         max(
@@ -61,7 +47,7 @@ class Optimizer:
 
     Gradients are left by the caller's backward().
 
-    crew: all its processes step together, by the mean of their gradients. spent: seconds, by the
+    group: all its processes step together, by the mean of their gradients. spent: seconds, by the
     first one's clock.
     """
 
@@ -69,11 +55,11 @@ class Optimizer:
         self,
         modules: dict[str, nn.Module],
         options: OptimizerOptions,
-        crew: TrainingGroup | None = None,
+        group: TrainingGroup | None = None,
     ):
-        self.options, self.crew, self.step_number, self.spent = (
+        self.options, self.group, self.step_number, self.spent = (
             options,
-            crew or TrainingGroup(),
+            group or TrainingGroup(),
             0,
             0.0,
         )
@@ -113,7 +99,7 @@ class Optimizer:
 
     @property
     def share(self) -> float:
-        """Of the learning rates, in the next step."""
+        """Factor of the learning rates in the next step."""
         rise = min(1.0, (self.step_number + 1) / max(1, self.options.warmup))
         return rise * max(0.0, 1.0 - self.progress)
 
@@ -121,7 +107,7 @@ class Optimizer:
         """Apply the gradients; returns their norm."""
         parameters = list(self.named.values())
         if not self._sharded:  # else FSDP has done so
-            self.crew.average(
+            self.group.average(
                 [parameter.grad for parameter in parameters if parameter.grad is not None]
             )
         norm = nn.utils.clip_grad_norm_(parameters, self.options.clip)
@@ -135,7 +121,7 @@ class Optimizer:
         beta = (1 - 1 / (self.step_number + 1)) ** (self._exponent + 1)
         torch._foreach_lerp_(self._average, [p.detach() for p in parameters], 1 - beta)
         now = time.monotonic()
-        self.spent, self._since = self.crew.agree(self.spent + now - self._since), now
+        self.spent, self._since = self.group.agree(self.spent + now - self._since), now
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def averaged(self) -> dict[str, Tensor]:
@@ -151,10 +137,10 @@ class Optimizer:
         )
 
     def save(self, file: Path) -> None:
-        """Everything that is needed to go on, in one step so that nobody sees half a file.
+        """Write everything needed to resume, in one step so that nobody sees half a file.
 
-        The first process writes `file`, or its shards of the tensors; the others, beside it, theirs
-        and their random state.
+        The first process writes `file`: all tensors, or its shards. Every other process writes its
+        shards and its random state beside it.
         """
         tensors: dict[str, Tensor] = {}
         for (name, parameter), average in zip(self.named.items(), self._average, strict=True):
@@ -162,21 +148,21 @@ class Optimizer:
             state = self._stepper(parameter).state[parameter]  # empty if no gradient ever came here
             tensors |= {f"{key}/{name}": state[key] for key in _MOMENTS if key in state}
         kept = {
-            name: _own(tensor).contiguous()
+            name: _local(tensor).contiguous()
             for name, tensor in tensors.items()
-            if self._sharded or self.crew.leads
+            if self._sharded or self.group.leads
         }
         kept["random/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             kept["random/cuda"] = torch.cuda.get_rng_state()
         numbers = {"step": self.step_number, "seconds": self.spent, "parts": self._parts}
-        place = self._place(file, self.crew.rank)
+        place = self._place(file, self.group.rank)
         save_file(
             kept,
             place.with_suffix(".draft"),
             metadata={name: str(value) for name, value in numbers.items()},
         )
-        self.crew.wait()
+        self.group.wait()
         place.with_suffix(".draft").replace(place)
 
     def resume(self, file: Path) -> None:
@@ -184,7 +170,7 @@ class Optimizer:
 
         Raises ValueError if it belongs to other parameters or other shards.
         """
-        own = self._place(file, self.crew.rank)
+        own = self._place(file, self.group.rank)
         with safe_open(own if self._sharded else file, framework="pt") as content:
             about = content.metadata()
             parts, step = int(about.get("parts", 1)), int(about["step"])
@@ -192,10 +178,10 @@ class Optimizer:
                 raise ValueError(
                     f"{file}: of a training in {parts} shard(s), expected {self._parts} as now"
                 )
-            if step != self.crew.agree(step):
+            if step != self.group.agree(step):
                 raise ValueError(f"{own}: of step {step}, that of the first process is of another")
             self._take(file, content, step)
-        self.step_number, self.spent = step, self.crew.agree(float(about["seconds"]))
+        self.step_number, self.spent = step, self.group.agree(float(about["seconds"]))
         if own.exists():  # else there are more processes now, and the random state is a new one
             with safe_open(own, framework="pt") as content:
                 torch.set_rng_state(content.get_tensor("random/cpu"))
@@ -211,13 +197,13 @@ class Optimizer:
                 f"{file}: belongs to another training; {odd[0]} and {len(odd) - 1} more differ"
             )
         for (name, parameter), average in zip(self.named.items(), self._average, strict=True):
-            _own(parameter).copy_(content.get_tensor(f"weight/{name}"))
-            _own(average).copy_(content.get_tensor(f"average/{name}"))
+            _local(parameter).copy_(content.get_tensor(f"weight/{name}"))
+            _local(average).copy_(content.get_tensor(f"average/{name}"))
             state = {
                 key: torch.zeros_like(parameter) for key in _MOMENTS if f"{key}/{name}" in keys
             }
             for key, moment in state.items():
-                _own(moment).copy_(content.get_tensor(f"{key}/{name}"))
+                _local(moment).copy_(content.get_tensor(f"{key}/{name}"))
             if state:
                 count = torch.tensor(
                     float(step), device=parameter.device if parameter.is_cuda else "cpu"
@@ -227,13 +213,13 @@ class Optimizer:
     @property
     def _parts(self) -> int:
         """Into how many shards every tensor is cut."""
-        return self.crew.size if self._sharded else 1
+        return self.group.size if self._sharded else 1
 
     @staticmethod
     def _place(file: Path, rank: int) -> Path:
         return file.with_stem(f"{file.stem}-{rank}") if rank else file
 
 
-def _own(tensor: Tensor) -> Tensor:
-    """Of a tensor what this process holds, without its gradient's graph."""
+def _local(tensor: Tensor) -> Tensor:
+    """The local shard of a DTensor (any other tensor as it is), detached."""
     return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach()

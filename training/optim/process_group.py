@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that train together, started by torchrun; one that trains alone is a crew too."""
+"""Processes that train together, started by torchrun; one that trains alone is a group too."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ...model.runtime.device import resolve_device
+from ...model.runtime.process_group import init_processes, take_gpu
 
 # the others wait while the first process writes a large checkpoint
 _PATIENCE = datetime.timedelta(hours=2)
@@ -66,19 +67,16 @@ class TrainingGroup:
 
 
 def join(device: str) -> TrainingGroup:
-    """The group of the processes that torchrun started.
+    """The group of the processes that torchrun started, or of this process alone.
 
-    device: of torch, or "auto" for a GPU if there is one.
+    device: of torch, or "auto" for a GPU if there is one; of several processes each takes its own
+    GPU.
     """
-    place = torch.device(resolve_device(device))
+    wanted = torch.device(resolve_device(device))
     if not dist.is_torchelastic_launched():
-        return TrainingGroup(device=place)
-    if place.type == "cuda":
-        place = torch.device("cuda", dist.get_node_local_rank())
-        torch.cuda.set_device(place)
+        return TrainingGroup(device=wanted)
     if not dist.is_initialized():
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE
-        )
+        init_processes(wanted.type == "cuda", _PATIENCE)
         atexit.register(dist.destroy_process_group)
-    return TrainingGroup(dist.get_rank(), dist.get_world_size(), place)
+    own = take_gpu() if wanted.type == "cuda" else wanted
+    return TrainingGroup(dist.get_rank(), dist.get_world_size(), own)

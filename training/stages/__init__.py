@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is trained and on what: losses, batches, the autoencoder, the policy, the reasoner, and writing checkpoints."""
+"""Stages of a training: autoencoder, policy, reasoner; their losses, batches and checkpoints."""

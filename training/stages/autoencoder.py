@@ -8,8 +8,8 @@ read-out of the latents and learns to draw what they say.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,95 +17,24 @@ import torch
 from torch import Tensor
 
 from ...model.autoencoder.vae import VideoAutoencoder
+from ...model.checkpoint_io.loader import load_vae
 from ..data.episodes import Clip
-from ..optim.optimizer import Optimizer, OptimizerOptions
-from .decoder_lstsq_init import start_decoder
-from .encoder_pca_init import start_encoder
+from ..evaluation.image_metrics import decibels
+from ..log import EVERY, Log
+from ..optim.optimizer import Optimizer
+from ..options import AutoencoderOptions, DecoderOptions
+from .autoencoder_init import init_decoder, init_encoder
 from .latent_encoder import PRECISE
 
 _FITTED = 48  # videos that the beginning is fitted to
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class AutoencoderOptions(OptimizerOptions):
-    """frames: 1 + 4k, of a training video.
-
-    start: which halves begin anew ("both", "decoder" or ""); width: the
-    decoder_base_dim of a decoder that begins anew, 0 as it is; colour: how much more a saturated
-    pixel counts than a gray one (the things that matter are small and coloured); square: weight of
-    the squared error beside the absolute; balance: normalized latents have spreads that grow with
-    what they contribute to a picture, to this power: errors of those who predict latents are alike
-    in all channels, and in some they are seen a hundred times as well. steps 0: only that is done.
-    """
-
-    frames: int = 9
-    start: str = "both"
-    width: int = 0
-    colour: float = 4.0
-    square: float = 3.0
-    balance: float = 0.0
-    rate: float = 1e-3
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.frames % 4 != 1:
-            raise ValueError(f"autoencoder.frames: expected 1 + 4k, got {self.frames}")
-        if self.start not in ("both", "decoder", ""):
-            raise ValueError(
-                f"autoencoder.start: expected both, decoder or nothing, got {self.start!r}"
-            )
-        if self.width and not self.start:
-            raise ValueError(
-                "autoencoder.width: a decoder has another width only if it begins anew (start: decoder)"
-            )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DecoderOptions(AutoencoderOptions):
-    """Of the decoder alone, after the generator was trained. frames: those of a chunk. imagined: share of the videos of
-    which it sees what the generator imagines: it learns to draw what is most likely meant, where it
-    would draw something gaudy of latents that are a little wrong. future_steps: in how many steps,
-    0 for those of the policy. clips: how many it chooses from, the latest of which every frame was
-    seen; of the simulation 140 kB a frame. kept: share of the weights it began with in those it
-    ends with, which draws scenes that it did not learn better.
-    """
-
-    start: str = ""
-    imagined: float = 0.5
-    future_steps: int = 1
-    clips: int = 500
-    kept: float = 0.0
-
-    def __post_init__(self) -> None:
-        # a dataclass with slots is another class than the one named here
-        super(DecoderOptions, self).__post_init__()
-        if self.start == "both" or self.balance:
-            got = f"{self.start!r} and {self.balance}"
-            raise ValueError(
-                f"decoder: expected start decoder or nothing and no balance, latents stay, got {got}"
-            )
-        if not 0 <= self.imagined <= 1:
-            raise ValueError(f"decoder.imagined: expected a share from 0 to 1, got {self.imagined}")
-        if not 0 <= self.kept < 1 or (self.kept and self.start):
-            raise ValueError(
-                f"decoder.kept: expected a share below 1, 0 if it begins anew, got {self.kept}"
-            )
-        if self.clips < 1:
-            raise ValueError(f"decoder.clips: expected 1 or more, got {self.clips}")
-        if self.future_steps < 0:
-            raise ValueError(f"decoder.future_steps: expected 0 or more, got {self.future_steps}")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Videos:
-    """A batch: pictures float32 [B, 3, T, H, W] in -1..1.
+    """A batch of videos, with the actions that led to them."""
 
-    Rows float32 [B, R, width] that led to them and what was
-    asked for, as in Clip.
-    """
-
-    pictures: Tensor
-    rows: Tensor
+    pictures: Tensor  # float32 [B, 3, T, H, W] in -1..1
+    rows: Tensor  # float32 [B, R, width], as in Clip
     instructions: list[str]
 
 
@@ -113,18 +42,26 @@ class Videos:
 Imagine = Callable[[Tensor, Tensor, Sequence[str]], Tensor]
 
 
+def load_autoencoder(folder: Path, device: torch.device) -> VideoAutoencoder:
+    """The checkpoint's autoencoder in float32, convolutions in the layout of tensor cores."""
+    vae = load_vae(folder / "vae", device, torch.float32)
+    for part in vae.module.modules():
+        if isinstance(part, torch.nn.Conv3d):
+            part.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return vae
+
+
 def train_autoencoder(
     vae: VideoAutoencoder,
     clips: Callable[[], Sequence[Clip]],
     options: AutoencoderOptions,
-    log: Callable[[dict[str, Any]], None],
+    log: Log,
     imagine: Imagine | None = None,
 ) -> None:
-    """Train in place. clips: what has been recorded until now.
+    """Train in place.
 
-    Only those of which every frame is known count.
-
-    imagine: changes normalized latents of a share of the videos before they are drawn, see
+    clips: returns the clips recorded until now, of which only those with all frames are used.
+    imagine: replaces normalized latents of a share of the videos before they are decoded, see
     DecoderOptions.
     """
     module, random = vae.module, np.random.default_rng(0)
@@ -139,11 +76,11 @@ def train_autoencoder(
         return _draw(whole, count, options.frames, random, device)
 
     if options.start == "both":
-        start_encoder(module, draw(_FITTED).pictures)
+        init_encoder(module, draw(_FITTED).pictures)
     if options.width:
         _widen(module, options.width)
     if options.start:
-        start_decoder(module, draw(_FITTED).pictures)
+        init_decoder(module, draw(_FITTED).pictures)
     if options.steps:
         _train(vae, draw, options, log, imagine)
     if options.start == "both" or options.balance:
@@ -154,10 +91,10 @@ def _train(
     vae: VideoAutoencoder,
     draw: Callable[[int], Videos],
     options: AutoencoderOptions,
-    log: Callable[[dict[str, Any]], None],
+    log: Log,
     imagine: Imagine | None,
 ) -> None:
-    """Train the decoder to draw what the latents say."""
+    """Train the decoder to reconstruct the videos from their latents."""
     module = vae.module
     device = next(module.parameters()).device
     module.train().requires_grad_(False)
@@ -178,8 +115,8 @@ def _train(
         loss = ((error.abs() + options.square * error.square()).mean(1) * weight).mean()
         loss.backward()
         optimizer.step()
-        if optimizer.step_number % 50 == 0 or optimizer.progress >= 1:
-            psnr = 10 * math.log10(4 / float(error.detach().square().mean()))
+        if optimizer.step_number % EVERY == 0 or optimizer.progress >= 1:
+            psnr = decibels(float(error.detach().square().mean()), 2)
             log(
                 {
                     "stage": "autoencoder",
@@ -200,7 +137,7 @@ def _train(
 def _replace(
     latents: Tensor, videos: Videos, count: int, vae: VideoAutoencoder, imagine: Imagine
 ) -> None:
-    """Put what is imagined in the place of the first `count` latents [N, C, T, h, w]."""
+    """Replace the first `count` latents [N, C, T, h, w] by predicted ones."""
     mean, inverse = vae.scale()
     imagined = imagine(
         (latents[:count] - mean) * inverse, videos.rows[:count], videos.instructions[:count]
@@ -217,18 +154,21 @@ def _widen(module: Any, width: int) -> None:
 
 @torch.no_grad()
 def _measure(module: Any, videos: list[Tensor], balance: float) -> None:
-    """Write the mean and the spread of every latent channel into the autoencoder's config."""
+    """Write mean and standard deviation of every latent channel into the autoencoder's config."""
     latents = [module.encode(video).latent_dist.mode().float() for video in videos]
     values = torch.cat(latents).transpose(0, 1).flatten(1)
     mean, spread = values.mean(1), values.std(1).clamp(min=1e-3)
     if balance:
-        told = (spread * _seen(module, latents[0], 0.3 * spread)) ** balance
-        spread = spread / told * told.square().mean().sqrt()
+        scale = (spread * _sensitivity(module, latents[0], 0.3 * spread)) ** balance
+        spread = spread / scale * scale.square().mean().sqrt()
     module.register_to_config(latents_mean=mean.tolist(), latents_std=spread.tolist())
 
 
-def _seen(module: Any, latents: Tensor, sizes: Tensor) -> Tensor:
-    """How much the picture changes with each channel, at changes of these sizes [C]: root mean square per unit."""
+def _sensitivity(module: Any, latents: Tensor, sizes: Tensor) -> Tensor:
+    """Sensitivity of the picture to each latent channel [C]: root mean square change per unit.
+
+    sizes: standard deviations [C] of the changes that are tried.
+    """
     plain, changes = module.decode(latents).sample, []
     for channel, size in enumerate(sizes):
         changed = latents.clone()
@@ -244,7 +184,7 @@ def _draw(
     random: np.random.Generator,
     device: torch.device,
 ) -> Videos:
-    """Random windows; an episode that ends too soon stands still."""
+    """Random windows; after the end of an episode its last frame is repeated."""
     shape = (count, frames, *clips[0].frames.shape[1:])
     pictures = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
     rows, instructions = [], []

@@ -16,12 +16,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...model.language.vision_encoder import VisionEncoder, cut
+from ...model.network.layers import Rope, rotate
 
 
-def glance(vision_encoder: VisionEncoder, pictures: Tensor) -> list[Tensor]:
-    """Pictures uint8 [N, H, W, 3], all of whole tokens -> tokens and deepstack features, each [N, tokens, hidden].
+def encode_pictures(vision_encoder: VisionEncoder, pictures: Tensor) -> list[Tensor]:
+    """Tokens and deepstack features, each [N, tokens, hidden], of pictures uint8 [N, H, W, 3].
 
-    Raises ValueError for the encoder of Edge.
+    H and W: multiples of the side of a token. ValueError for the vision encoder of Edge.
     """
     if vision_encoder.projector is not None:
         raise ValueError(
@@ -36,11 +37,11 @@ def glance(vision_encoder: VisionEncoder, pictures: Tensor) -> list[Tensor]:
         0, (count, -1)
     )
     x = x + _in_blocks(_resampled(visual, rows, columns), pixels.merge)
-    place = torch.stack(
+    position = torch.stack(
         torch.meshgrid(*(torch.arange(n, device=x.device) for n in (rows, columns)), indexing="ij"),
         dim=-1,
     )
-    rope = visual.rotary_pos_emb(x, _in_blocks(place, pixels.merge))
+    rope = visual.rotary_pos_emb(x, _in_blocks(position, pixels.merge))
     deep = []
     for number, block in enumerate(visual.blocks):
         x = x + _attend(block.attn, block.norm1(x), rope)
@@ -53,7 +54,7 @@ def glance(vision_encoder: VisionEncoder, pictures: Tensor) -> list[Tensor]:
 
 
 def _resampled(visual: Any, rows: int, columns: int) -> Tensor:
-    """The learned square of places at the size of these pictures: [rows, columns, width]."""
+    """The learned position embeddings, resampled to the patches: [rows, columns, width]."""
     square = visual.pos_embed.weight.unflatten(0, (visual.num_grid_per_side, -1)).permute(2, 0, 1)[
         None
     ]
@@ -64,21 +65,21 @@ def _resampled(visual: Any, rows: int, columns: int) -> Tensor:
 
 
 def _in_blocks(x: Tensor, merge: int) -> Tensor:
-    """[rows, columns, n] -> [rows * columns, n], those that become one token side by side."""
+    """[rows, columns, n] -> [rows * columns, n], patches of one token next to each other."""
     return x.unflatten(1, (-1, merge)).unflatten(0, (-1, merge)).transpose(1, 2).flatten(0, 3)
 
 
-def _attend(attention: Any, x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-    """x [N, P, width]: every patch looks at all of its picture."""
+def _attend(attention: Any, x: Tensor, rope: Rope) -> Tensor:
+    """Self-attention over the patches of each picture: x [N, P, width] -> the same shape.
+
+    rope: cosines and sines [P, head_dim].
+    """
     query, key, value = (
-        attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 1, 3, 4)
     )
-    query, key = (_rotate(part.float(), *rope).to(value.dtype) for part in (query, key))
+    turns = (rope[0][None], rope[1][None])
+    query, key = (rotate(part.float(), turns).to(value.dtype) for part in (query, key))
+    query, key, value = (part.transpose(1, 2) for part in (query, key, value))
     return attention.proj(
         functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
     )
-
-
-def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * cosine + torch.cat([-second, first], dim=-1) * sine

@@ -93,9 +93,10 @@ def write_vision(folder: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor], stem: str = _NAME) -> None:
-    """One safetensors file, or shards with an index, small ones or 16 of a large model, in the place of older ones.
+    """Write one safetensors file, or shards with an index, in place of older files.
 
-    If the checkpoint has an index of all its folders, that follows.
+    Shards have SHARD bytes, or a 16th of a large model. An index of all folders of the checkpoint
+    is updated if there is one.
     """
     draft = folder / ".draft"
     shutil.rmtree(draft, ignore_errors=True)

@@ -1,63 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flow matching as Cosmos 3 is trained: one noise level for vision and actions, loss on the velocity of what is noisy.
+"""Flow matching as Cosmos 3 is trained: one noise level for vision and actions.
 
-A sample at noise level s is s * noise + (1 - s) * clean; the target is noise - clean.
+The loss is on the velocity of the noisy parts. A sample at noise level s is
+s * noise + (1 - s) * clean; the target is noise - clean.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ...model.embodiment import Embodiment
-from ...model.network.layers import Rope, rope_table
-from ...model.network.transformer import KVCache, Transformer, generator_positions
+from ...model.network.transformer import Transformer
 from ...model.runtime.unregistered import Unregistered
+from ..data.ground_truth import GroundTruth, columns
+from ..options import ObjectiveOptions
+from .text_batch import TextBatch, pad_prompts, prefill_prompts
 from .window_dataset import Batch
 
-Text = tuple[Tensor, Tensor, Rope]  # what `read` makes of prompts
-
 POLICY, FORWARD, INVERSE = range(3)
-# of the truth: what the instruction names, the rest
-_ASKED, _AROUND = (0, 1, 2, 3, 4, 5, 15, 16), tuple(range(6, 15))
-_CENTER, _SPREAD = (*(0.5, 0.0, 0.05) * 5, 0.0, 0.0), 0.1  # of what grounding predicts, m
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ObjectiveOptions:
-    """What is learned, with Cosmos 3's DROID recipe as default.
-
-    shift: of the noise levels; vision, action, grounding: weights of the losses; dropout: share of
-    empty captions; modes: shares of policy, forward and inverse dynamics; prefix: share of policy
-    samples in which 1 to `longest` first rows are already decided; grounding_layer: the layer after
-    which the rows must know where things are, and grounding_noise: the noise level above which that
-    is asked (below it the noisy actions give it away).
-    """
-
-    shift: float = 5.0
-    vision: float = 10.0
-    action: float = 10.0
-    grounding: float = 0.0
-    dropout: float = 0.1
-    modes: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    prefix: float = 0.3
-    longest: int = 6
-    grounding_layer: int = 3
-    grounding_noise: float = 0.8
-
-    def __post_init__(self) -> None:
-        if self.shift <= 0 or min(self.modes) < 0 or sum(self.modes) <= 0 or len(self.modes) != 3:
-            raise ValueError(
-                f"objective: expected shift > 0 and three shares, got {self.shift} and {self.modes}"
-            )
+# columns that the two grounding heads predict: what the instruction is about, and all cubes
+_ASKED = columns(GroundTruth.TARGET, GroundTruth.GOAL, GroundTruth.TURN)
+_AROUND = columns(GroundTruth.CUBES)
+_POSITIONS = GroundTruth.TURN.start // 3  # all columns before the turn
+_CENTER, _SPREAD = (*(0.5, 0.0, 0.05) * _POSITIONS, 0.0, 0.0), 0.1  # of the columns, m
 
 
 def noise_levels(count: int, shift: float, device: torch.device) -> Tensor:
-    """float32 [count] in 0..1, spread as for Cosmos 3's videos and pushed towards noise by `shift`."""
+    """Noise levels, float32 [count] in 0..1, pushed towards noise by `shift`.
+
+    Mode sampling of SD3 (arXiv 2403.03206) with s = 1.29, as for Cosmos 3's videos.
+    """
     u = torch.rand(count, device=device)
     level = 1 - u - 1.29 * (torch.cos(math.pi / 2 * u) ** 2 - 1 + u)
     return shift * level / (1 + (shift - 1) * level)
@@ -71,25 +46,25 @@ def draw_modes(count: int, options: ObjectiveOptions, device: torch.device) -> T
 def noisy_parts(
     modes: Tensor, frames: int, rows: int, first: int, options: ObjectiveOptions
 ) -> tuple[Tensor, Tensor]:
-    """Which latent frames and action rows are to be found, rows before `first` never: bool [B, frames], [B, rows]."""
+    """Which latent frames and action rows are noisy: bool [B, frames] and [B, rows].
+
+    Rows before `first` never are.
+    """
     device = modes.device
-    decided = torch.randint(1, options.longest + 1, modes.shape, device=device)
-    decided = (
-        decided * (torch.rand(modes.shape, device=device) < options.prefix) * (modes == POLICY)
-    )
+    frozen = torch.randint(1, options.longest + 1, modes.shape, device=device)
+    frozen = frozen * (torch.rand(modes.shape, device=device) < options.prefix) * (modes == POLICY)
     noisy_frames = (torch.arange(frames, device=device) > 0) & (modes != INVERSE)[:, None]
-    noisy_rows = (torch.arange(rows, device=device) >= first + decided[:, None]) & (
+    noisy_rows = (torch.arange(rows, device=device) >= first + frozen[:, None]) & (
         modes != FORWARD
     )[:, None]
     return noisy_frames, noisy_rows
 
 
-class Objective(nn.Module):
+class FlowMatchingLoss(nn.Module):
     """The losses of a transformer on batches of one embodiment.
 
-    Its own parameters are those of the grounding heads.
-
-    Nothing in it depends on the content of a batch, so that torch.compile sees one shape.
+    Its own parameters are the grounding heads. The control flow does not depend on the content of a
+    batch, so that torch.compile sees one shape.
     """
 
     def __init__(self, transformer: Transformer, body: Embodiment, options: ObjectiveOptions):
@@ -106,12 +81,15 @@ class Objective(nn.Module):
             lambda _module, _inputs, output: self._features.append(output)
         )
 
-    def read(self, prompts: list[list[int]], shape: tuple[int, ...], rows: int) -> Text:
-        """The prompts for `forward`, see `read`."""
-        return read(self._transformer.module, self._body, prompts, shape, rows)
+    def pad_prompts(self, prompts: list[list[int]], shape: tuple[int, ...], rows: int) -> TextBatch:
+        """The prompts for `forward`, see `text_batch.pad_prompts`."""
+        return pad_prompts(self._transformer.module, self._body, prompts, shape, rows)
 
-    def forward(self, batch: Batch, text: Text) -> dict[str, Tensor]:
-        """Scalar losses: vision, action, grounding (each unweighted) and their weighted total. text: from `read`."""
+    def forward(self, batch: Batch, text: TextBatch) -> dict[str, Tensor]:
+        """Scalar losses: vision, action, grounding (each unweighted) and their weighted total.
+
+        text: from `pad_prompts`.
+        """
         transformer, options = self._transformer.module, self.options
         count, device = len(batch.rows), batch.rows.device
         modes, level = (
@@ -137,7 +115,7 @@ class Objective(nn.Module):
         vision, action = transformer.velocity(
             latents,
             1000 * level,
-            *choose(transformer, text, batch.prompts),
+            *prefill_prompts(transformer, text, batch.prompts),
             noisy_frames,
             actions,
             noisy_rows,
@@ -165,7 +143,7 @@ class Objective(nn.Module):
         }
 
     def _ground(self, truth: Tensor, rows: int, frames: int, asked: Tensor) -> Tensor:
-        """Mean squared errors of where the network thinks things are, in units of _SPREAD: asked for, and around."""
+        """Sum of the mean squared errors of the two grounding heads, in units of _SPREAD."""
         features = self._features.pop().float()
         seen = features[:, : (features.shape[1] - rows) // frames].mean(1, keepdim=True)
         wanted = (truth - truth.new_tensor(_CENTER)) / _SPREAD
@@ -182,45 +160,3 @@ class Objective(nn.Module):
 
 def _blend(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
     return level * noise + (1 - level) * clean
-
-
-def read(
-    transformer: Transformer,
-    body: Embodiment,
-    prompts: list[list[int]],
-    shape: Sequence[int],
-    rows: int,
-) -> Text:
-    """Padded tokens [P, L], their lengths [P], and the rotations of the generator's tokens for each prompt.
-
-    P and L are rounded up, so that a few prompts more are no new shape. shape: of the latents,
-    frames, rows, columns; rows: of actions.
-    """
-    config, device = transformer.config, transformer.device
-    prompts = prompts + prompts[:1] * (-len(prompts) % 16)
-    lengths = [len(prompt) for prompt in prompts]
-    longest = -(-max(lengths) // 16) * 16
-    padded = [prompt + [0] * (longest - len(prompt)) for prompt in prompts]
-    first_row = 1 - int(body.state_row)
-    places = [
-        generator_positions(config, length, shape, body.fps, rows, first_row) for length in lengths
-    ]
-    rope = rope_table(torch.stack(places).to(device), config, transformer.dtype)
-    return torch.tensor(padded, device=device), torch.tensor(lengths, device=device), rope
-
-
-def choose(transformer: Transformer, text: Text, prompts: Tensor) -> tuple[KVCache, Rope]:
-    """Run the text tower over every prompt once, and give each sample the keys, values and rotations of its own.
-
-    If there are more prompts than samples, only over those that were drawn.
-    """
-    tokens, lengths, rope = text
-    turns = (rope[0][prompts], rope[1][prompts])
-    if len(tokens) > len(prompts):
-        return dataclasses.replace(
-            transformer.prefill(tokens[prompts])[1], lengths=lengths[prompts]
-        ), turns
-    _, cache = transformer.prefill(tokens)
-    layers = (cache.keys, cache.values, cache.generator_keys)
-    keys, values, others = ([x.index_select(0, prompts) for x in kind] for kind in layers)
-    return KVCache(keys, values, others, lengths[prompts]), turns

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trained generator expects to be seen while recorded rows are played, for many windows at once."""
+"""Forward dynamics: futures that a trained generator predicts for recorded action rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from torch import Tensor
 from ...model.diffusion.sampler import denoise, flow_schedule
 from ...model.language.captions import tokenize
 from ...model.policy import Cosmos3Policy
-from .flow_matching_loss import choose, read
 from .latent_encoder import Encoder
+from .text_batch import pad_prompts, prefill_prompts
 
 
-class Imagination:
-    """Forward dynamics of a checkpoint as its policy draws them: no guidance, begun at the mean of the noise."""
+class ForwardDynamics:
+    """Predicts latents of many windows at once, as the policy of a checkpoint would.
+
+    Without guidance, and from zeros, the mean of the noise.
+    """
 
     def __init__(self, policy: Cosmos3Policy):
         assert policy.model.vae is not None  # a policy has one
@@ -31,19 +34,20 @@ class Imagination:
 
     @torch.no_grad()
     def __call__(self, latents: Tensor, rows: Tensor, instructions: Sequence[str]) -> Tensor:
-        """Latents float32 [B, C, F, h, w] of which frame 0 was seen and the others are imagined, but for padding.
+        """Latents float32 [B, C, F, h, w]: frame 0 as observed, later frames predicted.
 
-        latents: of what was really seen, normalized; rows: float32 [B, R, width] as in Clip.
+        Padding stays. latents: of the recorded videos, normalized; rows: float32 [B, R, width] as
+        in Clip.
         """
         transformer, body = self._transformer, self._body
         _, height, width = self._shape
         whole, latents = latents.clone(), latents[..., :height, :width]
         ways = sorted(set(instructions))
-        text = read(
+        text = pad_prompts(
             transformer, body, [self._prompt(way) for way in ways], self._shape, rows.shape[1]
         )
         index = torch.tensor([ways.index(way) for way in instructions], device=latents.device)
-        cache, rope = choose(transformer, text, index)
+        cache, rope = prefill_prompts(transformer, text, index)
         noisy_frames = torch.arange(latents.shape[2], device=latents.device) > 0
         noisy_rows = torch.zeros(rows.shape[1], dtype=torch.bool, device=latents.device)
         actions = torch.nn.functional.pad(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From clips to windows whose pictures are encoded: between the steps of a training, or beside it on another device."""
+"""Clips to windows of latents: between the steps of a training, or on another device beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...model.autoencoder.vae import VideoAutoencoder
 from ...model.embodiment import Embodiment
-from ..data.clip_source import Source
+from ..data.background_loader import BackgroundLoader
 from ..data.episodes import Clip
 
 # encoded at once: so many windows of the simulation's canvas fill a GPU
@@ -26,7 +26,7 @@ PRECISE = torch.float16
 class Encoded:
     """Windows of one kind, clip after clip: latents bfloat16 [N, C, F, h, w]; rows [N, R, width].
 
-    Truth [N, TRUTH].
+    Truth [N, GroundTruth.WIDTH].
 
     asked: of each clip its number of windows and its instructions; whole: see Clip.
     """
@@ -72,7 +72,7 @@ class Encoder:
         ]
 
     def _latents(self, clips: list[Clip]) -> Iterator[Tensor]:
-        """bfloat16 [windows, C, F, h, w], without padding, a chunk at a time: one clip alone would not fill a GPU."""
+        """bfloat16 [windows, C, F, h, w] without padding, from batches that fill a GPU."""
         _, height, width = self.shape
         waiting: list[Tensor] = []
         for number, clip in enumerate(clips, 1):
@@ -90,20 +90,20 @@ class Encoder:
 
 
 class Feed:
-    """What a source gives, encoded when it is asked for, or `beside` the training in a thread of its own.
+    """Encoded clips of a source: encoded on request, or `beside` the training in a thread.
 
-    What comes first is always encoded at once, and the thread begins after that: while the training
-    compiles, two threads of Python would be in each other's way.
+    The first clips are always encoded on request, and the thread begins after that: while the
+    training compiles, two threads of Python would slow each other down.
     """
 
-    def __init__(self, encoder: Encoder, source: Source[Clip], beside: bool = False):
+    def __init__(self, encoder: Encoder, source: BackgroundLoader[Clip], beside: bool = False):
         self.shape, self._encoder, self._source, self._beside = (
             encoder.shape,
             encoder,
             source,
             beside,
         )
-        self._ready: Source[Encoded] | None = None
+        self._ready: BackgroundLoader[Encoded] | None = None
         self._begun = False
 
     def take(self) -> list[Encoded]:
@@ -111,7 +111,7 @@ class Feed:
         if self._ready is not None:
             return self._ready.take()
         if self._beside and self._begun:  # from now on that thread alone takes from the source
-            self._ready = Source(self._follow)
+            self._ready = BackgroundLoader(self._follow)
             return []
         self._begun = True
         return self._encoder.encode(self._source.take())

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reasoner learns to answer: next-token loss on the answers to questions about the simulation.
 
-The generator reads its prompts with the same text tower, so the questions are asked in between the
-steps of the policy (`Tutor.loss` is added to every k-th of them), or in a stage of their own before
-it, after which the tower must stay.
+The generator reads its prompts with the same text tower. The questions are therefore asked between
+the steps of the policy (`ReasonerTrainer.loss` is added to every k-th of them), or in a stage of
+their own before the policy, after which the tower must stay frozen.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +21,22 @@ from ...model.loaded_model import Model
 from ...model.network.transformer import Transformer
 from ...model.reasoner import Cosmos3Reasoner
 from ...model.runtime.unregistered import Unregistered
-from ..data.clip_source import Source
+from ..data.background_loader import BackgroundLoader
 from ..data.demonstrations import Demonstration
+from ..log import EVERY, Log
 from ..optim.fsdp import gather
-from ..optim.lora import LoraOptions, merge, write_adapter
+from ..optim.lora import merge, write_adapter
 from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
-from ..recipe import ReasonerTraining
+from ..options import LoraOptions, ReasonerTrainingOptions
 from ..vqa.questions import KINDS
 from ..vqa.samples import Scene, Watch, make_scenes
-from .batched_vision import glance
+from .batched_vision import encode_pictures
 from .checkpoint_writer import write_transformer, write_vision
 from .vqa_dataset import Questions, VqaDataset
 
-Log = Callable[[dict[str, Any]], None]
 ANSWER = 64  # tokens that an answer may have, its end included
 HEIGHT, WIDTH = 180, 320  # of the camera pictures that the reasoner node gets
-EVERY = 50  # steps between two lines of the log
 
 
 class AnswerLoss(nn.Module):
@@ -58,7 +56,7 @@ class AnswerLoss(nn.Module):
         count, hidden = len(asked.tokens), transformer.config.hidden
         seen = [
             part.reshape(count, -1, hidden)
-            for part in glance(vision_encoder, asked.pictures.flatten(0, 1))
+            for part in encode_pictures(vision_encoder, asked.pictures.flatten(0, 1))
         ]
         visual = (asked.tokens == vision_encoder.media.image)[..., None]
         place = (visual.cumsum(1) - 1).clamp(min=0).expand(-1, -1, hidden)
@@ -82,51 +80,53 @@ class AnswerLoss(nn.Module):
 class ReasonerTrainer:
     """Asks a model about scenes that other processes make meanwhile. Close it: that ends them."""
 
-    def __init__(self, model: Model, options: ReasonerTraining, crew: TrainingGroup | None = None):
+    def __init__(
+        self, model: Model, options: ReasonerTrainingOptions, group: TrainingGroup | None = None
+    ):
         reader = Cosmos3Reasoner(model)
         if reader.vision is None:
             raise ValueError(
                 "reasoner: expected a checkpoint with a vision_encoder, got one without"
             )
-        self.model, self.vision_encoder, self.options, self.crew = (
+        self.model, self.vision_encoder, self.options, self.group = (
             model,
             reader.vision,
             options,
-            crew or TrainingGroup(),
+            group or TrainingGroup(),
         )
         pixels = self.vision_encoder.pixels
         size = fit(HEIGHT, WIDTH, pixels.side, pixels.image_area)
-        jobs = watches(options, size, self.crew)
-        self._library = VqaDataset(
+        jobs = watches(options, size, self.group)
+        self._dataset = VqaDataset(
             reader, size, len(jobs) * (options.looks + options.stills), options.length
         )
-        recital = AnswerLoss(model.transformer, self.vision_encoder)
-        self._recite = (
-            torch.compile(recital, dynamic=False, mode=options.compile)
-            if options.compile
-            else recital
+        loss = AnswerLoss(model.transformer, self.vision_encoder)
+        self._loss = (
+            torch.compile(loss, dynamic=False, mode=options.compile) if options.compile else loss
         )
         self._asked, self._right = (torch.zeros(len(KINDS), device=model.device) for _ in range(2))
         self._last, self.calls = torch.zeros(()), 0
-        self._source: Source[Scene] = Source(lambda: make_scenes(jobs, options.workers))
+        self._source: BackgroundLoader[Scene] = BackgroundLoader(
+            lambda: make_scenes(jobs, options.workers)
+        )
 
     def loss(self) -> Tensor:
         """The loss of the next batch, weighted."""
         if self.calls % self.options.refresh == 0:
             self._source.wait_for(self.options.warm_up)
-            self._library.add(self._source.take())
+            self._dataset.add(self._source.take())
         self.calls += 1
-        asked = self._library.draw(self.options.batch)
+        asked = self._dataset.draw(self.options.batch)
         device = self.model.device.type
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            loss, right = self._recite(asked)
+            loss, right = self._loss(asked)
         self._last = loss.detach()
         self._asked.index_add_(0, asked.kinds, torch.ones_like(asked.kinds, dtype=torch.float32))
         self._right.index_add_(0, asked.kinds, right.float())
         return self.options.weight * loss
 
     def numbers(self) -> dict[str, Any]:
-        """For the log: the last loss, and the share of right answers by kind since the last call."""
+        """For the log: the last loss, and right answers by kind (share) since the last call."""
         shares = (self._right / self._asked).tolist()
         known = {
             kind: round(share, 3)
@@ -137,7 +137,7 @@ class ReasonerTrainer:
         self._right.zero_()
         return {
             "answers": round(float(self._last), 4),
-            "scenes": self._library.scenes,
+            "scenes": self._dataset.scenes,
             "right": known,
         }
 
@@ -145,8 +145,10 @@ class ReasonerTrainer:
         self._source.close()
 
 
-def watches(options: ReasonerTraining, size: tuple[int, int], crew: TrainingGroup) -> list[Watch]:
-    """The demonstrations to ask about, of these this process's share."""
+def watches(
+    options: ReasonerTrainingOptions, size: tuple[int, int], group: TrainingGroup
+) -> list[Watch]:
+    """This process's share of the demonstrations to ask about."""
     return [
         Watch(
             Demonstration(
@@ -157,29 +159,29 @@ def watches(options: ReasonerTraining, size: tuple[int, int], crew: TrainingGrou
             size=size,
         )
         for seed in range(options.first_seed, options.first_seed + options.episodes)[
-            crew.rank :: crew.size
+            group.rank :: group.size
         ]
         for task in options.tasks
     ]
 
 
-def train_reasoner(tutor: ReasonerTrainer, out: Path, log: Log) -> None:
-    """The stage of its own: train text tower, head and vision encoder, and write their averages into the checkpoint.
+def train_reasoner(trainer: ReasonerTrainer, out: Path, log: Log) -> None:
+    """Train text tower, head and vision encoder alone; write their averages.
 
     Goes on from out/reasoner.safetensors if there is one.
     """
-    model, options, state = tutor.model, tutor.options, out / "reasoner.safetensors"
+    model, options, state = trainer.model, trainer.options, out / "reasoner.safetensors"
     for name, parameter in model.transformer.named_parameters():
         parameter.requires_grad_(name.startswith(("text.", "embed.", "head.")))
-    tutor.vision_encoder.requires_grad_(True)
+    trainer.vision_encoder.requires_grad_(True)
     optimizer = Optimizer(
-        {"transformer": model.transformer, "vision": tutor.vision_encoder}, options, tutor.crew
+        {"transformer": model.transformer, "vision": trainer.vision_encoder}, options, trainer.group
     )
     if state.exists():
         optimizer.resume(state)
     saved = optimizer.spent
     while optimizer.progress < 1:
-        tutor.loss().backward()
+        trainer.loss().backward()
         norm = optimizer.step()
         last = optimizer.progress >= 1
         if optimizer.step_number % EVERY == 0 or last:
@@ -187,7 +189,7 @@ def train_reasoner(tutor: ReasonerTrainer, out: Path, log: Log) -> None:
                 {
                     "stage": "reasoner",
                     "step": optimizer.step_number,
-                    **tutor.numbers(),
+                    **trainer.numbers(),
                     "norm": float(norm),
                 }
             )
@@ -203,13 +205,13 @@ def train_reasoner(tutor: ReasonerTrainer, out: Path, log: Log) -> None:
 def write_averages(
     model: Model, optimizer: Optimizer, folder: Path, lora: LoraOptions | None = None
 ) -> None:
-    """Averaged weights, where there are some, into the checkpoint: the transformer and the vision encoder."""
-    average, crew = optimizer.averaged(), optimizer.crew
+    """Write transformer and vision encoder, averaged where they learned, into the checkpoint."""
+    average, group = optimizer.averaged(), optimizer.group
     tensors = model.transformer.state_dict().items()
     kept = gather(
-        {name: average.get(f"transformer.{name}", tensor) for name, tensor in tensors}, crew
+        {name: average.get(f"transformer.{name}", tensor) for name, tensor in tensors}, group
     )
-    if not crew.leads:
+    if not group.leads:
         return
     if lora is not None:
         learned = {name: kept[name] for name in kept if f"transformer.{name}" in average}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes and the questions about them as tensors on the training device, and draws in which answers are balanced."""
+"""Scenes and questions about them on the training device; draws with balanced answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...model.language.chat import Turn
 from ...model.reasoner import Cosmos3Reasoner, spread
-from ...sim.scene import VIEWS
+from ...sim.camera_table import VIEWS
 from ..vqa.questions import KINDS, STATE, Lesson
 from ..vqa.samples import Scene
 
@@ -26,19 +26,14 @@ _TOGETHER = 256
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Questions:
-    """A batch. pictures: uint8 [B, views, H, W, 3].
+    """A batch of questions with their answers."""
 
-    Tokens int64 [B, L]: question, answer and padding; positions int64
-    [B, 3, L]; first, end: int64 [B], where the answer begins and the place after its last token;
-    kinds: int64 [B].
-    """
-
-    pictures: Tensor
-    tokens: Tensor
-    positions: Tensor
-    first: Tensor
-    end: Tensor
-    kinds: Tensor
+    pictures: Tensor  # uint8 [B, views, H, W, 3]
+    tokens: Tensor  # int64 [B, L]: question, answer and padding
+    positions: Tensor  # int64 [B, 3, L]
+    first: Tensor  # int64 [B], index of the first token of the answer
+    end: Tensor  # int64 [B], index after the last token of the answer
+    kinds: Tensor  # int64 [B], index in KINDS
 
 
 class VqaDataset:
@@ -53,7 +48,11 @@ class VqaDataset:
                 "reasoner: expected a checkpoint with a vision_encoder, got one without"
             )
         self.capacity, self.length, self.scenes = capacity, length, 0
-        self._reader, self._eyes, self._device = reader, reader.vision, reader.transformer.device
+        self._reader, self._vision_encoder, self._device = (
+            reader,
+            reader.vision,
+            reader.transformer.device,
+        )
         self._pictures = torch.empty(
             (capacity, len(VIEWS), *size, 3), dtype=torch.uint8, device=self._device
         )
@@ -61,13 +60,16 @@ class VqaDataset:
         # of another.
         stage = (_TOGETHER, len(VIEWS), *size, 3)
         self._stage = torch.empty(stage, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
-        self._frame = (size[0] // self._eyes.pixels.side, size[1] // self._eyes.pixels.side)
+        self._frame = (
+            size[0] // self._vision_encoder.pixels.side,
+            size[1] // self._vision_encoder.pixels.side,
+        )
         self._prompts: dict[tuple[str, int], list[int]] = {}
         # By the number of pictures: they come first, so that all questions with as many have the
         # same positions.
-        self._positions = torch.stack([self._places(count) for count in range(len(VIEWS) + 1)]).to(
-            self._device
-        )
+        self._positions = torch.stack(
+            [self._position_table(count) for count in range(len(VIEWS) + 1)]
+        ).to(self._device)
         # Of ten lessons nine were seen before: a row for each different one, and pairs of a scene
         # and what is asked.
         self._numbers: dict[Lesson, int] = {}
@@ -94,11 +96,11 @@ class VqaDataset:
             return
         numbers = [self._numbers.setdefault(lesson, len(self._numbers)) for lesson in lessons]
         self._learn([*self._numbers][len(self._grouped) :])
-        places = np.repeat(
+        scene_index = np.repeat(
             np.arange(self.scenes, self.scenes + len(fresh)),
             [len(scene.lessons) for scene in fresh],
         )
-        self._asked = np.concatenate([self._asked, np.stack([places, numbers], 1)])
+        self._asked = np.concatenate([self._asked, np.stack([scene_index, numbers], 1)])
         self._pairs = torch.from_numpy(self._asked).to(self._device)
         for begin in range(0, len(fresh), _TOGETHER):
             some = fresh[begin : begin + _TOGETHER]
@@ -125,7 +127,7 @@ class VqaDataset:
         )
 
     def _learn(self, lessons: list[Lesson]) -> None:
-        """Write down what was never asked before."""
+        """Tokenize lessons that were never asked before."""
         if not lessons:
             return
         tokens = np.zeros((len(lessons), self.length), np.int32)
@@ -136,7 +138,8 @@ class VqaDataset:
             end = len(question) + len(answer)
             if end > self.length:
                 raise ValueError(
-                    f"reasoner.length: expected at least {end} for {lesson.question!r}, got {self.length}"
+                    f"reasoner.length: expected at least {end} for {lesson.question!r}, "
+                    f"got {self.length}"
                 )
             tokens[row, :end] = [*question, *answer]
             views = [*lesson.views, *lesson.views[:1] * (len(VIEWS) - len(lesson.views))]
@@ -154,13 +157,13 @@ class VqaDataset:
         self._weights = torch.from_numpy(weights[members]).to(self._device, torch.float32)
 
     def _prompt(self, question: str, pictures: int) -> list[int]:
-        """All that stands before the answer, with a placeholder for each token of a picture."""
+        """Tokens before the answer, with a placeholder for each token of a picture."""
         key = question, pictures
         if key not in self._prompts:
             self._prompts[key] = self._spread(question, pictures)[0].tolist()
         return self._prompts[key]
 
-    def _places(self, pictures: int) -> Tensor:
+    def _position_table(self, pictures: int) -> Tensor:
         positions, after = self._spread("?", pictures)[1:]
         rest = torch.arange(after, after + self.length).expand(3, -1)
         return torch.cat([positions, rest], dim=1)[:, : self.length]
@@ -168,7 +171,7 @@ class VqaDataset:
     def _spread(self, question: str, pictures: int) -> tuple[Tensor, Tensor, int]:
         blank = np.zeros((1, 1, 3), np.uint8)  # only that there is a picture counts here
         ids = self._reader.tokenize([Turn("user", (*[blank] * pictures, question))])
-        return spread(ids, [self._eyes.media.image], [self._frame] * pictures)
+        return spread(ids, [self._vision_encoder.media.image], [self._frame] * pictures)
 
     def _answers(self, texts: list[str]) -> list[list[int]]:
         """All at once: after each call of the tokenizer this thread may have to wait for others."""

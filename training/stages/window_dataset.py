@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All windows of the demonstrations as tensors on the training device, pictures encoded, and draws from them."""
+"""All windows of the demonstrations, encoded, on the training device; random batches of them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,16 @@ _KEPT = ("latents", "rows", "truth")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows drawn at random. latents [B, C, F, h, w]; rows [B, R, width]; prompts int64 [B].
+    """Windows drawn at random."""
 
-    Truth [B, TRUTH].
-
-    whole: bool [B], whether what was seen later is known; else only frame 0 of the latents means
-    something.
-    """
-
-    latents: Tensor
-    rows: Tensor
-    prompts: Tensor
-    truth: Tensor
-    whole: Tensor
+    latents: Tensor  # [B, C, F, h, w]
+    rows: Tensor  # [B, R, width]
+    prompts: Tensor  # int64 [B]
+    truth: Tensor  # [B, GroundTruth.WIDTH]
+    whole: Tensor  # bool [B]: whether later frames are known; else only frame 0 has a meaning
 
 
-class Windows:
+class WindowDataset:
     """Grows by `add`; prompt 0 is the empty one, `instructions` are the others in order.
 
     shape: of the latents of a window whose future is known, see Encoder.
@@ -46,16 +40,16 @@ class Windows:
         return sum(len(part.rows) for part in self._parts.values())
 
     def add(self, fresh: Iterable[Encoded]) -> None:
-        """Take windows in, all those of a kind at once: what there is already is copied each time."""
+        """Append windows, all of a kind at once: earlier ones are copied each time."""
         fresh = list(fresh)
         for whole, part in self._parts.items():
             if some := [encoded for encoded in fresh if encoded.whole == whole]:
                 part.add(self._joined(some))
 
     def draw(self, count: int, dropout: float) -> Batch:
-        """`count` windows, as many of either kind if there are both, each with one of its instructions.
+        """`count` random windows, half of them of either kind if there are both.
 
-        In a share `dropout` of them there is none.
+        Each with one of its instructions, or without one in a share `dropout` of them.
         """
         parts, frames = self._filled(), self.shape[0]
         batches = []
@@ -79,9 +73,10 @@ class Windows:
 
     def _joined(self, some: list[Encoded]) -> _Part:
         asked = [clip for encoded in some for clip in encoded.asked]
-        ways = max(len(instructions) for _, instructions in asked)
+        wordings = max(len(instructions) for _, instructions in asked)
         choices = [
-            torch.tensor([self._prompts(texts, ways)]).expand(count, -1) for count, texts in asked
+            torch.tensor([self._prompts(texts, wordings)]).expand(count, -1)
+            for count, texts in asked
         ]
         latents, rows, truth = ([getattr(e, name).to(self._device) for e in some] for name in _KEPT)
         return _Part(
@@ -91,17 +86,20 @@ class Windows:
             torch.cat(choices).to(self._device),
         )
 
-    def _prompts(self, instructions: tuple[str, ...], ways: int) -> list[int]:
+    def _prompts(self, instructions: tuple[str, ...], wordings: int) -> list[int]:
         for text in instructions:
             if text not in self.instructions:
                 self.instructions.append(text)
         known = [1 + self.instructions.index(text) for text in instructions]
-        return [known[way % len(known)] for way in range(ways)]
+        return [known[way % len(known)] for way in range(wordings)]
 
 
 @dataclasses.dataclass(slots=True)
 class _Part:
-    """Windows of one kind: bfloat16 latents [N, C, F, h, w], rows, truth, and the prompts to choose from [N, ways]."""
+    """Windows of one kind: bfloat16 latents [N, C, F, h, w], rows, truth, prompts [N, wordings].
+
+    One of the prompts of a window is drawn at random.
+    """
 
     latents: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0))
     rows: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(0))
@@ -117,9 +115,12 @@ class _Part:
                 more.choices,
             )
             return
-        ways = max(self.choices.shape[1], more.choices.shape[1])
+        wordings = max(self.choices.shape[1], more.choices.shape[1])
         self.choices = torch.cat(
-            [part[:, torch.arange(ways) % part.shape[1]] for part in (self.choices, more.choices)]
+            [
+                part[:, torch.arange(wordings) % part.shape[1]]
+                for part in (self.choices, more.choices)
+            ]
         )
         self.latents = torch.cat([self.latents, more.latents])
         self.rows, self.truth = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The video autoencoder's training: both halves begin well, and the decoder learns while the encoder stays."""
+"""Training of the video autoencoder: initial weights of both halves, and a decoder that learns."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -11,13 +11,9 @@ from diffusers import AutoencoderKLWan
 
 from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
 from cosmos3_ros.model.checkpoint_io.tiny import VAE
-from cosmos3_ros.training.stages.autoencoder import (
-    AutoencoderOptions,
-    DecoderOptions,
-    train_autoencoder,
-)
-from cosmos3_ros.training.stages.decoder_lstsq_init import start_decoder
-from cosmos3_ros.training.stages.encoder_pca_init import start_encoder
+from cosmos3_ros.training.options import AutoencoderOptions, DecoderOptions
+from cosmos3_ros.training.stages.autoencoder import train_autoencoder
+from cosmos3_ros.training.stages.autoencoder_init import init_decoder, init_encoder
 from cosmos3_ros.training.stages.latent_encoder import PRECISE
 
 OPTIONS = AutoencoderOptions(steps=2, batch=2, warmup=1, width=12)
@@ -87,16 +83,16 @@ def test_both_halves_begin_as_a_linear_code_of_the_pictures(width):
         as_tensor([video(seed) for seed in range(24)]),
         as_tensor([video(seed) for seed in range(100, 106)]),
     )
-    start_encoder(module, seen)
+    init_encoder(module, seen)
     assert psnr(module, other) < 15
-    start_decoder(module, seen)
+    init_decoder(module, seen)
     assert psnr(module, other) > (21 if width > 8 else 18)
 
 
 def test_latents_survive_the_precision_they_are_computed_in(module):
     """They ride on an offset. Looked at are the first components: these videos have not many."""
     videos = as_tensor([video(seed) for seed in range(8)])
-    start_encoder(module, videos)
+    init_encoder(module, videos)
 
     def latents(precision):
         with (
@@ -119,11 +115,11 @@ def test_a_decoder_of_another_kind_is_refused():
         **{**VAE, "base_dim": 4, "decoder_base_dim": 4, "temperal_downsample": [False, True]}
     )
     with pytest.raises(ValueError, match="doubles time and space twice"):
-        start_decoder(module, torch.zeros(1, 3, 5, 32, 32))
+        init_decoder(module, torch.zeros(1, 3, 5, 32, 32))
 
 
 def test_a_new_decoder_is_trained_and_the_encoder_stays(module):
-    start_encoder(module, as_tensor([video(seed) for seed in range(8)]))
+    init_encoder(module, as_tensor([video(seed) for seed in range(8)]))
     vae, before, lines = (
         VideoAutoencoder(module),
         {k: v.clone() for k, v in module.encoder.state_dict().items()},
@@ -142,14 +138,14 @@ def test_a_new_decoder_is_trained_and_the_encoder_stays(module):
     # nobody kept the old decoder
     assert torch.equal(vae.decode(latents), VideoAutoencoder(module).decode(latents))
     trained = psnr(module, held_out)
-    start_decoder(module, as_tensor([video(seed) for seed in range(8)]))
+    init_decoder(module, as_tensor([video(seed) for seed in range(8)]))
     assert trained > psnr(module, held_out) + 0.3
 
 
 def test_balance_gives_more_room_to_what_is_seen_better(module):
     seen = as_tensor([video(seed) for seed in range(24)])
-    start_encoder(module, seen)
-    start_decoder(module, seen)
+    init_encoder(module, seen)
+    init_decoder(module, seen)
     vae = VideoAutoencoder(module)
     before = vae.decode(vae.encode(seen[:1]))
     torch.manual_seed(0)
@@ -191,11 +187,11 @@ def test_pictures_without_what_lies_between_are_no_video(module):
 
 
 def test_the_decoder_learns_from_what_is_imagined_of_the_same_windows(module):
-    """What is imagined here tells nothing but its frame 0: it must be drawn gray, where others are drawn as before."""
+    """Predictions that say nothing after frame 0 are drawn gray, all other latents as before."""
     vae, asked = VideoAutoencoder(module), []
     videos = as_tensor([video(seed) for seed in range(8)])
-    start_encoder(module, videos)
-    start_decoder(module, videos)
+    init_encoder(module, videos)
+    init_decoder(module, videos)
     module.register_to_config(latents_mean=[0.5] * 48, latents_std=[2.0] * 48)
     normalized = vae.encode(videos[:1])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of the reasoner: the batch is what the reasoner reads, and a few answers are learned by heart."""
+"""Training of the reasoner: a batch is what the reasoner reads, and answers are learned."""
 
 import dataclasses
 import importlib.util
@@ -19,14 +19,16 @@ from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.language.vision_encoder import image_patches
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
-from cosmos3_ros.training.data.clip_source import Source
-from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip
-from cosmos3_ros.training.recipe import PolicyTraining, ReasonerTraining, Recipe
+from cosmos3_ros.training.data.background_loader import BackgroundLoader
+from cosmos3_ros.training.data.episodes import Episode, make_clip
+from cosmos3_ros.training.data.ground_truth import GroundTruth
+from cosmos3_ros.training.options import PolicyTrainingOptions, ReasonerTrainingOptions
+from cosmos3_ros.training.recipe import Recipe
 from cosmos3_ros.training.stages import reasoner as module
-from cosmos3_ros.training.stages.batched_vision import glance
+from cosmos3_ros.training.stages.batched_vision import encode_pictures
+from cosmos3_ros.training.stages.policy import train_policy
 from cosmos3_ros.training.stages.reasoner import AnswerLoss, ReasonerTrainer, train_reasoner
 from cosmos3_ros.training.stages.vqa_dataset import VqaDataset
-from cosmos3_ros.training.train import train_policy
 from cosmos3_ros.training.vqa.questions import Lesson
 from cosmos3_ros.training.vqa.samples import Scene
 
@@ -61,9 +63,9 @@ def scenes():
 
 
 def library(model, length=64):
-    shelf = VqaDataset(Cosmos3Reasoner(model), SIZE, 8, length)
-    shelf.add(scenes())
-    return shelf
+    dataset = VqaDataset(Cosmos3Reasoner(model), SIZE, 8, length)
+    dataset.add(scenes())
+    return dataset
 
 
 def test_pictures_of_one_size_are_seen_as_one_by_one(small):
@@ -74,7 +76,7 @@ def test_pictures_of_one_size_are_seen_as_one_by_one(small):
         one_by_one = vision_encoder(
             torch.cat([patches for patches, _ in cut]), [grid for _, grid in cut]
         )
-        together = glance(vision_encoder, torch.from_numpy(pictures))
+        together = encode_pictures(vision_encoder, torch.from_numpy(pictures))
     assert len(one_by_one) == len(together) == 4
     for one, other in zip(one_by_one, together, strict=True):
         assert torch.allclose(one, other.flatten(0, 1), atol=1e-5)
@@ -83,12 +85,12 @@ def test_pictures_of_one_size_are_seen_as_one_by_one(small):
 def test_a_batch_is_what_the_reasoner_reads(small):
     """Loss and best tokens are those of the reasoner's own prompt with the answer after it."""
     model = load_model(small, generator=False)
-    reader, shelf, made = Cosmos3Reasoner(model), library(model), scenes()
+    reader, dataset, made = Cosmos3Reasoner(model), library(model), scenes()
     torch.manual_seed(0)
-    asked = shelf.draw(6)
-    recital = AnswerLoss(model.transformer, model.vision)
+    asked = dataset.draw(6)
+    loss_module = AnswerLoss(model.transformer, model.vision)
     with torch.no_grad():
-        loss, right = recital(asked)
+        loss, right = loss_module(asked)
     losses = []
     for row in range(6):
         tokens = asked.tokens[row, asked.first[row] : asked.end[row]]
@@ -121,23 +123,23 @@ def test_a_batch_is_what_the_reasoner_reads(small):
 
 
 def test_answers_are_drawn_equally_often(small):
-    shelf = VqaDataset(Cosmos3Reasoner(load_model(small, generator=False)), SIZE, 40, 80)
+    dataset = VqaDataset(Cosmos3Reasoner(load_model(small, generator=False)), SIZE, 40, 80)
     picture = np.zeros((3, *SIZE, 3), np.uint8)
     no, yes = (Lesson("drawer", "Is the drawer open?", answer) for answer in ("No.", "Yes."))
-    shelf.add([Scene(picture, (no, no, no, yes if number < 6 else no)) for number in range(30)])
+    dataset.add([Scene(picture, (no, no, no, yes if number < 6 else no)) for number in range(30)])
     torch.manual_seed(0)
-    asked = shelf.draw(4000)
+    asked = dataset.draw(4000)
     lengths = asked.end - asked.first
     # "Yes." is a token longer; of 120 it is 6
     assert 0.2 < float((lengths == lengths.max()).float().mean()) < 0.8
-    shelf.add([Scene(picture, (yes,)) for _ in range(30)])
-    assert shelf.scenes == shelf.capacity == 40
+    dataset.add([Scene(picture, (yes,)) for _ in range(30)])
+    assert dataset.scenes == dataset.capacity == 40
     with pytest.raises(ValueError, match=r"reasoner\.length: expected at least"):
         VqaDataset(Cosmos3Reasoner(load_model(small, generator=False)), SIZE, 40, 20).add(scenes())
 
 
 def test_scenes_may_come_little_by_little(small):
-    """Lessons that were asked before, new ones and none: the draws are those of all scenes at once, bit by bit."""
+    """Known lessons, new ones and none: the draws are those of all scenes at once, bit by bit."""
     reader, (one, other) = Cosmos3Reasoner(load_model(small, generator=False)), scenes()
     both = Scene(
         other.pictures, (*one.lessons, Lesson("count", "Count the cubes.", "1"), *other.lessons)
@@ -148,18 +150,18 @@ def test_scenes_may_come_little_by_little(small):
         slowly.add(part)
     at_once.add([scene for part in parts for scene in part])
     drawn = []
-    for shelf in (slowly, at_once):
+    for dataset in (slowly, at_once):
         torch.manual_seed(0)
-        drawn.append(dataclasses.astuple(shelf.draw(64)))
+        drawn.append(dataclasses.astuple(dataset.draw(64)))
     assert all(torch.equal(a, b) for a, b in zip(*drawn, strict=True))
 
 
 def test_a_few_answers_are_learned_by_heart(small, tmp_path, monkeypatch):
-    """The loss falls to less than a twentieth, and the reasoner then answers word for word, also when resumed."""
+    """The loss falls below a twentieth; the reasoner answers word for word, also when resumed."""
     made, lines = scenes(), []
     monkeypatch.setattr(module, "make_scenes", lambda jobs, workers: (scene for scene in made))
     monkeypatch.setattr(module, "fit", lambda *sizes: SIZE)
-    options = ReasonerTraining(
+    options = ReasonerTrainingOptions(
         steps=80,
         batch=8,
         rate=5e-3,
@@ -178,15 +180,15 @@ def test_a_few_answers_are_learned_by_heart(small, tmp_path, monkeypatch):
         (tmp_path / "checkpoint" / part).mkdir()
     for steps in (30, 80):  # stopped in between
         torch.manual_seed(0)
-        tutor = ReasonerTrainer(
+        trainer = ReasonerTrainer(
             load_model(small), options=dataclasses.replace(options, steps=steps)
         )
         try:
             if steps == 30:
-                first = float(tutor.loss())
-            train_reasoner(tutor, tmp_path, lines.append)
+                first = float(trainer.loss())
+            train_reasoner(trainer, tmp_path, lines.append)
         finally:
-            tutor.close()
+            trainer.close()
     assert [line["step"] for line in lines] == [30, 50, 80]
     assert lines[-1]["answers"] < first / 20
     trained = load_reasoner(tmp_path / "checkpoint", max_tokens=48)
@@ -205,30 +207,30 @@ def test_questions_are_asked_between_the_steps_of_the_policy(small, tmp_path, mo
     monkeypatch.setattr(module, "make_scenes", lambda jobs, workers: (scene for scene in made))
     monkeypatch.setattr(module, "fit", lambda *sizes: SIZE)
     shutil.copytree(small, tmp_path / "checkpoint")
-    asked = ReasonerTraining(every=2, batch=4, warm_up=2, length=64, episodes=1)
-    recipe = Recipe(policy=PolicyTraining(steps=4, batch=2, warmup=1), reasoner=asked)
+    asked = ReasonerTrainingOptions(every=2, batch=4, warm_up=2, length=64, episodes=1)
+    recipe = Recipe(policy=PolicyTrainingOptions(steps=4, batch=2, warmup=1), reasoner=asked)
     random = np.random.default_rng(0)
     views = {
         view: random.integers(0, 256, (9, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views
     }
     flat = np.zeros((9, 8), np.float32)
     episode = Episode(
-        views, flat, flat, ("pick up the red cube",), np.zeros((9, TRUTH), np.float32)
+        views, flat, flat, ("pick up the red cube",), np.zeros((9, GroundTruth.WIDTH), np.float32)
     )
     model = load_model(small)
-    source, tutor = (
-        Source(lambda: (make_clip(part, DROID_SIM, 8) for part in [episode])),
+    source, trainer = (
+        BackgroundLoader(lambda: (make_clip(part, DROID_SIM, 8) for part in [episode])),
         ReasonerTrainer(model, asked),
     )
     try:
         source.wait_for(1)
-        train_policy(model, source, recipe, tmp_path, lines.append, tutor)
+        train_policy(model, source, recipe, tmp_path, lines.append, trainer)
     finally:
         source.close()
-        tutor.close()
+        trainer.close()
     assert lines[-1]["answers"] > 0
     assert lines[-1]["action"] > 0
-    assert tutor.calls == 2
+    assert trainer.calls == 2
     before, after = load_model(small), load_model(tmp_path / "checkpoint")
     for one, other in (
         (before.transformer.head, after.transformer.head),

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: readable, changed on the command line, mistakes named."""
+
+from pathlib import Path
+
+import pytest
+
+from cosmos3_ros.training.recipe import read_recipe, write_recipe
+
+RECIPES = Path(__file__).resolve().parents[2] / "training" / "recipes"
+
+
+def test_recipes_are_readable_and_mistakes_are_named(tmp_path):
+    for file in RECIPES.glob("*.yaml"):
+        recipe = read_recipe(file)
+        assert recipe.policy.steps or recipe.autoencoder  # something to train
+        write_recipe(tmp_path / "again.yaml", recipe)
+        assert read_recipe(tmp_path / "again.yaml") == recipe
+    file = tmp_path / "r.yaml"
+    for text, message in (
+        ("policy: {stepz: 3}", r"policy: unknown \['stepz'\]"),
+        ("policy: {steps: many}", "policy.steps: expected int, got 'many'"),
+        ("policy: {rate: fast}", "policy.rate: expected a number"),
+        ("- 1", "expected a table"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_recipe(file)
+    file.write_text("policy: {rate: 1e-3}\nlora: {r: 4}\nstart: somewhere")
+    changed = read_recipe(
+        file,
+        [
+            "policy.rate=2e-3",
+            "data.workers=3",
+            "seed=7",
+            "data.encoder=",
+            "lora=null",
+            "device=cpu",
+        ],
+    )
+    assert (changed.policy.rate, changed.data.workers, changed.seed, changed.device) == (
+        2e-3,
+        3,
+        7,
+        "cpu",
+    )
+    assert changed.lora is None
+    assert changed.data.encoder == ""
+    for change, message in (
+        ("policy.stepz=3", r"policy: unknown \['stepz'\]"),
+        ("policy.steps=many", "policy.steps: expected int, got 'many'"),
+        ("policy", "expected KEY=VALUE as in policy.seconds=600, got 'policy'"),
+        ("=3", "expected KEY=VALUE"),
+        ("start.x=3", "expected KEY=VALUE"),
+        ("seed=[", "not readable as YAML"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_recipe(file, [change])
+    assert read_recipe(file).policy.rate == 1e-3

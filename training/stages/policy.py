@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training of the transformer as a policy: batches, gradients, saved states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...model.checkpoint_io.loader import Model
+from ...model.language.captions import tokenize
+from ...model.policy import Cosmos3Policy
+from ..data.background_loader import BackgroundLoader
+from ..data.episodes import Clip
+from ..log import EVERY, Log
+from ..optim.fsdp import recompute, shard, shard_part, widen
+from ..optim.lora import adapt
+from ..optim.optimizer import Optimizer
+from ..optim.process_group import TrainingGroup
+from ..recipe import Recipe
+from .autoencoder import load_autoencoder
+from .flow_matching_loss import FlowMatchingLoss
+from .latent_encoder import Encoder, Feed
+from .reasoner import ReasonerTrainer, write_averages
+from .text_batch import TextBatch
+from .window_dataset import WindowDataset
+
+
+def train_policy(
+    model: Model,
+    source: BackgroundLoader[Clip],
+    recipe: Recipe,
+    out: Path,
+    log: Log,
+    trainer: ReasonerTrainer | None = None,
+    group: TrainingGroup | None = None,
+) -> None:
+    """Train the transformer on the clips of a source; write its averages into the checkpoint.
+
+    trainer: asks questions in between, from which text tower, lm_head and vision encoder learn too.
+    group: the processes that train together, each on the clips of its own source.
+    """
+    group, options, state = group or TrainingGroup(), recipe.policy, out / "state.safetensors"
+    objective, optimizer, policy = prepare(model, recipe, trainer, group)
+    if state.exists():
+        optimizer.resume(state)
+    measure = (
+        torch.compile(objective, dynamic=False, mode=options.compile)
+        if options.compile
+        else objective
+    )
+    data = _PolicyData(policy, objective, source, recipe, out, group)
+    saved = optimizer.spent
+    while optimizer.progress < 1:
+        if data.text is None or optimizer.step_number % options.refresh == 0:
+            data.refresh()
+            log({"stage": "policy", "step": optimizer.step_number, **data.numbers()})
+        losses = _backward(measure, data, recipe, group)
+        if trainer is not None and optimizer.step_number % trainer.options.every == 0:
+            trainer.loss().backward()
+        norm = optimizer.step()
+        if optimizer.step_number % EVERY == 0 or optimizer.progress >= 1:
+            numbers = _averaged_losses(losses, group)
+            numbers |= {"norm": float(norm), "rate": optimizer.share}
+            numbers |= trainer.numbers() if trainer else {}
+            log({"stage": "policy", "step": optimizer.step_number, **numbers})
+        if optimizer.spent - saved > options.save or optimizer.progress >= 1:
+            optimizer.save(state)
+            write_averages(model, optimizer, out / "checkpoint", recipe.lora)
+            saved = optimizer.spent
+    data.close()
+
+
+class _PolicyData:
+    """Windows and prompts of the policy's training, which grow while the source makes clips."""
+
+    def __init__(
+        self,
+        policy: Cosmos3Policy,
+        objective: FlowMatchingLoss,
+        source: BackgroundLoader[Clip],
+        recipe: Recipe,
+        out: Path,
+        group: TrainingGroup,
+    ):
+        self._policy, self._objective, self._prompts = policy, objective, 0
+        device = recipe.data.encoder  # of the encoding beside the training
+        vae = policy.model.vae
+        if device:
+            vae = load_autoencoder(out / "checkpoint", torch.device(device))
+        assert vae is not None  # Cosmos3Policy has checked it
+        self._feed = Feed(Encoder(vae, policy.embodiment), source, beside=bool(device))
+        self.windows = WindowDataset(self._feed.shape, group.device)
+        self.text: TextBatch | None = None
+
+    def refresh(self) -> None:
+        """Add the windows that were encoded since the last call, and read new instructions."""
+        known, body = len(self.windows.instructions), self._policy.embodiment
+        self.windows.add(self._feed.take())
+        if self.text is not None and len(self.windows.instructions) == known:
+            return
+        captions = ["", *map(self._policy.caption, self.windows.instructions)]
+        prompts = [tokenize(self._policy.model.tokenizer, caption) for caption in captions]
+        rows = int(body.state_row) + body.horizon
+        self.text = self._objective.pad_prompts(prompts, self.windows.shape, rows)
+        self._prompts = len(prompts)
+
+    def numbers(self) -> dict[str, int]:
+        """For the log."""
+        return {"windows": len(self.windows), "prompts": self._prompts}
+
+    def close(self) -> None:
+        self._feed.close()
+
+
+def _backward(
+    measure: Callable[..., dict[str, Tensor]],
+    data: _PolicyData,
+    recipe: Recipe,
+    group: TrainingGroup,
+) -> dict[str, Tensor]:
+    """Gradients of `policy.accumulate` batches; returns the losses of the last one."""
+    options, device = recipe.policy, group.device.type
+    losses: dict[str, Tensor] = {}
+    for _ in range(options.accumulate):
+        batch = data.windows.draw(options.batch, recipe.objective.dropout)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            losses = measure(batch, data.text)
+        (losses["total"] / options.accumulate).backward()
+    return losses
+
+
+def _averaged_losses(losses: Mapping[str, Tensor], group: TrainingGroup) -> dict[str, Any]:
+    """The means of the losses over the processes, for the log."""
+    means = [loss.detach().float() for loss in losses.values()]
+    group.average(means)
+    return {name: round(float(mean), 5) for name, mean in zip(losses, means, strict=True)}
+
+
+def prepare(
+    model: Model, recipe: Recipe, trainer: ReasonerTrainer | None, group: TrainingGroup
+) -> tuple[FlowMatchingLoss, Optimizer, Cosmos3Policy]:
+    """Choose which weights learn, shard the transformer if asked, and make loss and optimizer."""
+    transformer, options = model.transformer.train(), recipe.policy
+    if recipe.lora is not None:
+        adapt(transformer, recipe.lora)
+    for name, parameter in transformer.named_parameters() if recipe.lora is None else ():
+        read = trainer is not None if name.startswith("head.") else recipe.text
+        parameter.requires_grad_(read or not name.startswith(("head", "text", "embed")))
+    if options.recompute:
+        recompute(transformer)
+    policy = Cosmos3Policy(model, recipe.embodiment)
+    objective = FlowMatchingLoss(transformer, policy.embodiment, recipe.objective).to(group.device)
+    adapters = [parameter for name, parameter in transformer.named_parameters() if "lora_" in name]
+    # initialized at random, by each process in its own way
+    group.spread([parameter.detach() for parameter in (*objective.parameters(), *adapters)])
+    if options.shard:
+        shard(transformer, group)
+        shard_part(objective, group)
+    widen(transformer)
+    vision_encoder = (
+        {} if trainer is None else {"vision": trainer.vision_encoder.requires_grad_(True)}
+    )
+    return (
+        objective,
+        Optimizer(
+            {"transformer": transformer, "objective": objective, **vision_encoder}, options, group
+        ),
+        policy,
+    )
