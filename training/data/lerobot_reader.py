@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading LeRobotDataset folders, v3.0 and v2.x: this package's own, DROID's, or a user's with other feature names."""
+"""Reading LeRobotDataset folders, v3.0 and v2.x, with any names of features."""
 
 from __future__ import annotations
 
@@ -25,17 +25,13 @@ SEPARATOR = " | "  # between several ways to say the same
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
-    """Which features of a dataset are what: state, action (in the order of the embodiment's columns), view -> camera.
+    """Which features of a dataset are state, action and images."""
 
-    gripper: what the dataset's grippers say when open and when closed; instruction: of episodes
-    without a task.
-    """
-
-    state: tuple[str, ...]
+    state: tuple[str, ...]  # features, together in the order of the embodiment's columns
     action: tuple[str, ...]
-    cameras: Mapping[str, str]
-    gripper: tuple[float, float] = (0.0, 1.0)
-    instruction: str = ""
+    cameras: Mapping[str, str]  # view -> feature
+    gripper: tuple[float, float] = (0.0, 1.0)  # the dataset's numbers for open and for closed
+    instruction: str = ""  # for episodes without a task
 
 
 def camera_feature(view: str) -> str:
@@ -73,7 +69,10 @@ def make_layout(
     gripper: Sequence[float] = (0.0, 1.0),
     instruction: str = "",
 ) -> Layout:
-    """The layout of this package's own datasets, but for `features`: state, action or a view -> name or names."""
+    """The layout of this package's own datasets, except for what `features` names.
+
+    features: "state", "action" or a view -> name or names. Raises ValueError.
+    """
     known = ("state", "action", *body.views)
     if unknown := sorted(set(features) - set(known)):
         raise ValueError(f"features: unknown {unknown}, expected some of {list(known)}")
@@ -125,14 +124,16 @@ def read_info(root: Path) -> dict[str, Any]:
     file = root / "meta/info.json"
     if root.suffix in (".mcap", ".db3") or (root / "metadata.yaml").exists():
         raise ValueError(
-            f"dataset: {root} is a rosbag2 recording; first `cosmos3 convert {root} --robot NAME --out FOLDER`"
+            f"dataset: {root} is a rosbag2 recording; first `cosmos3 convert {root} --robot NAME "
+            "--out FOLDER`"
         )
     if not file.exists():
         raise ValueError(f"dataset: missing file {file}")
     info = json.loads(file.read_text(encoding="utf-8"))
     if info.get("codebase_version") not in ("v3.0", "v2.1", "v2.0"):
         raise ValueError(
-            f"{file}: expected codebase_version v3.0, v2.1 or v2.0, got {info.get('codebase_version')!r}"
+            f"{file}: expected codebase_version v3.0, v2.1 or v2.0, got "
+            f"{info.get('codebase_version')!r}"
         )
     return info
 
@@ -146,7 +147,8 @@ def _check(root: Path, info: dict[str, Any], body: Embodiment, layout: Layout) -
         if name not in features
     ]:
         raise ValueError(
-            f"{root}: lacks the feature(s) {missing}; it has {sorted(features)}. Recipes name others in `data.features`"
+            f"{root}: lacks the feature(s) {missing}; it has {sorted(features)}. Recipes name "
+            "others in `data.features`"
         )
     slower, same = info["fps"] < body.fps - 0.1, abs(info["fps"] - body.fps) <= 0.1
     if slower or not (same or body.kind == JOINTS):

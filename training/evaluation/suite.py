@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that a checkpoint is measured by, in one json; `page` makes it readable."""
+"""The evaluation of a checkpoint, in one json; `report_page` makes it readable."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def report(
     page: Path | None = None,
     tell: Tell = print,
 ) -> str:
-    """Measure, write all of it into the json `out` and onto the page, and return the tables as text.
+    """Measure, write the results to the json `out` and the page, and return the tables as text.
 
     trials: all alike but for task and seed; through: PROCESS, NODES or both. For a page also the
     controls (another wording, random weights), the futures and the reasoner; then all but the first

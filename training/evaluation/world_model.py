@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model imagines against what happens: its own chunks, and forward and inverse dynamics of demonstrations."""
+"""The world model: predicted frames, forward and inverse dynamics against the simulation."""
 
 from __future__ import annotations
 
@@ -78,10 +78,9 @@ def look_ahead(policy: Cosmos3Policy, env: Env, wanted: Demonstration) -> Findin
 
 
 def own_futures(policy: Policy, env: Env) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What the policy imagines and what the simulation shows when that chunk is played to its end without delay.
+    """Predicted and real frames of each chunk, played to its end without delay.
 
-    Each uint8 [horizon + 1, H, W, 3]; chunk after chunk, the world stands still while the policy
-    thinks.
+    Each uint8 [horizon + 1, H, W, 3]; the simulation stands still while the policy infers.
     """
     seen = env.observe()
     for _ in range(CHUNKS):
@@ -95,11 +94,11 @@ def own_futures(policy: Policy, env: Env) -> Iterator[tuple[np.ndarray, np.ndarr
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Window:
-    """One chunk of a demonstration: the observation it begins with, its rows and the frames, the first one included."""
+    """One chunk of a demonstration."""
 
-    observation: Observation
-    rows: np.ndarray
-    frames: np.ndarray
+    observation: Observation  # at its beginning
+    rows: np.ndarray  # float32 [horizon, D]
+    frames: np.ndarray  # uint8 [horizon + 1, H, W, 3], the first one is that of the observation
 
 
 def windows(policy: Policy, episode: Episode) -> Iterator[Window]:
@@ -114,7 +113,7 @@ def windows(policy: Policy, episode: Episode) -> Iterator[Window]:
 
 
 def forward_dynamics(policy: Policy, window: Window) -> np.ndarray:
-    """The frames that the model expects of the rows that were really played: every row is already decided."""
+    """The frames predicted for the rows that were really played: every row is frozen."""
     body = policy.embodiment
     chunk = ActionChunk(
         window.rows, body.action_names, window.observation.stamp, body.step, body.discrete
@@ -123,7 +122,7 @@ def forward_dynamics(policy: Policy, window: Window) -> np.ndarray:
 
 
 def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
-    """Those of inverse dynamics."""
+    """The errors of inverse dynamics in one window."""
     said = inverse_dynamics(policy, window)
     body = policy.embodiment
     gripper = np.array([column.gripper for column in body.action])
@@ -136,7 +135,7 @@ def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
 
 
 def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
-    """The rows that the model reads out of the frames, in robot units: every frame is known, no row but the state."""
+    """The rows predicted from the frames, in robot units: all frames and the state are given."""
     import torch
 
     from ...model.diffusion.denoiser import Denoiser, Guidance, Start, numpy_noise
@@ -197,11 +196,11 @@ def _canvas(policy: Policy, images: Any) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorldModelTrial:
-    """A job for a process of its own: `look_ahead` with this checkpoint. options: of PolicyOptions."""
+    """A job for a process of its own: `look_ahead` with this checkpoint."""
 
     checkpoint: str
     wanted: Demonstration
-    options: tuple[tuple[str, Any], ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()  # of PolicyOptions
 
 
 def run_world_model_trial(trial: WorldModelTrial) -> Findings:
