@@ -22,7 +22,7 @@ class _Job:
     """One demonstration to record, and which frames of it to render."""
 
     demonstration: Demonstration
-    body: Embodiment
+    embodiment: Embodiment
     stride: int  # frames between windows of which only the first frame is rendered
     opening: int  # further such windows at the beginning, see episodes.make_clip
     dense: int  # frames between windows of which all frames are rendered
@@ -35,17 +35,21 @@ def _perform(job: _Job) -> list[Clip]:
     """The clips of one demonstration; none if the expert failed."""
     if job.whole:
         episode = record(job.demonstration)
-        return [] if episode is None else [make_clip(episode, job.body, job.dense, job.opening)]
+        return (
+            [] if episode is None else [make_clip(episode, job.embodiment, job.dense, job.opening)]
+        )
     begins, spans = window_begins(job.demonstration.seed, job.stride, job.opening), _spans(job)
     seen = {step for span in spans for step in span}
     episode = record(job.demonstration, lambda step: begins(step) or step in seen)
     if episode is None:
         return []
     clips = [
-        make_span(episode, job.body, span, job.dense) for span in spans if span.start < len(episode)
+        make_span(episode, job.embodiment, span, job.dense)
+        for span in spans
+        if span.start < len(episode)
     ]
     if steps := [step for step in range(len(episode)) if begins(step)]:
-        clips.append(make_clip(part(episode, steps), job.body))
+        clips.append(make_clip(part(episode, steps), job.embodiment))
     return clips
 
 
@@ -60,11 +64,11 @@ def _spans(job: _Job) -> list[range]:
     spans = [
         range(max(first, 0), first + job.span) for first in firsts if random.random() < job.share
     ]
-    return [span for span in spans if len(span) > job.body.horizon]
+    return [span for span in spans if len(span) > job.embodiment.horizon]
 
 
 def make_clips(
-    options: DataOptions, body: Embodiment, rank: int = 0, size: int = 1
+    options: DataOptions, embodiment: Embodiment, rank: int = 0, size: int = 1
 ) -> Generator[Clip]:
     """The clips for process `rank` of `size`, as they become ready.
 
@@ -73,9 +77,9 @@ def make_clips(
     if options.dataset:
         from .lerobot_reader import make_layout, read_episodes
 
-        layout = make_layout(body, options.features, options.gripper, options.instruction)
-        for episode in read_episodes(options.dataset, body, layout, rank, size):
-            yield make_clip(episode, body, options.stride, options.opening)
+        layout = make_layout(embodiment, options.features, options.gripper, options.instruction)
+        for episode in read_episodes(options.dataset, embodiment, layout, rank, size):
+            yield make_clip(episode, embodiment, options.stride, options.opening)
         return
     demonstrations = (
         Demonstration(
@@ -89,13 +93,13 @@ def make_clips(
         for seed in range(options.first_seed, options.first_seed + options.episodes)[rank::size]
         for task in options.tasks
     )
-    if options.span and options.span <= body.horizon:
+    if options.span and options.span <= embodiment.horizon:
         raise ValueError(
-            f"data.span: expected 0 or more than the {body.horizon} rows of a chunk, got "
+            f"data.span: expected 0 or more than the {embodiment.horizon} rows of a chunk, got "
             f"{options.span}"
         )
     dense, tasks, share = options.dense or options.stride, len(options.tasks), options.whole
-    shape = (body, options.stride, options.opening, dense)
+    shape = (embodiment, options.stride, options.opening, dense)
     jobs = [
         _Job(
             demonstration,

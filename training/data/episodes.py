@@ -79,7 +79,7 @@ def window_begins(seed: int, stride: int, opening: int) -> Callable[[int], bool]
     )
 
 
-def make_clip(episode: Episode, body: Embodiment, stride: int = 1, opening: int = 0) -> Clip:
+def make_clip(episode: Episode, embodiment: Embodiment, stride: int = 1, opening: int = 0) -> Clip:
     """The clip of an episode, with a window every `stride` frames.
 
     `opening` further windows, two frames apart, lie at its beginning, where only the images tell
@@ -91,10 +91,10 @@ def make_clip(episode: Episode, body: Embodiment, stride: int = 1, opening: int 
     starts = (
         np.array([step for step in range(len(episode)) if begins(step)]) if looks is None else looks
     )
-    return _clip(episode, body, starts, looks is None)
+    return _clip(episode, embodiment, starts, looks is None)
 
 
-def make_span(episode: Episode, body: Embodiment, span: range, stride: int = 1) -> Clip:
+def make_span(episode: Episode, embodiment: Embodiment, span: range, stride: int = 1) -> Clip:
     """The clip of a span of an episode: a window every `stride` frames, as long as it is within.
 
     A span may reach beyond the end of the episode. Raises ValueError if frames of the span are not
@@ -104,8 +104,8 @@ def make_span(episode: Episode, body: Embodiment, span: range, stride: int = 1) 
     seen = part(episode, range(first, end))
     if seen.looks is None or len(seen.looks) < end - first:
         raise ValueError(f"make_span: expected looks at {first} to {end - 1}, got {episode.looks}")
-    latest = end if end == len(episode) else end - body.horizon
-    return _clip(seen, body, np.arange(first, latest, stride), True, first)
+    latest = end if end == len(episode) else end - embodiment.horizon
+    return _clip(seen, embodiment, np.arange(first, latest, stride), True, first)
 
 
 def part(episode: Episode, steps: Iterable[int]) -> Episode:
@@ -117,21 +117,25 @@ def part(episode: Episode, steps: Iterable[int]) -> Episode:
 
 
 def _clip(
-    episode: Episode, body: Embodiment, starts: np.ndarray, whole: bool, first: int = 0
+    episode: Episode, embodiment: Embodiment, starts: np.ndarray, whole: bool, first: int = 0
 ) -> Clip:
     """The clip of all frames of the episode, the first of which is frame number `first`."""
-    views = zip(*(episode.views[name] for name in body.views), strict=True)
+    views = zip(*(episode.views[name] for name in embodiment.views), strict=True)
     frames = np.stack(
-        [body.compose(dict(zip(body.views, images, strict=True))) for images in views]
+        [embodiment.compose(dict(zip(embodiment.views, images, strict=True))) for images in views]
     )
-    rows = [window_rows(episode, body, int(start)) for start in starts]
+    rows = [window_rows(episode, embodiment, int(start)) for start in starts]
     stacked = np.stack(rows) if rows else np.zeros((0, 1, 1))
     return Clip(frames, starts - first, stacked, episode.truth[starts], episode.instructions, whole)
 
 
-def window_rows(episode: Episode, body: Embodiment, start: int) -> np.ndarray:
+def window_rows(episode: Episode, embodiment: Embodiment, start: int) -> np.ndarray:
     """The state at frame `start` and the chunk that follows it, as the network sees them."""
-    values = episode.actions[np.minimum(start + np.arange(body.horizon), len(episode) - 1)]
+    values = episode.actions[np.minimum(start + np.arange(embodiment.horizon), len(episode) - 1)]
     state = episode.states[start]
-    rows = body.encode_actions(values, state)
-    return np.concatenate([body.encode_state(state)[None], rows]) if body.state_row else rows
+    rows = embodiment.encode_actions(values, state)
+    return (
+        np.concatenate([embodiment.encode_state(state)[None], rows])
+        if embodiment.state_row
+        else rows
+    )

@@ -114,9 +114,13 @@ def windows(policy: Policy, episode: Episode) -> Iterator[Window]:
 
 def forward_dynamics(policy: Policy, window: Window) -> np.ndarray:
     """The frames predicted for the rows that were really played: every row is frozen."""
-    body = policy.embodiment
+    embodiment = policy.embodiment
     chunk = ActionChunk(
-        window.rows, body.action_names, window.observation.stamp, body.step, body.discrete
+        window.rows,
+        embodiment.action_names,
+        window.observation.stamp,
+        embodiment.step,
+        embodiment.discrete,
     )
     return policy.decode(policy.infer(window.observation, committed=chunk)).frames
 
@@ -124,8 +128,8 @@ def forward_dynamics(policy: Policy, window: Window) -> np.ndarray:
 def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
     """The errors of inverse dynamics in one window."""
     said = inverse_dynamics(policy, window)
-    body = policy.embodiment
-    gripper = np.array([column.gripper for column in body.action])
+    embodiment = policy.embodiment
+    gripper = np.array([column.gripper for column in embodiment.action])
     still = np.broadcast_to(window.observation.state, window.rows.shape)
     arm, stays = (
         1000 * float(np.abs(rows - window.rows)[:, ~gripper].mean()) for rows in (said, still)
@@ -141,29 +145,29 @@ def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
     from ...model.diffusion.denoiser import Denoiser, Guidance, Start, numpy_noise
     from ...model.diffusion.sampler import flow_schedule
 
-    body, model, options = policy.embodiment, policy.model, policy.options
+    embodiment, model, options = policy.embodiment, policy.model, policy.options
     latents = _latents(policy, window.frames)
-    first, state = int(body.state_row), window.observation.state
-    rows = numpy_noise((first + body.horizon, model.config.action_width), options.seed)
-    rows[:, body.width :] = 0
+    first, state = int(embodiment.state_row), window.observation.state
+    rows = numpy_noise((first + embodiment.horizon, model.config.action_width), options.seed)
+    rows[:, embodiment.width :] = 0
     if first:
-        rows[0, : body.width] = torch.from_numpy(body.encode_state(state))
+        rows[0, : embodiment.width] = torch.from_numpy(embodiment.encode_state(state))
     start = Start(
         latents,
         torch.ones(latents.shape[2], dtype=torch.bool, device=model.device),
-        body.fps,
+        embodiment.fps,
         rows[None].to(model.device),
         (torch.arange(len(rows)) < first).to(model.device),
-        body.width,
+        embodiment.width,
         1 - first,
-        domain=body.domain_id,
+        domain=embodiment.domain_id,
     )
     denoiser = Denoiser(model)
     text = denoiser.read(policy.caption(window.observation.instruction))
     schedule = flow_schedule(options.num_steps, options.shift)
     actions = denoiser.run(start, text, text, schedule, Guidance(1.0))[1]
     assert actions is not None  # `start` has actions
-    return body.decode_actions(actions[0, first:, : body.width].cpu().numpy(), state)
+    return embodiment.decode_actions(actions[0, first:, : embodiment.width].cpu().numpy(), state)
 
 
 def reconstruct(policy: Cosmos3Policy, frames: np.ndarray) -> np.ndarray:
