@@ -165,7 +165,8 @@ def _check(root: Path, info: dict[str, Any], embodiment: Embodiment, layout: Lay
             else f"{embodiment.kind} cannot be resampled"
         )
         raise ValueError(
-            f"{root}: recorded at {info['fps']} Hz, {embodiment.name} needs {embodiment.fps} Hz: {why}"
+            f"{root}: recorded at {info['fps']} Hz, {embodiment.name} needs {embodiment.fps} Hz: "
+            f"{why}"
         )
     for kind, names, columns in (
         ("state", layout.state, embodiment.state),
@@ -175,7 +176,8 @@ def _check(root: Path, info: dict[str, Any], embodiment: Embodiment, layout: Lay
         if width != len(columns):
             expected = f"{len(columns)}: {[column.name for column in columns]}"
             raise ValueError(
-                f"{root}: {kind} {list(names)} has {width} numbers, {embodiment.name} expects {expected}"
+                f"{root}: {kind} {list(names)} has {width} numbers, {embodiment.name} expects "
+                f"{expected}"
             )
 
 
