@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands between ROS topics and the servos of a real arm, emulated: pure, time is passed in (ns).
+"""Controllers between ROS topics and the servos of a real arm: pure, time is passed in (ns).
 
 The joint_trajectory_controller of ros2_controllers in Jazzy, as it treats trajectories from its
 topic; a forward position controller; joint commands by name as Isaac Sim takes them. Whoever was
@@ -139,7 +139,10 @@ class ArmController:
         self.hold(np.array(positions, float), now)
 
     def update(self, now: int, measured: State) -> np.ndarray:
-        """The set point [D] for the end of the period that begins now. measured: positions and velocities."""
+        """The set point [D] for the end of the period that begins now.
+
+        measured: positions and velocities.
+        """
         if self._points and self._start is None:
             self._begin(now, measured)
         if self._points:
@@ -170,7 +173,8 @@ class ArmController:
     def _check(self, trajectory: Trajectory, now: int) -> None:
         if sorted(trajectory.joints) != sorted(self.joints):
             raise ValueError(
-                f"trajectory: expected each of the joints {list(self.joints)}, got {list(trajectory.joints)}"
+                f"trajectory: expected each of the joints {list(self.joints)}, got "
+                f"{list(trajectory.joints)}"
             )
         if not trajectory.points:
             raise ValueError("trajectory: expected at least one point, got none")
@@ -180,13 +184,15 @@ class ArmController:
         for i, (a, b) in enumerate(itertools.pairwise(times)):
             if b <= a:
                 raise ValueError(
-                    f"trajectory: times must increase, points {i} and {i + 1} are at {a / NS} and {b / NS} s"
+                    f"trajectory: times must increase, points {i} and {i + 1} are at {a / NS} "
+                    f"and {b / NS} s"
                 )
         speeds = np.abs(trajectory.points[-1].velocities)
         if not self._moving_end and (speeds > _ZERO).any():
             joint = trajectory.joints[int(speeds.argmax())]
             raise ValueError(
-                f"trajectory: the last point must be at rest, {joint} moves at {speeds.max():.6g} rad/s"
+                f"trajectory: the last point must be at rest, {joint} moves at "
+                f"{speeds.max():.6g} rad/s"
             )
         if trajectory.stamp and trajectory.stamp + times[-1] < now:
             late = (now - trajectory.stamp - times[-1]) / NS
@@ -255,7 +261,8 @@ class Robot:
         known = (*self.arm.joints, self._finger_name)
         if not names or len(set(names)) != len(names) or not set(names) <= set(known):
             raise ValueError(
-                f"joint command: expected some of the joints {list(known)}, each once, got {list(names)}"
+                f"joint command: expected some of the joints {list(known)}, each once, got "
+                f"{list(names)}"
             )
         _check_finite("joint command", positions)
         wanted = dict(zip(names, map(float, positions), strict=True))
@@ -270,6 +277,6 @@ class Robot:
             )
 
     def update(self, now: int, measured: State) -> tuple[np.ndarray, float]:
-        """Set points for the end of the period that begins now: the arm's [D] and the gripper's joint, rad."""
+        """Set points for the end of the period that begins now: arm [D] and gripper joint, rad."""
         self._last = self.arm.update(now, measured)
         return self._last, self._finger

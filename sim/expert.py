@@ -37,18 +37,18 @@ _SQUARE = 0.05  # m of distance that a turn of 1 rad counts for on the way down
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Aim:
-    """What the hand should do now: go towards `goal` (m [3]) turned by `yaw`, at a share of SPEED, gripper as told."""
+    """What the hand should do now."""
 
-    goal: np.ndarray
-    yaw: float
-    gripper: float
-    speed: float = 1.0
+    goal: np.ndarray  # where to go, m [3]
+    yaw: float  # of the gripper there, rad
+    gripper: float  # closure, 0 to 1
+    speed: float = 1.0  # share of SPEED
 
 
 def _towards(
     gap: np.ndarray, velocity: np.ndarray, speed: float, acceleration: float
 ) -> np.ndarray:
-    """The next velocity on the way over `gap` [3]: within speed and acceleration, and coming to rest at the end."""
+    """The next velocity towards rest at distance `gap` [3], within speed and acceleration."""
     distance = float(np.linalg.norm(gap))
     pace = min(speed, math.sqrt(acceleration * distance), distance * ACTIONS_PER_SECOND)
     change = gap / max(distance, 1e-9) * pace - velocity
@@ -123,10 +123,10 @@ class Expert:
         return self._grips() and bool(np.linalg.norm(self._world.tool() - thing) < 0.03)
 
     def _square_to(self, cube: str) -> float:
-        """The turn of the gripper that grasps a cube by two faces and is nearest to the present one.
+        """The yaw that grasps a cube by two faces and is nearest to the present yaw of the gripper.
 
-        Nearest to a fixed one, a learner who cannot quite tell which of two turns that is would
-        waver up to the end.
+        If it were nearest to a fixed yaw, a learner who cannot quite tell which of two yaws that
+        is would waver up to the end.
         """
         now = yaw_of(self._world.tool_rotation())
         yaw = now + math.remainder(self._world.yaw(cube) + self._twist - now, math.pi / 2)

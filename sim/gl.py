@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one place that imports mujoco: it fixes its OpenGL backend at import, so the choice is made here, just before.
+"""The one place that imports mujoco, after the choice of its OpenGL backend.
 
+MuJoCo fixes its backend when it is imported.
 Everybody else writes `from .gl import mujoco`. A backend that the user chose with MUJOCO_GL is
 kept.
 
@@ -16,7 +17,10 @@ import ctypes
 import os
 import sys
 
-NO_GL = "no OpenGL to render with: `apt-get install libegl1 libgl1 libgl1-mesa-dri` or `libosmesa6` mends it"
+NO_GL = (
+    "no OpenGL to render with: "
+    "`apt-get install libegl1 libgl1 libgl1-mesa-dri` or `libosmesa6` mends it"
+)
 _EGL_PLATFORM_DEVICE = 0x313F
 _OFF = "disable"
 _TOO_LATE = "mujoco" in sys.modules

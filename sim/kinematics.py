@@ -13,7 +13,7 @@ from .world import World
 
 
 def downwards(yaw: float) -> np.ndarray:
-    """Rotation [3, 3] of the tool with the gripper pointing straight down, turned by `yaw` (rad) against DOWN."""
+    """Rotation [3, 3] of a tool that points straight down, turned by `yaw` (rad) against DOWN."""
     c, s = math.cos(yaw), math.sin(yaw)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ DOWN
 
@@ -59,7 +59,10 @@ class Kinematics:
     def solve(
         self, start: np.ndarray, position: np.ndarray, goal: np.ndarray, rounds: int = 20
     ) -> np.ndarray:
-        """Joint positions [7], near `start`, that put the tool at `position` (m) with the rotation `goal` [3, 3]."""
+        """Joint positions [7] near `start` at which the tool has a pose.
+
+        position: m [3]; goal: rotation [3, 3].
+        """
         joints = start.copy()
         for _ in range(rounds):
             place, rotation, jacobian = self._at(joints)

@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a seed decides about an episode: where things are and how the scene looks. No MuJoCo."""
+"""What a seed decides about an episode: where things are and how the scene looks. No MuJoCo.
+
+Functions that arrange a scene get the random generator and the number of cubes that the task does
+not need, and return the fields of Layout beyond `start` and `look`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+
+from .camera_table import CAMERAS
+
+Arrange = Callable[[np.random.Generator, int], dict[str, Any]]
 
 KINDS = ("cubes", "bowl", "circle", "drawer")  # of scenes
 COLORS = {"red": (0.85, 0.10, 0.10), "green": (0.10, 0.65, 0.20), "blue": (0.10, 0.25, 0.85)}
@@ -35,3 +46,117 @@ class Layout:
     base: str = ""  # color of the cube to stack on
     place: tuple[float, float] = (0.0, 0.0)  # (x, y) of the bowl, the circle or the cabinet
     drawer: float = 0.0  # how far it is open
+
+
+class _Table:
+    """Draws places on the table that keep clear of those already taken."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self._random = random
+        self._taken: list[tuple[np.ndarray, float]] = []
+
+    def take(self, place: np.ndarray, radius: float = 0.0) -> np.ndarray:
+        self._taken.append((np.asarray(place, float), radius))
+        return place
+
+    def draw(
+        self, x: tuple[float, float], y: tuple[float, float], radius: float = 0.0
+    ) -> np.ndarray:
+        for _ in range(1000):
+            place = np.array([self._random.uniform(*x), self._random.uniform(*y)])
+            if all(np.hypot(*(place - other)) > gap + 0.085 for other, gap in self._taken):
+                return self.take(place, radius)
+        raise RuntimeError("no free place on the table")
+
+    def cubes(self, colors: list[str]) -> dict[str, tuple[float, float, float]]:
+        places = {color: self.draw((0.40, 0.60), (-0.20, 0.20)) for color in colors}
+        turns = self._random.uniform(-math.pi / 4, math.pi / 4, len(colors))
+        return {
+            c: (float(p[0]), float(p[1]), float(turn))
+            for (c, p), turn in zip(places.items(), turns, strict=True)
+        }
+
+
+def _shuffled(random: np.random.Generator) -> list[str]:
+    return [str(color) for color in random.permutation(list(COLORS))]
+
+
+def some_cubes(random: np.random.Generator, distractors: int) -> dict[str, Any]:
+    """The target cube and distractors."""
+    colors = _shuffled(random)
+    return {"target": colors[0], "cubes": _Table(random).cubes(colors[: 1 + distractors])}
+
+
+def two_cubes(random: np.random.Generator, distractors: int) -> dict[str, Any]:
+    """The target cube, the cube to stack it on, and at most one distractor."""
+    colors = _shuffled(random)
+    cubes = _Table(random).cubes(colors[: 2 + min(distractors, 1)])
+    return {"target": colors[0], "base": colors[1], "cubes": cubes}
+
+
+def cubes_and_bowl(random: np.random.Generator, distractors: int) -> dict[str, Any]:
+    """A bowl, the target cube and distractors beside it."""
+    colors, table = _shuffled(random), _Table(random)
+    bowl = table.draw((0.45, 0.58), (-0.20, 0.20), radius=0.06)
+    return {
+        "target": colors[0],
+        "cubes": table.cubes(colors[: 1 + distractors]),
+        "place": tuple(map(float, bowl)),
+    }
+
+
+def cubes_and_circle(random: np.random.Generator, distractors: int) -> dict[str, Any]:
+    """A circle, and the target cube square to the line on which it is to be pushed there.
+
+    Distractors keep clear of that line.
+    """
+    colors, table = _shuffled(random), _Table(random)
+    cube = np.array([random.uniform(0.40, 0.46), random.uniform(-0.12, 0.12)])
+    turn, way = random.uniform(-0.5, 0.5), random.uniform(0.12, 0.17)
+    along = np.array([math.cos(turn), math.sin(turn)])
+    circle = cube + way * along
+    for place, radius in (
+        (cube, 0.06),
+        ((cube + circle) / 2, 0.06),
+        (circle, 0.07),
+        (cube - 0.08 * along, 0.05),
+    ):
+        table.take(place, radius)
+    cubes = {
+        colors[0]: (float(cube[0]), float(cube[1]), float(turn)),
+        **table.cubes(colors[1 : 1 + distractors]),
+    }
+    return {"target": colors[0], "cubes": cubes, "place": tuple(map(float, circle))}
+
+
+def drawer(shut: bool) -> Arrange:
+    """A cabinet whose drawer is (almost) shut or wide open."""
+
+    def arrange(random: np.random.Generator, distractors: int) -> dict[str, Any]:
+        place = (float(random.uniform(0.68, 0.74)), float(random.uniform(-0.10, 0.10)))
+        opening = random.uniform(0.0, 0.01) if shut else random.uniform(0.11, 0.15)
+        return {"cubes": {}, "place": place, "drawer": float(opening)}
+
+    return arrange
+
+
+def random_look(random: np.random.Generator) -> Look:
+    """Cameras moved a little, light and colors of a scene."""
+
+    def around(point: tuple[float, ...], spread: float) -> np.ndarray:
+        return np.array(point) + random.uniform(-spread, spread, 3)
+
+    return Look(
+        cameras={
+            camera.view: (
+                around(stand.position, stand.position_jitter),
+                around(stand.looks_at, stand.looks_at_jitter),
+            )
+            for camera in CAMERAS
+            if (stand := camera.stand)
+        },
+        light=float(random.uniform(0.7, 1.3)),
+        light_direction=around((0.2, 0.4, -1.0), 0.3),
+        table_tint=random.uniform(0.9, 1.1, 3),
+        cube_tints={color: random.uniform(0.85, 1.15, 3) for color in COLORS},
+    )

@@ -26,7 +26,7 @@ class Pace:
 
     @property
     def due(self) -> int:
-        """When the newest tick was due, ns of the wall clock: real time without the jitter of the loop."""
+        """When the newest tick was due, wall clock, ns: without the jitter of the loop."""
         if not self._factor:
             return self._begin
         return self._begin + round((self._ticks - self._begin_ticks) * self._period / self._factor)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiled MuJoCo scenes: table, robot, cameras and the objects of one kind of task, which a layout then arranges."""
+"""Compiled MuJoCo scenes: table, robot, cameras and the objects of one kind of task."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _circle() -> str:
 def _cabinet(
     width: float = 0.11, depth: float = 0.10, height: float = 0.07, wall: float = 0.006
 ) -> str:
-    """A cabinet that opens towards the robot (-x): half width, half depth, half height, half thickness of its walls."""
+    """A cabinet with a drawer that opens towards the robot (-x); all sizes are halves, m."""
     front, bar = -depth - wall - 0.003, -depth - 0.085
     arm = (0.042, 0.005, 0.006)
     handle = 'name="handle" mass="0.03" friction="1.2 0.005 0.0001"'
@@ -79,7 +79,8 @@ def _cabinet(
       {_box((wall, width, height), (depth, 0, height), _WOOD)}
       {_box((depth, width + wall, wall), (0, 0, 2 * height), _WOOD)}
       <body name="drawer">
-        <joint name="drawer" type="slide" axis="-1 0 0" range="0 0.16" damping="4" frictionloss="0.5" armature="0.01"/>
+        <joint name="drawer" type="slide" axis="-1 0 0" range="0 0.16" damping="4"
+          frictionloss="0.5" armature="0.01"/>
         {_box((depth - 0.01, width - 0.012, wall), (0, 0, 0.02), _FRONT, 'mass="0.2"')}
         {_box((wall, width - 0.004, height - 0.008), (front, 0, height), _FRONT, 'mass="0.1"')}
         {_box(arm, (-depth - 0.0425, 0.03, height + 0.03), _METAL, 'mass="0.01"')}
@@ -111,22 +112,24 @@ def _xml(kind: str) -> str:
     )
     return f"""<mujoco model="{kind}">
       <compiler angle="radian" autolimits="true"/>
-      <option timestep="{1 / STEPS_PER_SECOND!r}" integrator="implicitfast" cone="elliptic" impratio="10"
-        iterations="20" ls_iterations="20"/>
+      <option timestep="{1 / STEPS_PER_SECOND!r}" integrator="implicitfast" cone="elliptic"
+        impratio="10" iterations="20" ls_iterations="20"/>
       <statistic center="0.4 0 0.2" extent="1"/>
       <visual>
         <quality shadowsize="1" offsamples="0"/>
-        <headlight ambient="0.35 0.35 0.35" diffuse="0.4 0.4 0.4" specular="0 0 0"/><map znear="0.01" zfar="10"/>
+        <headlight ambient="0.35 0.35 0.35" diffuse="0.4 0.4 0.4" specular="0 0 0"/>
+        <map znear="0.01" zfar="10"/>
       </visual>
       <asset>
-        <texture type="skybox" builtin="gradient" rgb1="0.75 0.8 0.85" rgb2="0.45 0.5 0.55" width="32" height="192"/>
-        <texture type="2d" name="table" builtin="checker" rgb1="0.62 0.55 0.47" rgb2="0.58 0.51 0.43"
-          width="64" height="64"/>
+        <texture type="skybox" builtin="gradient" rgb1="0.75 0.8 0.85" rgb2="0.45 0.5 0.55"
+          width="32" height="192"/>
+        <texture type="2d" name="table" builtin="checker" rgb1="0.62 0.55 0.47"
+          rgb2="0.58 0.51 0.43" width="64" height="64"/>
         <material name="table" texture="table" texrepeat="6 8" specular="0" shininess="0"/>
       </asset>
       <worldbody>
-        <light name="key" pos="0.2 -0.6 1.6" dir="0.2 0.4 -1" directional="true" diffuse="0.5 0.5 0.5"
-          specular="0.1 0.1 0.1" castshadow="false"/>
+        <light name="key" pos="0.2 -0.6 1.6" dir="0.2 0.4 -1" directional="true"
+          diffuse="0.5 0.5 0.5" specular="0.1 0.1 0.1" castshadow="false"/>
         <geom name="table" type="box" size="0.6 0.7 0.02" pos="0.4 0 -0.02" material="table"
           friction="0.5 0.005 0.0001"/>
         <geom name="shelf" type="box" size="0.1 0.2 0.01" pos="0.2 0.1 -0.41"/>

@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks: how a person would ask for them, which scene they need, how a seed arranges it, when they are solved."""
+"""The tasks of the simulation: their wordings, scene, random layout, steps and success."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .arm_constants import HOME, closure
-from .camera_table import CAMERAS
-from .layout import COLORS, CUBE, Layout, Look
+from .layout import (
+    COLORS,
+    CUBE,
+    Arrange,
+    Layout,
+    cubes_and_bowl,
+    cubes_and_circle,
+    drawer,
+    random_look,
+    some_cubes,
+    two_cubes,
+)
 
 if TYPE_CHECKING:  # MuJoCo: the command line reads this table without it
     from .world import World
 
-Arrange = Callable[[np.random.Generator, int], dict[str, Any]]
 Place = np.ndarray | tuple[float, float]
 
 
@@ -41,90 +49,6 @@ class Task:
     @property
     def names_cube(self) -> bool:
         return "{target}" in self.wordings[0]
-
-
-class _Table:
-    """Draws places on the table that keep clear of those already taken."""
-
-    def __init__(self, random: np.random.Generator) -> None:
-        self._random = random
-        self._taken: list[tuple[np.ndarray, float]] = []
-
-    def take(self, place: np.ndarray, radius: float = 0.0) -> np.ndarray:
-        self._taken.append((np.asarray(place, float), radius))
-        return place
-
-    def draw(
-        self, x: tuple[float, float], y: tuple[float, float], radius: float = 0.0
-    ) -> np.ndarray:
-        for _ in range(1000):
-            place = np.array([self._random.uniform(*x), self._random.uniform(*y)])
-            if all(np.hypot(*(place - other)) > gap + 0.085 for other, gap in self._taken):
-                return self.take(place, radius)
-        raise RuntimeError("no free place on the table")
-
-    def cubes(self, colors: list[str]) -> dict[str, tuple[float, float, float]]:
-        places = {color: self.draw((0.40, 0.60), (-0.20, 0.20)) for color in colors}
-        turns = self._random.uniform(-math.pi / 4, math.pi / 4, len(colors))
-        return {
-            c: (float(p[0]), float(p[1]), float(turn))
-            for (c, p), turn in zip(places.items(), turns, strict=True)
-        }
-
-
-def _shuffled(random: np.random.Generator) -> list[str]:
-    return [str(color) for color in random.permutation(list(COLORS))]
-
-
-def _some_cubes(random: np.random.Generator, distractors: int) -> dict:
-    colors = _shuffled(random)
-    return {"target": colors[0], "cubes": _Table(random).cubes(colors[: 1 + distractors])}
-
-
-def _two_cubes(random: np.random.Generator, distractors: int) -> dict:
-    colors = _shuffled(random)
-    cubes = _Table(random).cubes(colors[: 2 + min(distractors, 1)])
-    return {"target": colors[0], "base": colors[1], "cubes": cubes}
-
-
-def _cubes_and_bowl(random: np.random.Generator, distractors: int) -> dict:
-    colors, table = _shuffled(random), _Table(random)
-    bowl = table.draw((0.45, 0.58), (-0.20, 0.20), radius=0.06)
-    return {
-        "target": colors[0],
-        "cubes": table.cubes(colors[: 1 + distractors]),
-        "place": tuple(map(float, bowl)),
-    }
-
-
-def _cubes_and_circle(random: np.random.Generator, distractors: int) -> dict:
-    """The cube stands square to the line on which it is to be pushed, and that line is kept free."""
-    colors, table = _shuffled(random), _Table(random)
-    cube = np.array([random.uniform(0.40, 0.46), random.uniform(-0.12, 0.12)])
-    turn, way = random.uniform(-0.5, 0.5), random.uniform(0.12, 0.17)
-    along = np.array([math.cos(turn), math.sin(turn)])
-    circle = cube + way * along
-    for place, radius in (
-        (cube, 0.06),
-        ((cube + circle) / 2, 0.06),
-        (circle, 0.07),
-        (cube - 0.08 * along, 0.05),
-    ):
-        table.take(place, radius)
-    cubes = {
-        colors[0]: (float(cube[0]), float(cube[1]), float(turn)),
-        **table.cubes(colors[1 : 1 + distractors]),
-    }
-    return {"target": colors[0], "cubes": cubes, "place": tuple(map(float, circle))}
-
-
-def _drawer(shut: bool) -> Arrange:
-    def arrange(random: np.random.Generator, distractors: int) -> dict:
-        place = (float(random.uniform(0.68, 0.74)), float(random.uniform(-0.10, 0.10)))
-        opening = random.uniform(0.0, 0.01) if shut else random.uniform(0.11, 0.15)
-        return {"cubes": {}, "place": place, "drawer": float(opening)}
-
-    return arrange
 
 
 def _is_open(world: World) -> bool:
@@ -175,7 +99,7 @@ TASKS: dict[str, Task] = {
             "bring the hand over the {target} cube",
             "approach the {target} cube with the gripper",
         ),
-        _some_cubes,
+        some_cubes,
         _reached,
         steps=_PICK[:1],
         trained=True,
@@ -192,7 +116,7 @@ TASKS: dict[str, Task] = {
             "take the {target} cube off the table",
             "grab the {target} cube and lift it up",
         ),
-        _some_cubes,
+        some_cubes,
         _lifted,
         steps=(*_PICK, "Lift the {target} cube."),
         trained=True,
@@ -208,7 +132,7 @@ TASKS: dict[str, Task] = {
             "shove the {target} cube into the yellow circle",
             "push the {target} cube until it is on the circle",
         ),
-        _cubes_and_circle,
+        cubes_and_circle,
         _pushed,
         steps=(
             "Move the gripper behind the {target} cube.",
@@ -226,7 +150,7 @@ TASKS: dict[str, Task] = {
             "pick up the {target} cube and put it in the bowl",
             "the {target} cube belongs in the bowl",
         ),
-        _cubes_and_bowl,
+        cubes_and_bowl,
         _in_bowl,
         steps=(*_PICK, "Carry the {target} cube to the bowl.", RELEASE),
         trained=True,
@@ -241,7 +165,7 @@ TASKS: dict[str, Task] = {
             "pull out the drawer",
             "open the cabinet drawer",
         ),
-        _drawer(shut=True),
+        drawer(shut=True),
         lambda world, layout: world.opening() > 0.10,
         steps=(
             "Move the gripper to the handle of the drawer.",
@@ -260,7 +184,7 @@ TASKS: dict[str, Task] = {
             "push the drawer in",
             "close the cabinet drawer",
         ),
-        _drawer(shut=False),
+        drawer(shut=False),
         lambda world, layout: world.opening() < 0.015,
     ),
     "stack": Task(
@@ -272,7 +196,7 @@ TASKS: dict[str, Task] = {
             "set the {target} cube onto the {base} one",
             "build a tower with the {target} cube on the {base} cube",
         ),
-        _two_cubes,
+        two_cubes,
         _stacked,
         grasps=True,
     ),
@@ -299,35 +223,18 @@ def find(name: str) -> Task:
         raise ValueError(f"task: expected one of {', '.join(TASKS)}, got {name!r}") from None
 
 
-def _look(random: np.random.Generator) -> Look:
-    def around(point: tuple[float, ...], spread: float) -> np.ndarray:
-        return np.array(point) + random.uniform(-spread, spread, 3)
-
-    return Look(
-        cameras={
-            camera.view: (
-                around(stand.position, stand.position_jitter),
-                around(stand.looks_at, stand.looks_at_jitter),
-            )
-            for camera in CAMERAS
-            if (stand := camera.stand)
-        },
-        light=float(random.uniform(0.7, 1.3)),
-        light_direction=around((0.2, 0.4, -1.0), 0.3),
-        table_tint=random.uniform(0.9, 1.1, 3),
-        cube_tints={color: random.uniform(0.85, 1.15, 3) for color in COLORS},
-    )
-
-
 def arrange(name: str, seed: int, distractors: int = 2) -> Layout:
-    """The layout that belongs to a task and a seed (>= 0), with up to `distractors` (0 to 2) cubes it does not need."""
+    """The layout of a task and a seed (>= 0), with up to `distractors` (0 to 2) further cubes.
+
+    Raises ValueError for an unknown task or numbers outside their range.
+    """
     task = find(name)
     if seed < 0:
         raise ValueError(f"seed: expected a number >= 0, got {seed}")
     if not 0 <= distractors < len(COLORS):
         raise ValueError(f"distractors: expected 0 to {len(COLORS) - 1}, got {distractors}")
     random = np.random.default_rng([zlib.crc32(name.encode()), seed])
-    look, start = _look(random), HOME + random.uniform(-0.08, 0.08, 7)
+    look, start = random_look(random), HOME + random.uniform(-0.08, 0.08, 7)
     return Layout(
         start=start, look=look, **task.arrange(random, int(random.integers(distractors + 1)))
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The physics of one scene: arranged from a layout, driven by joint positions, read in the units of the real robot."""
+"""The physics of one scene, driven by joint positions and read in units of the real robot."""
 
 from __future__ import annotations
 
@@ -78,7 +78,10 @@ class World:
             self.model.geom(color).rgba[:3] = np.clip(np.array(COLORS[color]) * tint, 0.0, 1.0)
 
     def drive(self, arm: np.ndarray, finger: float) -> None:
-        """Set the targets of the servos for one tick: joints [7] and finger_joint, rad, cut off at their limits."""
+        """Set the targets of the servos for one tick: joints [7] and finger_joint, rad.
+
+        Targets are clipped to the joints' limits.
+        """
         self.data.ctrl[self._arm_motors] = np.clip(arm, LOWER, UPPER)
         step = FINGER_SPEED / TICKS_PER_SECOND
         self._finger = min(

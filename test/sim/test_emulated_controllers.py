@@ -108,7 +108,7 @@ def test_a_new_trajectory_replaces_the_old_one():
 
 @pytest.mark.parametrize(("from_desired", "first"), [(True, 1.0), (False, 0.4)])
 def test_bridge_starts_from_the_set_point_or_from_the_measured_state(from_desired, first):
-    """The measured arm lags: without interpolate_from_desired_state a new trajectory twitches backward."""
+    """Without interpolate_from_desired_state a new trajectory twitches back to the lagging arm."""
     arm = controller(from_desired=from_desired)
     arm.hold(np.array([1.0, 1.0]), 0)
     arm.update(S - PERIOD, REST)

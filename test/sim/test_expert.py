@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scripted experts: they solve every task, smoothly, also when something goes wrong on the way."""
+"""The scripted experts solve every task smoothly, also when something goes wrong."""
 
 import dataclasses
 import importlib.util
@@ -76,7 +76,7 @@ def test_an_expert_can_take_over_in_the_middle(env):
 
 @pytest.mark.parametrize(("turned", "quarters"), [(-0.5, 0), (0.5, 0), (0.9, 1), (-0.9, 0)])
 def test_a_hand_over_a_cube_is_turned_the_shorter_way(turned, quarters, env):
-    """But no further than the wrist should be turned: in the last case that would be 111 degrees."""
+    """But no further than the wrist should turn: in the last case that would be 111 degrees."""
     env.reset("lift", 3)
     world, cube = env.simulation.world, env.simulation.layout.target
     place, yaw = (
@@ -105,7 +105,7 @@ def test_an_expert_that_is_wrong_about_a_turn_grasps_across_the_edges(env):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_experts_need_no_memory(task, env):
-    """Who learns from them sees single moments: an expert that forgets everything after 0.4 s must get there, too."""
+    """A learner sees single moments: an expert that forgets all after 0.4 s gets there, too."""
     env.reset(task, 4)
     for _ in range(80):
         perform(env, Expert(env.simulation), limit=6)
@@ -114,7 +114,7 @@ def test_experts_need_no_memory(task, env):
 
 @pytest.mark.parametrize(("behind", "aside"), [(0.065, 0.01), (0.12, -0.02), (0.16, 0.0)])
 def test_a_hand_low_behind_the_cube_pushes_from_where_it_is(behind, aside, env):
-    """Going up first for a few centimeters' sake is what a learner that is wrong by those would do again and again."""
+    """Going up for a few centimeters is what a learner wrong by those would do forever."""
     env.reset("push", 4)
     world, layout = env.simulation.world, env.simulation.layout
     cube = world.position(layout.target)[:2]
@@ -137,7 +137,7 @@ def test_a_hand_low_behind_the_cube_pushes_from_where_it_is(behind, aside, env):
 
 
 def test_a_trajectory_through_the_controllers_does_what_the_same_actions_do_in_the_env(env):
-    """What holds in process holds over ROS: rows of actions, due one step after the other, as one trajectory."""
+    """As in process, so over ROS: action rows, one step apart, as one trajectory."""
     env.reset("lift", 3)
     actions = perform(env, Expert(env.simulation))
     expected = env.simulation.world.positions()

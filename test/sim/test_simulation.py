@@ -194,7 +194,7 @@ def test_inverse_kinematics_reaches_the_workspace():
 
 
 # -- pacing
-# -----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def test_pace_waits_for_each_tick_and_does_not_drift():
@@ -229,7 +229,7 @@ def test_pace_without_a_factor_never_waits():
 
 
 # -- cameras
-# ----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.sim
@@ -278,7 +278,10 @@ def test_one_env_goes_through_all_tasks_and_wordings():
 
 @pytest.mark.parametrize("choice", ["disable", "nonsense"])
 def test_the_choice_of_the_user_is_kept_and_physics_needs_no_opengl(choice):
-    code = "from cosmos3_ros.sim.env import Env; env = Env(); env.simulation.reset('lift', 0); env.observe()"
+    code = (
+        "from cosmos3_ros.sim.env import Env; "
+        "env = Env(); env.simulation.reset('lift', 0); env.observe()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=False,

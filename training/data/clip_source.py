@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clips that arrive while a training runs: from the experts in other processes, or read from a dataset."""
+"""The clips that data options ask for: from experts in other processes, or from a dataset."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ from .parallel import in_parallel
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Job:
-    """stride, opening: of windows whose future is not seen.
-
-    dense: stride of the others. whole: everything is seen;
-    else a share of its spans of `span` frames.
-    """
+    """One demonstration to record, and which frames of it to render."""
 
     demonstration: Demonstration
-    body: Embodiment
-    stride: int
-    opening: int
-    dense: int
-    whole: bool
-    span: int = 0
-    share: float = 0.0
+    embodiment: Embodiment
+    stride: int  # frames between windows of which only the first frame is rendered
+    opening: int  # further such windows at the beginning, see episodes.make_clip
+    dense: int  # frames between windows of which all frames are rendered
+    whole: bool  # render every frame; else window beginnings, and spans if there are any
+    span: int = 0  # frames of a span that is rendered whole
+    share: float = 0.0  # of the spans that are
 
 
 def _perform(job: _Job) -> list[Clip]:
-    """Of one demonstration; nothing if the expert failed."""
+    """The clips of one demonstration; none if the expert failed."""
     if job.whole:
         episode = record(job.demonstration)
-        return [] if episode is None else [make_clip(episode, job.body, job.dense, job.opening)]
+        return (
+            [] if episode is None else [make_clip(episode, job.embodiment, job.dense, job.opening)]
+        )
     begins, spans = window_begins(job.demonstration.seed, job.stride, job.opening), _spans(job)
     seen = {step for span in spans for step in span}
     episode = record(job.demonstration, lambda step: begins(step) or step in seen)
     if episode is None:
         return []
     clips = [
-        make_span(episode, job.body, span, job.dense) for span in spans if span.start < len(episode)
+        make_span(episode, job.embodiment, span, job.dense)
+        for span in spans
+        if span.start < len(episode)
     ]
     if steps := [step for step in range(len(episode)) if begins(step)]:
-        clips.append(make_clip(part(episode, steps), job.body))
+        clips.append(make_clip(part(episode, steps), job.embodiment))
     return clips
 
 
 def _spans(job: _Job) -> list[range]:
-    """The frames that are seen of an episode of any length, begun anywhere: all its windows are as likely."""
+    """The spans of frames to render, from a random phase, so that all windows are as likely."""
     random = np.random.default_rng(
         [zlib.crc32(job.demonstration.task.encode()), job.demonstration.seed, 4]
     )
@@ -64,22 +64,22 @@ def _spans(job: _Job) -> list[range]:
     spans = [
         range(max(first, 0), first + job.span) for first in firsts if random.random() < job.share
     ]
-    return [span for span in spans if len(span) > job.body.horizon]
+    return [span for span in spans if len(span) > job.embodiment.horizon]
 
 
 def make_clips(
-    options: DataOptions, body: Embodiment, rank: int = 0, size: int = 1
+    options: DataOptions, embodiment: Embodiment, rank: int = 0, size: int = 1
 ) -> Generator[Clip]:
-    """All clips that the options ask for, as they become ready: the share of process `rank` of `size`.
+    """The clips for process `rank` of `size`, as they become ready.
 
-    ValueError for spans that hold no window.
+    Raises ValueError for spans that hold no window.
     """
     if options.dataset:
         from .lerobot_reader import make_layout, read_episodes
 
-        layout = make_layout(body, options.features, options.gripper, options.instruction)
-        for episode in read_episodes(options.dataset, body, layout, rank, size):
-            yield make_clip(episode, body, options.stride, options.opening)
+        layout = make_layout(embodiment, options.features, options.gripper, options.instruction)
+        for episode in read_episodes(options.dataset, embodiment, layout, rank, size):
+            yield make_clip(episode, embodiment, options.stride, options.opening)
         return
     demonstrations = (
         Demonstration(
@@ -93,12 +93,13 @@ def make_clips(
         for seed in range(options.first_seed, options.first_seed + options.episodes)[rank::size]
         for task in options.tasks
     )
-    if options.span and options.span <= body.horizon:
+    if options.span and options.span <= embodiment.horizon:
         raise ValueError(
-            f"data.span: expected 0 or more than the {body.horizon} rows of a chunk, got {options.span}"
+            f"data.span: expected 0 or more than the {embodiment.horizon} rows of a chunk, got "
+            f"{options.span}"
         )
     dense, tasks, share = options.dense or options.stride, len(options.tasks), options.whole
-    shape = (body, options.stride, options.opening, dense)
+    shape = (embodiment, options.stride, options.opening, dense)
     jobs = [
         _Job(
             demonstration,
@@ -115,6 +116,9 @@ def make_clips(
 
 
 def _whole(number: int, tasks: int, share: float) -> bool:
-    """Whether every frame of this demonstration is wanted: of each task the same share, not of all at the same time."""
+    """Whether to render every frame of this demonstration.
+
+    That is the same share of each task, and tasks take turns.
+    """
     turn, task = divmod(number, tasks)
     return int((turn + 1) * share + task / tasks) > int(turn * share + task / tasks)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot was commanded at a moment, from the messages that its controllers got. numpy only."""
+"""What a robot was commanded at a moment, from the messages to its controllers. numpy only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEASURED = "measured"  # no command: where the joints went
 
 
 def find_sources(motions: Sequence[Motion], width: int, only: str = "") -> list[str]:
-    """For each joint the topic that commands it, by its name in this package: the first of COMMANDS that names it.
+    """For each joint the first topic of COMMANDS that commands it, by its name in this package.
 
     only: the one topic to look at, or "measured": none.
     """

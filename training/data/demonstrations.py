@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Demonstrations by the scripted experts, in parallel: disturbed, and begun off the path, for the recoveries."""
+"""Demonstrations by the scripted experts, some disturbed or begun off the path."""
 
 from __future__ import annotations
 
@@ -32,23 +32,21 @@ _OVER_TABLE = ((0.33, -0.26, 0.14), (0.60, 0.26, 0.40))  # corners of where the 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Demonstration:
-    """What to record: a task and a seed of the simulation decide everything.
-
-    distractors: see Simulation; height, width: of the pictures; noise: rad, standard deviation of
-    what is added to the executed arm positions (the recorded action stays the intended one) in 7 of
-    10 episodes; astray: share of the episodes that begin somewhere in the middle of the task after
-    the arm was pulled away; scatter: share that begin with the hand anywhere over the table or low
-    over the cube that it is to grasp, turned in any way, so that where and how it is says nothing
-    about where and how it is to be.
-    """
+    """What to record: a task and a seed of the simulation decide everything."""
 
     task: str
     seed: int
-    distractors: int = 2
-    height: int = 180
+    distractors: int = 2  # see Simulation
+    height: int = 180  # of the images, pixels
     width: int = 320
+    # standard deviation of what is added to the executed arm positions in 7 of 10 episodes, rad;
+    # the recorded action stays the intended one
     noise: float = 0.01
+    # share of the episodes that begin somewhere in the middle of the task, after the arm was
+    # pulled away
     astray: float = 0.35
+    # share of the episodes that begin with the hand anywhere over the table, or low over the cube
+    # that it is to grasp, turned in any way: so its pose says nothing about the pose it is to have
     scatter: float = 0.0
 
 
@@ -116,7 +114,7 @@ def random_pose(random: np.random.Generator) -> tuple[np.ndarray, float]:
 
 
 def _lead_astray(env: Env, random: np.random.Generator) -> None:
-    """Let an expert begin, and at some moment, often with a cube in the hand, pull the arm away for half a second.
+    """Let an expert begin and pull its arm away for half a second, often with a cube in the hand.
 
     Half of these experts are wrong about how cubes are turned, and half of those stop where they
     are: cubes that were squeezed out of the fingers, as it happens to learners.
@@ -231,7 +229,7 @@ def _write(shard: _Shard) -> None:
 
 
 def _surely(wanted: Demonstration) -> Episode:
-    """The expert fails in about one of a thousand episodes: then another seed, far from all others."""
+    """Record, with another, far seed where the expert fails (in one of a thousand episodes)."""
     for attempt in range(10):
         episode = record(dataclasses.replace(wanted, seed=wanted.seed + attempt * 1_000_000_007))
         if episode is not None:
@@ -243,6 +241,7 @@ def _remember(file: Path, fields: list[dict]) -> None:
     text = json.dumps(fields) + "\n"
     if file.exists() and file.read_text(encoding="utf-8") != text:
         raise ValueError(
-            f"{file.parent}: holds a recording with other tasks, seeds or options; expected a new folder"
+            f"{file.parent}: holds a recording with other tasks, seeds or options; expected a "
+            "new folder"
         )
     file.write_text(text, encoding="utf-8")

@@ -13,21 +13,19 @@ from ...model.embodiment import Embodiment
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Episode:
-    """One demonstration at the embodiment's rate: row t of `actions` was commanded at frame t and led to frame t + 1.
+    """One demonstration at the embodiment's rate.
 
-    views: name -> uint8 [T, H, W, 3], or only the frames `looks` (int64 [K], rising) of it; states,
-    actions: float32 [T, D], columns and units of the embodiment; instructions: ways to ask for it;
-    truth: float32 [T, GroundTruth.WIDTH], NaN where unknown; task, seed: where it came from.
+    Row t of `actions` was commanded at frame t and led to frame t + 1.
     """
 
-    views: Mapping[str, np.ndarray]
-    states: np.ndarray
-    actions: np.ndarray
-    instructions: tuple[str, ...]
-    truth: np.ndarray
-    task: str = ""
+    views: Mapping[str, np.ndarray]  # view -> uint8 [T, H, W, 3], or [K, H, W, 3] with `looks`
+    states: np.ndarray  # float32 [T, D], columns and units of the embodiment
+    actions: np.ndarray  # float32 [T, D]
+    instructions: tuple[str, ...]  # wordings of the task
+    truth: np.ndarray  # float32 [T, GroundTruth.WIDTH], NaN where unknown
+    task: str = ""  # where it came from
     seed: int = -1
-    looks: np.ndarray | None = None
+    looks: np.ndarray | None = None  # int64 [K], rising: the frames in `views`; None: all frames
 
     def __post_init__(self) -> None:
         lengths = {
@@ -52,26 +50,19 @@ class Episode:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Clip:
-    """What training needs of one episode: its pictures, and windows of one chunk that begin at the frames `starts`.
+    """What training needs of one episode: its images, and windows of one chunk each."""
 
-    frames: uint8 [T, H, W, 3], the canvas; rows: float32 [windows, state row + horizon, width], as
-    the network sees them; truth: float32 [windows, GroundTruth.WIDTH]. whole: else `frames` are only those of
-    `starts`: what will be seen is not known.
-    """
-
-    frames: np.ndarray
-    starts: np.ndarray
-    rows: np.ndarray
-    truth: np.ndarray
+    frames: np.ndarray  # uint8 [T, H, W, 3], composed on the canvas
+    starts: np.ndarray  # int64 [windows], the frame that each window begins with
+    rows: np.ndarray  # float32 [windows, state row + horizon, width], as the network sees them
+    truth: np.ndarray  # float32 [windows, GroundTruth.WIDTH]
     instructions: tuple[str, ...]
-    whole: bool = True
+    whole: bool = True  # False: `frames` are those of `starts` only, later ones are not known
 
     def window(self, frames: int) -> np.ndarray:
-        """Which frames each window shows, int64 [windows, frames].
+        """Which frames each window shows, int64 [windows, frames]; [windows, 1] if not whole.
 
-        The last one stays when the episode is over.
-
-        If the clip is not whole, that is one for each: [windows, 1].
+        After the end of the episode the last frame is repeated.
         """
         if not self.whole:
             return np.arange(len(self.starts))[:, None]
@@ -79,39 +70,46 @@ class Clip:
 
 
 def window_begins(seed: int, stride: int, opening: int) -> Callable[[int], bool]:
-    """Tells whether a window begins at a frame, see make_clip; which ones depends on the seed."""
+    """A function that tells whether a window begins at a frame, see make_clip.
+
+    The seed shifts the windows.
+    """
     return lambda step: (
         step % stride == max(seed, 0) % stride or (step < 2 * opening and step % 2 == 0)
     )
 
 
-def make_clip(episode: Episode, body: Embodiment, stride: int = 1, opening: int = 0) -> Clip:
-    """An episode for training: a window every `stride` frames, and `opening` more, two apart, at its beginning, where
-    only the pictures tell where to go. After its end the last action is held. Of an episode that
-    was looked at now and then, each look begins a window.
+def make_clip(episode: Episode, embodiment: Embodiment, stride: int = 1, opening: int = 0) -> Clip:
+    """The clip of an episode, with a window every `stride` frames.
+
+    `opening` further windows, two frames apart, lie at its beginning, where only the images tell
+    where to go. After the episode's end the last action is held. If not all frames are in the
+    episode (`looks`), each of its frames begins a window instead.
     """
     begins = window_begins(episode.seed, stride, opening)
     looks = episode.looks
     starts = (
         np.array([step for step in range(len(episode)) if begins(step)]) if looks is None else looks
     )
-    return _clip(episode, body, starts, looks is None)
+    return _clip(episode, embodiment, starts, looks is None)
 
 
-def make_span(episode: Episode, body: Embodiment, span: range, stride: int = 1) -> Clip:
-    """Of an episode of which the frames of a span were seen, or those up to its end: the windows every `stride` frames
-    of which all is known. ValueError if some of those frames were not looked at.
+def make_span(episode: Episode, embodiment: Embodiment, span: range, stride: int = 1) -> Clip:
+    """The clip of a span of an episode: a window every `stride` frames, as long as it is within.
+
+    A span may reach beyond the end of the episode. Raises ValueError if frames of the span are not
+    in the episode.
     """
     first, end = span.start, min(span.stop, len(episode))
     seen = part(episode, range(first, end))
     if seen.looks is None or len(seen.looks) < end - first:
         raise ValueError(f"make_span: expected looks at {first} to {end - 1}, got {episode.looks}")
-    latest = end if end == len(episode) else end - body.horizon
-    return _clip(seen, body, np.arange(first, latest, stride), True, first)
+    latest = end if end == len(episode) else end - embodiment.horizon
+    return _clip(seen, embodiment, np.arange(first, latest, stride), True, first)
 
 
 def part(episode: Episode, steps: Iterable[int]) -> Episode:
-    """The same episode, looked at in these steps only, of those in which it was."""
+    """The same episode with only the frames of `steps`, as far as it has them."""
     looks = np.arange(len(episode)) if episode.looks is None else episode.looks
     chosen = np.isin(looks, list(steps))
     views = {name: frames[chosen] for name, frames in episode.views.items()}
@@ -119,21 +117,25 @@ def part(episode: Episode, steps: Iterable[int]) -> Episode:
 
 
 def _clip(
-    episode: Episode, body: Embodiment, starts: np.ndarray, whole: bool, first: int = 0
+    episode: Episode, embodiment: Embodiment, starts: np.ndarray, whole: bool, first: int = 0
 ) -> Clip:
-    """All that the episode shows, which begins with frame `first`, and the windows that begin at `starts`."""
-    views = zip(*(episode.views[name] for name in body.views), strict=True)
+    """The clip of all frames of the episode, the first of which is frame number `first`."""
+    views = zip(*(episode.views[name] for name in embodiment.views), strict=True)
     frames = np.stack(
-        [body.compose(dict(zip(body.views, images, strict=True))) for images in views]
+        [embodiment.compose(dict(zip(embodiment.views, images, strict=True))) for images in views]
     )
-    rows = [window_rows(episode, body, int(start)) for start in starts]
-    told = np.stack(rows) if rows else np.zeros((0, 1, 1))
-    return Clip(frames, starts - first, told, episode.truth[starts], episode.instructions, whole)
+    rows = [window_rows(episode, embodiment, int(start)) for start in starts]
+    stacked = np.stack(rows) if rows else np.zeros((0, 1, 1))
+    return Clip(frames, starts - first, stacked, episode.truth[starts], episode.instructions, whole)
 
 
-def window_rows(episode: Episode, body: Embodiment, start: int) -> np.ndarray:
+def window_rows(episode: Episode, embodiment: Embodiment, start: int) -> np.ndarray:
     """The state at frame `start` and the chunk that follows it, as the network sees them."""
-    values = episode.actions[np.minimum(start + np.arange(body.horizon), len(episode) - 1)]
+    values = episode.actions[np.minimum(start + np.arange(embodiment.horizon), len(episode) - 1)]
     state = episode.states[start]
-    rows = body.encode_actions(values, state)
-    return np.concatenate([body.encode_state(state)[None], rows]) if body.state_row else rows
+    rows = embodiment.encode_actions(values, state)
+    return (
+        np.concatenate([embodiment.encode_state(state)[None], rows])
+        if embodiment.state_row
+        else rows
+    )

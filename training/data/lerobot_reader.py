@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading LeRobotDataset folders, v3.0 and v2.x: this package's own, DROID's, or a user's with other feature names."""
+"""Reading LeRobotDataset folders, v3.0 and v2.x, with any names of features."""
 
 from __future__ import annotations
 
@@ -25,17 +25,13 @@ SEPARATOR = " | "  # between several ways to say the same
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
-    """Which features of a dataset are what: state, action (in the order of the embodiment's columns), view -> camera.
+    """Which features of a dataset are state, action and images."""
 
-    gripper: what the dataset's grippers say when open and when closed; instruction: of episodes
-    without a task.
-    """
-
-    state: tuple[str, ...]
+    state: tuple[str, ...]  # features, together in the order of the embodiment's columns
     action: tuple[str, ...]
-    cameras: Mapping[str, str]
-    gripper: tuple[float, float] = (0.0, 1.0)
-    instruction: str = ""
+    cameras: Mapping[str, str]  # view -> feature
+    gripper: tuple[float, float] = (0.0, 1.0)  # the dataset's numbers for open and for closed
+    instruction: str = ""  # for episodes without a task
 
 
 def camera_feature(view: str) -> str:
@@ -43,19 +39,22 @@ def camera_feature(view: str) -> str:
     return f"observation.images.{droid_image_name(view)}"
 
 
-def number_features(body: Embodiment) -> dict[str, tuple[str, slice]]:
+def number_features(embodiment: Embodiment) -> dict[str, tuple[str, slice]]:
     """Feature: (which numbers of an episode, their columns), named as DROID's.
 
     Grippers are an embodiment's last.
     """
-    if body.kind != JOINTS:
-        parts = {"observation.state": ("states", body.state), "action": ("actions", body.action)}
+    if embodiment.kind != JOINTS:
+        parts = {
+            "observation.state": ("states", embodiment.state),
+            "action": ("actions", embodiment.action),
+        }
         return {
             name: (field, slice(0, len(columns)))
             for name, (field, columns) in parts.items()
             if columns
         }
-    arm, width = len(body.action) - len(body.discrete), len(body.action)
+    arm, width = len(embodiment.action) - len(embodiment.discrete), len(embodiment.action)
     features = {
         "observation.state.joint_positions": ("states", slice(0, arm)),
         "observation.state.gripper_position": ("states", slice(arm, width)),
@@ -68,19 +67,22 @@ def number_features(body: Embodiment) -> dict[str, tuple[str, slice]]:
 
 
 def make_layout(
-    body: Embodiment,
+    embodiment: Embodiment,
     features: Mapping[str, Any],
     gripper: Sequence[float] = (0.0, 1.0),
     instruction: str = "",
 ) -> Layout:
-    """The layout of this package's own datasets, but for `features`: state, action or a view -> name or names."""
-    known = ("state", "action", *body.views)
+    """The layout of this package's own datasets, except for what `features` names.
+
+    features: "state", "action" or a view -> name or names. Raises ValueError.
+    """
+    known = ("state", "action", *embodiment.views)
     if unknown := sorted(set(features) - set(known)):
         raise ValueError(f"features: unknown {unknown}, expected some of {list(known)}")
     named = {
         key: (value,) if isinstance(value, str) else tuple(value) for key, value in features.items()
     }
-    if wrong := [view for view in body.views if len(named.get(view, ("",))) != 1]:
+    if wrong := [view for view in embodiment.views if len(named.get(view, ("",))) != 1]:
         raise ValueError(
             f"features: expected one name for each camera, got {[named[view] for view in wrong]}"
         )
@@ -90,12 +92,12 @@ def make_layout(
         )
     own = {
         kind: tuple(
-            name for name, (field, _) in number_features(body).items() if field == f"{kind}s"
+            name for name, (field, _) in number_features(embodiment).items() if field == f"{kind}s"
         )
         for kind in known
     }
     cameras = {
-        view: named[view][0] if view in named else camera_feature(view) for view in body.views
+        view: named[view][0] if view in named else camera_feature(view) for view in embodiment.views
     }
     return Layout(
         named.get("state", own["state"]),
@@ -107,17 +109,21 @@ def make_layout(
 
 
 def read_episodes(
-    folder: str | Path, body: Embodiment, layout: Layout | None = None, rank: int = 0, size: int = 1
+    folder: str | Path,
+    embodiment: Embodiment,
+    layout: Layout | None = None,
+    rank: int = 0,
+    size: int = 1,
 ) -> Iterator[Episode]:
     """The episodes of a folder at the embodiment's rate: the share of process `rank` of `size`.
 
     ValueError names what is missing or differs.
     """
-    root, layout = Path(folder), layout or make_layout(body, {})
+    root, layout = Path(folder), layout or make_layout(embodiment, {})
     info = read_info(root)
-    _check(root, info, body, layout)
+    _check(root, info, embodiment, layout)
     for row in itertools.islice(_rows(root, info), rank, None, size):
-        yield _read_episode(root, info, row, body, layout)
+        yield _read_episode(root, info, row, embodiment, layout)
 
 
 def read_info(root: Path) -> dict[str, Any]:
@@ -125,19 +131,21 @@ def read_info(root: Path) -> dict[str, Any]:
     file = root / "meta/info.json"
     if root.suffix in (".mcap", ".db3") or (root / "metadata.yaml").exists():
         raise ValueError(
-            f"dataset: {root} is a rosbag2 recording; first `cosmos3 convert {root} --robot NAME --out FOLDER`"
+            f"dataset: {root} is a rosbag2 recording; first `cosmos3 convert {root} --robot NAME "
+            "--out FOLDER`"
         )
     if not file.exists():
         raise ValueError(f"dataset: missing file {file}")
     info = json.loads(file.read_text(encoding="utf-8"))
     if info.get("codebase_version") not in ("v3.0", "v2.1", "v2.0"):
         raise ValueError(
-            f"{file}: expected codebase_version v3.0, v2.1 or v2.0, got {info.get('codebase_version')!r}"
+            f"{file}: expected codebase_version v3.0, v2.1 or v2.0, got "
+            f"{info.get('codebase_version')!r}"
         )
     return info
 
 
-def _check(root: Path, info: dict[str, Any], body: Embodiment, layout: Layout) -> None:
+def _check(root: Path, info: dict[str, Any], embodiment: Embodiment, layout: Layout) -> None:
     """Before any episode is read: rate, names and widths."""
     features = info["features"]
     if missing := [
@@ -146,27 +154,30 @@ def _check(root: Path, info: dict[str, Any], body: Embodiment, layout: Layout) -
         if name not in features
     ]:
         raise ValueError(
-            f"{root}: lacks the feature(s) {missing}; it has {sorted(features)}. Recipes name others in `data.features`"
+            f"{root}: lacks the feature(s) {missing}; it has {sorted(features)}. Recipes name "
+            "others in `data.features`"
         )
-    slower, same = info["fps"] < body.fps - 0.1, abs(info["fps"] - body.fps) <= 0.1
-    if slower or not (same or body.kind == JOINTS):
+    slower, same = info["fps"] < embodiment.fps - 0.1, abs(info["fps"] - embodiment.fps) <= 0.1
+    if slower or not (same or embodiment.kind == JOINTS):
         why = (
             "pictures between its own are not invented"
             if slower
-            else f"{body.kind} cannot be resampled"
+            else f"{embodiment.kind} cannot be resampled"
         )
         raise ValueError(
-            f"{root}: recorded at {info['fps']} Hz, {body.name} needs {body.fps} Hz: {why}"
+            f"{root}: recorded at {info['fps']} Hz, {embodiment.name} needs {embodiment.fps} Hz: "
+            f"{why}"
         )
     for kind, names, columns in (
-        ("state", layout.state, body.state),
-        ("action", layout.action, body.action),
+        ("state", layout.state, embodiment.state),
+        ("action", layout.action, embodiment.action),
     ):
         width = sum(int(np.prod(features[name]["shape"])) for name in names)
         if width != len(columns):
             expected = f"{len(columns)}: {[column.name for column in columns]}"
             raise ValueError(
-                f"{root}: {kind} {list(names)} has {width} numbers, {body.name} expects {expected}"
+                f"{root}: {kind} {list(names)} has {width} numbers, {embodiment.name} expects "
+                f"{expected}"
             )
 
 
@@ -188,7 +199,7 @@ def _rows(root: Path, info: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _read_episode(
-    root: Path, info: dict[str, Any], row: dict[str, Any], body: Embodiment, layout: Layout
+    root: Path, info: dict[str, Any], row: dict[str, Any], embodiment: Embodiment, layout: Layout
 ) -> Episode:
     import pyarrow.parquet as pq
 
@@ -202,9 +213,9 @@ def _read_episode(
     if not table.num_rows:
         raise ValueError(f"{where}: no rows in {info['data_path'].format(**place)}")
     states, actions = (_numbers(table, names) for names in (layout.state, layout.action))
-    grippers = [column.gripper for column in body.action]
+    grippers = [column.gripper for column in embodiment.action]
     opened, closed = layout.gripper
-    for values, columns in ((states, body.state), (actions, body.action)):
+    for values, columns in ((states, embodiment.state), (actions, embodiment.action)):
         grips = [column.gripper for column in columns]
         values[:, grips] = np.clip((values[:, grips] - opened) / (closed - opened), 0.0, 1.0)
         if not np.isfinite(values).all():
@@ -221,7 +232,7 @@ def _read_episode(
         raise ValueError(
             f"{where} has no task: say with `instruction` of the recipe's data what is done"
         )
-    frames, states, actions = _resampled(states, actions, info["fps"] / body.fps, grippers)
+    frames, states, actions = _resampled(states, actions, info["fps"] / embodiment.fps, grippers)
     known = TRUTH_FEATURE in table.column_names
     truth = (
         _numbers(table, (TRUTH_FEATURE,))
@@ -253,8 +264,10 @@ def _numbers(table: Any, names: Sequence[str]) -> np.ndarray:
 def _resampled(
     states: np.ndarray, actions: np.ndarray, ratio: float, grippers: Sequence[bool]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames and numbers at a rate lower by `ratio`: the newest picture, states and the targets of a step later
-    interpolated, what is commanded to grippers held.
+    """Frames, states and actions at a rate lower by `ratio`.
+
+    Frames are the newest ones; states and the targets of a step later are interpolated, commands to
+    grippers held.
     """
     if abs(ratio - 1) < 0.01:
         return np.arange(len(states)), states, actions

@@ -59,16 +59,16 @@ def has_shard(folder: Path, shard: int) -> bool:
 
 
 def write_shard(
-    folder: Path, shard: int, first: int, episodes: Sequence[Episode], body: Embodiment
+    folder: Path, shard: int, first: int, episodes: Sequence[Episode], embodiment: Embodiment
 ) -> None:
     """Write one shard; `first` is the number of its first episode. `finish` numbers its frames."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    lengths, fps = [len(episode) for episode in episodes], round(body.fps)
+    lengths, fps = [len(episode) for episode in episodes], round(embodiment.fps)
     ends = np.cumsum(lengths)
     columns: dict[str, Any] = {}
-    for name, (field, part) in _numbers(body, episodes).items():
+    for name, (field, part) in _numbers(embodiment, episodes).items():
         values = np.concatenate([getattr(episode, field)[:, part] for episode in episodes]).astype(
             np.float32
         )
@@ -81,7 +81,7 @@ def write_shard(
         "frame_index": frames,
         "episode_index": numbers,
     }
-    for view in body.views:
+    for view in embodiment.views:
         file = shard_file(folder, _VIDEO, shard, camera_feature(view))
         write_video(
             _parent(file), (picture for episode in episodes for picture in episode.views[view]), fps
@@ -100,12 +100,12 @@ def write_shard(
             for part in ("data", "meta/episodes")
             for name, value in place.items()
         }
-        for key in map(camera_feature, body.views):
+        for key in map(camera_feature, embodiment.views):
             row |= {f"videos/{key}/{name}": value for name, value in place.items()}
             row[f"videos/{key}/from_timestamp"] = float(ends[number] - lengths[number]) / fps
             row[f"videos/{key}/to_timestamp"] = float(ends[number]) / fps
         row |= {"simulation/task": episode.task, "simulation/seed": episode.seed}
-        rows.append(row | _statistics(episode, body))
+        rows.append(row | _statistics(episode, embodiment))
     draft = _parent(shard_file(folder, _EPISODES, shard)).with_suffix(".draft")
     pq.write_table(pa.Table.from_pylist(rows), draft)
     draft.rename(draft.with_suffix(".parquet"))
@@ -114,7 +114,7 @@ def write_shard(
 def finish(
     folder: Path,
     shards: int,
-    body: Embodiment,
+    embodiment: Embodiment,
     robot: str,
     commands: Sequence[Sequence[str]] | None = None,
 ) -> None:
@@ -133,30 +133,18 @@ def finish(
     tasks = sorted({row["tasks"][0] for rows in lists for row in rows})
     begin = 0
     for shard, rows in enumerate(lists):
-        length, task = sum(row["length"] for row in rows), []
-        for row in rows:
-            row["dataset_from_index"], row["dataset_to_index"] = begin, begin + row["length"]
-            begin += row["length"]
-            task += [tasks.index(row["tasks"][0])] * row["length"]
-        data = shard_file(folder, _DATA, shard)
-        table = pq.read_table(data)
-        table = table.select(
-            [name for name in table.column_names if name not in ("index", "task_index")]
-        )
-        table = table.append_column("index", pa.array(np.arange(begin - length, begin)))
-        pq.write_table(table.append_column("task_index", pa.array(task, pa.int64())), data)
-        pq.write_table(pa.Table.from_pylist(rows), shard_file(folder, _EPISODES, shard))
+        begin = _number_frames(folder, shard, rows, begin, tasks)
     labels = pa.table({"task_index": pa.array(range(len(tasks)), pa.int64()), "task": tasks})
     pq.write_table(
         labels.replace_schema_metadata({"pandas": json.dumps(_TASK_INDEX)}),
         folder / "meta/tasks.parquet",
     )
     everything = [row for rows in lists for row in rows]
-    _write_json(folder / "meta/stats.json", _join_statistics(everything, body))
+    _write_json(folder / "meta/stats.json", _join_statistics(everything, embodiment))
     known = TRUTH_FEATURE in pq.read_schema(shard_file(folder, _DATA, 0)).names
     shapes = {
         view: video_shape(shard_file(folder, _VIDEO, 0, camera_feature(view)))
-        for view in body.views
+        for view in embodiment.views
     }
     info = {
         "codebase_version": "v3.0",
@@ -167,31 +155,57 @@ def finish(
         "chunks_size": _PER_CHUNK,
         "data_files_size_in_mb": 100,
         "video_files_size_in_mb": 200,
-        "fps": round(body.fps),
+        "fps": round(embodiment.fps),
         "splits": {"train": f"0:{len(everything)}"},
         "data_path": _DATA,
         "video_path": _VIDEO,
-        "features": _features(body, shapes, known, commands),
+        "features": _features(embodiment, shapes, known, commands),
     }
     _write_json(folder / "meta/info.json", info)
 
 
-def _numbers(body: Embodiment, episodes: Sequence[Episode]) -> dict[str, tuple[str, slice]]:
+def _number_frames(
+    folder: Path, shard: int, rows: list[dict[str, Any]], begin: int, tasks: Sequence[str]
+) -> int:
+    """Write the indices of a shard's frames, the first of which is `begin`; return the next one.
+
+    rows: of the shard's episodes.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first, task = begin, []
+    for row in rows:
+        row["dataset_from_index"], row["dataset_to_index"] = begin, begin + row["length"]
+        begin += row["length"]
+        task += [tasks.index(row["tasks"][0])] * row["length"]
+    data = shard_file(folder, _DATA, shard)
+    table = pq.read_table(data)
+    table = table.select(
+        [name for name in table.column_names if name not in ("index", "task_index")]
+    )
+    table = table.append_column("index", pa.array(np.arange(first, begin)))
+    pq.write_table(table.append_column("task_index", pa.array(task, pa.int64())), data)
+    pq.write_table(pa.Table.from_pylist(rows), shard_file(folder, _EPISODES, shard))
+    return begin
+
+
+def _numbers(embodiment: Embodiment, episodes: Sequence[Episode]) -> dict[str, tuple[str, slice]]:
     """The features with numbers; the truth if somebody knows it."""
     known = any(np.isfinite(episode.truth).any() for episode in episodes)
     return {
-        **number_features(body),
+        **number_features(embodiment),
         **({TRUTH_FEATURE: ("truth", slice(0, GroundTruth.WIDTH))} if known else {}),
     }
 
 
 def _features(
-    body: Embodiment,
+    embodiment: Embodiment,
     shapes: Mapping[str, Sequence[int]],
     with_truth: bool,
     commands: Sequence[Sequence[str]] | None,
 ) -> dict[str, Any]:
-    fps = round(body.fps)
+    fps = round(embodiment.fps)
     video = {
         "video.fps": fps,
         "video.codec": "h264",
@@ -207,8 +221,8 @@ def _features(
             "names": names,
             "info": video,
         }
-    for name, (field, part) in number_features(body).items():
-        columns = body.action if field == "actions" else body.state
+    for name, (field, part) in number_features(embodiment).items():
+        columns = embodiment.action if field == "actions" else embodiment.state
         features[name] = _numbers_feature([column.name for column in columns[part]])
         if field == "actions" and commands:
             features[name]["info"] = {"commands": [list(sources) for sources in commands[part]]}
@@ -226,9 +240,9 @@ def _numbers_feature(names: list[str]) -> dict[str, Any]:
     return {"dtype": "float32", "shape": [len(names)], "names": names}
 
 
-def _statistics(episode: Episode, body: Embodiment) -> dict[str, Any]:
+def _statistics(episode: Episode, embodiment: Embodiment) -> dict[str, Any]:
     """Of each number per column, and of each camera per color (in 0..1, as [3, 1, 1])."""
-    numbers = number_features(body)
+    numbers = number_features(embodiment)
     kept: dict[str, np.ndarray] = {
         name: getattr(episode, field)[:, part] for name, (field, part) in numbers.items()
     }
@@ -242,7 +256,7 @@ def _statistics(episode: Episode, body: Embodiment) -> dict[str, Any]:
         }
         row |= {f"stats/{name}/{key}": value.astype(float).tolist() for key, value in parts.items()}
         row[f"stats/{name}/count"] = [len(values)]
-    for view in body.views:
+    for view in embodiment.views:
         key = camera_feature(view)
         pixels = episode.views[view][::8, ::4, ::4].reshape(-1, 3) / 255.0
         parts = {
@@ -258,10 +272,12 @@ def _statistics(episode: Episode, body: Embodiment) -> dict[str, Any]:
     return row
 
 
-def _join_statistics(rows: list[dict[str, Any]], body: Embodiment) -> dict[str, dict[str, Any]]:
+def _join_statistics(
+    rows: list[dict[str, Any]], embodiment: Embodiment
+) -> dict[str, dict[str, Any]]:
     """The statistics of all episodes together."""
     joined = {}
-    for name in (*number_features(body), *map(camera_feature, body.views)):
+    for name in (*number_features(embodiment), *map(camera_feature, embodiment.views)):
         part = {
             key: np.array([row[f"stats/{name}/{key}"] for row in rows])
             for key in ("min", "max", "mean", "std")

@@ -27,9 +27,10 @@ _DRY = (topic_names.COMMAND, topic_names.ACTION_CHUNK)  # published while nothin
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Motion:
-    """The joint targets of one message: in effect from `begin` (ns) on, `values` float64 [points, D] at `times` (ns).
+    """The joint targets of one message, in effect from `begin` (ns) on.
 
-    After the last point it is held. NaN: a joint that the message does not name.
+    values: float64 [points, D] at `times` (ns); the last point is held; NaN: a joint that the
+    message does not name.
     """
 
     source: str
@@ -180,7 +181,8 @@ class _Gathered:
         """
         if (back := np.diff(stamps, prepend=stamps[:1]).min()) < -NS:
             raise ValueError(
-                f"{self._path}: the stamps of {topic} go back by {-back / NS:.1f} s: expected one clock in a bag"
+                f"{self._path}: the stamps of {topic} go back by {-back / NS:.1f} s: expected "
+                "one clock in a bag"
             )
         return np.unique(stamps, return_index=True)[1]
 
@@ -195,7 +197,7 @@ def _clock(pairs: Sequence[tuple[int, int]]) -> Callable[[int], int]:
 
 
 def _instructions(others: Sequence[tuple[str, int, Any]]) -> list[tuple[int, str]]:
-    """(since when, text) from the topic of instructions, else from the simulation's status, else from chunks."""
+    """(since when, text) from the instruction topic, else the simulation's status, else chunks."""
     for source in (topic_names.INSTRUCTION, topic_names.SIM_STATUS, topic_names.ACTION_CHUNK):
         texts = [
             (at, message.data if key == topic_names.INSTRUCTION else message.instruction)
@@ -238,7 +240,8 @@ def _motion(robot: RecordedRobot, key: str, received: int, message: Any) -> Moti
         row[:] = [known.get(joint, np.nan) for joint in robot.joints.joints]
     if np.isnan(full).all():
         raise ValueError(
-            f"{robot.topics[key]}: moves {list(joints)}, expected some of {list(robot.joints.joints)}"
+            f"{robot.topics[key]}: moves {list(joints)}, expected some of "
+            f"{list(robot.joints.joints)}"
         )
     # its first points may be over when it comes
     late = key in (topic_names.TRAJECTORY, topic_names.ACTION_CHUNK)
@@ -273,8 +276,8 @@ def _missing(
 ) -> ValueError:
     held = sorted(topic for topic, count in counts.items() if count)
     return ValueError(
-        f"{path}: nothing on {robot.topics[name]} (expected {kind}; `remappings` of {robot.name}.yaml name {name}); "
-        f"the bag holds {held}"
+        f"{path}: nothing on {robot.topics[name]} (expected {kind}; `remappings` of "
+        f"{robot.name}.yaml name {name}); the bag holds {held}"
     )
 
 

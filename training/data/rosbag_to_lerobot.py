@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cosmos3 convert`: recordings of a robot become demonstrations at the embodiment's rate, in a LeRobotDataset.
+"""`cosmos3 convert`: a robot's recordings become demonstrations in a LeRobotDataset.
 
 Frame t shows the newest picture of each camera and the joints interpolated to its time; action t is
 what was commanded for one step later, or where the joints then were if no command was in effect.
@@ -100,8 +100,8 @@ def convert(
             write_shard(folder, len(log), len(log), [episode], about.embodiment)
             begin, end = ((int(time) - _beginning(recording)) / NS for time in piece.times[[0, -1]])
             tell(
-                f"episode {len(log)}: {bag} from {begin:.1f} to {end:.1f} s, {len(episode)} frames, "
-                f"{followed} of them before any command: {piece.instruction!r}"
+                f"episode {len(log)}: {bag} from {begin:.1f} to {end:.1f} s, {len(episode)} "
+                f"frames, {followed} of them before any command: {piece.instruction!r}"
             )
             place = {"bag": str(bag), "stamp": int(piece.times[0]), "from": begin, "to": end}
             log.append({**place, "frames": len(episode), "before_any_command": followed})
@@ -122,8 +122,9 @@ def cut(
     told = [(at, text.strip()) for at, text in recording.instructions]
     if not options.instruction and not any(text for _, text in told):
         raise ValueError(
-            f"{recording.path}: no instruction: nothing on {robot.topics[topic_names.INSTRUCTION]} (expected "
-            "std_msgs/String); say with --instruction what was done"
+            f"{recording.path}: no instruction: nothing on "
+            f"{robot.topics[topic_names.INSTRUCTION]} (expected std_msgs/String); say with "
+            "--instruction what was done"
         )
     changes = [at for (_, old), (at, new) in pairwise([(0, ""), *told]) if old != new]
     begin = _beginning(recording)
@@ -159,7 +160,7 @@ def make_episode(
     robot: RecordedRobot,
     options: ConvertOptions,
 ) -> tuple[Episode, int]:
-    """The demonstration in a piece, and how many of its actions are measured ones although its joints have commands."""
+    """The demonstration in a piece, and how many actions are measured despite commanded joints."""
     later = piece.times + robot.embodiment.step
     held = [joint == robot.joints.gripper for joint in robot.joints.joints]
     motions = [motion for motion in recording.motions if piece.reset <= motion.begin < later[-1]]
@@ -192,7 +193,7 @@ def _unbroken(
     options: ConvertOptions,
     tell: Tell,
 ) -> Iterator[np.ndarray]:
-    """Times of the frames between two moments, wherever every camera and every joint has something to show."""
+    """Times of the frames between two moments at which all cameras and joints have data."""
     step, view = robot.embodiment.step, robot.embodiment.views[0]
     stamps = recording.stamps[view]
     # in phase with this camera
@@ -215,7 +216,7 @@ def _unbroken(
 def _missing(
     recording: Recording, times: np.ndarray, since: int, until: int, step: int, gap: int
 ) -> list[str]:
-    """For each frame what it lacks, or "": pictures and joint states of before `since` are of something else."""
+    """For each frame what it lacks, or ""; data from before `since` belong to something else."""
     lacks = [""] * len(times)
 
     def note(absent: np.ndarray, what: str) -> None:

@@ -43,7 +43,8 @@ def read_video(file: Path, begin: float, count: int, fps: float) -> np.ndarray:
                 number = round(((frame.time or 0.0) - begin) * fps)
                 if number >= 0 and number != len(frames):
                     raise ValueError(
-                        f"{file}: no frame at {begin + len(frames) / fps:.3f} s, at {fps} frames per second"
+                        f"{file}: no frame at {begin + len(frames) / fps:.3f} s, at {fps} frames "
+                        "per second"
                     )
                 if number >= 0:
                     frames.append(frame.to_ndarray(format="rgb24"))

@@ -33,48 +33,38 @@ STRIP = 8  # pictures of an episode that failed
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trial:
-    """One episode to try. wording: see sim.tasks, -1 is the one that is never in training.
-
-    latency: s between the pictures and their chunk; replan: s between two pictures that are
-    answered, at least; limit: s until it has failed. options: of PolicyOptions.
-    """
+    """One episode to try."""
 
     checkpoint: str
     task: str
     seed: int
-    wording: int = 0
+    wording: int = 0  # see sim.tasks; -1: the one that is never in training
     distractors: int = 2
-    latency: float = 0.3
-    replan: float = 0.4
-    limit: float = 10.0
-    options: tuple[tuple[str, Any], ...] = ()
+    latency: float = 0.3  # from observation to chunk, s
+    replan: float = 0.4  # between two observations, at least, s
+    limit: float = 10.0  # after which the episode has failed, s
+    options: tuple[tuple[str, Any], ...] = ()  # of PolicyOptions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it went. seconds: until solved, or the limit.
-
-    chunk_seconds: what the policy took per chunk, median.
-
-    miss: smallest distance of the tool to the named object, m (infinite if none is named); chunks:
-    how many came, and of these rejected: were refused, limited: were slowed down or cut off; arc,
-    jerk: smoothness of the measured joint velocities over the whole episode at 120 Hz, see
-    `smoothness`; real_time: simulated seconds per second, where that matters. NaN: not known.
-    """
+    """How an episode went; NaN: not known."""
 
     task: str
     seed: int
     instruction: str
     success: bool
-    seconds: float
-    chunk_seconds: float
-    miss: float
-    rejected: int
-    limited: int
-    chunks: int
+    seconds: float  # until solved, or the limit
+    chunk_seconds: float  # what the policy took per chunk, median
+    miss: float  # smallest distance of the tool to the named object, m; infinite if none is named
+    rejected: int  # chunks that were refused
+    limited: int  # chunks that were slowed down or cut off
+    chunks: int  # all chunks
+    # smoothness of the measured joint velocities over the whole episode at 120 Hz, see
+    # smoothness_metrics
     arc: float
     jerk: float
-    real_time: float = math.nan
+    real_time: float = math.nan  # simulated seconds per second
 
 
 def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = None) -> Outcome:
@@ -183,7 +173,8 @@ def evaluate(
     for number, (outcome, seen) in enumerate(in_parallel(run_trial, trials, workers), 1):
         outcomes.append(outcome)
         tell(
-            f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: {'solved' if outcome.success else 'failed'}"
+            f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: "
+            f"{'solved' if outcome.success else 'failed'}"
         )
         if (
             strips

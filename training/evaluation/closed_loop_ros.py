@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same episodes through the real ROS nodes, at real time, as `cosmos3 demo` runs them but without its film."""
+"""Closed loop through the real ROS nodes at real time, as `cosmos3 demo` without its film."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
     first = trials[0]
     if (first.wording, first.distractors) != (0, 2):
         raise ValueError(
-            f"through nodes: expected wording 0, 2 distractors, got {first.wording}, {first.distractors}"
+            f"through nodes: expected wording 0, 2 distractors, got {first.wording}, "
+            f"{first.distractors}"
         )
     from ...apps.demo import Show, check, is_ready, watching
     from ...apps.topic_recorder import wait_until

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How alike two pictures are: PSNR and SSIM, on the whole and where something moved, beside a copy of the last one."""
+"""PSNR and SSIM of predicted frames, in all and where something moved, beside a copy."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def decibels(square: float, peak: float) -> float:
 
 
 def ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Structural similarity around every pixel but those near the edge, mean of the colors: [H - 10, W - 10].
+    """SSIM around every pixel not near the edge, mean over the colors: [H - 10, W - 10].
 
     Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment", IEEE Trans. Image Processing 13(4),
     2004: Gaussian window of 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures for a report: strips of what a policy saw, what it imagined beside what happened, success by task."""
+"""Plots for a report: what a policy saw, its predicted frames beside real ones, success."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_strip(file: Path, pictures: Sequence[tuple[float, np.ndarray]], title:
 
 
 def write_future(file: Path, pictures: np.ndarray, fps: float) -> None:
-    """What happened above what was imagined, some moments of it. pictures: uint8 [2, T, H, W, 3]."""
+    """Some real frames above the predicted ones. pictures: uint8 [2, T, H, W, 3]."""
     places = np.linspace(0, pictures.shape[1] - 1, 5).round().astype(int)
     rows = []
     for name, frames in zip(("real", "imagined"), pictures, strict=True):

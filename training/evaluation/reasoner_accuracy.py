@@ -58,7 +58,8 @@ def reasoner_accuracy(
     for number, some in enumerate(in_parallel(_take, exams, workers), 1):
         marks += some
         tell(
-            f"{number}/{len(exams)}  {sum(mark.right for mark in some)} of {len(some)} answers right"
+            f"{number}/{len(exams)}  {sum(mark.right for mark in some)} of {len(some)} answers "
+            "right"
         )
     return grade(marks)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `exam.examine` measured, as a page with pictures."""
+"""What `suite.report` measured, as a page with plots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _KINDS = {
 
 
 def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
-    """Markdown at `file`; folder: where `examine` has put its pictures, and where one more goes."""
+    """Write Markdown to `file`.
+
+    content: of suite.report; folder: where it has put its images, and where one more goes.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     parts, what = content["parts"], content["what"]
     runs = {
@@ -64,7 +67,7 @@ def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
 
 
 def _there(files: Iterable[Path]) -> list[Path]:
-    """Those that are there: the folder may hold pictures of another evaluation, too."""
+    """The files that exist: an evaluation does not write all of them."""
     return [file for file in files if file.exists()]
 
 
@@ -73,16 +76,17 @@ def _head(what: Mapping[str, Any]) -> list[str]:
     return [
         "# Results",
         "",
-        f"Written by `cosmos3 eval`. Seeds {seeds[0]} to {seeds[1]}; training uses those from 1 000 000 on. Up to "
-        f"{settings['distractors']} other cubes, at most {settings['limit']:.0f} s per episode. In process, "
-        f"{settings['latency']:.1f} s of the simulation's time pass between pictures and chunk, whatever the policy "
-        f"takes. Weights: sha256 `{what['weights']}`.",
+        f"Written by `cosmos3 eval`. Seeds {seeds[0]} to {seeds[1]}; training uses those from 1 "
+        f"000 000 on. Up to {settings['distractors']} other cubes, at most "
+        f"{settings['limit']:.0f} s per episode. In process, {settings['latency']:.1f} s of the "
+        "simulation's time pass between pictures and chunk, whatever the policy takes. "
+        f"Weights: sha256 `{what['weights']}`.",
         "",
     ]
 
 
 def _origins(parts: Mapping[str, Any]) -> list[str]:
-    """A line for what was measured alike."""
+    """One line for all parts with the same command, device and versions."""
     alike: dict[str, list[str]] = {}
     for name, part in parts.items():
         about = part["about"]
@@ -155,10 +159,11 @@ def _motion(runs: Mapping[str, Any], chunk: float) -> list[str]:
                 ]
             )
     return [
-        f"Medians over the episodes; a chunk is {chunk:.2f} s. In process, what a chunk takes is the policy alone, "
-        "with other episodes on the other cores; through the nodes it is from capture to receipt, and *real time* says "
-        "whether the simulation kept up (1.00) beside everything else on the machine. SPARC and LDLJ (log "
-        "dimensionless jerk; nearer to 0 is smoother) are of the joint velocities at 120 Hz over the whole episode.",
+        f"Medians over the episodes; a chunk is {chunk:.2f} s. In process, what a chunk takes "
+        "is the policy alone, with other episodes on the other cores; through the nodes it is "
+        "from capture to receipt, and *real time* says whether the simulation kept up (1.00) "
+        "beside everything else on the machine. SPARC and LDLJ (log dimensionless jerk; nearer "
+        "to 0 is smoother) are of the joint velocities at 120 Hz over the whole episode.",
         "",
         *_table(head, rows),
     ]
@@ -190,10 +195,12 @@ def _futures(ahead: Mapping[str, Any], chunk: float) -> list[str]:
     return [
         "## Futures",
         "",
-        "Imagined frames against what the simulation shows, means over windows, PSNR in dB. *copy*: the observed frame "
-        "in their place. *moved*: only where the real frame differs from the observed one by more than 10 of 255 "
-        "(there the copy is wrong by definition), if that is at least 1 % of the picture. The autoencoder alone is "
-        f"what a perfect prediction would come to. A chunk ends after {chunk:.2f} s: nothing is predicted beyond.",
+        "Imagined frames against what the simulation shows, means over windows, PSNR in dB. "
+        "*copy*: the observed frame in their place. *moved*: only where the real frame differs "
+        "from the observed one by more than 10 of 255 (there the copy is wrong by definition), "
+        "if that is at least 1 % of the picture. The autoencoder alone is what a perfect "
+        f"prediction would come to. A chunk ends after {chunk:.2f} s: nothing is predicted "
+        "beyond.",
         "",
         *_table([*head, "windows"], rows),
     ]
@@ -201,9 +208,10 @@ def _futures(ahead: Mapping[str, Any], chunk: float) -> list[str]:
 
 def _inverse(found: Mapping[str, Any]) -> list[str]:
     return [
-        f"Inverse dynamics, the actions read out of {found['windows']} windows of demonstrations: mean absolute error "
-        f"{_number(found['arm'])} mrad per joint and row ({_number(found['still'])} mrad if the arm were said to stay "
-        f"where it is), gripper right in {_number(found['grip'], 1, 100)} % of the rows.",
+        f"Inverse dynamics, the actions read out of {found['windows']} windows of "
+        f"demonstrations: mean absolute error {_number(found['arm'])} mrad per joint and row "
+        f"({_number(found['still'])} mrad if the arm were said to stay where it is), gripper "
+        f"right in {_number(found['grip'], 1, 100)} % of the rows.",
         "",
     ]
 
@@ -221,8 +229,8 @@ def _grades(grades: Mapping[str, Any]) -> list[str]:
     return [
         "## Reasoner",
         "",
-        "Questions about scenes on the way through a task; *state* is all those about the state together, *balanced* "
-        "the mean over the true answers of how often each was given.",
+        "Questions about scenes on the way through a task; *state* is all those about the "
+        "state together, *balanced* the mean over the true answers of how often each was given.",
         "",
         *_table(["question", "right", "balanced, %", "ms per answer"], rows),
     ]

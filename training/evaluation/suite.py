@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that a checkpoint is measured by, in one json; `page` makes it readable."""
+"""The evaluation of a checkpoint, in one json; `report_page` makes it readable."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def report(
     page: Path | None = None,
     tell: Tell = print,
 ) -> str:
-    """Measure, write all of it into the json `out` and onto the page, and return the tables as text.
+    """Measure, write the results to the json `out` and the page, and return the tables as text.
 
     trials: all alike but for task and seed; through: PROCESS, NODES or both. For a page also the
     controls (another wording, random weights), the futures and the reasoner; then all but the first
@@ -56,6 +56,8 @@ def report(
         raise ValueError(
             f"through: expected {PROCESS}, {NODES} or both with a comma, got {','.join(through)!r}"
         )
+    from ...model.checkpoint_io.tiny import write_json
+
     out = out or (page and page.with_suffix(".json"))
     pictures = out and out.with_suffix("")
     content = _begin(out, trials)
@@ -160,11 +162,11 @@ def _with_random_weights(
     config = config_from_json(
         json.loads((checkpoint / "transformer" / "config.json").read_text(encoding="utf-8"))
     )
-    body = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["policy"][
+    embodiment = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["policy"][
         "embodiment"
     ]
     with tempfile.TemporaryDirectory() as folder:
-        write_tiny(folder, config=config, embodiment=body)
+        write_tiny(folder, config=config, embodiment=embodiment)
         return closed([dataclasses.replace(trial, checkpoint=folder) for trial in trials])
 
 
@@ -255,9 +257,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write it, with its folder."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

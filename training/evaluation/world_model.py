@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model imagines against what happens.
-
-Its own chunks, and forward and inverse dynamics of demonstrations.
-"""
+"""The world model: predicted frames, forward and inverse dynamics against the simulation."""
 
 from __future__ import annotations
 
@@ -81,10 +78,9 @@ def look_ahead(policy: Cosmos3Policy, env: Env, wanted: Demonstration) -> Findin
 
 
 def own_futures(policy: Policy, env: Env) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What the policy imagines and what the simulation shows while that chunk is played.
+    """Predicted and real frames of each chunk, played to its end without delay.
 
-    Each uint8 [horizon + 1, H, W, 3]; chunk after chunk, the world stands still while the policy
-    thinks.
+    Each uint8 [horizon + 1, H, W, 3]; the simulation stands still while the policy infers.
     """
     seen = env.observe()
     for _ in range(CHUNKS):
@@ -98,11 +94,11 @@ def own_futures(policy: Policy, env: Env) -> Iterator[tuple[np.ndarray, np.ndarr
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Window:
-    """One chunk of a demonstration: its first observation, its rows and all its frames."""
+    """One chunk of a demonstration."""
 
-    observation: Observation
-    rows: np.ndarray
-    frames: np.ndarray
+    observation: Observation  # at its beginning
+    rows: np.ndarray  # float32 [horizon, D]
+    frames: np.ndarray  # uint8 [horizon + 1, H, W, 3], the first one is that of the observation
 
 
 def windows(policy: Policy, episode: Episode) -> Iterator[Window]:
@@ -117,19 +113,23 @@ def windows(policy: Policy, episode: Episode) -> Iterator[Window]:
 
 
 def forward_dynamics(policy: Policy, window: Window) -> np.ndarray:
-    """The frames that the model expects of the rows that were really played."""
-    body = policy.embodiment
+    """The frames predicted for the rows that were really played: every row is frozen."""
+    embodiment = policy.embodiment
     chunk = ActionChunk(
-        window.rows, body.action_names, window.observation.stamp, body.step, body.discrete
+        window.rows,
+        embodiment.action_names,
+        window.observation.stamp,
+        embodiment.step,
+        embodiment.discrete,
     )
     return policy.decode(policy.infer(window.observation, committed=chunk)).frames
 
 
 def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
-    """Those of inverse dynamics."""
+    """The errors of inverse dynamics in one window."""
     said = inverse_dynamics(policy, window)
-    body = policy.embodiment
-    gripper = np.array([column.gripper for column in body.action])
+    embodiment = policy.embodiment
+    gripper = np.array([column.gripper for column in embodiment.action])
     still = np.broadcast_to(window.observation.state, window.rows.shape)
     arm, stays = (
         1000 * float(np.abs(rows - window.rows)[:, ~gripper].mean()) for rows in (said, still)
@@ -139,7 +139,7 @@ def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
 
 
 def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
-    """The rows that the model reads out of the frames, in robot units.
+    """The rows predicted from the frames, in robot units: all frames and the state are given."""
 
     Every frame is known, no row but the state.
     """
@@ -148,7 +148,7 @@ def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
     from ...model.diffusion.guidance import Guidance
     from ...model.diffusion.sampler import flow_schedule
 
-    body, options = policy.embodiment, policy.options
+    embodiment, options = policy.embodiment, policy.options
     latents, state = _latents(policy, window.frames), window.observation.state
     row_noise = numpy_noise(policy.row_shape, options.seed)
     known = range(latents.shape[2])
@@ -157,8 +157,8 @@ def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
     schedule = flow_schedule(options.num_steps, options.shift)
     actions = policy.denoiser.run(inputs, text, text, schedule, Guidance(1.0))[1]
     assert actions is not None  # `inputs` has actions
-    rows = actions[0, int(body.state_row) :, : body.width].cpu().numpy()
-    return body.decode_actions(rows, state)
+    rows = actions[0, int(embodiment.state_row) :, : embodiment.width].cpu().numpy()
+    return embodiment.decode_actions(rows, state)
 
 
 def reconstruct(policy: Cosmos3Policy, frames: np.ndarray) -> np.ndarray:
@@ -191,14 +191,11 @@ def _canvas(policy: Policy, images: Any) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorldModelTrial:
-    """A job for a process of its own: `look_ahead` with this checkpoint.
-
-    options: of PolicyOptions.
-    """
+    """A job for a process of its own: `look_ahead` with this checkpoint."""
 
     checkpoint: str
     wanted: Demonstration
-    options: tuple[tuple[str, Any], ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()  # of PolicyOptions
 
 
 def run_world_model_trial(trial: WorldModelTrial) -> Findings:

@@ -28,15 +28,12 @@ ALL_VIEWS = tuple(range(len(VIEWS)))  # in the order in which the reasoner node 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lesson:
-    """A question about some views (positions in camera_table.VIEWS, in the order shown) and its answer.
+    """A question about images of a scene, and its answer."""
 
-    kind: one of KINDS.
-    """
-
-    kind: str
+    kind: str  # one of KINDS
     question: str
     answer: str
-    views: tuple[int, ...] = ALL_VIEWS
+    views: tuple[int, ...] = ALL_VIEWS  # positions in camera_table.VIEWS, in the order shown
 
 
 def _cube(color: str) -> str:
@@ -181,7 +178,8 @@ def _describe(facts: Facts) -> Subjects:
     what = held[1][0].lower() + held[1][1:]
     yield (
         (),
-        f"A robot arm over a table with {listed}.{state} The gripper is {gripper[1][:-1].lower()}, with {what}",
+        f"A robot arm over a table with {listed}.{state} The gripper is "
+        f"{gripper[1][:-1].lower()}, with {what}",
     )
 
 
@@ -236,9 +234,9 @@ STATE = tuple(kind for kind in _SUBJECTS if kind not in ("plan", "describe"))
 
 
 def lessons(facts: Facts, random: np.random.Generator, each: int = 2) -> list[Lesson]:
-    """Questions of every kind that can be asked here, up to `each` of one kind, in one of their wordings.
+    """Up to `each` questions of every kind that can be asked here, in a random wording.
 
-    Those of one kind have different answers if they can.
+    Questions of one kind have different answers where that is possible.
     """
     found = []
     for kind, (subjects, texts) in _SUBJECTS.items():

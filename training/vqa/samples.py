@@ -38,17 +38,13 @@ class Scene:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Watch:
-    """A demonstration of which `looks` moments, spread at random, become scenes, and `stills` more of other layouts,
-    with the hand anywhere and nothing moving: they cost least. `each`: see questions.lessons.
-
-    size: (height, width) to scale the pictures to as the reasoner would, or nothing.
-    """
+    """A demonstration of which some moments become scenes."""
 
     demonstration: Demonstration
-    looks: int = 4
-    stills: int = 0
-    each: int = 2
-    size: tuple[int, int] | None = None
+    looks: int = 4  # moments, spread at random
+    stills: int = 0  # scenes of further layouts, with the hand anywhere and nothing moving: cheap
+    each: int = 2  # questions of a kind, see questions.lessons
+    size: tuple[int, int] | None = None  # (height, width) to scale the images to
 
 
 def watch(wanted: Watch) -> list[Scene]:
@@ -104,7 +100,7 @@ def _arrange_anew(env: Env, task: str, seed: int, random: np.random.Generator) -
 
 
 def settled(reached: Sequence[Mapping[Goal, bool]], step: int, goal: Goal) -> bool | None:
-    """Whether a goal was reached at a step, None if that was different shortly before or will be shortly after."""
+    """Whether a goal was reached at a step; None if that differs within _DOUBT steps."""
     around = {moment[goal] for moment in reached[max(0, step - _DOUBT) : step + _DOUBT + 1]}
     return around.pop() if len(around) == 1 else None
 
@@ -117,7 +113,7 @@ def _pictures(env: Env, size: tuple[int, int] | None) -> np.ndarray:
 
 
 def resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """As model.vision does it, which would bring torch into this process."""
+    """As vision_encoder.image_patches resizes; importing that would import torch here."""
     return np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC))
 
 

@@ -32,23 +32,19 @@ UNCLEAR = "?"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
-    """Lengths in m in the robot's frame: x away from it, y to its left, z up from the table.
+    """Lengths in m in the robot's frame: x away from it, y to its left, z up from the table."""
 
-    kind: one of layout.KINDS; cubes: color -> place [3]; place: (x, y) of bowl or circle; handle: of
-    the drawer, [3]; opening: of the drawer; tool [3]; closed: of the gripper, 0 to 1; held: a
-    color, "drawer", "" or UNCLEAR; done: what has been achieved, None: one would have to measure;
-    boxes: view -> name -> box, of what can be seen well.
-    """
-
-    kind: str
-    cubes: Mapping[str, np.ndarray]
-    tool: np.ndarray
-    closed: float
-    held: str = ""
-    place: tuple[float, float] = (0.0, 0.0)
-    handle: np.ndarray | None = None
-    opening: float = 0.0
+    kind: str  # of scene, one of layout.KINDS
+    cubes: Mapping[str, np.ndarray]  # color -> position [3]
+    tool: np.ndarray  # position [3]
+    closed: float  # gripper, 0 to 1
+    held: str = ""  # a color, "drawer", "" or UNCLEAR
+    place: tuple[float, float] = (0.0, 0.0)  # (x, y) of bowl or circle
+    handle: np.ndarray | None = None  # position [3] of the drawer's handle
+    opening: float = 0.0  # of the drawer
+    # what has been achieved; None: too close to tell without measuring
     done: Mapping[Goal, bool | None] = dataclasses.field(default_factory=dict)
+    # view -> name -> box, of what can be seen well
     boxes: Mapping[str, Mapping[str, Box]] = dataclasses.field(default_factory=dict)
 
 
@@ -104,7 +100,7 @@ def _held(world: World, layout: Layout) -> str:
 
 
 def boxes(simulation: Simulation, view: str) -> dict[str, Box]:
-    """Of cubes, bowl, circle and the drawer's handle, where they are wholly in the picture and hardly hidden."""
+    """Boxes of the objects that are wholly in the image of a view and hardly hidden."""
     world = simulation.world
     names = {f"{color} cube": [world.model.geom(color).id] for color in simulation.layout.cubes}
     if world.kind == "drawer":
@@ -157,7 +153,7 @@ _VISIBLE = np.array([1, 1, 1, 0, 1, 1], np.uint8)
 
 
 def _is_seen(world: World, eye: np.ndarray, point: np.ndarray, geoms: list[int]) -> bool:
-    """Whether the first thing on the way from eye to point is one of the geoms, or nothing before the point."""
+    """Whether nothing but one of the geoms lies between eye and point."""
     hit, way = np.array([-1], np.int32), point - eye
     distance = mujoco.mj_ray(world.model, world.data, eye, way, _VISIBLE, 1, -1, hit)
     return int(hit[0]) in geoms or distance < 0 or distance > 0.995

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has to be done for a goal, step by step, and which step is next: told from where things are."""
+"""The steps towards a goal, and which one is next, told from where things are."""
 
 from __future__ import annotations
 

@@ -46,7 +46,9 @@ items = [data[k] for k in range(len(data))]
 kept = {name: np.stack([np.asarray(item[name]) for item in items]) for name in data.meta.features}
 kept["chunk"] = np.asarray(chunks[5]["action.joint_position"])
 np.savez(out, **kept)
-stats = {name: np.asarray(data.meta.stats[name]["mean"]).ravel().tolist() for name in data.meta.stats}
+stats = {
+    name: np.asarray(data.meta.stats[name]["mean"]).ravel().tolist() for name in data.meta.stats
+}
 tasks = [item["task"] for item in items]
 print(json.dumps({"episodes": data.num_episodes, "fps": data.fps, "tasks": tasks, "stats": stats}))
 """
@@ -62,10 +64,13 @@ features = {
     "action": {"dtype": "float32", "shape": (8,), "names": [f"a{k}" for k in range(8)]},
     "CAMERA": {"dtype": kind, "shape": (96, 128, 3), "names": ["height", "width", "channels"]},
 }
-data = LeRobotDataset.create("local/two", fps=15, features=features, root=root, use_videos=kind == "video")
+videos = kind == "video"
+data = LeRobotDataset.create("local/two", fps=15, features=features, root=root, use_videos=videos)
 for number in range(2):
-    for state, action, picture in zip(made[f"state{number}"], made[f"action{number}"], made[f"picture{number}"]):
-        frame = {"observation.state": state, "action": action, "CAMERA": picture, "task": f"task {number}"}
+    kinds = (made[f"{name}{number}"] for name in ("state", "action", "picture"))
+    for state, action, picture in zip(*kinds):
+        frame = {"observation.state": state, "action": action, "CAMERA": picture}
+        frame["task"] = f"task {number}"
         data.add_frame(frame)
     data.save_episode()
 data.finalize()
@@ -94,7 +99,7 @@ def episode(length: int, seed: int) -> Episode:
 
 @pytest.fixture(scope="module")
 def decoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """lerobot's decoders -> LD_LIBRARY_PATH: torchcodec looks for FFmpeg's libraries and gets those of PyAV."""
+    """lerobot's decoders -> LD_LIBRARY_PATH, in which torchcodec finds PyAV's FFmpeg."""
     folder = tmp_path_factory.mktemp("ffmpeg")
     for library in PYTHON.parent.parent.glob(
         "lib/python3*/site-packages/av.libs/lib[as][vw]*.so.*"
@@ -151,7 +156,7 @@ def test_lerobot_reads_what_is_written_here(
 
 @pytest.mark.parametrize("kind", ["video", "image"])
 def test_what_lerobot_writes_is_read_here(tmp_path: Path, kind: str) -> None:
-    """Its own writer, with its own codec (AV1) and features: two episodes in one file, one state and one action."""
+    """lerobot's own writer, codec (AV1) and features: two episodes in one file."""
     made = {f"{name}{number}": value for number in range(2) for name, value in some(number).items()}
     np.savez(tmp_path / "made.npz", **made)
     run(WRITE, tmp_path / "d", kind, tmp_path / "made.npz")

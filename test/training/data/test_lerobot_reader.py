@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Datasets that others recorded: several episodes in a file, other names, rates, codecs, units and versions."""
+"""Datasets that others recorded: other names, rates, codecs, units and versions."""
 
 import dataclasses
 import json
@@ -56,7 +56,7 @@ with av.open(file, "w") as container:
 
 
 def write_film(file: Path, values: list[int], codec: str, fps: int) -> None:
-    """In a process of its own: for root, libsvtav1 makes the thread that calls it a real-time one, for good."""
+    """In a process of its own: for root, libsvtav1 makes its thread a real-time one for good."""
     file.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [sys.executable, "-c", FILM, file, codec, str(fps), *map(str, values)], check=True
@@ -173,7 +173,7 @@ def layout(**options: Any) -> Layout:
 
 @pytest.mark.parametrize("codec", ["libx264", "libsvtav1"])
 def test_a_faster_recording_of_others_is_resampled(tmp_path: Path, codec: str) -> None:
-    """30 Hz, two episodes in a file, other names, grippers in meters that count the other way round."""
+    """30 Hz, two episodes in a file, other names, grippers in meters that count backwards."""
     episodes = list(read_episodes(write_v3(tmp_path, codec=codec), DROID_SINGLE_VIEW, layout()))
     assert [episode.instructions for episode in episodes] == [("pick",), ("place",)]
     begin = 0

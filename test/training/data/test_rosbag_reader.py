@@ -154,7 +154,7 @@ class Bag:
     def streams(
         self, begin: float, end: float, skip: Callable[[float], bool] = lambda _: False
     ) -> None:
-        """Pictures at 30 Hz that show their number, joints at 60 Hz that rise by 0.1 rad/s, the gripper by 0.08."""
+        """Numbered images at 30 Hz, joints at 60 Hz that rise by 0.1 rad/s, gripper by 0.08."""
         for number in range(round(begin * 60), round(end * 60) + 1):
             seconds = number / 60
             if number % 2 == 0 and not skip(seconds):

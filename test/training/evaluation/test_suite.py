@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a checkpoint is measured by: smoothness, likeness of pictures, futures, and the report of it all."""
+"""What a checkpoint is measured by: smoothness, likeness of images, futures, the report."""
 
 import dataclasses
 import importlib.util

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Questions about scenes: true of scenes made by hand, told from the simulation, and checked exactly."""
+"""Questions about scenes: true of scenes made by hand and of the simulation's."""
 
 import dataclasses
 import importlib.util
