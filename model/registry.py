@@ -25,11 +25,13 @@ from .checkpoint_io.loader import load_model
 from .checkpoint_io.tiny import tiny_checkpoint
 from .interface import Policy, Reasoner
 from .policy import Cosmos3Policy
+from .policy_options import PolicyOptions
 from .reasoner import Cosmos3Reasoner
 from .runtime.process_group import InferenceGroup, join
 
 if TYPE_CHECKING:
-    from ..nodes import policy_node, reasoner_node
+    from ..nodes.model_params import ModelParams, PolicyModelParams
+    from ..nodes.reasoner_node import Params as ReasonerParams
 
 COMPILED = "~/.cache/cosmos3_ros/compiled"  # code that the next start need not compile again
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -61,26 +63,18 @@ class Models:
         if team:
             team.add(self)
 
-    def policy(self, params: policy_node.Params) -> Policy:
+    def policy(self, params: PolicyModelParams) -> Policy:
         """The policy that the node's parameters describe."""
         if params.threads:
             torch.set_num_threads(params.threads)
         with self._everywhere("policy", params):
-            return Cosmos3Policy(
-                self._model(params, params.placement),
-                embodiment=params.embodiment or None,
-                num_steps=params.num_steps,
-                guidance=params.guidance,
-                guided_steps=params.guided_steps,
-                reuse_guidance=params.reuse_guidance,
-                shift=params.shift,
-                seed=params.seed,
-                prompt_format=params.prompt_format,
-                soft_rows=params.soft_rows,
-                future_steps=0 if self._team else params.future_steps,
-            )
+            options = {f.name: getattr(params, f.name) for f in dataclasses.fields(PolicyOptions)}
+            if self._team:
+                options["future_steps"] = 0
+            model = self._model(params, params.placement)
+            return Cosmos3Policy(model, params.embodiment or None, **options)
 
-    def reasoner(self, params: reasoner_node.Params) -> Reasoner:
+    def reasoner(self, params: ReasonerParams) -> Reasoner:
         """The reasoner that the node's parameters describe."""
         with self._everywhere("reasoner", params):
             return Cosmos3Reasoner(self._model(params), max_tokens=params.max_tokens)
@@ -104,9 +98,7 @@ class Models:
             dist.destroy_process_group()
 
     @contextlib.contextmanager
-    def _everywhere(
-        self, what: str, params: policy_node.Params | reasoner_node.Params
-    ) -> Iterator[None]:
+    def _everywhere(self, what: str, params: ModelParams) -> Iterator[None]:
         """What is loaded inside is loaded by all processes or by none."""
         team = self._meet(params)
         if team is None:
@@ -122,7 +114,7 @@ class Models:
             with team.agreed():
                 yield
 
-    def _meet(self, params: policy_node.Params | reasoner_node.Params) -> InferenceGroup | None:
+    def _meet(self, params: ModelParams) -> InferenceGroup | None:
         """The processes that torchrun started, if there are others."""
         wanted = params.tensor_parallel
         with self._lock:
@@ -144,9 +136,7 @@ class Models:
             )
         return team
 
-    def _model(
-        self, params: policy_node.Params | reasoner_node.Params, placement: str = "both"
-    ) -> Any:
+    def _model(self, params: ModelParams, placement: str = "both") -> Any:
         """One copy per checkpoint, device, dtype and speed, whoever asks."""
         device, dtype = resolve(params.device, params.dtype)
         device = str(self._team.device) if self._team else device

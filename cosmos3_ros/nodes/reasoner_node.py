@@ -21,36 +21,20 @@ from ..model.interface import NS, Reasoner
 from ..msg import Scene
 from ..robot.images import to_rgb
 from ..ros import topics
-from ..ros.lifecycle import ManagedNode
+from ..ros.lifecycle import LifecycleParams, ManagedNode
 from ..ros.messages import scene_message, to_ns
-from ..ros.parameters import param
+from ..ros.option_fields import param
 from ..ros.worker_thread import LAST
 from ..serve.auth import read_token
 from ..serve.reasoner_client import RemoteReasoner
 from ..srv import Ask
+from .model_params import ModelParams
 
 
 @dataclasses.dataclass(frozen=True)
-class Params:
+class Params(ModelParams, LifecycleParams):
     """Parameters of the reasoner node."""
 
-    autostart: bool = param(True, "configure and activate when the process starts")
-    checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
-    device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
-    dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
-    compile: bool = param(
-        False, "compile the network's layers: a minute more to configure, then faster on a GPU"
-    )
-    cuda_graphs: bool = param(
-        False, "on a GPU, record the loops as CUDA graphs: for networks too small to keep it busy"
-    )
-    weights: str = param("none", "as the policy's, where both share one copy of the weights")
-    text_weights: str = param(
-        "none", "how the text tower's weights are rounded: none, fp8, int8 or nvfp4"
-    )
-    tensor_parallel: int = param(
-        1, "GPUs that split every layer; processes of torchrun, see docs/performance.md"
-    )
     views: list[str] = param(["wrist", "exterior_1", "exterior_2"], "camera views it may look at")
     image_transport: str = param("raw", "raw or compressed")
     max_age: float = param(1.0, "refuse to answer about images older than this [s]")

@@ -29,7 +29,8 @@ from ..msg import TaskStatus
 from ..robot.images import encode, fill
 from ..ros import topics
 from ..ros.messages import header, to_time
-from ..ros.parameters import Parameters, param
+from ..ros.option_fields import param
+from ..ros.parameters import Parameters
 from ..ros.shutdown_signal import Stop, ignore_stop_signals
 from ..ros.spin_thread import spinning
 from ..sim.arm_constants import ARM, FINGER

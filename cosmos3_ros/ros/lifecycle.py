@@ -7,6 +7,7 @@ cleanup = let go.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import sys
@@ -24,6 +25,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from .option_fields import param
 from .parameters import Parameters
 from .shutdown_signal import Stop, ignore_stop_signals
 from .spin_thread import end
@@ -36,6 +38,13 @@ _DONE = {
     "stop": "deactivated",
     "teardown": "cleaned up",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class LifecycleParams:
+    """The parameters of every managed node."""
+
+    autostart: bool = param(True, "configure and activate when the process starts")
 
 
 class ManagedNode(LifecycleNode, Generic[P]):
