@@ -9,7 +9,7 @@ PYTHON := $(firstword $(foreach python,python3 python3.12 python3.11,$(call usab
 VENV := .venv
 TORCH_INDEX :=
 EPISODES := 3
-TASK := reach,lift,push,bowl,drawer
+TASK :=
 VIEW :=
 TEST := test
 

@@ -27,7 +27,8 @@ from cosmos3_ros.serve.asyncio_runner import in_background
 from cosmos3_ros.serve.msgpack_codec import pack, unpack
 from cosmos3_ros.serve.openpi_server import Server
 from cosmos3_ros.sim.env import Env
-from cosmos3_ros.training.evaluation.closed_loop import Trial, play, wilson
+from cosmos3_ros.training.evaluation.closed_loop import Trial, play
+from cosmos3_ros.training.evaluation.statistics import wilson
 
 KEYS = {
     "wrist": "observation/wrist_image_left",

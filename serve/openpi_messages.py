@@ -17,6 +17,7 @@ import numpy as np
 
 from ..model.embodiment import EMBODIMENTS, JOINTS, POSES, Embodiment
 from ..model.embodiment.canvas import Canvas
+from ..model.embodiment.presets import droid_image_name
 from ..model.interface import Observation, Policy, Prediction, check_image
 
 COMPOSED = "observation/image"
@@ -119,11 +120,7 @@ def warm_up(policy: Policy) -> None:
 def _keys(message: Mapping[str, Any], body: Embodiment) -> dict[str, str]:
     """Which key each view comes under in this message."""
     first = 0 if "observation/exterior_image_0_left" in message else 1
-    common = {
-        "wrist": "observation/wrist_image_left",
-        "exterior_1": f"observation/exterior_image_{first}_left",
-        "exterior_2": f"observation/exterior_image_{first + 1}_left",
-    }
+    common = {view: f"observation/{droid_image_name(view, first)}" for view in body.views}
     if "agentview" in body.views:  # LIBERO as openpi has it
         common = {"agentview": COMPOSED, "wrist": "observation/wrist_image"}
     return {

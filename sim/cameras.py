@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three cameras of a world, rendered headless."""
+"""Images of a world from the cameras of camera_table, rendered headless."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import math
 
 import numpy as np
 
-from .arm_constants import PREFIX
+from .camera_table import find_camera
 from .gl import make_renderer, mujoco
-from .scene import VIEWS
 from .world import World
-
-_NAMES = {"wrist": PREFIX + "wrist", "exterior_1": "exterior_1", "exterior_2": "exterior_2"}
 
 
 class Cameras:
@@ -37,7 +34,8 @@ class Cameras:
 
     def render(self, view: str) -> np.ndarray:
         """What a view shows now: uint8 [height, width, 3], RGB."""
-        self._renderer.update_scene(self._world.data, camera=_NAMES[view], scene_option=self._show)
+        camera = find_camera(view).mujoco_name
+        self._renderer.update_scene(self._world.data, camera=camera, scene_option=self._show)
         return self._renderer.render()
 
     def close(self) -> None:
@@ -45,8 +43,10 @@ class Cameras:
 
 
 def intrinsics(world: World, view: str, height: int, width: int) -> np.ndarray:
-    """The matrix K [3, 3] of a view's pinhole camera in pixels: MuJoCo's field of view is the vertical one."""
-    if view not in VIEWS:
-        raise ValueError(f"view: expected one of {', '.join(VIEWS)}, got {view!r}")
-    focal = height / 2 / math.tan(math.radians(float(world.model.camera(_NAMES[view]).fovy[0])) / 2)
+    """The matrix K [3, 3] of a view's pinhole camera, pixels.
+
+    Raises ValueError for an unknown view.
+    """
+    camera = world.model.camera(find_camera(view).mujoco_name)
+    focal = height / 2 / math.tan(math.radians(float(camera.fovy[0])) / 2)
     return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])

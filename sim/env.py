@@ -6,13 +6,14 @@ For collecting data and for evaluation.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..model.interface import Observation
 from .arm_constants import FINGER_CLOSED, closure
-from .scene import VIEWS
+from .camera_table import VIEWS
 from .simulation import Simulation
 from .world import TICKS_PER_SECOND
 
@@ -86,3 +87,13 @@ class Env:
 
     def close(self) -> None:
         self.simulation.close()
+
+
+@functools.cache
+def shared_env(task: str, height: int = 180, width: int = 320, distractors: int = 2) -> Env:
+    """This process's environment for a task: making one takes longer than an episode.
+
+    Each task has its own, because another scene must be compiled and its renderer opened. Use it
+    in one thread, one episode at a time, and do not close it.
+    """
+    return Env(height=height, width=width, distractors=distractors)

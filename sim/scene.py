@@ -6,16 +6,14 @@ from __future__ import annotations
 import math
 
 from .arm_constants import MODEL, PREFIX
+from .camera_table import CAMERAS
 from .gl import mujoco
+from .layout import COLORS, CUBE
 
 # Simulation steps per second: at 2.1 ms the four-bar linkage of the gripper is stable while it
 # grasps.
 STEPS_PER_SECOND = 480
 
-COLORS = {"red": (0.85, 0.10, 0.10), "green": (0.10, 0.65, 0.20), "blue": (0.10, 0.25, 0.85)}
-KINDS = ("cubes", "bowl", "circle", "drawer")
-VIEWS = ("wrist", "exterior_1", "exterior_2")
-CUBE = 0.02  # half the edge, m
 # Cubes that take no part stand on a shelf under the table, where no camera sees them.
 PARKED = {color: (0.2, 0.1 * i, -0.38) for i, color in enumerate(COLORS)}
 
@@ -90,6 +88,15 @@ def _cabinet(
       </body></body>"""
 
 
+def _cameras() -> str:
+    """Cameras with a stand; a layout says where."""
+    return "".join(
+        f'<camera name="{camera.mujoco_name}" fovy="{camera.fovy:g}"/>'
+        for camera in CAMERAS
+        if camera.stand
+    )
+
+
 def _objects(kind: str) -> str:
     if kind == "drawer":
         return _cabinet()
@@ -123,15 +130,14 @@ def _xml(kind: str) -> str:
         <geom name="table" type="box" size="0.6 0.7 0.02" pos="0.4 0 -0.02" material="table"
           friction="0.5 0.005 0.0001"/>
         <geom name="shelf" type="box" size="0.1 0.2 0.01" pos="0.2 0.1 -0.41"/>
-        <camera name="exterior_1" fovy="38"/>
-        <camera name="exterior_2" fovy="38"/>
+        {_cameras()}
         {_objects(kind)}
       </worldbody>{exclude}
     </mujoco>"""
 
 
 def compile_scene(kind: str) -> mujoco.MjModel:
-    """The model of one of KINDS, with the robot in it."""
+    """The model of one of layout.KINDS, with the robot in it."""
     scene = mujoco.MjSpec.from_string(_xml(kind))
     robot = mujoco.MjSpec.from_file(str(MODEL))
     scene.worldbody.add_frame().attach_body(robot.body("link0"), PREFIX, "")

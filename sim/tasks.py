@@ -7,31 +7,40 @@ import dataclasses
 import math
 import zlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .arm_constants import HOME, closure
-from .scene import COLORS, CUBE
-from .world import Layout, Look, World
+from .camera_table import CAMERAS
+from .layout import COLORS, CUBE, Layout, Look
 
-Arrange = Callable[[np.random.Generator, int], dict]
+if TYPE_CHECKING:  # MuJoCo: the command line reads this table without it
+    from .world import World
+
+Arrange = Callable[[np.random.Generator, int], dict[str, Any]]
 Place = np.ndarray | tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Task:
-    """One task. wordings: ways to ask for it, {target} and {base} are colors.
+    """All that is said about one task, but for its expert, which is in expert.AIMS."""
 
-    The last one is kept out of training.
-
-    arrange(random, distractors): the fields of Layout beyond `start` and `look`; solved(world,
-    layout): at this moment.
-    """
-
-    kind: str
+    kind: str  # of scene, one of layout.KINDS
+    # ways to ask for it; {target} and {base} are colors; the last one is kept out of training
     wordings: tuple[str, ...]
-    arrange: Arrange
-    solved: Callable[[World, Layout], bool]
+    arrange: Arrange  # (random, distractors) -> the fields of Layout beyond `start` and `look`
+    solved: Callable[[World, Layout], bool]  # at this moment
+    # what has to be done, as the reasoner says it; none: it is not asked about this task
+    steps: tuple[str, ...] = ()
+    trained: bool = False  # whether the embedded checkpoint was trained for it
+    grasps: bool = False  # whether the hand is to be turned as the cube is
+    length: int = 65  # actions of a demonstration, about
+    lead: int = 80  # actions, at most, before an arm that is led astray is pulled away
+
+    @property
+    def names_cube(self) -> bool:
+        return "{target}" in self.wordings[0]
 
 
 class _Table:
@@ -153,6 +162,9 @@ def _stacked(world: World, layout: Layout) -> bool:
     )
 
 
+_PICK = ("Move the gripper to the {target} cube.", "Close the gripper.")
+RELEASE = "Open the gripper."
+
 TASKS: dict[str, Task] = {
     "reach": Task(
         "cubes",
@@ -165,6 +177,11 @@ TASKS: dict[str, Task] = {
         ),
         _some_cubes,
         _reached,
+        steps=_PICK[:1],
+        trained=True,
+        grasps=True,
+        length=20,
+        lead=25,
     ),
     "lift": Task(
         "cubes",
@@ -177,6 +194,10 @@ TASKS: dict[str, Task] = {
         ),
         _some_cubes,
         _lifted,
+        steps=(*_PICK, "Lift the {target} cube."),
+        trained=True,
+        grasps=True,
+        lead=50,
     ),
     "push": Task(
         "circle",
@@ -189,6 +210,12 @@ TASKS: dict[str, Task] = {
         ),
         _cubes_and_circle,
         _pushed,
+        steps=(
+            "Move the gripper behind the {target} cube.",
+            "Push the {target} cube to the yellow circle.",
+        ),
+        trained=True,
+        lead=45,
     ),
     "bowl": Task(
         "bowl",
@@ -201,6 +228,9 @@ TASKS: dict[str, Task] = {
         ),
         _cubes_and_bowl,
         _in_bowl,
+        steps=(*_PICK, "Carry the {target} cube to the bowl.", RELEASE),
+        trained=True,
+        grasps=True,
     ),
     "drawer": Task(
         "drawer",
@@ -213,6 +243,13 @@ TASKS: dict[str, Task] = {
         ),
         _drawer(shut=True),
         lambda world, layout: world.opening() > 0.10,
+        steps=(
+            "Move the gripper to the handle of the drawer.",
+            "Close the gripper.",
+            "Pull the drawer open.",
+        ),
+        trained=True,
+        lead=45,
     ),
     "close_drawer": Task(
         "drawer",
@@ -237,8 +274,21 @@ TASKS: dict[str, Task] = {
         ),
         _two_cubes,
         _stacked,
+        grasps=True,
     ),
 }
+
+TRAINED = tuple(name for name, task in TASKS.items() if task.trained)
+
+
+def parse_names(text: str) -> list[str]:
+    """Names with commas, "trained" or "all" as a list. Raises ValueError for an unknown name."""
+    names = {"all": list(TASKS), "trained": list(TRAINED)}.get(text) or text.split(",")
+    if unknown := [name for name in names if name not in TASKS]:
+        raise ValueError(
+            f"unknown task {', '.join(unknown)}: expected all or some of {', '.join(TASKS)}"
+        )
+    return names
 
 
 def find(name: str) -> Task:
@@ -253,11 +303,14 @@ def _look(random: np.random.Generator) -> Look:
     def around(point: tuple[float, ...], spread: float) -> np.ndarray:
         return np.array(point) + random.uniform(-spread, spread, 3)
 
-    sides = {"exterior_1": 0.75, "exterior_2": -0.75}
     return Look(
         cameras={
-            view: (around((0.42, y, 0.60), 0.03), around((0.48, 0.0, 0.11), 0.02))
-            for view, y in sides.items()
+            camera.view: (
+                around(stand.position, stand.position_jitter),
+                around(stand.looks_at, stand.looks_at_jitter),
+            )
+            for camera in CAMERAS
+            if (stand := camera.stand)
         },
         light=float(random.uniform(0.7, 1.3)),
         light_direction=around((0.2, 0.4, -1.0), 0.3),

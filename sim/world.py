@@ -3,51 +3,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
 
 from .arm_constants import ARM, FINGER_CLOSED, FINGER_SPEED, LOWER, PREFIX, UPPER
+from .camera_table import find_camera
 from .gl import mujoco
-from .scene import COLORS, CUBE, STEPS_PER_SECOND, compile_scene
+from .layout import COLORS, CUBE, Layout, Look
+from .scene import STEPS_PER_SECOND, compile_scene
 
 TICKS_PER_SECOND = 120
 STEPS_PER_TICK = STEPS_PER_SECOND // TICKS_PER_SECOND
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Look:
-    """How the scene looks. cameras: exterior view -> (position, point it looks at), m.
-
-    Light and tints are factors.
-    """
-
-    cameras: dict[str, tuple[np.ndarray, np.ndarray]]
-    light: float
-    light_direction: np.ndarray
-    table_tint: np.ndarray
-    cube_tints: dict[str, np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Layout:
-    """What a seed decides about one episode of a task.
-
-    Lengths in m, angles in rad, the table's surface is z = 0.
-
-    cubes: color -> (x, y, yaw) of those on the table; target: the cube the instruction names; base:
-    the one to stack on; place: (x, y) of the bowl, the circle or the cabinet; drawer: how far it is
-    open; start: joint positions [7].
-    """
-
-    cubes: dict[str, tuple[float, float, float]]
-    start: np.ndarray
-    look: Look
-    target: str = ""
-    base: str = ""
-    place: tuple[float, float] = (0.0, 0.0)
-    drawer: float = 0.0
 
 
 def _facing(position: np.ndarray, point: np.ndarray) -> np.ndarray:
@@ -63,7 +30,7 @@ def _facing(position: np.ndarray, point: np.ndarray) -> np.ndarray:
 
 
 class World:
-    """One compiled scene and its state. kind: one of scene.KINDS."""
+    """One compiled scene and its state. kind: one of layout.KINDS."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -99,8 +66,9 @@ class World:
 
     def _dress(self, look: Look) -> None:
         for view, (position, point) in look.cameras.items():
-            self.model.camera(view).pos[:] = position
-            self.model.camera(view).quat[:] = _facing(position, point)
+            camera = self.model.camera(find_camera(view).mujoco_name)
+            camera.pos[:] = position
+            camera.quat[:] = _facing(position, point)
         self.model.light_diffuse[0] = self._plain_light * look.light
         self.model.light_dir[0] = look.light_direction
         self.model.mat_rgba[self.model.material("table").id, :3] = (

@@ -24,14 +24,16 @@ from ..model.embodiment import find_embodiment
 from ..model.language.captions import tokenize
 from ..model.network.config import TINY, ModelConfig
 from ..model.policy import Cosmos3Policy, fit_embodiment, load_policy
-from .data.clip_source import Source, make_clips
+from .data.background_loader import BackgroundLoader
+from .data.clip_source import make_clips
 from .data.episodes import Clip
 from .optim.fsdp import recompute, shard, shard_part, widen
 from .optim.lora import adapt
 from .optim.optimizer import Optimizer
 from .optim.process_group import TrainingGroup, join
+from .options import AutoencoderOptions, DecoderOptions
 from .recipe import Recipe, write_recipe
-from .stages.autoencoder import AutoencoderOptions, DecoderOptions, train_autoencoder
+from .stages.autoencoder import train_autoencoder
 from .stages.checkpoint_writer import copy_checkpoint, replace, write_autoencoder
 from .stages.flow_matching_loss import Objective
 from .stages.forward_dynamics import Imagination
@@ -77,7 +79,7 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         ReasonerTrainer(model, recipe.reasoner, crew) if recipe.reasoner and not taught else None
     )
     keep = recipe.decoder.clips if recipe.decoder is not None else 0
-    source = Source(
+    source = BackgroundLoader(
         lambda: make_clips(recipe.data, body, crew.rank, crew.size), keep, lambda clip: clip.whole
     )
     try:
@@ -132,7 +134,7 @@ def load_autoencoder(folder: Path, device: torch.device) -> VideoAutoencoder:
 
 def draw(
     model: Model,
-    source: Source[Clip],
+    source: BackgroundLoader[Clip],
     options: AutoencoderOptions,
     out: Path,
     log: Log,
@@ -204,7 +206,7 @@ def _begin_from(recipe: Recipe, folder: Path, config: ModelConfig) -> None:
 
 def train_policy(
     model: Model,
-    source: Source[Clip],
+    source: BackgroundLoader[Clip],
     recipe: Recipe,
     out: Path,
     log: Log,

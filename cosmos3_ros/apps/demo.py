@@ -78,17 +78,13 @@ def demo(
     out: pathlib.Path,
     view: bool = False,
 ) -> int:
-    """Run `episodes` episodes of each task (names with commas, or "all"), write `out`.
+    """Run `episodes` episodes of each task (see tasks.parse_names), write `out`.
 
     The exit code.
     """
-    from ..sim.tasks import TASKS
+    from ..sim.tasks import parse_names
 
-    names = list(TASKS) if tasks == "all" else tasks.split(",")
-    if unknown := [name for name in names if name not in TASKS]:
-        raise ValueError(
-            f"unknown task {', '.join(unknown)}: expected all or some of {', '.join(TASKS)}"
-        )
+    names = parse_names(tasks)
     if episodes < 1 or time_limit <= 0:
         raise ValueError(
             f"expected at least one episode and a positive time limit, got {episodes} and {time_limit}"

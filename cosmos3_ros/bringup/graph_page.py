@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import typing
 from typing import Any
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..nodes import commander_params, policy_node, reasoner_node, server_node, sim_node
 from ..ros import topics
+from ..ros.option_fields import to_plain
 from .node_graph import Options
 
 NODES: dict[str, tuple[topics.Interface, type, str]] = {
@@ -88,17 +90,16 @@ def _node(name: str) -> list[str]:
             ("service", "type", "meaning"),
             [(f"`{s.name}`", type_text(s.type), s.doc) for s in interface.offers],
         )
-    fields = dataclasses.fields(params)
-    defaults = params()
+    kinds, defaults = typing.get_type_hints(params), params()
     lines += _rows(
         ("parameter", "default", "meaning"),
         [
             (
                 f"`{f.name}`",
-                _value(getattr(defaults, f.name)),
+                _value(to_plain(kinds[f.name], getattr(defaults, f.name))),
                 f.metadata["doc"] + ("; live" if f.metadata.get("live") else ""),
             )
-            for f in fields
+            for f in dataclasses.fields(params)
         ],
     )
     return lines

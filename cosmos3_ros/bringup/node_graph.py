@@ -13,8 +13,10 @@ from typing import Any
 
 import yaml
 
-# executable in lib/cosmos3_ros -> the module and first argument that run it without the ROS command
-# line
+from ..nodes.model_params import ModelParams
+from ..ros.option_fields import same_as
+
+# Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
 MODULES = {
     "sim": ("cosmos3_ros.nodes.sim_node",),
     "brain": ("cosmos3_ros.brain",),
@@ -35,8 +37,8 @@ class Options:
     """What a person chooses when starting the graph."""
 
     robot: str = option("droid_sim", "robot file: a name in config/ or the path of a YAML file")
-    checkpoint: str = option("", "checkpoint folder in the Hub layout; empty: the embedded one")
-    device: str = option("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
+    checkpoint: str = same_as(ModelParams, "checkpoint")
+    device: str = same_as(ModelParams, "device")
     instruction: str = option(
         "", "what to do, in words; empty: wait for the topic cosmos3/instruction"
     )

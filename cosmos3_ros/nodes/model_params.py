@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..model.policy_options import PolicyOptions
-from ..ros.option_fields import param
+from ..ros.option_fields import param, select
 
 QUANTIZATIONS = "none, fp8, int8 or nvfp4"
 
@@ -50,7 +50,7 @@ class PolicyModelParams(PolicyOptions, ModelParams):
     )
 
     def __post_init__(self) -> None:
-        PolicyOptions.__post_init__(self)
+        select(PolicyOptions, self)  # which checks them
         if self.placement not in ("both", "policy"):
             raise ValueError(
                 f"parameter 'placement': expected both or policy, got {self.placement!r}"

@@ -17,6 +17,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
+from ..model.embodiment import DROID_SIM
 from ..model.interface import NS, Reasoner
 from ..msg import Scene
 from ..robot.images import to_rgb
@@ -35,7 +36,7 @@ from .model_params import ModelParams
 class Params(ModelParams, LifecycleParams):
     """Parameters of the reasoner node."""
 
-    views: list[str] = param(["wrist", "exterior_1", "exterior_2"], "camera views it may look at")
+    views: list[str] = param(list(DROID_SIM.views), "camera views it may look at")
     image_transport: str = param("raw", "raw or compressed")
     max_age: float = param(1.0, "refuse to answer about images older than this [s]")
     rate: float = param(

@@ -34,10 +34,10 @@ from ..ros.parameters import Parameters
 from ..ros.shutdown_signal import Stop, ignore_stop_signals
 from ..ros.spin_thread import spinning
 from ..sim.arm_constants import ARM, FINGER
+from ..sim.camera_table import VIEWS
 from ..sim.cameras import intrinsics
 from ..sim.emulated_controllers import ArmController, Robot, State
 from ..sim.real_time_pace import Pace
-from ..sim.scene import VIEWS
 from ..sim.simulation import Simulation
 from ..sim.tasks import arrange, instruction
 from ..sim.world import TICKS_PER_SECOND

@@ -106,12 +106,13 @@ def add_arguments(
         if names and name not in names:
             continue
         text = field.metadata.get("doc", "").replace("%", "%%")
+        default = defaults.get(name, field.default)
         parser.add_argument(
             flags.get(name, "--" + name.replace("_", "-")),
             dest=name,
-            default=defaults.get(name, field.default),
+            default=default,
             required=name in required,
-            help=f"{text} (default: %(default)r)",
+            help=text if default is None else f"{text} (default: %(default)r)",
             **_argument_type(kinds[name]),
         )
 

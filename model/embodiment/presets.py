@@ -23,6 +23,19 @@ def find_embodiment(name: str) -> Embodiment:
     return EMBODIMENTS[name]
 
 
+def droid_image_name(view: str, first: int = 1) -> str:
+    """DROID's name for the image of a view; views that DROID does not have keep their names.
+
+    first: DROID's number of exterior_1, which some of its releases count from 0.
+    """
+    if view == "wrist":
+        return "wrist_image_left"
+    kind, _, number = view.partition("_")
+    if kind != "exterior" or not number.isdecimal():
+        return view
+    return f"exterior_image_{first + int(number) - 1}_left"
+
+
 def single_view(
     view: str, composite: tuple[int, int], content: tuple[int, int], size: tuple[int, int]
 ) -> Canvas:

@@ -15,16 +15,18 @@ import pytest
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
+from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.sim import tasks
 from cosmos3_ros.sim.arm_constants import ARM, FINGER_CLOSED, HOME, LOWER, UPPER
+from cosmos3_ros.sim.camera_table import VIEWS
 from cosmos3_ros.sim.cameras import intrinsics
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.expert import Expert
 from cosmos3_ros.sim.gl import mujoco
 from cosmos3_ros.sim.kinematics import Kinematics, downwards
+from cosmos3_ros.sim.layout import COLORS, KINDS
 from cosmos3_ros.sim.real_time_pace import Pace
-from cosmos3_ros.sim.scene import COLORS, KINDS, VIEWS
 from cosmos3_ros.sim.tasks import TASKS, arrange, instruction
 from cosmos3_ros.sim.world import World
 
@@ -120,6 +122,18 @@ def test_success_counts_only_when_it_lasts(env, monkeypatch):
 
 # -- robot and physics
 # ------------------------------------------------------------------------------------------------
+
+
+def test_task_names_of_the_command_line():
+    assert tasks.parse_names("trained") == ["reach", "lift", "push", "bowl", "drawer"]
+    assert tasks.parse_names("all") == list(TASKS)
+    assert tasks.parse_names("stack,lift") == ["stack", "lift"]
+    with pytest.raises(ValueError, match=r"unknown task dance: expected all or some of reach, "):
+        tasks.parse_names("lift,dance")
+
+
+def test_embodiment_has_a_panel_for_every_camera():
+    assert DROID_SIM.views == VIEWS
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -20,23 +20,24 @@ from cosmos3_ros.model.interface import ActionChunk, Observation
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.training import train
-from cosmos3_ros.training.data.clip_source import Source, _whole, make_clips
-from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip, part, window_rows
+from cosmos3_ros.training.data.background_loader import BackgroundLoader
+from cosmos3_ros.training.data.clip_source import _whole, make_clips
+from cosmos3_ros.training.data.episodes import Episode, make_clip, part, window_rows
+from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.optim.muon import Muon
-from cosmos3_ros.training.optim.optimizer import Optimizer, OptimizerOptions, average_exponent
-from cosmos3_ros.training.recipe import (
+from cosmos3_ros.training.optim.optimizer import Optimizer, average_exponent
+from cosmos3_ros.training.options import (
     DataOptions,
-    PolicyTraining,
-    Recipe,
-    read_recipe,
-    write_recipe,
+    DecoderOptions,
+    ObjectiveOptions,
+    OptimizerOptions,
+    PolicyTrainingOptions,
 )
-from cosmos3_ros.training.stages.autoencoder import DecoderOptions
+from cosmos3_ros.training.recipe import Recipe, read_recipe, write_recipe
 from cosmos3_ros.training.stages.checkpoint_writer import write_tensors, write_transformer
 from cosmos3_ros.training.stages.flow_matching_loss import (
     INVERSE,
     Objective,
-    ObjectiveOptions,
     draw_modes,
     noise_levels,
     noisy_parts,
@@ -65,7 +66,11 @@ def episode(length=24, seed=0):
     }
     states, actions = walk[:-1].astype(np.float32), walk[1:].astype(np.float32)
     return Episode(
-        views, states, actions, ("pick up the red cube",), np.full((length, TRUTH), 0.3, np.float32)
+        views,
+        states,
+        actions,
+        ("pick up the red cube",),
+        np.full((length, GroundTruth.WIDTH), 0.3, np.float32),
     )
 
 
@@ -275,7 +280,7 @@ def test_pictures_encoded_beside_the_training_are_the_same(tiny_small):
         going_on.wait()
         yield from more
 
-    source = Source(make)
+    source = BackgroundLoader(make)
     source.wait_for(2)
     feed = Feed(encoder, source, beside=True)
     first = feed.take()
@@ -298,14 +303,14 @@ def test_what_goes_wrong_in_making_data_ends_the_encoding_beside(tiny_small):
         yield make_clip(episode(20), DROID_SIM)
         raise OSError("no renderer")
 
-    source = Source(broken)
+    source = BackgroundLoader(broken)
     feed = Feed(Encoder(load_policy(tiny_small).model.vae, DROID_SIM), source, beside=True)
     with pytest.raises(OSError, match="no renderer"):
         collections.deque(iter(feed.take, None), maxlen=0)  # take for ever
 
 
 def test_what_was_taken_is_not_kept():
-    source = Source(lambda: (number for number in range(5)))
+    source = BackgroundLoader(lambda: (number for number in range(5)))
     source.wait_for(9)
     assert source.take() == [0, 1, 2, 3, 4]
     assert source.take() == source.clips == []
@@ -314,7 +319,9 @@ def test_what_was_taken_is_not_kept():
 
 
 def test_the_latest_that_are_wanted_are_kept():
-    source = Source(lambda: (number for number in range(9)), 3, lambda number: number % 2 == 0)
+    source = BackgroundLoader(
+        lambda: (number for number in range(9)), 3, lambda number: number % 2 == 0
+    )
     source.wait_for(9)
     assert len(source.take()) == 9
     source.close()
@@ -464,7 +471,7 @@ def test_one_episode_is_learned_by_heart(tmp_path, tiny_small):
     made, losses = episode(17), []
     policy = load_policy(tiny_small)
     recipe = Recipe(
-        policy=PolicyTraining(
+        policy=PolicyTrainingOptions(
             steps=220, batch=16, rate=4e-3, warmup=10, refresh=1000, average=0.02
         ),
         objective=ObjectiveOptions(vision=0.1, modes=(1.0, 0.0, 0.0), prefix=0.0, dropout=0.0),
@@ -475,7 +482,7 @@ def test_one_episode_is_learned_by_heart(tmp_path, tiny_small):
         (tmp_path / "checkpoint" / file.name).symlink_to(file)
     (tmp_path / "checkpoint" / "transformer").unlink()
     (tmp_path / "checkpoint" / "transformer").mkdir()
-    source = Source(lambda: (make_clip(part, DROID_SIM, 17) for part in [made]))
+    source = BackgroundLoader(lambda: (make_clip(part, DROID_SIM, 17) for part in [made]))
     source.wait_for(1)
     train_policy(policy.model, source, recipe, tmp_path, losses.append)
     source.close()
@@ -503,7 +510,7 @@ def test_the_decoder_learns_after_the_policy_and_nothing_else_changes(
         start=str(tiny_small),
         device="cpu",
         data=DataOptions(warm_up=2),
-        policy=PolicyTraining(steps=1, batch=2, warmup=1),
+        policy=PolicyTrainingOptions(steps=1, batch=2, warmup=1),
         decoder=decoder,
     )
     with pytest.raises(ValueError, match="expected 17, those of a chunk, got 9"):

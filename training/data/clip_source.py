@@ -3,25 +3,18 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import os
-import threading
-import time
 import zlib
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Generator
 
 import numpy as np
 
 from ...model.embodiment import Embodiment
-from .demonstrations import LIMIT, Demonstration, in_parallel, record
+from ..options import DataOptions
+from .demonstrations import LIMIT, Demonstration, record
 from .episodes import Clip, make_clip, make_span, part, window_begins
-
-if TYPE_CHECKING:  # the experts' processes import this module, and would import torch with it
-    from ..recipe import DataOptions
-
-Piece = TypeVar("Piece")  # a clip, or whatever else a training is made of
+from .parallel import in_parallel
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,67 +118,3 @@ def _whole(number: int, tasks: int, share: float) -> bool:
     """Whether every frame of this demonstration is wanted: of each task the same share, not of all at the same time."""
     turn, task = divmod(number, tasks)
     return int((turn + 1) * share + task / tasks) > int(turn * share + task / tasks)
-
-
-class Source(Generic[Piece]):
-    """Fills itself in a thread of its own.
-
-    `close` ends the processes behind it. clips: made and not yet taken.
-
-    latest: of those that are `wanted` the newest `keep`, taken or not.
-    """
-
-    def __init__(
-        self,
-        make: Callable[[], Generator[Piece]],
-        keep: int = 0,
-        wanted: Callable[[Piece], bool] = lambda _: True,
-    ):
-        self.clips: list[Piece] = []
-        self.latest: collections.deque[Piece] = collections.deque(maxlen=keep)
-        self._wanted = wanted
-        self.made, self.finished = 0, False
-        self._error: Exception | None = None
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._fill, args=(make,), daemon=True)
-        self._thread.start()
-
-    def wait_for(self, count: int) -> None:
-        """Return when that many clips were made, or all.
-
-        Raises whatever went wrong in making them.
-        """
-        while self.made < count and not self.finished:
-            time.sleep(0.05)
-        self._check()
-
-    def take(self) -> list[Piece]:
-        """The clips that came since the last call; they are kept no longer, pictures are large."""
-        self._check()
-        fresh = self.clips[:]
-        del self.clips[: len(fresh)]
-        return fresh
-
-    def close(self) -> None:
-        self._closing.set()
-        self._thread.join()
-
-    def _check(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _fill(self, make: Callable[[], Generator[Piece]]) -> None:
-        clips = make()
-        try:
-            for clip in clips:
-                self.clips.append(clip)
-                if self._wanted(clip):
-                    self.latest.append(clip)
-                self.made += 1
-                if self._closing.is_set():
-                    break
-        except Exception as error:  # told to the thread that asks for clips
-            self._error = error
-        finally:
-            clips.close()  # this ends the processes behind it
-            self.finished = True

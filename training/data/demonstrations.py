@@ -4,32 +4,30 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-import multiprocessing
-import os
 import time
 import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ...model.embodiment import DROID_SIM
-from ...sim.env import Env
+from ...sim.camera_table import VIEWS
+from ...sim.env import Env, shared_env
 from ...sim.expert import Expert
 from ...sim.kinematics import Kinematics, downwards
-from ...sim.scene import COLORS, VIEWS
+from ...sim.layout import COLORS
 from ...sim.tasks import find, instruction
-from .episodes import TRUTH, TURN, Episode
+from .episodes import Episode
+from .ground_truth import TURN_RADIUS, GroundTruth, cube
 from .lerobot_writer import finish, has_shard, write_shard
+from .parallel import in_parallel
 
 LIMIT = 260  # actions after which an episode has failed
-# actions before which an arm is pulled away; else 80
-LED = {"reach": 25, "lift": 50, "push": 45, "drawer": 45}
-GRASPED = ("reach", "lift", "bowl", "stack")  # where the hand is to be turned as a cube is
 MISTAKEN = 0.5  # of the experts that are interrupted
 HOLD = 8  # actions recorded after the expert has come to rest
+_OVER_TABLE = ((0.33, -0.26, 0.14), (0.60, 0.26, 0.40))  # corners of where the hand may be, m
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> 
     look: at which steps to take pictures (they cost most of the time), by default at all.
     """
     random = np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, 1])
-    env = shared_env(wanted)
+    env = env_of(wanted)
     begin(env, wanted, random)
     noise = wanted.noise if random.random() < 0.7 else 0.0
     watch = look or (lambda step: True)
@@ -107,14 +105,14 @@ def begin(env: Env, wanted: Demonstration, random: np.random.Generator) -> None:
         _scatter(env, random)
 
 
-def shared_env(wanted: Demonstration) -> Env:
-    """One simulation per task and process: compiling a scene and opening a renderer takes longer than an episode."""
-    return _env(wanted.task, wanted.height, wanted.width, wanted.distractors)
+def env_of(wanted: Demonstration) -> Env:
+    """This process's simulation for the demonstration's task."""
+    return shared_env(wanted.task, wanted.height, wanted.width, wanted.distractors)
 
 
-@functools.cache
-def _env(task: str, height: int, width: int, distractors: int) -> Env:
-    return Env(height=height, width=width, distractors=distractors)
+def random_pose(random: np.random.Generator) -> tuple[np.ndarray, float]:
+    """A position of the tool somewhere over the table, m [3], and its yaw, rad."""
+    return random.uniform(*_OVER_TABLE), random.uniform(-0.8, 0.8)
 
 
 def _lead_astray(env: Env, random: np.random.Generator) -> None:
@@ -126,7 +124,7 @@ def _lead_astray(env: Env, random: np.random.Generator) -> None:
     wrong = random.random() < MISTAKEN
     expert = Expert(env.simulation, twist=random.uniform(-np.pi / 4, np.pi / 4) if wrong else 0.0)
     action = np.append(env.simulation.layout.start, 0.0)
-    for _ in range(int(random.integers(0, LED.get(env.simulation.task, 80)))):
+    for _ in range(int(random.integers(0, find(env.simulation.task).lead))):
         if env.success:
             break
         action = expert.act()
@@ -147,8 +145,8 @@ def _scatter(env: Env, random: np.random.Generator) -> None:
     turned for how the cube is, and does not turn it.
     """
     world, layout = env.simulation.world, env.simulation.layout
-    place, yaw = random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40)), random.uniform(-0.8, 0.8)
-    if env.simulation.task not in GRASPED or random.random() < 0.5:
+    place, yaw = random_pose(random)
+    if not find(env.simulation.task).grasps or random.random() < 0.5:
         _bring(env, layout.start, place, yaw, 30)
         return
     cube = world.position(layout.target)
@@ -172,20 +170,20 @@ def _sweep(env: Env, start: np.ndarray, goal: np.ndarray, steps: int, grip: floa
 
 
 def _truth(env: Env) -> np.ndarray:
-    """Where things are, NaN for those that are not there: float64 [TRUTH], see there."""
+    """Where things are now: float64 [GroundTruth.WIDTH], NaN for things that are not there."""
     world, layout = env.simulation.world, env.simulation.layout
-    truth = np.full(TRUTH, np.nan)
-    truth[:3] = world.position(layout.target) if layout.target else world.handle()
+    truth = np.full(GroundTruth.WIDTH, np.nan)
+    truth[GroundTruth.TARGET] = world.position(layout.target) if layout.target else world.handle()
     if layout.base:
-        truth[3:6] = world.position(layout.base)
+        truth[GroundTruth.GOAL] = world.position(layout.base)
     elif layout.target and any(layout.place):
-        truth[3:5], truth[5] = layout.place, 0.0
-    for number, color in enumerate(COLORS, 2):
+        truth[GroundTruth.GOAL] = *layout.place, 0.0
+    for number, color in enumerate(COLORS):
         if color in layout.cubes:
-            truth[3 * number : 3 * number + 3] = world.position(color)
+            truth[cube(number)] = world.position(color)
     if layout.target:
         turn = 4 * world.yaw(layout.target)
-        truth[15:] = TURN * np.cos(turn), TURN * np.sin(turn)
+        truth[GroundTruth.TURN] = TURN_RADIUS * np.cos(turn), TURN_RADIUS * np.sin(turn)
     return truth
 
 
@@ -248,19 +246,3 @@ def _remember(file: Path, fields: list[dict]) -> None:
             f"{file.parent}: holds a recording with other tasks, seeds or options; expected a new folder"
         )
     file.write_text(text, encoding="utf-8")
-
-
-def in_parallel(function: Callable, jobs: Sequence, workers: int = 0, nice: int = 0) -> Generator:
-    """The results of `function` for the jobs as they come, from processes. workers 0: all cores.
-
-    nice: by how much they give way to others, as to the training that they work for. With it even
-    one has a process of its own: a training has several such threads, and a simulation belongs to
-    one.
-    """
-    workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
-    if not jobs or (workers <= 1 and not nice):
-        yield from map(function, jobs)
-        return
-    # "spawn": a renderer's OpenGL context and torch's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers, os.nice, (nice,)) as pool:
-        yield from pool.imap_unordered(function, jobs)

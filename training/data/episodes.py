@@ -10,11 +10,6 @@ import numpy as np
 
 from ...model.embodiment import Embodiment
 
-# What the simulator knows of the scene, m: the named thing, where it is to go, each cube by color;
-# and how the named cube lies, TURN times cosine and sine of four times its yaw: it looks the same
-# after a quarter of a turn.
-TRUTH, TURN = 17, 0.1
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Episode:
@@ -22,7 +17,7 @@ class Episode:
 
     views: name -> uint8 [T, H, W, 3], or only the frames `looks` (int64 [K], rising) of it; states,
     actions: float32 [T, D], columns and units of the embodiment; instructions: ways to ask for it;
-    truth: float32 [T, TRUTH], NaN where unknown; task, seed: where it came from.
+    truth: float32 [T, GroundTruth.WIDTH], NaN where unknown; task, seed: where it came from.
     """
 
     views: Mapping[str, np.ndarray]
@@ -60,7 +55,7 @@ class Clip:
     """What training needs of one episode: its pictures, and windows of one chunk that begin at the frames `starts`.
 
     frames: uint8 [T, H, W, 3], the canvas; rows: float32 [windows, state row + horizon, width], as
-    the network sees them; truth: float32 [windows, TRUTH]. whole: else `frames` are only those of
+    the network sees them; truth: float32 [windows, GroundTruth.WIDTH]. whole: else `frames` are only those of
     `starts`: what will be seen is not known.
     """
 

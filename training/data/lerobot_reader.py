@@ -12,18 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from ...model.embodiment.presets import droid_image_name
 from ...model.embodiment.spec import JOINTS, Embodiment
 from ...robot.images import unpack
-from .episodes import TRUTH, Episode
+from .episodes import Episode
+from .ground_truth import GroundTruth
 from .video_io import read_video
 
 TRUTH_FEATURE = "simulation.truth"
 SEPARATOR = " | "  # between several ways to say the same
-_CAMERAS = {
-    "wrist": "observation.images.wrist_image_left",
-    "exterior_1": "observation.images.exterior_image_1_left",
-    "exterior_2": "observation.images.exterior_image_2_left",
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Layout:
 
 def camera_feature(view: str) -> str:
     """The feature of a view; the names of DROID's cameras are DROID's."""
-    return _CAMERAS.get(view, f"observation.images.{view}")
+    return f"observation.images.{droid_image_name(view)}"
 
 
 def number_features(body: Embodiment) -> dict[str, tuple[str, slice]]:
@@ -229,7 +226,7 @@ def _read_episode(
     truth = (
         _numbers(table, (TRUTH_FEATURE,))
         if known
-        else np.full((table.num_rows, TRUTH), np.nan, np.float32)
+        else np.full((table.num_rows, GroundTruth.WIDTH), np.nan, np.float32)
     )
     return Episode(
         views={

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ...model.embodiment import Embodiment
-from .episodes import TRUTH, Episode
+from .episodes import Episode
+from .ground_truth import GroundTruth
 from .lerobot_reader import SEPARATOR, TRUTH_FEATURE, camera_feature, number_features
 from .video_io import video_shape, write_video
 
@@ -180,7 +181,7 @@ def _numbers(body: Embodiment, episodes: Sequence[Episode]) -> dict[str, tuple[s
     known = any(np.isfinite(episode.truth).any() for episode in episodes)
     return {
         **number_features(body),
-        **({TRUTH_FEATURE: ("truth", slice(0, TRUTH))} if known else {}),
+        **({TRUTH_FEATURE: ("truth", slice(0, GroundTruth.WIDTH))} if known else {}),
     }
 
 
@@ -213,7 +214,7 @@ def _features(
             features[name]["info"] = {"commands": [list(sources) for sources in commands[part]]}
     if with_truth:
         features[TRUTH_FEATURE] = _numbers_feature(
-            [f"{TRUTH_FEATURE}.{number}" for number in range(TRUTH)]
+            [f"{TRUTH_FEATURE}.{number}" for number in range(GroundTruth.WIDTH)]
         )
     for name in _INDEX:
         kind = "float32" if name == "timestamp" else "int64"

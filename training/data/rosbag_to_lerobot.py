@@ -19,7 +19,8 @@ import numpy as np
 from ...model.interface import NS
 from ...robot import topic_names
 from .command_timeline import MEASURED, commanded, find_sources
-from .episodes import TRUTH, Episode
+from .episodes import Episode
+from .ground_truth import GroundTruth
 from .lerobot_writer import finish, write_shard
 from .rosbag_reader import (
     COMMANDS,
@@ -175,7 +176,7 @@ def make_episode(
         states=_states(recording, piece.times).astype(np.float32),
         actions=actions.astype(np.float32),
         instructions=(piece.instruction,),
-        truth=np.full((len(later), TRUTH), np.nan, np.float32),
+        truth=np.full((len(later), GroundTruth.WIDTH), np.nan, np.float32),
         task=piece.task,
         seed=piece.seed,
     )

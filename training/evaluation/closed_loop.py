@@ -19,12 +19,13 @@ from ...execution.chunk_player import Player, Rules
 from ...execution.spline_motion import Limits
 from ...model.interface import NS, ActionChunk, Policy
 from ...sim.arm_constants import ARM, FINGER_CLOSED
-from ...sim.env import Env
+from ...sim.env import Env, shared_env
 from ...sim.tasks import find
 from ...sim.world import TICKS_PER_SECOND
-from ..data.demonstrations import in_parallel
+from ..data.parallel import in_parallel
 from .plots import write_strip
 from .smoothness_metrics import log_dimensionless_jerk, spectral_arc_length
+from .statistics import wilson
 
 Picture = tuple[float, np.ndarray]  # s since the beginning, and the canvas that the policy saw then
 STRIP = 8  # pictures of an episode that failed
@@ -150,7 +151,8 @@ def run_trial(trial: Trial) -> tuple[Outcome, list[Picture]]:
     """`play` in a process of its own, with some of what was seen if it failed."""
     seen: list[Picture] = []
     policy = load_once(trial.checkpoint, trial.options)
-    outcome = play(policy, _env(trial.task, trial.distractors), trial, seen)
+    env = shared_env(trial.task, distractors=trial.distractors)
+    outcome = play(policy, env, trial, seen)
     places = np.linspace(0, len(seen) - 1, min(STRIP, len(seen))).round().astype(int)
     return outcome, [] if outcome.success else [seen[place] for place in places]
 
@@ -164,11 +166,6 @@ def load_once(checkpoint: str, options: tuple[tuple[str, Any], ...]) -> Policy:
 
     torch.set_num_threads(1)
     return load_policy(checkpoint, **dict(options))
-
-
-@functools.cache
-def _env(task: str, distractors: int) -> Env:
-    return Env(distractors=distractors)
 
 
 def evaluate(
@@ -197,18 +194,6 @@ def evaluate(
             write_strip(strips / f"{outcome.task}_{outcome.seed}.png", seen, title)
     order = {(trial.task, trial.seed): number for number, trial in enumerate(trials)}
     return sorted(outcomes, key=lambda outcome: order[outcome.task, outcome.seed])
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a success rate."""
-    z, rate = 1.96, successes / trials
-    center = (rate + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = (
-        z
-        / (1 + z * z / trials)
-        * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-    )
-    return max(0.0, center - half), min(1.0, center + half)
 
 
 def summarize(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:

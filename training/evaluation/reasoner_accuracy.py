@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ...model.interface import Reasoner
-from ..data.demonstrations import Demonstration, in_parallel
+from ..data.demonstrations import Demonstration
+from ..data.parallel import in_parallel
 from ..vqa.questions import STATE, Lesson, is_right
 from ..vqa.samples import Scene, Watch, watch
 from ..vqa.scene_state import ASKED
-from .closed_loop import wilson
+from .statistics import wilson
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ..data.demonstrations import Demonstration, in_parallel
+from ..data.demonstrations import Demonstration
+from ..data.parallel import in_parallel
 from .closed_loop import Outcome, Trial, evaluate, summarize, table
 from .closed_loop_ros import through_nodes
 from .image_metrics import averages

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...model.interface import ActionChunk, Observation, Policy
-from ...sim.env import Env
+from ...sim.env import Env, shared_env
 from ..data.demonstrations import Demonstration, record
 from ..data.episodes import Episode
 from .image_metrics import Likeness, compare
@@ -210,9 +209,5 @@ def run_world_model_trial(trial: WorldModelTrial) -> Findings:
     from .closed_loop import load_once
 
     policy: Any = load_once(trial.checkpoint, trial.options)
-    return look_ahead(policy, _env(trial.wanted.task, trial.wanted.distractors), trial.wanted)
-
-
-@functools.cache
-def _env(task: str, distractors: int) -> Env:
-    return Env(distractors=distractors)
+    env = shared_env(trial.wanted.task, distractors=trial.wanted.distractors)
+    return look_ahead(policy, env, trial.wanted)

@@ -19,41 +19,9 @@ from torch import Tensor, nn
 from ...model.checkpoint_io.loader import hub_name
 from ...model.checkpoint_io.tiny import write_json
 from ...model.network.transformer import Transformer
+from ..options import LoraOptions
 
 _FILE = "adapter_model.safetensors"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class LoraOptions:
-    """Fields of peft's LoraConfig; modules by the ends of the names that diffusers gives them.
-
-    r: rank; lora_alpha: the product counts lora_alpha / r; target_modules: the linear layers that
-    get one (the default, the generator's attention, and the rank are those of Cosmos 3's own LoRA
-    recipe); modules_to_save: what is trained in full. The action heads are, because a robot that
-    was not trained for begins there with weights that mean nothing, to which a product of low rank
-    has nothing to add.
-    """
-
-    r: int = 16
-    lora_alpha: float = 32.0
-    target_modules: tuple[str, ...] = ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
-    modules_to_save: tuple[str, ...] = (
-        "action_proj_in",
-        "action_proj_out",
-        "action_modality_embed",
-    )
-
-    def __post_init__(self) -> None:
-        if self.r < 1 or self.lora_alpha <= 0 or not self.target_modules:
-            got = f"{self.r}, {self.lora_alpha} and {self.target_modules}"
-            raise ValueError(
-                f"lora: expected r >= 1, lora_alpha > 0 and some target_modules, got {got}"
-            )
-
-    @property
-    def scale(self) -> float:
-        """How much the product counts."""
-        return self.lora_alpha / self.r
 
 
 class LoraLinear(nn.Linear):

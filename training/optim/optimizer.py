@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -15,33 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from ..options import OptimizerOptions
 from .muon import Muon
 from .process_group import TrainingGroup
 
 _INNER = (".layers.", ".blocks.", "merger")  # of the towers and of the reasoner's vision encoder
 # what AdamW and Muon remember of a parameter
 _MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class OptimizerOptions:
-    """steps, seconds: the training ends with whichever comes first. rate: of learning, after `warmup` steps, from where
-    it falls to 0 in a straight line. average: width of the weights' running average as a share of
-    the steps so far (Cosmos 3: 0.1; short trainings are spoilt by stale weights). muon: rate for
-    the matrices of towers and vision encoder, which Muon then steps instead of AdamW; 0: AdamW for
-    all.
-    """
-
-    steps: int = 10_000
-    seconds: float = float("inf")
-    batch: int = 64
-    rate: float = 1e-3
-    warmup: int = 100
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 0.05
-    clip: float = 1.0
-    muon: float = 0.0
-    average: float = 0.05
 
 
 def average_exponent(width: float) -> float:

@@ -18,82 +18,13 @@ from torch import Tensor
 
 from ...model.autoencoder.vae import VideoAutoencoder
 from ..data.episodes import Clip
-from ..optim.optimizer import Optimizer, OptimizerOptions
+from ..optim.optimizer import Optimizer
+from ..options import AutoencoderOptions, DecoderOptions
 from .decoder_lstsq_init import start_decoder
 from .encoder_pca_init import start_encoder
 from .latent_encoder import PRECISE
 
 _FITTED = 48  # videos that the beginning is fitted to
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class AutoencoderOptions(OptimizerOptions):
-    """frames: 1 + 4k, of a training video.
-
-    start: which halves begin anew ("both", "decoder" or ""); width: the
-    decoder_base_dim of a decoder that begins anew, 0 as it is; colour: how much more a saturated
-    pixel counts than a gray one (the things that matter are small and coloured); square: weight of
-    the squared error beside the absolute; balance: normalized latents have spreads that grow with
-    what they contribute to a picture, to this power: errors of those who predict latents are alike
-    in all channels, and in some they are seen a hundred times as well. steps 0: only that is done.
-    """
-
-    frames: int = 9
-    start: str = "both"
-    width: int = 0
-    colour: float = 4.0
-    square: float = 3.0
-    balance: float = 0.0
-    rate: float = 1e-3
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.frames % 4 != 1:
-            raise ValueError(f"autoencoder.frames: expected 1 + 4k, got {self.frames}")
-        if self.start not in ("both", "decoder", ""):
-            raise ValueError(
-                f"autoencoder.start: expected both, decoder or nothing, got {self.start!r}"
-            )
-        if self.width and not self.start:
-            raise ValueError(
-                "autoencoder.width: a decoder has another width only if it begins anew (start: decoder)"
-            )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DecoderOptions(AutoencoderOptions):
-    """Of the decoder alone, after the generator was trained. frames: those of a chunk. imagined: share of the videos of
-    which it sees what the generator imagines: it learns to draw what is most likely meant, where it
-    would draw something gaudy of latents that are a little wrong. future_steps: in how many steps,
-    0 for those of the policy. clips: how many it chooses from, the latest of which every frame was
-    seen; of the simulation 140 kB a frame. kept: share of the weights it began with in those it
-    ends with, which draws scenes that it did not learn better.
-    """
-
-    start: str = ""
-    imagined: float = 0.5
-    future_steps: int = 1
-    clips: int = 500
-    kept: float = 0.0
-
-    def __post_init__(self) -> None:
-        # a dataclass with slots is another class than the one named here
-        super(DecoderOptions, self).__post_init__()
-        if self.start == "both" or self.balance:
-            got = f"{self.start!r} and {self.balance}"
-            raise ValueError(
-                f"decoder: expected start decoder or nothing and no balance, latents stay, got {got}"
-            )
-        if not 0 <= self.imagined <= 1:
-            raise ValueError(f"decoder.imagined: expected a share from 0 to 1, got {self.imagined}")
-        if not 0 <= self.kept < 1 or (self.kept and self.start):
-            raise ValueError(
-                f"decoder.kept: expected a share below 1, 0 if it begins anew, got {self.kept}"
-            )
-        if self.clips < 1:
-            raise ValueError(f"decoder.clips: expected 1 or more, got {self.clips}")
-        if self.future_steps < 0:
-            raise ValueError(f"decoder.future_steps: expected 0 or more, got {self.future_steps}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

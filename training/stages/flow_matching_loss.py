@@ -16,43 +16,18 @@ from torch import Tensor, nn
 from ...model.embodiment import Embodiment
 from ...model.network.layers import Rope, rope_table
 from ...model.network.transformer import KVCache, Transformer, generator_positions
+from ..data.ground_truth import GroundTruth, columns
+from ..options import ObjectiveOptions
 from .window_dataset import Batch
 
 Text = tuple[Tensor, Tensor, Rope]  # what `read` makes of prompts
 
 POLICY, FORWARD, INVERSE = range(3)
-# of the truth: what the instruction names, the rest
-_ASKED, _AROUND = (0, 1, 2, 3, 4, 5, 15, 16), tuple(range(6, 15))
-_CENTER, _SPREAD = (*(0.5, 0.0, 0.05) * 5, 0.0, 0.0), 0.1  # of what grounding predicts, m
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ObjectiveOptions:
-    """What is learned, with Cosmos 3's DROID recipe as default.
-
-    shift: of the noise levels; vision, action, grounding: weights of the losses; dropout: share of
-    empty captions; modes: shares of policy, forward and inverse dynamics; prefix: share of policy
-    samples in which 1 to `longest` first rows are already decided; grounding_layer: the layer after
-    which the rows must know where things are, and grounding_noise: the noise level above which that
-    is asked (below it the noisy actions give it away).
-    """
-
-    shift: float = 5.0
-    vision: float = 10.0
-    action: float = 10.0
-    grounding: float = 0.0
-    dropout: float = 0.1
-    modes: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    prefix: float = 0.3
-    longest: int = 6
-    grounding_layer: int = 3
-    grounding_noise: float = 0.8
-
-    def __post_init__(self) -> None:
-        if self.shift <= 0 or min(self.modes) < 0 or sum(self.modes) <= 0 or len(self.modes) != 3:
-            raise ValueError(
-                f"objective: expected shift > 0 and three shares, got {self.shift} and {self.modes}"
-            )
+# columns that the two grounding heads predict: what the instruction is about, and all cubes
+_ASKED = columns(GroundTruth.TARGET, GroundTruth.GOAL, GroundTruth.TURN)
+_AROUND = columns(GroundTruth.CUBES)
+_POSITIONS = GroundTruth.TURN.start // 3  # all columns before the turn
+_CENTER, _SPREAD = (*(0.5, 0.0, 0.05) * _POSITIONS, 0.0, 0.0), 0.1  # of the columns, m
 
 
 def noise_levels(count: int, shift: float, device: torch.device) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...model.autoencoder.vae import VideoAutoencoder
 from ...model.embodiment import Embodiment
-from ..data.clip_source import Source
+from ..data.background_loader import BackgroundLoader
 from ..data.episodes import Clip
 
 # encoded at once: so many windows of the simulation's canvas fill a GPU
@@ -26,7 +26,7 @@ PRECISE = torch.float16
 class Encoded:
     """Windows of one kind, clip after clip: latents bfloat16 [N, C, F, h, w]; rows [N, R, width].
 
-    Truth [N, TRUTH].
+    Truth [N, GroundTruth.WIDTH].
 
     asked: of each clip its number of windows and its instructions; whole: see Clip.
     """
@@ -96,14 +96,14 @@ class Feed:
     compiles, two threads of Python would be in each other's way.
     """
 
-    def __init__(self, encoder: Encoder, source: Source[Clip], beside: bool = False):
+    def __init__(self, encoder: Encoder, source: BackgroundLoader[Clip], beside: bool = False):
         self.shape, self._encoder, self._source, self._beside = (
             encoder.shape,
             encoder,
             source,
             beside,
         )
-        self._ready: Source[Encoded] | None = None
+        self._ready: BackgroundLoader[Encoded] | None = None
         self._begun = False
 
     def take(self) -> list[Encoded]:
@@ -111,7 +111,7 @@ class Feed:
         if self._ready is not None:
             return self._ready.take()
         if self._beside and self._begun:  # from now on that thread alone takes from the source
-            self._ready = Source(self._follow)
+            self._ready = BackgroundLoader(self._follow)
             return []
         self._begun = True
         return self._encoder.encode(self._source.take())

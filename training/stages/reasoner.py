@@ -21,13 +21,13 @@ from ...model.checkpoint_io.loader import Model
 from ...model.language.vision_encoder import VisionEncoder, fit
 from ...model.network.transformer import Transformer
 from ...model.reasoner import Cosmos3Reasoner
-from ..data.clip_source import Source
+from ..data.background_loader import BackgroundLoader
 from ..data.demonstrations import Demonstration
 from ..optim.fsdp import gather
-from ..optim.lora import LoraOptions, merge, write_adapter
+from ..optim.lora import merge, write_adapter
 from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
-from ..recipe import ReasonerTraining
+from ..options import LoraOptions, ReasonerTrainingOptions
 from ..vqa.questions import KINDS
 from ..vqa.samples import Scene, Watch, make_scenes
 from .batched_vision import glance
@@ -81,7 +81,9 @@ class AnswerLoss(nn.Module):
 class ReasonerTrainer:
     """Asks a model about scenes that other processes make meanwhile. Close it: that ends them."""
 
-    def __init__(self, model: Model, options: ReasonerTraining, crew: TrainingGroup | None = None):
+    def __init__(
+        self, model: Model, options: ReasonerTrainingOptions, crew: TrainingGroup | None = None
+    ):
         reader = Cosmos3Reasoner(model)
         if reader.vision is None:
             raise ValueError(
@@ -107,7 +109,9 @@ class ReasonerTrainer:
         )
         self._asked, self._right = (torch.zeros(len(KINDS), device=model.device) for _ in range(2))
         self._last, self.calls = torch.zeros(()), 0
-        self._source: Source[Scene] = Source(lambda: make_scenes(jobs, options.workers))
+        self._source: BackgroundLoader[Scene] = BackgroundLoader(
+            lambda: make_scenes(jobs, options.workers)
+        )
 
     def loss(self) -> Tensor:
         """The loss of the next batch, weighted."""
@@ -144,7 +148,9 @@ class ReasonerTrainer:
         self._source.close()
 
 
-def watches(options: ReasonerTraining, size: tuple[int, int], crew: TrainingGroup) -> list[Watch]:
+def watches(
+    options: ReasonerTrainingOptions, size: tuple[int, int], crew: TrainingGroup
+) -> list[Watch]:
     """The demonstrations to ask about, of these this process's share."""
     return [
         Watch(

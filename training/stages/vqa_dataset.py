@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...model.language.chat import Turn
 from ...model.reasoner import Cosmos3Reasoner, spread
-from ...sim.scene import VIEWS
+from ...sim.camera_table import VIEWS
 from ..vqa.questions import KINDS, STATE, Lesson
 from ..vqa.samples import Scene
 

@@ -18,7 +18,7 @@ _KEPT = ("latents", "rows", "truth")
 class Batch:
     """Windows drawn at random. latents [B, C, F, h, w]; rows [B, R, width]; prompts int64 [B].
 
-    Truth [B, TRUTH].
+    Truth [B, GroundTruth.WIDTH].
 
     whole: bool [B], whether what was seen later is known; else only frame 0 of the latents means
     something.

@@ -18,16 +18,17 @@ import numpy as np
 from ...model.interface import Box
 from ...model.language.question_templates import TASKS as READING
 from ...model.language.question_templates import parse_boxes
-from ...sim.scene import COLORS, VIEWS
+from ...sim.camera_table import EXTERIOR, VIEWS
+from ...sim.layout import COLORS
 from .scene_state import THINGS, UNCLEAR, Facts
 from .task_steps import next_action, plan, wordings
 
-ALL_VIEWS = (0, 1, 2)  # in the order in which the reasoner node shows them
+ALL_VIEWS = tuple(range(len(VIEWS)))  # in the order in which the reasoner node shows them
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lesson:
-    """A question about some views (places in scene.VIEWS, in the order shown) and its answer.
+    """A question about some views (positions in camera_table.VIEWS, in the order shown) and its answer.
 
     kind: one of KINDS.
     """
@@ -246,7 +247,9 @@ def lessons(facts: Facts, random: np.random.Generator, each: int = 2) -> list[Le
             words, answer = possible[number]
             text = str(random.choice(np.array(texts)))
             # A plan is long and so is its question: one picture is enough for it.
-            views = (int(random.integers(1, 3)),) if kind == "plan" else ALL_VIEWS
+            views = (
+                (EXTERIOR[int(random.integers(len(EXTERIOR)))],) if kind == "plan" else ALL_VIEWS
+            )
             found.append(Lesson(kind, text.format(*words), answer, views))
     return found + _box_lessons(facts, random)
 

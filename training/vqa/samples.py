@@ -14,11 +14,13 @@ from collections.abc import Generator, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
+from ...sim.camera_table import VIEWS
 from ...sim.env import Env
 from ...sim.expert import Expert
 from ...sim.kinematics import Kinematics, downwards
-from ...sim.scene import VIEWS
-from ..data.demonstrations import HOLD, LIMIT, Demonstration, begin, in_parallel, shared_env
+from ...sim.tasks import find
+from ..data.demonstrations import HOLD, LIMIT, Demonstration, begin, env_of, random_pose
+from ..data.parallel import in_parallel
 from .questions import Lesson, lessons
 from .scene_state import Facts, Goal, achieved, read_facts
 
@@ -28,7 +30,7 @@ _DOUBT = 5  # steps before and after a goal is reached in which one cannot tell
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scene:
-    """pictures: uint8 [3, H, W, 3], in the order of scene.VIEWS."""
+    """pictures: uint8 [3, H, W, 3], in the order of camera_table.VIEWS."""
 
     pictures: np.ndarray
     lessons: tuple[Lesson, ...]
@@ -53,12 +55,12 @@ def watch(wanted: Watch) -> list[Scene]:
     """Perform the demonstration; what the expert fails at is as good to ask about."""
     demonstration = wanted.demonstration
     random = np.random.default_rng([zlib.crc32(demonstration.task.encode()), demonstration.seed, 2])
-    env = shared_env(demonstration)
+    env = env_of(demonstration)
     begin(env, demonstration, random)
     expert, held, noise = Expert(env.simulation), 0, demonstration.noise
     seen: list[tuple[int, Facts, np.ndarray]] = []
     reached: list[Mapping[Goal, bool]] = []
-    length = 20 + 45 * (demonstration.task != "reach")  # about as long as demonstrations are
+    length = find(demonstration.task).length
     while len(reached) < LIMIT and held < HOLD + _DOUBT:
         if random.random() < (0.4 if expert.finished else wanted.looks / length):
             seen.append((len(reached), read_facts(env.simulation), _pictures(env, wanted.size)))
@@ -90,11 +92,11 @@ def _arrange_anew(env: Env, task: str, seed: int, random: np.random.Generator) -
     """
     simulation = env.simulation
     simulation.reset(task, seed)
-    layout, place = simulation.layout, random.uniform((0.33, -0.26, 0.14), (0.60, 0.26, 0.40))
+    layout, (position, yaw) = simulation.layout, random_pose(random)
     solver = Kinematics(simulation.world)
-    start = solver.solve(layout.start, place, downwards(random.uniform(-0.8, 0.8)), rounds=60)
+    start = solver.solve(layout.start, position, downwards(yaw), rounds=60)
     cubes = dict(layout.cubes)
-    if task in ("bowl", "push") and random.random() < 0.3:
+    if layout.target and any(layout.place) and random.random() < 0.3:
         cubes[layout.target] = (*layout.place, float(random.uniform(-0.7, 0.7)))
     drawer = float(random.uniform(0.0, 0.15)) if random.random() < 0.6 else layout.drawer
     simulation.layout = dataclasses.replace(layout, start=start, cubes=cubes, drawer=drawer)

@@ -15,17 +15,18 @@ import numpy as np
 
 from ...model.interface import Box
 from ...sim.arm_constants import PREFIX, closure
+from ...sim.camera_table import VIEWS, find_camera
 from ...sim.cameras import intrinsics
 from ...sim.gl import mujoco
-from ...sim.scene import VIEWS
+from ...sim.layout import Layout
 from ...sim.simulation import Simulation
-from ...sim.tasks import find
-from ...sim.world import Layout, World
+from ...sim.tasks import TASKS, find
+from ...sim.world import World
 
 Goal = tuple[str, str]  # a task, and the color of the cube it is about (or nothing)
 # kind of scene -> what is there beside cubes
 THINGS = {"bowl": "bowl", "circle": "yellow circle", "drawer": "drawer"}
-ASKED = ("reach", "lift", "push", "bowl", "drawer")
+ASKED = tuple(name for name, task in TASKS.items() if task.steps)
 UNCLEAR = "?"
 
 
@@ -33,7 +34,7 @@ UNCLEAR = "?"
 class Facts:
     """Lengths in m in the robot's frame: x away from it, y to its left, z up from the table.
 
-    kind: one of scene.KINDS; cubes: color -> place [3]; place: (x, y) of bowl or circle; handle: of
+    kind: one of layout.KINDS; cubes: color -> place [3]; place: (x, y) of bowl or circle; handle: of
     the drawer, [3]; opening: of the drawer; tool [3]; closed: of the gripper, 0 to 1; held: a
     color, "drawer", "" or UNCLEAR; done: what has been achieved, None: one would have to measure;
     boxes: view -> name -> box, of what can be seen well.
@@ -71,10 +72,11 @@ def read_facts(simulation: Simulation) -> Facts:
 
 def achieved(world: World, layout: Layout) -> dict[Goal, bool]:
     """Which of all goals that make sense in this scene are reached at this moment."""
-    goals: list[Goal] = [("drawer", "")] if world.kind == "drawer" else []
-    for task in ASKED[:4]:
-        if find(task).kind in ("cubes", world.kind):
-            goals += [(task, color) for color in layout.cubes]
+    goals: list[Goal] = []
+    for name in ASKED:
+        task = find(name)
+        if task.kind in ("cubes", world.kind):
+            goals += [(name, color) for color in (layout.cubes if task.names_cube else ("",))]
     return {
         goal: bool(find(goal[0]).solved(world, dataclasses.replace(layout, target=goal[1])))
         for goal in goals
@@ -119,7 +121,7 @@ def boxes(simulation: Simulation, view: str) -> dict[str, Box]:
 def _box(simulation: Simulation, view: str, name: str, geoms: list[int]) -> Box | None:
     world = simulation.world
     points = np.concatenate([outline(world, geom) for geom in geoms])
-    camera = world.data.camera(PREFIX + view if view == "wrist" else view)
+    camera = world.data.camera(find_camera(view).mujoco_name)
     local = (points - camera.xpos) @ camera.xmat.reshape(3, 3)  # x right, y up, z backwards
     if (local[:, 2] > -0.02).any():
         return None

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...sim.tasks import TASKS
+from ...sim.tasks import RELEASE, TASKS
 from .scene_state import UNCLEAR, Facts, Goal
 
 DONE = "Nothing, the task is done."
-RELEASE = "Open the gripper."
 
 
 def wordings(goal: Goal) -> list[str]:
@@ -19,19 +18,7 @@ def wordings(goal: Goal) -> list[str]:
 
 def plan(goal: Goal) -> list[str]:
     """All steps, from the beginning."""
-    task, cube = goal[0], f"{goal[1]} cube"
-    pick = [f"Move the gripper to the {cube}.", "Close the gripper."]
-    return {
-        "reach": pick[:1],
-        "lift": [*pick, f"Lift the {cube}."],
-        "push": [f"Move the gripper behind the {cube}.", f"Push the {cube} to the yellow circle."],
-        "bowl": [*pick, f"Carry the {cube} to the bowl.", RELEASE],
-        "drawer": [
-            "Move the gripper to the handle of the drawer.",
-            "Close the gripper.",
-            "Pull the drawer open.",
-        ],
-    }[task]
+    return [step.format(target=goal[1]) for step in TASKS[goal[0]].steps]
 
 
 def next_action(facts: Facts, goal: Goal) -> str:
@@ -65,7 +52,7 @@ def _pick(facts: Facts, thing: np.ndarray, _task: str) -> int | None:
 
 def _carry(facts: Facts, thing: np.ndarray, task: str) -> int | None:
     away = float(np.hypot(thing[0] - facts.place[0], thing[1] - facts.place[1]))
-    if task != "bowl" or away > 0.06:
+    if RELEASE not in TASKS[task].steps or away > 0.06:
         return 2
     return 3 if away < 0.03 else None
 

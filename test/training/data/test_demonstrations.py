@@ -17,7 +17,8 @@ from cosmos3_ros.sim.expert import Expert
 from cosmos3_ros.sim.kinematics import yaw_of
 from cosmos3_ros.sim.tasks import TASKS
 from cosmos3_ros.training.data.demonstrations import Demonstration, begin, collect, record
-from cosmos3_ros.training.data.episodes import TURN, make_clip, window_begins
+from cosmos3_ros.training.data.episodes import make_clip, window_begins
+from cosmos3_ros.training.data.ground_truth import TURN_RADIUS, GroundTruth
 from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
 from cosmos3_ros.training.evaluation.closed_loop import Trial, play
 
@@ -35,10 +36,10 @@ def test_a_demonstration_is_complete_and_repeatable(task):
     )
     assert np.array_equal(first.actions, again.actions)
     assert len(first.instructions) == len(TASKS[task].wordings) - 1
-    assert np.isfinite(first.truth[:, :3]).all()
-    assert np.isfinite(first.truth[:, 3:6]).all() == (task == "bowl")
-    turns = np.hypot(*first.truth[:, 15:].T)  # of the named cube
-    assert np.isnan(turns).all() if task == "drawer" else np.allclose(turns, TURN)
+    assert np.isfinite(first.truth[:, GroundTruth.TARGET]).all()
+    assert np.isfinite(first.truth[:, GroundTruth.GOAL]).all() == (task == "bowl")
+    turns = np.hypot(*first.truth[:, GroundTruth.TURN].T)  # of the named cube
+    assert np.isnan(turns).all() if task == "drawer" else np.allclose(turns, TURN_RADIUS)
     # rad/s: smooth from wherever it began
     assert np.abs(np.diff(first.actions[:, :7], axis=0)).max() * 15 < 2.0
 

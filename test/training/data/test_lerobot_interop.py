@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.embodiment import DROID_SIM, DROID_SINGLE_VIEW
-from cosmos3_ros.training.data.episodes import TRUTH, Episode
+from cosmos3_ros.training.data.episodes import Episode
+from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.data.lerobot_reader import (
     camera_feature,
     make_layout,
@@ -87,7 +88,7 @@ def episode(length: int, seed: int) -> Episode:
     views = {
         view: film(length, 96, 128, seed + number) for number, view in enumerate(DROID_SIM.views)
     }
-    nowhere = np.full((length, TRUTH), np.nan, np.float32)
+    nowhere = np.full((length, GroundTruth.WIDTH), np.nan, np.float32)
     return Episode(views, walk[:-1], walk[1:], (f"do {seed}", f"please do {seed}"), nowhere)
 
 

@@ -19,7 +19,7 @@ from cosmos3_ros.model.embodiment import BRIDGE, DROID_SINGLE_VIEW
 from cosmos3_ros.training.data import lerobot_reader
 from cosmos3_ros.training.data.clip_source import make_clips
 from cosmos3_ros.training.data.lerobot_reader import Layout, make_layout, read_episodes
-from cosmos3_ros.training.recipe import DataOptions
+from cosmos3_ros.training.options import DataOptions
 
 CAMERA = "observation.images.top"
 FEATURES = {

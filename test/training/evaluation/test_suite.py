@@ -19,7 +19,7 @@ from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.model.registry import embedded_checkpoint
 from cosmos3_ros.training.data.demonstrations import Demonstration, record
 from cosmos3_ros.training.evaluation import world_model
-from cosmos3_ros.training.evaluation.closed_loop import Trial, evaluate, wilson
+from cosmos3_ros.training.evaluation.closed_loop import Trial, evaluate
 from cosmos3_ros.training.evaluation.image_metrics import averages, compare, psnr, ssim_map
 from cosmos3_ros.training.evaluation.smoothness_metrics import (
     log_dimensionless_jerk,
@@ -191,11 +191,6 @@ def test_the_embedded_checkpoint_solves_its_tasks():
     assert sum(outcome.success for outcome in outcomes) >= 4
     assert all(outcome.rejected == 0 for outcome in outcomes)
     assert all(-4 < outcome.arc < -1 for outcome in outcomes)
-
-
-def test_wilson_interval():
-    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
-    assert wilson(20, 24) == pytest.approx((0.641, 0.933), abs=1e-3)
 
 
 @pytest.mark.ros

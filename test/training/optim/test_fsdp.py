@@ -28,20 +28,26 @@ from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training import train
 from cosmos3_ros.training.data import lerobot_reader
 from cosmos3_ros.training.data.clip_source import make_clips
-from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip
+from cosmos3_ros.training.data.episodes import Episode, make_clip
+from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.optim import optimizer
-from cosmos3_ros.training.optim.lora import LoraOptions
 from cosmos3_ros.training.optim.optimizer import Optimizer
 from cosmos3_ros.training.optim.process_group import TrainingGroup
-from cosmos3_ros.training.recipe import DataOptions, PolicyTraining, ReasonerTraining, Recipe
+from cosmos3_ros.training.options import (
+    DataOptions,
+    LoraOptions,
+    ObjectiveOptions,
+    PolicyTrainingOptions,
+    ReasonerTrainingOptions,
+)
+from cosmos3_ros.training.recipe import Recipe
 from cosmos3_ros.training.stages.checkpoint_writer import write_transformer
-from cosmos3_ros.training.stages.flow_matching_loss import ObjectiveOptions
 from cosmos3_ros.training.stages.latent_encoder import Encoder
 from cosmos3_ros.training.stages.reasoner import watches
 from cosmos3_ros.training.stages.window_dataset import Windows
 
 SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
-PLAIN = PolicyTraining(steps=4, batch=3, rate=1e-2, warmup=1, text=False)
+PLAIN = PolicyTrainingOptions(steps=4, batch=3, rate=1e-2, warmup=1, text=False)
 pytestmark = pytest.mark.slow
 STRIDE = 6
 POLITELY = ("nice", "-n", "10")  # several busy processes beside tests that need their time
@@ -68,7 +74,7 @@ def make_episodes(folder="made up", body=DROID_SIM, layout=None, rank=0, size=1)
             view: random.integers(0, 256, (12, 36, 64, 3), dtype=np.uint8)
             for view in DROID_SIM.views
         }
-        truth = np.full((12, TRUTH), 0.3, np.float32)
+        truth = np.full((12, GroundTruth.WIDTH), 0.3, np.float32)
         yield Episode(views, walk[:-1], walk[1:], (f"pick up cube {seed}",), truth)
 
 
@@ -263,7 +269,7 @@ def test_every_process_reads_its_share(monkeypatch):
         for rank in range(3)
     ]
     assert shares == [["pick up cube 0", "pick up cube 3"], ["pick up cube 1"], ["pick up cube 2"]]
-    asked = ReasonerTraining(tasks=("reach", "lift"), episodes=3)
+    asked = ReasonerTrainingOptions(tasks=("reach", "lift"), episodes=3)
     split = [watches(asked, (32, 32), TrainingGroup(rank, 2)) for rank in range(2)]
     assert [len(part) for part in split] == [4, 2]
     assert sorted(map(repr, split[0] + split[1])) == sorted(

@@ -14,12 +14,13 @@ from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import load_policy
-from cosmos3_ros.training.data.clip_source import Source
-from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip
-from cosmos3_ros.training.optim.lora import LoraLinear, LoraOptions, adapt, merge
-from cosmos3_ros.training.recipe import PolicyTraining, Recipe, read_recipe
+from cosmos3_ros.training.data.background_loader import BackgroundLoader
+from cosmos3_ros.training.data.episodes import Episode, make_clip
+from cosmos3_ros.training.data.ground_truth import GroundTruth
+from cosmos3_ros.training.optim.lora import LoraLinear, adapt, merge
+from cosmos3_ros.training.options import LoraOptions, ObjectiveOptions, PolicyTrainingOptions
+from cosmos3_ros.training.recipe import Recipe, read_recipe
 from cosmos3_ros.training.stages.checkpoint_writer import copy_checkpoint
-from cosmos3_ros.training.stages.flow_matching_loss import ObjectiveOptions
 from cosmos3_ros.training.train import train_policy
 
 SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
@@ -69,12 +70,14 @@ def test_one_episode_is_learned_by_an_adapter(tmp_path):
     begun = load_policy(start).model.transformer.state_dict()
     recipe = Recipe(
         str(start),
-        policy=PolicyTraining(steps=60, batch=8, rate=1e-2, warmup=5, average=0.02, refresh=1000),
+        policy=PolicyTrainingOptions(
+            steps=60, batch=8, rate=1e-2, warmup=5, average=0.02, refresh=1000
+        ),
         objective=ObjectiveOptions(vision=0.1, modes=(1.0, 0.0, 0.0), prefix=0.0, dropout=0.0),
         lora=OPTIONS,
     )
     torch.manual_seed(0)
-    source = Source(lambda: (make_clip(part, DROID_SIM, 17) for part in [episode()]))
+    source = BackgroundLoader(lambda: (make_clip(part, DROID_SIM, 17) for part in [episode()]))
     source.wait_for(1)
     model = load_policy(start).model
     train_policy(model, source, recipe, out, lines.append)
@@ -120,7 +123,11 @@ def episode():
     }
     states, actions = walk[:-1].astype(np.float32), walk[1:].astype(np.float32)
     return Episode(
-        views, states, actions, ("pick up the red cube",), np.full((17, TRUTH), 0.3, np.float32)
+        views,
+        states,
+        actions,
+        ("pick up the red cube",),
+        np.full((17, GroundTruth.WIDTH), 0.3, np.float32),
     )
 
 

@@ -11,11 +11,8 @@ from diffusers import AutoencoderKLWan
 
 from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
 from cosmos3_ros.model.checkpoint_io.tiny import VAE
-from cosmos3_ros.training.stages.autoencoder import (
-    AutoencoderOptions,
-    DecoderOptions,
-    train_autoencoder,
-)
+from cosmos3_ros.training.options import AutoencoderOptions, DecoderOptions
+from cosmos3_ros.training.stages.autoencoder import train_autoencoder
 from cosmos3_ros.training.stages.decoder_lstsq_init import start_decoder
 from cosmos3_ros.training.stages.encoder_pca_init import start_encoder
 from cosmos3_ros.training.stages.latent_encoder import PRECISE

@@ -19,9 +19,11 @@ from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.language.vision_encoder import image_patches
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
-from cosmos3_ros.training.data.clip_source import Source
-from cosmos3_ros.training.data.episodes import TRUTH, Episode, make_clip
-from cosmos3_ros.training.recipe import PolicyTraining, ReasonerTraining, Recipe
+from cosmos3_ros.training.data.background_loader import BackgroundLoader
+from cosmos3_ros.training.data.episodes import Episode, make_clip
+from cosmos3_ros.training.data.ground_truth import GroundTruth
+from cosmos3_ros.training.options import PolicyTrainingOptions, ReasonerTrainingOptions
+from cosmos3_ros.training.recipe import Recipe
 from cosmos3_ros.training.stages import reasoner as module
 from cosmos3_ros.training.stages.batched_vision import glance
 from cosmos3_ros.training.stages.reasoner import AnswerLoss, ReasonerTrainer, train_reasoner
@@ -159,7 +161,7 @@ def test_a_few_answers_are_learned_by_heart(small, tmp_path, monkeypatch):
     made, lines = scenes(), []
     monkeypatch.setattr(module, "make_scenes", lambda jobs, workers: (scene for scene in made))
     monkeypatch.setattr(module, "fit", lambda *sizes: SIZE)
-    options = ReasonerTraining(
+    options = ReasonerTrainingOptions(
         steps=80,
         batch=8,
         rate=5e-3,
@@ -205,19 +207,19 @@ def test_questions_are_asked_between_the_steps_of_the_policy(small, tmp_path, mo
     monkeypatch.setattr(module, "make_scenes", lambda jobs, workers: (scene for scene in made))
     monkeypatch.setattr(module, "fit", lambda *sizes: SIZE)
     shutil.copytree(small, tmp_path / "checkpoint")
-    asked = ReasonerTraining(every=2, batch=4, warm_up=2, length=64, episodes=1)
-    recipe = Recipe(policy=PolicyTraining(steps=4, batch=2, warmup=1), reasoner=asked)
+    asked = ReasonerTrainingOptions(every=2, batch=4, warm_up=2, length=64, episodes=1)
+    recipe = Recipe(policy=PolicyTrainingOptions(steps=4, batch=2, warmup=1), reasoner=asked)
     random = np.random.default_rng(0)
     views = {
         view: random.integers(0, 256, (9, 36, 64, 3), dtype=np.uint8) for view in DROID_SIM.views
     }
     flat = np.zeros((9, 8), np.float32)
     episode = Episode(
-        views, flat, flat, ("pick up the red cube",), np.zeros((9, TRUTH), np.float32)
+        views, flat, flat, ("pick up the red cube",), np.zeros((9, GroundTruth.WIDTH), np.float32)
     )
     model = load_model(small)
     source, tutor = (
-        Source(lambda: (make_clip(part, DROID_SIM, 8) for part in [episode])),
+        BackgroundLoader(lambda: (make_clip(part, DROID_SIM, 8) for part in [episode])),
         ReasonerTrainer(model, asked),
     )
     try:

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of every part of a training, as a recipe gives them.
+
+Imports no torch: the processes of the simulated experts read them too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ..sim.tasks import TRAINED
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataOptions:
+    """Where demonstrations come from: a LeRobot dataset, or the simulation during the training."""
+
+    dataset: str = ""  # folder of a LeRobot dataset; empty: the simulation
+    # How to read a dataset that was recorded elsewhere, see lerobot_reader.make_layout.
+    features: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    gripper: tuple[float, ...] = (0.0, 1.0)
+    instruction: str = ""
+    # What the simulation is to show, see demonstrations.Demonstration.
+    tasks: tuple[str, ...] = ("reach", "lift")
+    episodes: int = 1000  # of each task
+    first_seed: int = 1_000_000
+    distractors: int = 2
+    astray: float = 0.35
+    scatter: float = 0.0
+    noise: float = 0.01
+    # Where windows begin.
+    stride: int = 2  # frames between the beginnings of two windows
+    opening: int = 0  # more windows at the beginning of an episode, see episodes.make_clip
+    warm_up: int = 64  # episodes to wait for before anything is trained
+    # Share of the demonstrations of which every frame is rendered. Of all other demonstrations only
+    # the first frames of windows are rendered: such windows teach actions, not future frames.
+    whole: float = 1.0
+    # Not 0: `whole` is the share of spans of so many frames, taken from all demonstrations.
+    span: int = 0
+    dense: int = 0  # as `stride`, where every frame is rendered; 0: `stride`
+    workers: int = 0  # rendering processes; 0: one less than there are cores
+    # Device that encodes pictures during the training; empty: the training's, between its steps.
+    encoder: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OptimizerOptions:
+    """When a training ends, and how its optimizer steps."""
+
+    steps: int = 10_000  # the training ends after so many steps
+    seconds: float = float("inf")  # or after so many seconds, whichever comes first
+    batch: int = 64  # samples of every process in a batch
+    rate: float = 1e-3  # learning rate after the warm-up, from where it falls linearly to 0
+    warmup: int = 100  # steps in which the learning rate rises linearly
+    betas: tuple[float, float] = (0.9, 0.99)  # of AdamW
+    weight_decay: float = 0.05
+    clip: float = 1.0  # largest norm of the gradient
+    # Learning rate of Muon for the matrices of towers and vision encoder; 0: AdamW steps all.
+    muon: float = 0.0
+    # Width of the weights' running average as a share of the steps so far (Cosmos 3: 0.1; short
+    # trainings are spoilt by stale weights).
+    average: float = 0.05
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AutoencoderOptions(OptimizerOptions):
+    """Training of the video autoencoder; with steps 0 it is only initialized and measured."""
+
+    frames: int = 9  # of a training video: 1 + 4k
+    start: str = "both"  # which halves begin anew: "both", "decoder" or none ("")
+    width: int = 0  # decoder_base_dim of a decoder that begins anew; 0: as it is
+    # How much more a saturated pixel counts than a gray one: what matters is small and colored.
+    colour: float = 4.0
+    square: float = 3.0  # weight of the squared error beside the absolute one
+    # Exponent b in [0, 1]. Channel c of the normalized latents has a standard deviation that grows
+    # with (std_c * sensitivity_c) ** b, so that with b = 1 a fixed error in normalized latents
+    # costs about the same in pixels in every channel. 0: unit variance.
+    balance: float = 0.0
+    rate: float = 1e-3
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.frames % 4 != 1:
+            raise ValueError(f"autoencoder.frames: expected 1 + 4k, got {self.frames}")
+        if self.start not in ("both", "decoder", ""):
+            raise ValueError(
+                f"autoencoder.start: expected both, decoder or nothing, got {self.start!r}"
+            )
+        if self.width and not self.start:
+            raise ValueError(
+                "autoencoder.width: a decoder has another width only if it begins anew "
+                "(start: decoder)"
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DecoderOptions(AutoencoderOptions):
+    """Training of the decoder alone, after the generator was trained.
+
+    frames: the number of frames of an action chunk.
+    """
+
+    start: str = ""
+    # Share of the videos whose latents the generator predicted. From them the decoder learns to
+    # draw what is most likely meant, where it would draw something gaudy of latents that are a
+    # little wrong.
+    imagined: float = 0.5
+    future_steps: int = 1  # denoising steps of these predictions; 0: as many as the policy takes
+    # Number of clips to choose from: the newest of which every frame is known. A frame of the
+    # simulation needs 140 kB of memory.
+    clips: int = 500
+    # Share of the initial weights in the final ones, which draws scenes that it did not learn
+    # better.
+    kept: float = 0.0
+
+    def __post_init__(self) -> None:
+        # a dataclass with slots is another class than the one named here
+        super(DecoderOptions, self).__post_init__()
+        if self.start == "both" or self.balance:
+            raise ValueError(
+                "decoder: expected start decoder or nothing and no balance, latents stay, "
+                f"got {self.start!r} and {self.balance}"
+            )
+        if not 0 <= self.imagined <= 1:
+            raise ValueError(f"decoder.imagined: expected a share from 0 to 1, got {self.imagined}")
+        if not 0 <= self.kept < 1 or (self.kept and self.start):
+            raise ValueError(
+                f"decoder.kept: expected a share below 1, 0 if it begins anew, got {self.kept}"
+            )
+        if self.clips < 1:
+            raise ValueError(f"decoder.clips: expected 1 or more, got {self.clips}")
+        if self.future_steps < 0:
+            raise ValueError(f"decoder.future_steps: expected 0 or more, got {self.future_steps}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ObjectiveOptions:
+    """The flow-matching loss, with Cosmos 3's DROID recipe as default."""
+
+    shift: float = 5.0  # of the noise levels, see flow_matching_loss.noise_levels
+    vision: float = 10.0  # weight of the loss of the pictures
+    action: float = 10.0  # weight of the loss of the action rows
+    grounding: float = 0.0  # weight of the loss of the positions of objects
+    dropout: float = 0.1  # share of empty captions
+    # Shares of samples for policy, forward dynamics and inverse dynamics.
+    modes: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    prefix: float = 0.3  # share of policy samples whose first rows are already frozen
+    longest: int = 6  # largest number of frozen rows
+    grounding_layer: int = 3  # number of the layer whose output has to tell the positions
+    # Noise level above which positions are asked for; below it the noisy actions give them away.
+    grounding_noise: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.shift <= 0 or min(self.modes) < 0 or sum(self.modes) <= 0 or len(self.modes) != 3:
+            raise ValueError(
+                f"objective: expected shift > 0 and three shares, got {self.shift} and {self.modes}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PolicyTrainingOptions(OptimizerOptions):
+    """Training of the generator, and of the text tower with it."""
+
+    text: bool = True  # whether the text tower learns too (a released one is kept as it is)
+    accumulate: int = 1  # batches whose gradients are added for one step
+    recompute: bool = False  # activations of the generator in the backward pass: saves memory
+    # Cut weights, averages and the optimizer's state over the processes (FSDP); else every process
+    # holds all of them.
+    shard: bool = False
+    compile: str = ""  # mode of torch.compile for the loss (default, reduce-overhead); empty: none
+    refresh: int = 500  # steps between two looks for new demonstrations
+    save: float = 600.0  # seconds between two saved states
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReasonerTrainingOptions(OptimizerOptions):
+    """Training of the reasoner on questions about the simulation."""
+
+    # Policy steps from one batch of questions to the next. 0: a stage of its own before the policy
+    # (then set policy.text to false), which alone uses the optimizer's options except `batch`.
+    every: int = 4
+    weight: float = 1.0  # of the loss of a batch of questions beside the policy's
+    batch: int = 128
+    compile: str = ""  # mode of torch.compile for the loss; empty: none
+    refresh: int = 100  # batches between two looks for new scenes
+    save: float = 600.0  # seconds between two saved states
+    warm_up: int = 256  # scenes to wait for before the first batch
+    length: int = 288  # tokens of the longest question with its answer
+    # The demonstrations whose scenes are asked about, see demonstrations.Demonstration.
+    tasks: tuple[str, ...] = TRAINED
+    episodes: int = 1000  # of each task
+    first_seed: int = 1_000_000
+    astray: float = 0.3
+    scatter: float = 0.3
+    looks: int = 4  # scenes of a demonstration at moments of its execution, see samples.Watch
+    stills: int = 4  # scenes of other layouts at rest, see samples.Watch
+    workers: int = 0  # rendering processes; 0: one less than there are cores
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LoraOptions:
+    """Fields of peft's LoraConfig; modules by the ends of their names in diffusers.
+
+    The rank and the target modules (the generator's attention) are those of Cosmos 3's own recipe.
+    """
+
+    r: int = 16  # rank
+    lora_alpha: float = 32.0  # the product of the two matrices counts lora_alpha / r
+    # Linear layers that get an adapter.
+    target_modules: tuple[str, ...] = ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+    # Modules that are trained in full. The action heads are, because those of a robot that was not
+    # trained for are random: a product of low rank has nothing to add to them.
+    modules_to_save: tuple[str, ...] = (
+        "action_proj_in",
+        "action_proj_out",
+        "action_modality_embed",
+    )
+
+    def __post_init__(self) -> None:
+        if self.r < 1 or self.lora_alpha <= 0 or not self.target_modules:
+            got = f"{self.r}, {self.lora_alpha} and {self.target_modules}"
+            raise ValueError(
+                f"lora: expected r >= 1, lora_alpha > 0 and some target_modules, got {got}"
+            )
+
+    @property
+    def scale(self) -> float:
+        """Factor of the product of the two matrices: lora_alpha / r."""
+        return self.lora_alpha / self.r
