@@ -23,7 +23,7 @@ from .acceleration.memory_budget import load_fast
 from .acceleration.optimize import RuntimeOptions
 from .checkpoint_io.loader import load_model
 from .checkpoint_io.tiny import tiny_checkpoint
-from .interface import Policy, Reasoner
+from .interface import Reasoner
 from .policy import Cosmos3Policy
 from .policy_options import PolicyOptions
 from .reasoner import Cosmos3Reasoner
@@ -63,7 +63,7 @@ class Models:
         if team:
             team.add(self)
 
-    def policy(self, params: PolicyModelParams) -> Policy:
+    def policy(self, params: PolicyModelParams) -> Cosmos3Policy:
         """The policy that the node's parameters describe."""
         if params.threads:
             torch.set_num_threads(params.threads)

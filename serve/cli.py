@@ -60,7 +60,7 @@ def add_sampling(
 ) -> None:
     """An option for each field of `PolicyOptions`; defaults and flags: where they differ."""
     group = parser.add_argument_group("how the policy samples", note)
-    add_arguments(group, PolicyOptions, flags=SAMPLING_FLAGS | flags, defaults=defaults)
+    add_arguments(group, PolicyOptions, flags={**SAMPLING_FLAGS, **flags}, defaults=defaults)
 
 
 def _add_policy(parser: argparse.ArgumentParser, embedded: bool = True, **defaults: Any) -> None:
