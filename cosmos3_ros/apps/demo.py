@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cosmos3 demo`: the simulated arm driven by the nodes over ROS, with a live line, a table, a film and a plot."""
+"""`cosmos3 demo`: the nodes drive the simulated arm over ROS; a table, a film and a plot."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ def demo(
     names = parse_names(tasks)
     if episodes < 1 or time_limit <= 0:
         raise ValueError(
-            f"expected at least one episode and a positive time limit, got {episodes} and {time_limit}"
+            f"expected at least one episode and a positive time limit, got {episodes} and "
+            f"{time_limit}"
         )
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
@@ -102,7 +103,8 @@ def demo(
         show = Show(recorder, film, view)
         wait_until(lambda: is_ready(recorder), 120, "the nodes' start", lambda: check(graph, out))
         say(
-            f"ready after {time.monotonic() - began:.1f} s; episodes of up to {time_limit:.0f} s each"
+            f"ready after {time.monotonic() - began:.1f} s; episodes of up to {time_limit:.0f} s "
+            "each"
         )
         for k in range(episodes):
             for name in names:
@@ -284,7 +286,8 @@ def table(done: list[Episode]) -> str:
         rows.append(
             f"{name:14s}{len(chosen):9d}{sum(e.success for e in chosen):6d}/{len(chosen):<2d}"
             f"{percentile(latencies, 0.5) * 1e3:11.0f}{percentile(latencies, 0.95) * 1e3:10.0f}"
-            f"{statistics.mean(e.command_rate for e in chosen):15.1f}{min(e.real_time_factor for e in chosen):11.2f}"
+            f"{statistics.mean(e.command_rate for e in chosen):15.1f}"
+            f"{min(e.real_time_factor for e in chosen):11.2f}"
         )
     return "\n".join(rows)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cosmos3 replay`: a recorded clip with a joint log through the same nodes, with the clip's own pace and stamps."""
+"""`cosmos3 replay`: a recorded clip with a joint log through the nodes, at its own pace."""
 
 from __future__ import annotations
 
@@ -205,7 +205,8 @@ def report(recorder: Recorder, player: ClipPlayer, out: pathlib.Path) -> int:
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     say(
         f"{summary['frames']} frames, {summary['chunks']} chunks, "
-        f"latency p50 {percentile(latencies, 0.5) * 1e3:.0f} ms, p95 {percentile(latencies, 0.95) * 1e3:.0f} ms"
+        f"latency p50 {percentile(latencies, 0.5) * 1e3:.0f} ms, p95 "
+        f"{percentile(latencies, 0.95) * 1e3:.0f} ms"
     )
     say(f"wrote {out}/replay.mp4, summary.json, nodes.log")
     if strangers:

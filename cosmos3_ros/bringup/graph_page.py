@@ -39,9 +39,10 @@ NODES: dict[str, tuple[topics.Interface, type, str]] = {
 }
 PICTURE = """\
 ```
-cameras, joint_states ──▶ policy ──▶ cosmos3/action_chunk ──▶ commander ──▶ arm_controller/joint_trajectory
-        │                   └──▶ cosmos3/future                   ▲    └──▶ gripper_controller/commands
-        └──▶ reasoner ──▶ cosmos3/scene              joint_states ┘
+cameras,
+joint_states ──▶ policy ──▶ cosmos3/action_chunk ──▶ commander ──▶ arm_controller/joint_trajectory
+     │             └──▶ cosmos3/future                 ▲    └──▶ gripper_controller/commands
+     └──▶ reasoner ──▶ cosmos3/scene      joint_states ┘
 ```
 """
 
@@ -60,7 +61,7 @@ def type_text(kind: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"`{str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else value}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else repr(value)}`"
 
 
 def _meaning(topic: topics.Topic) -> str:
@@ -110,10 +111,9 @@ def page() -> str:
     lines = [
         "# The node graph",
         "",
-        "Written by `python -m cosmos3_ros.bringup.graph_page`; do not edit. Names are relative: namespaces and remaps",
-        "move them.",
-        "`<view>` stands for each camera view of the embodiment. Parameters marked live may change at any time;",
-        "the others take effect at configure.",
+        "Written by `python -m cosmos3_ros.bringup.graph_page`; do not edit. Names are relative:",
+        "namespaces and remaps move them. `<view>` stands for each camera view of the embodiment.",
+        "Parameters marked live may change at any time; the others take effect at configure.",
         "",
         PICTURE,
     ]

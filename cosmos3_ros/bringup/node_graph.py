@@ -72,7 +72,7 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Process:
-    """One process of the graph: an executable of this package with its parameters and remappings."""
+    """One process of the graph: an executable with its parameters and remappings."""
 
     executable: str
     nodes: tuple[str, ...]
@@ -129,7 +129,7 @@ def config_folder() -> pathlib.Path:
 
 
 def environment() -> dict[str, str]:
-    """Variables for the processes: shared memory large enough for images, unless the user has a Fast DDS profile."""
+    """Environment of the processes: shared memory for images, unless there is a DDS profile."""
     name = "FASTRTPS_DEFAULT_PROFILES_FILE"
     return {} if name in os.environ else {name: str(config_folder() / "fastdds.xml")}
 

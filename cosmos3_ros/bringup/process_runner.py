@@ -61,7 +61,7 @@ class Graph:
         }
 
     def stop(self) -> None:
-        """End everything: first the commander, so that the arm is held while the rest goes, then the others.
+        """End all processes, the commander first, so that the arm is held while the rest ends.
 
         Interrupted, by a second Ctrl-C, it kills what is left.
         """
@@ -102,7 +102,7 @@ def _wait(popen: subprocess.Popen[str]) -> None:
 
 
 def run(processes: Sequence[Process]) -> int:
-    """Run the graph until Ctrl-C (exit code 0) or until one of its processes ends (its code, at least 1)."""
+    """Run the graph until Ctrl-C (exit code 0) or the end of a process (its code, at least 1)."""
     stopped = Stop().on_signals(signal.SIGHUP)
     with Graph(processes) as graph:
         while not stopped.wait(0.1):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reasoner node: says what it sees at a bounded rate, and answers questions about the newest camera images."""
+"""The reasoner node: describes the scene at a bounded rate, answers questions about images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Params(ModelParams, LifecycleParams):
     max_tokens: int = param(64, "longest answer [tokens]", live=True)
     remote_url: str = param(
         "",
-        "OpenAI-compatible endpoint to ask, http(s)://HOST:PORT/v1; empty: the checkpoint; no weights are loaded then",
+        "OpenAI-compatible endpoint to ask, http(s)://HOST:PORT/v1; empty: the checkpoint; no "
+        "weights are loaded then",
     )
     remote_model: str = param(
         "", "the endpoint's name of the model; empty: the first one it offers"
@@ -59,7 +60,8 @@ class Params(ModelParams, LifecycleParams):
     def __post_init__(self) -> None:
         if self.image_transport not in ("raw", "compressed"):
             raise ValueError(
-                f"parameter 'image_transport': expected raw or compressed, got {self.image_transport!r}"
+                "parameter 'image_transport': expected raw or compressed, got "
+                f"{self.image_transport!r}"
             )
         if not self.views:
             raise ValueError("parameter 'views': expected at least one camera view")
@@ -112,7 +114,7 @@ class ReasonerNode(ManagedNode[Params]):
         self.get_logger().info(f"reasoner ready{f', asks {p.remote_url}' if p.remote_url else ''}")
 
     def _warm_up(self, thread: concurrent.futures.Executor) -> None:
-        """Compile and record now, not when the first question comes, while the policy is already at work."""
+        """Compile and record at configure, not when the first question comes."""
         self.get_logger().info(
             "warm-up: compiling; a minute or so the first time, less when it was done before"
         )
@@ -207,7 +209,8 @@ class ReasonerNode(ManagedNode[Params]):
         age = (self.now() - to_ns(message.header.stamp)) / NS
         if age > self.params.max_age:
             raise ValueError(
-                f"the image from view {view!r} is {age:.2f} s old, limit {self.params.max_age:.2f} s"
+                f"the image from view {view!r} is {age:.2f} s old, limit "
+                f"{self.params.max_age:.2f} s"
             )
         return message
 

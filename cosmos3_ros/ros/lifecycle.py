@@ -192,12 +192,14 @@ class ManagedNode(LifecycleNode, Generic[P]):
         return done
 
     def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:  # noqa: N802
-        """Refuse a transition that does not exist in this state instead of dying of it (ros2/rclpy#1209)."""
+        """Refuse a transition that this state does not have instead of raising "
+        "(ros2/rclpy#1209)."""
         try:
             return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]
         except _RCLError as error:
             self.get_logger().error(
-                f"transition {transition_id} refused in state {self._state_machine.current_state[1]}: {error}"
+                f"transition {transition_id} refused in state "
+                f"{self._state_machine.current_state[1]}: {error}"
             )
             return TransitionCallbackReturn.FAILURE
 
@@ -214,7 +216,7 @@ def bring_up(node: ManagedNode[Any], steps: Sequence[Callable[..., Any]] = _UP) 
 
 
 class Host:
-    """A node and the one thread in which everything of it happens: callbacks and transitions alike."""
+    """A node and the one thread in which its callbacks and its transitions run."""
 
     def __init__(self, node: ManagedNode[Any], died: Callable[[], None] = lambda: None) -> None:
         self.node, self._died = node, died

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole graph from the command line: it drives the simulated arm, it ends cleanly, and it says what is wrong."""
+"""The graph from the command line: it drives the arm, ends cleanly, and names errors."""
 
 import json
 import os
