@@ -23,7 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
 from ..bringup.node_graph import Options, processes, robot_file
-from ..bringup.process_runner import Graph
+from ..bringup.process_runner import RunningGraph
 from ..model.interface import NS
 from ..ros.spin_thread import spinning
 from ..srv import ResetTask
@@ -97,7 +97,7 @@ def demo(
     with (
         (out / "nodes.log").open("w") as log,
         Film(out / "demo.mp4", RATE) as film,
-        Graph(processes(dataclasses.replace(options, task=names[0])), log) as graph,
+        RunningGraph(processes(dataclasses.replace(options, task=names[0])), log) as graph,
         watching(options) as recorder,
     ):
         show = Show(recorder, film, view)
@@ -142,7 +142,7 @@ def is_ready(recorder: Recorder) -> bool:
     return recorder.status is not None and recorder.commander is not None and policy
 
 
-def check(graph: Graph, out: pathlib.Path) -> None:
+def check(graph: RunningGraph, out: pathlib.Path) -> None:
     """Raise if a process of the graph has ended; its last words are in the log."""
     if ended := graph.ended():
         lines = (out / "nodes.log").read_text().strip().splitlines()

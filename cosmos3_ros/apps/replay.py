@@ -17,7 +17,7 @@ from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CompressedImage, JointState
 
 from ..bringup.node_graph import Options, processes, robot_file
-from ..bringup.process_runner import Graph
+from ..bringup.process_runner import RunningGraph
 from ..model.embodiment import find_embodiment
 from ..model.interface import NS
 from ..robot.images import encode
@@ -112,7 +112,7 @@ def replay(
     with (
         (out / "nodes.log").open("w") as output,
         Film(out / "replay.mp4", 15) as film,
-        Graph(processes(options), output) as graph,
+        RunningGraph(processes(options), output) as graph,
         watching(options) as recorder,
     ):
 
