@@ -33,7 +33,7 @@ from rclpy.parameter_client import AsyncParameterClient
 from rclpy.signals import SignalHandlerOptions
 
 from cosmos3_ros.bringup.node_graph import Options, Process, processes
-from cosmos3_ros.bringup.process_runner import Graph
+from cosmos3_ros.bringup.process_runner import RunningGraph
 from cosmos3_ros.model.interface import ActionChunk, Observation, Prediction
 from cosmos3_ros.ros import topics
 from cosmos3_ros.ros.lifecycle import run
@@ -154,7 +154,7 @@ def measure(
         subprocess.Popen([sys.executable, *line]) for line in (robot, [__file__, "--brain", *words])
     ]
     try:
-        with Graph(plan(args)[1:]):
+        with RunningGraph(plan(args)[1:]):
             since = time.monotonic()
             while len(watcher.began) < 3:
                 if time.monotonic() - since > START or any(

@@ -28,7 +28,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, JointState
 
 from cosmos3_ros.bringup.node_graph import Options, processes
-from cosmos3_ros.bringup.process_runner import Graph
+from cosmos3_ros.bringup.process_runner import RunningGraph
 from cosmos3_ros.robot.images import fill
 from cosmos3_ros.ros import topics
 from cosmos3_ros.ros.messages import header, to_ns
@@ -207,7 +207,7 @@ def measure(watcher: Watcher, seconds: float, every: float, priority: int) -> di
     plan[-1].parameters["commander"] |= {"rate": RATE, "realtime_priority": priority}
     memory: list[dict[str, float]] = []
     robot = subprocess.Popen([sys.executable, __file__, "--robot"])
-    with open(os.devnull, "w") as log, Graph(plan, log) as graph:
+    with open(os.devnull, "w") as log, RunningGraph(plan, log) as graph:
         while len(watcher.began) < 3:
             time.sleep(0.1)
         begin, pids = time.monotonic(), {**graph.pids(), "robot": robot.pid}

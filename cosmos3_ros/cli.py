@@ -12,7 +12,10 @@ import pathlib
 import sys
 
 from .bringup.node_graph import Options
-from .serve.cli import add_serve
+from .model.policy_options import PolicyOptions
+from .nodes.model_params import ModelParams
+from .ros.option_fields import add_arguments, argument_values, fields
+from .serve.cli import add_sampling, add_serve
 
 ROS = (
     "rclpy",
@@ -27,6 +30,8 @@ _TASK = {
     "help": "tasks of the simulation, with commas, or all "
     "(default: those that the embedded checkpoint was trained for)",
 }
+# Defaults of the sampling options of `eval`; they are always written to what it measured.
+EVALUATED = {"num_steps": 4, "guidance": 1.0, "future_steps": 1}
 # Options of the graph that demo and replay leave to the user; `run` has all of them.
 SHARED = (
     "robot",
@@ -80,25 +85,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _add_options(parser: argparse.ArgumentParser, *names: str) -> None:
-    """One command line option for each of these fields of `graph.Options`, by default for all."""
-    for field in dataclasses.fields(Options):
-        if names and field.name not in names:
-            continue
-        flag, text = (
-            "--" + field.name.replace("_", "-"),
-            f"{field.metadata['doc']} (default: %(default)r)",
-        )
-        if isinstance(field.default, bool):
-            parser.add_argument(
-                flag, action=argparse.BooleanOptionalAction, default=field.default, help=text
-            )
-        else:
-            parser.add_argument(flag, type=type(field.default), default=field.default, help=text)
+    """One command line option for each of these fields of `Options`, by default for all."""
+    add_arguments(parser, Options, names)
 
 
 def _options(chosen: argparse.Namespace, **fixed: object) -> Options:
-    names = {field.name for field in dataclasses.fields(Options)}
-    return Options(**{name: value for name, value in vars(chosen).items() if name in names} | fixed)
+    return Options(**argument_values(chosen, Options) | fixed)
 
 
 def _add_run(commands: argparse._SubParsersAction) -> None:
@@ -187,12 +179,7 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("ask", help="ask the reasoner about images, without ROS")
     parser.add_argument("question")
     parser.add_argument("image", nargs="*", type=pathlib.Path)
-    parser.add_argument(
-        "--checkpoint",
-        default="",
-        help="checkpoint folder in the Hub layout; empty: the embedded one",
-    )
-    parser.add_argument("--device", default="cpu")
+    add_arguments(parser, ModelParams, ("checkpoint", "device"), defaults={"device": "cpu"})
     parser.add_argument("--max-tokens", type=int, default=128)
 
     def function(chosen: argparse.Namespace) -> int:
@@ -375,7 +362,9 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("--task", **_TASK)
     parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first episode (default: 0)")
+    parser.add_argument(
+        "--seed", dest="scene", type=int, default=0, help="of the first episode (default: 0)"
+    )
     parser.add_argument(
         "--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)"
     )
@@ -386,11 +375,6 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
         "--latency", type=float, default=0.3, help="s from pictures to chunk (default: 0.3)"
     )
     parser.add_argument("--limit", type=float, default=10.0, help="s per episode (default: 10)")
-    parser.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
-    parser.add_argument("--guidance", type=float, default=1.0, help="(default: 1, none)")
-    parser.add_argument(
-        "--future-steps", type=int, default=1, help="as the policy node's future_steps (default: 1)"
-    )
     parser.add_argument(
         "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
     )
@@ -413,40 +397,38 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
         help="only ask the reasoner, at two moments of an episode",
     )
 
-    def function(chosen: argparse.Namespace) -> int:
-        from .sim.tasks import parse_names
+    # --seed is that of the scene
+    add_sampling(parser, EVALUATED, {"seed": "--noise-seed"})
+    parser.set_defaults(function=_eval)
 
-        tasks = parse_names(chosen.task)
-        if chosen.questions:
-            from .training.evaluation.reasoner_accuracy import quiz_table, reasoner_accuracy
 
-            seeds = range(chosen.seed, chosen.seed + chosen.episodes)
-            print(
-                quiz_table(
-                    reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)
-                )
-            )
-            return 0
-        from .training.evaluation.closed_loop import Trial
-        from .training.evaluation.suite import report
+def _eval(chosen: argparse.Namespace) -> int:
+    from .sim.tasks import parse_names
 
-        options = (
-            ("num_steps", chosen.steps),
-            ("guidance", chosen.guidance),
-            ("future_steps", chosen.future_steps),
-        )
-        fixed = {
-            name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")
-        }
-        trials = [
-            Trial(chosen.checkpoint, task, seed, options=options, **fixed)
-            for task in tasks
-            for seed in range(chosen.seed, chosen.seed + chosen.episodes)
-        ]
-        print(report(trials, chosen.through.split(","), chosen.workers, chosen.out, chosen.page))
+    tasks, seeds = parse_names(chosen.task), range(chosen.scene, chosen.scene + chosen.episodes)
+    if chosen.questions:
+        from .training.evaluation.reasoner_accuracy import quiz_table, reasoner_accuracy
+
+        answers = reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)
+        print(quiz_table(answers))
         return 0
+    from .training.evaluation.closed_loop import Trial
+    from .training.evaluation.suite import report
 
-    parser.set_defaults(function=function)
+    given = argument_values(chosen, PolicyOptions)
+    options = tuple(
+        (name, given[name])
+        for name, field in fields(PolicyOptions).items()
+        if name in EVALUATED or given[name] != field.default
+    )
+    fixed = {name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")}
+    trials = [
+        Trial(chosen.checkpoint, task, seed, options=options, **fixed)
+        for task in tasks
+        for seed in seeds
+    ]
+    print(report(trials, chosen.through.split(","), chosen.workers, chosen.out, chosen.page))
+    return 0
 
 
 if __name__ == "__main__":

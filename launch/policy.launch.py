@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole node graph: policy, reasoner, commander and, unless sim:=false, the embedded simulation."""
+"""The whole node graph: policy, reasoner, commander and, unless sim:=false, the simulation."""
 
 from cosmos3_ros.bringup.launch_description import describe
 

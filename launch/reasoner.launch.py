@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reasoner alone, on its checkpoint or, with remote_url:=..., on an OpenAI-compatible endpoint."""
+"""The reasoner alone, on its checkpoint or, with remote_url:=..., on an OpenAI endpoint."""
 
 from cosmos3_ros.bringup.launch_description import describe
 
 
 def generate_launch_description():
-    """The options of cosmos3_ros.bringup.node_graph.Options that matter to the reasoner are launch arguments."""
+    """The fields of bringup.node_graph.Options that matter to it are launch arguments."""
     remote = ("remote_url", "remote_model", "remote_token_file")
     arguments = ("robot", "checkpoint", "device", *remote, "use_sim_time", "log_level")
     return describe(arguments, policy=False, commander=False, sim=False)

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from .acceleration.options import RuntimeOptions
 from .checkpoint_io.loader import load_fast, load_model
 from .checkpoint_io.tiny import tiny_checkpoint
-from .interface import Policy, Reasoner
+from .interface import Reasoner
 from .policy import Cosmos3Policy
 from .policy_options import PolicyOptions, options_of
 from .reasoner import Cosmos3Reasoner
@@ -102,7 +102,7 @@ class Models:
         if team:
             team.add(self)
 
-    def policy(self, params: PolicyParams) -> Policy:
+    def policy(self, params: PolicyParams) -> Cosmos3Policy:
         """The policy that the node's parameters describe."""
         if params.threads:
             torch.set_num_threads(params.threads)

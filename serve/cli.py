@@ -7,13 +7,25 @@ import argparse
 import functools
 import pathlib
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ..model.policy_options import PolicyOptions
+from ..nodes.model_params import ModelParams, PolicyModelParams
+from ..ros.option_fields import add_arguments, argument_values, fields
 
 if TYPE_CHECKING:
     from ..model.policy import Cosmos3Policy
     from .asyncio_runner import Serve
     from .libero_server import Batch
+
+# Options that are not called as the field is. `--horizon` of `serve openpi` is what it sends.
+SAMPLING_FLAGS = {
+    "num_steps": "--steps",
+    "deterministic": "--fixed-seed",
+    "horizon": "--policy-horizon",
+}
 
 
 def add_serve(commands: argparse._SubParsersAction) -> None:
@@ -40,53 +52,29 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_model(parser: argparse.ArgumentParser, embedded: bool = True) -> None:
-    """Which weights, and where they compute; embedded: whether those of this package will do."""
-    folder = "checkpoint folder in the Hub layout" + "; empty: the embedded one" * embedded
-    parser.add_argument("--checkpoint", default="", required=not embedded, help=folder)
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)")
-    parser.add_argument("--dtype", default="auto", help="float32 or bfloat16 (default: auto)")
-
-
-def _add_sampling(
-    parser: argparse.ArgumentParser, steps: int, guidance: float, prompt_format: str
+def add_sampling(
+    parser: argparse.ArgumentParser,
+    defaults: Mapping[str, Any],
+    flags: Mapping[str, str] = MappingProxyType({}),
+    note: str = "",
 ) -> None:
-    """How a policy samples; the defaults are those of the server that this one stands in for."""
-    parser.add_argument(
-        "--embodiment", default="", help="what the columns mean; empty: the checkpoint's own"
-    )
-    parser.add_argument(
-        "--steps", type=int, default=steps, help=f"denoising steps (default: {steps})"
-    )
-    parser.add_argument(
-        "--guidance",
-        type=float,
-        help="scale of classifier-free guidance, 1: none (default: "
-        + ("1)" if guidance == 1 else f"{guidance:g}; 1 for the embedded checkpoint)"),
-    )
-    parser.add_argument(
-        "--guidance-interval",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="guidance only at times of the network between these (Edge: 960 1001)",
-    )
-    parser.add_argument(
-        "--shift", type=float, default=5.0, help="of the flow schedule (default: 5)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    parser.add_argument("--fixed-seed", action="store_true", help="the same noise for every chunk")
-    parser.add_argument(
-        "--prompt-format",
-        default=prompt_format,
-        help=f"json or plain, as the checkpoint was trained (default: {prompt_format})",
-    )
-    parser.add_argument("--compile", action="store_true", help="slower to load, then faster")
-    for flag, tower in (("--weights", "generator"), ("--text-weights", "text tower")):
-        parser.add_argument(
-            flag, default="none", help=f"of the {tower}: none, fp8, int8 or nvfp4 (default: none)"
-        )
-    parser.set_defaults(usual_guidance=guidance)
+    """An option for each field of `PolicyOptions`; defaults and flags: where they differ."""
+    group = parser.add_argument_group("how the policy samples", note)
+    add_arguments(group, PolicyOptions, flags={**SAMPLING_FLAGS, **flags}, defaults=defaults)
+
+
+def _add_policy(parser: argparse.ArgumentParser, embedded: bool = True, **defaults: Any) -> None:
+    """An option for each field of `PolicyModelParams` but those of several processes.
+
+    embedded: whether the checkpoint of this package will do; defaults: of the server that this one
+    stands in for.
+    """
+    group = parser.add_argument_group("the model", "--compile records CUDA graphs, too")
+    names = fields(PolicyModelParams).keys() - fields(PolicyOptions) - {"tensor_parallel"}
+    add_arguments(group, PolicyModelParams, names, required=() if embedded else ("checkpoint",))
+    usual = fields(PolicyOptions)["guidance"].default
+    note = "" if "guidance" in defaults else f"guidance: {usual:g}, for the embedded checkpoint 1"
+    add_sampling(parser, {"guidance": None} | defaults, note=note)
 
 
 def _token(chosen: argparse.Namespace) -> str:
@@ -100,48 +88,33 @@ def _token(chosen: argparse.Namespace) -> str:
         return read_token(chosen.token_file)
     if chosen.host not in LOOPBACK:
         print(
-            f"warning: whoever reaches {chosen.host} may use this server; --token-file asks for a token",
+            f"warning: whoever reaches {chosen.host} may use this server; --token-file asks for a "
+            "token",
             flush=True,
         )
     return ""
 
 
-def _loader(chosen: argparse.Namespace) -> Callable[[], Cosmos3Policy]:
-    """What loads the policy that the options describe; wrong options are refused at once."""
-    from ..model.acceleration.options import RuntimeOptions
-    from ..model.checkpoint_io.loader import load_fast
-    from ..model.policy import Cosmos3Policy
-    from ..model.policy_options import PolicyOptions
-    from ..model.registry import COMPILED, embedded_checkpoint
-    from ..model.runtime.device import DTYPES, resolve
+def _params(chosen: argparse.Namespace) -> PolicyModelParams:
+    """What the policy is loaded by; the embedded checkpoint needs no guidance unless asked for."""
+    if chosen.guidance is None:
+        chosen.guidance = fields(PolicyOptions)["guidance"].default if chosen.checkpoint else 1.0
+    values = argument_values(chosen, PolicyModelParams)
+    values["cuda_graphs"] |= values["compile"]
+    return PolicyModelParams(**values)
 
-    device, dtype = resolve(chosen.device, chosen.dtype)
-    graphs, kept = chosen.compile and device != "cpu", COMPILED if chosen.compile else ""
-    speed = RuntimeOptions(chosen.compile, graphs, chosen.weights, chosen.text_weights, kept=kept)
-    usual = chosen.usual_guidance if chosen.checkpoint else 1.0
-    options = {
-        "num_steps": chosen.steps,
-        "guidance": usual if chosen.guidance is None else chosen.guidance,
-        "guidance_interval": chosen.guidance_interval and tuple(chosen.guidance_interval),
-        "shift": chosen.shift,
-        "seed": chosen.seed,
-        "deterministic": chosen.fixed_seed,
-        "prompt_format": chosen.prompt_format,
-    }
-    PolicyOptions(**options)
-    checkpoint = chosen.checkpoint or embedded_checkpoint()
 
-    name = chosen.checkpoint or "the embedded checkpoint"
+def _loader(params: PolicyModelParams) -> Callable[[], Cosmos3Policy]:
+    """What loads the policy; a device or dtype that is not there is refused at once."""
+    from ..model.registry import Models, resolve
+
+    resolve(params.device, params.dtype)
+    name = params.checkpoint or "the embedded checkpoint"
     sampling = (
-        f"{chosen.steps} steps, guidance {options['guidance']:g}, {chosen.prompt_format} prompts"
+        f"{params.num_steps} steps, guidance {params.guidance:g}, {params.prompt_format} prompts"
     )
     print(f"loading {name}: {sampling}", flush=True)
-
-    def load() -> Cosmos3Policy:
-        model = load_fast(checkpoint, device, DTYPES[dtype], speed, reasoner=False, generator=True)
-        return Cosmos3Policy(model, chosen.embodiment or None, **options)
-
-    return load
+    return lambda: Models(reasoner=False).policy(params)
 
 
 def _run(chosen: argparse.Namespace, run: Serve, scheme: str) -> int:
@@ -164,10 +137,15 @@ def _add_openpi(kinds: argparse._SubParsersAction) -> None:
         "openpi", help="websocket server for RoboLab, openpi, RoboArena and vLLM-Omni clients"
     )
     _add_address(parser)
-    _add_model(parser)
-    _add_sampling(parser, steps=4, guidance=3.0, prompt_format="json")
+    _add_policy(parser)
+    # of what is sent; the policy's own is --policy-horizon
     parser.add_argument(
-        "--horizon", type=int, default=0, help="rows of a chunk to send, 0: all (default: 0)"
+        "--horizon",
+        dest="sent_horizon",
+        metavar="HORIZON",
+        type=int,
+        default=0,
+        help="rows of a chunk to send, 0: all (default: 0)",
     )
     parser.add_argument(
         "--black",
@@ -181,8 +159,8 @@ def _add_openpi(kinds: argparse._SubParsersAction) -> None:
     def function(chosen: argparse.Namespace) -> int:
         from .openpi_server import Options, Server
 
-        options = Options(_token(chosen), chosen.horizon, chosen.black, chosen.video)
-        return _run(chosen, Server(_loader(chosen), options).run, "ws")
+        options = Options(_token(chosen), chosen.sent_horizon, chosen.black, chosen.video)
+        return _run(chosen, Server(_loader(_params(chosen)), options).run, "ws")
 
     parser.set_defaults(function=function)
 
@@ -192,9 +170,8 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
         "libero", help="HTTP server for the LIBERO evaluation of the Cosmos framework"
     )
     _add_address(parser)
-    _add_model(parser, embedded=False)  # which needs a state that these clients do not send
-    _add_sampling(parser, steps=30, guidance=1.0, prompt_format="json")
-    parser.set_defaults(fixed_seed=True)
+    # the embedded checkpoint needs a state, which these clients do not send
+    _add_policy(parser, embedded=False, num_steps=30, guidance=1.0, deterministic=True)
     parser.add_argument(
         "--video",
         action=argparse.BooleanOptionalAction,
@@ -209,13 +186,14 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
         from ..model.policy_batch import infer_batch
         from .libero_server import Options, Server
 
-        load = _loader(chosen)
+        params = _params(chosen)
+        load, name = _loader(params), pathlib.Path(params.checkpoint).name
         about = {
-            "run_name": pathlib.Path(chosen.checkpoint).name,
-            "checkpoint": pathlib.Path(chosen.checkpoint).name,
-            "guidance": chosen.guidance if chosen.guidance is not None else chosen.usual_guidance,
-            "num_steps": chosen.steps,
-            "seed": chosen.seed,
+            "run_name": name,
+            "checkpoint": name,
+            "guidance": params.guidance,
+            "num_steps": params.num_steps,
+            "seed": params.seed,
         }
 
         def load_both() -> tuple[Cosmos3Policy, Batch]:
@@ -235,7 +213,7 @@ def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
         "reasoner", help="HTTP server for OpenAI clients: questions about images and video"
     )
     _add_address(parser)
-    _add_model(parser)
+    add_arguments(parser, ModelParams, ("checkpoint", "device", "dtype"))
     parser.add_argument(
         "--name", default="", help="what clients call the model (default: the checkpoint's folder)"
     )

@@ -126,7 +126,7 @@ def _real_time_threads() -> list[int]:
 
 @pytest.fixture(autouse=True)
 def scheduling() -> Iterator[None]:
-    """A test that leaves real-time threads behind fails: all later ones of its process would starve what they start.
+    """A test that leaves real-time threads behind fails: they would starve later processes.
 
     Libraries can do that unasked (libsvtav1 does for root), and there is no way back: Fast DDS
     makes its threads what glibc remembers of the one that begins them.
@@ -158,7 +158,7 @@ def _wait_until(condition: Callable[[], object], what: str, timeout: float = 40.
 
 @pytest.fixture
 def wait_until() -> Callable[..., None]:
-    """Function that returns as soon as a condition holds: wait_until(lambda: node.chunks, "a chunk", timeout=40.0).
+    """Function wait_until(condition, what, timeout=40.0) that returns as soon as it holds.
 
     It fails the test with the given words when the time is over.
     """
@@ -228,7 +228,7 @@ class Started:
         return code
 
     def kill(self) -> None:
-        """End all of it: politely, so that it gives its shared memory back, and after 3 s by force."""
+        """End the session: by SIGTERM, so that shared memory is freed, after 3 s by SIGKILL."""
         end = time.monotonic() + 3.0
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in self.running():
@@ -243,7 +243,7 @@ class Started:
 def start(
     domain: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Started]]:
-    """Function that starts a command in this test's domain: start("commander", "--ros-args", ...) -> Started.
+    """Function start("commander", "--ros-args", ...) -> Started, in this test's domain.
 
     A first word without a slash is one of the package's executables. After the test none of them is
     alive.
@@ -266,7 +266,7 @@ def start(
 
 @pytest.fixture
 def watcher(domain: int) -> Iterator[Any]:
-    """A node spun by a thread: what a process says before it ends must be heard while it is there."""
+    """A node spun by a thread, which hears a process until its end."""
     import rclpy
 
     from cosmos3_ros.ros.spin_thread import spinning

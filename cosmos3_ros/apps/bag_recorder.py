@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cosmos3 record`: what `ros2 bag record` does, where the ROS command line is not installed, for the topics that
-`cosmos3 convert` reads: the bytes as they came, with the time they came at.
+"""`cosmos3 record`: `ros2 bag record` without the ROS command line.
+
+It records the topics that `cosmos3 convert` reads: the bytes as received, with the time of receipt.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cosmos3 demo`: the simulated arm driven by the nodes over ROS, with a live line, a table, a film and a plot."""
+"""`cosmos3 demo`: the nodes drive the simulated arm over ROS; a table, a film and a plot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
 from ..bringup.node_graph import Options, processes
-from ..bringup.process_runner import Graph
+from ..bringup.process_runner import RunningGraph
 from ..model.interface import NS
 from ..robot.robot_file import find_robot_file
 from ..ros.spin_thread import spinning
@@ -88,7 +88,8 @@ def demo(
     names = parse_names(tasks)
     if episodes < 1 or time_limit <= 0:
         raise ValueError(
-            f"expected at least one episode and a positive time limit, got {episodes} and {time_limit}"
+            f"expected at least one episode and a positive time limit, got {episodes} and "
+            f"{time_limit}"
         )
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
@@ -97,13 +98,14 @@ def demo(
     with (
         (out / "nodes.log").open("w") as log,
         Film(out / "demo.mp4", RATE) as film,
-        Graph(processes(dataclasses.replace(options, task=names[0])), log) as graph,
+        RunningGraph(processes(dataclasses.replace(options, task=names[0])), log) as graph,
         watching(options) as recorder,
     ):
         show = Show(recorder, film, view)
         wait_until(lambda: is_ready(recorder), 120, "the nodes' start", lambda: check(graph, out))
         say(
-            f"ready after {time.monotonic() - began:.1f} s; episodes of up to {time_limit:.0f} s each"
+            f"ready after {time.monotonic() - began:.1f} s; episodes of up to {time_limit:.0f} s "
+            "each"
         )
         for k in range(episodes):
             for name in names:
@@ -141,7 +143,7 @@ def is_ready(recorder: Recorder) -> bool:
     return recorder.status is not None and recorder.commander is not None and policy
 
 
-def check(graph: Graph, out: pathlib.Path) -> None:
+def check(graph: RunningGraph, out: pathlib.Path) -> None:
     """Raise if a process of the graph has ended; its last words are in the log."""
     if ended := graph.ended():
         lines = (out / "nodes.log").read_text().strip().splitlines()
@@ -285,7 +287,8 @@ def table(done: list[Episode]) -> str:
         rows.append(
             f"{name:14s}{len(chosen):9d}{sum(e.success for e in chosen):6d}/{len(chosen):<2d}"
             f"{percentile(latencies, 0.5) * 1e3:11.0f}{percentile(latencies, 0.95) * 1e3:10.0f}"
-            f"{statistics.mean(e.command_rate for e in chosen):15.1f}{min(e.real_time_factor for e in chosen):11.2f}"
+            f"{statistics.mean(e.command_rate for e in chosen):15.1f}"
+            f"{min(e.real_time_factor for e in chosen):11.2f}"
         )
     return "\n".join(rows)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a run: an mp4 of the cameras beside the predicted future, and a plot of commanded and measured joints."""
+"""A video of the cameras beside the predicted future, and a plot of the joints of a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _paste(target: np.ndarray, image: np.ndarray, name: str) -> None:
 
 
 def write(picture: np.ndarray, text: str, place: tuple[int, int], scale: float = 0.5) -> None:
-    """White text with a dark edge: the same glyphs a pixel off, for those of a thicker stroke are wider."""
+    """White text with a dark edge, which is the same text in black, one pixel off on each side."""
     left, bottom = place
     black = [((left + x, bottom + y), (0, 0, 0)) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
     for where, color in (*black, (place, (255, 255, 255))):
@@ -49,7 +49,7 @@ def write(picture: np.ndarray, text: str, place: tuple[int, int], scale: float =
 def frame(
     views: Mapping[str, np.ndarray], future: tuple[np.ndarray, float] | None, lines: Sequence[str]
 ) -> np.ndarray:
-    """One frame of the film: cameras left, the predicted frame and how much later it is expected right, text below."""
+    """One video frame: cameras left, predicted frame and its lead time right, text below."""
     picture = np.zeros((HEIGHT + BAND, 2 * LEFT, 3), np.uint8)
     picture[:HEIGHT, :LEFT] = canvas(views, HEIGHT, LEFT)
     if future is not None:

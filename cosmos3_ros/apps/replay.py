@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cosmos3 replay`: a recorded clip with a joint log through the same nodes, with the clip's own pace and stamps."""
+"""`cosmos3 replay`: a recorded clip with a joint log through the nodes, at its own pace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import CompressedImage, JointState
 
 from ..bringup.node_graph import Options, processes
-from ..bringup.process_runner import Graph
+from ..bringup.process_runner import RunningGraph
 from ..model.embodiment import find_embodiment
 from ..model.interface import NS
 from ..robot.images import encode
@@ -115,7 +115,7 @@ def replay(
     with (
         (out / "nodes.log").open("w") as output,
         Film(out / "replay.mp4", 15) as film,
-        Graph(processes(options), output) as graph,
+        RunningGraph(processes(options), output) as graph,
         watching(options) as recorder,
     ):
 
@@ -208,7 +208,8 @@ def report(recorder: Recorder, player: ClipPlayer, out: pathlib.Path) -> int:
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     say(
         f"{summary['frames']} frames, {summary['chunks']} chunks, "
-        f"latency p50 {percentile(latencies, 0.5) * 1e3:.0f} ms, p95 {percentile(latencies, 0.95) * 1e3:.0f} ms"
+        f"latency p50 {percentile(latencies, 0.5) * 1e3:.0f} ms, p95 "
+        f"{percentile(latencies, 0.95) * 1e3:.0f} ms"
     )
     say(f"wrote {out}/replay.mp4, summary.json, nodes.log")
     if strangers:

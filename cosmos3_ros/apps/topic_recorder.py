@@ -24,7 +24,7 @@ from ..ros.messages import to_ns
 
 
 class Recorder(Node):
-    """Keeps the newest of everything, and the history of joints, chunks and latencies since `begin`.
+    """Keeps the newest messages, and the history of joints, chunks, latencies since `begin`.
 
     Spun by a thread of its own; the lists are only appended to there.
     """
@@ -92,7 +92,7 @@ class Recorder(Node):
             self.destroy_client(client)
 
     def predicted(self, stamp: int) -> tuple[np.ndarray, float] | None:
-        """The frame of the newest future nearest to `stamp`, and how much later (s) than `stamp` it is expected."""
+        """The frame of the newest future nearest to `stamp`, and its time after `stamp` (s)."""
         if self.future is None:
             return None
         begin, step = to_ns(self.future.header.stamp), to_ns(self.future.step)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import typing
 from typing import Any
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..nodes import commander_params, policy_node, reasoner_node, server_node, sim_node
 from ..ros import topics
+from ..ros.option_fields import to_plain
 from .node_graph import Options
 
 NODES: dict[str, tuple[topics.Interface, type, str]] = {
@@ -37,9 +39,10 @@ NODES: dict[str, tuple[topics.Interface, type, str]] = {
 }
 PICTURE = """\
 ```
-cameras, joint_states ──▶ policy ──▶ cosmos3/action_chunk ──▶ commander ──▶ arm_controller/joint_trajectory
-        │                   └──▶ cosmos3/future                   ▲    └──▶ gripper_controller/commands
-        └──▶ reasoner ──▶ cosmos3/scene              joint_states ┘
+cameras,
+joint_states ──▶ policy ──▶ cosmos3/action_chunk ──▶ commander ──▶ arm_controller/joint_trajectory
+     │             └──▶ cosmos3/future                 ▲    └──▶ gripper_controller/commands
+     └──▶ reasoner ──▶ cosmos3/scene      joint_states ┘
 ```
 """
 
@@ -58,7 +61,7 @@ def type_text(kind: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"`{str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else value}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else repr(value)}`"
 
 
 def _meaning(topic: topics.Topic) -> str:
@@ -88,17 +91,16 @@ def _node(name: str) -> list[str]:
             ("service", "type", "meaning"),
             [(f"`{s.name}`", type_text(s.type), s.doc) for s in interface.offers],
         )
-    fields = dataclasses.fields(params)
-    defaults = params()
+    kinds, defaults = typing.get_type_hints(params), params()
     lines += _rows(
         ("parameter", "default", "meaning"),
         [
             (
                 f"`{f.name}`",
-                _value(getattr(defaults, f.name)),
+                _value(to_plain(kinds[f.name], getattr(defaults, f.name))),
                 f.metadata["doc"] + ("; live" if f.metadata.get("live") else ""),
             )
-            for f in fields
+            for f in dataclasses.fields(params)
         ],
     )
     return lines
@@ -109,10 +111,9 @@ def page() -> str:
     lines = [
         "# The node graph",
         "",
-        "Written by `python -m cosmos3_ros.bringup.graph_page`; do not edit. Names are relative: namespaces and remaps",
-        "move them.",
-        "`<view>` stands for each camera view of the embodiment. Parameters marked live may change at any time;",
-        "the others take effect at configure.",
+        "Written by `python -m cosmos3_ros.bringup.graph_page`; do not edit. Names are relative:",
+        "namespaces and remaps move them. `<view>` stands for each camera view of the embodiment.",
+        "Parameters marked live may change at any time; the others take effect at configure.",
         "",
         PICTURE,
     ]

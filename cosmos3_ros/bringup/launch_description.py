@@ -19,9 +19,10 @@ from .node_graph import Options, Process, environment, processes
 
 
 def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
-    """The graph as a launch description, with these launch arguments (none: every option) and others `fixed`.
+    """The graph as a launch description.
 
-    A value for an argument is its default.
+    arguments: the options that are launch arguments, () for all; fixed: values of options, which
+    for a launch argument are its default.
     """
     names = arguments or [field.name for field in dataclasses.fields(Options)]
     defaults = Options(**fixed)

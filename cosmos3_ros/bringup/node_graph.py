@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
+from ..nodes.model_params import ModelParams
 from ..robot.robot_file import config_folder, find_robot_file, read_remappings
+from ..ros.option_fields import same_as
 
-# executable in lib/cosmos3_ros -> the module and first argument that run it without the ROS command
-# line
+# Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
 MODULES = {
     "sim": ("cosmos3_ros.nodes.sim_node",),
     "brain": ("cosmos3_ros.brain",),
@@ -37,8 +38,8 @@ class Options:
     """What a person chooses when starting the graph."""
 
     robot: str = option("droid_sim", "robot file: a name in config/ or the path of a YAML file")
-    checkpoint: str = option("", "checkpoint folder in the Hub layout; empty: the embedded one")
-    device: str = option("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
+    checkpoint: str = same_as(ModelParams, "checkpoint")
+    device: str = same_as(ModelParams, "device")
     instruction: str = option(
         "", "what to do, in words; empty: wait for the topic cosmos3/instruction"
     )
@@ -72,7 +73,7 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Process:
-    """One process of the graph: an executable of this package with its parameters and remappings."""
+    """One process of the graph: an executable with its parameters and remappings."""
 
     executable: str
     nodes: tuple[str, ...]
@@ -111,7 +112,7 @@ def yaml_value(value: Any) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Variables for the processes: shared memory large enough for images, unless the user has a Fast DDS profile."""
+    """Environment of the processes: shared memory for images, unless there is a DDS profile."""
     name = "FASTRTPS_DEFAULT_PROFILES_FILE"
     return {} if name in os.environ else {name: str(config_folder() / "fastdds.xml")}
 

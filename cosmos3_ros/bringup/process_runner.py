@@ -17,7 +17,7 @@ from .node_graph import MODULES, Process, environment
 GRACE = 5.0  # seconds a process has to end after SIGINT before it is killed
 
 
-class Graph:
+class RunningGraph:
     """The running processes of a graph; a context manager that leaves none of them behind."""
 
     def __init__(self, processes: Sequence[Process], output: IO[str] | None = None) -> None:
@@ -25,7 +25,7 @@ class Graph:
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._interrupting: list[signal.Signals] = []
 
-    def __enter__(self) -> Graph:
+    def __enter__(self) -> RunningGraph:
         self._interrupting = [
             n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL
         ]
@@ -61,7 +61,7 @@ class Graph:
         }
 
     def stop(self) -> None:
-        """End everything: first the commander, so that the arm is held while the rest goes, then the others.
+        """End all processes, the commander first, so that the arm is held while the rest ends.
 
         Interrupted, by a second Ctrl-C, it kills what is left.
         """
@@ -102,9 +102,9 @@ def _wait(popen: subprocess.Popen[str]) -> None:
 
 
 def run(processes: Sequence[Process]) -> int:
-    """Run the graph until Ctrl-C (exit code 0) or until one of its processes ends (its code, at least 1)."""
+    """Run the graph until Ctrl-C (exit code 0) or the end of a process (its code, at least 1)."""
     stopped = Stop().on_signals(signal.SIGHUP)
-    with Graph(processes) as graph:
+    with RunningGraph(processes) as graph:
         while not stopped.wait(0.1):
             if ended := graph.ended():
                 names = ", ".join(f"{name} (exit code {code})" for name, code in ended.items())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process that holds the network: the policy node, the reasoner node and the server node, on one set of weights."""
+"""The process that holds the network: policy, reasoner and server node on one set of weights."""
 
 from __future__ import annotations
 

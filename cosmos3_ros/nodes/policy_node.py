@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node: aligned observations in, action chunks and, if somebody subscribes, predicted futures out.
+"""The policy node: aligned observations in, action chunks and predicted futures out.
 
 Callbacks convert and store, one thread runs the network on the newest observation, another decodes
 video.
@@ -100,12 +100,14 @@ class PolicyNode(ManagedNode[Params]):
         p, embodiment = self.params, self._policy.embodiment
         if embodiment.kind != JOINTS:
             raise ValueError(
-                f"parameter 'embodiment': expected one that acts by joints, {embodiment.name} acts by {embodiment.kind}"
+                f"parameter 'embodiment': expected one that acts by joints, {embodiment.name} "
+                f"acts by {embodiment.kind}"
             )
         if len(p.joints) != len(embodiment.state):
             columns = [column.name for column in embodiment.state]
             raise ValueError(
-                f"parameter 'joints' has {len(p.joints)} names {p.joints}, but embodiment {embodiment.name} has "
+                f"parameter 'joints' has {len(p.joints)} names {p.joints}, but embodiment "
+                f"{embodiment.name} has "
                 f"{len(columns)} state columns {columns}"
             )
         grippers = [
@@ -115,7 +117,8 @@ class PolicyNode(ManagedNode[Params]):
         ]
         if [p.gripper_joint] != (grippers or [""]):
             raise ValueError(
-                f"parameter 'gripper_joint' is {p.gripper_joint!r}, but the gripper of embodiment {embodiment.name} is "
+                f"parameter 'gripper_joint' is {p.gripper_joint!r}, but the gripper of embodiment "
+                f"{embodiment.name} is "
                 f"where 'joints' has {grippers}"
             )
         return JointMap(tuple(p.joints), p.gripper_joint, p.gripper_open, p.gripper_closed)
@@ -130,7 +133,7 @@ class PolicyNode(ManagedNode[Params]):
         warm_up(self._policy, self.params.instruction or "wait", 1 + self.params.cuda_graphs)
 
     # -- inputs
-    # -------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
         def store(message: Image | CompressedImage) -> None:
@@ -186,7 +189,7 @@ class PolicyNode(ManagedNode[Params]):
         self._policy.reset()
 
     # -- work
-    # ---------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
         now = self.now()

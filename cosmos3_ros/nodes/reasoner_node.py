@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reasoner node: says what it sees at a bounded rate, and answers questions about the newest camera images."""
+"""The reasoner node: describes the scene at a bounded rate, answers questions about images."""
 
 from __future__ import annotations
 
@@ -22,36 +22,20 @@ from ..model.interface import NS, Reasoner
 from ..msg import Scene
 from ..robot.images import to_rgb
 from ..ros import topics
-from ..ros.lifecycle import ManagedNode
+from ..ros.lifecycle import LifecycleParams, ManagedNode
 from ..ros.messages import scene_message, to_ns
-from ..ros.parameters import param
+from ..ros.option_fields import param
 from ..ros.worker_thread import LAST
 from ..serve.auth import read_token
 from ..serve.reasoner_client import RemoteReasoner
 from ..srv import Ask
+from .model_params import ModelParams
 
 
 @dataclasses.dataclass(frozen=True)
-class Params:
+class Params(ModelParams, LifecycleParams):
     """Parameters of the reasoner node."""
 
-    autostart: bool = param(True, "configure and activate when the process starts")
-    checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
-    device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
-    dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
-    compile: bool = param(
-        False, "compile the network's layers: a minute more to configure, then faster on a GPU"
-    )
-    cuda_graphs: bool = param(
-        False, "on a GPU, record the loops as CUDA graphs: for networks too small to keep it busy"
-    )
-    weights: str = param("none", "as the policy's, where both share one copy of the weights")
-    text_weights: str = param(
-        "none", "how the text tower's weights are rounded: none, fp8, int8 or nvfp4"
-    )
-    tensor_parallel: int = param(
-        1, "GPUs that split every layer; processes of torchrun, see docs/performance.md"
-    )
     views: list[str] = param(list(DROID_SIM.views), "camera views it may look at")
     image_transport: str = param("raw", "raw or compressed")
     max_age: float = param(1.0, "refuse to answer about images older than this [s]")
@@ -62,7 +46,8 @@ class Params:
     max_tokens: int = param(64, "longest answer [tokens]", live=True)
     remote_url: str = param(
         "",
-        "OpenAI-compatible endpoint to ask, http(s)://HOST:PORT/v1; empty: the checkpoint; no weights are loaded then",
+        "OpenAI-compatible endpoint to ask, http(s)://HOST:PORT/v1; empty: the checkpoint; no "
+        "weights are loaded then",
     )
     remote_model: str = param(
         "", "the endpoint's name of the model; empty: the first one it offers"
@@ -75,7 +60,8 @@ class Params:
     def __post_init__(self) -> None:
         if self.image_transport not in ("raw", "compressed"):
             raise ValueError(
-                f"parameter 'image_transport': expected raw or compressed, got {self.image_transport!r}"
+                "parameter 'image_transport': expected raw or compressed, got "
+                f"{self.image_transport!r}"
             )
         if not self.views:
             raise ValueError("parameter 'views': expected at least one camera view")
@@ -128,7 +114,7 @@ class ReasonerNode(ManagedNode[Params]):
         self.get_logger().info(f"reasoner ready{f', asks {p.remote_url}' if p.remote_url else ''}")
 
     def _warm_up(self, thread: concurrent.futures.Executor) -> None:
-        """Compile and record now, not when the first question comes, while the policy is already at work."""
+        """Compile and record at configure, not when the first question comes."""
         self.get_logger().info(
             "warm-up: compiling; a minute or so the first time, less when it was done before"
         )
@@ -223,7 +209,8 @@ class ReasonerNode(ManagedNode[Params]):
         age = (self.now() - to_ns(message.header.stamp)) / NS
         if age > self.params.max_age:
             raise ValueError(
-                f"the image from view {view!r} is {age:.2f} s old, limit {self.params.max_age:.2f} s"
+                f"the image from view {view!r} is {age:.2f} s old, limit "
+                f"{self.params.max_age:.2f} s"
             )
         return message
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ROS node `sim`: over its topics the simulated arm looks like a real robot with controllers and cameras.
+"""The node `sim`: the simulated arm with the topics of a robot, its controllers and cameras.
 
 Physics, rendering and publishing happen in the main thread; a second one spins and only puts what
 arrives into a queue.
@@ -29,7 +29,8 @@ from ..msg import TaskStatus
 from ..robot.images import encode, fill
 from ..ros import topics
 from ..ros.messages import header, to_time
-from ..ros.parameters import Parameters, param
+from ..ros.option_fields import param
+from ..ros.parameters import Parameters
 from ..ros.shutdown_signal import Stop, ignore_stop_signals
 from ..ros.spin_thread import spinning
 from ..sim.arm_constants import ARM, FINGER
@@ -63,7 +64,8 @@ class Params:
     jpeg_quality: int = param(90, "quality of the compressed images, 1 to 100")
     interpolate_from_desired_state: bool = param(
         True,
-        "as in joint_trajectory_controller: bridge to a trajectory from the last set point, not from the measurement",
+        "as in joint_trajectory_controller: bridge to a trajectory from the last set point, not "
+        "from the measurement",
     )
     publish_clock: bool = param(
         False, "publish /clock and stamp everything with simulated time; false: system time"
@@ -81,7 +83,8 @@ class Params:
         for name in ("camera_rate", "joint_rate"):
             if getattr(self, name) <= 0 or TICKS_PER_SECOND % getattr(self, name):
                 raise ValueError(
-                    f"parameter {name!r}: expected a divisor of {TICKS_PER_SECOND} Hz, got {getattr(self, name)}"
+                    f"parameter {name!r}: expected a divisor of {TICKS_PER_SECOND} Hz, got "
+                    f"{getattr(self, name)}"
                 )
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(
@@ -193,7 +196,7 @@ class SimNode(Node):
         self._simulation.close()
 
     def now(self) -> int:
-        """Stamp of the newest tick, ns: simulated time with publish_clock, else the system time at which it was due."""
+        """Stamp of the newest tick, ns: simulated time with publish_clock, else its system time."""
         return (
             self._ticks * NS // TICKS_PER_SECOND
             if self._sim_clock

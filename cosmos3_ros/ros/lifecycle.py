@@ -7,6 +7,7 @@ cleanup = let go.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import sys
@@ -24,6 +25,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
+from .option_fields import param
 from .parameters import Parameters
 from .shutdown_signal import Stop, ignore_stop_signals
 from .spin_thread import end
@@ -36,6 +38,13 @@ _DONE = {
     "stop": "deactivated",
     "teardown": "cleaned up",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class LifecycleParams:
+    """The parameters of every managed node."""
+
+    autostart: bool = param(True, "configure and activate when the process starts")
 
 
 class ManagedNode(LifecycleNode, Generic[P]):
@@ -183,12 +192,14 @@ class ManagedNode(LifecycleNode, Generic[P]):
         return done
 
     def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:  # noqa: N802
-        """Refuse a transition that does not exist in this state instead of dying of it (ros2/rclpy#1209)."""
+        """Refuse a transition that this state does not have instead of raising "
+        "(ros2/rclpy#1209)."""
         try:
             return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]
         except _RCLError as error:
             self.get_logger().error(
-                f"transition {transition_id} refused in state {self._state_machine.current_state[1]}: {error}"
+                f"transition {transition_id} refused in state "
+                f"{self._state_machine.current_state[1]}: {error}"
             )
             return TransitionCallbackReturn.FAILURE
 
@@ -205,7 +216,7 @@ def bring_up(node: ManagedNode[Any], steps: Sequence[Callable[..., Any]] = _UP) 
 
 
 class Host:
-    """A node and the one thread in which everything of it happens: callbacks and transitions alike."""
+    """A node and the one thread in which its callbacks and its transitions run."""
 
     def __init__(self, node: ManagedNode[Any], died: Callable[[], None] = lambda: None) -> None:
         self.node, self._died = node, died

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ROS parameters from a frozen dataclass: a field is a parameter, its default the default, `doc` the description."""
+"""The fields of a frozen dataclass as the parameters of a ROS node, see `option_fields`."""
 
 from __future__ import annotations
 
-import dataclasses
-import types
 import typing
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -13,36 +11,9 @@ from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from .option_fields import coerce, fields, to_plain
+
 P = TypeVar("P")
-
-
-def param(default: Any, doc: str, live: bool = False) -> Any:
-    """A dataclass field that is a ROS parameter. live: a change takes effect at once, not at the next configure."""
-    metadata = {"doc": doc, "live": live}
-    if isinstance(default, list):
-        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def coerce(name: str, kind: Any, value: Any) -> Any:
-    """`value` as `kind` (bool, int, float, str or a list of one of them).
-
-    An int may stand for a float.
-    """
-    if isinstance(kind, types.GenericAlias):
-        (item,) = typing.get_args(kind)
-        if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
-            raise ValueError(
-                f"parameter {name!r}: expected a list of {item.__name__}, got {value!r}"
-            )
-        return [coerce(name, item, entry) for entry in value]
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise ValueError(
-            f"parameter {name!r}: expected {kind.__name__}, got {type(value).__name__} {value!r}"
-        )
-    return value
 
 
 class Parameters(Generic[P]):
@@ -50,7 +21,7 @@ class Parameters(Generic[P]):
 
     `__post_init__` of `cls` checks what belongs together.
 
-    `locked` tells whether parameters that are not live are in use just now and must not change.
+    `locked` tells whether parameters that are not live are in use now and must not change.
     """
 
     def __init__(
@@ -58,17 +29,16 @@ class Parameters(Generic[P]):
     ) -> None:
         self._node, self._cls, self._locked = node, cls, locked
         self._kinds = typing.get_type_hints(cls)
-        self._fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        self._live = {name: bool(field.metadata.get("live")) for name, field in fields(cls).items()}
         defaults = cls()
-        for name, field in self._fields.items():
-            note = "" if field.metadata["live"] else " (takes effect at configure)"
+        for name, field in fields(cls).items():
+            note = "" if self._live[name] else " (takes effect at configure)"
             descriptor = ParameterDescriptor(
-                description=field.metadata["doc"] + note, dynamic_typing=True
+                description=field.metadata.get("doc", "") + note, dynamic_typing=True
             )
-            node.declare_parameter(name, getattr(defaults, name), descriptor)
-        self.values: P = self._build(
-            {name: node.get_parameter(name).value for name in self._fields}
-        )
+            default = to_plain(self._kinds[name], getattr(defaults, name))
+            node.declare_parameter(name, default, descriptor)
+        self.values: P = self._build({name: node.get_parameter(name).value for name in self._live})
         self.changed: Callable[[set[str]], None] = lambda names: None
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._apply)
@@ -79,14 +49,13 @@ class Parameters(Generic[P]):
         )
 
     def _merged(self, parameters: list[Parameter]) -> dict[str, Any]:
-        raw = {name: getattr(self.values, name) for name in self._fields}
-        return raw | {p.name: p.value for p in parameters if p.name in self._fields}
+        raw = {name: getattr(self.values, name) for name in self._live}
+        return raw | {p.name: p.value for p in parameters if p.name in self._live}
 
     def _check(self, parameters: list[Parameter]) -> SetParametersResult:
         try:
             for parameter in parameters:
-                field = self._fields.get(parameter.name)
-                if field and not field.metadata["live"] and self._locked():
+                if not self._live.get(parameter.name, True) and self._locked():
                     raise ValueError(
                         f"parameter {parameter.name!r} cannot change now: clean the node up first"
                     )
@@ -96,7 +65,7 @@ class Parameters(Generic[P]):
         return SetParametersResult(successful=True)
 
     def _apply(self, parameters: list[Parameter]) -> None:
-        names = {p.name for p in parameters} & set(self._fields)
+        names = {p.name for p in parameters} & self._live.keys()
         if names:
             self.values = self._build(self._merged(parameters))
             self.changed(names)

@@ -15,6 +15,7 @@ def hurry(priority: int) -> None:
                 os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
     except PermissionError as error:
         raise ValueError(
-            f"parameter 'realtime_priority' is {priority}, but: {error}; expected 0, or CAP_SYS_NICE for the process, "
+            f"parameter 'realtime_priority' is {priority}, but: {error}; expected 0, or "
+            "CAP_SYS_NICE for the process, "
             "or an rtprio limit in /etc/security/limits.conf"
         ) from error

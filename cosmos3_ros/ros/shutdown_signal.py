@@ -12,7 +12,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """A flag like threading.Event that a signal handler may set, and one thread, the main one, waits for.
+    """A flag like threading.Event that signal handlers may set and the main thread waits for.
 
     Event.set takes a lock which the very code that the signal interrupted may hold, and then never
     returns; SimpleQueue.put may be interrupted by itself (library reference, queue.SimpleQueue).
@@ -46,6 +46,7 @@ class Stop:
 
 
 def ignore_stop_signals() -> None:
-    """For the end of a main: Python ends with the default handlers, and a second Ctrl-C would look like a crash."""
+    """At the end of a main: a second Ctrl-C would meet the default handlers and look like a "
+    "crash."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

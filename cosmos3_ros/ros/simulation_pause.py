@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy for which a simulation stands still: its time stops during each inference, as in synchronous evaluations.
+"""A policy that pauses a simulation during each inference, as in synchronous evaluations.
 
 Through the service set_simulation_state of simulation_interfaces, which Isaac Sim and Gazebo offer.
 """
@@ -27,7 +27,8 @@ class Pause:
             from simulation_interfaces.srv import SetSimulationState
         except ImportError:
             raise ValueError(
-                "parameter 'pause_simulation' needs the package simulation_interfaces, which is not installed: "
+                "parameter 'pause_simulation' needs the package simulation_interfaces, which is "
+                "not installed: "
                 "apt-get install ros-jazzy-simulation-interfaces"
             ) from None
         self.client: Any = node.create_client(SetSimulationState, "set_simulation_state")

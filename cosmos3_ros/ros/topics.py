@@ -39,7 +39,7 @@ LATCHED = _qos(1, latched=True)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic of the graph. instead: the parameter that puts it in the place of the default one."""
+    """One topic of the graph; instead: the parameter that replaces the default topic by it."""
 
     name: str
     type: Any

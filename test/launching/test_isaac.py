@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wiring for Isaac Sim, with the embedded simulation in its place: its topic names, its commands, its clock."""
+"""The wiring for Isaac Sim: topic names, commands, clock; the embedded simulation stands in."""
 
 from typing import Any
 

@@ -105,7 +105,7 @@ def test_the_reasoner_launch_asks_an_endpoint(start: Any) -> None:
 def test_launch_files_can_be_included(
     start: Any, tmp_path: Path, watcher: Any, wait_until: Any
 ) -> None:
-    """Isaac Sim's part of the graph beside its stand-in, in another launch file, with arguments of their own."""
+    """Isaac Sim's part of the graph and its stand-in, included with arguments of their own."""
     whole = tmp_path / "whole.launch.py"
     whole.write_text("""
 from launch import LaunchDescription
@@ -119,7 +119,8 @@ def part(name, **arguments):
 
 def generate_launch_description():
     alone = {"policy": "false", "reasoner": "false"}
-    return LaunchDescription([part("sim", robot="isaac_droid", use_sim_time="true"), part("isaac", **alone)])
+    sim = part("sim", robot="isaac_droid", use_sim_time="true")
+    return LaunchDescription([sim, part("isaac", **alone)])
 """)
     launched = start(shutil.which("ros2"), "launch", whole)
     wait_until(lambda: {"sim", "commander"} <= set(watcher.get_node_names()), "both nodes", 60)

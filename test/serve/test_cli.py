@@ -26,13 +26,13 @@ from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
 rng = np.random.default_rng(0)
 state = {
-    "observation/joint_position": np.array([0, -0.63, 0, -2.51, 0, 1.88, 0]),  # float64, as the robot script sends it
+    "observation/joint_position": np.array([0, -0.63, 0, -2.51, 0, 1.88, 0]),  # float64
     "observation/gripper_position": np.array([0.1]),
     "prompt": "put the cup on the plate",
 }
 robolab = state | {"observation/image": rng.integers(0, 256, (540, 640, 3), np.uint8)}
 pi0 = state | {
-    "observation/exterior_image_1_left": rng.integers(0, 256, (224, 448, 3), np.uint8)[:, ::2],  # not contiguous
+    "observation/exterior_image_1_left": rng.integers(0, 256, (224, 448, 3), np.uint8)[:, ::2],
     "observation/exterior_image_2_left": rng.integers(0, 256, (224, 224, 3), np.uint8),
     "observation/wrist_image_left": rng.integers(0, 256, (224, 224, 3), np.uint8),
 }
@@ -42,7 +42,8 @@ result["metadata"] = policy.get_server_metadata()
 for name, request in (("robolab", robolab), ("pi0", pi0)):
     reply = policy.infer(request)
     for key in ("action", "actions"):
-        result[f"{name} {key}"] = [str(reply[key].dtype), reply[key].shape, bool(np.isfinite(reply[key]).all())]
+        rows = reply[key]
+        result[f"{name} {key}"] = [str(rows.dtype), rows.shape, bool(np.isfinite(rows).all())]
     result[f"{name} infer_ms"] = reply["server_timing"]["infer_ms"]
 policy.reset()
 try:

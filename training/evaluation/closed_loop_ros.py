@@ -33,7 +33,7 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
     from ...apps.demo import Show, check, is_ready, watching
     from ...apps.topic_recorder import wait_until
     from ...bringup.node_graph import Options, processes
-    from ...bringup.process_runner import Graph
+    from ...bringup.process_runner import RunningGraph
 
     options = Options(
         checkpoint=first.checkpoint, device="cpu", reasoner=False, task=first.task, log_level="warn"
@@ -41,7 +41,7 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
     with (
         tempfile.TemporaryDirectory() as folder,
         (Path(folder) / "nodes.log").open("w", encoding="utf-8") as log,
-        Graph(processes(options), log) as graph,
+        RunningGraph(processes(options), log) as graph,
         watching(options, futures=False) as recorder,
     ):
 

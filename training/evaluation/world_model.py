@@ -141,9 +141,6 @@ def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
 def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
     """The rows predicted from the frames, in robot units: all frames and the state are given."""
 
-    Every frame is known, no row but the state.
-    """
-
     from ...model.diffusion.denoiser import numpy_noise
     from ...model.diffusion.guidance import Guidance
     from ...model.diffusion.sampler import flow_schedule

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A closed loop over real DDS is recorded, converted and read: rows and pictures are what a witness saw meanwhile."""
+"""A closed loop over DDS is recorded, converted and read: a witness saw the same rows, images."""
 
 import array
 import subprocess
@@ -51,7 +51,7 @@ class Witness:
         return lambda message: store.update({to_ns(message.header.stamp): take(message)})
 
     def chunk(self, names: list[str], start: np.ndarray) -> None:
-        """A second of a slow wave around where the arm began, the gripper closing after half of it."""
+        """A second of a slow wave around the start; the gripper closes after half of it."""
         from cosmos3_ros.msg import ActionChunk
         from cosmos3_ros.ros.messages import header, to_duration
 
@@ -62,8 +62,10 @@ class Witness:
         rows[:, 7] = 0.8 * (due - self.began > 2.5)
         self.chunks.publish(
             ActionChunk(
-                header=header(stamp), step=to_duration(STEP), horizon=16, joint_names=names, number=self.number,
-                values=array.array("f", rows.ravel()), discrete_joints=names[7:], instruction="wave",
+                header=header(stamp), step=to_duration(STEP), horizon=16, number=self.number,
+                joint_names=names,
+                values=array.array("f", rows.ravel()), discrete_joints=names[7:],
+                instruction="wave",
             )
         )  # fmt: skip
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded clips with a joint log through the nodes: chunks answer the clip's stamps, and wrong logs are named."""
+"""Recorded clips with a joint log through the nodes: chunks have its stamps; wrong logs."""
 
 import json
 import subprocess

@@ -23,7 +23,7 @@ def test_the_page_is_up_to_date() -> None:
 def test_the_running_graph_has_the_topics_and_services_of_the_page(
     start: Any, wait_until: Any
 ) -> None:
-    """Every node of the default graph, asked over DDS what it publishes, subscribes to and offers."""
+    """What each node of the default graph publishes, subscribes to and offers over DDS."""
     import rclpy
 
     from cosmos3_ros.bringup import graph_page
@@ -36,6 +36,9 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(
     rclpy.init(args=[])
     node = rclpy.create_node("watcher")
     try:
+        # The server is the last of the slow process. Until it is up, topics are still being made,
+        # and only then does the time for discovery begin.
+        running[1].wait_for("ready: ws://", 120)
         wait_until(lambda: set(node.get_node_names()) >= {*graph_page.NODES}, "the nodes", 60)
         for name, (interface, _, _) in graph_page.NODES.items():
             outs, ins = (
@@ -55,7 +58,7 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(
     finally:
         node.destroy_node()
         rclpy.shutdown()
-    assert [process.interrupt() for process in running] == [0, 0, 0]
+    assert [process.interrupt(60) for process in running] == [0, 0, 0]
 
 
 def test_topics_that_are_there_instead_name_a_parameter_of_their_node() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole graph from the command line: it drives the simulated arm, it ends cleanly, and it says what is wrong."""
+"""The graph from the command line: it drives the arm, ends cleanly, and names errors."""
 
 import json
 import os
@@ -89,7 +89,7 @@ run.MODULES.update(sim=("stubborn",), commander=("stubborn",))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)
-with run.Graph([Process(name, (), pathlib.Path(), {}, ()) for name in ("sim", "commander")]):
+with run.RunningGraph([Process(name, (), pathlib.Path(), {}, ()) for name in ("sim", "commander")]):
     time.sleep(60)
 """
 STUBBORN_MODULE = """

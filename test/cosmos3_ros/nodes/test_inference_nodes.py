@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may happen to policy and reasoner at an odd moment, inside one process, with made-up networks."""
+"""Policy and reasoner node at odd moments, inside one process, with made-up networks."""
 
 import functools
 import os
@@ -245,7 +245,7 @@ def test_what_is_compiled_is_compiled_before_the_node_is_ready(host: Made, optio
 
 
 def test_words_give_way_to_chunks(host: Made, ask: Any, wait_until: Any) -> None:
-    """On a CPU the two threads share the processor: without this a chunk beside an answer took four times as long."""
+    """On a CPU both threads share the cores: else a chunk beside an answer took 4 times as long."""
     from cosmos3_ros.nodes.reasoner_node import ReasonerNode
     from cosmos3_ros.ros.worker_thread import NICE
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process with the network: real tiny checkpoint, both nodes on one set of weights, and what it refuses to load."""
+"""The process with the network: both nodes on one set of weights, and what it refuses."""
 
 import dataclasses
 import os
@@ -108,7 +108,7 @@ def test_one_process_cannot_split_a_layer(models: Any) -> None:
 
 @pytest.mark.sim
 def test_the_brain_acts_describes_and_answers(start: Any, watcher: Any, wait_until: Any) -> None:
-    """Simulation and brain as processes: chunks, a future, scenes at their rate, and an answer to a question."""
+    """Simulation and brain as processes: chunks, a future, scenes, and answers to questions."""
     from cosmos3_ros.bringup.node_graph import Options, processes
     from cosmos3_ros.ros import topics
 

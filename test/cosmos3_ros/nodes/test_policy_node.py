@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policy and commander as nodes over real DDS: what goes in, what comes out, and when nothing may."""
+"""Policy and commander as nodes over DDS: what goes in, what comes out, when nothing may."""
 
 import contextlib
 import threading
@@ -65,7 +65,7 @@ class Drift:
 
 
 class Robot:
-    """A node in place of a robot and of a person: publishes sensors at 15 Hz, remembers what it hears."""
+    """A node in place of robot and person: publishes sensors at 15 Hz, remembers messages."""
 
     def __init__(self) -> None:
         import rclpy
@@ -562,7 +562,8 @@ from cosmos3_ros.robot.images import fill
 rclpy.init()
 node = rclpy.create_node("cameras")
 views = ("wrist", "exterior_1", "exterior_2")
-cameras = [node.create_publisher(Image, f"camera/{view}/image_raw", QoSProfile(depth=5)) for view in views]
+qos = QoSProfile(depth=5)
+cameras = [node.create_publisher(Image, f"camera/{view}/image_raw", qos) for view in views]
 while not all(camera.get_subscription_count() for camera in cameras):
     time.sleep(0.01)
 pixels = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)

@@ -55,7 +55,7 @@ def test_one_process_serves_clients_beside_the_policy_node_and_ends_cleanly(
 
 @pytest.fixture
 def bring_up(domain: int) -> Iterator[Callable[..., Any]]:
-    """Function that makes a server node with these parameters, in a thread, and tries to activate it."""
+    """Function that makes a server node with parameters, in a thread, and activates it."""
     import rclpy
     from rclpy.parameter import Parameter
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulation node over real DDS: what it publishes, obeys, refuses, and that it ends cleanly."""
+"""The simulation node over DDS: what it publishes, obeys, refuses, and its clean end."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ class Client:
         return self.seen[topic][-1]
 
     def spin(self, condition):
-        """The condition, after a moment of listening: to more than comes meanwhile, or each topic drops others."""
+        """Wait for the condition, taking more messages than arrive, or topics drop some."""
         self._executor.spin_once(timeout_sec=0.05)
         for _ in range(20):
             self._executor.spin_once(timeout_sec=0.0)
@@ -236,7 +236,8 @@ def test_real_time(client, start, wait_until):
     [
         (
             "task:=fly",
-            "error: task: expected one of reach, lift, push, bowl, drawer, close_drawer, stack, got 'fly'",
+            "error: task: expected one of reach, lift, push, bowl, drawer, close_drawer, stack, "
+            "got 'fly'",
         ),
         (
             "camera_rate:=7.0",
@@ -265,7 +266,7 @@ def test_no_opengl_ends_it_with_one_line(start, monkeypatch):
 def test_an_experts_actions_solve_the_task_through_commander_and_controllers(
     client, start, wait_until
 ):
-    """Played in this process, recorded, and sent as one chunk: over ROS the same seed ends the same way."""
+    """Recorded in this process and sent as one chunk: over ROS the same seed ends the same."""
     from cosmos3_ros.model.interface import NS, ActionChunk
     from cosmos3_ros.msg import CommanderStatus, TaskStatus
     from cosmos3_ros.robot.robot_file import find_robot_file

@@ -13,7 +13,7 @@ from cosmos3_ros.ros.shutdown_signal import Stop
 
 stops = [Stop()]
 signal.signal(signal.SIGALRM, lambda *_: stops[0].set())
-signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)  # its handler runs in the middle of wait, and in the middle of set
+signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)  # in the middle of wait and set
 for _ in range(3000):
     stops[0] = Stop()
     while not stops[0].wait(0.0):
@@ -23,7 +23,7 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def test_a_signal_may_come_at_any_moment_of_a_wait() -> None:
-    """With threading.Event in the place of Stop a handler waits for itself, and the next one inside it too."""
+    """With threading.Event in the place of Stop a handler would wait for itself."""
     subprocess.run([sys.executable, "-c", INTERRUPTED_EVERYWHERE], timeout=60, check=True)
 
 

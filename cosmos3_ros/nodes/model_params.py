@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters that a model is loaded by: of the nodes, and of `cosmos3 serve` too. No ROS.
+
+A field of `PolicyOptions` is, by inheritance, a parameter of the policy node and of the server node
+and an option of `cosmos3 serve openpi` and `cosmos3 serve libero`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..model.policy_options import PolicyOptions
+from ..ros.option_fields import param, select
+
+QUANTIZATIONS = "none, fp8, int8 or nvfp4"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelParams:
+    """Which checkpoint, and how it runs; nodes of one process that agree in this share one copy."""
+
+    checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
+    device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
+    dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
+    compile: bool = param(
+        False, "compile the network's layers: a minute more to configure, then faster on a GPU"
+    )
+    cuda_graphs: bool = param(
+        False, "on a GPU, record the loops as CUDA graphs: for networks too small to keep it busy"
+    )
+    weights: str = param("none", f"how the generator's weights are rounded: {QUANTIZATIONS}")
+    text_weights: str = param("none", "the same for the text tower")
+    tensor_parallel: int = param(
+        1, "GPUs that split every layer; processes of torchrun, see docs/performance.md"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyModelParams(PolicyOptions, ModelParams):
+    """What a policy is loaded by: its model, what it is for, and how it samples."""
+
+    placement: str = param(
+        "both",
+        "towers on the GPU: both, or policy: the text tower is copied there layer by layer for a "
+        "new instruction",
+    )
+    threads: int = param(0, "CPU threads of the network; 0: as torch chooses")
+    embodiment: str = param(
+        "", "what the columns of state and action mean; empty: the checkpoint's own"
+    )
+
+    def __post_init__(self) -> None:
+        select(PolicyOptions, self)  # which checks them
+        if self.placement not in ("both", "policy"):
+            raise ValueError(
+                f"parameter 'placement': expected both or policy, got {self.placement!r}"
+            )
