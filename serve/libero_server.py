@@ -13,7 +13,7 @@ import base64
 import dataclasses
 import io
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,17 @@ from ..model.embodiment import Embodiment
 from ..model.embodiment.canvas import resize
 from ..model.embodiment.columns import Normalization
 from ..model.interface import Observation, Policy, Prediction
-from .auth import allows
-from .job_queue import BusyError, Turns
+from .http_server import RefusedError, make_app, run_app
+from .job_queue import BusyError, JobQueue
 from .media_decoder import Decoder, Media
 from .openpi_messages import prompt_of, split, warm_up
 
-MAX_BODY = 64 << 20
 MAX_ITEMS = 64  # of one batch
 Batch = Callable[[Sequence[Observation]], list[Prediction]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Options:
+class LiberoOptions:
     """How to serve. token: see `access`; video: send the predicted video with single chunks.
 
     status_400: errors as HTTP says them, instead of 200. about: more fields for /info.
@@ -47,48 +46,35 @@ class Options:
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-class Server:
+class LiberoServer:
     """See the module. load: makes the policy, and what infers for several observations at once."""
 
     def __init__(
         self,
         load: Callable[[], tuple[Policy, Batch]],
-        options: Options | None = None,
+        options: LiberoOptions | None = None,
         tell: Callable[[str], None] = print,
     ) -> None:
-        self._load, self._options, self._tell = load, options or Options(), tell
-        self._turns = Turns()
+        self._load, self._options, self._tell = load, options or LiberoOptions(), tell
+        self._queue = JobQueue()
         self._loaded: tuple[Policy, Batch] | None = None
-        self._app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
-        self._app.add_routes(
-            [
-                web.get("/", self._health),
-                web.get("/info", self._info),
-                web.post("/", self._predict),
-                web.post("/predict", self._predict),
-                web.post("/predict_batch", self._predict_batch),
-            ]
-        )
+        routes = [
+            web.get("/", self._health),
+            web.get("/info", self._info),
+            web.post("/", self._predict),
+            web.post("/predict", self._predict),
+            web.post("/predict_batch", self._predict_batch),
+        ]
+        self._app = make_app(routes, self._options.token, self._reply_error, self._check)
 
     async def run(
         self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event
     ) -> None:
-        """Listen (port 0: any), load, call `ready` with the port, serve until `ended`.
+        """Load the policy and serve, see `run_app`."""
+        await run_app(self._app, (host, port), ready, ended, self._queue, self._load_policy)
 
-        Raises what loading raises.
-        """
-        runner = web.AppRunner(
-            self._app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-            self._loaded = await self._turns.run("load", self._make)
-            ready(runner.addresses[0][1])
-            await ended.wait()
-        finally:
-            await runner.cleanup()
-            self._turns.close()
+    async def _load_policy(self) -> None:
+        self._loaded = await self._queue.run("load", self._make)
 
     def _make(self) -> tuple[Policy, Batch]:
         policy, batch = self._load()
@@ -100,25 +86,25 @@ class Server:
         warm_up(policy)
         return policy, batch
 
-    @web.middleware
-    async def _guard(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        """Who may come in, and every error as JSON."""
-        if not allows(self._options.token, request.headers.get("Authorization")):
-            return _reply({"error": "expected the header Authorization: Bearer TOKEN"}, 401)
+    def _check(self, request: web.Request) -> None:
         if self._loaded is None:
-            return _reply({"error": "loading"}, 503)
-        try:
-            return await handler(request)
-        except web.HTTPException as error:
-            return _reply({"error": error.text or error.reason}, error.status)
-        except BusyError as error:
+            raise RefusedError(503, "loading")
+
+    def _reply_error(self, error: Exception) -> web.Response:
+        if isinstance(error, RefusedError):
+            return _reply({"error": str(error)}, error.status)
+        if isinstance(error, BusyError):
             return _reply({"error": str(error)}, 503)
+        return _reply({"error": self._internal(error)}, 500)
+
+    def _internal(self, error: Exception) -> str:
+        """What a client reads of a defect; the log gets the rest."""
+        self._tell("".join(traceback.format_exception(error)).rstrip())
+        return "internal error; the server's log says more"
 
     @property
     def _policy(self) -> Policy:
-        assert self._loaded is not None  # see _guard
+        assert self._loaded is not None  # see _check
         return self._loaded[0]
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -151,18 +137,14 @@ class Server:
             return _reply({"error": f"expected a JSON object, got {type(message).__name__}"}, 400)
         status = 400 if self._options.status_400 else 200
         try:
-            return _reply(await self._turns.run(object(), lambda: job(message)))
+            return _reply(await self._queue.run(object(), lambda: job(message)))
         except ValueError as error:
             return _reply({**empty, "error": str(error)}, status)
         except BusyError:
             raise
         # a defect of ours or of the policy: the client learns that, the log learns what
-        except Exception:
-            self._tell(traceback.format_exc().rstrip())
-            return _reply(
-                {**empty, "error": "internal error; the server's log says more"},
-                400 if status == 400 else 200,
-            )
+        except Exception as error:
+            return _reply({**empty, "error": self._internal(error)}, status)
 
     def _one(self, message: dict[str, Any]) -> dict[str, Any]:
         """In the thread: one chunk, with its video."""

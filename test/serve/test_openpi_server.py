@@ -26,7 +26,7 @@ from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.serve import openpi_server
 from cosmos3_ros.serve.asyncio_runner import in_background
 from cosmos3_ros.serve.msgpack_codec import MAX_BYTES, pack, unpack
-from cosmos3_ros.serve.openpi_server import VLLM, Options, Server
+from cosmos3_ros.serve.openpi_server import VLLM, OpenPiOptions, OpenPiServer
 
 # As RoboLab v0.2.1 sends it.
 REQUEST: dict[str, Any] = {
@@ -75,7 +75,9 @@ class Gated:
 @contextlib.contextmanager
 def serving(policy: Policy, told: list[str] | None = None, **options: Any) -> Iterator[str]:
     """Address of a server of `policy`."""
-    server = Server(lambda: policy, Options(**options), (told if told is not None else []).append)
+    server = OpenPiServer(
+        lambda: policy, OpenPiOptions(**options), (told if told is not None else []).append
+    )
     with in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)) as port:
         yield f"127.0.0.1:{port}"
 
@@ -370,7 +372,7 @@ def test_who_comes_while_it_loads_waits_for_the_metadata() -> None:
         assert gate.wait(30)
         return tiny()
 
-    server = Server(load, tell=lambda line: None)
+    server = OpenPiServer(load, tell=lambda line: None)
 
     def early() -> None:
         address = f"127.0.0.1:{port}"
@@ -468,7 +470,7 @@ def test_what_loading_raises_ends_the_server() -> None:
         raise ValueError("no such checkpoint")
 
     async def run() -> None:
-        await Server(load).run("127.0.0.1", 0, lambda port: None, asyncio.Event())
+        await OpenPiServer(load).run("127.0.0.1", 0, lambda port: None, asyncio.Event())
 
     with pytest.raises(ValueError, match="no such checkpoint"):
         asyncio.run(run())
@@ -476,7 +478,7 @@ def test_what_loading_raises_ends_the_server() -> None:
 
 ENDLESS = """
 import threading
-from cosmos3_ros.serve.openpi_server import Server
+from cosmos3_ros.serve.openpi_server import OpenPiServer
 from cosmos3_ros.serve.asyncio_runner import until_interrupted
 
 
@@ -485,7 +487,7 @@ def load():
     threading.Event().wait()
 
 
-until_interrupted(lambda ready, ended: Server(load).run("127.0.0.1", 0, ready, ended), print)
+until_interrupted(lambda ready, ended: OpenPiServer(load).run("127.0.0.1", 0, ready, ended), print)
 """
 
 
