@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clients of the openpi protocol send, by whatever keys, as an Observation.
-
-And what they are told in return.
+"""Messages of openpi clients, under any of their keys, as an Observation, and the replies.
 
 RoboLab sends one composed picture, pi0's clients one exterior camera numbered from 1, RoboArena
 several from 0.
@@ -15,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model.embodiment import EMBODIMENTS, JOINTS, POSES, Embodiment
+from ..model.embodiment import DROID_CAMERAS, EMBODIMENTS, JOINTS, POSES, Embodiment
 from ..model.embodiment.canvas import Canvas
 from ..model.interface import Observation, Policy, Prediction, check_image
 
@@ -94,7 +92,7 @@ def metadata(body: Embodiment) -> dict[str, Any]:
 
 
 def rows(prediction: Prediction, horizon: int = 0) -> np.ndarray:
-    """The first `horizon` rows of a chunk (0: all), float32 [rows, D], grippers kept within 0..1."""
+    """The first `horizon` rows of a chunk (0: all), float32 [rows, D], grippers clipped to 0..1."""
     chunk = prediction.chunk
     values = np.array(chunk.values[: horizon or None])
     columns = [chunk.names.index(name) for name in chunk.discrete]
@@ -103,7 +101,7 @@ def rows(prediction: Prediction, horizon: int = 0) -> np.ndarray:
 
 
 def warm_up(policy: Policy) -> None:
-    """One chunk of a gray picture, so that the first client does not wait for what happens only once."""
+    """Infer once, from a gray picture, so that the first client does not wait for compilation."""
     body = policy.embodiment
     gray = {
         panel.view: np.full((panel.height, panel.width, 3), 128, np.uint8)
@@ -118,12 +116,10 @@ def warm_up(policy: Policy) -> None:
 
 def _keys(message: Mapping[str, Any], body: Embodiment) -> dict[str, str]:
     """Which key each view comes under in this message."""
-    first = 0 if "observation/exterior_image_0_left" in message else 1
-    common = {
-        "wrist": "observation/wrist_image_left",
-        "exterior_1": f"observation/exterior_image_{first}_left",
-        "exterior_2": f"observation/exterior_image_{first + 1}_left",
-    }
+    common = {view: f"observation/{camera}" for view, camera in DROID_CAMERAS.items()}
+    if "observation/exterior_image_0_left" in message:  # RoboArena counts from 0
+        common["exterior_1"] = "observation/exterior_image_0_left"
+        common["exterior_2"] = "observation/exterior_image_1_left"
     if "agentview" in body.views:  # LIBERO as openpi has it
         common = {"agentview": COMPOSED, "wrist": "observation/wrist_image"}
     return {
@@ -154,7 +150,7 @@ def _picture(message: Mapping[str, Any], key: str) -> np.ndarray:
 
 
 def _state(message: Mapping[str, Any], body: Embodiment) -> np.ndarray:
-    """float32 [len(body.state)] from the keys that hold its parts, or from the one that holds all."""
+    """float32 [len(body.state)], from the keys of its parts or from the one key of the whole."""
     if not body.state:
         return np.zeros(0, np.float32)
     grippers = sum(column.gripper for column in body.state)

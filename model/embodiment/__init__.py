@@ -7,6 +7,7 @@
 from .presets import (
     AV,
     BRIDGE,
+    DROID_CAMERAS,
     DROID_JOINT_POS,
     DROID_SIM,
     DROID_SINGLE_VIEW,
@@ -20,6 +21,7 @@ from .spec import JOINTS, POSES, TWISTS, Embodiment
 __all__ = [
     "AV",
     "BRIDGE",
+    "DROID_CAMERAS",
     "DROID_JOINT_POS",
     "DROID_SIM",
     "DROID_SINGLE_VIEW",

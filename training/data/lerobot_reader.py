@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...model.embodiment.presets import DROID_CAMERAS
 from ...model.embodiment.spec import JOINTS, Embodiment
 from ...robot.images import unpack
 from .episodes import TRUTH, Episode
@@ -19,11 +20,6 @@ from .video_io import read_video
 
 TRUTH_FEATURE = "simulation.truth"
 SEPARATOR = " | "  # between several ways to say the same
-_CAMERAS = {
-    "wrist": "observation.images.wrist_image_left",
-    "exterior_1": "observation.images.exterior_image_1_left",
-    "exterior_2": "observation.images.exterior_image_2_left",
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ class Layout:
 
 def camera_feature(view: str) -> str:
     """The feature of a view; the names of DROID's cameras are DROID's."""
-    return _CAMERAS.get(view, f"observation.images.{view}")
+    return f"observation.images.{DROID_CAMERAS.get(view, view)}"
 
 
 def number_features(body: Embodiment) -> dict[str, tuple[str, slice]]:
