@@ -82,7 +82,7 @@ class Bench:
         self.told: dict[int, list[int]] = {}  # tokens by number of pictures
 
     # -- stages
-    # ---------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def warm_up(self, graphs: bool) -> dict[str, Any]:
         """As the nodes do before they begin, each in its own thread, one after the other."""
@@ -149,7 +149,7 @@ class Bench:
         return found
 
     # -- what the two threads do
-    # ----------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def chunks(self, runs: int) -> tuple[list[Span], dict[str, float], list[Prediction]]:
         """When each chunk was asked for and there; the median of each stage on the device, ms.

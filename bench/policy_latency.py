@@ -54,7 +54,7 @@ class Bench:
         self.fast: Model | None = None
 
     # -- the same request for diffusers and ours
-    # ------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def request(self) -> Request:
         """A policy request as diffusers understands it: no state row, its schedule, its noise."""
@@ -82,7 +82,7 @@ class Bench:
         return found
 
     # -- stages
-    # ---------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def diffusers(self) -> dict[str, Any]:
         full = self.full
@@ -233,7 +233,7 @@ class Bench:
         return found
 
     # -- helpers
-    # --------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def _fast(self) -> Model:
         if self.fast is None:

@@ -100,7 +100,8 @@ def _token(chosen: argparse.Namespace) -> str:
         return read_token(chosen.token_file)
     if chosen.host not in LOOPBACK:
         print(
-            f"warning: whoever reaches {chosen.host} may use this server; --token-file asks for a token",
+            f"warning: whoever reaches {chosen.host} may use this server;"
+            " --token-file asks for a token",
             flush=True,
         )
     return ""

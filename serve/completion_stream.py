@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A completion as it is generated: the length of the prompt, pieces of text, the reason of the end."""
+"""A completion as it is generated: length of the prompt, pieces of text, reason of the end."""
 
 from __future__ import annotations
 

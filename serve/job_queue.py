@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slow jobs for many clients of an event loop: one at a time, in one thread, first come first served."""
+"""Slow jobs of an event loop's clients: one at a time, in one thread, first come first served."""
 
 from __future__ import annotations
 

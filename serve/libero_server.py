@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy over HTTP, as the LIBERO evaluation of the Cosmos framework asks for it: one picture in, a chunk out.
+"""A policy over HTTP for the LIBERO evaluation of the Cosmos framework: picture in, chunk out.
 
 The picture holds all cameras side by side; no state comes with it. A request that goes wrong is
 answered with status 200 and the field "error", unless told otherwise: that is what the evaluation
@@ -35,15 +35,12 @@ Batch = Callable[[Sequence[Observation]], list[Prediction]]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LiberoOptions:
-    """How to serve. token: see `access`; video: send the predicted video with single chunks.
+    """How to serve."""
 
-    status_400: errors as HTTP says them, instead of 200. about: more fields for /info.
-    """
-
-    token: str = ""
-    video: bool = True
-    status_400: bool = False
-    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    token: str = ""  # see `auth`
+    video: bool = True  # send the predicted video with single chunks
+    status_400: bool = False  # errors with status 400 instead of 200
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)  # more fields for /info
 
 
 class LiberoServer:
@@ -197,7 +194,8 @@ def read_item(item: Any, body: Embodiment) -> Observation:
     if not 0.95 < picture.shape[1] / picture.shape[0] / expected < 1.05:
         got = f"{picture.shape[1]} x {picture.shape[0]}"
         raise ValueError(
-            f"image: expected {' | '.join(body.views)} side by side, {expected:g} times as wide as high, got {got}"
+            f"image: expected {' | '.join(body.views)} side by side,"
+            f" {expected:g} times as wide as high, got {got}"
         )
     if picture.shape[0] != height:
         size = (height, round(picture.shape[1] * height / picture.shape[0]))
@@ -210,7 +208,7 @@ def read_item(item: Any, body: Embodiment) -> Observation:
 
 
 def raw_rows(prediction: Prediction, body: Embodiment) -> np.ndarray:
-    """A chunk in the model's own columns without its normalization, as the evaluation wants it: float32 [T, width].
+    """A chunk in the model's columns without normalization: float32 [T, width].
 
     For LIBERO that is translation, rot6d, and the gripper with 1 for open.
     """
@@ -219,7 +217,7 @@ def raw_rows(prediction: Prediction, body: Embodiment) -> np.ndarray:
 
 
 def _picture(text: Any) -> np.ndarray:
-    """base64, maybe of the kind for addresses, without padding or behind a data: header -> uint8 [H, W, 3]."""
+    """base64 (also URL-safe, without padding, or in a data URI) -> uint8 [H, W, 3]."""
     if not isinstance(text, str):
         raise ValueError(f"image: expected base64 of a PNG, got {type(text).__name__}")
     data = "".join(text.partition(",")[2].split() if text.startswith("data:") else text.split())

@@ -38,16 +38,12 @@ CONNECTIONS = 256
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OpenPiOptions:
-    """How to serve. token: see `access`; horizon: rows of a chunk to send, 0 for all.
+    """How to serve."""
 
-    black: a missing camera is a black picture instead of an error; video: send the predicted video
-    too.
-    """
-
-    token: str = ""
-    horizon: int = 0
-    black: bool = False
-    video: bool = False
+    token: str = ""  # see `auth`
+    horizon: int = 0  # rows of a chunk to send, 0: all
+    black: bool = False  # a missing camera is a black picture instead of an error
+    video: bool = False  # send the predicted video too
 
     def __post_init__(self) -> None:
         if self.horizon < 0:

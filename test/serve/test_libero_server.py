@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The routes of the LIBERO evaluation over real sockets: answers, batches, and every kind of bad request."""
+"""The routes of the LIBERO evaluation over sockets: answers, batches, every kind of bad request."""
 
 import base64
 import contextlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The websocket server with real sockets: every dialect, every kind of bad client, and the next one served."""
+"""The websocket server over sockets: every dialect, every kind of bad client."""
 
 import asyncio
 import contextlib
@@ -129,7 +129,7 @@ def assert_served(address: str) -> None:
 
 
 # -- dialects
-# ---------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def test_the_request_of_robolab_gets_32_finite_rows_of_8_with_the_gripper_in_0_to_1(
@@ -207,7 +207,7 @@ def test_rows_can_be_cut_and_the_video_sent() -> None:
 
 
 # -- bad clients
-# ------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 BAD: dict[str, tuple[Any, str]] = {
     "text": ("hello", "expected a binary frame with a msgpack dict, got a text frame"),
@@ -345,7 +345,7 @@ def test_who_leaves_during_an_inference_is_forgotten_and_the_next_is_served(
 
 
 # -- time
-# -------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def test_pings_and_health_are_answered_during_an_inference(
@@ -422,7 +422,7 @@ def test_the_newest_request_of_a_session_wins_and_replies_keep_their_order(
 
 
 # -- access and secrets
-# -----------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def test_a_token_is_asked_for_and_health_is_not_secret() -> None:

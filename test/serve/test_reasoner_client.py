@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reasoner elsewhere: our own server with the tiny model, endpoints that misbehave, and the node that asks them."""
+"""The remote reasoner: our server with the tiny model, and endpoints that misbehave."""
 
 import contextlib
 import http.server
@@ -196,7 +196,7 @@ def test_what_is_given_up_for_good_is_not_asked_any_more() -> None:
 
 
 # -- the node
-# -------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def parameters(**values: Any) -> list[str]:
