@@ -120,7 +120,8 @@ def main() -> None:
             marks = "".join("x" if success else "." for success in solved)
             wall = time.monotonic() - began
             print(
-                f"{name:14}{sum(solved):>3}/{len(solved)}  {low:.0%} to {high:.0%}  {marks}  {wall:.0f} s",
+                f"{name:14}{sum(solved):>3}/{len(solved)}  {low:.0%} to {high:.0%}"
+                f"  {marks}  {wall:.0f} s",
                 flush=True,
             )
     if chosen.out:
