@@ -47,7 +47,7 @@ def make_app(
         try:
             given = request.headers.get("Authorization")
             if request.path not in public and not allows(token, given):
-                reason = "the API key is missing or wrong: expected Authorization: Bearer TOKEN"
+                reason = "the API key is missing or wrong"
                 raise RefusedError(401, reason, "invalid_api_key")
             check(request)
             return await handler(request)
