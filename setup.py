@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`pip install .`: the Python package that CMakeLists.txt installs, for machines without ROS: no nodes, no messages."""
+"""`pip install .`: the Python package without ROS, no nodes and no messages."""
 
 from pathlib import Path
 

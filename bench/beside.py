@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reasoner beside the policy: one model with random weights, two threads of one process, as the nodes run them.
+"""The reasoner beside the policy: one model of random weights, two threads, as in the nodes.
 
 python bench/beside.py [--preset nano] [--device cuda] [--weights fp8] [--no-graphs] [--seconds 90]
 [--out beside.json]
@@ -57,7 +57,7 @@ class Span:
 
 @dataclasses.dataclass
 class Said:
-    """An answer: when its prompt was read (until the first token was there), and its tokens with their times."""
+    """An answer: when its first token was there, and its tokens with their times."""
 
     reading: Span
     stages: dict[str, float]
@@ -82,7 +82,7 @@ class Bench:
         self.told: dict[int, list[int]] = {}  # tokens by number of pictures
 
     # -- stages
-    # ---------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def warm_up(self, graphs: bool) -> dict[str, Any]:
         """As the nodes do before they begin, each in its own thread, one after the other."""
@@ -149,7 +149,7 @@ class Bench:
         return found
 
     # -- what the two threads do
-    # ----------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def chunks(self, runs: int) -> tuple[list[Span], dict[str, float], list[Prediction]]:
         """When each chunk was asked for and there; the median of each stage on the device, ms.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From camera to controller over ROS with a network of full size: pictures captured to the trajectory that answers.
+"""From camera to controller over ROS, full size: pictures captured to the trajectory.
 
 python bench/closed_loop.py [--preset nano] [--device cuda] [--weights fp8] [--seconds 15] [--out
 closed_loop.json]
@@ -67,7 +67,7 @@ def brain(args: argparse.Namespace) -> int:
     from cosmos3_ros.nodes.reasoner_node import ReasonerNode
 
     class Calm(Cosmos3Policy):
-        """Random weights say random motions, which the commander refuses: what it says is that the arm is to stay."""
+        """The chunk says that the arm stays: the commander refuses random motions."""
 
         def infer(
             self, observation: Observation, committed: ActionChunk | None = None

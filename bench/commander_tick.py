@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How regular the commander's set points are, and what ROS adds to the network, while everything runs on this machine.
+"""How regular the commander's set points are, and what ROS adds to the network.
 
 Three 640x480 cameras at 30 Hz, joint states at 60 Hz and an arm that follows every set point (made
 up, by a process of their own), the policy node with the embedded network, the armed commander at
@@ -84,7 +84,7 @@ class Robot(Node):
 
 
 class Watcher(Node):
-    """Stamps of the set points, how many the commander says there were, and when the motion of each chunk began."""
+    """Stamps and number of the set points, and when the motion of each chunk began."""
 
     def __init__(self) -> None:
         super().__init__("watcher")
@@ -119,14 +119,14 @@ class Watcher(Node):
                 self.said.append((to_ns(message.header.stamp), int(value.value)))
 
     def lost(self) -> int:
-        """Set points that the commander published and this node did not hear, though it heard a later one."""
+        """Set points that were published, but not heard, though a later one was."""
         begin, first = self.said[1]
         end, last = next(said for said in reversed(self.said) if said[0] < self.ticks[-1])
         return last - first - sum(begin < stamp <= end for stamp in self.ticks)
 
 
 def look(pids: dict[str, int]) -> dict[str, float]:
-    """Memory of the processes' own (without what they share), MB, and their processor time until now, s."""
+    """Memory of the processes without shared pages, MB, and their processor time so far, s."""
     found = {}
     for name, pid in pids.items():
         own = next(
@@ -141,7 +141,7 @@ def look(pids: dict[str, int]) -> dict[str, float]:
 
 
 def growth(memory: list[dict[str, float]], names: list[str]) -> dict[str, dict[str, Any]]:
-    """After the warm-up: memory in the first and the last fifth (medians, MB), and whether that is growth."""
+    """After the warm-up: memory in the first and last fifth (medians, MB), and whether it grows."""
     after = [sample for sample in memory if sample["s"] >= WARM_UP * memory[-1]["s"]]
     fifth, found = max(1, len(after) // 5), {}
     for name in names:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guided step of the generator takes at least: its matrix products and its attention alone."""
+"""Lower bound of a guided step of the generator: its matrix products and attention alone."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint of full size with random weights, made where it is used: for the other scripts in this folder."""
+"""A checkpoint of full size with random weights, for the other scripts in this folder."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ QWEN_PIXELS = Pixels(image_area=(65536, 16777216), video_area=(4096, 25165824))
 
 @dataclasses.dataclass
 class FullSize:
-    """Random weights under our names, everything beside the transformer, and diffusers' transformer until it goes."""
+    """Random weights under our names, all beside the transformer, and diffusers' transformer."""
 
     config: ModelConfig
     device: str
@@ -83,7 +83,7 @@ class FullSize:
         )
 
     def in_host_memory(self) -> Model:
-        """A model of random weights whose layers lie in the host's memory, as `load_fast` loads it."""
+        """A model of random weights with layers in the host's memory, as `load_fast` loads it."""
         config, gpu = self.config, self.device.startswith("cuda")
         transformer = Transformer(dataclasses.replace(config, layers=0), reasoner=False)
         layer = Layer(config, config.text_qk_norm, config.text_key_norm_for_generator)

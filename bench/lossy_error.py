@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far rounded weights and shorter ways of sampling move the actions of a trained checkpoint, in the simulation.
+"""How far quantized weights and shorter sampling move the actions of a trained checkpoint.
 
 python bench/lossy_error.py [--checkpoint FOLDER] [--device cpu] [--seeds 4] [--out
 lossy_error.json]
@@ -50,7 +50,7 @@ def observations(seeds: int) -> list[Observation]:
 
 
 def difference(got: Prediction, exact: Prediction) -> dict[str, float]:
-    """Of the joints in mrad (root mean square over the chunk), and of actions and latents as a ratio."""
+    """Error of the joints, mrad (RMS over the chunk), and of actions and latents as a ratio."""
     joints = 1e3 * float(np.sqrt(np.mean((got.chunk.values - exact.chunk.values)[:, :7] ** 2)))
     moved = exact.chunk.values - exact.chunk.values.mean(0)
     ratio = float(np.linalg.norm(got.chunk.values - exact.chunk.values) / np.linalg.norm(moved))

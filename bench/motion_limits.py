@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random chunks, latencies, strategies and stops: does any set point leave a limit, go back in time, or jump?
+"""Random chunks, latencies, strategies, stops: does a set point leave a limit or jump?
 
 Two checks. Control points: all that was executed is one spline across all seams, whose control
 points' differences bound position, speed, acceleration and jerk at every moment. Samples: set
@@ -54,7 +54,7 @@ class Piece:
 def chunk_of(
     random: np.random.Generator, here: np.ndarray, now: int, size: float, late: float
 ) -> ActionChunk:
-    """10 to 50 Hz, 1 to 48 rows, steps of `size` rad at most in the mean, up to `late` of it over already."""
+    """10 to 50 Hz, 1 to 48 rows, mean steps up to `size` rad, up to `late` of it over already."""
     step, rows = int(NS / random.uniform(10, 50)), int(random.integers(1, 49))
     walk = (
         random.normal(size=(rows, 7)).cumsum(axis=0)

@@ -66,7 +66,7 @@ def build(config: ModelConfig, device: str, dtype: torch.dtype) -> tuple[Any, Tr
 
 
 class Pass:
-    """The inputs of one forward pass of a DROID policy: one clean frame, a clean state row, the rest noise."""
+    """Inputs of one forward pass of a DROID policy: a clean frame, a clean state row, noise."""
 
     def __init__(self, config: ModelConfig, body: Embodiment, device: str, dtype: torch.dtype):
         generator = torch.Generator(device).manual_seed(1)

@@ -25,7 +25,7 @@ from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.model.registry import embedded_checkpoint
 from cosmos3_ros.serve.asyncio_runner import in_background
 from cosmos3_ros.serve.msgpack_codec import pack, unpack
-from cosmos3_ros.serve.openpi_server import Server
+from cosmos3_ros.serve.openpi_server import OpenPiServer
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.training.evaluation.closed_loop import Trial, play
 from cosmos3_ros.training.evaluation.statistics import wilson
@@ -69,7 +69,7 @@ class Remote:
 @contextlib.contextmanager
 def served(policy: Policy) -> Iterator[Remote]:
     """The policy again, through a server of its own."""
-    server = Server(lambda: policy)
+    server = OpenPiServer(lambda: policy)
     with (
         in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)) as port,
         connect(f"ws://127.0.0.1:{port}", compression=None) as connection,
@@ -121,7 +121,8 @@ def main() -> None:
             marks = "".join("x" if success else "." for success in solved)
             wall = time.monotonic() - began
             print(
-                f"{name:14}{sum(solved):>3}/{len(solved)}  {low:.0%} to {high:.0%}  {marks}  {wall:.0f} s",
+                f"{name:14}{sum(solved):>3}/{len(solved)}  {low:.0%} to {high:.0%}"
+                f"  {marks}  {wall:.0f} s",
                 flush=True,
             )
     if chosen.out:

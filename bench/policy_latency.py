@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long one chunk takes, ours and diffusers' on the same random weights, and how far the results are apart.
+"""Time of one chunk, ours and diffusers', on the same random weights, and their difference.
 
 python bench/policy_latency.py [--preset nano] [--device cuda] [--runs 10] [--seconds 420] [--out
 policy.json]
@@ -55,7 +55,7 @@ class Bench:
         self.fast: Model | None = None
 
     # -- the same request for diffusers and ours
-    # ------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def request(self) -> Request:
         """A policy request as diffusers understands it: no state row, its schedule, its noise."""
@@ -83,7 +83,7 @@ class Bench:
         return found
 
     # -- stages
-    # ---------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def diffusers(self) -> dict[str, Any]:
         full = self.full
@@ -101,7 +101,8 @@ class Bench:
         def ask(kind: str) -> Any:
             generator = torch.Generator().manual_seed(SEED)
             return pipeline(
-                INSTRUCTION, action=action, fps=15.0, num_inference_steps=STEPS, guidance_scale=SCALE,
+                INSTRUCTION, action=action, fps=15.0,
+                num_inference_steps=STEPS, guidance_scale=SCALE,
                 generator=generator, output_type=kind,
             )  # fmt: skip
 
@@ -206,7 +207,7 @@ class Bench:
         return decoding(vae, self.said["plain"][0].to(self.full.device))
 
     def policy_alone(self) -> dict[str, Any]:
-        """FP8, the text tower in the host's memory: what it takes, and how soon a new instruction is answered."""
+        """FP8, text tower in the host's memory: memory, and the time to a new instruction."""
         gc.collect()
         held = torch.cuda.memory_allocated() if self.gpu else 0  # by the other stages
         model = self.full.in_host_memory()
@@ -234,7 +235,7 @@ class Bench:
         return found
 
     # -- helpers
-    # --------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------
 
     def _fast(self) -> Model:
         if self.fast is None:

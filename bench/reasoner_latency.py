@@ -129,7 +129,7 @@ class Bench:
         return found
 
     def transformers(self) -> dict[str, Any]:
-        """Text alone: prefill of as many tokens as three images take, and greedy decoding, both as they come."""
+        """Text alone: prefill of as many tokens as three images take, and greedy decoding."""
         theirs = self._theirs()
         reasoner = self.reasoner(RuntimeOptions())
         ids = reasoner.prompt(QUESTION).ids[None]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the simulated arm moves across chunks, per strategy and latency, with the same imperfect policy for all.
+"""How the simulated arm moves across chunks, per strategy and latency, with one noisy policy.
 
 The policy knows where to go (a slow wave in every joint), begins each chunk where it sees the arm,
 and errs by another offset in each chunk. Physics, trajectory controller, player and planner are the

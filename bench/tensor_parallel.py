@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chunk and an answer of a network whose layers several GPUs split, and how far both are from one GPU's.
+"""A chunk and an answer of a network split over several GPUs, and the difference to one GPU.
 
-torchrun --standalone --nproc-per-node 2 bench/tensor_parallel.py --tensor 2 [--preset super] [--weights fp8]
+torchrun --standalone --nproc-per-node 2 bench/tensor_parallel.py --tensor 2 [--preset super]
+         [--weights fp8]
     [--device cuda] [--compile] [--alone] [--runs 5] [--tokens 32] [--out tensor.json]
 
 Random weights, drawn in every process; DROID policy setting as in policy_latency.py. With twice as
@@ -123,7 +124,7 @@ class Share:
 
     @torch.inference_mode()
     def answer(self, tokens: int) -> tuple[list[int], Tensor, float, float]:
-        """Greedy tokens about a prompt of noise, the scores of the first, seconds of prefill and of decoding."""
+        """Greedy tokens for a prompt of noise, scores of the first, seconds of both phases."""
         model, number = self.model, self.decoders.take()
         source = torch.Generator().manual_seed(0)
         embeds = torch.randn(1, PROMPT, model.config.hidden, generator=source).to(

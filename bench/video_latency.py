@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long the video of a predicted future takes to decode, and of what: an autoencoder of full size, random weights.
+"""Time to decode the video of a predicted future, in parts: full size, random weights.
 
 python bench/video_latency.py [--preset nano] [--device cuda] [--seconds 240] [--out video.json]
 
@@ -78,7 +78,7 @@ class Bench:
         return decoding(self.vae, self.latents)
 
     def ways(self) -> dict[str, float]:
-        """As compiled, but with cuDNN's algorithms by rule, and with more or fewer latents at a time."""
+        """As compiled, but with cuDNN's heuristics, and with more or fewer latents at a time."""
         found, (mean, inverse), usual = {}, self.vae.scale(), fast_decoder.LATENTS_PER_STEP
         (raw,) = self.latents.to(mean) / inverse + mean
         times = milliseconds(
@@ -109,7 +109,7 @@ class Bench:
         return found | {name[:100]: time for name, time in times.most_common(24)}
 
     def convolutions(self) -> dict[str, float]:
-        """Sixteen frames of each level, TFLOP/s: in three dimensions, and the pictures that take their place."""
+        """Sixteen frames of each level, TFLOP/s: in three dimensions, and as single pictures."""
         found: dict[str, float] = {}
         grow = functools.partial(functional.conv_transpose2d, stride=2, padding=1)
         levels = ((1024, 68, 80), (512, 136, 160), (256, 272, 320)) if self.gpu else ((8, 6, 8),)

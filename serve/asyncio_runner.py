@@ -44,7 +44,10 @@ def until_interrupted(run: Run, ready: Callable[[int], None]) -> int:
 
 @contextlib.contextmanager
 def in_background(run: Run) -> Iterator[int]:
-    """Run in a thread for as long as the context lasts, which begins when the server is ready and is given its port."""
+    """Run in a thread as long as the context lasts; its value is what `run` is ready with.
+
+    The context begins when the server is ready; what `run` raises before that is raised here.
+    """
     started: concurrent.futures.Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = (
         concurrent.futures.Future()
     )
@@ -68,6 +71,7 @@ def in_background(run: Run) -> Iterator[int]:
         try:
             yield port
         finally:
-            loop.call_soon_threadsafe(ended.set)
+            with contextlib.suppress(RuntimeError):  # closed: the server has ended by itself
+                loop.call_soon_threadsafe(ended.set)
     finally:
         thread.join()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A request to /v1/chat/completions: what OpenAI's and vLLM's fields say, checked before anything is computed.
+"""A request to /v1/chat/completions, with OpenAI's and vLLM's fields, checked before it is queued.
 
-Fields that nobody here knows are ignored, as vLLM does; those that would change the answer and
-cannot are refused.
+Unknown fields are ignored, as vLLM does; known fields that would change the answer, but are not
+implemented, are refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..model.language.chat import Clip, Turn
 from ..model.language.token_sampling import Sampling
 from .media_decoder import Decoder, Media, read_uri
 
-# What is understood only as far as it asks for nothing.
+# Fields that are not implemented -> the values that ask for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "logprobs": (False,),
@@ -49,8 +49,8 @@ class BadRequestError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Question:
-    """A request that makes sense: the conversation (role and parts of each turn), and how to answer it."""
+class ChatRequest:
+    """A valid request: the conversation (role and parts of each turn), and how to answer it."""
 
     conversation: tuple[tuple[str, tuple[str | Media, ...]], ...]
     max_tokens: int
@@ -69,10 +69,10 @@ class Question:
         return [Turn(role, tuple(map(part, parts))) for role, parts in self.conversation]
 
 
-def read_question(body: Any, sampling: Sampling, max_tokens: int) -> Question:
-    """A request's JSON as a Question.
+def read_chat_request(body: Any, sampling: Sampling, max_tokens: int) -> ChatRequest:
+    """The JSON of a request as a ChatRequest; BadRequestError names the field that is wrong.
 
-    sampling, max_tokens: where it says nothing, and the most it may ask for.
+    sampling: for the fields that the request does not have; max_tokens: default and upper limit.
     """
     if not isinstance(body, dict):
         raise BadRequestError(f"expected a JSON object, got {_kind(body)}")
@@ -82,7 +82,7 @@ def read_question(body: Any, sampling: Sampling, max_tokens: int) -> Question:
                 f"{name}: not offered here, expected {values[0]!r} or nothing", name
             )
     options = _get(body, "stream_options", dict, {})
-    return Question(
+    return ChatRequest(
         conversation=_conversation(body),
         max_tokens=_max_tokens(body, max_tokens),
         sampling=_sampling(body, sampling),

@@ -157,10 +157,10 @@ def _add_openpi(kinds: argparse._SubParsersAction) -> None:
     )
 
     def function(chosen: argparse.Namespace) -> int:
-        from .openpi_server import Options, Server
+        from .openpi_server import OpenPiOptions, OpenPiServer
 
-        options = Options(_token(chosen), chosen.sent_horizon, chosen.black, chosen.video)
-        return _run(chosen, Server(_loader(_params(chosen)), options).run, "ws")
+        options = OpenPiOptions(_token(chosen), chosen.sent_horizon, chosen.black, chosen.video)
+        return _run(chosen, OpenPiServer(_loader(_params(chosen)), options).run, "ws")
 
     parser.set_defaults(function=function)
 
@@ -184,7 +184,7 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
 
     def function(chosen: argparse.Namespace) -> int:
         from ..model.policy_batch import infer_batch
-        from .libero_server import Options, Server
+        from .libero_server import LiberoOptions, LiberoServer
 
         params = _params(chosen)
         load, name = _loader(params), pathlib.Path(params.checkpoint).name
@@ -200,8 +200,8 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
             policy = load()
             return policy, functools.partial(infer_batch, policy)
 
-        server = Server(
-            load_both, Options(_token(chosen), chosen.video, chosen.http_400_on_error, about)
+        server = LiberoServer(
+            load_both, LiberoOptions(_token(chosen), chosen.video, chosen.http_400_on_error, about)
         )
         return _run(chosen, server.run, "http")
 
@@ -227,7 +227,7 @@ def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
     def function(chosen: argparse.Namespace) -> int:
         from ..model.registry import embedded_checkpoint, load_reasoner
         from .asyncio_runner import until_interrupted
-        from .openai_server import ReasonerServer
+        from .openai_server import OpenAiServer
 
         checkpoint, token = chosen.checkpoint or str(embedded_checkpoint()), _token(chosen)
         name = chosen.name or pathlib.Path(checkpoint).resolve().name
@@ -235,7 +235,7 @@ def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
         reasoner = load_reasoner(
             checkpoint, chosen.device, chosen.dtype, max_tokens=chosen.max_tokens
         )
-        server = ReasonerServer(reasoner, name, token, chosen.waiting)
+        server = OpenAiServer(reasoner, name, token, chosen.waiting)
 
         def ready(port: int) -> None:
             print(f"ready: http://{chosen.host}:{port}/v1, model {name}", flush=True)

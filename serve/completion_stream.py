@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The answer to a question, as it is made: how long the prompt is, text, and how it ended.
-
-No network, no threads.
-"""
+"""A completion as it is generated: length of the prompt, pieces of text, reason of the end."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
 from ..model.language.chat import Turn
 from ..model.language.token_sampling import Sampling, pieces
-from .chat_request import Question
+from .chat_request import ChatRequest
 
 
-class Talker(Protocol):
-    """What `model.reasoner.Cosmos3Reasoner` offers a server."""
+class ChatModel(Protocol):
+    """What a server needs of `model.reasoner.Cosmos3Reasoner`."""
 
     tokenizer: Any
     sampling: Sampling
@@ -24,80 +24,121 @@ class Talker(Protocol):
     max_prompt: int
 
     def chat(self, turns: list[Turn]) -> Any:
-        """What the text tower reads for a conversation; ValueError says what is wrong with it."""
+        """The prompt of a conversation; ValueError says what is wrong with the conversation."""
 
     def tokens(
         self, prompt: Any, max_tokens: int, sampling: Sampling | None = None
     ) -> Iterator[int]:
-        """The tokens of the answer as they are decided."""
+        """The tokens of the answer, each as soon as it is sampled."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Begun:
-    """The prompt is understood; so many tokens."""
+class Started:
+    """The prompt is tokenized. tokens: its length."""
 
     tokens: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ended:
-    """The answer is complete; reason: "stop" or "length"."""
+class Finished:
+    """The completion is complete. reason: "stop" or "length"; tokens: number of generated ones."""
 
     reason: str
     tokens: int
 
 
-class Stopper:
-    """Lets text through up to the first of some words, and keeps back what may be the beginning of one."""
+class StopWords:
+    """Passes text on up to the first stop word, and holds back what may be the beginning of one."""
 
     def __init__(self, words: tuple[str, ...]) -> None:
-        self._words, self._kept, self.found = words, "", False
+        self._words, self._held, self.found = words, "", False
 
     def feed(self, text: str) -> str:
-        """What of the text until now may go out."""
-        text = self._kept + text
-        if ends := [place for word in self._words if (place := text.find(word)) >= 0]:
-            self.found, self._kept = True, ""
+        """The part of the text so far that can be sent now."""
+        text = self._held + text
+        if ends := [index for word in self._words if (index := text.find(word)) >= 0]:
+            self.found, self._held = True, ""
             return text[: min(ends)]
         longest = max(map(len, self._words), default=1) - 1
-        starts = (place for place in range(max(0, len(text) - longest), len(text)))
-        keep = next(
-            (p for p in starts if any(word.startswith(text[p:]) for word in self._words)), len(text)
-        )
-        self._kept = text[keep:]
-        return text[:keep]
+        starts = range(max(0, len(text) - longest), len(text))
+        held = (i for i in starts if any(word.startswith(text[i:]) for word in self._words))
+        end = next(held, len(text))
+        self._held = text[end:]
+        return text[:end]
 
     def rest(self) -> str:
-        """What was kept back, when nothing more comes."""
-        return self._kept
+        """The text that was held back, for when the model has ended."""
+        return self._held
 
 
-def answer(
-    reasoner: Talker, question: Question, stopped: Callable[[], bool]
-) -> Iterator[Begun | str | Ended]:
-    """The answer, token by token, until `stopped`.
+def generate_completion(
+    model: ChatModel, request: ChatRequest, stopped: Callable[[], bool]
+) -> Iterator[Started | str | Finished]:
+    """The events of a completion, token by token, until `stopped`.
 
-    ValueError if the conversation is not one that can be answered.
+    ValueError if the model cannot answer the conversation.
     """
-    prompt = reasoner.chat(question.turns())
-    yield Begun(len(prompt.ids))
-    made = 0
+    prompt = model.chat(request.turns())
+    yield Started(len(prompt.ids))
+    count = 0
 
     def tokens() -> Iterator[int]:
-        nonlocal made
-        for token in reasoner.tokens(prompt, question.max_tokens, question.sampling):
+        nonlocal count
+        for token in model.tokens(prompt, request.max_tokens, request.sampling):
             if stopped():
                 return
-            made += 1
+            count += 1
             yield token
 
-    stopper = Stopper(question.stop)
-    for piece in pieces(tokens(), reasoner.tokenizer):
-        if text := stopper.feed(piece):
+    stop_words = StopWords(request.stop)
+    for piece in pieces(tokens(), model.tokenizer):
+        if text := stop_words.feed(piece):
             yield text
-        if stopper.found:
-            yield Ended("stop", made)
+        if stop_words.found:
+            yield Finished("stop", count)
             return
-    if text := stopper.rest():
+    if text := stop_words.rest():
         yield text
-    yield Ended("length" if made == question.max_tokens else "stop", made)
+    yield Finished("length" if count == request.max_tokens else "stop", count)
+
+
+class CompletionStream:
+    """One completion that a thread generates, as a stream of events in the event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[Any] = asyncio.Queue()
+        self.stopped = threading.Event()
+
+    def run(self, model: ChatModel, request: ChatRequest) -> None:
+        """In the thread: generate the completion, unless it is stopped already."""
+        if self.stopped.is_set():
+            return
+        for event in generate_completion(model, request, self.stopped.is_set):
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+    def on_job_done(self, job: asyncio.Task[None]) -> None:
+        """Pass the exception of the job, if it raised one, to the reader of the stream."""
+        if not job.cancelled() and (error := job.exception()):
+            self._events.put_nowait(error)
+
+    async def started(self) -> int:
+        """Wait for the prompt; its length in tokens."""
+        event = await self._next()
+        assert isinstance(event, Started)
+        return event.tokens
+
+    async def rest(self) -> AsyncIterator[str | Finished]:
+        """The events after that: pieces of text, then Finished."""
+        while True:
+            event = await self._next()
+            yield event
+            if isinstance(event, Finished):
+                return
+
+    async def _next(self) -> Any:
+        event = await self._events.get()
+        if isinstance(event, Exception):
+            raise event
+        return event

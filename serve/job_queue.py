@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slow work for many clients of an event loop: one job at a time in one thread, first come first served, bounded."""
+"""Slow jobs of an event loop's clients: one at a time, in one thread, first come first served."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ T = TypeVar("T")
 
 
 class BusyError(Exception):
-    """Too many others wait already."""
+    """The queue is full."""
 
 
 class SupersededError(Exception):
-    """A newer job of the same session has come before this one could begin."""
+    """A newer job of the same session came before this job could begin."""
 
 
-class Turns:
-    """See the module. limit: jobs that may wait. All of it but the jobs runs in the event loop."""
+class JobQueue:
+    """A bounded queue and the thread that runs its jobs; all methods are for the event loop.
+
+    limit: jobs that may wait or run.
+    """
 
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
@@ -30,12 +33,14 @@ class Turns:
         self._newest: dict[Hashable, object] = {}
 
     async def run(self, session: Hashable, job: Callable[[], T]) -> T:
-        """The result of `job()`.
+        """The result of `job()`; if the caller is cancelled, a job that waits is forgotten.
 
-        Raises BusyError at once, SupersededError when its turn comes, or what the job raises.
+        A job that runs already runs on, and no other job begins before it has ended.
 
-        If the caller is cancelled the job is forgotten; one that runs already runs on, and nobody
-        else begins before it has ended.
+        Raises:
+            BusyError: At once, if the queue is full.
+            SupersededError: When the job could begin, if a newer one of its session has come.
+            Exception: Whatever the job raises.
         """
         if self._waiting >= self._limit:
             raise BusyError(f"{self._waiting} requests wait already")
@@ -54,5 +59,5 @@ class Turns:
                 del self._newest[session]
 
     def close(self) -> None:
-        """Let the running job end, and the thread."""
+        """Wait for the running job, cancel those that wait, end the thread."""
         self._thread.shutdown(cancel_futures=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A policy over HTTP, as the LIBERO evaluation of the Cosmos framework asks for it: one picture in, a chunk out.
+"""A policy over HTTP for the LIBERO evaluation of the Cosmos framework: picture in, chunk out.
 
 The picture holds all cameras side by side; no state comes with it. A request that goes wrong is
 answered with status 200 and the field "error", unless told otherwise: that is what the evaluation
@@ -13,7 +13,7 @@ import base64
 import dataclasses
 import io
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,71 +24,54 @@ from ..model.embodiment import Embodiment
 from ..model.embodiment.canvas import resize
 from ..model.embodiment.spec import Normalization
 from ..model.interface import Observation, Policy, Prediction, warm_up
-from .auth import allows
-from .job_queue import BusyError, Turns
+from .http_server import RefusedError, make_app, run_app
+from .job_queue import BusyError, JobQueue
 from .media_decoder import Decoder, Media
 from .openpi_messages import prompt_of, split
 
-MAX_BODY = 64 << 20
 MAX_ITEMS = 64  # of one batch
 Batch = Callable[[Sequence[Observation]], list[Prediction]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Options:
-    """How to serve. token: see `access`; video: send the predicted video with single chunks.
+class LiberoOptions:
+    """How to serve."""
 
-    status_400: errors as HTTP says them, instead of 200. about: more fields for /info.
-    """
-
-    token: str = ""
-    video: bool = True
-    status_400: bool = False
-    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    token: str = ""  # see `auth`
+    video: bool = True  # send the predicted video with single chunks
+    status_400: bool = False  # errors with status 400 instead of 200
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)  # more fields for /info
 
 
-class Server:
+class LiberoServer:
     """See the module. load: makes the policy, and what infers for several observations at once."""
 
     def __init__(
         self,
         load: Callable[[], tuple[Policy, Batch]],
-        options: Options | None = None,
+        options: LiberoOptions | None = None,
         tell: Callable[[str], None] = print,
     ) -> None:
-        self._load, self._options, self._tell = load, options or Options(), tell
-        self._turns = Turns()
+        self._load, self._options, self._tell = load, options or LiberoOptions(), tell
+        self._queue = JobQueue()
         self._loaded: tuple[Policy, Batch] | None = None
-        self._app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
-        self._app.add_routes(
-            [
-                web.get("/", self._health),
-                web.get("/info", self._info),
-                web.post("/", self._predict),
-                web.post("/predict", self._predict),
-                web.post("/predict_batch", self._predict_batch),
-            ]
-        )
+        routes = [
+            web.get("/", self._health),
+            web.get("/info", self._info),
+            web.post("/", self._predict),
+            web.post("/predict", self._predict),
+            web.post("/predict_batch", self._predict_batch),
+        ]
+        self._app = make_app(routes, self._options.token, self._reply_error, self._check)
 
     async def run(
         self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event
     ) -> None:
-        """Listen (port 0: any), load, call `ready` with the port, serve until `ended`.
+        """Load the policy and serve, see `run_app`."""
+        await run_app(self._app, (host, port), ready, ended, self._queue, self._load_policy)
 
-        Raises what loading raises.
-        """
-        runner = web.AppRunner(
-            self._app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-            self._loaded = await self._turns.run("load", self._make)
-            ready(runner.addresses[0][1])
-            await ended.wait()
-        finally:
-            await runner.cleanup()
-            self._turns.close()
+    async def _load_policy(self) -> None:
+        self._loaded = await self._queue.run("load", self._make)
 
     def _make(self) -> tuple[Policy, Batch]:
         policy, batch = self._load()
@@ -100,25 +83,25 @@ class Server:
         warm_up(policy)
         return policy, batch
 
-    @web.middleware
-    async def _guard(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        """Who may come in, and every error as JSON."""
-        if not allows(self._options.token, request.headers.get("Authorization")):
-            return _reply({"error": "expected the header Authorization: Bearer TOKEN"}, 401)
+    def _check(self, request: web.Request) -> None:
         if self._loaded is None:
-            return _reply({"error": "loading"}, 503)
-        try:
-            return await handler(request)
-        except web.HTTPException as error:
-            return _reply({"error": error.text or error.reason}, error.status)
-        except BusyError as error:
+            raise RefusedError(503, "loading")
+
+    def _reply_error(self, error: Exception) -> web.Response:
+        if isinstance(error, RefusedError):
+            return _reply({"error": str(error)}, error.status)
+        if isinstance(error, BusyError):
             return _reply({"error": str(error)}, 503)
+        return _reply({"error": self._internal(error)}, 500)
+
+    def _internal(self, error: Exception) -> str:
+        """What a client reads of a defect; the log gets the rest."""
+        self._tell("".join(traceback.format_exception(error)).rstrip())
+        return "internal error; the server's log says more"
 
     @property
     def _policy(self) -> Policy:
-        assert self._loaded is not None  # see _guard
+        assert self._loaded is not None  # see _check
         return self._loaded[0]
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -151,18 +134,14 @@ class Server:
             return _reply({"error": f"expected a JSON object, got {type(message).__name__}"}, 400)
         status = 400 if self._options.status_400 else 200
         try:
-            return _reply(await self._turns.run(object(), lambda: job(message)))
+            return _reply(await self._queue.run(object(), lambda: job(message)))
         except ValueError as error:
             return _reply({**empty, "error": str(error)}, status)
         except BusyError:
             raise
         # a defect of ours or of the policy: the client learns that, the log learns what
-        except Exception:
-            self._tell(traceback.format_exc().rstrip())
-            return _reply(
-                {**empty, "error": "internal error; the server's log says more"},
-                400 if status == 400 else 200,
-            )
+        except Exception as error:
+            return _reply({**empty, "error": self._internal(error)}, status)
 
     def _one(self, message: dict[str, Any]) -> dict[str, Any]:
         """In the thread: one chunk, with its video."""
@@ -215,7 +194,8 @@ def read_item(item: Any, body: Embodiment) -> Observation:
     if not 0.95 < picture.shape[1] / picture.shape[0] / expected < 1.05:
         got = f"{picture.shape[1]} x {picture.shape[0]}"
         raise ValueError(
-            f"image: expected {' | '.join(body.views)} side by side, {expected:g} times as wide as high, got {got}"
+            f"image: expected {' | '.join(body.views)} side by side,"
+            f" {expected:g} times as wide as high, got {got}"
         )
     if picture.shape[0] != height:
         size = (height, round(picture.shape[1] * height / picture.shape[0]))
@@ -228,7 +208,7 @@ def read_item(item: Any, body: Embodiment) -> Observation:
 
 
 def raw_rows(prediction: Prediction, body: Embodiment) -> np.ndarray:
-    """A chunk in the model's own columns without its normalization, as the evaluation wants it: float32 [T, width].
+    """A chunk in the model's columns without normalization: float32 [T, width].
 
     For LIBERO that is translation, rot6d, and the gripper with 1 for open.
     """
@@ -237,7 +217,7 @@ def raw_rows(prediction: Prediction, body: Embodiment) -> np.ndarray:
 
 
 def _picture(text: Any) -> np.ndarray:
-    """base64, maybe of the kind for addresses, without padding or behind a data: header -> uint8 [H, W, 3]."""
+    """base64 (also URL-safe, without padding, or in a data URI) -> uint8 [H, W, 3]."""
     if not isinstance(text, str):
         raise ValueError(f"image: expected base64 of a PNG, got {type(text).__name__}")
     data = "".join(text.partition(",")[2].split() if text.startswith("data:") else text.split())

@@ -67,7 +67,8 @@ def read_uri(kind: str, uri: str, rate: float = 2.0) -> Media:
     name = found[2].lower().replace("jpg", "jpeg")
     if found[1] != kind or name not in formats:
         raise ValueError(
-            f"{expected} with one of the formats {', '.join(formats)}, got {found[1]}/{found[2][:40]}"
+            f"{expected} with one of the formats {', '.join(formats)},"
+            f" got {found[1]}/{found[2][:40]}"
         )
     return Media(kind, name, uri[found.end() :], rate)
 

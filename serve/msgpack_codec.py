@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""msgpack with numpy arrays, as openpi clients write it: an array is a map with the keys b"__ndarray__", b"data", ...
+"""msgpack with numpy arrays as openpi clients write it: maps with the keys b"__ndarray__", ...
 
 Whoever sends is not trusted: no objects, no records, nothing larger than the frame it came in.
 """

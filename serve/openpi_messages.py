@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clients of the openpi protocol send, by whatever keys, as an Observation.
-
-And what they are told in return.
+"""Messages of openpi clients, under any of their keys, as an Observation, and the replies.
 
 RoboLab sends one composed picture, pi0's clients one exterior camera numbered from 1, RoboArena
 several from 0.
@@ -95,7 +93,7 @@ def metadata(body: Embodiment) -> dict[str, Any]:
 
 
 def rows(prediction: Prediction, horizon: int = 0) -> np.ndarray:
-    """The first `horizon` rows of a chunk (0: all), float32 [rows, D], grippers kept within 0..1."""
+    """The first `horizon` rows of a chunk (0: all), float32 [rows, D], grippers clipped to 0..1."""
     chunk = prediction.chunk
     values = np.array(chunk.values[: horizon or None])
     columns = [chunk.names.index(name) for name in chunk.discrete]
@@ -137,7 +135,7 @@ def _picture(message: Mapping[str, Any], key: str) -> np.ndarray:
 
 
 def _state(message: Mapping[str, Any], body: Embodiment) -> np.ndarray:
-    """float32 [len(body.state)] from the keys that hold its parts, or from the one that holds all."""
+    """float32 [len(body.state)], from the keys of its parts or from the one key of the whole."""
     if not body.state:
         return np.zeros(0, np.float32)
     grippers = sum(column.gripper for column in body.state)

@@ -26,7 +26,7 @@ from websockets.http11 import Request, Response
 
 from ..model.interface import Observation, Policy, Prediction, warm_up
 from .auth import allows
-from .job_queue import BusyError, SupersededError, Turns
+from .job_queue import BusyError, JobQueue, SupersededError
 from .msgpack_codec import MAX_BYTES, pack, unpack
 from .openpi_messages import metadata, read_observation, rows
 
@@ -37,24 +37,20 @@ CONNECTIONS = 256
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Options:
-    """How to serve. token: see `access`; horizon: rows of a chunk to send, 0 for all.
+class OpenPiOptions:
+    """How to serve."""
 
-    black: a missing camera is a black picture instead of an error; video: send the predicted video
-    too.
-    """
-
-    token: str = ""
-    horizon: int = 0
-    black: bool = False
-    video: bool = False
+    token: str = ""  # see `auth`
+    horizon: int = 0  # rows of a chunk to send, 0: all
+    black: bool = False  # a missing camera is a black picture instead of an error
+    video: bool = False  # send the predicted video too
 
     def __post_init__(self) -> None:
         if self.horizon < 0:
             raise ValueError(f"horizon: expected 0 or more, got {self.horizon}")
 
 
-class Server:
+class OpenPiServer:
     """See the module. load: makes the policy, while clients may connect already.
 
     tell: takes lines for people.
@@ -63,11 +59,11 @@ class Server:
     def __init__(
         self,
         load: Callable[[], Policy],
-        options: Options | None = None,
+        options: OpenPiOptions | None = None,
         tell: Callable[[str], None] = print,
     ) -> None:
-        self.options, self.tell = options or Options(), tell
-        self.turns = Turns()
+        self.options, self.tell = options or OpenPiOptions(), tell
+        self.queue = JobQueue()
         self._load = load
         self._policy: Policy | None = None
         self._loaded = asyncio.Event()
@@ -92,13 +88,13 @@ class Server:
             ping_timeout=None,  # a client may stand still in its simulator for minutes
         ) as server:
             try:
-                self._policy = await self.turns.run("load", self._make)
+                self._policy = await self.queue.run("load", self._make)
                 self._loaded.set()
                 ready(server.sockets[0].getsockname()[1])
                 await ended.wait()
             finally:
                 self._loaded.set()  # whoever waits for it
-                self.turns.close()
+                self.queue.close()
 
     def session(self) -> Policy:
         """A policy at the beginning of an episode; weights and caches are those of all others."""
@@ -145,7 +141,7 @@ class Server:
 class _Conversation:
     """One connection: its dialect and its sessions."""
 
-    def __init__(self, server: Server, connection: ServerConnection, policy: Policy) -> None:
+    def __init__(self, server: OpenPiServer, connection: ServerConnection, policy: Policy) -> None:
         self._server, self._connection, self._body = server, connection, policy.embodiment
         request = connection.request
         self._vllm = request is not None and request.path.partition("?")[0] == VLLM
@@ -225,7 +221,7 @@ class _Conversation:
         while len(self._sessions) > SESSIONS:
             self._sessions.popitem(last=False)
         job = _Job(policy, observation, options.video)
-        await self._server.turns.run((id(self), name), job.run)
+        await self._server.queue.run((id(self), name), job.run)
         assert job.prediction is not None
         values = rows(job.prediction, options.horizon)
         timing = {"infer_ms": 1000 * job.seconds}

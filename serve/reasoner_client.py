@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reasoner that runs elsewhere, behind an OpenAI-compatible endpoint: vLLM, NIM or `cosmos3 serve reasoner`."""
+"""A remote reasoner behind an OpenAI-compatible endpoint: vLLM, NIM, `cosmos3 serve reasoner`."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class RemoteReasoner:
         )
 
     def cancel(self, for_good: bool = False) -> None:
-        """Give the running question up: its `ask` raises ConnectionError at once, and the endpoint may stop too.
+        """Give up the running question: its `ask` raises ConnectionError at once.
 
         for_good: and each that begins later, too.
         """
@@ -159,7 +159,7 @@ class RemoteReasoner:
 
 
 def png_uri(image: np.ndarray) -> str:
-    """uint8 [H, W, 3] RGB as a data URI, without loss: the answer is to be that of an onboard reasoner."""
+    """uint8 [H, W, 3] RGB as a data URI, lossless: same answer as an onboard reasoner."""
     done, png = cv2.imencode(
         ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the virtual environment that `make` runs everything in: ROS 2 wheels, PyTorch, and this package built in it.
+"""Make the virtual environment of `make`: ROS 2 wheels, PyTorch, and this package built in it.
 
     python3 tools/setup_env.py [--venv .venv] [--torch-index URL|pypi] [--no-build] [--client]
     [--lerobot]
@@ -56,7 +56,7 @@ def _has_gl() -> bool:
 
 
 def missing() -> list[tuple[str, str]]:
-    """What this machine lacks: pairs of what it is and the Debian or Ubuntu packages that bring it."""
+    """What this machine lacks: pairs of a name and the Debian or Ubuntu packages that bring it."""
     python = "python{}.{}".format(*sys.version_info)
     needs = (
         ("Python's venv", f"{python}-venv", importlib.util.find_spec("ensurepip") is not None),
@@ -78,12 +78,14 @@ def check_machine() -> None:
     if sys.version_info[:2] not in PYTHONS:
         version = platform.python_version()
         raise SetupError(
-            f"expected Python 3.11 or 3.12, got {version} ({sys.executable}): make PYTHON=/path/to/python3.12"
+            f"expected Python 3.11 or 3.12, got {version} ({sys.executable}):"
+            " make PYTHON=/path/to/python3.12"
         )
     machine = f"{platform.system()} {platform.machine()}"
     if machine != "Linux x86_64":
         raise SetupError(
-            f"ROS 2 wheels exist for Linux x86_64, this is {machine}: use a ROS 2 Jazzy install (README.md)"
+            f"ROS 2 wheels exist for Linux x86_64, this is {machine}:"
+            " use a ROS 2 Jazzy install (README.md)"
         )
     lacking = missing()
     if lacking:
@@ -172,7 +174,8 @@ class Progress:
         if process.returncode:
             print("".join(lines[-20:]), end="")
             raise SetupError(
-                f"exit code {process.returncode} from {Path(command[0]).name}; its output is in {self.log}"
+                f"exit code {process.returncode} from {Path(command[0]).name};"
+                f" its output is in {self.log}"
             )
 
 
@@ -224,7 +227,7 @@ class Environment:
         self.progress.run(self.folder / "bin" / "python", TOOLS / "fix_ros_wheels.py")
 
     def install_client(self, file: Path) -> None:
-        """Install what the tests use as a client of the server, which does not bear our numpy, beside everything."""
+        """Install the tests' client of the server apart: it does not work with our numpy."""
         folder = self.folder / "openpi"
         shutil.rmtree(folder, ignore_errors=True)
         self.progress.run(self.folder / "bin" / "python", "-m", "venv", folder)

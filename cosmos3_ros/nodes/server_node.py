@@ -17,7 +17,7 @@ from ..ros.lifecycle import LifecycleParams, ManagedNode
 from ..ros.option_fields import param, same_as, select
 from ..serve.asyncio_runner import in_background
 from ..serve.auth import read_token
-from ..serve.openpi_server import Options, Server
+from ..serve.openpi_server import OpenPiOptions, OpenPiServer
 from .model_params import PolicyModelParams
 
 
@@ -62,14 +62,14 @@ class ServerNode(ManagedNode[Params]):
 
     def setup(self) -> None:
         p = self.params
-        self._options = Options(
+        self._options = OpenPiOptions(
             read_token(p.token_file) if p.token_file else "", p.horizon, p.black, p.video
         )
         self._policy = self._load(p.policy())
 
     def start(self) -> None:
         p, log = self.params, self.get_logger()
-        server = Server(lambda: self._policy, self._options, log.error)
+        server = OpenPiServer(lambda: self._policy, self._options, log.error)
         port = self._listening.enter_context(
             in_background(lambda ready, ended: server.run(p.host, p.port, ready, ended))
         )

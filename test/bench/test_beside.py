@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The script that times the reasoner beside the policy, at a size for here: neither changes what the other says."""
+"""The script beside.py, at a small size: reasoner and policy do not change each other's results."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Half a minute of three cameras, network and armed commander: no memory grows, no set point is lost."""
+"""Half a minute of cameras, network and commander: no memory grows, no set point is lost."""
 
 import json
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""100 000 random chunks, latencies, strategies and stops: no set point leaves a limit, goes back in time, or jumps."""
+"""100 000 random chunks, latencies, strategies, stops: no set point leaves a limit or jumps."""
 
 import importlib.util
 from pathlib import Path
@@ -29,7 +29,7 @@ seeds, sizes, lates = st.integers(0, 2**32 - 1), st.floats(-3.0, 0.3), st.floats
 def test_chunks_latencies_strategies_and_stops_keep_every_limit_at_every_moment(
     seed: int, size: float, late: float
 ) -> None:
-    """By the control points of all that was executed, seam after seam: they bound every moment in between."""
+    """By the control points of the executed splines: they bound every moment in between."""
     player = ChunkPlayer(bench.NAMES, bench.LIMITS)
     pieces = list(bench.drive(player, np.random.default_rng(seed), CHUNKS, 10**size, late))
     line, wrong = bench.spline(pieces)
@@ -43,7 +43,7 @@ def test_chunks_latencies_strategies_and_stops_keep_every_limit_at_every_moment(
 def test_the_control_points_are_what_is_executed_and_bound_it(
     seed: int, size: float, late: float
 ) -> None:
-    """Set points 4 ms apart keep the limits, and are those of the one spline through all control points."""
+    """Set points 4 ms apart keep the limits and lie on the one spline of all control points."""
     pieces = list(
         bench.drive(
             ChunkPlayer(bench.NAMES, bench.LIMITS), np.random.default_rng(seed), 20, 10**size, late

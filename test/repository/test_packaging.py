@@ -153,12 +153,15 @@ def test_pins_are_exact_unique_and_satisfy_setup_py():
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("colcon") is None, reason="colcon is not installed")
 def test_plain_colcon_build_of_a_checkout(tmp_path):
-    """As on a robot: no links, and messages and sources found from the checkout's own folder, which shadows them."""
+    """As on a robot: no links; run in the checkout's own folder, which shadows the package."""
     checkout = copy_of_checkout(tmp_path / "checkout")
     build = ["colcon", "build", "--cmake-args", "-DBUILD_TESTING=OFF"]
     subprocess.run(build, cwd=checkout, check=True, capture_output=True, timeout=300)
     shutil.rmtree(checkout / "build")
-    code = "import cosmos3_ros.msg, cosmos3_ros.model; print(cosmos3_ros.__file__, cosmos3_ros.msg.__file__)"
+    code = (
+        "import cosmos3_ros.msg, cosmos3_ros.model;"
+        " print(cosmos3_ros.__file__, cosmos3_ros.msg.__file__)"
+    )
     shell = ["bash", "-c", f". install/setup.bash && python -c '{code}'"]
     done = subprocess.run(
         shell, cwd=checkout, check=True, capture_output=True, text=True, timeout=60

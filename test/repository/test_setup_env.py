@@ -158,7 +158,8 @@ def test_a_folder_that_is_no_environment_is_kept(tmp_path):
 
 def test_cmake_files_of_the_wheels_are_pointed_at_this_python():
     image = "/opt/python/cp311-cp311"
-    text = f"{image}/include/python3.11;{image}/lib/python3.11/site-packages/numpy/_core/include;/opt/python/other"
+    text = f"{image}/include/python3.11;{image}/lib/python3.11/site-packages/numpy/_core/include"
+    text += ";/opt/python/other"
     assert load("fix_ros_wheels").point_at(text, "/P\\1", "/N") == "/P\\1;/N;/opt/python/other"
 
 

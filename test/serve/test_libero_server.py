@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The routes of the LIBERO evaluation over real sockets: answers, batches, and every kind of bad request."""
+"""The routes of the LIBERO evaluation over sockets: answers, batches, every kind of bad request."""
 
 import base64
 import contextlib
@@ -21,7 +21,7 @@ from cosmos3_ros.model.interface import Observation, Policy, Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.policy_batch import infer_batch
 from cosmos3_ros.serve.asyncio_runner import in_background
-from cosmos3_ros.serve.libero_server import Batch, Options, Server
+from cosmos3_ros.serve.libero_server import Batch, LiberoOptions, LiberoServer
 
 
 @functools.cache
@@ -68,7 +68,7 @@ def serving(batch: Batch = counted, told: list[str] | None = None, **options: An
     def load() -> tuple[Policy, Batch]:
         return tiny(), batch
 
-    server = Server(load, Options(**options), (told if told is not None else []).append)
+    server = LiberoServer(load, LiberoOptions(**options), (told if told is not None else []).append)
     with in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)) as port:
         yield port
 
@@ -264,7 +264,7 @@ def test_what_goes_wrong_inside_is_for_the_log_alone() -> None:
 
 def test_a_policy_that_needs_a_state_cannot_be_served() -> None:
     policy = Cosmos3Policy(load_model(tiny_checkpoint(), reasoner=False), num_steps=1)
-    server = Server(lambda: (policy, functools.partial(infer_batch, policy)))
+    server = LiberoServer(lambda: (policy, functools.partial(infer_batch, policy)))
     with (
         pytest.raises(ValueError, match="embodiment droid_sim needs a state"),
         in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)),

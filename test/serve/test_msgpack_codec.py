@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The openpi wire format: what goes out is what openpi-client reads, what comes in may be anything."""
+"""The openpi wire format: openpi-client reads what is sent; what is received may be anything."""
 
 import contextlib
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Closed loop over the openpi socket: the simulated arm goes exactly where it goes when driven in process."""
+"""Closed loop over the openpi socket: the arm goes exactly where it goes when driven in process."""
 
 import importlib.util
 from pathlib import Path

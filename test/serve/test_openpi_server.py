@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The websocket server with real sockets: every dialect, every kind of bad client, and the next one served."""
+"""The websocket server over sockets: every dialect, every kind of bad client."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.serve import openpi_server
 from cosmos3_ros.serve.asyncio_runner import in_background
 from cosmos3_ros.serve.msgpack_codec import MAX_BYTES, pack, unpack
-from cosmos3_ros.serve.openpi_server import VLLM, Options, Server
+from cosmos3_ros.serve.openpi_server import VLLM, OpenPiOptions, OpenPiServer
 
 # As RoboLab v0.2.1 sends it.
 REQUEST: dict[str, Any] = {
@@ -77,7 +77,9 @@ class Gated:
 @contextlib.contextmanager
 def serving(policy: Policy, told: list[str] | None = None, **options: Any) -> Iterator[str]:
     """Address of a server of `policy`."""
-    server = Server(lambda: policy, Options(**options), (told if told is not None else []).append)
+    server = OpenPiServer(
+        lambda: policy, OpenPiOptions(**options), (told if told is not None else []).append
+    )
     with in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)) as port:
         yield f"127.0.0.1:{port}"
 
@@ -129,7 +131,7 @@ def assert_served(address: str) -> None:
 
 
 # -- dialects
-# ---------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def test_the_request_of_robolab_gets_32_finite_rows_of_8_with_the_gripper_in_0_to_1(
@@ -207,7 +209,7 @@ def test_rows_can_be_cut_and_the_video_sent() -> None:
 
 
 # -- bad clients
-# ------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 BAD: dict[str, tuple[Any, str]] = {
     "text": ("hello", "expected a binary frame with a msgpack dict, got a text frame"),
@@ -345,7 +347,7 @@ def test_who_leaves_during_an_inference_is_forgotten_and_the_next_is_served(
 
 
 # -- time
-# -------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def test_pings_and_health_are_answered_during_an_inference(
@@ -372,7 +374,7 @@ def test_who_comes_while_it_loads_waits_for_the_metadata() -> None:
         assert gate.wait(30)
         return tiny()
 
-    server = Server(load, tell=lambda line: None)
+    server = OpenPiServer(load, tell=lambda line: None)
 
     def early() -> None:
         address = f"127.0.0.1:{port}"
@@ -422,7 +424,7 @@ def test_the_newest_request_of_a_session_wins_and_replies_keep_their_order(
 
 
 # -- access and secrets
-# -----------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def test_a_token_is_asked_for_and_health_is_not_secret() -> None:
@@ -470,7 +472,7 @@ def test_what_loading_raises_ends_the_server() -> None:
         raise ValueError("no such checkpoint")
 
     async def run() -> None:
-        await Server(load).run("127.0.0.1", 0, lambda port: None, asyncio.Event())
+        await OpenPiServer(load).run("127.0.0.1", 0, lambda port: None, asyncio.Event())
 
     with pytest.raises(ValueError, match="no such checkpoint"):
         asyncio.run(run())
@@ -478,7 +480,7 @@ def test_what_loading_raises_ends_the_server() -> None:
 
 ENDLESS = """
 import threading
-from cosmos3_ros.serve.openpi_server import Server
+from cosmos3_ros.serve.openpi_server import OpenPiServer
 from cosmos3_ros.serve.asyncio_runner import until_interrupted
 
 
@@ -487,7 +489,7 @@ def load():
     threading.Event().wait()
 
 
-until_interrupted(lambda ready, ended: Server(load).run("127.0.0.1", 0, ready, ended), print)
+until_interrupted(lambda ready, ended: OpenPiServer(load).run("127.0.0.1", 0, ready, ended), print)
 """
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reasoner elsewhere: our own server with the tiny model, endpoints that misbehave, and the node that asks them."""
+"""The remote reasoner: our server with the tiny model, and endpoints that misbehave."""
 
 import contextlib
 import http.server
@@ -18,7 +18,7 @@ from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
 from cosmos3_ros.serve.asyncio_runner import in_background
-from cosmos3_ros.serve.openai_server import ReasonerServer
+from cosmos3_ros.serve.openai_server import OpenAiServer
 from cosmos3_ros.serve.reasoner_client import RemoteReasoner
 
 PICTURES = [
@@ -39,7 +39,7 @@ def serve(reasoner: Cosmos3Reasoner) -> Serve:
     """Function that serves the tiny model for the length of a context, which has the port."""
 
     def run(port: int = 0) -> contextlib.AbstractContextManager[int]:
-        server = ReasonerServer(reasoner, "tiny", token="secret")
+        server = OpenAiServer(reasoner, "tiny", token="secret")
         return in_background(lambda ready, ended: server.run("127.0.0.1", port, ready, ended))
 
     return run
@@ -196,7 +196,7 @@ def test_what_is_given_up_for_good_is_not_asked_any_more() -> None:
 
 
 # -- the node
-# -------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def parameters(**values: Any) -> list[str]:
