@@ -12,9 +12,9 @@ import pathlib
 import sys
 
 from .bringup.node_graph import Options
+from .model.model_params import ModelParams
+from .model.option_fields import add_arguments, argument_values, fields
 from .model.policy_options import PolicyOptions
-from .nodes.model_params import ModelParams
-from .ros.option_fields import add_arguments, argument_values, fields
 from .serve.cli import add_sampling, add_serve
 
 ROS = (

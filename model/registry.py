@@ -13,7 +13,7 @@ import threading
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import cv2
 import torch
@@ -23,54 +23,15 @@ from .acceleration.options import RuntimeOptions
 from .checkpoint_io.loader import load_fast, load_model
 from .checkpoint_io.tiny import tiny_checkpoint
 from .interface import Reasoner
+from .model_params import ModelParams, PolicyModelParams, ReasonerModelParams
+from .option_fields import select
 from .policy import Cosmos3Policy
-from .policy_options import PolicyOptions, options_of
+from .policy_options import PolicyOptions
 from .reasoner import Cosmos3Reasoner
 from .runtime.device import DTYPES, resolve
 from .runtime.process_group import InferenceGroup, join
 
 COMPILED = "~/.cache/cosmos3_ros/compiled"  # code that the next start need not compile again
-
-
-class ModelParams(Protocol):
-    """Which checkpoint is loaded, and how it runs: a dataclass, as the parameters of the nodes."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def checkpoint(self) -> str: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def dtype(self) -> str: ...
-    @property
-    def compile(self) -> bool: ...
-    @property
-    def cuda_graphs(self) -> bool: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def text_weights(self) -> str: ...
-    @property
-    def tensor_parallel(self) -> int: ...
-
-
-class ReasonerParams(ModelParams, Protocol):
-    """What a reasoner is made by."""
-
-    @property
-    def max_tokens(self) -> int: ...
-
-
-class PolicyParams(ModelParams, Protocol):
-    """What a policy is made by, beside the fields of `PolicyOptions` that it has."""
-
-    @property
-    def placement(self) -> str: ...
-    @property
-    def threads(self) -> int: ...
-    @property
-    def embodiment(self) -> str: ...
 
 
 def embedded_checkpoint() -> Path:
@@ -102,19 +63,18 @@ class Models:
         if team:
             team.add(self)
 
-    def policy(self, params: PolicyParams) -> Cosmos3Policy:
+    def policy(self, params: PolicyModelParams) -> Cosmos3Policy:
         """The policy that the node's parameters describe."""
         if params.threads:
             torch.set_num_threads(params.threads)
         with self._everywhere("policy", params):
-            names = [name for name in options_of(PolicyOptions) if hasattr(params, name)]
-            options = {name: getattr(params, name) for name in names}
-            if self._group:
-                options["future_steps"] = 0
+            # A model that several processes share imagines nothing again.
+            changes = {"future_steps": 0} if self._group else {}
+            options = select(PolicyOptions, params, **changes)
             model = self._model(params, params.placement)
-            return Cosmos3Policy(model, params.embodiment or None, **options)
+            return Cosmos3Policy(model, params.embodiment or None, **dataclasses.asdict(options))
 
-    def reasoner(self, params: ReasonerParams) -> Reasoner:
+    def reasoner(self, params: ReasonerModelParams) -> Reasoner:
         """The reasoner that the node's parameters describe."""
         with self._everywhere("reasoner", params):
             return Cosmos3Reasoner(self._model(params), max_tokens=params.max_tokens)
@@ -124,7 +84,10 @@ class Models:
         assert self._group  # which calls
         fields = json.loads(self._group.receive_text(numbers[0]))
         self._towers = tuple(fields["towers"])
-        params: Any = types.SimpleNamespace(**fields["params"])
+        sent = fields["params"].items()  # JSON has lists for tuples
+        params: Any = types.SimpleNamespace(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in sent}
+        )
         try:
             self.policy(params) if fields["what"] == "policy" else self.reasoner(params)
         except (ValueError, OSError) as error:

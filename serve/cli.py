@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..model.model_params import ModelParams, PolicyModelParams
+from ..model.option_fields import add_arguments, argument_values, fields
 from ..model.policy_options import PolicyOptions
-from ..nodes.model_params import ModelParams, PolicyModelParams
-from ..ros.option_fields import add_arguments, argument_values, fields
 
 if TYPE_CHECKING:
     from ..model.policy import Cosmos3Policy

@@ -13,9 +13,9 @@ from typing import Any
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from ..model.option_fields import to_plain
 from ..nodes import commander_params, policy_node, reasoner_node, server_node, sim_node
 from ..ros import topics
-from ..ros.option_fields import to_plain
 from .node_graph import Options
 
 NODES: dict[str, tuple[topics.Interface, type, str]] = {

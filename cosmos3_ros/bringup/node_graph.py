@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from ..nodes.model_params import ModelParams
+from ..model.model_params import ModelParams
+from ..model.option_fields import same_as
 from ..robot.robot_file import config_folder, find_robot_file, read_remappings
-from ..ros.option_fields import same_as
 
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
 MODULES = {

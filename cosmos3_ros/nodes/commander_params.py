@@ -9,9 +9,9 @@ import numpy as np
 
 from ..execution.chunk_player import PlaybackRules
 from ..execution.spline_motion import Limits
+from ..model.option_fields import param
 from ..robot.urdf import read_limits
 from ..ros.command_sinks import SINKS
-from ..ros.option_fields import param
 
 _FROM_URDF = ("lower", "upper", "velocity")
 _POSITIVE = ("max_state_age", "max_tracking_error", "max_jump")

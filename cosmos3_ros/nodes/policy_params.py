@@ -7,9 +7,9 @@ import dataclasses
 
 from ..execution.replanner import ReplanRules
 from ..execution.strategies import CHOICES, DEFAULT, STRATEGIES, find_strategy
+from ..model.model_params import PolicyModelParams
+from ..model.option_fields import param
 from ..ros.lifecycle import LifecycleParams
-from ..ros.option_fields import param
-from .model_params import PolicyModelParams
 
 
 @dataclasses.dataclass(frozen=True)

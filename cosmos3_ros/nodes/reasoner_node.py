@@ -19,21 +19,21 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from ..model.embodiment import DROID_SIM
 from ..model.interface import NS, Reasoner
+from ..model.model_params import ReasonerModelParams
+from ..model.option_fields import param
 from ..msg import Scene
 from ..robot.images import to_rgb
 from ..ros import topics
 from ..ros.lifecycle import LifecycleParams, ManagedNode
 from ..ros.messages import scene_message, to_ns
-from ..ros.option_fields import param
 from ..ros.worker_thread import LAST
 from ..serve.auth import read_token
 from ..serve.reasoner_client import RemoteReasoner
 from ..srv import Ask
-from .model_params import ModelParams
 
 
 @dataclasses.dataclass(frozen=True)
-class Params(ModelParams, LifecycleParams):
+class Params(ReasonerModelParams, LifecycleParams):
     """Parameters of the reasoner node."""
 
     views: list[str] = param(list(DROID_SIM.views), "camera views it may look at")
@@ -43,7 +43,6 @@ class Params(ModelParams, LifecycleParams):
         0.2, "at most this many scenes per second; 0: only answer questions [Hz]", live=True
     )
     question: str = param("Describe the scene.", "what it asks itself for each scene", live=True)
-    max_tokens: int = param(64, "longest answer [tokens]", live=True)
     remote_url: str = param(
         "",
         "OpenAI-compatible endpoint to ask, http(s)://HOST:PORT/v1; empty: the checkpoint; no "

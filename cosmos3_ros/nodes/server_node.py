@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..model.interface import Policy
+from ..model.model_params import PolicyModelParams
+from ..model.option_fields import param, same_as, select
 from ..model.policy_options import PolicyOptions
 from ..ros.lifecycle import LifecycleParams, ManagedNode
-from ..ros.option_fields import param, same_as, select
 from ..serve.asyncio_runner import in_background
 from ..serve.auth import read_token
 from ..serve.openpi_server import OpenPiOptions, OpenPiServer
-from .model_params import PolicyModelParams
 
 
 @dataclasses.dataclass(frozen=True)

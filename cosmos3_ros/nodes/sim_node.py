@@ -25,11 +25,11 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from ..model.interface import NS
+from ..model.option_fields import param
 from ..msg import TaskStatus
 from ..robot.images import encode, fill
 from ..ros import topics
 from ..ros.messages import header, to_time
-from ..ros.option_fields import param
 from ..ros.parameters import Parameters
 from ..ros.shutdown_signal import Stop, ignore_stop_signals
 from ..ros.spin_thread import spinning

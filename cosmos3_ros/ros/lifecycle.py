@@ -25,7 +25,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
-from .option_fields import param
+from ..model.option_fields import param
 from .parameters import Parameters
 from .shutdown_signal import Stop, ignore_stop_signals
 from .spin_thread import end

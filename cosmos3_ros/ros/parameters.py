@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fields of a frozen dataclass as the parameters of a ROS node, see `option_fields`."""
+"""The fields of a frozen dataclass as the parameters of a ROS node, see `model.option_fields`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from .option_fields import coerce, fields, to_plain
+from ..model.option_fields import coerce, fields, to_plain
 
 P = TypeVar("P")
 

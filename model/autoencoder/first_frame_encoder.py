@@ -25,7 +25,7 @@ class _FirstFrameConv(nn.Module):
     def __init__(self, causal: wan.WanCausalConv3d):
         super().__init__()
         self._causal = Unregistered(causal)
-        left, _, top, *_ = causal._padding
+        left, _, top, *_ = causal._padding  # noqa: SLF001 diffusers has no other name for it
         self._geometry: dict[str, Any] = {"stride": causal.stride[1:], "padding": (top, left)}
         self._frozen: Tensor | None = None
 

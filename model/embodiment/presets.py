@@ -66,12 +66,6 @@ _DROID_VIEWS = (
     "concatenated third-person perspective views of the scene from opposite sides, with the "
     "robot visible."
 )
-# view -> DROID's own name of the camera, in datasets and in the messages of openpi clients
-DROID_CAMERAS = {
-    "wrist": "wrist_image_left",
-    "exterior_1": "exterior_image_1_left",
-    "exterior_2": "exterior_image_2_left",
-}
 
 DROID_JOINT_POS = Embodiment(
     name="droid_joint_pos",

@@ -93,7 +93,7 @@ class FP8(QuantizedLinear):
         if not x.is_cuda:  # the same numbers without FP8 arithmetic
             out = functional.linear(rounded.float(), self.weight.float()) * scale * self.scale.T
         else:
-            out = torch._scaled_mm(
+            out = torch._scaled_mm(  # noqa: SLF001 has no public name
                 rounded,
                 self.weight.T,
                 scale,

@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The options of sampling: each is described, and a value out of bounds is named."""
+
 import pytest
 
-from cosmos3_ros.model.policy_options import PolicyOptions, options_of
+from cosmos3_ros.model.option_fields import fields
+from cosmos3_ros.model.policy_options import PolicyOptions
 
 
 def test_every_option_says_what_it_is():
-    options = options_of(PolicyOptions)
-    assert all(option.doc for option in options.values())
+    options = fields(PolicyOptions)
+    assert all(option.metadata["doc"] for option in options.values())
     steps = options["num_steps"]
-    assert (steps.type, steps.default, steps.doc) == (int, 4, "denoising steps per chunk")
-    assert options["schedule"].choices == ("flow", "checkpoint")
-
-
-def test_the_defaults_are_a_valid_set_of_options():
-    options = options_of(PolicyOptions)
-    assert PolicyOptions(**{name: o.default for name, o in options.items()}) == PolicyOptions()
+    assert (steps.default, steps.metadata["doc"]) == (4, "denoising steps per chunk")
+    assert options["schedule"].metadata["choices"] == ("flow", "checkpoint")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Closed loop without ROS: simulation, policy and the commander's rules for chunks, many episodes in parallel."""
+"""Closed-loop episodes without ROS: simulation, policy, and the commander's playback of chunks."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Outcome:
 
 
 def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = None) -> Outcome:
-    """Run one episode: the world stands still while the policy thinks, and `latency` passes on its clock instead.
+    """Run one episode; during an inference the world stands still, then `latency` passes for it.
 
     seen: gets what the policy saw.
     """

@@ -127,8 +127,8 @@ def test_every_robot_file_fits_the_nodes(path: pathlib.Path) -> None:
     import yaml
 
     from cosmos3_ros.model.embodiment import find_embodiment
+    from cosmos3_ros.model.option_fields import coerce
     from cosmos3_ros.nodes import commander_node, policy_node, reasoner_node, server_node
-    from cosmos3_ros.ros.option_fields import coerce
 
     content = yaml.safe_load(path.read_text())
     classes = {

@@ -21,7 +21,7 @@ def node(domain: int) -> Iterator:
 
 
 def params_class() -> type:
-    from cosmos3_ros.ros.option_fields import param
+    from cosmos3_ros.model.option_fields import param
 
     @dataclasses.dataclass(frozen=True)
     class Params:

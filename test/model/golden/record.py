@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the embedded checkpoint says to recorded observations: `tools/run.sh .venv python test/model/golden/record.py`.
+"""What the embedded checkpoint answers to recorded observations.
+
+`tools/run.sh .venv python test/model/golden/record.py`
 
 Writes answers.npz anew, and observations.npz if it is not there. Only a change that is meant to
 change the answers (other weights, another sampler) may do so, and says why.
@@ -26,12 +28,13 @@ CASES = {
 
 
 def machine() -> str:
-    """All that the last bit depends on besides the code: processor, what torch makes of it, and torch itself."""
+    """What the last bit depends on besides the code: processor, torch's use of it, torch."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
     names = [
         line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")
     ]
-    return f"{(names or [platform.processor()])[0]}, {torch.backends.cpu.get_cpu_capability()}, {torch.__version__}"
+    processor = (names or [platform.processor()])[0]
+    return f"{processor}, {torch.backends.cpu.get_cpu_capability()}, {torch.__version__}"
 
 
 def observations() -> list[Observation]:

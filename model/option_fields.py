@@ -20,9 +20,18 @@ AUTO = "auto"  # None, where a plain type has to stand for it
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def param(default: Any, doc: str, live: bool = False) -> Any:
-    """A dataclass field that is an option; live: of a running node, it takes effect at once."""
-    metadata = {"doc": doc, "live": live}
+def param(
+    default: Any,
+    doc: str,
+    live: bool = False,
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+) -> Any:
+    """A dataclass field that is an option.
+
+    live: of a running node, it takes effect at once; choices, minimum: what `check` asks for.
+    """
+    metadata = {"doc": doc, "live": live, "choices": choices, "minimum": minimum}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -43,6 +52,19 @@ def select(cls: Any, source: object, **changes: Any) -> Any:
     """A `cls` from the attributes of `source` that bear the names of its fields, and `changes`."""
     names = fields(cls).keys() - changes.keys()
     return cls(**{name: getattr(source, name) for name in names}, **changes)
+
+
+def check(options: Any) -> None:
+    """ValueError names the first option whose value is not among its choices or too small."""
+    for field in dataclasses.fields(options):
+        value, minimum = getattr(options, field.name), field.metadata.get("minimum")
+        choices = field.metadata.get("choices")
+        if choices and value not in choices:
+            expected = " or ".join(repr(choice) for choice in choices)
+            raise ValueError(f"{field.name}: expected {expected}, got {value!r}")
+        if minimum is not None and value < minimum:
+            bound = f"{minimum} or more" if minimum == 0 else f"at least {minimum}"
+            raise ValueError(f"{field.name}: expected {bound}, got {value}")
 
 
 def to_plain(kind: Any, value: Any) -> Any:

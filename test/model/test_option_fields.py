@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from cosmos3_ros.model.model_params import PolicyModelParams
+from cosmos3_ros.model.option_fields import add_arguments, argument_values, coerce, to_plain
 from cosmos3_ros.model.policy_options import PolicyOptions
-from cosmos3_ros.nodes.model_params import PolicyModelParams
-from cosmos3_ros.ros.option_fields import add_arguments, argument_values, coerce, to_plain
 from cosmos3_ros.serve.cli import SAMPLING_FLAGS
 
 
@@ -46,7 +46,16 @@ def test_every_field_of_the_policy_options_is_a_command_line_option() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser, PolicyOptions, flags=SAMPLING_FLAGS)
     assert PolicyOptions(**argument_values(parser.parse_args([]), PolicyOptions)) == PolicyOptions()
-    words = "--steps 2 --guidance-interval 960 1001 --batched-guidance false --fixed-seed".split()
+    words = [
+        "--steps",
+        "2",
+        "--guidance-interval",
+        "960",
+        "1001",
+        "--batched-guidance",
+        "false",
+        "--fixed-seed",
+    ]
     values = argument_values(parser.parse_args(words), PolicyOptions)
     assert PolicyOptions(**values) == PolicyOptions(
         num_steps=2, guidance_interval=(960.0, 1001.0), batched_guidance=False, deterministic=True

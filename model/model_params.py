@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..model.policy_options import PolicyOptions
-from ..ros.option_fields import param, select
-
-QUANTIZATIONS = "none, fp8, int8 or nvfp4"
+from .acceleration.options import WEIGHT_FORMATS_TEXT
+from .option_fields import param, select
+from .policy_options import PolicyOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +27,7 @@ class ModelParams:
     cuda_graphs: bool = param(
         False, "on a GPU, record the loops as CUDA graphs: for networks too small to keep it busy"
     )
-    weights: str = param("none", f"how the generator's weights are rounded: {QUANTIZATIONS}")
+    weights: str = param("none", f"how the generator's weights are rounded: {WEIGHT_FORMATS_TEXT}")
     text_weights: str = param("none", "the same for the text tower")
     tensor_parallel: int = param(
         1, "GPUs that split every layer; processes of torchrun, see docs/performance.md"
@@ -55,3 +54,10 @@ class PolicyModelParams(PolicyOptions, ModelParams):
             raise ValueError(
                 f"parameter 'placement': expected both or policy, got {self.placement!r}"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class ReasonerModelParams(ModelParams):
+    """What a reasoner is loaded by: its model, and how much it may say."""
+
+    max_tokens: int = param(64, "longest answer [tokens]", live=True)
