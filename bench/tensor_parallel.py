@@ -118,7 +118,8 @@ class Share:
 
     def chunk(self) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Latents, commands, and what took how long."""
-        observation = FullSize.observation(self, INSTRUCTION)  # type: ignore[arg-type]  # of which it needs the body
+        # of which it needs the embodiment
+        observation = FullSize.observation(self, INSTRUCTION)  # type: ignore[arg-type]
         prediction = self.policy.infer(observation)
         return prediction.latents, torch.from_numpy(prediction.chunk.values), prediction.seconds
 

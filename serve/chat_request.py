@@ -169,29 +169,29 @@ def _conversation(body: Mapping[str, Any]) -> tuple[tuple[str, tuple[str | Media
     return turns
 
 
-def _turn(place: str, message: Any, rate: float) -> tuple[str, tuple[str | Media, ...]]:
+def _turn(path: str, message: Any, rate: float) -> tuple[str, tuple[str | Media, ...]]:
     if not isinstance(message, dict) or message.get("role") not in ROLES:
         got = repr(message.get("role")) if isinstance(message, dict) else _kind(message)
-        raise BadRequestError(f"{place}: expected a role of {', '.join(ROLES)}, got {got}", place)
+        raise BadRequestError(f"{path}: expected a role of {', '.join(ROLES)}, got {got}", path)
     content = message.get("content")
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
         raise BadRequestError(
-            f"{place}.content: expected a text or a list of parts, got {_kind(content)}", place
+            f"{path}.content: expected a text or a list of parts, got {_kind(content)}", path
         )
     parts = tuple(
-        _part(f"{place}.content[{number}]", part, rate) for number, part in enumerate(content)
+        _part(f"{path}.content[{number}]", part, rate) for number, part in enumerate(content)
     )
     if message["role"] != "user" and not all(isinstance(part, str) for part in parts):
         raise BadRequestError(
-            f"{place}: expected pictures in the user's messages only, got {message['role']!r}",
-            place,
+            f"{path}: expected pictures in the user's messages only, got {message['role']!r}",
+            path,
         )
     return ROLES[message["role"]], parts
 
 
-def _part(place: str, part: Any, rate: float) -> str | Media:
+def _part(path: str, part: Any, rate: float) -> str | Media:
     kind = part.get("type") if isinstance(part, dict) else None
     if kind == "text" and isinstance(part.get("text"), str):
         return part["text"]
@@ -201,8 +201,8 @@ def _part(place: str, part: Any, rate: float) -> str | Media:
             try:
                 return read_uri(kind.removesuffix("_url"), field["url"], rate)
             except ValueError as error:
-                raise BadRequestError(f"{place}: {error}", place) from None
+                raise BadRequestError(f"{path}: {error}", path) from None
     expected = "text, or image_url or video_url with a url in it"
     raise BadRequestError(
-        f"{place}: expected a part of type {expected}, got {str(kind)[:40]!r}", place
+        f"{path}: expected a part of type {expected}, got {str(kind)[:40]!r}", path
     )

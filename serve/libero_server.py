@@ -75,10 +75,10 @@ class LiberoServer:
 
     def _make(self) -> tuple[Policy, Batch]:
         policy, batch = self._load()
-        body = policy.embodiment
-        if body.state:
+        embodiment = policy.embodiment
+        if embodiment.state:
             raise ValueError(
-                f"embodiment {body.name} needs a state, which LIBERO clients do not send"
+                f"embodiment {embodiment.name} needs a state, which LIBERO clients do not send"
             )
         warm_up(policy)
         return policy, batch
@@ -108,9 +108,13 @@ class LiberoServer:
         return _reply({"status": "ok"})
 
     async def _info(self, request: web.Request) -> web.Response:
-        body = self._policy.embodiment
-        known = {"fps": body.fps, "action_chunk_size": body.horizon, "raw_action_dim": body.width}
-        return _reply({**known, "domain_name": body.domain, **self._options.about})
+        embodiment = self._policy.embodiment
+        known = {
+            "fps": embodiment.fps,
+            "action_chunk_size": embodiment.horizon,
+            "raw_action_dim": embodiment.width,
+        }
+        return _reply({**known, "domain_name": embodiment.domain, **self._options.about})
 
     async def _predict(self, request: web.Request) -> web.Response:
         return await self._answer(request, {"action": []}, self._one)
@@ -155,19 +159,20 @@ class LiberoServer:
 
     def _several(self, message: dict[str, Any]) -> dict[str, Any]:
         """In the thread: the chunks of all items, in one batch and in their order."""
-        body, items = self._policy.embodiment, message.get("items")
+        embodiment, items = self._policy.embodiment, message.get("items")
         if not isinstance(items, list) or not 0 < len(items) <= MAX_ITEMS:
             got = f"{len(items)} items" if isinstance(items, list) else type(items).__name__
             raise ValueError(f"items: expected a list of 1 to {MAX_ITEMS}, got {got}")
         observations = []
-        for place, item in enumerate(items):
+        for index, item in enumerate(items):
             try:
-                observations.append(read_item(item, body))
+                observations.append(read_item(item, embodiment))
             except ValueError as error:
-                raise ValueError(f"items[{place}]: {error}") from None
+                raise ValueError(f"items[{index}]: {error}") from None
         return {
             "actions": [
-                raw_rows(prediction, body).tolist() for prediction in self._infer(observations)
+                raw_rows(prediction, embodiment).tolist()
+                for prediction in self._infer(observations)
             ]
         }
 
@@ -180,21 +185,21 @@ class LiberoServer:
             raise RuntimeError(str(error)) from error
 
 
-def read_item(item: Any, body: Embodiment) -> Observation:
+def read_item(item: Any, embodiment: Embodiment) -> Observation:
     """One request as an Observation; ValueError names the field that is wrong."""
     if not isinstance(item, dict):
         raise ValueError(f"expected an object, got {type(item).__name__}")
     domain, height = item.get("domain_name"), item.get("image_size")
-    if domain not in (body.domain, body.name):
-        raise ValueError(f"domain_name: expected {body.domain!r}, got {str(domain)[:60]!r}")
+    if domain not in (embodiment.domain, embodiment.name):
+        raise ValueError(f"domain_name: expected {embodiment.domain!r}, got {str(domain)[:60]!r}")
     if type(height) is not int or not 16 <= height <= 2048:
         raise ValueError(f"image_size: expected 16 to 2048 pixels, got {str(height)[:60]}")
     picture = _picture(item.get("image"))
-    expected = body.canvas.composite[1] / body.canvas.composite[0]
+    expected = embodiment.canvas.composite[1] / embodiment.canvas.composite[0]
     if not 0.95 < picture.shape[1] / picture.shape[0] / expected < 1.05:
         got = f"{picture.shape[1]} x {picture.shape[0]}"
         raise ValueError(
-            f"image: expected {' | '.join(body.views)} side by side,"
+            f"image: expected {' | '.join(embodiment.views)} side by side,"
             f" {expected:g} times as wide as high, got {got}"
         )
     if picture.shape[0] != height:
@@ -204,15 +209,17 @@ def read_item(item: Any, body: Embodiment) -> Observation:
             .clip(0, 255)
             .astype(np.uint8)
         )
-    return Observation(split(picture, body.canvas), np.zeros(0, np.float32), prompt_of(item), 0)
+    return Observation(
+        split(picture, embodiment.canvas), np.zeros(0, np.float32), prompt_of(item), 0
+    )
 
 
-def raw_rows(prediction: Prediction, body: Embodiment) -> np.ndarray:
+def raw_rows(prediction: Prediction, embodiment: Embodiment) -> np.ndarray:
     """A chunk in the model's columns without normalization: float32 [T, width].
 
     For LIBERO that is translation, rot6d, and the gripper with 1 for open.
     """
-    plain = dataclasses.replace(body, normalization=Normalization())
+    plain = dataclasses.replace(embodiment, normalization=Normalization())
     return plain.encode_actions(prediction.chunk.values, np.zeros(0, np.float32))
 
 

@@ -121,22 +121,22 @@ class Decoder:
                 stream = container.streams.video[0]
                 fps = float(stream.average_rate or stream.guessed_rate or 0)
                 count = sum(map(self._is_one, itertools.count(), container.decode(stream)))
-            places = sample_frames(count, fps, media.rate)
+            indices = sample_frames(count, fps, media.rate)
             with _open(data, media) as container:
-                kept = set(places.tolist())
+                kept = set(indices.tolist())
                 frames = [
                     self._keep(f)
-                    for place, f in enumerate(container.decode(video=0))
-                    if place in kept
+                    for index, f in enumerate(container.decode(video=0))
+                    if index in kept
                 ]
         except (av.FFmpegError, IndexError) as error:
             raise ValueError(
                 f"video_url: these {len(data)} bytes do not decode as {media.format}: {error}"
             ) from None
-        return Clip(frames, places, fps)
+        return Clip(frames, indices, fps)
 
-    def _is_one(self, place: int, frame: av.VideoFrame) -> bool:
-        if place >= MAX_FRAMES:
+    def _is_one(self, index: int, frame: av.VideoFrame) -> bool:
+        if index >= MAX_FRAMES:
             raise ValueError(f"video_url: expected at most {MAX_FRAMES} frames, got more")
         return frame.width * frame.height > 0
 

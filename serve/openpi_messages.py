@@ -24,7 +24,7 @@ ROBOLAB_CANVAS = EMBODIMENTS["droid_joint_pos"].canvas
 
 
 def read_observation(
-    message: Mapping[str, Any], body: Embodiment, black: bool = False
+    message: Mapping[str, Any], embodiment: Embodiment, black: bool = False
 ) -> Observation:
     """A request as what the policy of `body` needs, stamped now.
 
@@ -32,8 +32,10 @@ def read_observation(
 
     black: a camera that the request does not have is a black picture instead of an error.
     """
-    pictures = _pictures(message, body)
-    missing = {view: name for view, name in _keys(message, body).items() if view not in pictures}
+    pictures = _pictures(message, embodiment)
+    missing = {
+        view: name for view, name in _keys(message, embodiment).items() if view not in pictures
+    }
     if missing and (not black or not pictures):
         hint = (
             "; the server's option black stands in for a camera that is not there"
@@ -45,7 +47,9 @@ def read_observation(
         )
     for view in missing:
         pictures[view] = np.zeros_like(next(iter(pictures.values())))
-    return Observation(pictures, _state(message, body), prompt_of(message), time.monotonic_ns())
+    return Observation(
+        pictures, _state(message, embodiment), prompt_of(message), time.monotonic_ns()
+    )
 
 
 def split(picture: np.ndarray, canvas: Canvas) -> dict[str, np.ndarray]:
@@ -75,17 +79,17 @@ def prompt_of(message: Mapping[str, Any]) -> str:
     return str(prompt)
 
 
-def metadata(body: Embodiment) -> dict[str, Any]:
+def metadata(embodiment: Embodiment) -> dict[str, Any]:
     """The first frame.
 
     Exactly RoboArena's fields, whose clients accept no others; none if they cannot say it.
     """
-    if body.kind != JOINTS or not set(body.views) <= set(ROBOLAB_CANVAS.views):
+    if embodiment.kind != JOINTS or not set(embodiment.views) <= set(ROBOLAB_CANVAS.views):
         return {}
     return {
         "image_resolution": [360, 640],  # as RoboLab: what the largest panel shows of a wide camera
-        "needs_wrist_camera": "wrist" in body.views,
-        "n_external_cameras": len(set(body.views) - {"wrist"}),
+        "needs_wrist_camera": "wrist" in embodiment.views,
+        "n_external_cameras": len(set(embodiment.views) - {"wrist"}),
         "needs_stereo_camera": False,
         "needs_session_id": True,
         "action_space": "joint_position",
@@ -101,24 +105,24 @@ def rows(prediction: Prediction, horizon: int = 0) -> np.ndarray:
     return values
 
 
-def _keys(message: Mapping[str, Any], body: Embodiment) -> dict[str, str]:
+def _keys(message: Mapping[str, Any], embodiment: Embodiment) -> dict[str, str]:
     """Which key each view comes under in this message."""
     first = 0 if "observation/exterior_image_0_left" in message else 1
-    common = {view: f"observation/{droid_image_name(view, first)}" for view in body.views}
-    if "agentview" in body.views:  # LIBERO as openpi has it
+    common = {view: f"observation/{droid_image_name(view, first)}" for view in embodiment.views}
+    if "agentview" in embodiment.views:  # LIBERO as openpi has it
         common = {"agentview": COMPOSED, "wrist": "observation/wrist_image"}
     return {
         view: name if (name := f"observation/{view}") in message else common.get(view, name)
-        for view in body.views
+        for view in embodiment.views
     }
 
 
-def _pictures(message: Mapping[str, Any], body: Embodiment) -> dict[str, np.ndarray]:
-    keys = _keys(message, body)
+def _pictures(message: Mapping[str, Any], embodiment: Embodiment) -> dict[str, np.ndarray]:
+    keys = _keys(message, embodiment)
     found = {view: _picture(message, key) for view, key in keys.items() if key in message}
     if COMPOSED in message and COMPOSED not in keys.values() and not found:
         views = split(_picture(message, COMPOSED), ROBOLAB_CANVAS)
-        found = {view: views[view] for view in body.views if view in views}
+        found = {view: views[view] for view in embodiment.views if view in views}
     return found
 
 
@@ -134,20 +138,20 @@ def _picture(message: Mapping[str, Any], key: str) -> np.ndarray:
     return newest.copy()
 
 
-def _state(message: Mapping[str, Any], body: Embodiment) -> np.ndarray:
+def _state(message: Mapping[str, Any], embodiment: Embodiment) -> np.ndarray:
     """float32 [len(body.state)], from the keys of its parts or from the one key of the whole."""
-    if not body.state:
+    if not embodiment.state:
         return np.zeros(0, np.float32)
-    grippers = sum(column.gripper for column in body.state)
+    grippers = sum(column.gripper for column in embodiment.state)
     parts = {"observation/eef_pos": 3, "observation/eef_quat": 4}
-    if body.kind == JOINTS:
-        parts = {"observation/joint_position": len(body.state) - grippers}
+    if embodiment.kind == JOINTS:
+        parts = {"observation/joint_position": len(embodiment.state) - grippers}
     if grippers:
         parts["observation/gripper_position"] = grippers
     if "observation/state" in message and not set(parts) & set(message):
-        parts = {"observation/state": len(body.state)}
+        parts = {"observation/state": len(embodiment.state)}
     state = np.concatenate([_numbers(message, key, count) for key, count in parts.items()])
-    body.check_state(state)
+    embodiment.check_state(state)
     return state
 
 

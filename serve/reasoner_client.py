@@ -32,18 +32,22 @@ class RemoteReasoner:
     """
 
     def __init__(self, url: str, model: str = "", token: str = "", timeout: float = 60.0) -> None:
-        place = urllib.parse.urlsplit(url)
+        address = urllib.parse.urlsplit(url)
         if (
-            place.scheme not in ("http", "https")
-            or not place.hostname
-            or place.username
-            or place.query
+            address.scheme not in ("http", "https")
+            or not address.hostname
+            or address.username
+            or address.query
         ):
             raise ValueError(f"remote_url: expected http(s)://HOST[:PORT]/v1, got {url!r}")
         self._kind = (
-            http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+            http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
         )
-        self._host, self._port, self._path = place.hostname, place.port, place.path.rstrip("/")
+        self._host, self._port, self._path = (
+            address.hostname,
+            address.port,
+            address.path.rstrip("/"),
+        )
         self._url, self._model, self._timeout = url, model, timeout
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._lock = threading.Lock()

@@ -80,13 +80,15 @@ def _train_model(
     model: Model, recipe: Recipe, out: Path, log: Log, group: TrainingGroup
 ) -> Sequence[Clip]:
     """Train reasoner, autoencoder and policy; returns the newest clips, for the decoder's stage."""
-    body = find_embodiment(recipe.embodiment)
+    embodiment = find_embodiment(recipe.embodiment)
     ask = recipe.reasoner is not None and not _done(out, "reasoner", group)
     encode = recipe.autoencoder is not None and not _done(out, "autoencoder", group)
     trainer = ReasonerTrainer(model, recipe.reasoner, group) if recipe.reasoner and ask else None
     keep = recipe.decoder.clips if recipe.decoder is not None else 0
     source = BackgroundLoader(
-        lambda: make_clips(recipe.data, body, group.rank, group.size), keep, lambda clip: clip.whole
+        lambda: make_clips(recipe.data, embodiment, group.rank, group.size),
+        keep,
+        lambda clip: clip.whole,
     )
     try:
         if trainer is not None and not trainer.options.every:

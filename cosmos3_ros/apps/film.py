@@ -38,11 +38,11 @@ def _paste(target: np.ndarray, image: np.ndarray, name: str) -> None:
     write(target, name, (left + 6, top + 16), 0.45)
 
 
-def write(picture: np.ndarray, text: str, place: tuple[int, int], scale: float = 0.5) -> None:
+def write(picture: np.ndarray, text: str, origin: tuple[int, int], scale: float = 0.5) -> None:
     """White text with a dark edge, which is the same text in black, one pixel off on each side."""
-    left, bottom = place
+    left, bottom = origin
     black = [((left + x, bottom + y), (0, 0, 0)) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
-    for where, color in (*black, (place, (255, 255, 255))):
+    for where, color in (*black, (origin, (255, 255, 255))):
         cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
 
 

@@ -122,7 +122,9 @@ def replay(
         def is_alive() -> None:
             check(graph, out)
 
-        others = lambda: recorder.count_subscribers("joint_states") > 1  # noqa: E731  # the policy beside ourselves
+        def others() -> bool:  # the policy, beside this process
+            return recorder.count_subscribers("joint_states") > 1
+
         wait_until(others, 180, "the policy's start", is_alive)
         player = ClipPlayer(recorder, list(clips), joints, options.instruction)
         for k, pictures in enumerate(

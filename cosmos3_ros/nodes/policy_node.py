@@ -56,7 +56,7 @@ class PolicyNode(ManagedNode[Params]):
         self._buffer = ObservationBuffer(
             embodiment.views, int(p.max_age * NS), int(p.max_skew * NS)
         )
-        self._planner = Replanner(p.plan())
+        self._replanner = Replanner(p.plan())
         self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, 0
         self._newest_image = 0  # when it came
         self._waiting_since = 0  # since when an observation has been due and could not be had
@@ -169,7 +169,7 @@ class PolicyNode(ManagedNode[Params]):
         self._playing = message.chunk if message.mode == CommanderStatus.PLAYING else 0
 
     def _on_parameters(self, names: set[str]) -> None:
-        self._planner.rules = self.params.plan()
+        self._replanner.rules = self.params.plan()
         if "instruction" in names:
             self._instruct(self.params.instruction)
 
@@ -185,7 +185,7 @@ class PolicyNode(ManagedNode[Params]):
         self._infer.drop()
         self._episode += 1
         self._waiting_since = 0
-        self._planner.forget()
+        self._replanner.forget()
         self._policy.reset()
 
     # -- work
@@ -193,7 +193,7 @@ class PolicyNode(ManagedNode[Params]):
 
     def _plan(self) -> None:
         now = self.now()
-        if not self._instruction or now < self._planner.due() or not self._infer.idle:
+        if not self._instruction or now < self._replanner.due() or not self._infer.idle:
             return
         sample = self._buffer.sample(now)
         if isinstance(sample, str):
@@ -206,7 +206,7 @@ class PolicyNode(ManagedNode[Params]):
         self._faults.set("no inference", "")
         # An image that is newer than the sample is the first of a set that will be there in a
         # moment.
-        if sample.received >= self._newest_image and self._planner.is_newer(sample.stamp):
+        if sample.received >= self._newest_image and self._replanner.is_newer(sample.stamp):
             self._infer.submit((self._episode, self._instruction, sample))
 
     def _plan_in_silence(self) -> None:
@@ -224,7 +224,7 @@ class PolicyNode(ManagedNode[Params]):
         observation = Observation(images, sample.state, instruction, sample.stamp)
         converted = self.now()
         prediction = self._policy.infer(
-            observation, self._planner.committed(sample.stamp, self._playing)
+            observation, self._replanner.committed(sample.stamp, self._playing)
         )
         self._faults.set("no chunk", "")
         if episode != self._episode or self.state_id != State.PRIMARY_STATE_ACTIVE:
@@ -237,7 +237,7 @@ class PolicyNode(ManagedNode[Params]):
             "convert": (converted - began) / NS,
             **prediction.seconds,
         }
-        chunk = self._robot.chunk(self._planner.cut(prediction.chunk))
+        chunk = self._robot.chunk(self._replanner.cut(prediction.chunk))
         self._chunks.publish(
             chunk_message(
                 chunk,
@@ -245,11 +245,11 @@ class PolicyNode(ManagedNode[Params]):
                 instruction=instruction,
                 embodiment=self._policy.embodiment.name,
                 seconds=seconds,
-                strategy=self._planner.rules.strategy.name,
+                strategy=self._replanner.rules.strategy.name,
             )
         )
         now = self.now()
-        self._planner.published(prediction.chunk, self._number, now)
+        self._replanner.published(prediction.chunk, self._number, now)
         for stage, taken in {**seconds, "capture to publish": (now - sample.stamp) / NS}.items():
             self._stages.setdefault(stage, LatencyWindow()).add(taken)
         if self._futures.get_subscription_count() and self._decode.idle:
@@ -277,11 +277,11 @@ class PolicyNode(ManagedNode[Params]):
         trouble = self._buffer.faults(now)
         values = {
             "instruction": self._instruction,
-            "strategy": self._planner.rules.strategy.name,
+            "strategy": self._replanner.rules.strategy.name,
             "chunks": self._number,
             "dropped": self._dropped,
             "refused": self._refused,
-            "remaining rows": self._planner.remaining(now),
+            "remaining rows": self._replanner.remaining(now),
             **{f"{name} age [s]": f"{age:.3f}" for name, age in self._buffer.ages(now).items()},
             **{f"{name} rate [Hz]": f"{rate:.1f}" for name, rate in self._buffer.rates().items()},
         }

@@ -143,8 +143,8 @@ def run_trial(trial: Trial) -> tuple[Outcome, list[Picture]]:
     policy = load_once(trial.checkpoint, trial.options)
     env = shared_env(trial.task, distractors=trial.distractors)
     outcome = play(policy, env, trial, seen)
-    places = np.linspace(0, len(seen) - 1, min(STRIP, len(seen))).round().astype(int)
-    return outcome, [] if outcome.success else [seen[place] for place in places]
+    indices = np.linspace(0, len(seen) - 1, min(STRIP, len(seen))).round().astype(int)
+    return outcome, [] if outcome.success else [seen[index] for index in indices]
 
 
 @functools.cache

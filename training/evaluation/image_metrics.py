@@ -48,8 +48,8 @@ def compare(frames: np.ndarray, real: np.ndarray, fps: float) -> list[Likeness]:
         raise ValueError(
             f"frames: expected {list(real.shape)} as really seen, got {list(frames.shape)}"
         )
-    places = [place for later in LATER if (place := math.floor(later * fps + 0.5)) < len(real)]
-    return [_compare(frames[place], real[place], real[0], place / fps) for place in places]
+    indices = [index for later in LATER if (index := math.floor(later * fps + 0.5)) < len(real)]
+    return [_compare(frames[index], real[index], real[0], index / fps) for index in indices]
 
 
 def _compare(frame: np.ndarray, real: np.ndarray, observed: np.ndarray, seconds: float) -> Likeness:

@@ -25,10 +25,13 @@ def write_strip(file: Path, pictures: Sequence[tuple[float, np.ndarray]], title:
 
 def write_future(file: Path, pictures: np.ndarray, fps: float) -> None:
     """Some real frames above the predicted ones. pictures: uint8 [2, T, H, W, 3]."""
-    places = np.linspace(0, pictures.shape[1] - 1, 5).round().astype(int)
+    frame_indices = np.linspace(0, pictures.shape[1] - 1, 5).round().astype(int)
     rows = []
     for name, frames in zip(("real", "imagined"), pictures, strict=True):
-        row = [_labeled(frames[place], f"{name}, {place / fps:.2f} s") for place in places]
+        row = [
+            _labeled(frames[frame_index], f"{name}, {frame_index / fps:.2f} s")
+            for frame_index in frame_indices
+        ]
         rows.append(np.concatenate(row, axis=1))
     _write(file, np.concatenate(rows))
 
@@ -45,7 +48,7 @@ def plot_success(file: Path, runs: Mapping[str, Mapping[str, Mapping[str, Any]]]
     width = 0.8 / len(runs)
     for number, (name, summary) in enumerate(runs.items()):
         rows = [summary[task] for task in tasks if task in summary]
-        places = [
+        centers = [
             tasks.index(task) + (number - (len(runs) - 1) / 2) * width
             for task in tasks
             if task in summary
@@ -58,7 +61,7 @@ def plot_success(file: Path, runs: Mapping[str, Mapping[str, Mapping[str, Any]]]
             ]
         )
         axis.bar(
-            places,
+            centers,
             rates,
             width,
             yerr=np.maximum(reach, 0),

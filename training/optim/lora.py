@@ -74,10 +74,10 @@ def merge(tensors: Mapping[str, Tensor], options: LoraOptions) -> dict[str, Tens
     """Merge the adapters into the tensors: W + scale * B @ A, in float32."""
     merged = {name: tensor for name, tensor in tensors.items() if "lora_" not in name}
     for name in tensors:
-        place, found, _ = name.rpartition("lora_A.weight")
+        prefix, found, _ = name.rpartition("lora_A.weight")
         if found:
-            product = tensors[f"{place}lora_B.weight"].float() @ tensors[name].float()
-            merged[f"{place}weight"] = tensors[f"{place}weight"].float() + options.scale * product
+            product = tensors[f"{prefix}lora_B.weight"].float() @ tensors[name].float()
+            merged[f"{prefix}weight"] = tensors[f"{prefix}weight"].float() + options.scale * product
     return merged
 
 
@@ -106,9 +106,9 @@ def write_adapter(
 
 
 def _adapter_name(ours: str) -> str:
-    place, adapter, leaf = ours.partition("lora_")
+    prefix, adapter, leaf = ours.partition("lora_")
     return (
-        f"{hub_name(f'{place}weight').removesuffix('weight')}{adapter}{leaf}"
+        f"{hub_name(f'{prefix}weight').removesuffix('weight')}{adapter}{leaf}"
         if adapter
         else hub_name(ours)
     )

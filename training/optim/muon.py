@@ -29,7 +29,8 @@ class Muon(torch.optim.Optimizer):
                 raise ValueError(f"Muon: expected matrices, got a parameter of shape {odd[0]}")
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]  # nobody needs a closure
+    # nobody needs a closure
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:

@@ -156,21 +156,21 @@ class Optimizer:
         if torch.cuda.is_available():
             kept["random/cuda"] = torch.cuda.get_rng_state()
         numbers = {"step": self.step_number, "seconds": self.spent, "parts": self._parts}
-        place = self._place(file, self.group.rank)
+        path = self._path(file, self.group.rank)
         save_file(
             kept,
-            place.with_suffix(".draft"),
+            path.with_suffix(".draft"),
             metadata={name: str(value) for name, value in numbers.items()},
         )
         self.group.wait()
-        place.with_suffix(".draft").replace(place)
+        path.with_suffix(".draft").replace(path)
 
     def resume(self, file: Path) -> None:
         """Go on from a file of `save`.
 
         Raises ValueError if it belongs to other parameters or other shards.
         """
-        own = self._place(file, self.group.rank)
+        own = self._path(file, self.group.rank)
         with safe_open(own if self._sharded else file, framework="pt") as content:
             about = content.metadata()
             parts, step = int(about.get("parts", 1)), int(about["step"])
@@ -216,7 +216,7 @@ class Optimizer:
         return self.group.size if self._sharded else 1
 
     @staticmethod
-    def _place(file: Path, rank: int) -> Path:
+    def _path(file: Path, rank: int) -> Path:
         return file.with_stem(f"{file.stem}-{rank}") if rank else file
 
 

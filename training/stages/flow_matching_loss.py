@@ -67,9 +67,9 @@ class FlowMatchingLoss(nn.Module):
     batch, so that torch.compile sees one shape.
     """
 
-    def __init__(self, transformer: Transformer, body: Embodiment, options: ObjectiveOptions):
+    def __init__(self, transformer: Transformer, embodiment: Embodiment, options: ObjectiveOptions):
         super().__init__()
-        self.options, self._body = options, body
+        self.options, self._embodiment = options, embodiment
         self._transformer = Unregistered(transformer)
         hidden = transformer.config.hidden
         # from the actions: what the instruction names
@@ -83,7 +83,7 @@ class FlowMatchingLoss(nn.Module):
 
     def pad_prompts(self, prompts: list[list[int]], shape: tuple[int, ...], rows: int) -> TextBatch:
         """The prompts for `forward`, see `text_batch.pad_prompts`."""
-        return pad_prompts(self._transformer.module, self._body, prompts, shape, rows)
+        return pad_prompts(self._transformer.module, self._embodiment, prompts, shape, rows)
 
     def forward(self, batch: Batch, text: TextBatch) -> dict[str, Tensor]:
         """Scalar losses: vision, action, grounding (each unweighted) and their weighted total.
@@ -101,7 +101,7 @@ class FlowMatchingLoss(nn.Module):
         modes, level = torch.where(batch.whole, modes, POLICY), torch.where(batch.whole, level, 1.0)
         frames, rows = batch.latents.shape[2], batch.rows.shape[1]
         noisy_frames, noisy_rows = noisy_parts(
-            modes, frames, rows, int(self._body.state_row), options
+            modes, frames, rows, int(self._embodiment.state_row), options
         )
         vision_mask, action_mask = noisy_frames[:, None, :, None, None], noisy_rows[:, :, None]
         noise, row_noise = torch.randn_like(batch.latents), torch.randn_like(batch.rows)
@@ -110,7 +110,7 @@ class FlowMatchingLoss(nn.Module):
         actions = nn.functional.pad(
             actions, (0, transformer.config.action_width - actions.shape[2])
         )
-        domain = torch.full((count,), self._body.domain_id, device=device)
+        domain = torch.full((count,), self._embodiment.domain_id, device=device)
         self._features.clear()
         vision, action = transformer.velocity(
             latents,

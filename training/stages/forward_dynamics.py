@@ -24,7 +24,7 @@ class ForwardDynamics:
 
     def __init__(self, policy: Cosmos3Policy):
         assert policy.model.vae is not None  # a policy has one
-        self._body, self._transformer = policy.embodiment, policy.model.transformer
+        self._embodiment, self._transformer = policy.embodiment, policy.model.transformer
         self._shape = Encoder(policy.model.vae, policy.embodiment).shape
         self._prompt = functools.cache(
             lambda way: tokenize(policy.model.tokenizer, policy.caption(way))
@@ -39,12 +39,12 @@ class ForwardDynamics:
         Padding stays. latents: of the recorded videos, normalized; rows: float32 [B, R, width] as
         in Clip.
         """
-        transformer, body = self._transformer, self._body
+        transformer, embodiment = self._transformer, self._embodiment
         _, height, width = self._shape
         whole, latents = latents.clone(), latents[..., :height, :width]
         ways = sorted(set(instructions))
         text = pad_prompts(
-            transformer, body, [self._prompt(way) for way in ways], self._shape, rows.shape[1]
+            transformer, embodiment, [self._prompt(way) for way in ways], self._shape, rows.shape[1]
         )
         index = torch.tensor([ways.index(way) for way in instructions], device=latents.device)
         cache, rope = prefill_prompts(transformer, text, index)
@@ -53,7 +53,7 @@ class ForwardDynamics:
         actions = torch.nn.functional.pad(
             rows, (0, transformer.config.action_width - rows.shape[2])
         )
-        domain = torch.full((len(rows),), body.domain_id, device=latents.device)
+        domain = torch.full((len(rows),), embodiment.domain_id, device=latents.device)
 
         def velocity(sample: Tensor, time: float) -> Tensor:
             times = torch.full((len(sample),), time, device=sample.device)

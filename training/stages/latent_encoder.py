@@ -41,18 +41,18 @@ class Encoded:
 class Encoder:
     """Encodes on the autoencoder's device; the autoencoder must not change afterwards."""
 
-    def __init__(self, vae: VideoAutoencoder, body: Embodiment):
-        self._vae, self._body = vae, body
+    def __init__(self, vae: VideoAutoencoder, embodiment: Embodiment):
+        self._vae, self._embodiment = vae, embodiment
         self._device = next(vae.module.parameters()).device
         # of a window whose future is known
-        self.frames = 1 + -(-body.horizon // vae.temporal) * vae.temporal
-        height, width = body.canvas.size
+        self.frames = 1 + -(-embodiment.horizon // vae.temporal) * vae.temporal
+        height, width = embodiment.canvas.size
         self._chunk = max(1, _PIXELS // (self.frames * height * width))
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of the latents of a window whose future is known: frames, rows, columns."""
-        height, width = (side // self._vae.spatial for side in self._body.canvas.content)
+        height, width = (side // self._vae.spatial for side in self._embodiment.canvas.content)
         return (1 + (self.frames - 1) // self._vae.temporal, height, width)
 
     def encode(self, clips: Iterable[Clip]) -> list[Encoded]:

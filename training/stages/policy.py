@@ -98,13 +98,13 @@ class _PolicyData:
 
     def refresh(self) -> None:
         """Add the windows that were encoded since the last call, and read new instructions."""
-        known, body = len(self.windows.instructions), self._policy.embodiment
+        known, embodiment = len(self.windows.instructions), self._policy.embodiment
         self.windows.add(self._feed.take())
         if self.text is not None and len(self.windows.instructions) == known:
             return
         captions = ["", *map(self._policy.caption, self.windows.instructions)]
         prompts = [tokenize(self._policy.model.tokenizer, caption) for caption in captions]
-        rows = int(body.state_row) + body.horizon
+        rows = int(embodiment.state_row) + embodiment.horizon
         self.text = self._objective.pad_prompts(prompts, self.windows.shape, rows)
         self._prompts = len(prompts)
 

@@ -59,8 +59,8 @@ class AnswerLoss(nn.Module):
             for part in encode_pictures(vision_encoder, asked.pictures.flatten(0, 1))
         ]
         visual = (asked.tokens == vision_encoder.media.image)[..., None]
-        place = (visual.cumsum(1) - 1).clamp(min=0).expand(-1, -1, hidden)
-        tokens, *deep = (part.gather(1, place) for part in seen)
+        index = (visual.cumsum(1) - 1).clamp(min=0).expand(-1, -1, hidden)
+        tokens, *deep = (part.gather(1, index) for part in seen)
         embeds = torch.where(visual, tokens, transformer.embed(asked.tokens).to(tokens.dtype))
         deepstack = [torch.where(visual, part, 0.0) for part in deep]
         states, _ = transformer.prefill(

@@ -19,7 +19,7 @@ TextBatch = tuple[Tensor, Tensor, Rope]
 
 def pad_prompts(
     transformer: Transformer,
-    body: Embodiment,
+    embodiment: Embodiment,
     prompts: list[list[int]],
     shape: Sequence[int],
     rows: int,
@@ -34,9 +34,10 @@ def pad_prompts(
     lengths = [len(prompt) for prompt in prompts]
     longest = -(-max(lengths) // 16) * 16
     padded = [prompt + [0] * (longest - len(prompt)) for prompt in prompts]
-    first_row = 1 - int(body.state_row)
+    first_row = 1 - int(embodiment.state_row)
     positions = [
-        generator_positions(config, length, shape, body.fps, rows, first_row) for length in lengths
+        generator_positions(config, length, shape, embodiment.fps, rows, first_row)
+        for length in lengths
     ]
     rope = rope_table(torch.stack(positions).to(device), config, transformer.dtype)
     return torch.tensor(padded, device=device), torch.tensor(lengths, device=device), rope

@@ -255,7 +255,7 @@ def test_a_chunk_answers_the_stamps_of_the_frames_it_saw(
     assert set(first.latency_stages) >= {"receive", "wait", "convert", "network"}
     spacing = np.diff([stamp_of(chunk) for chunk in robot.chunks[:3]]) / NS
     # as long may the pictures wait, and as much earlier is it begun
-    latest = policy._planner.latency.quantile(1.0)
+    latest = policy._replanner.latency.quantile(1.0)
     assert (spacing > 0.39 - 2 * latest).all(), (
         "a chunk is begun when 8 rows are over but for 2 and the latency"
     )

@@ -151,9 +151,15 @@ class Demonstrator:
 
         row = round(observation.stamp / (NS / 15))
         rows = self._actions[np.minimum(np.arange(row, row + 16), len(self._actions) - 1)]
-        body = self.embodiment
+        embodiment = self.embodiment
         return Prediction(
-            ActionChunk(rows, body.action_names, observation.stamp, body.step, body.discrete),
+            ActionChunk(
+                rows,
+                embodiment.action_names,
+                observation.stamp,
+                embodiment.step,
+                embodiment.discrete,
+            ),
             {"all": 0.1},
         )
 

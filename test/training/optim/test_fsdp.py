@@ -66,7 +66,7 @@ def make_recipe(start, lora=None, **options):
     )
 
 
-def make_episodes(folder="made up", body=DROID_SIM, layout=None, rank=0, size=1):
+def make_episodes(folder="made up", embodiment=DROID_SIM, layout=None, rank=0, size=1):
     for seed in range(4)[rank::size]:
         random = np.random.default_rng(seed)
         state = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0])

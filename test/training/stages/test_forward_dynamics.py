@@ -18,7 +18,7 @@ def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(
     """All rows decided, begun without noise; the prompts are of different lengths."""
     policy = load_policy(tiny_small, guidance=1.0, deterministic=True, num_steps=steps or 4)
     looks = Cosmos3Policy(policy.model, guidance=1.0, future_steps=steps)
-    shape, body, made = (
+    shape, embodiment, made = (
         policy.latent_shape,
         policy.embodiment,
         [episode(24, seed) for seed in range(3)],
@@ -27,12 +27,14 @@ def test_what_is_imagined_for_many_at_once_is_what_the_policy_imagines(
     begins = [begin_of(each, way) for each, way in zip(made, ways, strict=True)]
     seen = torch.cat([policy.encode(policy.compose(each)) for each in begins])
     latents = torch.cat([seen, torch.full((3, shape[0], shape[1] - 1, *shape[2:]), 9.0)], dim=2)
-    rows = torch.from_numpy(np.stack([window_rows(each, body, 0) for each in made]))
+    rows = torch.from_numpy(np.stack([window_rows(each, embodiment, 0) for each in made]))
     found = ForwardDynamics(looks)(latents, rows, ways)
     seed, noise, row_noise = policy.draw_noise()
     monkeypatch.setattr(policy, "draw_noise", lambda: (seed, torch.zeros_like(noise), row_noise))
     for number, (each, seen_first) in enumerate(zip(made, begins, strict=True)):
-        chunk = ActionChunk(each.actions[:16], body.action_names, 0, body.step, body.discrete)
+        chunk = ActionChunk(
+            each.actions[:16], embodiment.action_names, 0, embodiment.step, embodiment.discrete
+        )
         expected = policy.infer(seen_first, committed=chunk).latents
         assert torch.allclose(found[number : number + 1], expected, atol=1e-3), number
     assert torch.equal(found[:, :, :1], seen)

@@ -25,12 +25,12 @@ def test_training_sees_what_the_policy_sees(tiny_small, episode):
     canvas = dataclasses.replace(
         DROID_SIM.canvas, panels=panels, composite=(40, 56), content=(40, 56), size=(48, 64)
     )
-    body = dataclasses.replace(DROID_SIM, canvas=canvas)
-    policy, made = load_policy(tiny_small, body), episode(17)
-    encoder = Encoder(policy.model.vae, body)
+    embodiment = dataclasses.replace(DROID_SIM, canvas=canvas)
+    policy, made = load_policy(tiny_small, embodiment), episode(17)
+    encoder = Encoder(policy.model.vae, embodiment)
     windows = WindowDataset(encoder.shape, torch.device("cpu"))
-    windows.add(encoder.encode([make_clip(made, body, stride=17)]))
-    picture = body.compose({view: frames[0] for view, frames in made.views.items()})
+    windows.add(encoder.encode([make_clip(made, embodiment, stride=17)]))
+    picture = embodiment.compose({view: frames[0] for view, frames in made.views.items()})
     seen = policy.encode(torch.from_numpy(picture))
     assert windows.shape == (5, 2, 3)
     # kept in bfloat16
