@@ -191,9 +191,10 @@ class ManagedNode(LifecycleNode, Generic[P]):
             destroy(entity)
         return done
 
-    def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:  # noqa: N802
-        """Refuse a transition that this state does not have instead of raising "
-        "(ros2/rclpy#1209)."""
+    def _LifecycleNodeMixin__change_state(  # noqa: N802
+        self, transition_id: int
+    ) -> TransitionCallbackReturn:
+        """Refuse a transition that this state does not have instead of raising (rclpy#1209)."""
         try:
             return super()._LifecycleNodeMixin__change_state(transition_id)  # type: ignore[misc]
         except _RCLError as error:

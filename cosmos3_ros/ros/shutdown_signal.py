@@ -46,7 +46,6 @@ class Stop:
 
 
 def ignore_stop_signals() -> None:
-    """At the end of a main: a second Ctrl-C would meet the default handlers and look like a "
-    "crash."""
+    """At the end of a main, ignore stop signals: a second Ctrl-C would look like a crash."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

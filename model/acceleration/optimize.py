@@ -112,6 +112,7 @@ def _compile(layers: Iterable[nn.Module], compiled: bool, dynamic: bool) -> None
     """Compile what comes before and after the attention; all layers of a tower share the code."""
     for layer in layers if compiled else ():
         assert isinstance(layer, Layer)
-        before, after = layer.before_attention, layer.after_attention
-        layer.before_attention = torch.compile(before, dynamic=dynamic)  # type: ignore[method-assign]
-        layer.after_attention = torch.compile(after, dynamic=dynamic)  # type: ignore[method-assign]
+        before = torch.compile(layer.before_attention, dynamic=dynamic)
+        after = torch.compile(layer.after_attention, dynamic=dynamic)
+        layer.before_attention = before  # type: ignore[method-assign]
+        layer.after_attention = after  # type: ignore[method-assign]

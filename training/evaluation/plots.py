@@ -37,7 +37,7 @@ def write_future(file: Path, pictures: np.ndarray, fps: float) -> None:
 
 
 def plot_success(file: Path, runs: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-    """Success with its interval. runs: what it is -> task -> row of `evaluate.summarize`."""
+    """Success with its interval. runs: what it is -> task -> row of `closed_loop.summarize`."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -124,7 +124,11 @@ def test_commands_move_the_arm_and_wrong_ones_are_refused(client, start, wait_un
     streams = client.node.create_publisher(Float64MultiArray, "arm_position_controller/commands", 5)
     grips = client.node.create_publisher(Float64MultiArray, "gripper_controller/commands", 5)
     names = client.node.create_publisher(JointState, "joint_command", 5)
-    matched = lambda: all(p.get_subscription_count() for p in (trajectories, streams, grips, names))  # noqa: E731
+
+    def matched() -> bool:
+        outputs = (trajectories, streams, grips, names)
+        return all(publisher.get_subscription_count() for publisher in outputs)
+
     wait_until(
         lambda: client.spin(lambda: matched() and client.seen["joint_states"]), "the simulation"
     )
