@@ -41,6 +41,9 @@ class Task:
     solved: Callable[[World, Layout], bool]  # at this moment
     # what has to be done, as the reasoner says it; none: it is not asked about this task
     steps: tuple[str, ...] = ()
+    # how the step that is due follows from where things are: reach, push or carry, see
+    # training.vqa.task_steps
+    progress: str = "carry"
     trained: bool = False  # whether the embedded checkpoint was trained for it
     grasps: bool = False  # whether the hand is to be turned as the cube is
     length: int = 65  # actions of a demonstration, about
@@ -102,6 +105,7 @@ TASKS: dict[str, Task] = {
         some_cubes,
         _reached,
         steps=_PICK[:1],
+        progress="reach",
         trained=True,
         grasps=True,
         length=20,
@@ -138,6 +142,7 @@ TASKS: dict[str, Task] = {
             "Move the gripper behind the {target} cube.",
             "Push the {target} cube to the yellow circle.",
         ),
+        progress="push",
         trained=True,
         lead=45,
     ),

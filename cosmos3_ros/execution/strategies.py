@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How one chunk follows another: one class per strategy, asked by replanner, player and commander.
 
-A strategy is added as one class here and one constant in ActionChunk.msg. Pure; time is passed in.
+A strategy is added as one class here, listed in STRATEGIES, and one constant in ActionChunk.msg.
+Pure; time is passed in.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every topic and service of the node graph, once: name, type, quality of service, meaning.
+"""Every topic and service of the node graph: type, quality of service, meaning, and its name.
+
+Names that recordings need without ROS come from `robot.topic_names`.
 
 Names are relative: a namespace or a remapping moves them. `docs/graph.md` is written from these
 tables.

@@ -30,7 +30,7 @@ _DOUBT = 5  # steps before and after a goal is reached in which one cannot tell
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scene:
-    """pictures: uint8 [3, H, W, 3], in the order of camera_table.VIEWS."""
+    """pictures: uint8 [V, H, W, 3], in the order of camera_table.VIEWS."""
 
     pictures: np.ndarray
     lessons: tuple[Lesson, ...]

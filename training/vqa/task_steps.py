@@ -29,13 +29,13 @@ def next_action(facts: Facts, goal: Goal) -> str:
     if facts.held not in ("", goal[1] or "drawer"):
         return RELEASE
     task, thing = goal[0], facts.handle if facts.handle is not None else facts.cubes[goal[1]]
-    step = {"reach": _reach, "push": _push}.get(task, _carry if facts.held else _pick)(
-        facts, thing, task
-    )
+    carry = _carry if facts.held else _pick
+    due = {"reach": _reach, "push": _push, "carry": carry}[TASKS[task].progress]
+    step = due(facts, thing, task)
     return plan(goal)[step] if step is not None else ""
 
 
-# Which step, or None.
+# Index of the step that is due, or None if that is not clear.
 
 
 def _reach(facts: Facts, cube: np.ndarray, _task: str) -> int | None:
