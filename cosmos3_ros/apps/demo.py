@@ -24,6 +24,7 @@ from std_srvs.srv import SetBool
 
 from ..bringup.node_graph import Options, processes
 from ..bringup.process_runner import RunningGraph
+from ..model.embodiment import DROID_SIM
 from ..model.interface import NS
 from ..robot.robot_file import find_robot_file
 from ..ros.spin_thread import spinning
@@ -59,7 +60,8 @@ def watching(options: Options, futures: bool = True) -> Iterator[Recorder]:
     """A Recorder for the robot of `options`, spinning in a thread."""
     robot = yaml.safe_load(find_robot_file(options.robot).read_text())
     joints = robot["/**/policy"]["ros__parameters"]["joints"]
-    views = robot["/**/reasoner"]["ros__parameters"]["views"]
+    reasoner = robot.get("/**/reasoner", {}).get("ros__parameters", {})
+    views = reasoner.get("views", DROID_SIM.views)  # the default of the node
     # rclpy's would end it before we do
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     recorder = Recorder(views, joints, futures)
