@@ -247,11 +247,11 @@ def test_the_node_asks_the_endpoint_and_bears_its_absence(
     # which is not looked at
     values = {"remote_url": url, "remote_token_file": token, "checkpoint": "/nowhere"}
     node = start("reasoner", *parameters(**values, views="[wrist]", rate=5.0))
+    node.wait_for("no scene: http://127.0.0.1:")  # it is active: before, it refuses to be asked
     refused = ask()
     assert not refused.success
     assert refused.message.startswith(f"{url}: ")
     assert "refused" in refused.message
-    node.wait_for("no scene: http://127.0.0.1:")
     with serve(port):
         node.wait_for("scenes again")
         told = ask(max_tokens=7)
