@@ -81,8 +81,7 @@ class Bench:
         self.exact: Prediction | None = None
         self.told: dict[int, list[int]] = {}  # tokens by number of pictures
 
-    # -- stages
-    # ------------------------------------------------------------
+    # -- stages ------------------------------------------------------------------------------------
 
     def warm_up(self, graphs: bool) -> dict[str, Any]:
         """As the nodes do before they begin, each in its own thread, one after the other."""
@@ -148,8 +147,7 @@ class Bench:
             found["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
         return found
 
-    # -- what the two threads do
-    # ------------------------------------------------------------
+    # -- what the two threads do -------------------------------------------------------------------
 
     def chunks(self, runs: int) -> tuple[list[Span], dict[str, float], list[Prediction]]:
         """When each chunk was asked for and there; the median of each stage on the device, ms.

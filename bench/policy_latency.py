@@ -54,8 +54,7 @@ class Bench:
         self.said: dict[str, tuple[Tensor, Tensor]] = {}  # latents and actions, by who said them
         self.fast: Model | None = None
 
-    # -- the same request for diffusers and ours
-    # ------------------------------------------------------------
+    # -- the same request for diffusers and ours ---------------------------------------------------
 
     def request(self) -> Request:
         """A policy request as diffusers understands it: no state row, its schedule, its noise."""
@@ -82,8 +81,7 @@ class Bench:
                     found[f"{what}, {name} to {other}"] = relative(mine, theirs)
         return found
 
-    # -- stages
-    # ------------------------------------------------------------
+    # -- stages ------------------------------------------------------------------------------------
 
     def diffusers(self) -> dict[str, Any]:
         full = self.full
@@ -234,8 +232,7 @@ class Bench:
             found["peak_gib"] = (torch.cuda.max_memory_allocated() - held) / 2**30
         return found
 
-    # -- helpers
-    # ------------------------------------------------------------
+    # -- helpers -----------------------------------------------------------------------------------
 
     def _fast(self) -> Model:
         if self.fast is None:

@@ -132,8 +132,7 @@ class PolicyNode(ManagedNode[Params]):
         # the second chunk records the CUDA graphs
         warm_up(self._policy, self.params.instruction or "wait", 1 + self.params.cuda_graphs)
 
-    # -- inputs
-    # ----------------------------------------------------------------------------------------------
+    # -- inputs ------------------------------------------------------------------------------------
 
     def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
         def store(message: Image | CompressedImage) -> None:
@@ -188,8 +187,7 @@ class PolicyNode(ManagedNode[Params]):
         self._replanner.forget()
         self._policy.reset()
 
-    # -- work
-    # ----------------------------------------------------------------------------------------------
+    # -- work --------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
         now = self.now()

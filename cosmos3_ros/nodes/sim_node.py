@@ -144,8 +144,7 @@ class SimNode(Node):
 
         self.create_subscription(topic.type, topic.name, put, topic.qos)
 
-    # -- in the spinning thread
-    # ---------------------------------------------------------------------------------------
+    # -- in the spinning thread --------------------------------------------------------------------
 
     def _on_reset(
         self, request: ResetTask.Request, response: ResetTask.Response
@@ -177,8 +176,7 @@ class SimNode(Node):
         response.stamp = to_time(self._reset_at)
         return response
 
-    # -- in the main thread
-    # -------------------------------------------------------------------------------------------
+    # -- in the main thread ------------------------------------------------------------------------
 
     def run(self, stopped: Stop) -> None:
         """Simulate until `stopped`."""

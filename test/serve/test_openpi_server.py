@@ -130,8 +130,7 @@ def assert_served(address: str) -> None:
         assert ask(connection)["action"].shape == (32, 8)
 
 
-# -- dialects
-# ------------------------------------------------------------
+# -- dialects --------------------------------------------------------------------------------------
 
 
 def test_the_request_of_robolab_gets_32_finite_rows_of_8_with_the_gripper_in_0_to_1(
@@ -208,8 +207,7 @@ def test_rows_can_be_cut_and_the_video_sent() -> None:
     assert (reply["video"].shape, reply["video"].dtype) == ((33, 160, 192, 3), np.uint8)
 
 
-# -- bad clients
-# ------------------------------------------------------------
+# -- bad clients -----------------------------------------------------------------------------------
 
 BAD: dict[str, tuple[Any, str]] = {
     "text": ("hello", "expected a binary frame with a msgpack dict, got a text frame"),
@@ -346,8 +344,7 @@ def test_who_leaves_during_an_inference_is_forgotten_and_the_next_is_served(
     assert policy.seen == ["runs", REQUEST["prompt"]], "who left was not waited for"
 
 
-# -- time
-# ------------------------------------------------------------
+# -- time ------------------------------------------------------------------------------------------
 
 
 def test_pings_and_health_are_answered_during_an_inference(
@@ -423,8 +420,7 @@ def test_the_newest_request_of_a_session_wins_and_replies_keep_their_order(
     assert policy.seen == ["first", "third"]
 
 
-# -- access and secrets
-# ------------------------------------------------------------
+# -- access and secrets ----------------------------------------------------------------------------
 
 
 def test_a_token_is_asked_for_and_health_is_not_secret() -> None:

@@ -195,8 +195,7 @@ def test_what_is_given_up_for_good_is_not_asked_any_more() -> None:
                 remote.ask("What?")
 
 
-# -- the node
-# ------------------------------------------------------------
+# -- the node --------------------------------------------------------------------------------------
 
 
 def parameters(**values: Any) -> list[str]:

@@ -38,8 +38,7 @@ def env():
     made.close()
 
 
-# -- scenes and tasks
-# -------------------------------------------------------------------------------------------------
+# -- scenes and tasks ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -120,8 +119,7 @@ def test_success_counts_only_when_it_lasts(env, monkeypatch):
     assert seen == [False] * 5 + [True, True]
 
 
-# -- robot and physics
-# ------------------------------------------------------------------------------------------------
+# -- robot and physics -----------------------------------------------------------------------------
 
 
 def test_task_names_of_the_command_line():
@@ -193,8 +191,7 @@ def test_inverse_kinematics_reaches_the_workspace():
         assert np.allclose(world.tool_rotation(), downwards(yaw), atol=0.01)
 
 
-# -- pacing
-# ------------------------------------------------------------------------------------------
+# -- pacing ----------------------------------------------------------------------------------------
 
 
 def test_pace_waits_for_each_tick_and_does_not_drift():
@@ -228,8 +225,7 @@ def test_pace_without_a_factor_never_waits():
     assert pace.measure(NS // 100) == pytest.approx(5.0)
 
 
-# -- cameras
-# ------------------------------------------------------------------------------------------
+# -- cameras ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.sim
