@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from ..model.model_params import ModelParams
-from ..model.option_fields import same_as
+from ..model.option_fields import param, same_as
 from ..robot.robot_file import config_folder, find_robot_file, read_remappings
 
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
@@ -28,47 +28,42 @@ MODULES = {
 }
 
 
-def option(default: Any, doc: str) -> Any:
-    """A field that is a launch argument and a command line option."""
-    return dataclasses.field(default=default, metadata={"doc": doc})
-
-
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a person chooses when starting the graph."""
+    """What a person chooses when starting the graph: launch arguments and command line options."""
 
-    robot: str = option("droid_sim", "robot file: a name in config/ or the path of a YAML file")
+    robot: str = param("droid_sim", "robot file: a name in config/ or the path of a YAML file")
     checkpoint: str = same_as(ModelParams, "checkpoint")
     device: str = same_as(ModelParams, "device")
-    instruction: str = option(
+    instruction: str = param(
         "", "what to do, in words; empty: wait for the topic cosmos3/instruction"
     )
-    policy: bool = option(True, "start the policy node")
-    reasoner: bool = option(
+    policy: bool = param(True, "start the policy node")
+    reasoner: bool = param(
         True, "start the reasoner node, in the policy's process if that runs too"
     )
-    server: bool = option(False, "serve openpi clients too, in the policy's process if that runs")
-    host: str = option("127.0.0.1", "address the server listens on; 0.0.0.0: all of this machine's")
-    port: int = option(8000, "port the server listens on; 0: any that is free")
-    remote_url: str = option(
+    server: bool = param(False, "serve openpi clients too, in the policy's process if that runs")
+    host: str = param("127.0.0.1", "address the server listens on; 0.0.0.0: all of this machine's")
+    port: int = param(8000, "port the server listens on; 0: any that is free")
+    remote_url: str = param(
         "", "the reasoner asks this OpenAI-compatible endpoint instead, http(s)://HOST:PORT/v1"
     )
-    remote_model: str = option(
+    remote_model: str = param(
         "", "the endpoint's name of the model; empty: the first one it offers"
     )
-    remote_token_file: str = option("", "file with the endpoint's token; empty: none is sent")
-    commander: bool = option(True, "start the commander node, which alone moves the robot")
-    sim: bool = option(True, "start the embedded simulation in place of a robot")
-    armed: bool = option(
+    remote_token_file: str = param("", "file with the endpoint's token; empty: none is sent")
+    commander: bool = param(True, "start the commander node, which alone moves the robot")
+    sim: bool = param(True, "start the embedded simulation in place of a robot")
+    armed: bool = param(
         False,
         "let the commander move the robot at once; false: dry run until /commander/arm is called",
     )
-    task: str = option("reach", "task of the simulation")
-    seed: int = option(0, "seed of the simulation's first scene")
-    use_sim_time: bool = option(
+    task: str = param("reach", "task of the simulation")
+    seed: int = param(0, "seed of the simulation's first scene")
+    use_sim_time: bool = param(
         False, "everybody follows /clock; the embedded simulation then publishes it"
     )
-    log_level: str = option("info", "debug, info, warn or error")
+    log_level: str = param("info", "debug, info, warn or error")
 
 
 @dataclasses.dataclass(frozen=True)
