@@ -8,23 +8,47 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..model.interface import NS
-from ..robot.joint_map import JointMap
+from ..robot.joint_plausibility import contradiction, differences
+from ..robot.joint_states import JointStates
+from .spline_motion import Limits
+from .stamp_judge import AHEAD, StampJudge
+
+LASTS = NS // 10  # a wrong message is a fault for so long, whatever comes between
+SETTLING = NS // 2  # joint states that have contradicted each other are not believed for so long
+SUSPECT = 10 * NS  # with several publishers: for so long the arm is not armed
 
 
 class ArmMonitor:
     """The measured joints and how much they can be trusted.
 
-    max_age: of the joint states, ns; max_error: between set point and measurement, rad or m.
+    limits: of the joints; max_age: of the joint states, ns; ahead: how far a stamp may be ahead of
+    the reception of its message, ns.
     """
 
-    def __init__(self, joints: tuple[str, ...], max_age: int, max_error: float) -> None:
-        self._map, self._max_age, self._max_error = JointMap(joints), max_age, max_error
+    def __init__(
+        self, joints: tuple[str, ...], limits: Limits, max_age: int, ahead: int = AHEAD
+    ) -> None:
+        self._limits, self._max_age = limits, max_age
+        self._states, self._judge = JointStates(joints), StampJudge(max_age, ahead)
+        self.publishers: tuple[str, ...] = ()  # nodes that publish joint states, where known
+        self.note = ""  # what should be said once about the joint states
         self.forget()
 
     def forget(self) -> None:
         """Nothing is known about the arm."""
+        self._states.forget()
+        # float64 [N], rad or m; continuous joints go on beyond a turn
         self.measured: np.ndarray | None = None
-        self.stamp, self._fault = 0, ""
+        self._wrong, self._wrong_at = "", 0  # the last message that could not be used
+        self._contradiction, self.contradicted_at = "", 0
+        joints = len(self._states.joints)
+        # what was heard last, of whichever publisher
+        self._heard, self._heard_at = np.full(joints, np.nan), np.zeros(joints)
+
+    @property
+    def stamp(self) -> int:
+        """The stamp (ns) of the joint that was measured longest ago; 0 without one."""
+        return self._states.stamp or 0
 
     def update(
         self, names: Sequence[str], positions: Sequence[float], stamp: int, now: int
@@ -33,49 +57,69 @@ class ArmMonitor:
 
         True if the clock jumped back by more than a second.
 
-        Joint states of other devices (none of the arm's joints) do not count. A repeated stamp is a
-        frozen stream.
+        Joint states of other devices (none of the arm's joints), or without positions, do not
+        count. A repeated stamp is a frozen stream.
         """
-        if not set(names) & set(self._map.joints):
+        if not len(positions) or not set(names) & set(self._states.joints):
             return False
-        try:
-            measured = self._map.state(names, positions).astype(np.float64)
-        except ValueError as error:
-            self._fault = str(error)
-            return False
-        stamp = stamp or now
-        if stamp < self.stamp - NS:
+        verdict = self._judge.judge(stamp, now)
+        self.note = verdict.note or self.note
+        if verdict.jumped:
             self.forget()
             return True
-        if stamp > self.stamp:
-            self.measured, self.stamp, self._fault = measured, stamp, ""
+        try:
+            if verdict.fault:
+                raise ValueError(f"joint states: {verdict.fault}")
+            updated = self._states.update(names, positions, verdict.stamp)
+        except ValueError as error:
+            self._wrong, self._wrong_at = str(error), now
+            return False
+        self._compare(dict(zip(names, positions, strict=True)), verdict.stamp, now)
+        if updated and not self._states.missing and not self._is_settling(now):
+            self._measure()
         return False
 
     def fault(self, now: int) -> str:
         """Why the position of the arm is not known now; empty if it is."""
-        if self._fault:
-            return self._fault
-        if self.measured is None:
-            return "no joint states yet"
-        age = now - self.stamp
-        # from a clock that is ahead, a stream that ended would look fresh for longer
-        if abs(age) > self._max_age:
-            where = "old" if age > 0 else "in the future"
-            limit = f"limit {self._max_age / NS:.2f} s"
-            return f"joint states are {abs(age) / NS:.2f} s {where}, {limit}"
+        if self._is_settling(now):
+            return self._contradiction + self._sources()
+        if self._wrong and now - self._wrong_at < LASTS:
+            return self._wrong
+        fault = self._states.fault(now, self._max_age)
+        # with stamps that cannot be used: why not
+        return self._wrong if fault and self.stamp <= self._wrong_at and self._wrong else fault
+
+    def why_not_arm(self, now: int) -> str:
+        """Why an arm whose position is known must not be armed yet; empty if it may be."""
+        if self.contradicted_at and now - self.contradicted_at < SUSPECT and self._sources():
+            since = (now - self.contradicted_at) / NS
+            return f"{self._contradiction}, {since:.1f} s ago{self._sources()}"
         return ""
 
-    def is_at(self, position: np.ndarray, within: float) -> bool:
-        """Whether every joint was measured this close to `position`."""
-        return self.measured is not None and bool((np.abs(self.measured - position) < within).all())
+    def _compare(self, values: dict[str, float], stamp: int, now: int) -> None:
+        """Note joints that cannot have moved as this message and the one before it say."""
+        joints = self._states.joints
+        new = np.array([values.get(joint, np.nan) for joint in joints])
+        change = np.nan_to_num(differences(self._heard, new, self._limits.continuous))
+        seconds = np.where(self._heard_at > 0, (stamp - self._heard_at) / NS, 0.0)
+        words = contradiction(joints, change, seconds, self._limits.velocity)
+        heard = np.isfinite(new)
+        self._heard[heard], self._heard_at[heard] = new[heard], stamp
+        if words:
+            self._contradiction, self.contradicted_at = words, now
 
-    def tracking_fault(self, position: np.ndarray) -> str:
-        """Which joint is too far from the set point `position`; empty if none is."""
+    def _is_settling(self, now: int) -> bool:
+        return bool(self.contradicted_at) and abs(now - self.contradicted_at) < SETTLING
+
+    def _sources(self) -> str:
+        if len(self.publishers) < 2:
+            return ""
+        return f"; {len(self.publishers)} publishers: {', '.join(self.publishers)}"
+
+    def _measure(self) -> None:
+        new = self._states.positions
         if self.measured is None:
-            return ""
-        error = np.abs(self.measured - position)
-        joint = int(error.argmax())
-        if error[joint] <= self._max_error:
-            return ""
-        limit = f"limit {self._max_error:.3f}"
-        return f"{self._map.joints[joint]} is {error[joint]:.3f} from its set point, {limit}"
+            self.measured = new
+        else:
+            around = self.measured + differences(self.measured, new, self._limits.continuous)
+            self.measured = np.where(self._limits.continuous, around, new)

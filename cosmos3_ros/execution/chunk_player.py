@@ -11,7 +11,8 @@ import dataclasses
 import numpy as np
 
 from ..model.interface import NS, ActionChunk
-from .spline_motion import Limits, SplineMotion, brake, follow, rest
+from ..robot.joint_plausibility import differences
+from .spline_motion import Limits, SplineMotion, brake, follow, move_to, rest
 from .strategies import DEFAULT, Strategy, find_strategy
 
 WAITING, PLAYING, HOLDING = "waiting", "playing", "holding"
@@ -31,12 +32,13 @@ class PlaybackRules:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LoadedChunk:
-    """A chunk that was accepted, its number, its strategy and when it was loaded (ns)."""
+    """A chunk that was accepted, as it is played."""
 
     chunk: ActionChunk
     number: int
     strategy: Strategy
-    since: int
+    since: int  # when it was loaded, ns
+    captured: int  # stamp of the observation it answers, ns; played from rest it begins later
 
 
 class ChunkPlayer:
@@ -57,6 +59,7 @@ class ChunkPlayer:
         self.rules = rules or PlaybackRules()
         self.motion: SplineMotion | None = None
         self.loaded: LoadedChunk | None = None
+        self._returns_until = 0  # when the motion back to the measured arm is over, ns
         self.mode, self.reason = WAITING, "no joint states yet"
         self.played = self.rejected = self.limited = 0
         self.last_rejection = self.last_limit = ""
@@ -68,29 +71,38 @@ class ChunkPlayer:
         number: int,
         strategy: str = DEFAULT,
         measured: np.ndarray | None = None,
+        restart: bool = False,
     ) -> bool:
         """Follow a new chunk from where the arm is commanded to be now.
 
-        False: the whole chunk was rejected, see last_rejection.
+        False: the whole chunk was rejected, see last_rejection; the motion stays what it was.
 
-        strategy: a name in STRATEGIES; measured: position of the arm, float64 [N].
+        strategy: a name in STRATEGIES; measured: position of the arm, float64 [N]; restart: begin
+        there, at rest, and not at the set point.
         """
         try:
-            if self.motion is None:
+            begin = rest(measured, now) if restart and measured is not None else self.motion
+            if begin is None:
                 raise ValueError("no joint states yet")
             self._check_names_and_stamp(chunk, now)
-            how = find_strategy(strategy)
-            old = self.loaded.chunk if self.loaded else None
-            _check_order(chunk, old)
-            chunk = how.blend(chunk, old, now, self.rules.blend)
+            how, captured = find_strategy(strategy), chunk.stamp
+            if self.loaded and captured < self.loaded.captured:
+                age = (self.loaded.captured - captured) / NS
+                raise ValueError(f"{age:.3f} s older than the chunk being played")
+            chunk = self._unwrapped(chunk, begin.at(now)[0])
+            if not how.pauses_between_chunks and self.is_resting(now):
+                chunk = _from_first_row(chunk, now)
+            chunk = how.blend(
+                chunk, self.loaded.chunk if self.loaded else None, now, self.rules.blend
+            )
             arm = self._arm_columns(chunk)
             self._check_jump(arm, now, measured)
             arm, clipped = self._clipped(arm)
-            motion = follow(arm, self.motion, now, self.limits)
+            motion = follow(arm, begin, now, self.limits)
         except ValueError as error:
             self.reject(number, str(error))
             return False
-        self.motion, self.loaded = motion, LoadedChunk(chunk, number, how, now)
+        self.motion, self.loaded = motion, LoadedChunk(chunk, number, how, now, captured)
         self.mode, self.reason = PLAYING, ""
         self.played += 1
         if motion.pace < 1 or clipped:
@@ -112,6 +124,7 @@ class ChunkPlayer:
         """The clock was set by `by` ns: a motion under way goes on where it was."""
         if self.motion:
             self.motion = dataclasses.replace(self.motion, start=self.motion.start + by)
+            self._returns_until += by
 
     def hold(self, now: int, reason: str) -> bool:
         """Brake and stay.
@@ -125,6 +138,21 @@ class ChunkPlayer:
             self.mode = HOLDING
         self.reason, self.loaded = reason, None
         return new
+
+    def return_to(self, now: int, position: np.ndarray, reason: str) -> None:
+        """Hold at this measured position, where the arm has stayed: move the set points there."""
+        if self.motion is not None:
+            self.motion = move_to(self.motion, now, position, self.limits)
+            self._returns_until = self.motion.end
+        self.mode, self.reason, self.loaded = HOLDING, reason, None
+
+    def is_returning(self, now: int) -> bool:
+        """Whether the set points are on their way back to the measured arm."""
+        return self.mode == HOLDING and now < self._returns_until
+
+    def is_resting(self, now: int) -> bool:
+        """Whether nothing is played and the set points stand still."""
+        return self.mode != PLAYING and (self.motion is None or now >= self.motion.end)
 
     def end_reason(self, now: int) -> str:
         """Why playing must end now: the chunk is over, or its share that may be played alone.
@@ -167,6 +195,18 @@ class ChunkPlayer:
         values = smoothed(values, self.rules.smooth) if self.rules.smooth else values
         return dataclasses.replace(chunk, values=values, names=self.joints, discrete=())
 
+    def _unwrapped(self, chunk: ActionChunk, near: np.ndarray) -> ActionChunk:
+        """The chunk with continuous joints without steps of a turn, its first row `near` [N]."""
+        continuous = self.limits.continuous
+        if not continuous.any():
+            return chunk
+        columns = [chunk.names.index(joint) for joint in self.joints]
+        values, before = chunk.values.copy(), near
+        for row in values:
+            before = before + differences(before, row[columns], continuous)
+            row[columns] = before
+        return dataclasses.replace(chunk, values=values)
+
     def _check_jump(self, arm: ActionChunk, now: int, measured: np.ndarray | None) -> None:
         row = arm.at(now)
         if row is None or measured is None:
@@ -195,10 +235,15 @@ class ChunkPlayer:
         return dataclasses.replace(arm, values=inside), text
 
 
-def _check_order(chunk: ActionChunk, old: ActionChunk | None) -> None:
-    if old and chunk.stamp < old.stamp:
-        age = (old.stamp - chunk.stamp) / NS
-        raise ValueError(f"{age:.3f} s older than the chunk being played")
+def _from_first_row(chunk: ActionChunk, now: int) -> ActionChunk:
+    """The chunk played from `now` on: an arm at rest has not done the rows that are past.
+
+    ValueError if it came later than it lasts.
+    """
+    late = now - chunk.end
+    if late > chunk.end - chunk.stamp:
+        raise ValueError(f"chunk is over: its last row was due {late / NS:.3f} s ago")
+    return dataclasses.replace(chunk, stamp=max(chunk.stamp, now))
 
 
 def smoothed(values: np.ndarray, rows: float) -> np.ndarray:

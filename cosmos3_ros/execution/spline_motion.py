@@ -46,6 +46,11 @@ class Limits:
         if not all((rate > 0).all() for rate in self.derivatives()):
             raise ValueError("limits: expected positive speeds, accelerations and jerks")
 
+    @property
+    def continuous(self) -> np.ndarray:
+        """Which joints turn without end, and have no position range: bool [N]."""
+        return np.isinf(self.lower) & np.isinf(self.upper)
+
     def derivatives(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Largest magnitude of the first, second and third derivative of the position."""
         return self.velocity, self.acceleration, self.jerk
@@ -160,6 +165,28 @@ def brake(motion: SplineMotion, now: int, limits: Limits) -> SplineMotion:
     moving = np.flatnonzero(np.abs(np.diff(points, axis=0)).max(axis=1) > 1e-12)
     length = moving[-1] + 4 if len(moving) else 4  # four at least, the last three alike
     return SplineMotion(start, points[:length], motion.pace)
+
+
+def move_to(motion: SplineMotion, now: int, position: np.ndarray, limits: Limits) -> SplineMotion:
+    """From where a motion is at `now` (ns) to rest at `position` [N], as soon as the limits let.
+
+    A joint that cannot get there comes to rest on its way.
+    """
+    start, head = motion.head(now)
+    target = np.clip(
+        position, np.minimum(limits.lower, head.min(0)), np.maximum(limits.upper, head.max(0))
+    )
+    points, found = _merge(head, np.tile(target, (3, 1)), limits, MERGES)
+    if not found.all():
+        stop = brake(motion, now, limits).points
+        length = max(len(points), len(stop))
+        points, stop = (_extended(each, length) for each in (points, stop))
+        points[:, ~found] = stop[:, ~found]
+    return SplineMotion(start, points)
+
+
+def _extended(points: np.ndarray, length: int) -> np.ndarray:
+    return np.vstack([points, np.tile(points[-1], (length - len(points), 1))])
 
 
 def follow(chunk: ActionChunk, motion: SplineMotion, now: int, limits: Limits) -> SplineMotion:

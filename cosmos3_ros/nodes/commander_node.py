@@ -21,7 +21,9 @@ from ..execution.arm_monitor import ArmMonitor
 from ..execution.chunk_player import HOLDING, OVER, PLAYING, ChunkPlayer
 from ..execution.gripper import Gripper
 from ..execution.latency_window import LatencyWindow
+from ..execution.spline_motion import rest
 from ..execution.strategies import DEFAULT
+from ..execution.tracking_monitor import TrackingMonitor
 from ..model.interface import NS
 from ..msg import ActionChunk
 from ..ros import topics
@@ -33,9 +35,10 @@ from ..ros.realtime import hurry
 from .commander_params import Params
 
 STOPPED = "stopped by cosmos3/stop"
-# rad or m: an arm at rest this close to its set point goes on from the set point, else from where
-# it was measured
-NEAR = 0.1
+RETURNING = "returning to where the arm was measured, for it did not follow"
+# an arm this close to where its set points were goes on from the set point, else from where it was
+# measured: a share of the parameter max_tracking_error
+NEAR = 0.5
 
 
 class CommanderNode(ManagedNode[Params]):
@@ -48,8 +51,10 @@ class CommanderNode(ManagedNode[Params]):
     def setup(self) -> None:
         p = self.params
         hurry(p.realtime_priority)
-        self._player = ChunkPlayer(tuple(p.joints), p.limits(), p.gripper_joint, p.rules())
-        self._monitor = ArmMonitor(tuple(p.joints), int(p.max_state_age * NS), p.max_tracking_error)
+        joints, limits = tuple(p.joints), p.limits()
+        self._player = ChunkPlayer(joints, limits, p.gripper_joint, p.rules())
+        self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS))
+        self._tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)
         self._gripper = Gripper(p.gripper_open, p.gripper_closed, int(p.gripper_dwell * NS))
         self._faults = Faults(self.get_logger())
         self._latency, self._delivery = LatencyWindow(), LatencyWindow()
@@ -62,11 +67,11 @@ class CommanderNode(ManagedNode[Params]):
         self._armed_at = self._last_tick = self._braked_at = 0
         self._publisher_fault = self._listener_fault = ""
         self._reported = ("", "")  # mode and reason in the last status
-        self._sink = SINKS[p.sink](self.advertise, tuple(p.joints), p.gripper_joint)
+        self._sink = SINKS[p.sink](self.advertise, joints, p.gripper_joint)
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
-        self.subscribe(topics.JOINT_STATES, self._on_joint_state)
+        self._joint_states = self.subscribe(topics.JOINT_STATES, self._on_joint_state)
         self._chunks = self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
         self.subscribe(topics.STOP, self._on_stop_topic)
         arm, stop = topics.COMMANDER.offers
@@ -91,9 +96,13 @@ class CommanderNode(ManagedNode[Params]):
     # -- inputs
 
     def _on_joint_state(self, message: JointState) -> None:
-        stamp = to_ns(message.header.stamp)
-        if self._monitor.update(message.name, message.position, stamp, self.now()):
+        now, monitor, stamp = self.now(), self._monitor, to_ns(message.header.stamp)
+        if monitor.update(message.name, message.position, stamp, now):
             self._start_over()
+        elif monitor.contradicted_at == now:
+            topic = self._joint_states.topic_name
+            nodes = self.get_publishers_info_by_topic(topic)
+            monitor.publishers = tuple(sorted(info.node_name for info in nodes))
 
     def _on_chunk(self, message: ActionChunk) -> None:
         if self.state_id != State.PRIMARY_STATE_ACTIVE:
@@ -109,12 +118,14 @@ class CommanderNode(ManagedNode[Params]):
                 return
             if fault := self._fault(now):
                 raise ValueError(fault)
+            restart = self._must_restart(now)
         except ValueError as error:
             player.reject(message.number, str(error))
         else:
-            self._start_from_arm(now)
             strategy, measured = message.strategy or DEFAULT, self._monitor.measured
-            if player.load(now, chunk, message.number, strategy, measured):
+            if player.load(now, chunk, message.number, strategy, measured, restart):
+                if restart:
+                    self._tracking.restart()
                 self._send_motion(now)
                 self._report()
                 taken = (self.now() - chunk.stamp) / NS
@@ -128,7 +139,7 @@ class CommanderNode(ManagedNode[Params]):
         fault = "" if self.state_id == State.PRIMARY_STATE_ACTIVE else "the node is not active"
         if request.data and not fault:
             fault = self._monitor.fault(now) or self._publisher_fault or self._tracking_fault(now)
-            fault = STOPPED if self._stopped else fault
+            fault = STOPPED if self._stopped else fault or self._monitor.why_not_arm(now)
         if fault:
             response.success = False
             response.message = f"not armed: {fault}" if request.data else fault
@@ -178,28 +189,65 @@ class CommanderNode(ManagedNode[Params]):
             fault = self._listener_fault or self._tracking_fault(now)
         return fault
 
+    def _record(self, now: int) -> None:
+        """Note where the controllers were led until now, and where the arm is."""
+        if self._monitor.measured is not None:
+            self._tracking.measure(self._monitor.measured, self._monitor.stamp)
+        if self._player.motion and self._drives_arm(now):
+            self._tracking.record(self._player.motion, now)
+
     def _tracking_fault(self, now: int) -> str:
         """Why the arm does not follow its set points; empty if it does, or if it gets none."""
-        motion = self._player.motion
-        if motion is None or not self._drives_arm(now):
+        measured, returning = self._monitor.measured, self._player.is_returning(now)
+        if measured is None or self._monitor.fault(now) or returning or not self._drives_arm(now):
             return ""
-        return self._monitor.tracking_fault(motion.at(now)[0])
+        return self._tracking.fault()
 
-    def _start_from_arm(self, now: int) -> None:
-        """Start an arm at rest from its set point if it is there, else from where it is."""
-        player, measured = self._player, self._monitor.measured
-        if player.mode == PLAYING or measured is None:
-            return
-        motion = player.motion if self._drives_arm(now) else None
-        if motion and (now < motion.end or self._monitor.is_at(motion.at(now)[0], NEAR)):
-            return
-        player.start_at(now, measured)
-        self._sending = False
+    def _deviation(self, now: int) -> str:
+        """Which joint is too far from its set points for a motion to begin at the set point.
+
+        Empty if none is, or if the position of the arm is not known.
+        """
+        measured = self._monitor.measured
+        if measured is None or self._monitor.fault(now) or not self._drives_arm(now):
+            return ""
+        self._record(now)
+        return self._tracking.distance_fault(NEAR * self.params.max_tracking_error)
+
+    def _must_restart(self, now: int) -> bool:
+        """Whether the next motion must begin at the measured arm instead of the set point.
+
+        ValueError if none may begin now.
+        """
+        if not self._drives_arm(now):
+            return self._player.mode != PLAYING
+        if self._player.is_returning(now):
+            raise ValueError(RETURNING)
+        deviation = self._deviation(now)
+        if deviation and self._sink.streams:  # a controller without motions of its own: no step
+            self._return_to_arm(now, deviation)
+            raise ValueError(deviation)
+        return bool(deviation)
 
     def _hold(self, reason: str) -> None:
         now = self.now()
-        if self._player.hold(now, reason):
+        if self._deviation(now) and not self._player.is_returning(now):
+            self._return_to_arm(now, reason)
+        elif self._player.hold(now, reason):
             self._send_motion(now)
+
+    def _return_to_arm(self, now: int, reason: str) -> None:
+        """Hold where the arm is, for it has not followed.
+
+        Never a braking motion: it would begin at a set point that the arm is not at.
+        """
+        player, measured = self._player, self._monitor.measured
+        if measured is None or player.motion is None:
+            return
+        player.return_to(now, measured, reason)
+        if self._armed:
+            # a controller of trajectories goes there from wherever its own set point is
+            self._sink.begin(rest(measured, player.motion.end), now)
 
     def _send_motion(self, now: int) -> None:
         if self._armed and self._player.motion:
@@ -216,6 +264,7 @@ class CommanderNode(ManagedNode[Params]):
         self._monitor.forget()
         self._gripper.forget()
         self._player.shift(jump)
+        self._tracking.shift(jump)
         self._braked_at += jump
         self._armed_at = now
         self._give_up("the clock jumped back")
@@ -226,12 +275,15 @@ class CommanderNode(ManagedNode[Params]):
             self._start_over()
         self._resume_after_stall(now)
         self._last_tick = now
+        self._record(now)
         fault = self._fault(now)
         self._faults.set("arm", fault)
         if player.mode == PLAYING and (why := fault or player.end_reason(now)):
             self._give_up(why)
         elif fault and self._armed and player.mode == HOLDING and self._recovers_by_hand:
             self._give_up(fault)  # between two chunks, too
+        elif player.is_resting(now) and (why := self._tracking_fault(now)):
+            self._give_up(why)  # an arm that was moved while it held: it holds where it is now
         if player.motion is None:
             return
         position, velocity = player.motion.at(now)
@@ -255,6 +307,7 @@ class CommanderNode(ManagedNode[Params]):
             return
         if self._sink.streams and not self.get_parameter("use_sim_time").value:
             self._player.shift(late)
+            self._tracking.shift(late)
             self._braked_at += late
 
     def _give_up(self, why: str) -> None:

@@ -14,7 +14,7 @@ from ..robot.urdf import read_limits
 from ..ros.command_sinks import SINKS
 
 _FROM_URDF = ("lower", "upper", "velocity")
-_POSITIVE = ("max_state_age", "max_tracking_error", "max_jump")
+_POSITIVE = ("max_state_age", "max_tracking_error", "tracking_lag", "max_jump")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,11 @@ class Params:
     )
     max_state_age: float = param(0.25, "joint states older than this: hold [s]")
     max_tracking_error: float = param(
-        0.5, "an arm further than this from its set point: hold [rad or m]"
+        0.1,
+        "an arm further than this from all its set points of the last tracking_lag seconds "
+        "does not follow: hold where it is [rad or m]",
     )
+    tracking_lag: float = param(0.15, "how late a healthy arm may follow its set points [s]")
     max_jump: float = param(
         0.5,
         "reject a chunk whose row that is due is further than this from the measured arm "

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An arm that lags follows at any speed; one that stands still does not."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from cosmos3_ros.execution.spline_motion import STEP, SplineMotion, rest
+from cosmos3_ros.execution.tracking_monitor import TrackingMonitor
+from cosmos3_ros.model.interface import NS
+
+LAG = 3 * NS // 20
+PERIODS = [NS // 250, NS // 50, NS // 15]
+
+
+def moving(speed: float, seconds: float = 10.0) -> SplineMotion:
+    """From -`speed` * STEP at constant speed, ns 0 on; the other joint stays."""
+    path = speed * STEP / NS * np.arange(-1, int(seconds * NS / STEP))
+    return SplineMotion(0, np.stack([path, np.zeros(len(path))], axis=1))
+
+
+def watch(
+    motion: SplineMotion, arm: Callable[[int], float], period: int, seconds: float
+) -> list[tuple[float, str]]:
+    """Every fault of an arm that is at `arm(time)`, and when it was there (s)."""
+    monitor, found = TrackingMonitor(("a", "b"), LAG, 0.1), []
+    for now in range(0, int(seconds * NS), period):
+        monitor.measure(np.array([arm(now), 0.0]), now)
+        monitor.record(motion, now)
+        if why := monitor.fault():
+            found.append((now / NS, why))
+    return found
+
+
+@pytest.mark.parametrize("period", PERIODS)
+@pytest.mark.parametrize("speed", [0.05, 0.4, 1.8])
+def test_an_arm_that_lags_follows(speed: float, period: int) -> None:
+    motion = moving(speed)
+    assert not watch(motion, lambda t: motion.at(max(0, t - 117 * NS // 1000))[0][0], period, 4)
+    assert not watch(motion, lambda t: motion.at(t)[0][0], period, 4)
+
+
+@pytest.mark.parametrize("period", PERIODS)
+@pytest.mark.parametrize("speed", [0.05, 0.1, 0.4, 1.0, 1.8, -1.8])
+def test_an_arm_that_stops_is_noticed_before_its_set_point_is_far(
+    speed: float, period: int
+) -> None:
+    motion, stop = moving(speed), 2 * NS
+    faults = watch(motion, lambda t: motion.at(min(t, stop))[0][0], period, 5)
+    late = faults[0][0] - stop / NS
+    assert late >= 0
+    assert abs(speed) * late < 0.12 + abs(speed) * (LAG + period) / NS, "well before 0.5"
+    assert faults[0][1].startswith("the arm does not follow: a ")
+
+
+@pytest.mark.parametrize("speed", [0.1, 0.4])
+def test_an_arm_that_never_moves_is_noticed_though_motions_begin_anew_at_it(speed: float) -> None:
+    monitor, faults = TrackingMonitor(("a", "b"), LAG, 0.1), []
+    for now in range(0, 4 * NS, STEP):
+        begin = now // (NS // 2) * (NS // 2)
+        if begin == now:
+            monitor.restart()
+            motion = moving(speed)
+        monitor.measure(np.zeros(2), now)
+        monitor.record(SplineMotion(begin, motion.points), now)
+        assert monitor.deviation().max() <= 0.2
+        if why := monitor.fault():
+            faults.append((now / NS, why))
+    assert faults[0][0] < 1.5
+    assert "a moved by 0.000 while its set points moved by 0." in faults[0][1]
+
+
+def test_small_set_points_at_rest_are_no_travel() -> None:
+    k = np.arange(500)
+    points = np.stack([0.02 * np.sin(k / 10), np.zeros(500)], axis=1)
+    assert not watch(SplineMotion(0, points), lambda t: 0.0, NS // 50, 9)
+
+
+def test_an_arm_that_was_moved_while_it_held_is_not_where_its_set_point_is() -> None:
+    motion = rest(np.zeros(2), 0)
+    faults = watch(motion, lambda t: 0.3 if t > NS else 0.0, NS // 50, 2)
+    assert "a is 0.300 from all its set points of the last 0.15 s, limit 0.100" in faults[0][1]
+
+
+def test_a_stall_is_filled_with_what_the_controllers_did_meanwhile() -> None:
+    monitor, motion = TrackingMonitor(("a", "b"), LAG, 0.1), moving(0.5)
+    for now in (*range(0, NS, STEP), 3 * NS):
+        monitor.measure(motion.at(max(0, now - NS // 10))[0], now)
+        monitor.record(motion, now)
+        assert monitor.fault() == ""
+
+
+def test_a_clock_that_is_set_takes_the_past_along() -> None:
+    monitor, motion = TrackingMonitor(("a", "b"), LAG, 0.1), moving(1.0)
+    for now in range(0, NS, STEP):
+        monitor.record(motion, now)
+    monitor.shift(-60 * NS)
+    later = NS - STEP - 60 * NS
+    monitor.measure(motion.at(NS - STEP - NS // 10)[0], later)
+    monitor.record(SplineMotion(motion.start - 60 * NS, motion.points), later)
+    assert monitor.deviation().max() == 0.0
+
+
+def test_nothing_is_said_of_what_is_not_known() -> None:
+    monitor = TrackingMonitor(("a", "b"), LAG, 0.1)
+    assert monitor.fault() == ""
+    monitor.measure(np.zeros(2), 5)
+    assert monitor.fault() == ""
+    monitor.record(rest(np.ones(2), 0), 5)
+    assert monitor.fault() != ""
+    monitor.forget()
+    assert monitor.fault() == ""
