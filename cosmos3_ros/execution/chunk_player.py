@@ -12,7 +12,7 @@ import numpy as np
 
 from ..model.interface import NS, ActionChunk
 from ..robot.joint_plausibility import differences
-from .spline_motion import Limits, SplineMotion, brake, follow, move_to, rest
+from .spline_motion import Limits, SplineMotion, brake, follow, rest, return_to
 from .strategies import DEFAULT, Strategy, find_strategy
 
 WAITING, PLAYING, HOLDING = "waiting", "playing", "holding"
@@ -139,10 +139,14 @@ class ChunkPlayer:
         self.reason, self.loaded = reason, None
         return new
 
-    def return_to(self, now: int, position: np.ndarray, reason: str) -> None:
-        """Hold at this measured position, where the arm has stayed: move the set points there."""
+    def return_to(self, now: int, position: np.ndarray, reason: str, at_once: bool) -> None:
+        """Hold at this measured position: move the set points there, within the limits.
+
+        at_once: the arm stands there, and whatever else the set points do it could only jump.
+        """
         if self.motion is not None:
-            self.motion = move_to(self.motion, now, position, self.limits)
+            back = return_to(self.motion, now, position, self.limits)
+            self.motion = rest(position, now) if at_once else back
             self._returns_until = self.motion.end
         self.mode, self.reason, self.loaded = HOLDING, reason, None
 

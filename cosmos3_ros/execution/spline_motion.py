@@ -167,26 +167,19 @@ def brake(motion: SplineMotion, now: int, limits: Limits) -> SplineMotion:
     return SplineMotion(start, points[:length], motion.pace)
 
 
-def move_to(motion: SplineMotion, now: int, position: np.ndarray, limits: Limits) -> SplineMotion:
-    """From where a motion is at `now` (ns) to rest at `position` [N], as soon as the limits let.
+def return_to(motion: SplineMotion, now: int, position: np.ndarray, limits: Limits) -> SplineMotion:
+    """Come to rest as soon as the limits let, then go to `position` [N] and rest there.
 
-    A joint that cannot get there comes to rest on its way.
+    A joint that cannot get there within the limits stays where it came to rest.
     """
-    start, head = motion.head(now)
+    stop = brake(motion, now, limits)
+    head = stop.points[-4:]
     target = np.clip(
-        position, np.minimum(limits.lower, head.min(0)), np.maximum(limits.upper, head.max(0))
+        position, np.minimum(limits.lower, head[-1]), np.maximum(limits.upper, head[-1])
     )
-    points, found = _merge(head, np.tile(target, (3, 1)), limits, MERGES)
-    if not found.all():
-        stop = brake(motion, now, limits).points
-        length = max(len(points), len(stop))
-        points, stop = (_extended(each, length) for each in (points, stop))
-        points[:, ~found] = stop[:, ~found]
-    return SplineMotion(start, points)
-
-
-def _extended(points: np.ndarray, length: int) -> np.ndarray:
-    return np.vstack([points, np.tile(points[-1], (length - len(points), 1))])
+    back, found = _merge(np.tile(head[-1], (4, 1)), np.tile(target, (3, 1)), limits, MERGES)
+    points = np.vstack([stop.points, np.where(found, back, head[-1])[4:]])
+    return SplineMotion(stop.start, points)
 
 
 def follow(chunk: ActionChunk, motion: SplineMotion, now: int, limits: Limits) -> SplineMotion:

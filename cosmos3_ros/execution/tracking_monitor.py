@@ -15,6 +15,9 @@ WINDOW = 3 * NS // 2  # in which travels are compared
 # a joint whose set points traveled more than a share of the limit, but which itself traveled less
 # than a share of that, stands still
 TRAVEL, STILL = 0.5, 0.1
+LATELY, STANDING = NS // 10, 0.01  # an arm that moved less in that time stands [ns], [rad or m]
+# share of the limit within which motions go on from the set point
+NEAR = 0.5
 
 
 class TrackingMonitor:
@@ -94,9 +97,21 @@ class TrackingMonitor:
 
     def fault(self) -> str:
         """Which joint does not follow, in words; empty if all do."""
-        return self.distance_fault(self._limit) or self._travel_fault()
+        return self._distance_fault(self._limit) or self._travel_fault()
 
-    def distance_fault(self, limit: float) -> str:
+    def reason_to_restart(self) -> str:
+        """Why the next motion must begin at the arm and not at its set point; empty if it may."""
+        return self._distance_fault(NEAR * self._limit) or self._travel_fault()
+
+    def is_standing(self) -> bool:
+        """Whether the measured arm has not moved for a moment."""
+        begin = self._arm[-1][0] - LATELY if self._arm else 0
+        lately = [position for when, position in self._arm if when >= begin]
+        if len(lately) < 2:
+            lately = [position for _, position in list(self._arm)[-2:]]
+        return bool(lately) and bool((np.ptp(lately, axis=0) < STANDING).all())
+
+    def _distance_fault(self, limit: float) -> str:
         """Which joint is further than `limit` (rad or m) from its set points; empty if none is."""
         deviation = self.deviation()
         joint = int(deviation.argmax())

@@ -36,9 +36,6 @@ from .commander_params import Params
 
 STOPPED = "stopped by cosmos3/stop"
 RETURNING = "returning to where the arm was measured, for it did not follow"
-# an arm this close to where its set points were goes on from the set point, else from where it was
-# measured: a share of the parameter max_tracking_error
-NEAR = 0.5
 
 
 class CommanderNode(ManagedNode[Params]):
@@ -193,7 +190,8 @@ class CommanderNode(ManagedNode[Params]):
         """Note where the controllers were led until now, and where the arm is."""
         if self._monitor.measured is not None:
             self._tracking.measure(self._monitor.measured, self._monitor.stamp)
-        if self._player.motion and self._drives_arm(now):
+        returning = self._player.is_returning(now)
+        if self._player.motion and self._drives_arm(now) and not returning:
             self._tracking.record(self._player.motion, now)
 
     def _tracking_fault(self, now: int) -> str:
@@ -212,7 +210,7 @@ class CommanderNode(ManagedNode[Params]):
         if measured is None or self._monitor.fault(now) or not self._drives_arm(now):
             return ""
         self._record(now)
-        return self._tracking.distance_fault(NEAR * self.params.max_tracking_error)
+        return self._tracking.reason_to_restart()
 
     def _must_restart(self, now: int) -> bool:
         """Whether the next motion must begin at the measured arm instead of the set point.
@@ -224,15 +222,16 @@ class CommanderNode(ManagedNode[Params]):
         if self._player.is_returning(now):
             raise ValueError(RETURNING)
         deviation = self._deviation(now)
-        if deviation and self._sink.streams:  # a controller without motions of its own: no step
+        if deviation and not self._tracking.is_standing():
             self._return_to_arm(now, deviation)
             raise ValueError(deviation)
         return bool(deviation)
 
     def _hold(self, reason: str) -> None:
         now = self.now()
-        if self._deviation(now) and not self._player.is_returning(now):
-            self._return_to_arm(now, reason)
+        if self._deviation(now):
+            if not self._player.is_returning(now):
+                self._return_to_arm(now, reason)
         elif self._player.hold(now, reason):
             self._send_motion(now)
 
@@ -244,13 +243,18 @@ class CommanderNode(ManagedNode[Params]):
         player, measured = self._player, self._monitor.measured
         if measured is None or player.motion is None:
             return
-        player.return_to(now, measured, reason)
+        # a controller that streams set points to the arm makes it jump to them when it comes back
+        at_once = self._sink.streams and self._tracking.is_standing()
+        player.return_to(now, measured, reason, at_once)
+        self._tracking.forget()
         if self._armed:
             # a controller of trajectories goes there from wherever its own set point is
             self._sink.begin(rest(measured, player.motion.end), now)
 
     def _send_motion(self, now: int) -> None:
         if self._armed and self._player.motion:
+            if not self._sending:
+                self._tracking.forget()
             self._sink.begin(self._player.motion, now)
             self._sending = True
 
@@ -282,8 +286,9 @@ class CommanderNode(ManagedNode[Params]):
             self._give_up(why)
         elif fault and self._armed and player.mode == HOLDING and self._recovers_by_hand:
             self._give_up(fault)  # between two chunks, too
-        elif player.is_resting(now) and (why := self._tracking_fault(now)):
-            self._give_up(why)  # an arm that was moved while it held: it holds where it is now
+        elif player.is_resting(now) and fault and self._tracking_fault(now):
+            if self._tracking.is_standing():  # it was moved while it held, and holds there now
+                self._give_up(fault)
         if player.motion is None:
             return
         position, velocity = player.motion.at(now)

@@ -50,6 +50,8 @@ class Arm:
             parameter_overrides=[Parameter(name, value=value) for name, value in values.items()]
         )
         self.where, self.number, self.sent = 0.0, 0, list[tuple[float, float, float]]()
+        self.motion: Any = None  # of a controller of trajectories
+        self.begun: list[tuple[float, float]] = []  # the beginnings of motions: time (s), position
         self.put: float | None = None  # somebody holds the arm there
         self.node.trigger_configure()
         self._listen()
@@ -60,7 +62,11 @@ class Arm:
         def point(position: Any, velocity: Any, gripper: Any, now: int) -> None:
             self.sent.append((now / NS, float(position[0]), float(velocity[0])))
 
-        self.node._sink.point = point
+        def begin(motion: Any, now: int) -> None:
+            self.motion = motion
+            self.begun.append((now / NS, float(motion.at(now)[0][0])))
+
+        self.node._sink.point, self.node._sink.begin = point, begin
         self.node._check_graph = lambda: None
         self.node._listener_fault = ""
 
@@ -73,16 +79,22 @@ class Arm:
         self.node.trigger_activate()
 
     def measure(self) -> None:
+        if self.put is not None:
+            self.where = self.put
+        elif self.motion is not None and not self.node._sink.streams:
+            self.where = float(self.motion.at(self.node.time)[0][0])
+        elif self.sent:
+            self.where = self.sent[-1][1]
+        self.hear(self.where)
+
+    def hear(self, position: float, late: int = 0) -> None:
+        """A joint state, stamped `late` ns before now."""
         from sensor_msgs.msg import JointState
 
         from cosmos3_ros.ros.messages import header
 
-        self.where = (
-            self.put if self.put is not None else self.sent[-1][1] if self.sent else self.where
-        )
-        self.node._on_joint_state(
-            JointState(header=header(self.node.time), name=["a"], position=[self.where])
-        )
+        stamp = header(self.node.time - late)
+        self.node._on_joint_state(JointState(header=stamp, name=["a"], position=[position]))
 
     def run(self, seconds: float, measured: bool = True) -> None:
         for _ in range(round(seconds * NS / PERIOD)):
@@ -91,14 +103,22 @@ class Arm:
                 self.measure()
             self.node._tick()
 
-    def chunk(self, speed: float, strategy: str = "replace") -> None:
-        """A chunk of 2 s seen one period ago, that leads away from where the arm is."""
+    @property
+    def mode(self) -> str:
+        return str(self.node._player.mode)
+
+    @property
+    def reason(self) -> str:
+        return str(self.node._player.reason)
+
+    def chunk(self, speed: float, strategy: str = "replace", late: float = PERIOD / NS) -> None:
+        """A chunk of 2 s seen `late` s ago, that leads away from where the arm was."""
         from cosmos3_ros.model.interface import ActionChunk
         from cosmos3_ros.ros.messages import chunk_message
 
         stamp, step, self.number = self.node.time + 1, NS // 15, self.number + 1
-        rows = (self.where + speed * np.arange(1, 31, dtype=np.float32) / 15)[:, None]
-        self.run(PERIOD / NS)
+        rows = np.float32(self.where + speed * np.arange(1, 31, dtype=np.float32) / 15)[:, None]
+        self.run(late)
         chunk = ActionChunk(rows, ("a",), stamp, step)
         message = chunk_message(
             chunk, number=self.number, instruction="", embodiment="", seconds={}
@@ -266,10 +286,177 @@ def test_an_arm_that_was_put_elsewhere_in_mid_brake_is_armed_when_that_is_over(
     arm.ask(False)
     arm.put = arm.where - 1.0
     arm.run(0.04)
-    assert "from its set point, limit" in arm.ask(True)
+    assert "a is said to have moved by 1.000 within 0.020 s" in arm.ask(True)
     arm.run(3.0)
     assert arm.ask(True) == "armed"
     arm.sent.clear()
     arm.chunk(0.5)
     arm.run(0.3)
     assert abs(arm.sent[0][1] - arm.put) < 0.05
+
+
+SINKS = pytest.mark.parametrize("sink", ["joint_trajectory", "position_stream", "joint_command"])
+FAR = {"lower": [-9.0], "upper": [9.0]}
+RECOVERIES = pytest.mark.parametrize("recovery", ["automatic", "explicit"])
+
+
+@SINKS
+@RECOVERIES
+@pytest.mark.parametrize("speed", [0.1, 0.4, 0.8, 1.6])
+def test_an_arm_that_stops_following_is_held_where_it_is(
+    make: Callable[..., Arm], sink: str, recovery: str, speed: float
+) -> None:
+    """Its own stop, a controller that was deactivated: joint states go on, the arm does not."""
+    arm = make(armed=True, sink=sink, recovery=recovery, **FAR)
+    arm.run(0.1)
+    arm.chunk(speed)
+    arm.run(0.5)
+    arm.chunk(speed)
+    arm.run(0.3)
+    assert arm.where > 0.3 * speed
+    arm.put = stopped = arm.where
+    arm.begun.clear()
+    arm.sent.clear()
+    held = None
+    for _ in range(30):
+        arm.chunk(speed)
+        for _ in range(10):
+            arm.run(PERIOD / NS)
+            if held is None and arm.mode == "holding":
+                held = arm.reason
+                if not arm.node._sink.streams:
+                    assert arm.begun[-1][1] == pytest.approx(stopped), "a point at the arm"
+    assert held is not None
+    assert held.startswith("the arm does not follow: a ")
+    most = 0.1 + 0.15 * speed + 2 * MOST
+    assert max(abs(position - stopped) for _, position in arm.begun or [(0, stopped)]) < most
+    if arm.node._sink.streams:
+        assert max(abs(position - stopped) for _, position, _ in arm.sent) < most
+    if recovery == "explicit":
+        assert not arm.node._armed
+        if arm.node._sink.streams:
+            assert arm.sent[-1][1] == pytest.approx(stopped, abs=0.01), "no braking from elsewhere"
+    if arm.node._sink.streams:
+        steps = zip(arm.steps()[:, 1], arm.sent[1:], strict=True)
+        far = {round(point[1] - stopped, 6) for step, point in steps if abs(step) > MOST}
+        assert far <= {0.0}, "no step of the stream but back to the arm"
+
+
+@SINKS
+def test_what_follows_late_is_followed(make: Callable[..., Arm], sink: str) -> None:
+    arm = make(armed=True, sink=sink, recovery="explicit")
+    arm.run(0.1)
+    places = [arm.where]
+    for _ in range(4):
+        arm.chunk(1.2)
+        for _ in range(20):
+            arm.put = places[-6] if len(places) > 5 else places[0]  # 0.1 s late
+            arm.run(PERIOD / NS)
+            places.append(arm.node._player.motion.at(arm.node.time)[0][0])
+    assert arm.node._armed
+    assert arm.mode == "playing"
+    assert places[-1] > 1.0
+
+
+@SINKS
+@RECOVERIES
+@pytest.mark.parametrize("other", [0.0, -0.5])
+def test_contradicting_joint_states_move_nothing(
+    make: Callable[..., Arm], sink: str, recovery: str, other: float
+) -> None:
+    arm = make(armed=True, sink=sink, recovery=recovery)
+    arm.put = 1.2
+    arm.run(1.0)
+    arm.ask(True)
+    arm.chunk(0.3)
+    arm.put = None
+    arm.run(0.4)
+    assert arm.mode == "playing"
+    arm.sent.clear()
+    arm.begun.clear()
+    for k in range(100):
+        arm.run(PERIOD / NS)
+        if k % 5 == 0:
+            arm.hear(other, late=-NS // 1000)
+            assert arm.ask(True) if arm.node._armed else "not armed: a is said" in arm.ask(True)
+        if k % 10 == 4:
+            arm.chunk(0.3)
+    assert "a is said to have moved by" in arm.node._player.last_rejection
+    assert arm.node._armed == (recovery == "automatic")
+    assert all(position > 1.1 for _, position in arm.begun)
+    assert all(position > 1.1 for _, position, _ in arm.sent)
+
+
+@SINKS
+@RECOVERIES
+def test_an_arm_that_was_put_elsewhere_while_it_held_begins_there(
+    make: Callable[..., Arm], sink: str, recovery: str
+) -> None:
+    """A reset of a simulation, or a hand: with explicit recovery it is armed once more."""
+    arm = make(armed=True, sink=sink, recovery=recovery)
+    arm.run(0.1)
+    arm.chunk(0.3)
+    arm.run(3.0)
+    assert arm.mode == "holding"
+    arm.put = arm.where + 1.0
+    arm.run(2.0)
+    arm.put, arm.motion = None, None
+    arm.sent.clear()
+    if recovery == "explicit":
+        assert arm.ask(True) == "armed"
+    arm.begun.clear()
+    for _ in range(3):
+        arm.chunk(0.3)
+        arm.run(0.1)
+    assert arm.node._player.last_rejection == ""
+    assert arm.mode == "playing"
+    assert arm.node._player.motion.at(arm.node.time)[0][0] > 1.0
+    if sink == "joint_trajectory":
+        assert arm.begun[0][1] == pytest.approx(1.0 + 0.6, abs=0.1)
+
+
+@pytest.mark.parametrize("late", [0.1, 0.6, 1.5, 3.0])
+def test_a_slow_network_starts_from_rest(make: Callable[..., Arm], late: float) -> None:
+    """The arm has not done the rows that are past: the first row is the first one played."""
+    arm = make(armed=True, sink="joint_trajectory", max_jump=0.2)
+    arm.run(0.1)
+    arm.chunk(1.0, late=late)
+    assert arm.node._player.last_rejection == ""
+    arm.run(0.2)
+    assert 0.01 < arm.where < 0.1, "not where the chunk would have been by now"
+    arm.chunk(1.0, late=0.02)
+    assert arm.node._player.rejected == 0, "newer, though the one before is played later"
+
+
+def test_a_chunk_that_comes_later_than_it_lasts_is_over(make: Callable[..., Arm]) -> None:
+    arm = make(armed=True, sink="joint_trajectory")
+    arm.run(0.1)
+    arm.chunk(1.0, late=4.5)
+    assert "chunk is over: its last row was due 2.5" in arm.node._player.last_rejection
+
+
+@SINKS
+def test_a_continuous_joint_turns_on_beyond_pi(
+    make: Callable[..., Arm], sink: str, tmp_path: Any
+) -> None:
+    urdf = tmp_path / "robot.urdf"
+    urdf.write_text(
+        '<robot name="r"><joint name="a" type="continuous"><limit velocity="2" effort="9"/>'
+        "</joint></robot>"
+    )
+    unlimited = {"lower": [], "upper": [], "velocity": []}
+    arm = make(armed=True, sink=sink, urdf=str(urdf), recovery="explicit", **unlimited)
+    hear = arm.hear
+    arm.hear = lambda at, late=0: hear((at + np.pi) % (2 * np.pi) - np.pi, late)  # type: ignore[method-assign]
+    arm.put = 2.9
+    arm.run(1.0)
+    arm.ask(True)
+    arm.put = None
+    for _ in range(20):
+        arm.where = (arm.where + np.pi) % (2 * np.pi) - np.pi  # what a policy is shown
+        arm.chunk(0.5)
+        arm.run(0.4)
+    assert arm.node._armed
+    assert arm.node._player.last_rejection == ""
+    assert arm.node._player.motion.at(arm.node.time)[0][0] > 5.0
+    assert np.abs(arm.steps()[1:, 1]).max() < MOST
