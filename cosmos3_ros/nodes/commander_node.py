@@ -286,9 +286,8 @@ class CommanderNode(ManagedNode[Params]):
             self._give_up(why)
         elif fault and self._armed and player.mode == HOLDING and self._recovers_by_hand:
             self._give_up(fault)  # between two chunks, too
-        elif player.is_resting(now) and fault and self._tracking_fault(now):
-            if self._tracking.is_standing():  # it was moved while it held, and holds there now
-                self._give_up(fault)
+        elif player.is_resting(now) and self._tracking_fault(now) and self._tracking.is_standing():
+            self._give_up(fault)  # the arm was moved while it held: it holds there now
         if player.motion is None:
             return
         position, velocity = player.motion.at(now)
