@@ -11,7 +11,10 @@ import numpy as np
 from ..model.interface import NS
 from .spline_motion import STEP, SplineMotion
 
-WINDOW = 3 * NS // 2  # in which travels are compared
+# in which travels are compared
+WINDOWS = (3 * NS // 8, 3 * NS // 4, 3 * NS // 2)
+WINDOW = WINDOWS[-1]
+COMPARISON = 2 * STEP  # between two comparisons
 # a joint whose set points traveled more than a share of the limit, but which itself traveled less
 # than a share of that, stands still
 TRAVEL, STILL = 0.5, 0.1
@@ -33,20 +36,25 @@ class TrackingMonitor:
 
     def __init__(self, joints: Sequence[str], lag: int, limit: float) -> None:
         self._joints, self._lag, self._limit = tuple(joints), lag, limit
-        # time (ns) and position [N] of the arm; the same of set points, and which motion they are
-        # of: the first begins where a motion began anew at the arm
+        # time (ns) and position [N] of the arm; the same of set points, with two counts: how often
+        # they began anew at the arm, and of motions
         self._arm: collections.deque[tuple[int, np.ndarray]] = collections.deque()
-        self._points: collections.deque[tuple[int, np.ndarray, int]] = collections.deque()
-        self._motion = 0
+        self._points: collections.deque[tuple[int, np.ndarray, tuple[int, int]]] = (
+            collections.deque()
+        )
+        self._counts = (0, 0)
+        self.forget()
 
     def forget(self) -> None:
         """Nothing is known about the arm and its set points."""
+        self._compared, self._still = 0, ""  # when travels were compared last, ns; and the result
         self._arm.clear()
         self._points.clear()
 
-    def restart(self) -> None:
-        """The set points begin anew at the measured arm."""
-        self._motion += 1
+    def begin(self, restart: bool) -> None:
+        """A motion begins; restart: at the measured arm, not at the set point."""
+        restarts, motions = self._counts
+        self._counts = (restarts + restart, motions + 1)
 
     def record(self, motion: SplineMotion, now: int) -> None:
         """The controllers follow `motion` until `now` (ns), since the last call at most."""
@@ -54,10 +62,10 @@ class TrackingMonitor:
         while points and points[-1][0] >= now:  # asked again, or the clock was set back
             points.pop()
         last = points[-1][0] if points else now
-        if len(points) > 1 and now - points[-2][0] < STEP and points[-2][2] == self._motion:
+        if len(points) > 1 and now - points[-2][0] < STEP and points[-2][2] == self._counts:
             points.pop()  # one in each STEP is enough
         for when in (*range(max(last, now - WINDOW) + STEP, now, STEP), now):
-            points.append((when, motion.at(when)[0], self._motion))
+            points.append((when, motion.at(when)[0], self._counts))
         _drop_before(points, now - WINDOW - 2 * self._lag)
 
     def measure(self, measured: np.ndarray, stamp: int) -> None:
@@ -72,7 +80,9 @@ class TrackingMonitor:
 
     def shift(self, by: int) -> None:
         """The clock was set by `by` ns."""
-        self._points = collections.deque((t + by, point, n) for t, point, n in self._points)
+        self._points = collections.deque(
+            (t + by, point, counts) for t, point, counts in self._points
+        )
         self._arm = collections.deque((t + by, position) for t, position in self._arm)
 
     def deviation(self) -> np.ndarray:
@@ -84,8 +94,8 @@ class TrackingMonitor:
             return np.zeros(len(self._joints))
         stamp, measured = self._arm[-1]
         begin, around = stamp - self._lag, []
-        for when, point, motion in reversed(self._points):
-            if motion != self._motion:
+        for when, point, (restarts, _) in reversed(self._points):
+            if restarts != self._counts[0]:
                 break
             around.append(point)
             if when < begin:
@@ -124,28 +134,38 @@ class TrackingMonitor:
 
     def _travel_fault(self) -> str:
         """Which joint stands still while its set points move; empty if none does."""
-        if not self._arm:
-            return ""
-        stamp = self._arm[-1][0]
+        stamp = self._arm[-1][0] if self._arm else 0
+        if abs(stamp - self._compared) >= COMPARISON:
+            self._compared, self._still = stamp, self._compare_travels(stamp)
+        return self._still
+
+    def _compare_travels(self, stamp: int) -> str:
         due = [item for item in self._points if item[0] <= stamp - self._lag]
         if len(due) < 2:
             return ""
-        motions = np.array([motion for _, _, motion in due])
+        times = np.array([when for when, _, _ in due])
         positions = np.array([point for _, point, _ in due])
-        wanted = sum(np.ptp(positions[motions == motion], axis=0) for motion in set(motions))
-        far = wanted > TRAVEL * self._limit
-        if not far.any():
-            return ""
-        begin = due[0][0]
-        done = np.ptp([position for when, position in self._arm if when >= begin], axis=0)
-        still = far & (done < STILL * wanted)
-        if not still.any():
-            return ""
-        joint = int(np.where(still, wanted, 0.0).argmax())
-        return (
-            f"the arm does not follow: {self._joints[joint]} moved by {done[joint]:.3f} while its "
-            f"set points moved by {wanted[joint]:.3f} in {(stamp - begin) / NS:.1f} s"
-        )
+        motions = np.array([motion for _, _, (_, motion) in due])
+        for window in WINDOWS:  # the shortest first: what was before may have been good
+            lately = times >= times[-1] - window
+            wanted = np.zeros(len(self._joints))
+            for motion in set(motions[lately]):
+                wanted += np.ptp(positions[lately & (motions == motion)], axis=0)
+            far = wanted > TRAVEL * self._limit
+            if not far.any():
+                continue
+            begin = int(times[lately][0])
+            before = sum(when < begin for when, _ in self._arm) - 1
+            done = np.ptp([position for _, position in list(self._arm)[max(before, 0) :]], axis=0)
+            still = far & (done < STILL * wanted)
+            if still.any():
+                joint = int(np.where(still, wanted, 0.0).argmax())
+                return (
+                    f"the arm does not follow: {self._joints[joint]} moved by {done[joint]:.3f} "
+                    f"while its set points moved by {wanted[joint]:.3f} in "
+                    f"{(stamp - begin) / NS:.1f} s"
+                )
+        return ""
 
 
 def _drop_before(items: collections.deque, begin: int) -> None:  # type: ignore[type-arg]

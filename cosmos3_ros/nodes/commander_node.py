@@ -121,8 +121,7 @@ class CommanderNode(ManagedNode[Params]):
         else:
             strategy, measured = message.strategy or DEFAULT, self._monitor.measured
             if player.load(now, chunk, message.number, strategy, measured, restart):
-                if restart:
-                    self._tracking.restart()
+                self._tracking.begin(restart)
                 self._send_motion(now)
                 self._report()
                 taken = (self.now() - chunk.stamp) / NS

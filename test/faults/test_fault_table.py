@@ -9,6 +9,9 @@ import array
 import copy
 import dataclasses
 import itertools
+import math
+import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +31,7 @@ Graph = Any  # of conftest.py
 class Fault:
     """One row. harm and mend act on the graph.
 
-    seen: "at once", "stale" or "chunk": what the hold waits for.
+    seen: "at once", "stale" or "chunk": what the hold waits for; within: how late it may be, s.
 
     says: words that are printed or reported; holds: whether the arm must hold at all.
     """
@@ -40,6 +43,7 @@ class Fault:
     seen: str = "chunk"
     holds: bool = True
     recovery: str = "by itself"
+    within: float = PERIOD + GRACE
 
 
 def stamp_of(message: Any) -> float:
@@ -49,6 +53,89 @@ def stamp_of(message: Any) -> float:
 def earlier(message: Any) -> Any:
     message.header.stamp.sec -= 30
     return message
+
+
+def shifted(seconds: float) -> Callable[[Any], Any]:
+    """A change of a message: its stamp is later."""
+
+    def changed(message: Any) -> Any:
+        message = copy.deepcopy(message)
+        stamp = message.header.stamp
+        stamp.sec += math.floor(seconds)
+        stamp.nanosec += round(seconds % 1 * 1e9)
+        stamp.sec, stamp.nanosec = stamp.sec + stamp.nanosec // 10**9, stamp.nanosec % 10**9
+        return message
+
+    return changed
+
+
+def without_stamp(message: Any) -> Any:
+    message = copy.deepcopy(message)
+    message.header.stamp.sec = message.header.stamp.nanosec = 0
+    return message
+
+
+def every(count: int, change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A change of every `count`th message only."""
+    number = itertools.count(1)
+    return lambda message: message if next(number) % count else change(message)
+
+
+def without_joint(name: str) -> Callable[[Any], Any]:
+    """A change of a joint state or a chunk's names: that joint is not in it."""
+
+    def changed(message: Any) -> Any:
+        message, at = copy.deepcopy(message), list(message.name).index(name)
+        for field in ("name", "position", "velocity", "effort"):
+            values = getattr(message, field)
+            if len(values) > at:
+                setattr(message, field, values[:at] + values[at + 1 :])
+        return message
+
+    return changed
+
+
+def apart(graph: Graph) -> None:
+    """Arm and gripper publish their joint states each by itself, and velocities by themselves."""
+    relay = graph.relay
+    publisher = relay.node.create_publisher(type_of(graph, STATES), STATES, 5)
+
+    def split(message: Any) -> Any:
+        gripper, velocities = copy.deepcopy(message), copy.deepcopy(message)
+        at = list(message.name).index("finger_joint")
+        gripper.name, gripper.position = [message.name[at]], message.position[at : at + 1]
+        gripper.velocity = gripper.effort = velocities.position = array.array("d")
+        publisher.publish(gripper)
+        publisher.publish(velocities)
+        return without_joint("finger_joint")(message)
+
+    relay.change[STATES] = split
+
+
+def type_of(graph: Graph, topic: str) -> Any:
+    """The message type of a topic of the graph."""
+    from sensor_msgs.msg import JointState
+
+    return {STATES: JointState}[topic]
+
+
+def zeros(graph: Graph) -> None:
+    """A second publisher of joint states: ten times a second, every joint is at zero."""
+    relay, names = graph.relay, [f"panda_joint{k}" for k in range(1, 8)]
+    kind = type_of(graph, STATES)
+    relay.rival = relay.node.create_publisher(kind, STATES, 5)
+
+    def publish() -> None:
+        message = kind(name=names, position=[0.0] * 7)
+        message.header.stamp = relay.node.get_clock().now().to_msg()
+        relay.rival.publish(message)
+
+    relay.timer = relay.node.create_timer(0.1, publish)
+
+
+def no_zeros(graph: Graph) -> None:
+    graph.relay.node.destroy_timer(graph.relay.timer)
+    graph.relay.node.destroy_publisher(graph.relay.rival)
 
 
 def frozen() -> Callable[[Any], Any]:
@@ -134,6 +221,16 @@ def rearm(graph: Graph) -> None:
         time.sleep(0.05)
 
 
+def double_name(message: Any) -> Any:
+    return with_(joint_names=lambda n: [n[1], *n[1:]])(message)
+
+
+def no_step(message: Any) -> Any:
+    message = copy.deepcopy(message)
+    message.step.sec = message.step.nanosec = 0
+    return message
+
+
 WRIST, STATES, CHUNK = "camera/wrist/image_raw", "joint_states", "cosmos3/action_chunk"
 FAULTS = (
     changing("camera lost", "no inference: wrist:", WRIST, lambda m: None),
@@ -163,18 +260,85 @@ FAULTS = (
     ),
     changing(
         "unknown joint",
-        "lacks ['panda_joint1']",
+        "joint states of ['panda_joint1'] are 0.2",
         STATES,
         with_(name=lambda n: ["knee", *n[1:]]),
+        seen="stale",
+    ),
+    changing(
+        "a joint left out",
+        "joint states of ['panda_joint3'] are 0.2",
+        STATES,
+        without_joint("panda_joint3"),
+        seen="stale",
+    ),
+    changing(
+        "a joint named twice",
+        "names ['panda_joint2'] more than once",
+        STATES,
+        with_(name=lambda n: [n[1], *n[1:]]),
         seen="at once",
     ),
     changing("permuted joints", "", STATES, reorder, holds=False),
+    Fault("arm and gripper apart", apart, lambda g: g.relay.change.clear(), "", holds=False),
+    changing(
+        "joint states that jump",
+        "is said to have moved by 1.000",
+        STATES,
+        with_(position=lambda p: array.array("d", [x + 1.0 for x in p])),
+        seen="at once",
+    ),
     Fault(
-        "clock jumps back",
+        "second joint states: zeros",
+        zeros,
+        no_zeros,
+        "is said to have moved by",
+        "at once",
+        within=2.0,  # until the new publisher is known
+    ),
+    changing("joint states, no stamp", "", STATES, without_stamp, holds=False),
+    changing(
+        "joint states, 2nd without",
+        "two clocks",
+        STATES,
+        every(2, shifted(-5.0)),
+        seen="at once",
+    ),
+    changing(
+        "joint states ahead",
+        "stamped 0.30 s ahead of its reception",
+        STATES,
+        shifted(0.3),
+        seen="at once",
+    ),
+    changing(
+        "joint states of 1970",
+        "another epoch",
+        STATES,
+        with_(header=lambda h: type(h)(stamp=type(h.stamp)(sec=100))),
+        seen="at once",
+    ),
+    Fault(
+        "stamps fall behind",
         jump_back,
         lambda g: g.relay.change.clear(),
-        "the clock jumped back",
+        "old when it was received",
         "at once",
+    ),
+    changing(
+        "arm stopped by itself",
+        "the arm does not follow",
+        "sim/trajectory",
+        lambda m: None,
+        seen="at once",
+        within=2.5,
+    ),
+    changing(
+        "arm stops now and then",
+        "",
+        "sim/trajectory",
+        every(7, lambda m: None),
+        holds=False,
     ),
     saying("inference raises", "fail", "no chunk: RuntimeError: the network failed"),
     saying("inference 5 s late", "be late", "12 rows were played and no newer chunk came"),
@@ -191,6 +355,13 @@ FAULTS = (
         "no controller listens on /arm_controller/joint_trajectory",
         "at once",
     ),
+    Fault(
+        "policy stands still",
+        lambda g: os.kill(g.policy.process.pid, signal.SIGSTOP),
+        lambda g: os.kill(g.policy.process.pid, signal.SIGCONT),
+        "12 rows were played and no newer chunk came",
+    ),
+    saying("no instruction", "", "12 rows were played and no newer chunk came"),
     changing("chunk with NaN", "1 NaN or infinite", CHUNK, with_(values=not_a_number)),
     changing(
         "chunk too narrow",
@@ -222,6 +393,16 @@ FAULTS = (
         CHUNK,
         with_(values=lambda v: array.array("f", [x + 1.5 for x in v])),
     ),
+    changing("chunk of 10 s ago", "chunk is over", CHUNK, shifted(-10.0)),
+    changing(
+        "chunk out of the range",
+        "outside its range, limit 0.050",
+        CHUNK,
+        with_(values=lambda v: array.array("f", [*v[:-5], v[-5] - 1.0, *v[-4:]])),
+    ),
+    changing("chunk with a name twice", "expected distinct names", CHUNK, double_name),
+    changing("chunk with a step of 0", "expected a positive number of ns", CHUNK, no_step),
+    changing("unknown strategy", "strategy 'hope', expected one of", CHUNK, with_(strategy="hope")),
     Fault(
         "two policies at once",
         second_policy,
@@ -264,11 +445,16 @@ def watch(fault: Fault, graph: Graph, wait_until: Callable[..., None]) -> tuple[
         return 0.0, ""
     wait_until(lambda: relay.status.mode == "holding", f"a hold: {fault.name}", 15)
     held = next(status for status in relay.heard[reported:] if status.mode == "holding")
-    loads = [stamp_of(b) for a, b in itertools.pairwise(relay.heard) if b.played > a.played]
+    # of the chunks: when each was loaded, and how long it lasts
+    loads = [
+        (stamp_of(b), b.remaining)
+        for a, b in itertools.pairwise(relay.heard)
+        if b.played > a.played
+    ]
     due = {
         "at once": harmed,
         "stale": min(relay.stated, harmed) + STALE,
-        "chunk": loads[-1] + graph.rows / 15,
+        "chunk": loads[-1][0] + min(graph.rows / 15, loads[-1][1]),
     }
 
     def said() -> str:
@@ -307,7 +493,7 @@ def run(fault: Fault, graph: Graph, wait_until: Callable[..., None]) -> str:
             f"'{name}: good again', once for each time it was said",
             5,
         )
-    assert -GRACE < late <= PERIOD + GRACE, f"held {late:.3f} s after it was due, because {why}"
+    assert -GRACE < late <= fault.within, f"held {late:.3f} s after it was due, because {why}"
     seen, hold = (fault.seen, f"{late * 1e3:5.0f} ms") if fault.holds else ("-", "   none ")
     again = f"{time.time() - mended:5.1f} s {fault.recovery:13s}"
     return f"{fault.name:28s}{seen:10s}{hold}   {again}{fault.says}"

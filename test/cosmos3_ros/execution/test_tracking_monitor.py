@@ -60,7 +60,7 @@ def test_an_arm_that_never_moves_is_noticed_though_motions_begin_anew_at_it(spee
     for now in range(0, 4 * NS, STEP):
         begin = now // (NS // 2) * (NS // 2)
         if begin == now:
-            monitor.restart()
+            monitor.begin(restart=True)
             motion = moving(speed)
         monitor.measure(np.zeros(2), now)
         monitor.record(SplineMotion(begin, motion.points), now)
@@ -111,3 +111,18 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
     assert monitor.fault() != ""
     monitor.forget()
     assert monitor.fault() == ""
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_set_point_that_comes_back_to_an_arm_again_and_again_has_moved(restart: bool) -> None:
+    """Chunk after chunk begins where a standing arm is seen."""
+    monitor, faults = TrackingMonitor(("a", "b"), LAG, 0.1), []
+    for now in range(0, 4 * NS, STEP):
+        begin = now // (NS // 4) * (NS // 4) // STEP * STEP
+        if begin == now:
+            monitor.begin(restart)
+            motion = moving(0.1)
+        monitor.measure(np.zeros(2), now)
+        monitor.record(SplineMotion(begin, motion.points), now)
+        faults += [(now / NS, why)] if (why := monitor.fault()) else []
+    assert faults[0][0] < 1.5
