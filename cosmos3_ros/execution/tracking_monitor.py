@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -168,7 +169,7 @@ class TrackingMonitor:
         return ""
 
 
-def _drop_before(items: collections.deque, begin: int) -> None:  # type: ignore[type-arg]
+def _drop_before(items: collections.deque[Any], begin: int) -> None:
     """Drop what is older than `begin` (ns), but for the newest of it."""
     while len(items) > 1 and items[1][0] < begin:
         items.popleft()

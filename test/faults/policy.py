@@ -28,6 +28,8 @@ class Swing:
         done = self._inner.infer(observation, committed)
         values = np.tile(observation.state, (len(done.chunk.values), 1))
         values[:, 0] = 0.3 * np.sin((done.chunk.times() % 10**13) / 1e9)
+        if observation.instruction == "aside":
+            values[:, 0] = observation.state[0] + np.linspace(0, 0.6, len(values) + 1)[1:]
         chunk = ActionChunk(
             values, done.chunk.names, done.chunk.stamp, done.chunk.step, done.chunk.discrete
         )
