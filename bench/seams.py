@@ -3,9 +3,10 @@
 
 The policy knows where to go (a slow wave in every joint), begins each chunk where it sees the arm,
 and errs by another offset in each chunk. Physics, trajectory controller, player and planner are the
-real ones; only time is counted, not waited for. Set points are streamed at 120 Hz; "replace, JTC"
-sends motions to the trajectory controller instead. "naive" is a queue of actions: row 0 of a chunk
-is played when it arrives, positions only, trajectory controller.
+real ones; only time is counted, not waited for. Set points are streamed at 120 Hz. "replace, JTC"
+sends trajectories to the trajectory controller at 1 kHz instead, which arrive 5 +- 2 ms later (as
+measured with ros2_control); "without stamps", they begin when they arrive. "naive" is a queue of
+actions: row 0 of a chunk is played when it arrives, positions only, trajectory controller.
 
 python bench/seams.py --plot docs/seams.png --out bench/results/seams.json
 """
@@ -22,6 +23,7 @@ from cosmos3_ros.execution.chunk_player import ChunkPlayer
 from cosmos3_ros.execution.replanner import Replanner, ReplanRules
 from cosmos3_ros.execution.spline_motion import Limits
 from cosmos3_ros.execution.strategies import find_strategy
+from cosmos3_ros.execution.trajectory_replacement import TrajectoryReplacement, Waypoints
 from cosmos3_ros.model.interface import NS, ActionChunk
 from cosmos3_ros.sim.arm_constants import ARM, HOME, LOWER, UPPER
 from cosmos3_ros.sim.emulated_controllers import ArmController, Point, State, Trajectory
@@ -30,10 +32,14 @@ from cosmos3_ros.sim.world import TICKS_PER_SECOND
 
 STEP, ROWS, HORIZON, MARGIN = NS // 15, 32, 16, 2
 TICK = NS // TICKS_PER_SECOND
+PERIOD = TICK // 8  # of the trajectory controller: about 1 kHz
+DELAY, SPREAD = 0.005, 0.002  # s: from the commander to the controller, mean and deviation
+WINDOW = 9  # set points through which accelerations are fitted: about 9 ms
 ERROR = 0.03  # rad: standard deviation of a chunk's offset
 ACCELERATION = np.array([7.5, 3.75, 5.0, 6.25, 7.5, 10.0, 10.0])
 LIMITS = Limits(LOWER, UPPER, np.array([2.06] * 4 + [2.48] * 3), ACCELERATION, 30 * ACCELERATION)
-STRATEGIES = ("naive", "replace, JTC", "replace", "crossfade", "rtc", "sync")
+JTC, UNSTAMPED = "replace, JTC", "replace, JTC without stamps"
+STRATEGIES = ("naive", UNSTAMPED, JTC, "replace", "crossfade", "rtc", "sync")
 
 
 def wish(at: np.ndarray) -> np.ndarray:
@@ -68,32 +74,32 @@ def predict(
 class Run:
     """One strategy with one latency.
 
-    `line` and `measured` are set points and joints at every tick.
+    `line` and `measured` are set points and joints at every tick, `fine` set points at every period
+    of the trajectory controller.
     """
 
     def __init__(self, strategy: str, latency: float, seconds: float, seed: int = 0) -> None:
-        self.naive, self.streams = (
-            strategy == "naive",
-            "JTC" not in strategy and strategy != "naive",
-        )
-        self.strategy, self.latency = (
-            "replace" if self.naive else strategy.removesuffix(", JTC"),
-            int(latency * NS),
-        )
+        self.naive, self.streams = strategy == "naive", "JTC" not in strategy
+        self.strategy = "replace" if self.naive else strategy.split(",", maxsplit=1)[0]
+        self.latency = int(latency * NS)
         self.random = np.random.default_rng(seed)
+        self.delays = np.random.default_rng(seed + 1)
         self.simulation = Simulation()
         self.simulation.reset("reach", 0)
-        self.controller = ArmController(ARM, TICK, from_desired=not self.naive)
+        self.controller = ArmController(ARM, PERIOD, from_desired=not self.naive)
         self.simulation.world.arrange(dataclasses.replace(self.simulation.layout, start=HOME))
         self.controller.hold(HOME, 0)
+        self.replacement = TrajectoryReplacement(LIMITS, stamped=strategy != UNSTAMPED)
+        self.sent: list[tuple[int, Trajectory]] = []  # when it arrives
         self.player = ChunkPlayer(ARM, LIMITS)
         self.player.start_at(0, HOME)
         self.planner = Replanner(ReplanRules(find_strategy(self.strategy), HORIZON, MARGIN, 0))
-        self.line, self.measured, self.arrivals = [], [], []
+        self.line, self.fine, self.measured, self.arrivals = [], [], [], []
         self.answer: tuple[int, ActionChunk] | None = None
         for tick in range(round(seconds * TICKS_PER_SECOND)):
             self.tick(tick * TICK)
         self.line, self.measured = np.array(self.line), np.array(self.measured)
+        self.fine = np.array(self.fine)
 
     def tick(self, now: int) -> None:
         world = self.simulation.world
@@ -108,11 +114,16 @@ class Run:
             self.answer = None
         elif why := self.player.end_reason(now):
             self.player.hold(now, why)
-        if self.streams:
+        if self.streams and not self.naive:
             self.controller.stream(self.player.motion.at(now)[0], now)
-        point = self.controller.update(now, here)
-        self.simulation.tick(point, 0.0)
-        self.line.append(point.copy())
+        elif not self.naive:
+            self.send(self.replacement.due(now), now)
+        for time_ in range(now, now + 8 * PERIOD, PERIOD):
+            while self.sent and time_ >= self.sent[0][0]:
+                self.controller.follow(self.sent.pop(0)[1], time_)
+            self.fine.append(self.controller.update(time_, here).copy())
+        self.simulation.tick(self.fine[-1], 0.0)
+        self.line.append(self.fine[-1])
         self.measured.append(world.positions()[:7].copy())
 
     def arrive(self, now: int, chunk: ActionChunk) -> None:
@@ -127,12 +138,36 @@ class Run:
             self.player.last_rejection
         )
         if not self.streams:
-            times, positions, velocities = self.player.motion.knots(now + TICK)
-            points = [
-                Point(int(t) - now, p, v)
-                for t, p, v in zip(times, positions, velocities, strict=True)
-            ]
-            self.controller.follow(Trajectory(ARM, points), now)
+            self.send(self.replacement.next(self.player.motion, now), now)
+
+    def send(self, waypoints: Waypoints | None, now: int) -> None:
+        """To the trajectory controller, where it arrives a little later."""
+        if waypoints is None:
+            return
+        points = [
+            Point(int(t) - waypoints.start, p, v)
+            for t, p, v in zip(
+                waypoints.times, waypoints.positions, waypoints.velocities, strict=True
+            )
+        ]
+        stamp = waypoints.start if self.replacement.stamped else 0
+        delay = max(0.001, self.delays.normal(DELAY, SPREAD))
+        self.sent.append((now + int(delay * NS), Trajectory(ARM, points, stamp)))
+
+    def accelerations(self) -> np.ndarray:
+        """The largest one at each seam, as a share of the joint's limit."""
+        if self.streams:  # one set point a tick
+            line, dt, before, after = self.line, TICK / NS, 2, 3
+            found = np.diff(line, 2, axis=0) / dt**2
+        else:
+            dt, before, after = PERIOD / NS, WINDOW, 24
+            middle = (np.arange(WINDOW) - WINDOW // 2) * dt
+            weights = 2 * np.polynomial.polynomial.polyfit(middle, np.eye(WINDOW), 2)[2]
+            windows = np.lib.stride_tricks.sliding_window_view(self.fine, WINDOW, axis=0)
+            found = windows @ weights
+        share = (np.abs(found) / ACCELERATION).max(axis=1)
+        seams = [round(arrival / NS / dt) for arrival in self.arrivals[1:]]
+        return np.array([share[max(0, k - before) : k + after].max() for k in seams])
 
     def numbers(self) -> dict[str, float]:
         """After the first chunk; rad and s.
@@ -147,11 +182,15 @@ class Run:
         still = np.abs(speed).max(axis=1) < 0.02
         jumps = np.abs(np.diff(speed, axis=0)).max(axis=1)
         seams = [arrival // TICK - first for arrival in self.arrivals[1:]]
+        p50, p99, most = np.percentile(self.accelerations(), [50, 99, 100])
         return {
             "chunks": len(self.arrivals),
             "step at a seam [mrad]": 1e3
             * dt
             * float(max(jumps[max(0, k - 2) : k + 2].max() for k in seams)),
+            "acceleration at seams / limit, p50": float(p50),
+            "acceleration at seams / limit, p99": float(p99),
+            "acceleration at seams / limit, max": float(most),
             "speed jump [rad/s]": float(jumps.max()),
             "speed [rad/s]": float(np.abs(speed).max()),
             "jerk [rad/s^3]": float(np.abs(jerk).max()),

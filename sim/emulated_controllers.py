@@ -3,11 +3,13 @@
 
 The joint_trajectory_controller of ros2_controllers in Jazzy, as it treats trajectories from its
 topic; a forward position controller; joint commands by name as Isaac Sim takes them. Whoever was
-accepted last moves the arm.
+accepted last moves the arm, unless the arm's controllers are inactive: what arrives meanwhile is
+checked and ignored.
 """
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import itertools
 from collections.abc import Sequence
@@ -94,9 +96,10 @@ def interpolate(a: State, b: State, duration: float, time: float) -> State:
 
 
 class ArmController:
-    """Set points of the arm's joints over time.
+    """Set points of the arm's joints over time: `follow` a trajectory, `update` in every period.
 
-    A refused command raises ValueError and changes nothing.
+    All times in ns and by the controller's clock. A refused command raises ValueError and changes
+    nothing.
     """
 
     def __init__(
@@ -105,16 +108,34 @@ class ArmController:
         period: int,
         from_desired: bool = True,
         moving_end: bool = False,
+        from_command: bool = True,
     ) -> None:
         """period: ns between updates.
 
-        from_desired: bridge to a new trajectory from the last set point and not from the measured
-        state (the controller's interpolate_from_desired_state); moving_end: its
-        allow_nonzero_velocity_at_trajectory_end.
+        The others are flags of the controller. from_desired (interpolate_from_desired_state):
+        bridge to a new trajectory from the last set point and not from the measured state;
+        moving_end: allow_nonzero_velocity_at_trajectory_end; from_command
+        (set_last_command_interface_value_as_state_on_activation): begin at the last set point when
+        activated, and not where the arm is measured. The defaults of the last two are Jazzy's.
         """
         self.joints = tuple(joints)
         self._period, self._from_desired, self._moving_end = period, from_desired, moving_end
+        self._from_command, self.active = from_command, True
         self.hold(np.zeros(len(self.joints)), 0)
+
+    def deactivate(self) -> None:
+        """Stop: the last set point stays, and commands are ignored until `activate`."""
+        self.active = False
+        self.hold(self._command.positions, self._commanded_at)
+
+    def activate(self, now: int, measured: State) -> None:
+        """Take commands again, holding where the arm is, or at the last set point."""
+        self.active = True
+        here = self._command.positions if self._from_command else measured.positions
+        self.hold(here, now)
+        self._points = [(0, self._command)]
+        # until the first update the speed is the measured one, as in the controller
+        self._command = dataclasses.replace(self._command, velocities=_copy(measured.velocities))
 
     def hold(self, positions: np.ndarray, now: int) -> None:
         """Forget the trajectory; the set point is `positions` [D] from now on."""
@@ -127,6 +148,8 @@ class ArmController:
     def follow(self, trajectory: Trajectory, now: int) -> None:
         """Replace the trajectory by this one."""
         self._check(trajectory, now)
+        if not self.active:
+            return
         order = [list(trajectory.joints).index(name) for name in self.joints]
         self._points = [(point.time, _ordered(point, order)) for point in trajectory.points]
         self._stamp, self._start = trajectory.stamp, None
@@ -136,7 +159,8 @@ class ArmController:
         if len(positions) != len(self.joints):
             raise ValueError(f"expected {len(self.joints)} positions, got {len(positions)}")
         _check_finite("positions", positions)
-        self.hold(np.array(positions, float), now)
+        if self.active:
+            self.hold(np.array(positions, float), now)
 
     def update(self, now: int, measured: State) -> np.ndarray:
         """The set point [D] for the end of the period that begins now.
@@ -154,21 +178,23 @@ class ArmController:
         self._start = self._stamp or now
         when, state = (self._commanded_at, self._command) if self._from_desired else (now, measured)
         first = self._points[0][1]
+        if first.velocities is not None and state.velocities is None:
+            state = dataclasses.replace(state, velocities=np.zeros_like(state.positions))
         if first.accelerations is not None and state.accelerations is None:
             state = dataclasses.replace(state, accelerations=np.zeros_like(state.positions))
         self._before = (when, state)
 
     def _sample(self, time: int) -> State:
-        start = self._start or 0
-        knots = [self._before] + [(start + after, state) for after, state in self._points]
+        after = time - (self._start or 0)
+        k = bisect.bisect_right(self._points, after, key=lambda point: point[0])
         # With its first point already past, a trajectory is entered where it is now: the controller
         # jumps onto it.
-        if time < knots[1][0]:
-            return _between(knots[0], knots[1], time)
-        for a, b in itertools.pairwise(knots[1:]):
-            if time < b[0]:
-                return _between(a, b, time)
-        return at_rest(knots[-1][1].positions)
+        if k == len(self._points):
+            return at_rest(self._points[-1][1].positions)
+        if k:
+            return _between(self._points[k - 1], self._points[k], after)
+        begin, state = self._before
+        return _between((begin - (self._start or 0), state), self._points[0], after)
 
     def _check(self, trajectory: Trajectory, now: int) -> None:
         if sorted(trajectory.joints) != sorted(self.joints):
@@ -217,6 +243,10 @@ def _ordered(point: Point, order: list[int]) -> State:
         for f in (point.velocities, point.accelerations)
     )
     return State(np.array(point.positions, float)[order], velocities, accelerations)
+
+
+def _copy(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else np.array(values, float)
 
 
 def _between(a: tuple[int, State], b: tuple[int, State], time: int) -> State:

@@ -64,7 +64,8 @@ class CommanderNode(ManagedNode[Params]):
         self._armed_at = self._last_tick = self._braked_at = 0
         self._publisher_fault = self._listener_fault = ""
         self._reported = ("", "")  # mode and reason in the last status
-        self._sink = SINKS[p.sink](self.advertise, joints, p.gripper_joint)
+        make = SINKS[p.sink]
+        self._sink = make(self.advertise, joints, p.gripper_joint, limits, p.trajectory_stamps)
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)

@@ -36,6 +36,11 @@ class Params:
         "position_stream: positions to arm_position_controller/commands; "
         "joint_command: positions by name, with the gripper, to joint_command",
     )
+    trajectory_stamps: bool = param(
+        True,
+        "sink joint_trajectory: trajectories say by the clock when each point is due; false, for "
+        "a controller whose computer has another clock: they begin when they arrive",
+    )
     gripper_joint: str = param("", "gripper joint as in joint_states; empty: none")
     gripper_open: float = param(0.0, "position of gripper_joint when open [rad or m]")
     gripper_closed: float = param(1.0, "position of gripper_joint when closed [rad or m]")

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from std_msgs.msg import Float64MultiArray
 
-from ..execution.spline_motion import SplineMotion
+from ..execution.spline_motion import Limits, SplineMotion
+from ..execution.trajectory_replacement import TrajectoryReplacement, Waypoints
 from . import topics
 from .messages import command_message, trajectory_message
 
@@ -22,6 +23,9 @@ class CommandSink(Protocol):
 
     output: Any  # the publisher to the controller
     streams: bool  # the controller knows only the last set point, not the whole motion
+    # The controller may be elsewhere than the last motion: the next one is bridged to. `begin`
+    # takes it back.
+    bridged: bool
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         """A new motion replaces the one before."""
@@ -43,18 +47,33 @@ class TrajectorySink:
 
     streams = False
 
-    def __init__(self, advertise: Advertise, joints: tuple[str, ...], gripper: str) -> None:
+    def __init__(
+        self,
+        advertise: Advertise,
+        joints: tuple[str, ...],
+        gripper: str,
+        limits: Limits,
+        stamped: bool,
+    ) -> None:
         self.output, self._joints = advertise(topics.TRAJECTORY), joints
         self._gripper = OnChange(advertise(topics.GRIPPER))
+        self._replacement, self.bridged = TrajectoryReplacement(limits, stamped), False
 
     def begin(self, motion: SplineMotion, now: int) -> None:
-        self.output.publish(trajectory_message(motion, self._joints, now))
+        self._send(self._replacement.next(motion, now, self.bridged))
         self._gripper.repeat()
+        self.bridged = False
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
     ) -> None:
+        self._send(self._replacement.due(now))
         self._gripper.send(gripper)
+
+    def _send(self, waypoints: Waypoints | None) -> None:
+        if waypoints:
+            stamped = self._replacement.stamped
+            self.output.publish(trajectory_message(waypoints, self._joints, stamped))
 
 
 class PositionStreamSink:
@@ -65,12 +84,20 @@ class PositionStreamSink:
 
     streams = True
 
-    def __init__(self, advertise: Advertise, joints: tuple[str, ...], gripper: str) -> None:
-        self.output = advertise(topics.POSITIONS)
+    def __init__(
+        self,
+        advertise: Advertise,
+        joints: tuple[str, ...],
+        gripper: str,
+        limits: Limits,
+        stamped: bool,
+    ) -> None:
+        self.output, self.bridged = advertise(topics.POSITIONS), False
         self._gripper = OnChange(advertise(topics.GRIPPER))
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         self._gripper.repeat()
+        self.bridged = False
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
@@ -84,11 +111,19 @@ class JointCommandSink:
 
     streams = True
 
-    def __init__(self, advertise: Advertise, joints: tuple[str, ...], gripper: str) -> None:
-        self.output = advertise(topics.JOINT_COMMAND)
+    def __init__(
+        self,
+        advertise: Advertise,
+        joints: tuple[str, ...],
+        gripper: str,
+        limits: Limits,
+        stamped: bool,
+    ) -> None:
+        self.output, self.bridged = advertise(topics.JOINT_COMMAND), False
         self._joints, self._gripper = list(joints), gripper
 
-    def begin(self, motion: SplineMotion, now: int) -> None: ...
+    def begin(self, motion: SplineMotion, now: int) -> None:
+        self.bridged = False
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
@@ -99,7 +134,9 @@ class JointCommandSink:
         self.output.publish(command_message(names, positions, [], now))
 
 
-SINKS: dict[str, Callable[[Advertise, tuple[str, ...], str], CommandSink]] = {
+# Made of: how to advertise, the arm's joints, the gripper's, the arm's limits, and whether
+# trajectories are stamped.
+SINKS: dict[str, Callable[[Advertise, tuple[str, ...], str, Limits, bool], CommandSink]] = {
     "joint_trajectory": TrajectorySink,
     "position_stream": PositionStreamSink,
     "joint_command": JointCommandSink,

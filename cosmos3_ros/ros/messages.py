@@ -16,8 +16,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from .. import msg
 from ..execution.chunk_player import ChunkPlayer
-from ..execution.spline_motion import STEP, SplineMotion
 from ..execution.strategies import DEFAULT
+from ..execution.trajectory_replacement import Waypoints
 from ..model.interface import NS, ActionChunk, Answer, Future
 from ..robot.images import encode
 
@@ -122,17 +122,20 @@ def scene_message(answer: Answer, *, stamp: int, views: list[str], question: str
     )
 
 
-def trajectory_message(motion: SplineMotion, joints: tuple[str, ...], now: int) -> JointTrajectory:
-    """What is left of a motion at `now` (ns), for a joint trajectory controller.
+def trajectory_message(
+    waypoints: Waypoints, joints: tuple[str, ...], stamped: bool
+) -> JointTrajectory:
+    """Points with velocities for a joint trajectory controller.
 
-    Stamp 0 (start at once), the knots with velocities: all in the future, the last one at rest.
+    stamped: due by the clock; else the stamp is 0, and they are due that long after they arrive.
     """
-    times, positions, velocities = motion.knots(now + STEP // 4)
     trajectory = JointTrajectory(joint_names=list(joints))
-    for time, position, velocity in zip(times, positions, velocities, strict=True):
-        point = JointTrajectoryPoint(
-            time_from_start=to_duration(int(time) - now if time > now else STEP)
-        )
+    if stamped:
+        trajectory.header = header(waypoints.start)
+    for time, position, velocity in zip(
+        waypoints.times, waypoints.positions, waypoints.velocities, strict=True
+    ):
+        point = JointTrajectoryPoint(time_from_start=to_duration(int(time) - waypoints.start))
         point.positions, point.velocities = array.array("d", position), array.array("d", velocity)
         trajectory.points.append(point)
     return trajectory

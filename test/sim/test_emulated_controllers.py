@@ -149,6 +149,112 @@ def test_a_stamp_in_the_future_is_bridged_to():
     assert np.allclose(track[11 * S], [1.0, 1.0])
 
 
+def test_a_trajectory_of_the_same_motion_that_begins_in_the_past_is_no_seam():
+    """The point before now is on the old path: whatever the flag, set points go on as they did."""
+    rows = [(k / 50, (np.sin(k / 50), k / 50), (np.cos(k / 50), 1.0)) for k in range(200)]
+    rows.append((4.0, (np.sin(4.0), 4.0), (0.0, 0.0)))
+    whole = Trajectory(JOINTS, points(*rows), stamp=10 * S)
+    late = 11 * S + S // 100 + 3
+    rest_of_it = dataclasses.replace(
+        whole,
+        points=tuple(
+            dataclasses.replace(point, time=point.time - S)
+            for point in whole.points
+            if point.time >= S
+        ),
+        stamp=11 * S,
+    )
+    tracks = []
+    for from_desired in (True, False):
+        arm = controller(from_desired=from_desired)
+        arm.follow(whole, 10 * S)
+        run(arm, 10 * S, late)
+        arm.follow(rest_of_it, late)
+        tracks.append(run(arm, late, 13 * S))
+    undisturbed = controller()
+    undisturbed.follow(whole, 10 * S)
+    run(undisturbed, 10 * S, late)
+    expected = run(undisturbed, late, 13 * S)
+    for track in tracks:
+        assert all(np.allclose(track[t], expected[t], atol=1e-9) for t in expected)
+
+
+@pytest.mark.parametrize("early", [S // 50, -S // 50])
+def test_another_clock_shifts_a_stamped_trajectory_by_the_difference(early):
+    """The controller reads `early` ns more than the sender: it is so far ahead on the path."""
+    arm = controller()
+    rows = points((0.0, (0.0, 0.0), (0.0, 0.0)), (2.0, (2.0, -2.0), (0.0, 0.0)))
+    arm.update(10 * S + early - PERIOD, REST)
+    arm.follow(Trajectory(JOINTS, rows, stamp=10 * S), 10 * S + early)
+    track = run(arm, 10 * S + early, 13 * S)
+    middle = 11 * S + early
+    u = (1 + early / S) / 2
+    assert np.allclose(track[middle], 2 * (3 * u**2 - 2 * u**3) * np.array([1, -1]), atol=1e-6)
+
+
+def moving_arm(**options) -> tuple[ArmController, int]:
+    """A controller half way through a trajectory, and the time."""
+    arm = controller(**options)
+    arm.follow(Trajectory(JOINTS, points((1.0, (1.0, -1.0)), (2.0, (2.0, -2.0)))), 0)
+    run(arm, 0, S)
+    return arm, S
+
+
+def test_an_inactive_controller_keeps_its_last_set_point_and_ignores_commands():
+    arm, now = moving_arm()
+    arm.deactivate()
+    arm.follow(GOOD, now)
+    arm.stream([9.0, 9.0], now)
+    track = run(arm, now, now + S)
+    assert all(np.allclose(point, [1.0, -1.0]) for point in track.values())
+
+
+def test_an_inactive_controller_refuses_what_an_active_one_refuses():
+    arm, now = moving_arm()
+    arm.deactivate()
+    with pytest.raises(ValueError, match="at least one point"):
+        arm.follow(dataclasses.replace(GOOD, points=()), now)
+    with pytest.raises(ValueError, match="2 positions, got 1"):
+        arm.stream([1.0], now)
+
+
+@pytest.mark.parametrize(("from_command", "held"), [(True, [1.0, -1.0]), (False, [0.4, -0.3])])
+def test_an_activated_controller_holds_at_the_arm_or_at_its_last_set_point(from_command, held):
+    arm, now = moving_arm(from_command=from_command)
+    arm.deactivate()
+    run(arm, now, now + S)
+    measured = State(np.array([0.4, -0.3]), np.zeros(2))
+    arm.activate(now + S, measured)
+    track = run(arm, now + S, now + 3 * S, measured)
+    assert all(np.allclose(point, held) for point in track.values())
+
+
+def test_after_activation_an_unstamped_trajectory_is_bridged_to_from_where_it_holds():
+    arm, now = moving_arm(from_command=False)
+    arm.deactivate()
+    measured = State(np.array([0.4, -0.3]), np.zeros(2))
+    arm.activate(now, measured)
+    arm.update(now, measured)
+    arm.follow(Trajectory(JOINTS, points((1.0, (1.4, 0.7), (0.0, 0.0)))), now + PERIOD)
+    track = run(arm, now + PERIOD, now + 2 * S, measured)
+    line = np.array([track[t] for t in sorted(track)])
+    assert np.allclose(line[0], [0.4, -0.3], atol=2e-3)
+    assert np.allclose(line[-1], [1.4, 0.7])
+    assert np.abs(np.diff(line, axis=0)).max() < 1.5 * PERIOD / S * 1.05
+
+
+def test_after_activation_a_trajectory_that_begins_in_the_past_makes_it_jump():
+    """Why the first motion after any gap must be a bridged one."""
+    arm, now = moving_arm(from_command=False)
+    arm.deactivate()
+    measured = State(np.array([0.4, -0.3]), np.zeros(2))
+    arm.activate(now, measured)
+    arm.update(now, measured)
+    rows = points((0.0, (1.0, -1.0), (0.0, 0.0)), (1.0, (2.0, -2.0), (0.0, 0.0)))
+    arm.follow(Trajectory(JOINTS, rows, stamp=now - PERIOD), now + PERIOD)
+    assert arm.update(now + PERIOD, measured)[0] > 0.99
+
+
 GOOD = Trajectory(JOINTS, points((0.5, (1.0, 1.0), (0.1, 0.0)), (1.0, (2.0, 2.0), (0.0, 0.0))))
 ONE = GOOD.points[-1]
 REFUSED = {

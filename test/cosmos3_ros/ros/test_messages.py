@@ -53,40 +53,22 @@ def test_a_chunk_message_whose_lengths_do_not_fit_is_refused() -> None:
         chunk_from(message)
 
 
-def test_a_trajectory_has_only_future_points_and_ends_at_rest() -> None:
-    from cosmos3_ros.execution.spline_motion import Limits, follow, rest
+@pytest.mark.parametrize(("stamped", "stamp"), [(True, 7 * NS + 5), (False, 0)])
+def test_a_trajectory_has_the_points_and_a_stamp_if_they_are_due_by_the_clock(
+    stamped: bool, stamp: int
+) -> None:
+    from cosmos3_ros.execution.trajectory_replacement import Waypoints
     from cosmos3_ros.ros.messages import to_ns, trajectory_message
 
-    limits = Limits(np.full(2, -1.0), np.full(2, 1.0), np.ones(2), np.ones(2), np.full(2, 10.0))
-    chunk = ActionChunk(
-        np.linspace(0, 0.2, 8, dtype=np.float32)[:, None] * np.ones((1, 2), np.float32),
-        ("x", "y"),
-        0,
-        NS // 10,
-    )
-    motion = follow(chunk, rest(np.zeros(2), 0), 0, limits)
-    now = NS // 10 + 7
-    message = trajectory_message(motion, ("x", "y"), now)
-    times = [to_ns(point.time_from_start) for point in message.points]
-    assert times[0] > 0
-    assert (np.diff(times) > 0).all()
-    assert now + times[-1] == motion.end
-    assert list(message.points[-1].velocities) == [0.0, 0.0]
-    assert to_ns(message.header.stamp) == 0
+    times = np.array([7 * NS + 5, 7 * NS + NS // 50, 9 * NS])
+    positions, velocities = np.arange(6.0).reshape(3, 2), np.zeros((3, 2))
+    waypoints = Waypoints(7 * NS + 5, times, positions, velocities)
+    message = trajectory_message(waypoints, ("x", "y"), stamped)
+    assert to_ns(message.header.stamp) == stamp
     assert message.joint_names == ["x", "y"]
-    for time, point in zip(times, message.points, strict=True):
-        position, velocity = motion.at(now + time)
-        assert np.allclose(point.positions, position)
-        assert np.allclose(point.velocities, velocity)
-
-
-def test_a_trajectory_of_a_motion_that_is_over_still_holds_its_end() -> None:
-    from cosmos3_ros.execution.spline_motion import rest
-    from cosmos3_ros.ros.messages import to_ns, trajectory_message
-
-    message = trajectory_message(rest(np.array([0.1, 0.2]), 0), ("x", "y"), NS)
-    assert np.allclose([list(point.positions) for point in message.points], [[0.1, 0.2]])
-    assert to_ns(message.points[0].time_from_start) > 0
+    assert [to_ns(p.time_from_start) for p in message.points] == [0, NS // 50 - 5, 2 * NS - 5]
+    assert np.allclose([list(point.positions) for point in message.points], positions)
+    assert np.allclose([list(point.velocities) for point in message.points], velocities)
 
 
 def test_frames_of_a_future_carry_their_own_stamps() -> None:

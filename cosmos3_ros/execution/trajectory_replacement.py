@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How one trajectory replaces another in a joint trajectory controller (JTC). Pure.
+
+A controller that is sent a new trajectory bridges the time until its first point by a cubic from
+its own set point. Trajectories that continue the one before begin on its path, in the past: nothing
+is left to bridge, however late they arrive. Where the controller may be elsewhere, as after a
+fault, the first point lies so far ahead that the bridge keeps the limits from wherever it begins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from ..model.interface import NS
+from .spline_motion import STEP, Limits, SplineMotion
+
+DELAY = 3 * NS // 100  # most of the way to the controller, and of what its clock shows more
+PAST = 2 * STEP  # how far in the past a trajectory begins: its clock may show less
+GRACE = NS // 10  # the last point is later than this: else it could be over on arrival
+SAME = 1e-3  # rad or m: motions this close at a moment continue each other
+NEAR = 0.05  # rad or m: how far from the begin of the first motion the controller may hold the arm
+# What a bridge may take of the limits of speed and acceleration; motions take up to 1.
+BRIDGE_SPEED, BRIDGE_ACCELERATION = 1.05, 1.25
+
+State = tuple[np.ndarray, np.ndarray]  # position and velocity, float64 [N]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waypoints:
+    """Points of a trajectory, cubics between them; the last one is at rest."""
+
+    start: int  # ns: the moment that the times of its points are counted from
+    times: np.ndarray  # int64 [K], ns
+    positions: np.ndarray  # float64 [K, N]
+    velocities: np.ndarray  # float64 [K, N]
+
+    def at(self, now: int) -> State:
+        """Position and velocity at `now`; at rest before the first and after the last point."""
+        k = int(np.searchsorted(self.times, now, "right")) - 1
+        if k < 0 or k + 1 >= len(self.times):
+            end = self.positions[max(k, 0)]
+            return end, self.velocities[k] if now == self.times[k] else np.zeros_like(end)
+        duration, t = (self.times[k + 1] - self.times[k]) / NS, (now - self.times[k]) / NS
+        (a, b), (v, w) = self.positions[k : k + 2], self.velocities[k : k + 2]
+        begins, ends = _accelerations(b - a, v, w, duration)
+        change = (ends - begins) / duration
+        return a + t * (v + t * (begins / 2 + t * change / 6)), v + t * (begins + t * change / 2)
+
+    def between(self, begin: int, end: int) -> Waypoints:
+        """The same path from `begin` or its first point to `end`."""
+        begin = max(begin, int(self.times[0]))
+        inner = self.times[(self.times > begin) & (self.times < end)]
+        times = np.array([begin, *inner, end])
+        states = [self.at(int(time)) for time in times]
+        return Waypoints(begin, times, *(np.array(rows) for rows in zip(*states, strict=True)))
+
+    def then(self, other: Waypoints) -> Waypoints:
+        """These points and later ones."""
+        return Waypoints(
+            self.start,
+            np.append(self.times, other.times),
+            np.vstack([self.positions, other.positions]),
+            np.vstack([self.velocities, other.velocities]),
+        )
+
+
+class TrajectoryReplacement:
+    """The trajectories for one controller, one after the other.
+
+    stamped: their points are due at a time by the clock, the controller has the same one; else they
+    are due that long after they arrive.
+    """
+
+    def __init__(self, limits: Limits, stamped: bool) -> None:
+        self._limits, self.stamped = limits, stamped
+        self._motion: SplineMotion | None = None  # the last one
+        self._waiting: SplineMotion | None = None  # for the end of a bridge
+        self._paths: list[Waypoints] = []  # the controller follows one of these
+        self._agree = 0  # from when on they are the same, ns
+
+    def next(self, motion: SplineMotion, now: int, bridged: bool = False) -> Waypoints | None:
+        """What to send for a motion that replaces the one before; None: nothing yet, see `due`.
+
+        bridged: the controller may be elsewhere than its last trajectory has led it.
+        """
+        last, self._motion, self._waiting = self._motion, motion, None
+        here = motion.at(now)[0]
+        anew = bridged or last is None or bool((np.abs(last.at(now)[0] - here) > SAME).any())
+        if not anew and now >= self._agree:
+            return self._continue(motion, now)
+        if not anew and self.stamped and motion.end > self._agree:
+            # A controller that bridges while it moves jumps by a period: it labels its set point
+            # one period too early. A motion that ends sooner is a stop, and does not wait.
+            self._waiting = motion
+            return None
+        states = self._states(here, now, anew)
+        waypoints = self._bridge(motion, now, states)
+        self._paths = [_single(now, state).then(waypoints) for state in states]
+        self._agree = int(waypoints.times[0]) + PAST
+        return waypoints
+
+    def due(self, now: int) -> Waypoints | None:
+        """What to send for a motion that has waited for the end of a bridge, if that is over."""
+        if self._waiting is None or now < self._agree:
+            return None
+        motion, self._waiting = self._waiting, None
+        return self._continue(motion, now)
+
+    def _continue(self, motion: SplineMotion, now: int) -> Waypoints | None:
+        """From the path that the controller is on to the next knot in reach.
+
+        None if it is at rest already where the motion ends.
+        """
+        path = self._paths[0]
+        if motion.end <= now + STEP and self._stays(motion.points[-1], now):
+            return None
+        if not self.stamped:
+            waypoints = self._bridge(motion, now, [path.at(now), path.at(now - DELAY)])
+            self._paths = [_single(now, path.at(now)).then(waypoints)]
+            return waypoints
+        old = path.between(now - PAST, now + DELAY)
+        waypoints = old.then(self._bridge(motion, now, [path.at(now + DELAY)]))
+        self._paths = [waypoints]
+        return waypoints
+
+    def _stays(self, position: np.ndarray, now: int) -> bool:
+        """Whether the controller stays at this position from now on."""
+        path = self._paths[0]
+        rows = min(int(np.searchsorted(path.times, now)), len(path.times) - 1)
+        return bool((np.abs(path.positions[rows:] - position) <= SAME).all())
+
+    def _states(self, here: np.ndarray, now: int, anew: bool) -> list[State]:
+        """Where the set point of the controller may be now, and how fast it may be.
+
+        here: where the next motion begins, and with it, if it begins anew, the arm.
+        """
+        rest = np.zeros_like(here)
+        if not self._paths:
+            return [(here - NEAR, rest), (here + NEAR, rest)]
+        states = [path.at(now) for path in self._paths]
+        if anew:
+            states = [(x, v) for x, speed in [*states, (here, rest)] for v in (speed, rest)]
+        return states
+
+    def _bridge(self, motion: SplineMotion, now: int, states: list[State]) -> Waypoints:
+        """The knots from the first one that is reached within the limits from all these states."""
+        begin = now + DELAY if self.stamped else now
+        times, positions, velocities = motion.knots(begin + STEP // 4)
+        times[-1] = max(int(times[-1]), begin + STEP // 4)
+        seconds = (times - begin) / NS
+        found = self._allow(states, seconds, positions, velocities)
+        first = int(found.argmax()) if found.any() else len(times) - 1
+        if not found.any():  # to its end, in more time than the motion takes
+            longer = seconds[-1] * 1.1 ** np.arange(100)
+            found = self._allow(states, longer, positions[-1:], velocities[-1:])
+            times[-1] = begin + int(longer[found.argmax()] * NS)
+        found_points = Waypoints(now, times[first:], positions[first:], velocities[first:])
+        if times[-1] >= now + GRACE:
+            return found_points
+        return found_points.then(_single(now + GRACE, (positions[-1], velocities[-1])))
+
+    def _allow(
+        self,
+        states: list[State],
+        seconds: np.ndarray,
+        positions: np.ndarray,
+        velocities: np.ndarray,
+    ) -> np.ndarray:
+        """Which points [K] can be reached in these times from all states, by a cubic: bool [K]."""
+        duration = seconds[:, None]
+        allowed = np.ones(len(seconds), bool)
+        for position, speed in states:
+            begins, ends = _accelerations(positions - position, speed, velocities, duration)
+            # The speed is a parabola, with its vertex on the way if the acceleration changes sign.
+            turns = begins * ends < 0
+            share = np.divide(begins, begins - ends, out=np.zeros_like(begins), where=turns)
+            vertex = speed + begins * share * duration / 2
+            fastest = np.maximum(np.abs(vertex), np.abs(velocities))
+            strongest = np.maximum(np.abs(begins), np.abs(ends))
+            slow = fastest <= np.maximum(BRIDGE_SPEED * self._limits.velocity, np.abs(speed))
+            gentle = strongest <= BRIDGE_ACCELERATION * self._limits.acceleration
+            allowed &= (slow & gentle).all(axis=-1)
+        return allowed
+
+
+def _accelerations(
+    way: np.ndarray, v: np.ndarray, w: np.ndarray, duration: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accelerations at both ends of the cubic that goes this way with these speeds at its ends."""
+    mean = 6 * way / duration
+    return (mean - 4 * v - 2 * w) / duration, (2 * v + 4 * w - mean) / duration
+
+
+def _single(time: int, state: State) -> Waypoints:
+    return Waypoints(time, np.array([time]), state[0][None], state[1][None])
