@@ -21,10 +21,14 @@ from cosmos3_ros.model.interface import NS
 from cosmos3_ros.robot import topic_names
 from cosmos3_ros.robot.recorded_robot import read_robot
 from cosmos3_ros.robot.topic_names import COMMANDS
-from cosmos3_ros.training.data.command_timeline import MEASURED, commanded, find_sources
+from cosmos3_ros.training.data.command_timeline import (
+    MEASURED,
+    Motion,
+    commanded,
+    find_sources,
+)
 from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
-from cosmos3_ros.training.data.rosbag_reader import Motion
 from cosmos3_ros.training.data.rosbag_to_lerobot import ConvertOptions, convert
 
 ROBOT = "droid_single_view"
