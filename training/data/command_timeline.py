@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -119,29 +119,39 @@ def commanded(
     sources: Sequence[str],
     at: np.ndarray,
     held: Sequence[bool] | np.ndarray,
+    measured: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray:
     """The set points of the moments `at` (ns), float64 [len(at), joints].
 
     NaN before the first command of a joint.
 
     A message is in effect until the next one of its source; one that comes at such a moment is too
-    late for it. held: joints that jump from point to point instead of moving.
+    late for it. held: joints that jump from point to point instead of moving; measured: where the
+    joints were at a moment (ns) [joints], for a command to hold that no other one came before.
     """
     result = np.full((len(at), len(sources)), np.nan)
     for source in set(sources) - {MEASURED}:
         columns = [joint for joint, name in enumerate(sources) if name == source]
         own = [motion for motion in motions if motion.source == source]
         if own:
-            result[:, columns] = _played(own, at, np.asarray(held))[:, columns]
+            result[:, columns] = _played(own, at, np.asarray(held), measured)[:, columns]
     return result
 
 
-def _played(motions: Sequence[Motion], at: np.ndarray, held: np.ndarray) -> np.ndarray:
+def _played(
+    motions: Sequence[Motion],
+    at: np.ndarray,
+    held: np.ndarray,
+    measured: Callable[[int], np.ndarray] | None,
+) -> np.ndarray:
     start = np.full(len(held), np.nan)
-    starts = [start]
-    for motion, following in pairwise(motions):
-        start = _set_point(motion, start, following.begin, held)
+    starts = []
+    for motion, following in zip_longest(motions, motions[1:]):
+        if measured and not len(motion.values):
+            start = np.where(np.isnan(start), measured(motion.begin), start)
         starts.append(start)
+        if following:
+            start = _set_point(motion, start, following.begin, held)
     newest = np.searchsorted([motion.begin for motion in motions], at, side="left") - 1
     nothing = np.full(len(held), np.nan)
     return np.stack(

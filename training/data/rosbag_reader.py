@@ -181,12 +181,11 @@ class _Gathered:
         stamps, kept = self._believed(topic_names.JOINT_STATES, self._joints, when)
         table, received = table[kept], np.array(self._joints, np.int64)[kept, 1]
         try:
-            strays = stray_positions(joints.joints, self._robot.velocity, stamps, table)
+            stray = stray_positions(joints.joints, self._robot.velocity, stamps, table)
         except ValueError as error:
             raise ValueError(f"{self._path}: {topic}: joint states {error}") from None
-        self._leave_out(topic_names.JOINT_STATES, strays, received)
-        wrong = _all(strays)
-        stamps, table = np.delete(stamps, wrong), np.delete(table, wrong, axis=0)
+        self._leave_out(topic_names.JOINT_STATES, [stray], received)
+        stamps, table = np.delete(stamps, stray.which), np.delete(table, stray.which, axis=0)
         states = []
         for column, positions in enumerate(joints.to_policy(table).T):
             known = np.flatnonzero(np.isfinite(table[:, column]))
@@ -257,7 +256,8 @@ class _Gathered:
 
     def _leave_out(self, key: str, strays: Sequence[Stray], received: np.ndarray) -> None:
         for stray in strays:
-            self._faults[key][stray.why] += received[stray.which].tolist()
+            if len(stray.which):
+                self._faults[key][stray.why] += received[stray.which].tolist()
 
     def _report(self) -> None:
         """Say which messages were left out, when they came, and why."""

@@ -167,7 +167,9 @@ def make_episode(
     later = piece.times + robot.embodiment.step
     held = [joint == robot.joints.gripper for joint in robot.joints.joints]
     motions = [motion for motion in recording.motions if piece.reset <= motion.begin < later[-1]]
-    actions = commanded(motions, sources, later, held)
+    actions = commanded(
+        motions, sources, later, held, lambda at: _states(recording, np.array([at]))[0]
+    )
     without = np.isnan(actions)
     actions = np.where(without, _states(recording, later), actions)
     views = {}

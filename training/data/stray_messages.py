@@ -54,15 +54,22 @@ def _of_other_clocks(known: np.ndarray, stamps: np.ndarray, received: np.ndarray
     begins, runs = _tracks(len(stamps), follows)
     track = np.repeat(runs, np.diff(begins, append=len(stamps)))
     kept = _one_clock(track, stamps)
-    away = stamps - np.interp(received, received[kept], stamps[kept])
+    delays = stamps - received
+    away = delays - np.interp(received, received[kept], delays[kept])
     for other in np.unique(track[~kept]):
         which = np.flatnonzero(track == other)
         seconds = float(away[which[0]]) / NS
         few = len(which) <= max(1, RARE * len(stamps)) or abs(seconds) > FAR / NS
         if few and 2 * kept.sum() > len(stamps):
             continue
-        if seconds < 0 and which[0] > np.flatnonzero(kept)[-1]:
-            raise ValueError(f"go back by {-seconds:.1f} s: expected one clock in a bag")
+        first, last = np.flatnonzero(kept)[[0, -1]]
+        after = which[0] > last
+        back = (
+            float(stamps[last] - stamps[which[0]] if after else stamps[which[-1]] - stamps[first])
+            / NS
+        )
+        if back > 0 and (after or which[-1] < first):
+            raise ValueError(f"go back by {back:.1f} s: expected one clock in a bag")
         raise ValueError(
             f"are of two clocks: {len(which)} of {len(stamps)} are {_apart(seconds)} the others; "
             "expected one clock in a bag"
@@ -99,27 +106,63 @@ def _one_clock(track: np.ndarray, stamps: np.ndarray) -> np.ndarray:
 
 def stray_positions(
     joints: Sequence[str], velocity: np.ndarray, stamps: np.ndarray, positions: np.ndarray
-) -> list[Stray]:
+) -> Stray:
     """Messages with measured joints where no arm can have been for that moment.
 
     velocity: the limits of the joints [D], infinite: not checked; stamps: int64 [N], ns, rising;
     positions: float64 [N, D], NaN where a message does not have the joint. ValueError if the
     messages contradict each other all the time, as those of two publishers do.
     """
-    found = []
-    for joint, limit, column in zip(joints, velocity, positions.T, strict=True):
-        known = np.flatnonzero(np.isfinite(column))
-        if not np.isfinite(limit) or not len(known):
+    parts, why = [np.zeros(0, int)], ""
+    for columns in _together(np.isfinite(positions) & np.isfinite(velocity)):
+        known = np.flatnonzero(np.isfinite(positions[:, columns]).any(axis=1))
+        moved = _Arm(stamps[known], positions[np.ix_(known, columns)], velocity[columns])
+        away = _away(moved)
+        if not len(away):
             continue
-        which, words = _elsewhere(joint, limit, stamps[known], column[known])
-        if len(which) > max(1, RARE * len(known)):
+        # into the first of them; out of it if the recording begins there
+        after = away[0] or np.setdiff1d(np.arange(len(away) + 1), away)[0]
+        words = contradiction([joints[joint] for joint in columns], *moved.step(after - 1, after))
+        if len(away) > max(1, RARE * len(known)):
             raise ValueError(
-                f"contradict each other: {words}; {len(which)} of {len(known)} measurements do "
+                f"contradict each other: {words}; {len(away)} of {len(known)} messages do "
                 "(a second publisher?)"
             )
-        if len(which):
-            found.append(Stray(known[which], words))
-    return found
+        parts.append(known[away])
+        why = why or words
+    return Stray(np.unique(np.concatenate(parts)), why)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Arm:
+    """Joints that are measured together: stamps [N], positions [N, D] and their limits [D]."""
+
+    stamps: np.ndarray
+    positions: np.ndarray
+    velocity: np.ndarray
+
+    def follows(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Whether these messages [n] can come after those: bool [n]."""
+        seconds = (self.stamps[after] - self.stamps[before]) / NS
+        change = abs(self.positions[after] - self.positions[before])
+        return ~(change > largest_change(self.velocity, seconds[:, None])).any(axis=1)
+
+    def step(self, before: int, after: int) -> tuple[np.ndarray, float, np.ndarray]:
+        """Change [D], seconds and limits [D] between two messages."""
+        change = np.nan_to_num(self.positions[after] - self.positions[before])
+        return change, (self.stamps[after] - self.stamps[before]) / NS, self.velocity
+
+
+def _together(known: np.ndarray) -> list[np.ndarray]:
+    """The joints (columns of bool [N, D]) in groups, so that each message is about one group."""
+    groups: list[set[int]] = []
+    for pattern in np.unique(known, axis=0):
+        joined = set(np.flatnonzero(pattern).tolist())
+        for group in [group for group in groups if group & joined]:
+            groups.remove(group)
+            joined |= group
+        groups += [joined] if joined else []
+    return [np.array(sorted(group)) for group in groups]
 
 
 def leaps(limit: float, stamps: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -127,38 +170,26 @@ def leaps(limit: float, stamps: np.ndarray, positions: np.ndarray) -> np.ndarray
     return abs(np.diff(positions)) > largest_change(limit, np.diff(stamps) / NS)
 
 
-def _elsewhere(
-    joint: str, limit: float, stamps: np.ndarray, positions: np.ndarray
-) -> tuple[np.ndarray, str]:
-    """Measurements that are off the longest track for a moment, and the first of them in words."""
-
-    def follows(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        most = largest_change(limit, (stamps[after] - stamps[before]) / NS)
-        return abs(positions[after] - positions[before]) <= most
-
-    begins, track = _tracks(len(stamps), follows)
-    ends = np.append(begins[1:], len(stamps)) - 1
+def _away(arm: _Arm) -> np.ndarray:
+    """Messages that are off a longer track for a moment: int [n]."""
+    count = len(arm.stamps)
+    begins, track = _tracks(count, arm.follows)
+    ends = np.append(begins[1:], count) - 1
     number = np.arange(len(begins))
-    main = np.bincount(track, weights=ends - begins + 1).argmax()
-    # another track goes on behind a run, or nothing does
-    last = np.full(track.max() + 1, -1)
-    np.maximum.at(last, track, number)
-    first = np.full(len(last), len(number))
+    sizes = np.bincount(track, weights=ends - begins + 1)
+    rank = np.empty(len(sizes), int)  # 0: the longest track
+    rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
+    first, last = np.full(len(sizes), len(number)), np.full(len(sizes), -1)
     np.minimum.at(first, track, number)
-    spans = np.zeros(len(number) + 1, int)
-    np.add.at(spans, np.minimum(first + 1, last), 1)
-    np.add.at(spans, last, -1)
-    others = np.cumsum(spans)[:-1] - ((first[track] < number) & (number < last[track]))
-    at_an_end = (number == 0) | (number == number[-1])
-    brief = stamps[ends] - stamps[begins] <= BRIEF
-    away = np.flatnonzero((track != main) & brief & ((others > 0) | at_an_end))
-    if not len(away):
-        return away, ""
-    which = np.concatenate([np.arange(begins[run], ends[run] + 1) for run in away])
-    here = max(which[0], 1)
-    change, seconds = positions[here] - positions[here - 1], (stamps[here] - stamps[here - 1]) / NS
-    words = contradiction([joint], np.array([change]), seconds, np.array([limit]))
-    return which, words
+    np.maximum.at(last, track, number)
+    best = np.full(len(number), len(sizes))  # rank of the longest track that goes on behind a run
+    best[[0, -1]] = 0
+    for other in np.flatnonzero(last > first + 1):
+        between = slice(first[other] + 1, last[other])
+        best[between] = np.minimum(best[between], rank[other])
+    brief = arm.stamps[ends] - arm.stamps[begins] <= BRIEF
+    away = brief & (rank[track] > best)
+    return np.flatnonzero(np.repeat(away, ends - begins + 1))
 
 
 def _tracks(count: int, follows: Follows) -> tuple[np.ndarray, np.ndarray]:
