@@ -33,6 +33,7 @@ from ..ros.lifecycle import ManagedNode, run
 from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.realtime import hurry
 from .commander_params import Params
+from .robot_description import receive_description
 
 STOPPED = "stopped by cosmos3/stop"
 RETURNING = "returning to where the arm was measured, for it did not follow"
@@ -48,7 +49,7 @@ class CommanderNode(ManagedNode[Params]):
     def setup(self) -> None:
         p = self.params
         hurry(p.realtime_priority)
-        joints, limits = tuple(p.joints), p.limits()
+        joints, limits = tuple(p.joints), p.limits(receive_description(self, p.urdf))
         self._player = ChunkPlayer(joints, limits, p.gripper_joint, p.rules())
         self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS))
         self._tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)

@@ -10,7 +10,7 @@ import numpy as np
 from ..execution.chunk_player import PlaybackRules
 from ..execution.spline_motion import Limits
 from ..model.option_fields import param
-from ..robot.urdf import read_limits
+from ..robot.urdf import JointLimit, parse_limits, read_limits
 from ..ros.command_sinks import SINKS
 
 _FROM_URDF = ("lower", "upper", "velocity")
@@ -46,7 +46,9 @@ class Params:
     gripper_closed: float = param(1.0, "position of gripper_joint when closed [rad or m]")
     gripper_dwell: float = param(0.3, "shortest time between two changes of the gripper [s]")
     urdf: str = param(
-        "", "robot description file that lower, upper and velocity are read from; empty: from here"
+        "",
+        "robot description that lower, upper and velocity are read from: the path of a URDF file, "
+        "or topic:///robot_description; empty: from here",
     )
     lower: list[float] = param([], "lowest position of each arm joint [rad or m]")
     upper: list[float] = param([], "highest position of each arm joint [rad or m]")
@@ -133,8 +135,11 @@ class Params:
     def _is_read(self, name: str) -> bool:
         return bool(self.urdf) and name in _FROM_URDF
 
-    def limits(self) -> Limits:
-        """The limits of the arm; ValueError says what is missing."""
+    def limits(self, description: str = "") -> Limits:
+        """The limits of the arm; ValueError says what is missing.
+
+        description: the URDF, if `urdf` is the topic of one.
+        """
         if not self.joints:
             raise ValueError(
                 "parameter 'joints' is empty: expected the arm's joints; "
@@ -142,7 +147,7 @@ class Params:
             )
         if self.gripper_joint and self.gripper_open == self.gripper_closed:
             raise ValueError(f"gripper_open and gripper_closed are both {self.gripper_open}")
-        described = read_limits(self.urdf, self.joints) if self.urdf else []
+        described = self._described(description)
         values = {
             name: [getattr(limit, name) for limit in described]
             if self._is_read(name)
@@ -150,6 +155,11 @@ class Params:
             for name in ("lower", "upper", "velocity", "acceleration", "jerk")
         }
         return Limits(**{name: np.array(numbers, np.float64) for name, numbers in values.items()})
+
+    def _described(self, description: str) -> list[JointLimit]:
+        if description:
+            return parse_limits(description, self.joints, self.urdf)
+        return read_limits(self.urdf, self.joints) if self.urdf else []
 
     def rules(self) -> PlaybackRules:
         """The settings of the player that may change while it runs."""

@@ -196,7 +196,13 @@ class ReasonerNode(ManagedNode[Params]):
     def _reason(self, question: str, views: list[str], max_tokens: int) -> Scene:
         messages = [self._newest(view) for view in views]
         stamp = min(to_ns(message.header.stamp) for message in messages)
-        answer = self._reasoner.ask(question, [to_rgb(message) for message in messages], max_tokens)
+        images = []
+        for view, message in zip(views, messages, strict=True):
+            try:
+                images.append(to_rgb(message))
+            except ValueError as error:
+                raise ValueError(f"camera {view}: {error}") from error
+        answer = self._reasoner.ask(question, images, max_tokens)
         return scene_message(answer, stamp=stamp, views=views, question=question)
 
     def _newest(self, view: str) -> Image | CompressedImage:

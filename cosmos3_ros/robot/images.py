@@ -15,73 +15,53 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from .pixel_formats import BAYER, COLOR, KNOWN, PACKED, PLANES, demosaic, is_depth, layout, to_color
+
 if TYPE_CHECKING:  # messages out of a bag are read without ROS
     from sensor_msgs.msg import CompressedImage, Image
-
-_TO_RGB = {  # OpenCV is twenty times as fast as indexing
-    "bgr": cv2.COLOR_BGR2RGB,
-    "rgba": cv2.COLOR_RGBA2RGB,
-    "bgra": cv2.COLOR_BGRA2RGB,
-    "mono": cv2.COLOR_GRAY2RGB,
-}
-_COLOR = {f"{order}{bits}": (order, bits) for order in ("rgb", *_TO_RGB) for bits in (8, 16)}
-_CV2_CODES = {
-    "yuv422": cv2.COLOR_YUV2RGB_UYVY,
-    "uyvy": cv2.COLOR_YUV2RGB_UYVY,
-    "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
-    "yuyv": cv2.COLOR_YUV2RGB_YUY2,
-    "bayer_rggb8": cv2.COLOR_BayerRGGB2RGB,
-    "bayer_bggr8": cv2.COLOR_BayerBGGR2RGB,
-    "bayer_gbrg8": cv2.COLOR_BayerGBRG2RGB,
-    "bayer_grbg8": cv2.COLOR_BayerGRBG2RGB,
-}
-_CV_TYPES = {
-    "8U": "u1",
-    "8S": "i1",
-    "16U": "u2",
-    "16S": "i2",
-    "32S": "i4",
-    "32F": "f4",
-    "64F": "f8",
-}
-
-
-def _layout(encoding: str) -> tuple[np.dtype, int]:
-    """Scalar type and channels of a raw encoding; ValueError if it is not one."""
-    if encoding in _COLOR:
-        order, bits = _COLOR[encoding]
-        return np.dtype(f"u{bits // 8}"), 1 if order == "mono" else len(order)
-    if encoding in _CV2_CODES:
-        return np.dtype("u1"), 1 if encoding.startswith("bayer") else 2
-    depth, _, channels = encoding.partition("C")
-    if depth in _CV_TYPES and channels in ("", "1", "2", "3", "4"):
-        return np.dtype(_CV_TYPES[depth]), int(channels or 1)
-    raise ValueError(f"image encoding {encoding!r} is not supported")
 
 
 def to_numpy(msg: Image) -> np.ndarray:
     """The pixels of a raw image as they are: a view [H, W] or [H, W, C] on msg.data, no copy.
 
-    ValueError if the encoding is unknown or the data are shorter than height, width and step say.
+    ValueError if the encoding is unknown or height, width, step and the data contradict each other.
     """
-    dtype, channels = _layout(msg.encoding)
+    dtype, channels = layout(msg.encoding)
     dtype = dtype.newbyteorder(">" if msg.is_bigendian else "<")
-    row = msg.width * channels * dtype.itemsize
-    step = msg.step or row
-    if not msg.height or not msg.width:
-        raise ValueError(f"image is empty: height {msg.height}, width {msg.width}")
-    if step < row or len(msg.data) < step * (msg.height - 1) + row:
+    pixel = channels * dtype.itemsize
+    step = _step(msg, msg.width * pixel, f"{msg.width} pixels of {pixel} bytes")
+    if step % dtype.itemsize:
+        raise ValueError(
+            f"image step {step}: expected a multiple of {dtype.itemsize} ({msg.encoding})"
+        )
+    if len(msg.data) < step * (msg.height - 1) + msg.width * pixel:
         raise ValueError(
             f"image data too short: {len(msg.data)} bytes for {msg.height} rows of {step} bytes "
+            f"({msg.encoding}, width {msg.width})"
+        )
+    held, rest = divmod(len(msg.data), msg.height)
+    if msg.step and held > step and not rest:
+        raise ValueError(
+            f"image step {step}: the data are {msg.height} rows of {held} bytes "
             f"({msg.encoding}, width {msg.width})"
         )
     pixels = np.ndarray(
         (msg.height, msg.width, channels),
         dtype,
         buffer=msg.data,
-        strides=(step, channels * dtype.itemsize, dtype.itemsize),
+        strides=(step, pixel, dtype.itemsize),
     )
     return pixels[:, :, 0] if channels == 1 else pixels
+
+
+def _step(msg: Image, row: int, meaning: str) -> int:
+    """Bytes from row to row: 0 stands for a full one (`row`); ValueError if it is less."""
+    if not msg.height or not msg.width:
+        raise ValueError(f"image is empty: height {msg.height}, width {msg.width}")
+    step = msg.step or row
+    if step < row:
+        raise ValueError(f"image step {step}: expected at least {row}, {meaning} ({msg.encoding})")
+    return step
 
 
 def to_rgb(msg: Image | CompressedImage) -> np.ndarray:
@@ -91,18 +71,41 @@ def to_rgb(msg: Image | CompressedImage) -> np.ndarray:
     """
     if hasattr(msg, "format"):
         return decode(msg)
-    if msg.encoding in _COLOR:
-        return _color(to_numpy(msg), *_COLOR[msg.encoding])
-    if msg.encoding in _CV2_CODES:
-        return cv2.cvtColor(np.ascontiguousarray(to_numpy(msg)), _CV2_CODES[msg.encoding])
+    if msg.encoding in COLOR:
+        return to_color(to_numpy(msg), *COLOR[msg.encoding])
+    if msg.encoding in BAYER:
+        return demosaic(to_numpy(msg), msg.encoding)
+    if msg.encoding in PLANES:
+        return _planes(msg)
+    if msg.encoding in PACKED:
+        if msg.width % 2:
+            raise ValueError(f"image width {msg.width}: {msg.encoding} has an even one")
+        return cv2.cvtColor(np.ascontiguousarray(to_numpy(msg)), PACKED[msg.encoding])
+    if is_depth(msg.encoding):
+        raise ValueError(f"image encoding {msg.encoding!r} is depth, not colors; expected {KNOWN}")
     return _with_cv_bridge(msg)
 
 
-def _color(pixels: np.ndarray, order: str, bits: int) -> np.ndarray:
-    if bits == 16:
-        pixels = ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    pixels = np.ascontiguousarray(pixels)
-    return pixels if order == "rgb" else cv2.cvtColor(pixels, _TO_RGB[order])
+def _planes(msg: Image) -> np.ndarray:
+    """Luma rows of `step` bytes, then chroma rows; sides may be odd where chroma are halved."""
+    height, width, full = msg.height, msg.width, msg.encoding == "nv24"
+    step = _step(msg, width, f"{width} pixels")
+    rows, pairs = (height, width) if full else (-(-height // 2), -(-width // 2))
+    chroma_step = 2 * step if full else max(step, 2 * pairs)
+    begin, data = height * step, np.frombuffer(msg.data, np.uint8)
+    if len(data) < begin + (rows - 1) * chroma_step + 2 * pairs:
+        raise ValueError(
+            f"image data too short: {len(data)} bytes for {height} rows of {step} bytes and "
+            f"{rows} of {chroma_step} with chroma ({msg.encoding}, width {width})"
+        )
+    luma = np.ndarray((height, width), np.uint8, data, strides=(step, 1))
+    chroma = np.ndarray((rows, pairs, 2), np.uint8, data, begin, (chroma_step, 2, 1))
+    if full:  # as the halved chroma of a picture of twice the size
+        luma = cv2.resize(luma, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    else:
+        luma = cv2.copyMakeBorder(luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    rgb = cv2.cvtColorTwoPlane(luma, np.ascontiguousarray(chroma), PLANES[msg.encoding])
+    return np.ascontiguousarray(rgb[::2, ::2] if full else rgb[:height, :width])
 
 
 def _with_cv_bridge(msg: Image) -> np.ndarray:
@@ -110,8 +113,7 @@ def _with_cv_bridge(msg: Image) -> np.ndarray:
         from cv_bridge import CvBridge  # only on a ROS install
     except ImportError:
         raise ValueError(
-            f"image encoding {msg.encoding!r} has no colors that are known here; "
-            "expected rgb8, bgr8, ..."
+            f"image encoding {msg.encoding!r} has no colors that are known here; expected {KNOWN}"
         ) from None
     bridge: Any = CvBridge()
     try:
@@ -123,19 +125,82 @@ def _with_cv_bridge(msg: Image) -> np.ndarray:
 
 
 def decode(msg: CompressedImage) -> np.ndarray:
-    """A JPEG or PNG message as uint8 [H, W, 3] RGB; ValueError if it does not decode."""
-    return decode_bytes(msg.data, f"compressed image (format {msg.format!r})")
+    """A JPEG or PNG message as uint8 [H, W, 3] RGB.
+
+    ValueError if it does not decode, is damaged or holds depth. The format is that of
+    image_transport: "<encoding>; jpeg compressed <order of the pixels that were compressed>", or
+    only "jpeg".
+    """
+    what = f"compressed image (format {msg.format!r})"
+    encoding, _, how = msg.format.partition(";")
+    encoding = encoding.strip()
+    if is_depth(encoding) or "compresseddepth" in how.lower():
+        raise ValueError(f"{what} is depth, not colors; expected a camera's colors as JPEG or PNG")
+    pixels = _decompress(msg.data, what)
+    if encoding in BAYER and pixels.ndim == 2:
+        return demosaic(pixels, encoding.rstrip("0123456789") + str(8 * pixels.itemsize))
+    if encoding == "mono16" and pixels.ndim == 2:
+        return to_color(pixels, "mono", 8 * pixels.itemsize)
+    return _decoded(pixels, what, "rgb" if "compressed rgb" in how else "bgr")
 
 
 def decode_bytes(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
     """The bytes of a JPEG or PNG file as uint8 [H, W, 3] RGB.
 
-    ValueError says that `what` does not decode.
+    ValueError says that `what` does not decode, is damaged or holds depth.
     """
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if len(data) else None
+    return _decoded(_decompress(data, what), what, "bgr")
+
+
+def _decompress(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
+    """The pixels as OpenCV decodes them: [H, W] or [H, W, C], blue first."""
+    held = np.frombuffer(data, np.uint8)
+    if damage := _damage(held.tobytes()):
+        raise ValueError(f"{what} is damaged: {damage} ({len(held)} bytes)")
+    pixels = cv2.imdecode(held, cv2.IMREAD_UNCHANGED) if len(held) else None
     if pixels is None:
-        raise ValueError(f"{what} does not decode as JPEG or PNG ({len(data)} bytes)")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+        raise ValueError(f"{what} does not decode as JPEG or PNG ({len(held)} bytes)")
+    return pixels
+
+
+def _decoded(pixels: np.ndarray, what: str, order: str) -> np.ndarray:
+    """Decoded pixels as RGB; order: "rgb" if red and blue were exchanged before compression."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if pixels.dtype.itemsize > 1 and channels == 1:
+        raise ValueError(
+            f"{what} holds one channel of {8 * pixels.dtype.itemsize} bit: depth, not colors"
+        )
+    orders = {1: "mono", 3: order, 4: f"{order}a"}
+    if pixels.dtype not in (np.uint8, np.uint16) or channels not in orders:
+        raise ValueError(f"{what} holds {channels} channels of {pixels.dtype}, expected colors")
+    return to_color(pixels, orders[channels], 8 * pixels.dtype.itemsize)
+
+
+def _damage(data: bytes) -> str:
+    """What is missing of a JPEG or PNG file, in words; "" for what is whole or something else.
+
+    OpenCV fills what it cannot decode with gray, without an error.
+    """
+    if data.startswith(b"\x89PNG"):
+        return "" if b"IEND" in data else "its end is missing"
+    if not data.startswith(b"\xff\xd8"):
+        return ""
+    end = data.rfind(b"\xff\xd9")
+    if end < data.rfind(b"\xff\xda"):  # the pixels begin there; a thumbnail's end comes before
+        return "its end is missing"
+    try:
+        import av  # its decoder tells when pixels are missing inside
+    except ImportError:
+        return ""
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options, decoder.thread_count = {"err_detect": "explode"}, 1
+    try:
+        decoder.decode(av.Packet(data[: end + 2]))
+    except av.error.InvalidDataError:
+        return "pixels are missing"
+    except av.error.FFmpegError:  # kinds of JPEG that it does not know
+        pass
+    return ""
 
 
 def fill(msg: Image, image: np.ndarray, encoding: str) -> Image:
@@ -143,7 +208,7 @@ def fill(msg: Image, image: np.ndarray, encoding: str) -> Image:
 
     image: [H, W] or [H, W, C], of the scalar type of `encoding`; ValueError if it is not.
     """
-    dtype, channels = _layout(encoding)
+    dtype, channels = layout(encoding)
     shape = image.shape[:2] if channels == 1 else (*image.shape[:2], channels)
     if image.dtype != dtype or image.shape != shape:
         raise ValueError(

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import yaml
 
 from ..model.embodiment import find_embodiment
@@ -13,6 +16,9 @@ from ..model.embodiment.spec import JOINTS, Embodiment
 from . import topic_names
 from .joint_map import JointMap
 from .robot_file import find_robot_file, read_remappings
+from .urdf import read_limits
+
+FASTEST = 4 * math.pi  # no joint of an arm is faster, whatever its limit, rad/s
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,6 +29,7 @@ class RecordedRobot:
     embodiment: Embodiment
     joints: JointMap
     topics: Mapping[str, str]  # name in this package -> name in the bag
+    velocity: np.ndarray  # limits of the joints [D], rad/s or m/s; infinite: not known
 
 
 def read_robot(robot: str) -> RecordedRobot:
@@ -61,4 +68,25 @@ def read_robot(robot: str) -> RecordedRobot:
     ]
     names = (*topic_names.RECORDED, *cameras)
     topics = {name: "/" + remapped.get(name, name).lstrip("/") for name in names}
-    return RecordedRobot(path.stem, embodiment, JointMap(joints, *gripper), topics)
+    velocity = _velocity(path, joints, gripper[0])
+    return RecordedRobot(path.stem, embodiment, JointMap(joints, *gripper), topics, velocity)
+
+
+def _velocity(path: pathlib.Path, joints: Sequence[str], gripper: str) -> np.ndarray:
+    """The speed limits of the commander's section or its robot description, where there are some.
+
+    Grippers have none: what they say of themselves is often only open or closed.
+    """
+    sections = yaml.safe_load(path.read_text())
+    fields = (sections.get("/**/commander") or {}).get("ros__parameters") or {}
+    arm = list(fields.get("joints") or [])
+    speeds = list(fields.get("velocity") or [])
+    if not speeds and fields.get("urdf"):
+        try:
+            speeds = [limit.velocity for limit in read_limits(str(fields["urdf"]), arm)]
+        except ValueError:  # of another computer, or a topic
+            speeds = []
+    known = dict(zip(arm, speeds, strict=False))
+    return np.array(
+        [np.inf if joint == gripper else known.get(joint, FASTEST) for joint in joints], np.float64
+    )

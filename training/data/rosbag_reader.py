@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a rosbag2 recording (mcap or sqlite3) of our topics holds, in policy units. Needs no ROS.
 
-Pictures stay in the bag, only their stamps are kept: `read_pictures` decodes those that are asked
-for.
+Pictures stay in the bag, only their stamps and numbers are kept. Messages that cannot be believed
+are left out, and `tell` hears which and why.
 """
 
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +17,18 @@ import numpy as np
 
 from ...model.interface import NS
 from ...robot import topic_names
-from ...robot.images import to_rgb
 from ...robot.recorded_robot import RecordedRobot
-from ...robot.topic_names import COMMANDS, RECORDED
+from ...robot.topic_names import COMMANDS
+from .command_timeline import Motion, read_motion
+from .rosbag_file import find_topics, messages, opened
+from .stray_messages import FAR, Stray, stray_positions, stray_stamps
+
+Tell = Callable[[str], None]
+When = Callable[[int], int]
 
 _DRY = (topic_names.COMMAND, topic_names.ACTION_CHUNK)  # published while nothing is executed, too
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Motion:
-    """The joint targets of one message, in effect from `begin` (ns) on.
-
-    values: float64 [points, D] at `times` (ns); the last point is held; NaN: a joint that the
-    message does not name.
-    """
-
-    source: str
-    begin: int
-    times: np.ndarray
-    values: np.ndarray
+_STATUS_SLACK = 10 * NS  # what the stamp of a simulation's status may differ from its reception
+_WORDS = 3  # reasons that are told of each topic
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,153 +39,244 @@ class Recording:
     beside it.
 
     states: for each joint its stamps [N] and positions [N]; stamps: view -> those of its pictures
-    [N], rising; instructions: (since when, text); resets: (when, task, seed) of the simulation's
-    episodes.
+    [N], rising; numbers: view -> which messages of its topic these are [N]; instructions: (since
+    when, text); resets: (when, task, seed) of the simulation's episodes.
     """
 
     path: Path
     cameras: Mapping[str, str]
     states: Sequence[tuple[np.ndarray, np.ndarray]]
     stamps: Mapping[str, np.ndarray]
+    numbers: Mapping[str, np.ndarray]
     motions: Sequence[Motion]
     instructions: Sequence[tuple[int, str]]
     resets: Sequence[tuple[int, str, int]]
 
 
-def read_recording(path: Path, robot: RecordedRobot, tell: Callable[[str], None]) -> Recording:
+def read_recording(path: Path, robot: RecordedRobot, tell: Tell) -> Recording:
     """Read all of a bag but its pictures.
 
-    ValueError names a topic that is missing and what was expected on it.
+    ValueError names a topic that is missing or of another type and what was expected on it, and
+    what contradicts itself.
     """
-    with _opened(path) as bag:
-        counts = {topic: info.msgcount for topic, info in bag.topics.items()}
-        cameras = {view: _camera(path, robot, view, counts) for view in robot.embodiment.views}
-        if not counts.get(robot.topics[topic_names.JOINT_STATES]):
-            raise _missing(path, robot, topic_names.JOINT_STATES, "sensor_msgs/JointState", counts)
-        keys = {topic: name for name, topic in robot.topics.items() if name in RECORDED}
-        keys |= {topic: view for view, topic in cameras.items()}
-        gathered = _Gathered(path, robot)
-        for topic, received, message in _messages(bag, list(keys)):
+    with opened(path) as bag:
+        keys, cameras = find_topics(path, bag, robot)
+        gathered = _Gathered(path, robot, cameras, tell)
+        for topic, received, message in messages(path, bag, keys):
             gathered.add(keys[topic], received, message)
-    return gathered.recording(cameras, tell)
-
-
-def read_pictures(recording: Recording, view: str, stamps: np.ndarray) -> Iterator[np.ndarray]:
-    """The pictures of these stamps (rising.
-
-    Repeated ones are repeated), uint8 [H, W, 3] RGB each.
-    """
-    wanted = collections.Counter(stamps.tolist())
-    topic, picture = recording.cameras[view], None
-    with _opened(recording.path) as bag:
-        for _, _, message in _messages(bag, [topic]):
-            stamp = _ns(message.header.stamp)
-            if times := wanted.pop(stamp, 0):
-                try:
-                    picture = to_rgb(message)
-                except ValueError as error:
-                    raise ValueError(
-                        f"{recording.path}: {topic} at {stamp / NS:.3f} s: {error}"
-                    ) from None
-                for _ in range(times):
-                    yield picture
-            if not wanted:
-                return
+    return gathered.recording()
 
 
 class _Gathered:
     """Messages as they come out of the bag, and what they say together."""
 
-    def __init__(self, path: Path, robot: RecordedRobot) -> None:
-        self._path, self._robot = path, robot
-        self._states: dict[str, list[tuple[int, float]]] = collections.defaultdict(list)
-        self._stamps: dict[str, list[int]] = {view: [] for view in robot.embodiment.views}
-        self._clock: list[tuple[int, int]] = []  # received, stamp
+    def __init__(
+        self, path: Path, robot: RecordedRobot, cameras: Mapping[str, str], tell: Tell
+    ) -> None:
+        self._path, self._robot, self._cameras, self._tell = path, robot, cameras, tell
+        self._heard = collections.Counter[str]()
+        self._begin: int | None = None  # when the first message was received
+        # (stamp, received) of every message
+        self._pictures: dict[str, list[tuple[int, int]]] = {view: [] for view in cameras}
+        self._joints: list[tuple[int, int]] = []
+        self._positions: list[list[float]] = []  # of the robot's joints, in each of `_joints`
         self._others: list[tuple[str, int, Any]] = []
+        # topic -> why messages are left out -> when they were received
+        self._faults: dict[str, dict[str, list[int]]] = collections.defaultdict(
+            lambda: collections.defaultdict(list)
+        )
+        self._names: dict[str, None] = {}  # of all joints, in the order in which they came
 
     def add(self, key: str, received: int, message: Any) -> None:
-        if key in self._stamps:
-            self._stamps[key].append(_ns(message.header.stamp))
+        self._begin = received if self._begin is None else self._begin
+        self._heard[key] += 1
+        if key in self._pictures:
+            self._pictures[key].append((_ns(message.header.stamp), received))
         elif key == topic_names.JOINT_STATES:
-            stamp = _ns(message.header.stamp)
-            self._clock.append((received, stamp))
-            for joint, position in zip(message.name, message.position, strict=False):
-                self._states[joint].append((stamp, position))
+            self._add_joints(received, message)
         else:
             self._others.append((key, received, message))
 
-    def recording(self, cameras: Mapping[str, str], tell: Callable[[str], None]) -> Recording:
-        states = [self._state(joint) for joint in self._robot.joints.joints]
-        pictures = {view: np.array(seen) for view, seen in self._stamps.items()}
-        stamps = {view: seen[self._rising(cameras[view], seen)] for view, seen in pictures.items()}
-        when = _clock(self._clock)
-        others = [(key, when(received), message) for key, received, message in self._others]
-        armed = [
-            (at, message.armed)
-            for key, at, message in others
-            if key == topic_names.COMMANDER_STATUS
-        ]
-        sent = [
-            _motion(self._robot, key, at, message) for key, at, message in others if key in COMMANDS
-        ]
-        motions = [
-            motion
-            for motion in sent
-            if motion.source not in _DRY or latest(armed, motion.begin, True)
-        ]
-        if dropped := len(sent) - len(motions):
-            tell(f"{self._path}: {dropped} commands of a dry run left out")
-        begun: dict[int, tuple[int, str, int]] = {}
-        for key, _, message in others:
-            if key == topic_names.SIM_STATUS:
-                reset = _ns(message.header.stamp) - round(float(message.elapsed) * NS)
-                begun.setdefault(message.episode, (reset, message.task, message.seed))
-        ordered = sorted(motions, key=lambda motion: motion.begin)
+    def _add_joints(self, received: int, message: Any) -> None:
+        self._names |= dict.fromkeys(message.name)
+        key, joints, names = topic_names.JOINT_STATES, self._robot.joints.joints, list(message.name)
+        if not len(message.position) or not set(joints) & set(names):
+            return  # velocities or efforts only, or another device
+        if len(names) != len(message.position) or len(set(names)) < len(names):
+            why = f"{len(set(names))} different names, {len(message.position)} positions"
+            self._faults[key][why].append(received)
+            return
+        known = dict(zip(names, message.position, strict=True))
+        if wrong := [joint for joint in joints if not np.isfinite(known.get(joint, 0.0))]:
+            self._faults[key][f"{wrong} not finite"].append(received)
+            return
+        self._joints.append((_ns(message.header.stamp), received))
+        self._positions.append([known.get(joint, np.nan) for joint in joints])
+
+    def recording(self) -> Recording:
+        """ValueError if what was heard contradicts itself, or lacks a joint."""
+        when = self._clock()
+        states = self._states(when)
+        stamps, numbers = {}, {}
+        for view, seen in self._pictures.items():
+            sorted_stamps, kept = self._believed(view, seen, when)
+            stamps[view], first = np.unique(sorted_stamps, return_index=True)
+            numbers[view] = kept[first]
+        self._check_clocks(states, stamps)
+        told = [(key, when(received), message) for key, received, message in self._others]
+        told.sort(key=lambda each: each[1])
+        motions, resets = self._executed(self._motions(when), told), self._resets(when)
+        self._report()
+        cameras, instructions = self._cameras, _instructions(told)
         return Recording(
-            self._path,
-            cameras,
-            states,
-            stamps,
-            ordered,
-            _instructions(others),
-            sorted(begun.values()),
+            self._path, cameras, states, stamps, numbers, motions, instructions, resets
         )
 
-    def _state(self, joint: str) -> tuple[np.ndarray, np.ndarray]:
-        topic, seen = self._robot.topics[topic_names.JOINT_STATES], self._states.get(joint)
-        if not seen:
+    def _clock(self) -> When:
+        """From the time of reception (ns) to that of the stamps, by messages that have both."""
+        for seen in (self._joints, *self._pictures.values()):
+            pairs = np.array(seen, np.int64).reshape(-1, 2)
+            if 2 * np.count_nonzero(pairs[:, 0]) > len(pairs):
+                break
+        else:
+            return lambda received: received
+        try:
+            kept = np.delete(pairs, _all(stray_stamps(*pairs.T)), axis=0)
+        except ValueError:  # said where the topic is read
+            kept = pairs[pairs[:, 0] != 0]
+        offsets, times = (kept[:, 0] - kept[:, 1]).astype(float), kept[:, 1] - kept[0, 1]
+        since = int(kept[0, 1])
+        return lambda received: received + round(float(np.interp(received - since, times, offsets)))
+
+    def _believed(
+        self, key: str, seen: Sequence[tuple[int, int]], when: When
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Stamps (ns) in their order, and which messages have them; notes those to leave out."""
+        stamps, received = np.array(seen, np.int64).reshape(-1, 2).T
+        if 2 * np.count_nonzero(stamps == 0) > len(stamps):
+            self._tell(f"{self._path}: {self._topic(key)}: no stamps, taken as of their reception")
+            stamps = np.array([stamp or when(int(at)) for stamp, at in seen], np.int64)
+        try:
+            strays = stray_stamps(stamps, received)
+        except ValueError as error:
+            raise ValueError(f"{self._path}: the stamps of {self._topic(key)} {error}") from None
+        self._leave_out(key, strays, received)
+        kept = np.delete(np.arange(len(stamps)), _all(strays))
+        kept = kept[np.argsort(stamps[kept], kind="stable")]
+        return stamps[kept], kept
+
+    def _states(self, when: When) -> list[tuple[np.ndarray, np.ndarray]]:
+        topic, joints = self._topic(topic_names.JOINT_STATES), self._robot.joints
+        table = np.reshape(self._positions, (-1, len(joints.joints)))
+        if lacking := [
+            joint
+            for joint, column in zip(joints.joints, table.T, strict=True)
+            if np.isnan(column).all()
+        ]:
+            self._report()
             raise ValueError(
-                f"{self._path}: {topic} lacks the joint {joint!r}; it has {sorted(self._states)}"
+                f"{self._path}: {topic} lacks the joint {lacking[0]!r}; it has "
+                f"{sorted(self._names)}"
             )
-        stamps, positions = (np.array(part) for part in zip(*seen, strict=True))
-        if not np.isfinite(positions).all():
-            raise ValueError(f"{self._path}: {topic}: positions of {joint!r} are not finite")
-        joints, kept = self._robot.joints, self._rising(topic, stamps)
-        column = joints.joints.index(joint)
-        full = np.full((len(kept), len(joints.joints)), np.nan)
-        full[:, column] = positions[kept]
-        return stamps[kept], joints.to_policy(full)[:, column]
+        stamps, kept = self._believed(topic_names.JOINT_STATES, self._joints, when)
+        table, received = table[kept], np.array(self._joints, np.int64)[kept, 1]
+        try:
+            stray = stray_positions(joints.joints, self._robot.velocity, stamps, table)
+        except ValueError as error:
+            raise ValueError(f"{self._path}: {topic}: joint states {error}") from None
+        self._leave_out(topic_names.JOINT_STATES, [stray], received)
+        stamps, table = np.delete(stamps, stray.which), np.delete(table, stray.which, axis=0)
+        states = []
+        for column, positions in enumerate(joints.to_policy(table).T):
+            known = np.flatnonzero(np.isfinite(table[:, column]))
+            rising, first = np.unique(stamps[known], return_index=True)
+            states.append((rising, positions[known[first]]))
+        return states
 
-    def _rising(self, topic: str, stamps: np.ndarray) -> np.ndarray:
-        """Which messages, in the order of their stamps, each once.
-
-        A clock that was set back cannot be sorted.
-        """
-        if (back := np.diff(stamps, prepend=stamps[:1]).min()) < -NS:
+    def _check_clocks(
+        self, states: Sequence[tuple[np.ndarray, np.ndarray]], pictures: Mapping[str, np.ndarray]
+    ) -> None:
+        """ValueError if two topics have nothing to do with each other."""
+        joints = self._topic(topic_names.JOINT_STATES)
+        spans = [(self._cameras[view], stamps) for view, stamps in pictures.items()]
+        spans += [(joints, stamps) for stamps, _ in states]
+        if none := [topic for topic, stamps in spans if not len(stamps)]:
+            self._report()
+            raise ValueError(f"{self._path}: {none[0]}: no message can be used")
+        late, early = max(spans, key=lambda each: each[1][0]), min(spans, key=lambda e: e[1][-1])
+        if late[1][0] - early[1][-1] > FAR:
             raise ValueError(
-                f"{self._path}: the stamps of {topic} go back by {-back / NS:.1f} s: expected "
-                "one clock in a bag"
+                f"{self._path}: the stamps of {late[0]} begin at {late[1][0] / NS:.3f} s, those of "
+                f"{early[0]} end at {early[1][-1] / NS:.3f} s: expected one clock in a bag"
             )
-        return np.unique(stamps, return_index=True)[1]
+
+    def _motions(self, when: When) -> list[Motion]:
+        motions, heard = [], {key for key, _, _ in self._others if key in COMMANDS}
+        for key, received, message in self._others:
+            if key in COMMANDS:
+                try:
+                    motions.append(read_motion(self._robot.joints, key, when(received), message))
+                except ValueError as error:
+                    self._faults[key][str(error)].append(received)
+        for key in sorted(heard - {motion.source for motion in motions}):
+            why = next(iter(self._faults[key]))
+            raise ValueError(f"{self._path}: {self._topic(key)}: {why}, and so all others")
+        return sorted(motions, key=lambda motion: motion.begin)
+
+    def _executed(
+        self, motions: list[Motion], told: Sequence[tuple[str, int, Any]]
+    ) -> list[Motion]:
+        """Without what the commander or the policy said while nothing was executed."""
+        status = topic_names.COMMANDER_STATUS
+        armed = [(at, message.armed) for key, at, message in told if key == status]
+        executed = [
+            motion
+            for motion in motions
+            if motion.source not in _DRY or latest(armed, motion.begin, True)
+        ]
+        if dropped := len(motions) - len(executed):
+            self._tell(f"{self._path}: {dropped} commands of a dry run left out")
+        return executed
+
+    def _resets(self, when: When) -> list[tuple[int, str, int]]:
+        begun: dict[int, tuple[int, str, int]] = {}
+        for key, received, message in self._others:
+            if key == topic_names.SIM_STATUS:
+                at = when(received)
+                stamp = _ns(message.header.stamp) or at
+                if abs(stamp - at) > _STATUS_SLACK:
+                    self._faults[key]["stamped far from its reception"].append(received)
+                    continue
+                reset = stamp - round(float(message.elapsed) * NS)
+                begun.setdefault(message.episode, (reset, message.task, message.seed))
+        return sorted(begun.values())
+
+    def _topic(self, key: str) -> str:
+        return self._cameras.get(key) or self._robot.topics[key]
+
+    def _leave_out(self, key: str, strays: Sequence[Stray], received: np.ndarray) -> None:
+        for stray in strays:
+            if len(stray.which):
+                self._faults[key][stray.why] += received[stray.which].tolist()
+
+    def _report(self) -> None:
+        """Say which messages were left out, when they came, and why."""
+        for key, faults in self._faults.items():
+            for why, times in list(faults.items())[:_WORDS]:
+                begin, end = ((at - (self._begin or 0)) / NS for at in (min(times), max(times)))
+                span = (
+                    f"at {begin:.2f} s" if len(times) == 1 else f"from {begin:.2f} to {end:.2f} s"
+                )
+                self._tell(
+                    f"{self._path}: left out {len(times)} of {self._heard[key]} messages of "
+                    f"{self._topic(key)}, {span}: {why}"
+                )
+            if more := sum(len(times) for times in list(faults.values())[_WORDS:]):
+                self._tell(f"{self._path}: left out {more} more of {self._topic(key)}")
 
 
-def _clock(pairs: Sequence[tuple[int, int]]) -> Callable[[int], int]:
-    """From the time of reception (ns) to that of the stamps, by messages that have both."""
-    received, stamps = np.array(sorted(pairs)).T
-    offsets = (stamps - received).astype(float)
-    return lambda at: (
-        at + round(float(np.interp(at - received[0], received - received[0], offsets)))
-    )
+def _all(strays: Sequence[Stray]) -> np.ndarray:
+    return np.concatenate([np.zeros(0, int), *(stray.which for stray in strays)])
 
 
 def _instructions(others: Sequence[tuple[str, int, Any]]) -> list[tuple[int, str]]:
@@ -214,110 +297,5 @@ def latest(events: Sequence[tuple[int, Any]], at: int, default: Any) -> Any:
     return next((value for when, value in reversed(events) if when <= at), default)
 
 
-def _motion(robot: RecordedRobot, key: str, received: int, message: Any) -> Motion:
-    arm = [joint for joint in robot.joints.joints if joint != robot.joints.gripper]
-    stamp = _ns(message.header.stamp) if hasattr(message, "header") else 0
-    begin, joints, times = stamp or received, arm, np.zeros(1, np.int64)
-    if key == topic_names.TRAJECTORY:
-        joints, rows = message.joint_names, [point.positions for point in message.points]
-        times = np.array([_ns(point.time_from_start) for point in message.points], np.int64)
-    elif key == topic_names.ACTION_CHUNK:
-        joints, rows = message.joint_names, list(np.reshape(message.values, (message.horizon, -1)))
-        times = np.arange(1, message.horizon + 1) * _ns(message.step)
-    elif key == topic_names.GRIPPER:
-        joints, rows = [robot.joints.gripper], [message.data[:1]]
-    elif key == topic_names.POSITIONS:
-        rows = [message.data]
-    else:
-        joints, rows = message.name, [message.position]
-    full = np.full((len(rows), len(robot.joints.joints)), np.nan)
-    for row, values in zip(full, rows, strict=True):
-        if len(values) != len(joints) or not len(values):
-            raise ValueError(
-                f"{robot.topics[key]}: {len(values)} positions for the joints {list(joints)}"
-            )
-        known = dict(zip(joints, values, strict=True))
-        row[:] = [known.get(joint, np.nan) for joint in robot.joints.joints]
-    if np.isnan(full).all():
-        raise ValueError(
-            f"{robot.topics[key]}: moves {list(joints)}, expected some of "
-            f"{list(robot.joints.joints)}"
-        )
-    # its first points may be over when it comes
-    late = key in (topic_names.TRAJECTORY, topic_names.ACTION_CHUNK)
-    return Motion(
-        key, max(begin, received) if late else begin, begin + times, robot.joints.to_policy(full)
-    )
-
-
 def _ns(time: Any) -> int:
     return time.sec * NS + time.nanosec
-
-
-def _camera(path: Path, robot: RecordedRobot, view: str, counts: Mapping[str, int]) -> str:
-    """The topic with the pictures of a view, compressed or raw: the one with more of them."""
-    topics = [
-        robot.topics[topic_names.camera(view, transport)] for transport in ("raw", "compressed")
-    ]
-    best = max(topics, key=lambda topic: counts.get(topic, 0))
-    if not counts.get(best):
-        raise _missing(
-            path,
-            robot,
-            topic_names.camera(view, "raw"),
-            "sensor_msgs/Image or CompressedImage",
-            counts,
-        )
-    return best
-
-
-def _missing(
-    path: Path, robot: RecordedRobot, name: str, kind: str, counts: Mapping[str, int]
-) -> ValueError:
-    held = sorted(topic for topic, count in counts.items() if count)
-    return ValueError(
-        f"{path}: nothing on {robot.topics[name]} (expected {kind}; `remappings` of "
-        f"{robot.name}.yaml name {name}); the bag holds {held}"
-    )
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    from rosbags.rosbag2 import Reader, ReaderError
-    from rosbags.serde import SerdeError
-    from rosbags.typesys import TypesysError
-
-    try:
-        with Reader(path) as bag:
-            yield bag
-    except FileNotFoundError as error:
-        hint = "; `ros2 bag reindex` writes it anew" * path.exists()
-        raise ValueError(f"{path}: not a rosbag2 recording ({error}){hint}") from None
-    except (ReaderError, SerdeError, TypesysError) as error:
-        raise ValueError(
-            f"{path}: not readable as a rosbag2 recording ({' '.join(str(error).split())})"
-        ) from None
-
-
-def _messages(bag: Any, topics: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
-    """(topic, time of reception, message) in the order of reception.
-
-    The bag itself says what its types are.
-    """
-    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-
-    connections = [connection for connection in bag.connections if connection.topic in topics]
-    store = get_typestore(Stores.ROS2_JAZZY)
-    for kind, definition in {each.msgtype: each.msgdef for each in connections}.items():
-        if kind not in store.fielddefs:
-            if not definition.data:
-                raise ValueError(
-                    f"{bag.path}: does not define {kind}: expected a bag of ROS 2 Iron or later"
-                )
-            types = get_types_from_msg(definition.data, kind)
-            store.register(
-                {name: fields for name, fields in types.items() if name not in store.fielddefs}
-            )
-    if connections:
-        for connection, received, data in bag.messages(connections=connections):
-            yield connection.topic, received, store.deserialize_cdr(data, connection.msgtype)

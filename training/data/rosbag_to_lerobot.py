@@ -24,12 +24,9 @@ from .command_timeline import MEASURED, commanded, find_sources
 from .episodes import Episode
 from .ground_truth import GroundTruth
 from .lerobot_writer import finish, write_shard
-from .rosbag_reader import (
-    Recording,
-    latest,
-    read_pictures,
-    read_recording,
-)
+from .rosbag_file import check_size, read_pictures
+from .rosbag_reader import Recording, latest, read_recording
+from .stray_messages import leaps
 
 Tell = Callable[[str], None]
 
@@ -90,6 +87,7 @@ def convert(
     about = read_robot(robot)
     log: list[dict] = []
     used: list[set[str]] = [set() for _ in about.joints.joints]
+    sizes: dict[str, tuple[int, ...]] = {}
     for bag in bags:
         recording = read_recording(bag, about, tell)
         sources = _sources(recording, about, options)
@@ -97,6 +95,11 @@ def convert(
             joint.add(source)
         for piece in cut(recording, about, options, tell):
             episode, followed = make_episode(recording, piece, sources, about, options)
+            for view, pictures in episode.views.items():
+                try:
+                    check_size(pictures.shape[1:], sizes.setdefault(view, pictures.shape[1:]))
+                except ValueError as error:
+                    raise ValueError(f"{bag}: {recording.cameras[view]}: {error}") from None
             write_shard(folder, len(log), len(log), [episode], about.embodiment)
             begin, end = ((int(time) - _beginning(recording)) / NS for time in piece.times[[0, -1]])
             tell(
@@ -164,15 +167,21 @@ def make_episode(
     later = piece.times + robot.embodiment.step
     held = [joint == robot.joints.gripper for joint in robot.joints.joints]
     motions = [motion for motion in recording.motions if piece.reset <= motion.begin < later[-1]]
-    actions = commanded(motions, sources, later, held)
+    actions = commanded(
+        motions, sources, later, held, lambda at: _states(recording, np.array([at]))[0]
+    )
     without = np.isnan(actions)
     actions = np.where(without, _states(recording, later), actions)
     views = {}
     for view, stamps in recording.stamps.items():
-        chosen = stamps[_newest(stamps, piece.times, robot.embodiment.step)]
-        views[view] = np.stack(
-            [_shrink(picture, options.height) for picture in read_pictures(recording, view, chosen)]
+        which = _newest(stamps, piece.times, robot.embodiment.step)
+        pictures = read_pictures(
+            recording.path,
+            recording.cameras[view],
+            recording.numbers[view][which].tolist(),
+            stamps[which].tolist(),
         )
+        views[view] = np.stack([_shrink(picture, options.height) for picture in pictures])
     episode = Episode(
         views=views,
         states=_states(recording, piece.times).astype(np.float32),
@@ -198,13 +207,15 @@ def _unbroken(
     stamps = recording.stamps[view]
     # in phase with this camera
     first = int(stamps[min(int(np.searchsorted(stamps, since)), len(stamps) - 1)])
-    times = np.arange(first, until - step, step)
-    missing = _missing(recording, times, since, until, step, round(options.gap * NS))
+    gap = round(options.gap * NS)
+    times = _near_pictures(stamps[stamps < until], first, until - step, step, gap)
+    missing = _missing(recording, robot, times, since, until, gap)
     if not first - since < options.gap * NS:
         tell(_left_out(recording, since, first, f"nothing from {recording.cameras[view]}"))
+    ends = np.append(times[1:], times[-1:] + step)
     for reason, group in groupby(range(len(times)), missing.__getitem__):
         frames = list(group)
-        begin, end = int(times[frames[0]]), int(times[frames[-1]]) + step
+        begin, end = int(times[frames[0]]), int(ends[frames[-1]])
         if reason:
             tell(_left_out(recording, begin, end, reason))
         elif end - begin < options.shortest * NS:
@@ -213,11 +224,30 @@ def _unbroken(
             yield times[frames]
 
 
+def _near_pictures(stamps: np.ndarray, first: int, until: int, step: int, gap: int) -> np.ndarray:
+    """The multiples of `step` behind `first` that are within `gap` of a picture, and one more each.
+
+    However far apart the pictures are, there are not more frames than they account for.
+    """
+    stamps = stamps[stamps >= first]
+    parts = [np.zeros(0, np.int64)]
+    for pictures in np.split(stamps, np.flatnonzero(np.diff(stamps) > gap + 2 * step) + 1):
+        if len(pictures):
+            end = min((pictures[-1] + gap - first) // step + 2, -((first - until) // step))
+            parts.append(np.arange((pictures[0] - first) // step, end, dtype=np.int64))
+    return first + step * np.unique(np.concatenate(parts))
+
+
 def _missing(
-    recording: Recording, times: np.ndarray, since: int, until: int, step: int, gap: int
+    recording: Recording,
+    robot: RecordedRobot,
+    times: np.ndarray,
+    since: int,
+    until: int,
+    gap: int,
 ) -> list[str]:
     """For each frame what it lacks, or ""; data from before `since` belong to something else."""
-    lacks = [""] * len(times)
+    lacks, step = [""] * len(times), robot.embodiment.step
 
     def note(absent: np.ndarray, what: str) -> None:
         for frame in np.flatnonzero(absent):
@@ -228,15 +258,22 @@ def _missing(
         note(
             (shown < since) | (abs(times - shown) > gap), f"nothing from {recording.cameras[view]}"
         )
-    for stamps, _ in recording.states:
-        own = stamps[(stamps >= since) & (stamps <= until)]
-        own = np.concatenate([[since - gap - NS], own, [until + gap + NS]])
+    for joint, limit, (stamps, seen) in zip(
+        robot.joints.joints, robot.velocity, recording.states, strict=True
+    ):
+        chosen = (stamps >= since) & (stamps <= until)
+        own = np.concatenate([[since - gap - NS], stamps[chosen], [until + gap + NS]])
+        leap = np.pad(leaps(limit, stamps[chosen], seen[chosen]), (1, 2))
         for moment in (times, times + step):
             before, after = (
                 np.searchsorted(own, moment, side="right") - 1,
                 np.searchsorted(own, moment),
             )
             note(own[after] - own[before] > gap, "no joint states")
+            note(
+                leap[before] & (after > before),
+                f"{joint} leaps, further than its limit of {limit:.2f} per second lets it move",
+            )
     return lacks
 
 

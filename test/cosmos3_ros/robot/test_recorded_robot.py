@@ -1,42 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every shipped robot can be recorded, and what cannot be recorded is refused."""
+"""A robot file says what is known of the joints in recordings."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cosmos3_ros.model.embodiment import EMBODIMENTS
-from cosmos3_ros.robot import topic_names
-from cosmos3_ros.robot.recorded_robot import read_robot
+from cosmos3_ros.robot.recorded_robot import FASTEST, read_robot
+from cosmos3_ros.robot.robot_file import config_folder
+
+TEXT = (config_folder() / "droid_single_view.yaml").read_text()
+GIVEN = next(line for line in TEXT.splitlines() if line.strip().startswith("velocity:"))
 
 
-def test_every_robot_file_can_be_recorded() -> None:
-    names = ("droid_sim", "franka_robotiq", "generic_6axis", "isaac_droid", "droid_single_view")
-    for name in names:
-        robot = read_robot(name)
-        assert robot.name == name
-        assert robot.embodiment in EMBODIMENTS.values()
-        assert set(topic_names.RECORDED) <= set(robot.topics)
-    assert read_robot("franka_robotiq").topics[topic_names.camera("wrist", "compressed")] == (
-        "/wrist_camera/color/image_raw/compressed"
-    )
+def changed(folder: Path, line: str) -> str:
+    path = folder / "robot.yaml"
+    path.write_text(TEXT.replace(GIVEN, f"    {line}"))
+    return str(path)
 
 
-@pytest.mark.parametrize(
-    ("policy", "words"),
-    [
-        (
-            "embodiment: libero, joints: [a]",
-            "acts by .*, expected an embodiment with joint targets",
-        ),
-        ("embodiment: droid_sim, joints: [a]", "1 joints .* for 8 state columns"),
-        ("joints: [a]", "expected a policy section with embodiment and joints"),
-    ],
-)
-def test_a_robot_that_does_not_act_by_joints_is_refused(
-    tmp_path: Path, policy: str, words: str
-) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(f"/**/policy: {{ros__parameters: {{{policy}}}}}")
-    with pytest.raises(ValueError, match=words):
-        read_robot(str(path))
+def test_limits_of_speed_are_those_of_the_commander_and_grippers_have_none(tmp_path: Path) -> None:
+    limits = [2.06] * 4 + [2.48] * 3
+    assert read_robot("droid_single_view").velocity.tolist() == [*limits, np.inf]
+    assert read_robot(changed(tmp_path, "")).velocity.tolist() == [FASTEST] * 7 + [np.inf]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_limits_of_speed_may_come_from_a_robot_description(tmp_path: Path, there: bool) -> None:
+    urdf = tmp_path / "robot.urdf"
+    if there:
+        joints = "".join(
+            f"<joint name='panda_joint{k}' type='continuous'><limit velocity='{k}'/></joint>"
+            for k in range(1, 8)
+        )
+        urdf.write_text(f"<robot>{joints}</robot>")
+    found = read_robot(changed(tmp_path, f"urdf: {urdf}")).velocity[:7]
+    assert found.tolist() == ([*range(1, 8)] if there else [FASTEST] * 7)

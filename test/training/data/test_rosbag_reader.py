@@ -5,6 +5,7 @@ No ROS: the bags are written by the library.
 """
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,15 @@ from cosmos3_ros.model.interface import NS
 from cosmos3_ros.robot import topic_names
 from cosmos3_ros.robot.recorded_robot import read_robot
 from cosmos3_ros.robot.topic_names import COMMANDS
-from cosmos3_ros.training.data.command_timeline import MEASURED, commanded, find_sources
+from cosmos3_ros.training.data.command_timeline import (
+    MEASURED,
+    Motion,
+    commanded,
+    find_sources,
+)
 from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
-from cosmos3_ros.training.data.rosbag_reader import Motion
+from cosmos3_ros.training.data.rosbag_reader import read_recording
 from cosmos3_ros.training.data.rosbag_to_lerobot import ConvertOptions, convert
 
 ROBOT = "droid_single_view"
@@ -85,7 +91,12 @@ class Bag:
         self._writer.write(self._connections[topic], stamp + self.lag, data)
 
     def picture(
-        self, seconds: float, value: int, compressed: bool = False, size: tuple[int, int] = (36, 64)
+        self,
+        seconds: float,
+        value: int,
+        compressed: bool = False,
+        size: tuple[int, int] = (36, 64),
+        **more: Any,
     ) -> None:
         pixels = np.full((*size, 3), value, np.uint8)
         if compressed:
@@ -105,18 +116,21 @@ class Bag:
             "encoding": "rgb8",
             "is_bigendian": 0,
             "step": 3 * size[1],
+            **more,
         }
         self.write(CAMERA, seconds, "sensor_msgs/msg/Image", data=pixels.ravel(), **fields)
 
     def joints(
-        self, seconds: float, positions: list[float], order: tuple[str, ...] = JOINTS
+        self,
+        seconds: float,
+        positions: list[float],
+        order: tuple[str, ...] = JOINTS,
+        **fields: Any,
     ) -> None:
         known = dict(zip(JOINTS, positions, strict=True)) | {"lid": 9.0}
         values, none = np.array([known[joint] for joint in order]), np.zeros(0)
-        self.write(
-            topic_names.JOINT_STATES, seconds, "sensor_msgs/msg/JointState",
-            name=list(order), position=values, velocity=none, effort=none,
-        )  # fmt: skip
+        said = {"name": list(order), "position": values, "velocity": none, "effort": none}
+        self.write(topic_names.JOINT_STATES, seconds, "sensor_msgs/msg/JointState", **said | fields)
 
     def array(self, topic: str, seconds: float, values: list[float]) -> None:
         layout = TYPES["std_msgs/msg/MultiArrayLayout"](dim=[], data_offset=0)
@@ -138,7 +152,7 @@ class Bag:
         ]  # fmt: skip
         self.write(
             topic_names.TRAJECTORY, seconds, "trajectory_msgs/msg/JointTrajectory",
-            header=header(0), joint_names=list(JOINTS[:7]), points=made,
+            header=header(0), joint_names=list(JOINTS[:7]) if made else [], points=made,
         )  # fmt: skip
 
     def status(self, seconds: float, episode: int, elapsed: float, instruction: str) -> None:
@@ -492,3 +506,189 @@ def test_a_message_that_names_some_joints_leaves_the_others(tmp_path: Path) -> N
     assert np.array_equal(rows, [[nan] * 3, [1, 2, nan], [1, 2, 1], [1, 3, 1]], equal_nan=True)
     assert find_sources(motions, 3, MEASURED) == [MEASURED] * 3
     assert set(sources) <= set(COMMANDS)
+
+
+ZEROS = [0.0] * 8
+
+
+def filled(path: Path, *wrong: Callable[[Bag], None]) -> Path:
+    """Four good seconds, and what is wrong with them."""
+    with Bag(path) as bag:
+        for each in wrong:
+            each(bag)
+        bag.streams(0.1, 4.0)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda bag: bag.picture(0.0, 9, header=header(0)), f"{CAMERA}, at 0.00 s: no stamp"),
+        (
+            lambda bag: bag.joints(0.0, ZEROS, header=header(0)),
+            "/joint_states, at 0.00 s: no stamp",
+        ),
+        (
+            lambda bag: bag.picture(0.0, 9, header=header(START + 4 * 10**8 * NS)),
+            f"{CAMERA}, at 0.00 s: stamped 400000000.0 s ahead of the others",
+        ),
+        (
+            lambda bag: bag.joints(0.0, ZEROS, header=header(9 * NS)),
+            "/joint_states, at 0.00 s: stamped 1699999991.0 s behind the others",
+        ),
+        (
+            lambda bag: bag.joints(0.0, ZEROS),
+            "/joint_states, at 0.00 s: panda_joint7 is said to have moved by 6.0",
+        ),
+        (
+            lambda bag: bag.joints(0.0, [*position(0.0)[:7], np.nan]),
+            "/joint_states, at 0.00 s: ['finger_joint'] not finite",
+        ),
+        (
+            lambda bag: bag.joints(0.0, position(0.0), position=np.ones(3)),
+            "/joint_states, at 0.00 s: 8 different names, 3 positions",
+        ),
+    ],
+)
+def test_one_message_that_cannot_be_believed_is_left_out_and_named(
+    tmp_path: Path, wrong: Callable[[Bag], None], words: str
+) -> None:
+    said: list[str] = []
+    recording = read_recording(filled(tmp_path / "bag", wrong), read_robot(ROBOT), said.append)
+    assert len(said) == 1
+    assert "left out 1 of " in said[0]
+    assert words in said[0]
+    first = START + NS // 10
+    assert [stamps[0] for stamps, _ in recording.states] == [first] * 8
+    assert recording.stamps["exterior_1"][0] == first
+    assert len(recording.stamps["exterior_1"]) == 118
+
+
+def test_a_topic_without_stamps_is_taken_as_received(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        for number in range(60):
+            bag.picture(number / 30, 9, header=header(0))
+            bag.joints(number / 30, position(number / 30))
+    said: list[str] = []
+    recording = read_recording(tmp_path / "bag", read_robot(ROBOT), said.append)
+    assert len(said) == 1
+    assert said[0].endswith(f"{CAMERA}: no stamps, taken as of their reception")
+    assert np.array_equal(recording.stamps["exterior_1"], recording.states[0][0])
+
+
+def test_stamps_of_two_topics_that_are_years_apart_are_refused(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        for number in range(60):
+            bag.picture(number / 30, 9, header=header((number + 1) * NS // 30))
+            bag.joints(number / 30, position(0.0))
+    with pytest.raises(
+        ValueError,
+        match=rf"stamps of /joint_states begin at 1700000000\.000 s, those of /{CAMERA} end at 2\.",
+    ):
+        convert_one(tmp_path / "bag", tmp_path / "d", instruction="x")
+
+
+def test_long_pauses_need_no_memory(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        for begin in (0, 10**6, 2 * 10**6):
+            for number in range(60):
+                bag.picture(begin + number / 30, value(number))
+                bag.joints(begin + number / 30, position(0.0))
+    tracemalloc.start()
+    episodes, said = convert_one(tmp_path / "bag", tmp_path / "d", instruction="x")
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
+    assert [len(episode) for episode in episodes] == pytest.approx([29, 29, 29], abs=1)
+    assert sum(f"nothing from /{CAMERA}" in line for line in said) == 2
+
+
+def test_pictures_that_were_recorded_out_of_order_are_shown_by_stamp(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        for number in range(60):
+            there = number ^ 2  # pairs of frames exchanged
+            stamp = header(START + there * NS // 30)
+            bag.picture(number / 30, value(there), header=stamp)
+            bag.joints(number / 30, position(0.0))
+    (episode,), _ = convert_one(tmp_path / "bag", tmp_path / "d", instruction="x")
+    shown = episode.views["exterior_1"].mean(axis=(1, 2, 3))
+    assert np.abs(shown - [value(2 * frame) for frame in range(len(episode))]).max() < 3
+
+
+def test_a_second_publisher_of_zeros_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def zeros(bag: Bag) -> None:
+        for number in range(240):
+            bag.joints(0.108 + number / 60, ZEROS)
+
+    words = ["convert", str(filled(tmp_path / "bag", zeros)), "--out", str(tmp_path / "d")]
+    assert main([*words, "--robot", ROBOT, "--instruction", "x"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "/joint_states: joint states contradict each other: panda_joint7 is said to" in said[0]
+    assert "limit 2.48 per second" in said[0]
+
+
+def test_an_arm_that_leaps_begins_another_episode(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        for number in range(181):
+            bag.picture(number / 30, 9)
+            moved = [joint + (number > 90) for joint in position(number / 30)]
+            bag.joints(number / 30, moved)
+    episodes, said = convert_one(tmp_path / "bag", tmp_path / "d", instruction="x")
+    assert [len(episode) for episode in episodes] == [44, 43]
+    assert all(np.abs(np.diff(each.states[:, 0])).max() < 0.01 for each in episodes)
+    assert sum("panda_joint1 leaps, further than its limit of 2.06" in line for line in said) == 1
+
+
+def test_an_empty_trajectory_holds_at_that_moment(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        bag.trajectory(0.5, [])  # nothing was commanded before
+        bag.trajectory(1.0, [(0.0, [0.0] * 7), (2.0, [2.0] * 7)])
+        bag.trajectory(2.0, [])
+        bag.streams(0.0, 4.0)
+    (episode,), _ = convert_one(tmp_path / "bag", tmp_path / "d", instruction="x")
+    due = (np.arange(len(episode)) + 1) / 15
+    for since, until, expected in ((0.51, 0.99, 0.05), (2.02, 4.0, 1.0)):
+        held = episode.actions[(due > since) & (due < until), 0]
+        assert len(held) > 5
+        assert np.allclose(held, expected, atol=5e-3)
+
+
+def test_commands_that_controllers_refuse_are_left_out_and_named(tmp_path: Path) -> None:
+    def wrong(bag: Bag) -> None:
+        bag.trajectory(0.2, [(0.0, [0.5] * 7)])
+        bag.trajectory(0.4, [(0.0, [9.0] * 6)])
+        bag.trajectory(0.5, [(1.0, [9.0] * 7), (0.5, [9.0] * 7)])
+        bag.trajectory(0.6, [(0.0, [np.nan] * 7)])
+
+    said: list[str] = []
+    bag = filled(tmp_path / "bag", wrong)
+    recording = read_recording(bag, read_robot(ROBOT), said.append)
+    assert [np.nanmax(motion.values) for motion in recording.motions if len(motion.values)] == [0.5]
+    reasons = [line.partition("arm_controller/joint_trajectory, ")[2] for line in said]
+    assert [reason[:30] for reason in reasons] == [
+        "at 0.30 s: 6 positions for the",
+        "at 0.40 s: the times of its po",
+        "at 0.50 s: positions [nan, nan",
+    ]
+    only = filled(tmp_path / "only", lambda bag: bag.array(topic_names.POSITIONS, 0.5, [1.0]))
+    with pytest.raises(
+        ValueError, match="position_controller/commands: 1 positions for the joints"
+    ):
+        read_recording(only, read_robot(ROBOT), said.append)
+
+
+def test_all_bags_of_a_dataset_have_pictures_of_one_size(tmp_path: Path) -> None:
+    for name, size in (("a", (36, 64)), ("b", (48, 64))):
+        with Bag(tmp_path / name) as bag:
+            for number in range(60):
+                bag.picture(number / 30, 9, size=size)
+                bag.joints(number / 30, position(0.0))
+    with pytest.raises(
+        ValueError, match=f"b: /{CAMERA}: a picture of 64 x 48 pixels, after such of 64"
+    ):
+        convert(
+            [tmp_path / "a", tmp_path / "b"], tmp_path / "d", ROBOT,
+            ConvertOptions(instruction="x"), lambda _: None,
+        )  # fmt: skip
