@@ -71,6 +71,8 @@ class StampJudge:
         back = 0 if self._usable is None else self._usable - used
         if fault and self._jump < back < EPOCH:
             fault = f"the clock jumped back by {back / NS:.2f} s: {fault}"
+        elif fault and repeated:
+            fault = f"the same stamp again and again, {fault}"
         elif not fault:
             jumped |= back > self._jump
             self._usable = used
