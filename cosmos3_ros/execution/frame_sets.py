@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
 import statistics
 from collections.abc import Callable, Sequence
 
@@ -23,8 +24,8 @@ class FrameSet:
 
     @property
     def merit(self) -> int:
-        """The higher, the better: new, and all of one moment (as good as what is so new)."""
-        return self.oldest - self.spread - self.distance
+        """The higher, the better: new, and of one moment; joints of another one weigh double."""
+        return self.oldest - self.spread - 2 * self.distance
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Rhythm:
         if len(moments) < 2:
             return None
         stamps = [stamp for stamp, _ in moments]
-        steps = [b - a for a, b in zip(stamps[:-1], stamps[1:], strict=True)]
+        steps = [b - a for a, b in itertools.pairwise(stamps)]
         latency = statistics.median_low(received - stamp for stamp, received in moments)
         return cls(stamps[-1], max(1, statistics.median_low(steps)), latency)
 

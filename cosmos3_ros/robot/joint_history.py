@@ -75,7 +75,7 @@ class JointHistory:
             self._shape = row.shape
             self._tracks = [_Track() for _ in range(row.size)]
         for track, value in zip(self._tracks, row.ravel().tolist(), strict=True):
-            if value == value:  # not NaN
+            if not math.isnan(value):
                 track.add(stamp, value, self._kept)
 
     @property

@@ -187,7 +187,7 @@ def test_memory_is_bounded_whatever_comes() -> None:
         b.add(STATE, NS + k * MS // 10, NS + k * MS // 10, [0.0, math.nan])
         if k % 10 == 0:
             b.add("left", NS + k * MS // 10, NS + k * MS // 10, k)
-    (track, _), frames = b._states._tracks, b._streams["left"].frames  # noqa: SLF001
+    (track, _), frames = b._states._tracks, b._streams["left"].frames
     assert len(track.stamps) < 2200
     assert len(frames) == MOST_FRAMES
 
@@ -250,7 +250,10 @@ def test_cameras_at_random_phases_are_nearly_as_good_as_synchronized_ones(
             inferred, pause, skew = infer(seen, net)
             count, pauses, skews = [*count, inferred], [*pauses, pause], [*skews, skew]
             if trial < 12:
-                seen = [camera(chance, view, rate, 0, rough) for view, rate in zip(VIEWS, hz)]
+                seen = [
+                    camera(chance, view, rate, 0, rough)
+                    for view, rate in zip(VIEWS, hz, strict=True)
+                ]
                 inferred, pause, _ = infer(seen, net)
                 together, longest = [*together, inferred], [*longest, pause]
         assert np.mean(count) >= 0.95 * np.mean(together)
