@@ -56,14 +56,17 @@ class Replanner:
         return self._last.stamp + rows * self._last.step - ahead
 
     def is_newer(self, stamp: int) -> bool:
-        """Whether an observation captured at `stamp` (ns) is newer than what was answered last.
+        """Whether an observation captured at `stamp` (ns) is newer than what was answered last."""
+        return stamp > self.answered_until()
 
-        With a strategy that pauses between chunks: newer than the end of the last execution.
+    def answered_until(self) -> int:
+        """The stamp (ns) that was answered last; -1: none was.
+
+        With a strategy that pauses between chunks: the end of the last execution.
         """
         if self._last is None:
-            return True
-        pauses = self.rules.strategy.pauses_between_chunks
-        return stamp > (self.due() if pauses else self._last.stamp)
+            return -1
+        return self.due() if self.rules.strategy.pauses_between_chunks else self._last.stamp
 
     def cut(self, chunk: ActionChunk) -> ActionChunk:
         """The rows of a new chunk to publish: those that can be executed."""

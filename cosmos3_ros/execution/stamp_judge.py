@@ -69,7 +69,9 @@ class StampJudge:
             self._turns.append((received, back))
         fault = self._two_clocks(received) or self._implausible(used, received)
         back = 0 if self._usable is None else self._usable - used
-        if fault and self._jump < back < EPOCH:
+        if fault and repeated:
+            fault = f"the same stamp again and again, {fault}"
+        elif fault and self._jump < back < EPOCH:
             fault = f"the clock jumped back by {back / NS:.2f} s: {fault}"
         elif not fault:
             jumped |= back > self._jump

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from lifecycle_msgs.msg import State
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
@@ -18,11 +19,14 @@ from std_msgs.msg import String
 from ..execution.latency_window import LatencyWindow
 from ..execution.observation_buffer import STATE, ObservationBuffer, Sample
 from ..execution.replanner import Replanner
+from ..execution.stamp_judge import AHEAD, AHEAD_SIMULATED, Verdict
 from ..model.embodiment import JOINTS
 from ..model.interface import NS, Observation, Policy, Prediction, warm_up
 from ..msg import CommanderStatus
+from ..robot.frozen_camera import FrozenCamera
 from ..robot.images import to_rgb
 from ..robot.joint_map import JointMap
+from ..robot.joint_states import JointStates
 from ..ros import topics
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
@@ -53,14 +57,19 @@ class PolicyNode(ManagedNode[Params]):
         self._policy = self._load(p)
         embodiment = self._policy.embodiment
         self._robot = self._check_robot()
+        self._joints = JointStates(p.joints)
+        ahead = AHEAD_SIMULATED if self.get_parameter("use_sim_time").value else AHEAD
         self._buffer = ObservationBuffer(
-            embodiment.views, int(p.max_age * NS), int(p.max_skew * NS)
+            embodiment.views, int(p.max_age * NS), int(p.max_skew * NS), ahead, self._joints
         )
+        self._cameras = {view: FrozenCamera() for view in embodiment.views}
         self._replanner = Replanner(p.plan())
         self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, 0
         self._newest_image = 0  # when it came
-        self._waiting_since = 0  # since when an observation has been due and could not be had
+        self._is_waiting = False  # an observation is due and not there, or a better one is awaited
+        self._waiting_since = 0  # since when one has been due and could not be had
         self._dropped = self._refused = 0
+        self._left_out: dict[str, int] = {}  # messages of each stream at the last diagnostics
         self._stages: dict[str, LatencyWindow] = {}
         self._faults = Faults(self.get_logger())
         self._warm_up()
@@ -136,7 +145,8 @@ class PolicyNode(ManagedNode[Params]):
 
     def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
         def store(message: Image | CompressedImage) -> None:
-            self._newest_image = self.now()
+            self._newest_image = now = self.now()
+            self._cameras[view].look(message.data, now, self._joints.positions)
             self._store(view, message.header, message)
             if self.state_id == State.PRIMARY_STATE_ACTIVE:
                 self._plan()
@@ -145,21 +155,32 @@ class PolicyNode(ManagedNode[Params]):
 
     def _on_joint_state(self, message: JointState) -> None:
         try:
-            state = self._robot.state(message.name, message.position)
+            values = self._joints.read(message.name, message.position)
         except ValueError as error:
             self._faults.set("joint state ignored", str(error))
             return
+        if not values:  # of another device, or of velocities
+            return
         self._faults.set("joint state ignored", "")
-        self._store(STATE, message.header, state)
-        if self._waiting_since:  # perhaps only for this
+        row = np.array([values.get(joint, np.nan) for joint in self._joints.joints])
+        verdict = self._store(STATE, message.header, self._robot.to_policy(row))
+        if not verdict.fault:
+            self._joints.take(values, verdict.stamp)
+        if self._is_waiting and self.state_id == State.PRIMARY_STATE_ACTIVE:
             self._plan()
 
-    def _store(self, stream: str, message_header: Any, payload: Any) -> None:
-        if self._buffer.add(stream, to_ns(message_header.stamp), self.now(), payload):
+    def _store(self, stream: str, message_header: Any, payload: Any) -> Verdict:
+        verdict = self._buffer.add(stream, to_ns(message_header.stamp), self.now(), payload)
+        if verdict.jumped:
             self.get_logger().warning(
                 f"{stream}: the clock jumped back; everything older is forgotten"
             )
             self._forget()
+        if verdict.note:
+            self.get_logger().info(f"{stream}: {verdict.note}")
+        if verdict.fault:
+            self._faults.set(stream, verdict.fault)
+        return verdict
 
     def _on_instruction(self, message: String) -> None:
         self._instruct(message.data)
@@ -181,9 +202,12 @@ class PolicyNode(ManagedNode[Params]):
     def _forget(self) -> None:
         """A new episode: nothing seen or begun before counts any more."""
         self._buffer.clear()
+        self._joints.forget()
+        for camera in self._cameras.values():
+            camera.forget()
         self._infer.drop()
         self._episode += 1
-        self._waiting_since = 0
+        self._is_waiting, self._waiting_since = False, 0
         self._replanner.forget()
         self._policy.reset()
 
@@ -191,9 +215,10 @@ class PolicyNode(ManagedNode[Params]):
 
     def _plan(self) -> None:
         now = self.now()
-        if not self._instruction or now < self._replanner.due() or not self._infer.idle:
+        if not self._instruction or not self._infer.idle or now < self._replanner.due():
             return
-        sample = self._buffer.sample(now)
+        sample = self._buffer.ready(now, self._replanner.answered_until())
+        self._is_waiting = not isinstance(sample, Sample)
         if isinstance(sample, str):
             self._refused += not self._waiting_since
             self._waiting_since = self._waiting_since or now
@@ -202,24 +227,20 @@ class PolicyNode(ManagedNode[Params]):
             return
         self._waiting_since = 0
         self._faults.set("no inference", "")
-        # An image that is newer than the sample is the first of a set that will be there in a
-        # moment.
-        if sample.received >= self._newest_image and self._replanner.is_newer(sample.stamp):
+        if sample:
             self._infer.submit((self._episode, self._instruction, sample))
 
     def _plan_in_silence(self) -> None:
-        """Streams that stop must be noticed.
-
-        While they run, the next image is worth waiting for.
-        """
-        if self.now() - self._newest_image > QUIET:
+        """Streams that stop must be noticed, and what is awaited may not come."""
+        if self._is_waiting or self.now() - self._newest_image > QUIET:
             self._plan()
 
     def _run(self, job: tuple[int, str, Sample]) -> None:
         episode, instruction, sample = job
         began = self.now()
         images = {view: self._convert(view, message) for view, message in sample.images.items()}
-        observation = Observation(images, sample.state, instruction, sample.stamp)
+        state = sample.state.astype(np.float32)
+        observation = Observation(images, state, instruction, sample.stamp)
         converted = self.now()
         prediction = self._policy.infer(
             observation, self._replanner.committed(sample.stamp, self._playing)
@@ -272,7 +293,8 @@ class PolicyNode(ManagedNode[Params]):
 
     def _diagnose(self) -> None:
         now = self.now()
-        trouble = self._buffer.faults(now)
+        self._look_at_streams()
+        trouble, faults = self._buffer.faults(now), self._faults.now.copy()
         values = {
             "instruction": self._instruction,
             "strategy": self._replanner.rules.strategy.name,
@@ -282,12 +304,22 @@ class PolicyNode(ManagedNode[Params]):
             "remaining rows": self._replanner.remaining(now),
             **{f"{name} age [s]": f"{age:.3f}" for name, age in self._buffer.ages(now).items()},
             **{f"{name} rate [Hz]": f"{rate:.1f}" for name, rate in self._buffer.rates().items()},
+            **{f"{name} left out": count for name, count in self._left_out.items()},
         }
         for stage, window in self._stages.copy().items():
             values |= window.table(stage)
-        message = "; ".join(
-            f"{name}: {why}" for name, why in (trouble or self._faults.now.copy()).items()
-        )
-        level = "error" if message else "ok"
+        message = "; ".join(f"{name}: {why}" for name, why in (trouble or faults).items())
+        stops = trouble or faults.keys() & {"no inference", "no chunk"}
+        level = "error" if stops else "warn" if message else "ok"
         name = f"{self.get_name()}: observations"
         self._diagnostics.publish(diagnostics(now, name, level, message or "good", values))
+
+    def _look_at_streams(self) -> None:
+        """Say which cameras are frozen, and which stamps are good again."""
+        for view, camera in self._cameras.items():
+            self._faults.set(f"camera {view}", camera.fault())
+        left_out = self._buffer.refused()
+        for stream, count in left_out.items():
+            if count == self._left_out.get(stream, 0):
+                self._faults.set(stream, "")
+        self._left_out = left_out

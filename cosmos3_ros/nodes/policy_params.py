@@ -28,7 +28,9 @@ class Params(PolicyModelParams, LifecycleParams):
     image_transport: str = param("raw", "raw or compressed")
     max_age: float = param(0.5, "refuse to infer from anything older than this [s]")
     max_skew: float = param(
-        0.05, "refuse to infer from views and joint states further apart than this [s]"
+        0.05,
+        "refuse to infer from views and joint states further apart than this; longer gaps between "
+        "joint states are not interpolated [s]",
     )
     strategy: str = param(DEFAULT, f"how one chunk follows another: {CHOICES}", live=True)
     execution_horizon: int = param(

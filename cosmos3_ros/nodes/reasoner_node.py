@@ -17,6 +17,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
+from ..execution.stamp_judge import AHEAD, AHEAD_SIMULATED, StampJudge
 from ..model.embodiment import DROID_SIM
 from ..model.interface import NS, Reasoner
 from ..model.model_params import ReasonerModelParams
@@ -25,7 +26,7 @@ from ..msg import Scene
 from ..robot.images import to_rgb
 from ..ros import topics
 from ..ros.lifecycle import LifecycleParams, ManagedNode
-from ..ros.messages import scene_message, to_ns
+from ..ros.messages import scene_message, to_ns, to_time
 from ..ros.worker_thread import LAST
 from ..serve.auth import read_token
 from ..serve.reasoner_client import RemoteReasoner
@@ -102,6 +103,9 @@ class ReasonerNode(ManagedNode[Params]):
         if (p.compile or p.cuda_graphs) and not self._remote:
             self._warm_up(self._thread)
         self._images: dict[str, Image | CompressedImage] = {}
+        self._refused: dict[str, str] = {}  # why the last image of a view is not used
+        ahead = AHEAD_SIMULATED if self.get_parameter("use_sim_time").value else AHEAD
+        self._judges = {view: StampJudge(int(p.max_age * NS), ahead) for view in p.views}
         self._running: concurrent.futures.Future[Scene] | None = None
         self._next = 0
         self._faults: set[str] = set()  # told since the last scene; they may take turns
@@ -121,7 +125,7 @@ class ReasonerNode(ManagedNode[Params]):
         thread.submit(self._reasoner.ask, self.params.question, gray, 2).result()
 
     def stop(self) -> None:
-        self._images.clear()
+        self._forget()
         if self._remote:
             self._remote.cancel()
 
@@ -136,16 +140,28 @@ class ReasonerNode(ManagedNode[Params]):
 
     def _on_image(self, view: str) -> Callable[[Image | CompressedImage], None]:
         def store(message: Image | CompressedImage) -> None:
-            known = self._images.get(view)
-            if known and to_ns(message.header.stamp) < to_ns(known.header.stamp) - NS:
+            verdict = self._judges[view].judge(to_ns(message.header.stamp), self.now())
+            if verdict.jumped:
                 self.get_logger().warning(
                     f"camera {view}: the clock jumped back; everything older is forgotten"
                 )
-                self._images.clear()
-                self._next = 0
-            self._images[view] = message
+                self._forget()
+            if verdict.note:
+                self.get_logger().info(f"camera {view}: {verdict.note}")
+            self._refused[view] = verdict.fault
+            if not verdict.fault:
+                message.header.stamp = to_time(verdict.stamp)
+                self._images[view] = message
 
         return store
+
+    def _forget(self) -> None:
+        """Nothing seen before counts any more."""
+        self._images.clear()
+        self._refused.clear()
+        for judge in self._judges.values():
+            judge.forget()
+        self._next = 0
 
     async def _on_ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
         """Waits as a coroutine, so that images go on arriving while the thread thinks."""
@@ -208,14 +224,16 @@ class ReasonerNode(ManagedNode[Params]):
     def _newest(self, view: str) -> Image | CompressedImage:
         if view not in self.params.views:
             raise ValueError(f"no view {view!r}; there are {self.params.views}")
-        message = self._images.get(view)
+        refused, message = self._refused.get(view), self._images.get(view)
         if message is None:
-            raise ValueError(f"no image from view {view!r} yet")
+            why = f", the last one cannot be used: {refused}" if refused else " yet"
+            raise ValueError(f"no image from view {view!r}{why}")
         age = (self.now() - to_ns(message.header.stamp)) / NS
         if age > self.params.max_age:
+            why = f", the last one cannot be used: {refused}" if refused else ""
             raise ValueError(
                 f"the image from view {view!r} is {age:.2f} s old, limit "
-                f"{self.params.max_age:.2f} s"
+                f"{self.params.max_age:.2f} s{why}"
             )
         return message
 

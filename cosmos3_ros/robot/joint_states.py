@@ -7,7 +7,7 @@ Pure; stamps and times are passed in.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -38,31 +38,43 @@ class JointStates:
     ) -> tuple[str, ...]:
         """Take the positions of one message; the joints that it brought up to date.
 
-        stamp: the moment of the positions, ns. A message without positions (velocities or efforts
-        only) or without any of the joints says nothing; a joint whose stamp does not grow keeps its
-        value. ValueError says what is wrong with a message about the joints; none of it is taken.
+        stamp: the moment of the positions, ns. See `read` and `take`.
+        """
+        return self.take(self.read(names, positions), stamp)
+
+    def read(self, names: Sequence[str], positions: Sequence[float]) -> dict[str, float]:
+        """What a message says about the joints; nothing of it is taken yet.
+
+        Empty without positions (velocities or efforts only) and without any of the joints.
+        ValueError says what is wrong with a message about the joints.
         """
         if not len(positions):
-            return ()
-        known = [(self._column[name], at) for at, name in enumerate(names) if name in self._column]
+            return {}
+        known = [(name, at) for at, name in enumerate(names) if name in self._column]
         if len(known) < len(names):
             self._remember_others(names)
         if not known:
-            return ()
+            return {}
         if len(names) != len(positions):
             raise ValueError(f"joint state has {len(names)} names but {len(positions)} positions")
-        if len({column for column, _ in known}) < len(known):
-            ours = [names[at] for _, at in known]
-            twice = sorted({name for name in ours if ours.count(name) > 1})
+        values = {name: positions[at] for name, at in known}
+        if len(values) < len(known):
+            ours = [name for name, _ in known]
+            twice = [name for name in values if ours.count(name) > 1]
             raise ValueError(f"joint state names {twice} more than once")
-        if wrong := [names[at] for _, at in known if not math.isfinite(positions[at])]:
+        if wrong := [name for name, value in values.items() if not math.isfinite(value)]:
             raise ValueError(f"joint state of {wrong} is not finite")
+        return values
+
+    def take(self, values: Mapping[str, float], stamp: int) -> tuple[str, ...]:
+        """Take what `read` gave; a joint whose stamp does not grow keeps its value."""
         updated = []
-        for column, at in known:
+        for joint, value in values.items():
+            column = self._column[joint]
             before = self._stamps[column]
             if before is None or stamp > before:
-                self._positions[column], self._stamps[column] = positions[at], stamp
-                updated.append(self.joints[column])
+                self._positions[column], self._stamps[column] = value, stamp
+                updated.append(joint)
         return tuple(updated)
 
     @property
@@ -99,22 +111,33 @@ class JointStates:
 
         max_age: how old a joint may be, ns.
         """
+        if why := self.lacks(now, max_age):
+            return f"joint states {why}"
+        if self.missing:
+            return "no joint states yet"
+        worst = max(self.ages(now).values(), key=abs)
+        return f"joint states are {_how_old(worst, max_age)}" if abs(worst) * NS > max_age else ""
+
+    def lacks(self, now: int, max_age: int) -> str:
+        """What "joint states ..." are to be told of if only some of the joints are known."""
         if missing := self.missing:
+            if len(missing) == len(self.joints) and not self._others:
+                return ""
             heard = f"; heard instead: {list(self.others)}" if self._others else ""
-            if len(missing) == len(self.joints) and not heard:
-                return "no joint states yet"
-            return f"joint states lack {list(missing)}{heard}"
+            return f"lack {list(missing)}{heard}"
         ages = self.ages(now)
-        limit = f"limit {max_age / NS:.2f} s"
         # one that is ahead would look fresh for longer than it is
-        if old := [joint for joint, age in ages.items() if abs(age) * NS > max_age]:
-            worst = max((ages[joint] for joint in old), key=abs)
-            where = f"{worst:.2f} s old" if worst > 0 else f"{-worst:.2f} s in the future"
-            which = f" of {old}" if len(old) < len(self.joints) else ""
-            return f"joint states{which} are {where}, {limit}"
-        return ""
+        old = [joint for joint, age in ages.items() if abs(age) * NS > max_age]
+        if not old or len(old) == len(self.joints):
+            return ""
+        return f"of {old} are {_how_old(max((ages[joint] for joint in old), key=abs), max_age)}"
 
     def _remember_others(self, names: Sequence[str]) -> None:
         for name in names:
             if name not in self._column and len(self._others) < MOST_OTHERS:
                 self._others[name] = None
+
+
+def _how_old(age: float, max_age: int) -> str:
+    where = f"{age:.2f} s old" if age > 0 else f"{-age:.2f} s in the future"
+    return f"{where}, limit {max_age / NS:.2f} s"

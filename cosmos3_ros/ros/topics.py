@@ -35,6 +35,8 @@ def _qos(depth: int, best_effort: bool = False, latched: bool = False) -> QoSPro
 
 
 NEWEST = _qos(1, best_effort=True)  # sensors: matches any publisher, keeps only what is new
+# of several publishers: a quick one must not push the messages of a slow one out of the queue
+MERGED = _qos(32, best_effort=True)
 RELIABLE = _qos(5)
 LATCHED = _qos(1, latched=True)
 
@@ -81,7 +83,10 @@ def camera(view: str, transport: str) -> Topic:
 
 
 JOINT_STATES = Topic(
-    topic_names.JOINT_STATES, JointState, NEWEST, "measured joints, any order, extra joints ignored"
+    topic_names.JOINT_STATES,
+    JointState,
+    MERGED,
+    "measured joints of one or several publishers, any order, extra joints ignored",
 )
 INSTRUCTION = Topic(
     topic_names.INSTRUCTION,

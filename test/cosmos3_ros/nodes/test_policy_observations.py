@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node's inputs over time, by its own callbacks and a stepped clock."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cosmos3_ros.execution.observation_buffer import Sample
+from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.interface import NS, ActionChunk
+
+pytestmark = pytest.mark.ros
+
+ARM = [f"panda_joint{k}" for k in range(1, 8)]
+JOINTS = [*ARM, "finger_joint"]
+MS = NS // 1000
+VIEWS = DROID_SIM.views
+LATENCY = 30 * MS
+
+
+class Idle:
+    """A policy whose network is never asked."""
+
+    embodiment = DROID_SIM
+
+    def reset(self) -> None: ...
+
+
+class AtOnce:
+    """In place of the inference thread: what is handed over is answered at once."""
+
+    idle = True
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self.samples: list[tuple[int, Sample]] = []
+
+    def submit(self, job: tuple[int, str, Sample]) -> None:
+        now, sample = self._node.now(), job[2]
+        self.samples.append((now, sample))
+        values = np.zeros((DROID_SIM.horizon, len(JOINTS)), np.float32)
+        chunk = ActionChunk(values, DROID_SIM.action_names, sample.stamp, DROID_SIM.step)
+        self._node._replanner.published(chunk, len(self.samples), now)
+
+    def drop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def policy(domain: int) -> Iterator[Any]:
+    import rclpy
+    from rclpy.parameter import Parameter
+    from rclpy.signals import SignalHandlerOptions
+
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+
+    class Stepped(PolicyNode):
+        clock = 1_790_000_000 * NS
+
+        def now(self) -> int:
+            return self.clock
+
+        def _warm_up(self) -> None: ...
+
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    given = {
+        "joints": JOINTS,
+        "gripper_joint": "finger_joint",
+        "gripper_closed": 0.8,
+        "instruction": "go",
+        "autostart": False,
+    }
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    node = Stepped(lambda params: Idle(), parameter_overrides=overrides)  # type: ignore[arg-type, return-value]
+    node.trigger_configure()
+    node._infer.close()
+    node._infer = AtOnce(node)
+    node._workers = [node._decode]
+    node.trigger_activate()
+    yield node
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def image(stamp: int, data: bytes = b"") -> Any:
+    from sensor_msgs.msg import CompressedImage
+
+    from cosmos3_ros.ros.messages import header
+
+    return CompressedImage(header=header(stamp), format="jpeg", data=data)
+
+
+def joints(stamp: int, names: list[str], positions: list[float]) -> Any:
+    from sensor_msgs.msg import JointState
+
+    from cosmos3_ros.ros.messages import header
+
+    return JointState(header=header(stamp), name=names, position=positions)
+
+
+def play(node: Any, events: list[tuple[int, Any]]) -> list[tuple[int, Sample]]:
+    """Call each event's function (no arguments) at its time, ns from now; what was inferred."""
+    begin, before = node.clock, len(node._infer.samples)
+    for at, happen in sorted(events, key=lambda event: event[0]):
+        node.clock = begin + at
+        happen()
+    return node._infer.samples[before:]
+
+
+def cameras(node: Any, seconds: int, hz: float, phases: list[float]) -> list[tuple[int, Any]]:
+    """Pictures of the three cameras, received LATENCY after their stamps."""
+    events = []
+    for view, phase in zip(VIEWS, phases, strict=True):
+        for k in range(int(seconds * hz)):
+            stamp = int((k + phase) / hz * NS)
+            message = image(node.clock + stamp, bytes([k % 256, phase > 0]))
+            events.append((stamp + LATENCY, lambda v=view, m=message: node._on_image(v)(m)))
+    return events
+
+
+def states(
+    node: Any, seconds: int, hz: float, names: list[str], ahead: int = 0
+) -> list[tuple[int, Any]]:
+    """Joint states: each joint moves by 0.1 rad/s."""
+    events = []
+    for k in range(int(seconds * hz)):
+        at = int(k / hz * NS)
+        message = joints(node.clock + at + ahead, names, [0.1 * at / NS] * len(names))
+        events.append((at, lambda m=message: node._on_joint_state(m)))
+    return events
+
+
+def test_three_cameras_at_random_phases_give_chunks_all_the_time(policy: Any) -> None:
+    chance = random.Random(1)
+    draws = [[0.0, 1 / 3, 2 / 3], [0.0, 0.3, 0.6], [0.0, 0.2, 0.45]]
+    draws += [[chance.random() for _ in VIEWS] for _ in range(6)]
+    for phases in [[0.0] * 3, *draws]:
+        policy._forget()
+        seen = play(policy, cameras(policy, 4, 15, phases) + states(policy, 4, 50, JOINTS))
+        if phases == [0.0] * 3:
+            together = len(seen)
+        times = [now for now, _ in seen]
+        assert len(seen) >= 0.95 * together
+        assert max(np.diff(times)) < 0.6 * NS
+        assert all("no inference" not in fault for fault in policy._faults.now)
+        for _, sample in seen:
+            stamps = [
+                m.header.stamp.sec * NS + m.header.stamp.nanosec for m in sample.images.values()
+            ]
+            assert max(stamps) - min(stamps) <= 50 * MS
+            assert min(stamps) == sample.stamp
+
+
+def test_arm_and_gripper_of_two_drivers_are_merged(policy: Any) -> None:
+    begin = policy.clock
+    events = cameras(policy, 3, 15, [0.0] * 3) + states(policy, 3, 50, ARM)
+    events += states(policy, 3, 30, ["finger_joint", "other"])
+    seen = play(policy, events)
+    assert len(seen) > 6
+    for _, sample in seen:
+        moment = 0.1 * (sample.stamp - begin) / NS
+        expected = [*[moment] * 7, moment / 0.8]  # the gripper in the policy's unit
+        assert sample.state.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_names_that_differ_are_listed_both_ways(policy: Any) -> None:
+    names = [f"fr3_joint{k}" for k in range(1, 8)]
+    events = cameras(policy, 3, 15, [0.0] * 3)
+    events += states(policy, 3, 50, [*names, "finger_joint"])
+    assert not play(policy, events)
+    why = policy._faults.now["no inference"]
+    assert f"lack {ARM}; heard instead: {names}" in why
+
+
+def test_velocities_and_efforts_alone_are_nothing(policy: Any) -> None:
+    from sensor_msgs.msg import JointState
+
+    events = cameras(policy, 2, 15, [0.0] * 3) + states(policy, 2, 50, JOINTS)
+    other = JointState(name=JOINTS, velocity=[0.1] * 8)
+    events += [(k * 7 * MS, lambda: policy._on_joint_state(other)) for k in range(200)]
+    assert len(play(policy, events)) > 4
+    assert policy._faults.now == {}
+
+
+def test_messages_without_stamps_are_of_now(policy: Any) -> None:
+    events = cameras(policy, 2, 15, [0.0] * 3)
+    begin = policy.clock
+    for k in range(100):
+        message = joints(0, JOINTS, [0.002 * k] * 8)
+        events.append((k * 20 * MS, lambda m=message: policy._on_joint_state(m)))
+    seen = play(policy, events)
+    assert len(seen) > 4
+    for _, sample in seen:
+        assert sample.state[0] == pytest.approx(0.1 * (sample.stamp - begin) / NS, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [(300 * MS, "stamped 0.30 s ahead"), (-2 * NS, "2.00 s old"), (-(10**18), "another epoch")],
+)
+def test_a_clock_that_differs_is_named_and_nothing_is_inferred(
+    policy: Any, ahead: int, words: str
+) -> None:
+    events = cameras(policy, 2, 15, [0.0] * 3) + states(policy, 2, 50, JOINTS, ahead)
+    assert not play(policy, events)
+    assert words in policy._faults.now["joint states"]
+    assert words in policy._faults.now["no inference"]
+    policy._diagnose()
+    assert policy._left_out["joint states"] == 100
+    play(policy, cameras(policy, 2, 15, [0.0] * 3) + states(policy, 2, 50, JOINTS))
+    policy._diagnose()
+    assert policy._faults.now == {}
+
+
+def test_a_camera_that_shows_one_picture_while_the_arm_moves_is_said(policy: Any) -> None:
+    begin, frozen = policy.clock, policy._on_image("wrist")
+    messages = [image(begin + k * NS // 15, b"frozen") for k in range(75)]
+    events = [(k * NS // 15, lambda m=m: frozen(m)) for k, m in enumerate(messages)]
+    play(policy, events + states(policy, 5, 50, JOINTS))
+    policy._diagnose()
+    assert "the same picture for 4.9 s" in policy._faults.now["camera wrist"]
