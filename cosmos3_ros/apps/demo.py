@@ -7,27 +7,29 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 import platform
 import shlex
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import rclpy
-import yaml
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
-from ..bringup.node_graph import Options, processes
+from ..bringup.node_graph import Options, environment, processes
 from ..bringup.process_runner import RunningGraph
-from ..model.embodiment import DROID_SIM
 from ..model.interface import NS
-from ..robot.robot_file import find_robot_file
+from ..robot.recorded_robot import read_robot
+from ..robot.robot_file import find_robot_file, read_remappings
+from ..ros import topics
 from ..ros.spin_thread import spinning
+from ..sim.camera_table import VIEWS
 from ..srv import ResetTask
 from .film import Film, frame, plot_joints
 from .topic_recorder import Recorder, wait_until
@@ -56,15 +58,20 @@ class Episode:
 
 
 @contextlib.contextmanager
-def watching(options: Options, futures: bool = True) -> Iterator[Recorder]:
-    """A Recorder for the robot of `options`, spinning in a thread."""
-    robot = yaml.safe_load(find_robot_file(options.robot).read_text())
-    joints = robot["/**/policy"]["ros__parameters"]["joints"]
-    reasoner = robot.get("/**/reasoner", {}).get("ros__parameters", {})
-    views = reasoner.get("views", DROID_SIM.views)  # the default of the node
+def watching(
+    options: Options, views: Sequence[str] = VIEWS, futures: bool = True
+) -> Iterator[Recorder]:
+    """A Recorder of these cameras for the robot of `options`, spinning in a thread.
+
+    Its topics have the names that the robot file gives them, as those of the nodes have.
+    """
+    robot = read_robot(options.robot)
+    os.environ |= environment()  # room for raw pictures in shared memory, as the nodes have it
     # rclpy's would end it before we do
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    recorder = Recorder(views, joints, futures)
+    recorder = Recorder(
+        views, robot.joints.joints, futures, read_remappings(find_robot_file(options.robot))
+    )
     try:
         with spinning(recorder):
             yield recorder
@@ -138,10 +145,11 @@ def say(text: str) -> None:
 
 def is_ready(recorder: Recorder) -> bool:
     """Simulation and commander report, and the policy listens."""
-    policy = (
-        recorder.count_subscribers("cosmos3/instruction") > 0
-        and recorder.count_publishers("cosmos3/action_chunk") > 0
+    instruction, chunk = (
+        recorder.resolve_topic_name(topic.name)
+        for topic in (topics.INSTRUCTION, topics.ACTION_CHUNK)
     )
+    policy = recorder.count_subscribers(instruction) > 0 and recorder.count_publishers(chunk) > 0
     return recorder.status is not None and recorder.commander is not None and policy
 
 
