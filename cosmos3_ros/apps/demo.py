@@ -100,6 +100,7 @@ def demo(
             f"expected at least one episode and a positive time limit, got {episodes} and "
             f"{time_limit}"
         )
+    wanted = processes(dataclasses.replace(options, task=names[0]))
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     say(f"starting simulation, policy, reasoner and commander (log: {out / 'nodes.log'})")
@@ -107,7 +108,7 @@ def demo(
     with (
         (out / "nodes.log").open("w") as log,
         Film(out / "demo.mp4", RATE) as film,
-        RunningGraph(processes(dataclasses.replace(options, task=names[0])), log) as graph,
+        RunningGraph(wanted, log) as graph,
         watching(options) as recorder,
     ):
         show = Show(recorder, film, view)
@@ -144,13 +145,14 @@ def say(text: str) -> None:
 
 
 def is_ready(recorder: Recorder) -> bool:
-    """Simulation and commander report, and the policy listens."""
+    """Simulation and commander report, cameras show something, and the policy listens."""
     instruction, chunk = (
         recorder.resolve_topic_name(topic.name)
         for topic in (topics.INSTRUCTION, topics.ACTION_CHUNK)
     )
     policy = recorder.count_subscribers(instruction) > 0 and recorder.count_publishers(chunk) > 0
-    return recorder.status is not None and recorder.commander is not None and policy
+    reported = recorder.status is not None and recorder.commander is not None
+    return reported and bool(recorder.images) and policy
 
 
 def check(graph: RunningGraph, out: pathlib.Path) -> None:
