@@ -111,7 +111,12 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
     parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
-    parser.add_argument("--task", **_TASK)
+    parser.add_argument(
+        "--task",
+        default="",
+        help="tasks of the simulation, with commas (default: those that the checkpoint was "
+        "trained for)",
+    )
     parser.add_argument(
         "--time-limit", type=float, default=12.0, help="seconds per episode (default: 12)"
     )

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .checkpoint_io.json_file import read_json
 from .checkpoint_io.loader import load_model
-from .checkpoint_io.safetensors_io import read_json
 from .interface import Answer, check_image
 from .language.chat import Clip, Turn
 from .language.decode_loop import DecodeLoopPool

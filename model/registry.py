@@ -22,6 +22,7 @@ import torch.distributed as dist
 from .acceleration.options import RuntimeOptions
 from .checkpoint_io.loader import load_fast, load_model
 from .checkpoint_io.tiny import tiny_checkpoint
+from .checkpoint_io.trained_tasks import EMBEDDED
 from .interface import Reasoner
 from .model_params import ModelParams, PolicyModelParams, ReasonerModelParams
 from .option_fields import select
@@ -39,8 +40,7 @@ def embedded_checkpoint() -> Path:
 
     Without it, random weights of the same architecture.
     """
-    trained = Path(__file__).parent / "checkpoints" / "droid_sim"
-    return trained if trained.is_dir() else tiny_checkpoint()
+    return EMBEDDED if EMBEDDED.is_dir() else tiny_checkpoint()
 
 
 class Models:

@@ -24,12 +24,14 @@ from std_srvs.srv import SetBool
 
 from ..bringup.node_graph import Options, environment, processes
 from ..bringup.process_runner import RunningGraph
+from ..model.checkpoint_io.trained_tasks import trained_tasks
 from ..model.interface import NS
 from ..robot.recorded_robot import read_robot
 from ..robot.robot_file import find_robot_file, read_remappings
 from ..ros import topics
 from ..ros.spin_thread import spinning
 from ..sim.camera_table import VIEWS
+from ..sim.tasks import TASKS, parse_names
 from ..srv import ResetTask
 from .film import Film, frame, plot_joints
 from .topic_recorder import Recorder, wait_until
@@ -88,13 +90,11 @@ def demo(
     out: pathlib.Path,
     view: bool = False,
 ) -> int:
-    """Run `episodes` episodes of each task (see tasks.parse_names), write `out`.
+    """Run `episodes` episodes of each task (see `choose_tasks`), write `out`.
 
     The exit code.
     """
-    from ..sim.tasks import parse_names
-
-    names = parse_names(tasks)
+    names = choose_tasks(tasks, options.checkpoint)
     if episodes < 1 or time_limit <= 0:
         raise ValueError(
             f"expected at least one episode and a positive time limit, got {episodes} and "
@@ -137,6 +137,31 @@ def demo(
     print(table(done))
     say(f"wrote {out}/demo.mp4 ({film.frames} frames), joints.png, summary.json, nodes.log")
     return 0
+
+
+def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
+    """The tasks to run: those wanted (with commas), "" for all that the checkpoint was trained for.
+
+    ValueError for others, unless the checkpoint ("": the embedded one) does not say what it was
+    trained for.
+    """
+    who = f"checkpoint {checkpoint}" if checkpoint else "the embedded checkpoint"
+    trained = [name for name in trained_tasks(checkpoint) if name in TASKS]
+    if not wanted and not trained:
+        raise ValueError(
+            f"{who} does not say what it was trained for: expected --task with some of "
+            f"{', '.join(TASKS)}"
+        )
+    names = parse_names(wanted) if wanted else trained
+    if trained and (others := [name for name in names if name not in trained]):
+        raise ValueError(
+            f"{who} was not trained for {', '.join(others)}: expected some of {', '.join(trained)}"
+        )
+    if not trained:
+        say(f"{who} does not say whether it was trained for {', '.join(names)}")
+    elif not wanted:
+        say(f"{who} was trained for {', '.join(names)}")
+    return names
 
 
 def say(text: str) -> None:

@@ -18,8 +18,8 @@ from ..embodiment import EMBODIMENTS, Embodiment
 from ..language.captions import action_json, action_plain, framing
 from ..network.config import TINY, ModelConfig
 from ..network.transformer import Transformer
+from .json_file import write_json
 from .names import hub_name
-from .safetensors_io import write_json
 
 # Per latent channel, as the released autoencoder has them.
 LATENTS_MEAN = [

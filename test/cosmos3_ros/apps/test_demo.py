@@ -34,6 +34,28 @@ def test_a_robot_that_the_simulation_is_not_is_refused_before_anything_starts(
     assert not (tmp_path / "out").exists()
 
 
+def test_it_runs_the_tasks_that_the_checkpoint_was_trained_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cosmos3_ros.apps.demo import choose_tasks
+    from cosmos3_ros.model.checkpoint_io.trained_tasks import write_trained_tasks
+
+    assert choose_tasks("", "") == ["reach", "lift", "push", "bowl", "drawer"]
+    assert capsys.readouterr().out.endswith("was trained for reach, lift, push, bowl, drawer\n")
+    with pytest.raises(ValueError, match="was not trained for stack: expected some of reach, li"):
+        choose_tasks("reach,stack", "")
+    with pytest.raises(ValueError, match="does not say what it was trained for: expected --task"):
+        choose_tasks("", str(tmp_path))
+    assert choose_tasks("stack", str(tmp_path)) == ["stack"]
+    assert "does not say whether it was trained for stack" in capsys.readouterr().out
+    write_trained_tasks(tmp_path, ("drawer", "a task of another simulation"))
+    assert choose_tasks("", str(tmp_path)) == ["drawer"]
+    with pytest.raises(ValueError, match="was not trained for lift: expected some of drawer"):
+        choose_tasks("lift", str(tmp_path))
+    with pytest.raises(ValueError, match="no folder"):
+        choose_tasks("", str(tmp_path / "nobody"))
+
+
 @pytest.mark.sim
 @pytest.mark.parametrize("robot", SIMULATED)
 def test_the_demo_sees_and_arms_the_simulation_as_any_robot(
