@@ -12,6 +12,7 @@ import pathlib
 import sys
 
 from .bringup.node_graph import Options
+from .model.embodiment import DROID_SIM, EMBODIMENTS
 from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, fields
 from .model.policy_options import PolicyOptions
@@ -218,13 +219,19 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
         "tiny", help="write a small random checkpoint of the same architecture"
     )
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
+    parser.add_argument(
+        "--embodiment",
+        default=DROID_SIM.name,
+        choices=sorted(EMBODIMENTS),
+        help=f"what its policy is for; a robot file names its own (default: {DROID_SIM.name})",
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .model.checkpoint_io.tiny import write_tiny
 
-        write_tiny(chosen.folder, seed=chosen.seed)
-        print(f"wrote {chosen.folder}")
+        write_tiny(chosen.folder, seed=chosen.seed, embodiment=chosen.embodiment)
+        print(f"wrote {chosen.folder}, for the embodiment {chosen.embodiment}")
         return 0
 
     parser.set_defaults(function=function)

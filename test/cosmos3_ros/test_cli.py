@@ -4,9 +4,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cosmos3_ros.cli import main
+from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.interface import Observation
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,22 @@ def test_what_is_wrong_is_said_in_one_line(
     assert main(command.replace("{}", str(tmp_path)).split()) == 1
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"error: {said.replace('{}', str(tmp_path))}")
+
+
+@pytest.mark.parametrize("name", EMBODIMENTS)
+def test_a_tiny_checkpoint_of_any_embodiment_makes_chunks(name: str, tmp_path: Path) -> None:
+    from cosmos3_ros.model.policy import load_policy
+
+    assert main(["tiny", str(tmp_path), "--embodiment", name]) == 0
+    policy = load_policy(tmp_path, num_steps=1, guidance=1.0, horizon=4)
+    robot = policy.embodiment
+    assert robot.name == name
+    images = {view: np.full((90, 160, 3), 128, np.uint8) for view in robot.views}
+    state = np.array([float(column.name == "qw") for column in robot.state], np.float32)
+    chunk = policy.infer(Observation(images, state, "go there", stamp=1)).chunk
+    assert chunk.names == robot.action_names
+    assert chunk.values.shape == (4, len(robot.action))
+    assert np.isfinite(chunk.values).all()
 
 
 def test_ctrl_c_is_no_traceback(
