@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import pathlib
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import Image
 
-from ..bringup.node_graph import Options, processes
+from ..bringup.node_graph import Options, Process, processes
 from ..bringup.process_runner import RunningGraph
 from ..model.embodiment import DROID_SIM
 from ..model.interface import NS
@@ -101,6 +102,37 @@ def parse_videos(words: list[str], views: tuple[str, ...]) -> dict[str, Clip]:
     return {view: Clip(given[view]) for view in views}
 
 
+def graph_for(options: Options, robot: RecordedRobot) -> list[Process]:
+    """What to start; without a checkpoint the embedded one stands in for that of a like robot.
+
+    It keeps its own embodiment, if the robot has the same views: nothing moves here. ValueError for
+    another arm.
+    """
+    found = processes(options)
+    if options.checkpoint:
+        return found
+    name = robot.embodiment.name
+    if robot.embodiment.state != DROID_SIM.state:
+        raise ValueError(
+            f"expected --checkpoint FOLDER: the embedded one does not know {name} "
+            f"(`cosmos3 tiny FOLDER --embodiment {name}` writes one of random weights)"
+        )
+    if robot.embodiment.views != DROID_SIM.views or robot.embodiment == DROID_SIM:
+        return found
+    say(f"no checkpoint given: the embedded one, of {DROID_SIM.name}, stands in for one of {name}")
+    own = {"embodiment": ""}
+    return [
+        dataclasses.replace(
+            process,
+            parameters={
+                node: values | (own if node == "policy" else {})
+                for node, values in process.parameters.items()
+            },
+        )
+        for process in found
+    ]
+
+
 def replay(
     options: Options,
     videos: list[str],
@@ -121,11 +153,12 @@ def replay(
     start = [] if log else start_pose(robot)
     if log is None:
         say("no joint log given: every frame is published with DROID's start pose")
+    nodes = graph_for(options, robot)
     out.mkdir(parents=True, exist_ok=True)
     with (
         (out / "nodes.log").open("w") as output,
         Film(out / "replay.mp4", 15) as film,
-        RunningGraph(processes(options), output) as graph,
+        RunningGraph(nodes, output) as graph,
         watching(options, views=()) as recorder,
     ):
 

@@ -241,6 +241,23 @@ def test_the_nodes_of_every_robot_file_see_the_clips(
         }
 
 
+def test_without_a_checkpoint_the_embedded_one_stands_in_for_a_like_robot() -> None:
+    from cosmos3_ros.apps.replay import graph_for
+    from cosmos3_ros.bringup.node_graph import Options
+
+    def embodiment(robot: str, checkpoint: str = "") -> str | None:
+        options = Options(robot, checkpoint, sim=False, commander=False)
+        (brain,) = graph_for(options, read_robot(robot))
+        return brain.parameters["policy"].get("embodiment")
+
+    assert embodiment("isaac_droid") == embodiment("franka_robotiq") == ""
+    assert embodiment("isaac_droid", "/my/own") is None, "that of the robot file"
+    assert embodiment("droid_single_view") is None, "that of the robot file, which has one view"
+    assert embodiment("generic_6axis", "/my/own") is None
+    with pytest.raises(ValueError, match=r"expected --checkpoint FOLDER: .* know six_axis"):
+        embodiment("generic_6axis")
+
+
 def test_an_arm_that_is_not_droids_needs_a_joint_log(tmp_path: Path) -> None:
     from cosmos3_ros.apps.replay import start_pose
 
