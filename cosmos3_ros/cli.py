@@ -182,17 +182,26 @@ def _add_replay(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_ask(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("ask", help="ask the reasoner about images, without ROS")
+    parser = commands.add_parser(
+        "ask", help="ask the reasoner about pictures and videos, without ROS"
+    )
     parser.add_argument("question")
-    parser.add_argument("image", nargs="*", type=pathlib.Path)
-    add_arguments(parser, ModelParams, ("checkpoint", "device"), defaults={"device": "cpu"})
-    parser.add_argument("--max-tokens", type=int, default=128)
+    parser.add_argument(
+        "file",
+        nargs="*",
+        type=pathlib.Path,
+        help="images, and videos (mp4, ...) of which two frames a second are looked at",
+    )
+    add_arguments(parser, ModelParams, ("checkpoint", "device"))
+    parser.add_argument(
+        "--max-tokens", type=int, default=128, help="longest answer [tokens] (default: 128)"
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .model.registry import ask
 
         print(
-            ask(chosen.question, chosen.image, chosen.checkpoint, chosen.device, chosen.max_tokens)
+            ask(chosen.question, chosen.file, chosen.checkpoint, chosen.device, chosen.max_tokens)
         )
         return 0
 

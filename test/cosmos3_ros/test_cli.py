@@ -4,12 +4,14 @@
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from cosmos3_ros.cli import main
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.training.data.video_io import write_video
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,30 @@ def test_a_tiny_checkpoint_of_any_embodiment_makes_chunks(name: str, tmp_path: P
     assert chunk.names == robot.action_names
     assert chunk.values.shape == (4, len(robot.action))
     assert np.isfinite(chunk.values).all()
+
+
+def test_the_reasoner_is_asked_about_pictures_and_videos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, clip = tmp_path / "picture.png", tmp_path / "clip.mp4"
+    gray = np.full((64, 96, 3), 128, np.uint8)
+    assert cv2.imwrite(str(picture), gray)
+    write_video(clip, [gray] * 30, 15)
+    assert main(["ask", "What is on the table?", str(picture), str(clip), "--max-tokens", "6"]) == 0
+    assert capsys.readouterr().out.strip()
+    (tmp_path / "words.mp4").write_text("no video")
+    assert main(["ask", "What is on the table?", str(tmp_path / "words.mp4")]) == 1
+    assert "words.mp4 is neither image nor video: expected" in capsys.readouterr().err
+
+
+def test_ask_runs_where_the_other_commands_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU if there is one."""
+    devices = []
+    monkeypatch.setattr(
+        "cosmos3_ros.model.registry.ask", lambda *words: devices.append(words[3]) or ""
+    )
+    assert main(["ask", "What is there?"]) == main(["ask", "What is there?", "--device", "cpu"])
+    assert devices == ["auto", "cpu"]
 
 
 def test_ctrl_c_is_no_traceback(
