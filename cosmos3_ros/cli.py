@@ -12,6 +12,7 @@ import pathlib
 import sys
 
 from .bringup.node_graph import Options
+from .model.embodiment import DROID_SIM, EMBODIMENTS
 from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, fields
 from .model.policy_options import PolicyOptions
@@ -111,7 +112,12 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
     parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
-    parser.add_argument("--task", **_TASK)
+    parser.add_argument(
+        "--task",
+        default="",
+        help="tasks of the simulation, with commas (default: those that the checkpoint was "
+        "trained for)",
+    )
     parser.add_argument(
         "--time-limit", type=float, default=12.0, help="seconds per episode (default: 12)"
     )
@@ -176,17 +182,26 @@ def _add_replay(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_ask(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("ask", help="ask the reasoner about images, without ROS")
+    parser = commands.add_parser(
+        "ask", help="ask the reasoner about pictures and videos, without ROS"
+    )
     parser.add_argument("question")
-    parser.add_argument("image", nargs="*", type=pathlib.Path)
-    add_arguments(parser, ModelParams, ("checkpoint", "device"), defaults={"device": "cpu"})
-    parser.add_argument("--max-tokens", type=int, default=128)
+    parser.add_argument(
+        "file",
+        nargs="*",
+        type=pathlib.Path,
+        help="images, and videos (mp4, ...) of which two frames a second are looked at",
+    )
+    add_arguments(parser, ModelParams, ("checkpoint", "device"))
+    parser.add_argument(
+        "--max-tokens", type=int, default=128, help="longest answer [tokens] (default: 128)"
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .model.registry import ask
 
         print(
-            ask(chosen.question, chosen.image, chosen.checkpoint, chosen.device, chosen.max_tokens)
+            ask(chosen.question, chosen.file, chosen.checkpoint, chosen.device, chosen.max_tokens)
         )
         return 0
 
@@ -213,13 +228,19 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
         "tiny", help="write a small random checkpoint of the same architecture"
     )
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
+    parser.add_argument(
+        "--embodiment",
+        default=DROID_SIM.name,
+        choices=sorted(EMBODIMENTS),
+        help=f"what its policy is for; a robot file names its own (default: {DROID_SIM.name})",
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .model.checkpoint_io.tiny import write_tiny
 
-        write_tiny(chosen.folder, seed=chosen.seed)
-        print(f"wrote {chosen.folder}")
+        write_tiny(chosen.folder, seed=chosen.seed, embodiment=chosen.embodiment)
+        print(f"wrote {chosen.folder}, for the embodiment {chosen.embodiment}")
         return 0
 
     parser.set_defaults(function=function)

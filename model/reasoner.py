@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .checkpoint_io.json_file import read_json
 from .checkpoint_io.loader import load_model
-from .checkpoint_io.safetensors_io import read_json
 from .interface import Answer, check_image
 from .language.chat import Clip, Turn
 from .language.decode_loop import DecodeLoopPool
@@ -103,11 +103,13 @@ class Cosmos3Reasoner:
     def ask(
         self,
         question: str,
-        images: Sequence[np.ndarray] = (),
+        images: Sequence[np.ndarray | Clip] = (),
         max_tokens: int | None = None,
         sampling: Sampling | None = None,
     ) -> Answer:
         """Answer `question` about `images` (uint8 [H, W, 3] each), in at most `max_tokens` tokens.
+
+        Among them there may be videos.
 
         Raises ValueError for an empty question, one that is too long or holds reserved tokens, and
         for a bad image.
@@ -160,8 +162,8 @@ class Cosmos3Reasoner:
         limit = self._limit(max_tokens)
         return pieces(self.tokens(self.prompt(question, images), limit, sampling), self.tokenizer)
 
-    def prompt(self, question: str, images: Sequence[np.ndarray] = ()) -> Prompt:
-        """What the text tower reads for a question about images."""
+    def prompt(self, question: str, images: Sequence[np.ndarray | Clip] = ()) -> Prompt:
+        """What the text tower reads for a question about images and videos."""
         return self.chat([Turn("user", (*images, question))])
 
     def video_prompt(

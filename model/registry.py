@@ -15,14 +15,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 import torch.distributed as dist
 
 from .acceleration.options import RuntimeOptions
 from .checkpoint_io.loader import load_fast, load_model
 from .checkpoint_io.tiny import tiny_checkpoint
+from .checkpoint_io.trained_tasks import EMBEDDED
 from .interface import Reasoner
+from .language.media_file import read_media
 from .model_params import ModelParams, PolicyModelParams, ReasonerModelParams
 from .option_fields import select
 from .policy import Cosmos3Policy
@@ -39,8 +40,7 @@ def embedded_checkpoint() -> Path:
 
     Without it, random weights of the same architecture.
     """
-    trained = Path(__file__).parent / "checkpoints" / "droid_sim"
-    return trained if trained.is_dir() else tiny_checkpoint()
+    return EMBEDDED if EMBEDDED.is_dir() else tiny_checkpoint()
 
 
 class Models:
@@ -172,20 +172,13 @@ def follow() -> int:
     return 0
 
 
-def ask(
-    question: str, images: Sequence[Path], checkpoint: str, device: str, max_tokens: int
-) -> str:
-    """Answer a question about image files, without ROS.
+def ask(question: str, files: Sequence[Path], checkpoint: str, device: str, max_tokens: int) -> str:
+    """Answer a question about image and video files, without ROS.
 
-    ValueError names a file that is no image.
+    ValueError names a file that is neither.
     """
-    pixels = []
-    for path in images:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f"{path} is not an image that can be read")
-        pixels.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    return load_reasoner(checkpoint, device, "auto").ask(question, pixels, max_tokens).text
+    media = [read_media(path) for path in files]
+    return load_reasoner(checkpoint, device, "auto").ask(question, media, max_tokens).text
 
 
 def load_reasoner(checkpoint: str, device: str, dtype: str, **settings: Any) -> Cosmos3Reasoner:

@@ -7,27 +7,31 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 import platform
 import shlex
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import rclpy
-import yaml
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
-from ..bringup.node_graph import Options, processes
+from ..bringup.node_graph import Options, environment, processes
 from ..bringup.process_runner import RunningGraph
-from ..model.embodiment import DROID_SIM
+from ..model.checkpoint_io.trained_tasks import trained_tasks
 from ..model.interface import NS
-from ..robot.robot_file import find_robot_file
+from ..robot.recorded_robot import read_robot
+from ..robot.robot_file import find_robot_file, read_remappings
+from ..ros import topics
 from ..ros.spin_thread import spinning
+from ..sim.camera_table import VIEWS
+from ..sim.tasks import TASKS, parse_names
 from ..srv import ResetTask
 from .film import Film, frame, plot_joints
 from .topic_recorder import Recorder, wait_until
@@ -56,15 +60,20 @@ class Episode:
 
 
 @contextlib.contextmanager
-def watching(options: Options, futures: bool = True) -> Iterator[Recorder]:
-    """A Recorder for the robot of `options`, spinning in a thread."""
-    robot = yaml.safe_load(find_robot_file(options.robot).read_text())
-    joints = robot["/**/policy"]["ros__parameters"]["joints"]
-    reasoner = robot.get("/**/reasoner", {}).get("ros__parameters", {})
-    views = reasoner.get("views", DROID_SIM.views)  # the default of the node
+def watching(
+    options: Options, views: Sequence[str] = VIEWS, futures: bool = True
+) -> Iterator[Recorder]:
+    """A Recorder of these cameras for the robot of `options`, spinning in a thread.
+
+    Its topics have the names that the robot file gives them, as those of the nodes have.
+    """
+    robot = read_robot(options.robot)
+    os.environ |= environment()  # room for raw pictures in shared memory, as the nodes have it
     # rclpy's would end it before we do
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    recorder = Recorder(views, joints, futures)
+    recorder = Recorder(
+        views, robot.joints.joints, futures, read_remappings(find_robot_file(options.robot))
+    )
     try:
         with spinning(recorder):
             yield recorder
@@ -81,18 +90,17 @@ def demo(
     out: pathlib.Path,
     view: bool = False,
 ) -> int:
-    """Run `episodes` episodes of each task (see tasks.parse_names), write `out`.
+    """Run `episodes` episodes of each task (see `choose_tasks`), write `out`.
 
     The exit code.
     """
-    from ..sim.tasks import parse_names
-
-    names = parse_names(tasks)
+    names = choose_tasks(tasks, options.checkpoint)
     if episodes < 1 or time_limit <= 0:
         raise ValueError(
             f"expected at least one episode and a positive time limit, got {episodes} and "
             f"{time_limit}"
         )
+    wanted = processes(dataclasses.replace(options, task=names[0]))
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     say(f"starting simulation, policy, reasoner and commander (log: {out / 'nodes.log'})")
@@ -100,7 +108,7 @@ def demo(
     with (
         (out / "nodes.log").open("w") as log,
         Film(out / "demo.mp4", RATE) as film,
-        RunningGraph(processes(dataclasses.replace(options, task=names[0])), log) as graph,
+        RunningGraph(wanted, log) as graph,
         watching(options) as recorder,
     ):
         show = Show(recorder, film, view)
@@ -131,18 +139,45 @@ def demo(
     return 0
 
 
+def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
+    """The tasks to run: those wanted (with commas), "" for all that the checkpoint was trained for.
+
+    ValueError for others, unless the checkpoint ("": the embedded one) does not say what it was
+    trained for.
+    """
+    who = f"checkpoint {checkpoint}" if checkpoint else "the embedded checkpoint"
+    trained = [name for name in trained_tasks(checkpoint) if name in TASKS]
+    if not wanted and not trained:
+        raise ValueError(
+            f"{who} does not say what it was trained for: expected --task with some of "
+            f"{', '.join(TASKS)}"
+        )
+    names = parse_names(wanted) if wanted else trained
+    if trained and (others := [name for name in names if name not in trained]):
+        raise ValueError(
+            f"{who} was not trained for {', '.join(others)}: expected some of {', '.join(trained)}"
+        )
+    if not trained:
+        say(f"{who} does not say whether it was trained for {', '.join(names)}")
+    elif not wanted:
+        say(f"{who} was trained for {', '.join(names)}")
+    return names
+
+
 def say(text: str) -> None:
     """A line for the person who watches."""
     print(text, flush=True)
 
 
 def is_ready(recorder: Recorder) -> bool:
-    """Simulation and commander report, and the policy listens."""
-    policy = (
-        recorder.count_subscribers("cosmos3/instruction") > 0
-        and recorder.count_publishers("cosmos3/action_chunk") > 0
+    """Simulation and commander report, cameras show something, and the policy listens."""
+    instruction, chunk = (
+        recorder.resolve_topic_name(topic.name)
+        for topic in (topics.INSTRUCTION, topics.ACTION_CHUNK)
     )
-    return recorder.status is not None and recorder.commander is not None and policy
+    policy = recorder.count_subscribers(instruction) > 0 and recorder.count_publishers(chunk) > 0
+    reported = recorder.status is not None and recorder.commander is not None
+    return reported and bool(recorder.images) and policy
 
 
 def check(graph: RunningGraph, out: pathlib.Path) -> None:

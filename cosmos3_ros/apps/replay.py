@@ -4,24 +4,25 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import av
 import numpy as np
-import yaml
 from rclpy.qos import qos_profile_system_default
-from sensor_msgs.msg import CompressedImage, JointState
+from sensor_msgs.msg import Image
 
-from ..bringup.node_graph import Options, processes
+from ..bringup.node_graph import Options, Process, processes
 from ..bringup.process_runner import RunningGraph
-from ..model.embodiment import find_embodiment
+from ..model.embodiment import DROID_SIM
 from ..model.interface import NS
-from ..robot.images import encode
-from ..robot.robot_file import find_robot_file
+from ..robot.images import encode, fill
+from ..robot.recorded_robot import RecordedRobot, read_robot
 from ..ros import topics
 from ..ros.messages import command_message, header
 from ..sim.arm_constants import HOME
@@ -29,7 +30,18 @@ from .demo import check, percentile, say, watching
 from .film import Film, frame
 from .topic_recorder import Recorder, wait_until
 
-START = [*map(float, HOME), 0.0]  # DROID's start pose, gripper open
+
+def start_pose(robot: RecordedRobot) -> list[float]:
+    """DROID's start pose with the gripper open, for this robot's joints in their order.
+
+    ValueError for an arm that is not DROID's.
+    """
+    if robot.embodiment.state != DROID_SIM.state:
+        raise ValueError(
+            f"expected --joints FILE: {robot.embodiment.name} has no start pose that is known; a "
+            f"CSV with the columns {['time', *robot.joints.joints]}"
+        )
+    return [*map(float, HOME), robot.joints.gripper_open]
 
 
 class Clip:
@@ -90,6 +102,37 @@ def parse_videos(words: list[str], views: tuple[str, ...]) -> dict[str, Clip]:
     return {view: Clip(given[view]) for view in views}
 
 
+def graph_for(options: Options, robot: RecordedRobot) -> list[Process]:
+    """What to start; without a checkpoint the embedded one stands in for that of a like robot.
+
+    It keeps its own embodiment, if the robot has the same views: nothing moves here. ValueError for
+    another arm.
+    """
+    found = processes(options)
+    if options.checkpoint:
+        return found
+    name = robot.embodiment.name
+    if robot.embodiment.state != DROID_SIM.state:
+        raise ValueError(
+            f"expected --checkpoint FOLDER: the embedded one does not know {name} "
+            f"(`cosmos3 tiny FOLDER --embodiment {name}` writes one of random weights)"
+        )
+    if robot.embodiment.views != DROID_SIM.views or robot.embodiment == DROID_SIM:
+        return found
+    say(f"no checkpoint given: the embedded one, of {DROID_SIM.name}, stands in for one of {name}")
+    own = {"embodiment": ""}
+    return [
+        dataclasses.replace(
+            process,
+            parameters={
+                node: values | (own if node == "policy" else {})
+                for node, values in process.parameters.items()
+            },
+        )
+        for process in found
+    ]
+
+
 def replay(
     options: Options,
     videos: list[str],
@@ -103,30 +146,27 @@ def replay(
     """
     if not options.instruction:
         raise ValueError("--instruction is empty: say what the robot is doing in the clip")
-    robot = yaml.safe_load(find_robot_file(options.robot).read_text())["/**/policy"][
-        "ros__parameters"
-    ]
-    clips = parse_videos(videos, find_embodiment(robot["embodiment"]).views)
-    joints = robot["joints"]
-    if joint_log is None:
-        say("no joint log given: every frame is published with DROID's start pose")
+    robot = read_robot(options.robot)
+    clips = parse_videos(videos, robot.embodiment.views)
+    joints = list(robot.joints.joints)
     log = JointLog(joint_log, joints) if joint_log else None
+    start = [] if log else start_pose(robot)
+    if log is None:
+        say("no joint log given: every frame is published with DROID's start pose")
+    nodes = graph_for(options, robot)
     out.mkdir(parents=True, exist_ok=True)
     with (
         (out / "nodes.log").open("w") as output,
         Film(out / "replay.mp4", 15) as film,
-        RunningGraph(processes(options), output) as graph,
-        watching(options) as recorder,
+        RunningGraph(nodes, output) as graph,
+        watching(options, views=()) as recorder,
     ):
 
         def is_alive() -> None:
             check(graph, out)
 
-        def others() -> bool:  # the policy, beside this process
-            return recorder.count_subscribers("joint_states") > 1
-
-        wait_until(others, 180, "the policy's start", is_alive)
         player = ClipPlayer(recorder, list(clips), joints, options.instruction)
+        wait_until(player.is_heard, 180, "the policy's start", is_alive)
         for k, pictures in enumerate(
             zip(*(clip.frames() for clip in clips.values()), strict=False)
         ):
@@ -134,39 +174,45 @@ def replay(
                 break
             is_alive()
             moment = pictures[0][0]
-            player.publish(
-                moment, [image for _, image in pictures], log.at(moment) if log else START
-            )
-            film.add(frame(recorder.images, recorder.predicted(player.stamps[-1]), player.lines()))
+            images = {view: image for view, (_, image) in zip(clips, pictures, strict=True)}
+            player.publish(moment, images, log.at(moment) if log else start)
+            film.add(frame(images, recorder.predicted(player.stamps[-1]), player.lines()))
         wait_until(lambda: bool(recorder.latencies), 60, "a chunk", is_alive)
     return report(recorder, player, out)
 
 
 class ClipPlayer:
-    """Publishes frames at the pace of the clip and remembers their stamps."""
+    """Publishes frames at the pace of the clip and remembers their stamps.
+
+    Each view goes out in the transports that somebody subscribes to, under the names that the
+    recorder's remappings give it.
+    """
 
     def __init__(
-        self, recorder: Recorder, views: list[str], joints: list[str], instruction: str
+        self, recorder: Recorder, views: Sequence[str], joints: Sequence[str], instruction: str
     ) -> None:
-        self._recorder, self._views, self._joints, self._instruction = (
-            recorder,
-            views,
-            joints,
-            instruction,
-        )
-        self._cameras = {
-            view: recorder.create_publisher(
-                CompressedImage, _name(view), qos_profile_system_default
-            )
-            for view in views
+        self._recorder, self._joints, self._instruction = recorder, list(joints), instruction
+        self._raw = {view: self._advertise(topics.camera(view, "raw")) for view in views}
+        self._compressed = {
+            view: self._advertise(topics.camera(view, "compressed")) for view in views
         }
-        self._states = recorder.create_publisher(
-            JointState, topics.JOINT_STATES.name, qos_profile_system_default
-        )
+        self._states = self._advertise(topics.JOINT_STATES)
         self._begin = 0
         self.stamps: list[int] = []
 
-    def publish(self, time_in_clip: int, images: list[np.ndarray], positions: list[float]) -> None:
+    def _advertise(self, topic: topics.Topic) -> Any:
+        return self._recorder.create_publisher(topic.type, topic.name, qos_profile_system_default)
+
+    def is_heard(self) -> bool:
+        """Whether somebody beside the recorder subscribes to every view and to the joint states."""
+        return self._states.get_subscription_count() > 1 and all(
+            self._raw[view].get_subscription_count() + publisher.get_subscription_count()
+            for view, publisher in self._compressed.items()
+        )
+
+    def publish(
+        self, time_in_clip: int, images: Mapping[str, np.ndarray], positions: list[float]
+    ) -> None:
         """Wait until it is this frame's time, then publish it on all topics with one stamp."""
         now = self._recorder.get_clock().now().nanoseconds
         if not self.stamps:
@@ -175,20 +221,20 @@ class ClipPlayer:
         stamp = self._begin + time_in_clip
         self.stamps.append(stamp)
         self._states.publish(command_message(self._joints, positions, [], stamp))
-        for view, image in zip(self._views, images, strict=True):
-            message = encode(image)
-            message.header = header(stamp, view)
-            self._cameras[view].publish(message)
+        for view, image in images.items():
+            head = header(stamp, view)
+            if self._raw[view].get_subscription_count():
+                self._raw[view].publish(fill(Image(header=head), image, "rgb8"))
+            if self._compressed[view].get_subscription_count():
+                message = encode(image)
+                message.header = head
+                self._compressed[view].publish(message)
 
     def lines(self) -> list[str]:
         """Two lines for the film."""
         latencies = self._recorder.latencies
         latest = f"latency {latencies[-1]['total'] * 1e3:.0f} ms" if latencies else "no chunk yet"
         return [self._instruction, f"frame {len(self.stamps)}, chunk {len(latencies)}, {latest}"]
-
-
-def _name(view: str) -> str:
-    return topics.camera(view, "compressed").name
 
 
 def report(recorder: Recorder, player: ClipPlayer, out: pathlib.Path) -> int:

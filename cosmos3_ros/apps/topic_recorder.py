@@ -26,11 +26,19 @@ from ..ros.messages import to_ns
 class Recorder(Node):
     """Keeps the newest messages, and the history of joints, chunks, latencies since `begin`.
 
-    Spun by a thread of its own; the lists are only appended to there.
+    Spun by a thread of its own; the lists are only appended to there. remappings: pairs of a name
+    in this package and the name on the robot.
     """
 
-    def __init__(self, views: Sequence[str], joints: Sequence[str], futures: bool = True) -> None:
-        super().__init__("recorder")
+    def __init__(
+        self,
+        views: Sequence[str],
+        joints: Sequence[str],
+        futures: bool = True,
+        remappings: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        rules = [word for name, target in remappings for word in ("-r", f"{name}:={target}")]
+        super().__init__("recorder", cli_args=["--ros-args", *rules] if rules else None)
         self.joints = list(joints)
         self.images: dict[str, np.ndarray] = {}
         self.future: Future | None = None

@@ -15,7 +15,8 @@ import yaml
 
 from ..model.model_params import ModelParams
 from ..model.option_fields import param, same_as
-from ..robot.robot_file import config_folder, find_robot_file, read_remappings
+from ..robot.robot_file import config_folder, find_robot_file, read_joints, read_remappings
+from ..sim.arm_constants import JOINTS
 
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
 MODULES = {
@@ -112,6 +113,18 @@ def environment() -> dict[str, str]:
     return {} if name in os.environ else {name: str(config_folder() / "fastdds.xml")}
 
 
+def _check_simulated(options: Options, path: pathlib.Path) -> None:
+    """Raise ValueError if nodes that move the arm are for joints that the simulation lacks."""
+    nodes = [node for node in ("policy", "commander") if getattr(options, node)]
+    strange = [joint for node in nodes for joint in read_joints(path, node) if joint not in JOINTS]
+    if strange:
+        raise ValueError(
+            f"robot {path.stem}: the embedded simulation has no {', '.join(dict.fromkeys(strange))}"
+            "; expected a robot file with its joints, as droid_sim has them, or the robot itself "
+            "(sim:=false, --no-sim)"
+        )
+
+
 def processes(options: Options) -> list[Process]:
     """What to start, in order; ValueError names an option that cannot be."""
     path = find_robot_file(options.robot)
@@ -135,6 +148,7 @@ def processes(options: Options) -> list[Process]:
         )
 
     if options.sim:
+        _check_simulated(options, path)
         add(
             "sim",
             {

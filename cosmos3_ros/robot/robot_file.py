@@ -56,3 +56,12 @@ def read_remappings(path: pathlib.Path) -> tuple[tuple[str, str], ...]:
         if name.endswith("/image_raw"):
             found.setdefault(f"{name}/compressed", f"{target}/compressed")
     return tuple(found.items())
+
+
+def read_joints(path: pathlib.Path, node: str) -> list[str]:
+    """The parameter `joints` of a node in a robot file; [] if it has none."""
+    try:
+        section = yaml.safe_load(path.read_text()).get(f"/**/{node}", {})
+        return [*map(str, section.get("ros__parameters", {}).get("joints", []))]
+    except (yaml.YAMLError, AttributeError, TypeError) as error:
+        raise ValueError(f"robot file {path} is not a ROS parameter file: {error}") from error

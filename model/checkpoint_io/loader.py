@@ -23,8 +23,9 @@ from ..loaded_model import Model
 from ..network.config import config_from_json
 from ..network.transformer import Transformer
 from ..runtime.device import default_dtype
+from .json_file import read_json
 from .names import NO_PART_OF_TRANSFORMER, transformer_names
-from .safetensors_io import fill, find_tensors, read_json
+from .safetensors_io import fill, find_tensors
 
 if TYPE_CHECKING:
     from ..acceleration.tensor_parallel import TensorParallelSplit

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads and writes the files of a checkpoint, json and safetensors, strictly.
+"""Reads the tensors of a checkpoint from its safetensors files, strictly.
 
 Every tensor has to belong to a module, and every parameter of a module to a tensor.
 """
@@ -15,31 +15,12 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from .json_file import read_json
+
 if TYPE_CHECKING:
     from ..acceleration.tensor_parallel import TensorParallelSplit
 
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
-
-
-def read_json(file: Path, optional: bool = False) -> dict[str, Any]:
-    """A json object; ValueError names a missing or broken file."""
-    if optional and not file.exists():
-        return {}
-    try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"checkpoint: missing file {file}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file}: not readable as json ({error})") from None
-    if not isinstance(fields, dict):
-        raise ValueError(f"{file}: expected a json object, got {type(fields).__name__}")
-    return fields
-
-
-def write_json(file: Path, fields: dict[str, Any]) -> None:
-    """Write a json object, and make its folder if there is none."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
 
 def find_tensors(folder: Path) -> dict[str, Path]:

@@ -13,8 +13,9 @@ from ..acceleration.options import PLACEMENTS
 from ..embodiment import EMBODIMENTS
 from ..network.config import PRESETS, ModelConfig, config_from_json
 from ..network.transformer import Transformer
+from .json_file import read_json
 from .names import SOUND, transformer_names
-from .safetensors_io import find_tensors, read_header, read_json
+from .safetensors_io import find_tensors, read_header
 
 # Prefixes of our parameters -> the part they belong to; the first prefix that fits counts.
 PARTS = {
@@ -138,7 +139,8 @@ def _embodiments(folder: Path, config: ModelConfig) -> str:
     fits = [each.name for each in EMBODIMENTS.values() if each.domain == domain]
     own = policy.get("embodiment") or f"any of {', '.join(fits) or 'none that is known'}"
     rows, rate = policy.get("action_chunk_size"), policy.get("conditioning_fps")
-    return f"domain {domain}, {rows} rows at {rate} Hz, embodiment {own}"
+    tasks = f", tasks {', '.join(policy['tasks'])}" if policy.get("tasks") else ""
+    return f"domain {domain}, {rows} rows at {rate} Hz, embodiment {own}{tasks}"
 
 
 def _schedule(folder: Path, problems: list[str]) -> str:

@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ..embodiment import EMBODIMENTS, Embodiment
+from ..embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from ..language.captions import action_json, action_plain, framing
 from ..network.config import TINY, ModelConfig
 from ..network.transformer import Transformer
+from .json_file import write_json
 from .names import hub_name
-from .safetensors_io import write_json
 
 # Per latent channel, as the released autoencoder has them.
 LATENTS_MEAN = [
@@ -154,9 +154,10 @@ def write_tiny(
 ) -> None:
     """Write a complete checkpoint of random weights into an empty or new folder.
 
-    config: sizes of the two towers; embodiment: name of the one that its policy is for.
+    config: sizes of the two towers; embodiment: name of the one that its policy is for. ValueError
+    if there is no such embodiment, or something in the folder.
     """
-    folder = Path(path)
+    folder, robot = Path(path), find_embodiment(embodiment)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: expected an empty or new folder")
     with torch.random.fork_rng(devices=[]):
@@ -167,7 +168,7 @@ def write_tiny(
     ids = write_tokenizer(folder / "text_tokenizer", config.vocab)
     write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     write_json(folder / "model_index.json", INDEX)
-    write_json(folder / "checkpoint.json", {"policy": policy_json(EMBODIMENTS[embodiment])})
+    write_json(folder / "checkpoint.json", {"policy": policy_json(robot)})
     root = {
         "architectures": ["Cosmos3ForConditionalGeneration"],
         "model_type": "cosmos3_omni",

@@ -4,9 +4,14 @@
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from cosmos3_ros.cli import main
+from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.training.data.video_io import write_video
 
 
 @pytest.mark.parametrize(
@@ -30,6 +35,46 @@ def test_what_is_wrong_is_said_in_one_line(
     assert main(command.replace("{}", str(tmp_path)).split()) == 1
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"error: {said.replace('{}', str(tmp_path))}")
+
+
+@pytest.mark.parametrize("name", EMBODIMENTS)
+def test_a_tiny_checkpoint_of_any_embodiment_makes_chunks(name: str, tmp_path: Path) -> None:
+    from cosmos3_ros.model.policy import load_policy
+
+    assert main(["tiny", str(tmp_path), "--embodiment", name]) == 0
+    policy = load_policy(tmp_path, num_steps=1, guidance=1.0, horizon=4)
+    robot = policy.embodiment
+    assert robot.name == name
+    images = {view: np.full((90, 160, 3), 128, np.uint8) for view in robot.views}
+    state = np.array([float(column.name == "qw") for column in robot.state], np.float32)
+    chunk = policy.infer(Observation(images, state, "go there", stamp=1)).chunk
+    assert chunk.names == robot.action_names
+    assert chunk.values.shape == (4, len(robot.action))
+    assert np.isfinite(chunk.values).all()
+
+
+def test_the_reasoner_is_asked_about_pictures_and_videos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, clip = tmp_path / "picture.png", tmp_path / "clip.mp4"
+    gray = np.full((64, 96, 3), 128, np.uint8)
+    assert cv2.imwrite(str(picture), gray)
+    write_video(clip, [gray] * 30, 15)
+    assert main(["ask", "What is on the table?", str(picture), str(clip), "--max-tokens", "6"]) == 0
+    assert capsys.readouterr().out.strip()
+    (tmp_path / "words.mp4").write_text("no video")
+    assert main(["ask", "What is on the table?", str(tmp_path / "words.mp4")]) == 1
+    assert "words.mp4 is neither image nor video: expected" in capsys.readouterr().err
+
+
+def test_ask_runs_where_the_other_commands_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU if there is one."""
+    devices = []
+    monkeypatch.setattr(
+        "cosmos3_ros.model.registry.ask", lambda *words: devices.append(words[3]) or ""
+    )
+    assert main(["ask", "What is there?"]) == main(["ask", "What is there?", "--device", "cpu"])
+    assert devices == ["auto", "cpu"]
 
 
 def test_ctrl_c_is_no_traceback(

@@ -23,8 +23,8 @@ from transformers import (
     Cosmos3OmniForConditionalGeneration,
 )
 
+from cosmos3_ros.model.checkpoint_io.json_file import write_json
 from cosmos3_ros.model.checkpoint_io.loader import load_model
-from cosmos3_ros.model.checkpoint_io.safetensors_io import write_json
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint, write_tokenizer
 from cosmos3_ros.model.language.chat import Clip, Turn
 from cosmos3_ros.model.language.token_sampling import Sampling

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from line_checks import ELSEWHERE, check, field_names, is_elsewhere
+from shell_lines import ROOT, Line, blocks, read_lines
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
@@ -37,3 +38,95 @@ def test_messages_to_type_are_readable(page: Path) -> None:
     for line in re.findall(r"ros2 (?:service call|topic pub) .*", text):
         for message in re.findall(r'"(\{[^"]*\})"', line):
             assert isinstance(yaml.safe_load(message), dict), line
+
+
+ROBOT_FILES = [*sorted((ROOT / "config").rglob("*.yaml"))]
+TYPED = [line for page in (*PAGES, *ROBOT_FILES) for line in read_lines(page)]
+ONCE = {line.text: line for line in sorted(TYPED, key=lambda line: not line.mention)}
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("line", ONCE.values(), ids=str)
+def test_what_people_type_works(line: Line, tmp_path: Path, monkeypatch) -> None:
+    """Parsed by the program it is for, with names that exist; `ELSEWHERE` says what is not."""
+    monkeypatch.chdir(tmp_path)
+    check(line)
+
+
+def test_the_lines_that_are_not_checked_are_few_and_there() -> None:
+    unused = {
+        start: why
+        for start, why in ELSEWHERE.items()
+        if not any(is_elsewhere(line, start) for line in TYPED)
+    }
+    assert unused == {}
+    assert len(TYPED) > 100
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cosmos3 demo --episode 3 --tusk reach",
+        "cosmos3 demo --robot nobody",
+        "cosmos3 collect out --task dance",
+        "cosmos3 serve nobody",
+        "cosmos3 dance",
+        "cosmos3 train --recipe training/recipes/polish.yaml policy.sekonds=600",
+        "make dance",
+        "make demo TUSK=reach",
+        "ros2 launch cosmos3_ros dance.launch.py",
+        "ros2 launch cosmos3_ros reasoner.launch.py sim:=false",
+        "ros2 launch cosmos3_ros policy.launch.py sim:=nope",
+        "ros2 launch cosmos3_ros policy.launch.py robot:=franka_robotiq",
+        "ros2 service call /commander/dance std_srvs/srv/SetBool",
+        "ros2 service call /commander/arm std_srvs/srv/Trigger",
+        "ros2 service call /reasoner/ask cosmos3_ros/srv/Ask '{answer: 4}'",
+        "ros2 topic echo /cosmos3/dance",
+        "ros2 topic pub --once /cosmos3/instruction std_msgs/msg/Bool '{data: true}'",
+        "ros2 param describe /policy dance",
+        "ros2 bag record -o monday /dance",
+        "ros2 run cosmos3_ros dance",
+        "ros2 run controller_manager spawner joint_state_broadcaster dance",
+        "ros2 dance",
+        "python bench/seams.py --dance",
+        "python bench/dance.py",
+        "torchrun --standalone --nproc-per-node 2 -m cosmos3_ros.brain dance --ros-args",
+        "pip install '.[dance]'",
+        "pytest test/dance",
+        "tools/run.sh .venv cosmos3 dance",
+        "dance",
+    ],
+)
+def test_what_does_not_work_would_be_found(text: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((AssertionError, SystemExit, ValueError)):
+        check(Line("a page", text))
+
+
+def test_the_example_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (example,) = blocks(ROOT / "README.md", "python")
+    names: dict = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert names["prediction"].chunk.values.shape == (16, 8)
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: page.name
+)
+def test_the_settings_on_a_page_exist(page: Path, tmp_path: Path) -> None:
+    """Parameters of nodes, and fields of recipes."""
+    from cosmos3_ros.bringup.graph_page import NODES
+    from cosmos3_ros.training.recipe import read_recipe
+
+    for block in blocks(page, "yaml"):
+        content = yaml.safe_load(block)
+        if not any(name.startswith("/") for name in content):
+            (tmp_path / "recipe.yaml").write_text(block)
+            read_recipe(tmp_path / "recipe.yaml", [])
+            continue
+        for section, values in content.items():
+            known = field_names(NODES[section.rpartition("/")[2]][1])
+            assert {*values["ros__parameters"]} <= known

@@ -15,6 +15,7 @@ import pytest
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
+from cosmos3_ros.model.checkpoint_io.trained_tasks import trained_tasks
 from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.sim import tasks
@@ -123,6 +124,7 @@ def test_success_counts_only_when_it_lasts(env, monkeypatch):
 
 
 def test_task_names_of_the_command_line():
+    assert tasks.parse_names("trained") == trained_tasks(""), "the embedded checkpoint's"
     assert tasks.parse_names("trained") == ["reach", "lift", "push", "bowl", "drawer"]
     assert tasks.parse_names("all") == list(TASKS)
     assert tasks.parse_names("stack,lift") == ["stack", "lift"]

@@ -56,7 +56,7 @@ def report(
         raise ValueError(
             f"through: expected {PROCESS}, {NODES} or both with a comma, got {','.join(through)!r}"
         )
-    from ...model.checkpoint_io.tiny import write_json
+    from ...model.checkpoint_io.json_file import write_json
 
     out = out or (page and page.with_suffix(".json"))
     pictures = out and out.with_suffix("")
@@ -84,7 +84,7 @@ def report(
 
 def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
     """What has been measured before, if anything."""
-    from ...model.checkpoint_io.safetensors_io import read_json
+    from ...model.checkpoint_io.json_file import read_json
 
     if out is not None and out.suffix != ".json":
         raise ValueError(f"out: expected a file named .json, got {out}")

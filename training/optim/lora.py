@@ -16,8 +16,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ...model.checkpoint_io.json_file import write_json
 from ...model.checkpoint_io.names import hub_name
-from ...model.checkpoint_io.safetensors_io import write_json
 from ...model.network.transformer import Transformer
 from ..options import LoraOptions
 

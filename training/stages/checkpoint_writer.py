@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...model.autoencoder.vae import VideoAutoencoder
+from ...model.checkpoint_io.json_file import read_json, write_json
 from ...model.checkpoint_io.names import SOUND, hub_name
-from ...model.checkpoint_io.safetensors_io import find_tensors, read_json, write_json
+from ...model.checkpoint_io.safetensors_io import find_tensors
 from ...model.network.config import ModelConfig, config_from_json
 
 SHARD = 14 * 2**20  # bytes

@@ -8,8 +8,8 @@ import torch
 from transformers import Cosmos3OmniConfig
 
 from cosmos3_ros.model.checkpoint_io import tiny
+from cosmos3_ros.model.checkpoint_io.json_file import read_json
 from cosmos3_ros.model.checkpoint_io.loader import load_model
-from cosmos3_ros.model.checkpoint_io.safetensors_io import read_json
 from cosmos3_ros.model.checkpoint_io.tiny import SPECIAL, tiny_checkpoint, write_tiny
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.language.captions import tokenize

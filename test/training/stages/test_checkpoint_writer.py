@@ -7,9 +7,12 @@ import json
 import torch
 from safetensors.torch import load_file, save_file
 
+from cosmos3_ros.model.checkpoint_io.json_file import read_json
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.tiny import write_tiny
+from cosmos3_ros.model.checkpoint_io.trained_tasks import trained_tasks
 from cosmos3_ros.model.network.config import TINY
+from cosmos3_ros.training.options import DataOptions
 from cosmos3_ros.training.recipe import Recipe
 from cosmos3_ros.training.stages.checkpoint_writer import write_tensors, write_transformer
 from cosmos3_ros.training.train import begin
@@ -25,6 +28,14 @@ def test_tensors_are_written_in_shards_that_load(tmp_path, monkeypatch):
 
     assert set(find_tensors(tmp_path)) == {"a", "b", "c"}
     assert len(list(tmp_path.glob("*.safetensors"))) == 3
+
+
+def test_a_checkpoint_names_the_tasks_it_is_trained_for(tmp_path):
+    for data, tasks in ((DataOptions(tasks=("push",)), ["push"]), (DataOptions(dataset="x"), [])):
+        folder = tmp_path / (data.dataset or "simulated") / "checkpoint"
+        begin(Recipe(size=dataclasses.asdict(SMALL), data=data), folder)
+        assert trained_tasks(folder) == tasks
+    assert read_json(folder / "checkpoint.json")["policy"]["embodiment"] == "droid_sim"
 
 
 def test_what_a_released_checkpoint_has_beside_our_tensors_is_kept(tmp_path):

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulation's tasks that a checkpoint was trained for, by its checkpoint.json. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from .json_file import read_json, write_json
+
+EMBEDDED = Path(__file__).parents[1] / "checkpoints" / "droid_sim"
+_FILE = "checkpoint.json"
+
+
+def trained_tasks(checkpoint: str | Path) -> list[str]:
+    """Names of tasks ("": of the embedded checkpoint); [] if it names none.
+
+    ValueError if there is no such folder.
+    """
+    folder = Path(checkpoint) if checkpoint else EMBEDDED
+    if checkpoint and not folder.is_dir():
+        raise ValueError(f"checkpoint: no folder {folder}")
+    policy = read_json(folder / _FILE, optional=True).get("policy") or {}
+    return [*map(str, policy.get("tasks") or ())]
+
+
+def write_trained_tasks(folder: Path, tasks: Iterable[str]) -> None:
+    """Name the tasks in the folder's checkpoint.json, and keep what else it says."""
+    about = read_json(folder / _FILE, optional=True)
+    policy = {**(about.get("policy") or {}), "tasks": [*tasks]}
+    write_json(folder / _FILE, {**about, "policy": policy})
