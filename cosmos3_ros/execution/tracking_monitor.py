@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ TRAVEL, STILL = 0.5, 0.1
 LATELY, STANDING = NS // 10, 0.01  # an arm that moved less in that time stands [ns], [rad or m]
 # share of the limit within which motions go on from the set point
 NEAR = 0.5
+# signs that the controller may have been away: this far off [rad or m]; or in one of these times
+# [ns] set points traveled more than that, and the joint less than a share of it
+OFF, STILLS, LEAST, PAUSED = 0.002, (3 * STEP, 6 * STEP, 18 * STEP), 0.003, 0.5
 
 
 class TrackingMonitor:
@@ -113,6 +117,33 @@ class TrackingMonitor:
     def reason_to_restart(self) -> str:
         """Why the next motion must begin at the arm and not at its set point; empty if it may."""
         return self._distance_fault(NEAR * self._limit) or self._travel_fault()
+
+    def may_be_away(self) -> bool:
+        """Whether the arm may not be led by the set points just now.
+
+        Sooner than `fault`, and less sure: it is off them, or a joint stands while they move.
+        """
+        if not self._arm or not self._points:
+            return False
+        points = list(itertools.islice(reversed(self._points), 4))
+        soon = np.ptp([position for _, position, _ in points], axis=0)
+        # its clock may be a little ahead, and so the arm
+        if (self.deviation() > OFF + soon).any():
+            return True
+        stamp = self._arm[-1][0]
+        return any(self._is_paused(stamp, window) for window in STILLS)
+
+    def _is_paused(self, stamp: int, window: int) -> bool:
+        """Whether a joint stood for `window` (ns), though its set points moved all the time."""
+        begin = stamp - window - self._lag
+        points = [p for when, p, n in self._points if when >= begin and n == self._motion]
+        steps = window // STEP
+        if self._points[0][0] > begin or len(points) <= steps + 1:
+            return False
+        wanted = np.abs(np.subtract(points[steps:], points[:-steps])).min(axis=0)
+        first = next(k for k, (when, _) in enumerate(self._arm) if when >= stamp - window)
+        lately = [position for _, position in itertools.islice(self._arm, max(0, first - 1), None)]
+        return bool(((wanted > LEAST) & (np.ptp(lately, axis=0) < PAUSED * wanted)).any())
 
     def is_standing(self) -> bool:
         """Whether the measured arm has not moved for a moment."""

@@ -10,6 +10,7 @@ fault, the first point lies so far ahead that the bridge keeps the limits from w
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,12 +20,15 @@ from .spline_motion import STEP, Limits, SplineMotion
 DELAY = 3 * NS // 100  # most of the way to the controller, and of what its clock shows more
 PAST = 2 * STEP  # how far in the past a trajectory begins: its clock may show less
 GRACE = NS // 10  # the last point is later than this: else it could be over on arrival
+SETTLING = NS // 4  # after a bridge, until the arm is where it was led again
+STOP = NS // 2  # a motion that ends within this time is a stop
 SAME = 1e-3  # rad or m: motions this close at a moment continue each other
 NEAR = 0.05  # rad or m: how far from the begin of the first motion the controller may hold the arm
 # What a bridge may take of the limits of speed and acceleration; motions take up to 1.
 BRIDGE_SPEED, BRIDGE_ACCELERATION = 1.05, 1.25
 
 State = tuple[np.ndarray, np.ndarray]  # position and velocity, float64 [N]
+Away = Callable[[], np.ndarray | None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,43 +74,57 @@ class TrajectoryReplacement:
     """The trajectories for one controller, one after the other.
 
     stamped: their points are due at a time by the clock, the controller has the same one; else they
-    are due that long after they arrive.
+    are due that long after they arrive. away: where the arm is measured, if it may not be where
+    the controller was led; None: it is.
     """
 
-    def __init__(self, limits: Limits, stamped: bool) -> None:
-        self._limits, self.stamped = limits, stamped
+    def __init__(self, limits: Limits, stamped: bool, away: Away = lambda: None) -> None:
+        self._limits, self.stamped, self._away = limits, stamped, away
         self._motion: SplineMotion | None = None  # the last one
         self._waiting: SplineMotion | None = None  # for the end of a bridge
         self._paths: list[Waypoints] = []  # the controller follows one of these
         self._agree = 0  # from when on they are the same, ns
 
-    def next(self, motion: SplineMotion, now: int, bridged: bool = False) -> Waypoints | None:
-        """What to send for a motion that replaces the one before; None: nothing yet, see `due`.
-
-        bridged: the controller may be elsewhere than its last trajectory has led it.
-        """
+    def next(self, motion: SplineMotion, now: int) -> Waypoints | None:
+        """What to send for a motion that replaces the one before; None: nothing yet, see `due`."""
         last, self._motion, self._waiting = self._motion, motion, None
         here = motion.at(now)[0]
-        anew = bridged or last is None or bool((np.abs(last.at(now)[0] - here) > SAME).any())
-        if not anew and now >= self._agree:
-            return self._continue(motion, now)
-        if not anew and self.stamped and motion.end > self._agree:
-            # A controller that bridges while it moves jumps by a period: it labels its set point
-            # one period too early. A motion that ends sooner is a stop, and does not wait.
+        anew = last is None or bool((np.abs(last.at(now)[0] - here) > SAME).any())
+        if not anew and self._must_wait(motion, now):
             self._waiting = motion
             return None
-        states = self._states(here, now, anew)
+        return self._replace(motion, now, [here] if anew else [])
+
+    def due(self, now: int) -> Waypoints | None:
+        """What to send for a motion that has waited for the end of a bridge, if that is over."""
+        motion = self._waiting
+        if motion is None or self._must_wait(motion, now):
+            return None
+        self._waiting = None
+        return self._replace(motion, now, [])
+
+    def _must_wait(self, motion: SplineMotion, now: int) -> bool:
+        """Whether a motion is sent only after the bridge that is under way; a stop never waits.
+
+        A controller that bridges while it moves jumps by a period: it labels its set point one
+        period too early.
+        """
+        if not self.stamped or motion.end <= max(self._agree, now + STOP):
+            return False
+        settling = now < self._agree + SETTLING and self._away() is not None
+        return now < self._agree or settling
+
+    def _replace(self, motion: SplineMotion, now: int, rests: list[np.ndarray]) -> Waypoints | None:
+        """rests: where else than on its last path the controller may hold the arm."""
+        away = self._away()
+        rests = rests if away is None else [*rests, away]
+        if not rests and now >= self._agree:
+            return self._continue(motion, now)
+        states = self._states(rests, now)
         waypoints = self._bridge(motion, now, states)
         self._paths = [_single(now, state).then(waypoints) for state in states]
         self._agree = int(waypoints.times[0]) + PAST
         return waypoints
-
-    def due(self, now: int) -> Waypoints | None:
-        """What to send for a motion that has waited for the end of a bridge, if that is over."""
-        if self._waiting is None or now < self._agree:
-            return None
-        motion, self._waiting = self._waiting, None
-        return self._continue(motion, now)
 
     def _continue(self, motion: SplineMotion, now: int) -> Waypoints | None:
         """From the path that the controller is on to the next knot in reach.
@@ -131,18 +149,18 @@ class TrajectoryReplacement:
         rows = min(int(np.searchsorted(path.times, now)), len(path.times) - 1)
         return bool((np.abs(path.positions[rows:] - position) <= SAME).all())
 
-    def _states(self, here: np.ndarray, now: int, anew: bool) -> list[State]:
-        """Where the set point of the controller may be now, and how fast it may be.
+    def _states(self, rests: list[np.ndarray], now: int) -> list[State]:
+        """Corners of where the set point of the controller may be now, and how fast.
 
-        here: where the next motion begins, and with it, if it begins anew, the arm.
+        rests: besides where its last trajectory leads it, it may hold one of these positions.
         """
-        rest = np.zeros_like(here)
         if not self._paths:
-            return [(here - NEAR, rest), (here + NEAR, rest)]
+            rests = [rests[0] - NEAR, rests[0] + NEAR, *rests[1:]]
         states = [path.at(now) for path in self._paths]
-        if anew:
-            states = [(x, v) for x, speed in [*states, (here, rest)] for v in (speed, rest)]
-        return states
+        positions = np.array([*(position for position, _ in states), *rests])
+        speeds = np.array([*(speed for _, speed in states), *map(np.zeros_like, rests)])
+        ends = (np.min, np.max)
+        return [(x(positions, axis=0), v(speeds, axis=0)) for x in ends for v in ends]
 
     def _bridge(self, motion: SplineMotion, now: int, states: list[State]) -> Waypoints:
         """The knots from the first one that is reached within the limits from all these states."""

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
 from lifecycle_msgs.msg import State
 from rclpy.duration import Duration
 from sensor_msgs.msg import JointState
@@ -65,8 +66,8 @@ class CommanderNode(ManagedNode[Params]):
         self._armed_at = self._last_tick = self._braked_at = 0
         self._publisher_fault = self._listener_fault = ""
         self._reported = ("", "")  # mode and reason in the last status
-        make = SINKS[p.sink]
-        self._sink = make(self.advertise, joints, p.gripper_joint, limits, p.trajectory_stamps)
+        made_of = (self.advertise, joints, p.gripper_joint, limits, p.trajectory_stamps)
+        self._sink = SINKS[p.sink](*made_of, self._away)
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
@@ -194,6 +195,10 @@ class CommanderNode(ManagedNode[Params]):
         returning = self._player.is_returning(now)
         if self._player.motion and self._drives_arm(now) and not returning:
             self._tracking.record(self._player.motion, now)
+
+    def _away(self) -> np.ndarray | None:
+        """Where the arm is measured, if its controller may not follow; None if it does."""
+        return self._monitor.measured if self._tracking.may_be_away() else None
 
     def _tracking_fault(self, now: int) -> str:
         """Why the arm does not follow its set points; empty if it does, or if it gets none."""

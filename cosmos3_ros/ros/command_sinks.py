@@ -11,7 +11,7 @@ import numpy as np
 from std_msgs.msg import Float64MultiArray
 
 from ..execution.spline_motion import Limits, SplineMotion
-from ..execution.trajectory_replacement import TrajectoryReplacement, Waypoints
+from ..execution.trajectory_replacement import Away, TrajectoryReplacement, Waypoints
 from . import topics
 from .messages import command_message, trajectory_message
 
@@ -23,9 +23,6 @@ class CommandSink(Protocol):
 
     output: Any  # the publisher to the controller
     streams: bool  # the controller knows only the last set point, not the whole motion
-    # The controller may be elsewhere than the last motion: the next one is bridged to. `begin`
-    # takes it back.
-    bridged: bool
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         """A new motion replaces the one before."""
@@ -54,15 +51,15 @@ class TrajectorySink:
         gripper: str,
         limits: Limits,
         stamped: bool,
+        away: Away,
     ) -> None:
         self.output, self._joints = advertise(topics.TRAJECTORY), joints
         self._gripper = OnChange(advertise(topics.GRIPPER))
-        self._replacement, self.bridged = TrajectoryReplacement(limits, stamped), False
+        self._replacement = TrajectoryReplacement(limits, stamped, away)
 
     def begin(self, motion: SplineMotion, now: int) -> None:
-        self._send(self._replacement.next(motion, now, self.bridged))
+        self._send(self._replacement.next(motion, now))
         self._gripper.repeat()
-        self.bridged = False
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
@@ -91,13 +88,13 @@ class PositionStreamSink:
         gripper: str,
         limits: Limits,
         stamped: bool,
+        away: Away,
     ) -> None:
-        self.output, self.bridged = advertise(topics.POSITIONS), False
+        self.output = advertise(topics.POSITIONS)
         self._gripper = OnChange(advertise(topics.GRIPPER))
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         self._gripper.repeat()
-        self.bridged = False
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
@@ -118,12 +115,12 @@ class JointCommandSink:
         gripper: str,
         limits: Limits,
         stamped: bool,
+        away: Away,
     ) -> None:
-        self.output, self.bridged = advertise(topics.JOINT_COMMAND), False
+        self.output = advertise(topics.JOINT_COMMAND)
         self._joints, self._gripper = list(joints), gripper
 
-    def begin(self, motion: SplineMotion, now: int) -> None:
-        self.bridged = False
+    def begin(self, motion: SplineMotion, now: int) -> None: ...
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
@@ -134,9 +131,10 @@ class JointCommandSink:
         self.output.publish(command_message(names, positions, [], now))
 
 
-# Made of: how to advertise, the arm's joints, the gripper's, the arm's limits, and whether
-# trajectories are stamped.
-SINKS: dict[str, Callable[[Advertise, tuple[str, ...], str, Limits, bool], CommandSink]] = {
+# Made of: how to advertise, the arm's joints, the gripper's, the arm's limits, whether trajectories
+# are stamped, and where the arm is, if it may not be where it was led.
+Make = Callable[[Advertise, tuple[str, ...], str, Limits, bool, Away], CommandSink]
+SINKS: dict[str, Make] = {
     "joint_trajectory": TrajectorySink,
     "position_stream": PositionStreamSink,
     "joint_command": JointCommandSink,

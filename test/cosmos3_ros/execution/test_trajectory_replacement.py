@@ -200,13 +200,16 @@ def test_a_motion_that_begins_anew_is_reached_in_the_time_that_the_limits_ask_fo
     assert least / 1.12 < (waypoints.times[0] - NS) / NS < 1.3 * least
 
 
-def test_told_that_the_controller_may_be_elsewhere_it_begins_in_the_future() -> None:
-    random = np.random.default_rng(0)
+def test_while_the_arm_may_be_away_a_motion_is_bridged_to_from_there_too() -> None:
+    random, where = np.random.default_rng(0), [None]
+    replacement = TrajectoryReplacement(LIMITS, True, lambda: where[0])
     motion = swing(rest(np.zeros(2), 0), 0, random)
-    replacement = first(motion, 0)
-    waypoints = replacement.next(swing(motion, NS, random), NS, bridged=True)
+    replacement.next(motion, 0)
+    new = swing(motion, NS, random)
+    where[0] = motion.at(NS)[0] - 0.2
+    waypoints = replacement.next(new, NS)
     assert waypoints.start == NS
-    assert waypoints.times[0] > NS + NS // 20
+    assert (waypoints.times[0] - NS) / NS > np.sqrt(6 * 0.2 / LIMITS.acceleration[0]) / 1.25
 
 
 def test_a_chunk_waits_for_the_end_of_a_bridge_but_a_stop_does_not() -> None:

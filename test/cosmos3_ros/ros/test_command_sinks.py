@@ -45,10 +45,10 @@ class Wire:
             self.robot.command(message.name, message.position, self.now)
 
 
-def made(kind: str, advertise: Any, stamped: bool = True) -> Any:
+def made(kind: str, advertise: Any, stamped: bool = True, away: Any = lambda: None) -> Any:
     from cosmos3_ros.ros.command_sinks import SINKS
 
-    return SINKS[kind](advertise, JOINTS, "grip", LIMITS, stamped)
+    return SINKS[kind](advertise, JOINTS, "grip", LIMITS, stamped, away)
 
 
 @pytest.mark.parametrize(
@@ -88,31 +88,30 @@ def test_the_controller_follows_two_chunks_across_their_seam(
     assert np.abs(np.diff(line, axis=0)).max() <= 2.0 * PERIOD / NS * 1.3
 
 
-def trajectories() -> tuple[Any, list[Any]]:
-    """A sink of trajectories, and what it sends."""
+def test_a_motion_of_an_arm_that_may_be_away_is_bridged_to() -> None:
+    from cosmos3_ros.ros.messages import to_ns
+
     sent: list[Any] = []
 
     class Output:
         def __init__(self, topic: Any) -> None:
             self.publish = sent.append if topic.type.__name__ == "JointTrajectory" else id
 
-    return made("joint_trajectory", Output), sent
-
-
-def test_a_motion_after_a_fault_is_bridged_to_once() -> None:
-    from cosmos3_ros.ros.messages import to_ns
-
-    sink, sent = trajectories()
+    where: list[Any] = [None]
+    sink = made("joint_trajectory", Output, away=lambda: where[0])
     motion = motion_to(0.5, rest(np.zeros(2), 0), 0)
-    for now in (0, NS // 2, 3 * NS // 4):
-        sink.bridged = now == NS // 2
-        motion = motion_to(0.5 + now / NS, motion, now) if now else motion
-        sink.begin(motion, now)
-        assert not sink.bridged
-    assert [to_ns(message.header.stamp) for message in sent] == [0, NS // 2]
-    assert to_ns(sent[1].points[0].time_from_start) > NS // 20
-    sink.point(*motion.at(now), None, 5 * NS // 4)  # the bridge is over
-    assert to_ns(sent[2].header.stamp) < 5 * NS // 4
+    sink.begin(motion, 0)
+    where[0] = np.zeros(2)
+    motion = motion_to(1.0, motion, NS // 10)
+    sink.begin(motion, NS // 10)
+    assert len(sent) == 1, "it waits for the end of the first bridge"
+    sink.point(*motion.at(NS), None, NS)
+    assert to_ns(sent[1].header.stamp) == NS
+    assert to_ns(sent[1].points[0].time_from_start) > NS // 5
+    where[0] = None
+    late = 3 * NS
+    sink.begin(motion_to(0.0, motion, late), late)
+    assert to_ns(sent[2].header.stamp) < late
 
 
 def test_the_gripper_is_sent_on_change_and_with_each_motion() -> None:
