@@ -121,6 +121,8 @@ class ArmController:
         self.joints = tuple(joints)
         self._period, self._from_desired, self._moving_end = period, from_desired, moving_end
         self._from_command, self.active = from_command, True
+        self._points: list[tuple[int, State]] = []
+        self._command = at_rest(np.zeros(len(self.joints)))
         self.hold(np.zeros(len(self.joints)), 0)
 
     def deactivate(self) -> None:
@@ -139,7 +141,7 @@ class ArmController:
 
     def hold(self, positions: np.ndarray, now: int) -> None:
         """Forget the trajectory; the set point is `positions` [D] from now on."""
-        self._points: list[tuple[int, State]] = []
+        self._points = []
         self._start: int | None = None
         self._before = (now, at_rest(np.array(positions, float)))
         self._command, self._commanded_at = self._before[1], now

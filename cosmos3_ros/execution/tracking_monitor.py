@@ -136,7 +136,7 @@ class TrackingMonitor:
     def _is_paused(self, stamp: int, window: int) -> bool:
         """Whether a joint stood for `window` (ns), though its set points moved all the time."""
         begin = stamp - window - self._lag
-        points = [p for when, p, n in self._points if when >= begin and n == self._motion]
+        points = [p for when, p, n in self._points if when >= begin and n[0] == self._counts[0]]
         steps = window // STEP
         if self._points[0][0] > begin or len(points) <= steps + 1:
             return False

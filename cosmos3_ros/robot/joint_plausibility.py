@@ -31,13 +31,13 @@ def differences(
     return np.where(continuous, around, change)
 
 
-def largest_change(velocity: np.ndarray, seconds: float | np.ndarray) -> np.ndarray:
+def largest_change(velocity: np.ndarray | float, seconds: float | np.ndarray) -> np.ndarray:
     """The largest change [..., N] (rad or m) that two measurements can be apart in `seconds`.
 
     velocity: the limits of the joints [N], rad/s or m/s; seconds: between the stamps, of any sign,
     broadcast against `velocity`.
     """
-    return velocity * (FASTER * np.abs(seconds) + JITTER) + NOISE
+    return np.asarray(velocity) * (FASTER * np.abs(seconds) + JITTER) + NOISE
 
 
 def contradiction(

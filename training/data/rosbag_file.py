@@ -61,7 +61,7 @@ def find_topics(
     if not counts.get(robot.topics[topic_names.JOINT_STATES]):
         raise _missing(path, robot, topic_names.JOINT_STATES, "sensor_msgs/JointState", counts)
     keys = {topic: name for name, topic in robot.topics.items() if name in RECORDED}
-    types = {topic: _TYPES[name] for topic, name in keys.items()}
+    types: dict[str, tuple[str, ...]] = {topic: _TYPES[name] for topic, name in keys.items()}
     types |= dict.fromkeys(cameras.values(), _PICTURES)
     for connection in bag.connections:
         expected = types.get(connection.topic)
