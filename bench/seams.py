@@ -27,8 +27,8 @@ from cosmos3_ros.execution.trajectory_replacement import TrajectoryReplacement, 
 from cosmos3_ros.model.interface import NS, ActionChunk
 from cosmos3_ros.sim.arm_constants import ARM, HOME, LOWER, UPPER
 from cosmos3_ros.sim.emulated_controllers import ArmController, Point, State, Trajectory
+from cosmos3_ros.sim.real_time_pace import TICKS_PER_SECOND
 from cosmos3_ros.sim.simulation import Simulation
-from cosmos3_ros.sim.world import TICKS_PER_SECOND
 
 STEP, ROWS, HORIZON, MARGIN = NS // 15, 32, 16, 2
 TICK = NS // TICKS_PER_SECOND

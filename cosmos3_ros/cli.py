@@ -14,7 +14,7 @@ import sys
 from .bringup.node_graph import Options
 from .model.embodiment import DROID_SIM, EMBODIMENTS
 from .model.model_params import ModelParams
-from .model.option_fields import add_arguments, argument_values, fields
+from .model.option_fields import add_arguments, argument_values, fields, finite_float
 from .model.policy_options import PolicyOptions
 from .serve.cli import add_sampling, add_serve
 
@@ -119,7 +119,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         "trained for)",
     )
     parser.add_argument(
-        "--time-limit", type=float, default=12.0, help="seconds per episode (default: 12)"
+        "--time-limit", type=finite_float, default=12.0, help="seconds per episode (default: 12)"
     )
     parser.add_argument(
         "--out",
@@ -261,7 +261,7 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--noise",
-        type=float,
+        type=finite_float,
         default=0.01,
         help="on the executed arm positions [rad] (default: 0.01)",
     )
@@ -324,11 +324,13 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--gap",
-        type=float,
+        type=finite_float,
         default=0.25,
         help="s without a picture that end an episode (default: 0.25)",
     )
-    parser.add_argument("--shortest", type=float, default=1.0, help="s of an episode (default: 1)")
+    parser.add_argument(
+        "--shortest", type=finite_float, default=1.0, help="s of an episode (default: 1)"
+    )
     parser.add_argument(
         "--height",
         type=int,
@@ -393,9 +395,11 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
         "--wording", type=int, default=0, help="which way to ask; -1: the one never trained on"
     )
     parser.add_argument(
-        "--latency", type=float, default=0.3, help="s from pictures to chunk (default: 0.3)"
+        "--latency", type=finite_float, default=0.3, help="s from pictures to chunk (default: 0.3)"
     )
-    parser.add_argument("--limit", type=float, default=10.0, help="s per episode (default: 10)")
+    parser.add_argument(
+        "--limit", type=finite_float, default=10.0, help="s per episode (default: 10)"
+    )
     parser.add_argument(
         "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from .acceleration.options import WEIGHT_FORMATS_TEXT
-from .option_fields import param, select
+from .option_fields import check, param, select
 from .policy_options import PolicyOptions
 
 
@@ -50,6 +50,7 @@ class PolicyModelParams(PolicyOptions, ModelParams):
 
     def __post_init__(self) -> None:
         select(PolicyOptions, self)  # which checks them
+        check(self)
         if self.placement not in ("both", "policy"):
             raise ValueError(
                 f"parameter 'placement': expected both or policy, got {self.placement!r}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import math
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -26,21 +27,33 @@ def param(
     live: bool = False,
     choices: tuple[str, ...] = (),
     minimum: float | None = None,
+    omitted: str = "",
 ) -> Any:
     """A dataclass field that is an option.
 
-    live: of a running node, it takes effect at once; choices, minimum: what `check` asks for.
+    live: of a running node, it takes effect at once; choices, minimum: what `check` asks for;
+    omitted: what holds if the option is left out, which then is None and has no word.
     """
-    metadata = {"doc": doc, "live": live, "choices": choices, "minimum": minimum}
+    metadata = {
+        "doc": doc,
+        "live": live,
+        "choices": choices,
+        "minimum": minimum,
+        "omitted": omitted,
+    }
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def same_as(cls: Any, name: str) -> Any:
-    """A field with the default and the description of the field `name` of `cls`."""
+def same_as(cls: Any, name: str, omitted: str = "") -> Any:
+    """A field with the default and the description of the field `name` of `cls`.
+
+    omitted: as of `param`; the default then is None.
+    """
     field = fields(cls)[name]
-    return dataclasses.field(default=field.default, metadata=field.metadata)
+    metadata = {**field.metadata, "omitted": omitted}
+    return dataclasses.field(default=None if omitted else field.default, metadata=metadata)
 
 
 def fields(cls: Any) -> dict[str, dataclasses.Field[Any]]:
@@ -55,9 +68,10 @@ def select(cls: Any, source: object, **changes: Any) -> Any:
 
 
 def check(options: Any) -> None:
-    """ValueError names the first option whose value is not among its choices or too small."""
+    """ValueError names the first option with a value that is not finite, no choice or too small."""
     for field in dataclasses.fields(options):
         value, minimum = getattr(options, field.name), field.metadata.get("minimum")
+        check_finite(field.name, value)
         choices = field.metadata.get("choices")
         if choices and value not in choices:
             expected = " or ".join(repr(choice) for choice in choices)
@@ -65,6 +79,29 @@ def check(options: Any) -> None:
         if minimum is not None and value < minimum:
             bound = f"{minimum} or more" if minimum == 0 else f"at least {minimum}"
             raise ValueError(f"{field.name}: expected {bound}, got {value}")
+
+
+def check_finite(name: str, value: Any) -> None:
+    """ValueError if a value, or anything in the lists and tables of it, is NaN or infinite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name}: expected a finite number, got {value}")
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            check_finite(f"{name}.{key}", entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            check_finite(name, entry)
+
+
+def finite_float(text: str) -> float:
+    """What argparse reads a float by: the number that a text stands for, if it is finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
+    return value
 
 
 def to_plain(kind: Any, value: Any) -> Any:
@@ -78,7 +115,8 @@ def to_plain(kind: Any, value: Any) -> Any:
 def coerce(name: str, kind: Any, value: Any) -> Any:
     """`value` as `kind`: bool, int, float, str, a list or tuple of them, or one of these and None.
 
-    An int may stand for a float. ValueError says what was expected of the parameter `name`.
+    An int may stand for a float, which has to be finite. ValueError says what was expected of the
+    parameter `name`.
     """
     base = _without_none(kind)
     items = typing.get_args(base)
@@ -87,12 +125,13 @@ def coerce(name: str, kind: Any, value: Any) -> Any:
     if items:
         return _coerce_items(name, base, items, value, optional=base is not kind)
     if base is float and type(value) is int:
-        return float(value)
+        value = float(value) if abs(value) < 2**1023 else math.inf
     if type(value) is not base:
         expected = base.__name__ if base is kind else f"{AUTO} or {base.__name__}"
         raise ValueError(
             f"parameter {name!r}: expected {expected}, got {type(value).__name__} {value!r}"
         )
+    check_finite(f"parameter {name!r}", value)
     return value
 
 
@@ -129,20 +168,38 @@ def add_arguments(
             continue
         text = field.metadata.get("doc", "").replace("%", "%%")
         default = defaults.get(name, field.default)
+        omitted = field.metadata.get("omitted")
+        shown = omitted if omitted and default is None else "%(default)r"
         parser.add_argument(
             flags.get(name, "--" + name.replace("_", "-")),
             dest=name,
             default=default,
             required=name in required,
-            help=text if default is None else f"{text} (default: %(default)r)",
-            **_argument_type(kinds[name]),
+            help=text if default is None and not omitted else f"{text} (default: {shown})",
+            **_argument_type(_without_none(kinds[name]) if omitted else kinds[name]),
         )
 
 
 def argument_values(chosen: argparse.Namespace, cls: Any) -> dict[str, Any]:
     """The values of those fields of `cls` that options were added for."""
     kinds, given = typing.get_type_hints(cls), vars(chosen)
-    return {name: coerce(name, kinds[name], given[name]) for name in fields(cls) if name in given}
+    values = {}
+    for name, field in fields(cls).items():
+        if field.metadata.get("omitted") and given.get(name) is not None:
+            values[name] = coerce(name, _without_none(kinds[name]), given[name])
+        elif name in given:
+            values[name] = coerce(name, kinds[name], given[name])
+    return values
+
+
+def parse(cls: Any, name: str, text: str) -> Any:
+    """The value of the field `name` of `cls` from its text; ValueError says what was expected."""
+    kind = _without_none(typing.get_type_hints(cls)[name])
+    try:
+        return _WORDS[text.lower()] if kind is bool else _reader(kind)(text)
+    except (KeyError, ValueError, argparse.ArgumentTypeError):
+        expected = "true or false" if kind is bool else kind.__name__
+        raise ValueError(f"{name}: expected {expected}, got {text!r}") from None
 
 
 def _argument_type(kind: Any) -> dict[str, Any]:
@@ -150,18 +207,22 @@ def _argument_type(kind: Any) -> dict[str, Any]:
     base = _without_none(kind)
     if items := typing.get_args(base):
         number: int | str = len(items) if typing.get_origin(base) is tuple else "*"
-        return {"type": items[0], "nargs": number, "metavar": items[0].__name__.upper()}
+        return {"type": _reader(items[0]), "nargs": number, "metavar": items[0].__name__.upper()}
     if base is not kind:
         return {"type": functools.partial(_parse_optional, base), "metavar": AUTO.upper()}
-    return {"action": argparse.BooleanOptionalAction} if base is bool else {"type": base}
+    return {"action": argparse.BooleanOptionalAction} if base is bool else {"type": _reader(base)}
+
+
+def _reader(kind: Any) -> Any:
+    return finite_float if kind is float else kind
 
 
 def _parse_optional(base: Any, text: str) -> Any:
     if text == AUTO:
         return None
     try:
-        return _WORDS[text.lower()] if base is bool else base(text)
-    except (KeyError, ValueError):
+        return _WORDS[text.lower()] if base is bool else _reader(base)(text)
+    except (KeyError, ValueError, argparse.ArgumentTypeError):
         raise argparse.ArgumentTypeError(
             f"expected {AUTO} or {'true or false' if base is bool else base.__name__}, got {text!r}"
         ) from None

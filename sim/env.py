@@ -14,8 +14,8 @@ import numpy as np
 from ..model.interface import Observation
 from .arm_constants import FINGER_CLOSED, closure
 from .camera_table import VIEWS
+from .real_time_pace import TICKS_PER_SECOND
 from .simulation import Simulation
-from .world import TICKS_PER_SECOND
 
 ACTIONS_PER_SECOND = 15
 _TICKS = TICKS_PER_SECOND // ACTIONS_PER_SECOND

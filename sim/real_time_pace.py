@@ -7,6 +7,7 @@ import collections
 
 from ..model.interface import NS
 
+TICKS_PER_SECOND = 120
 # The simulation may be this late without giving up time: it catches up after a slow image.
 SLACK = NS // 10
 

@@ -11,8 +11,9 @@ import numpy as np
 from ..model.interface import NS
 from .cameras import Cameras
 from .layout import Layout
+from .real_time_pace import TICKS_PER_SECOND
 from .tasks import arrange, find, instruction
-from .world import TICKS_PER_SECOND, World
+from .world import World
 
 # A task counts as solved when it has been for this many checks on end, and it is checked this
 # often.

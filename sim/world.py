@@ -11,9 +11,9 @@ from .arm_constants import ARM, FINGER_CLOSED, FINGER_SPEED, LOWER, PREFIX, UPPE
 from .camera_table import find_camera
 from .gl import mujoco
 from .layout import COLORS, CUBE, Layout, Look
+from .real_time_pace import TICKS_PER_SECOND
 from .scene import STEPS_PER_SECOND, compile_scene
 
-TICKS_PER_SECOND = 120
 STEPS_PER_TICK = STEPS_PER_SECOND // TICKS_PER_SECOND
 
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..model.option_fields import check_finite
 from .options import (
     AutoencoderOptions,
     DataOptions,
@@ -150,6 +152,8 @@ def _fill(kind: type, fields: Any, where: str) -> Any:
             default
         ):
             raise ValueError(f"{where}.{name}: expected {type(default).__name__}, got {value!r}")
+        if not (default == given == math.inf):  # which says that there is no end
+            check_finite(f"{where}.{name}", given)
         values[name] = given
     return kind(**values)
 
@@ -158,5 +162,5 @@ def _number(text: int | str, where: str) -> float:
     """The number that a text stands for: YAML reads 1e-3 as a string."""
     try:
         return float(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(f"{where}: expected a number, got {text!r}") from None

@@ -120,7 +120,9 @@ def demo(
         for k in range(episodes):
             for name in names:
                 done.append(
-                    show.episode(name, options.seed + k, time_limit, lambda: check(graph, out))
+                    show.episode(
+                        name, (options.seed or 0) + k, time_limit, lambda: check(graph, out)
+                    )
                 )
                 if len(done) == 1:
                     joints = (

@@ -14,28 +14,28 @@ from typing import Any
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..model.option_fields import to_plain
-from ..nodes import commander_params, policy_node, reasoner_node, server_node, sim_node
+from ..nodes.known_parameters import PARAMS
 from ..ros import topics
-from .node_graph import Options
+from .node_graph import SETS, Options
 
 NODES: dict[str, tuple[topics.Interface, type, str]] = {
     "policy": (
         topics.POLICY,
-        policy_node.Params,
+        PARAMS["policy"],
         "aligned observations in, action chunks and predicted futures out",
     ),
-    "reasoner": (topics.REASONER, reasoner_node.Params, "says what it sees, answers questions"),
+    "reasoner": (topics.REASONER, PARAMS["reasoner"], "says what it sees, answers questions"),
     "server": (
         topics.SERVER,
-        server_node.Params,
+        PARAMS["server"],
         "the policy for openpi clients and RoboLab, see docs/serving.md",
     ),
     "commander": (
         topics.COMMANDER,
-        commander_params.Params,
+        PARAMS["commander"],
         "plays chunks within limits, arms, holds; the only node that moves the robot",
     ),
-    "sim": (topics.SIM, sim_node.Params, "the embedded simulation in place of a robot"),
+    "sim": (topics.SIM, PARAMS["sim"], "the embedded simulation in place of a robot"),
 }
 PICTURE = """\
 ```
@@ -62,6 +62,20 @@ def type_text(kind: Any) -> str:
 
 def _value(value: Any) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else repr(value)}`"
+
+
+def _default(option: dataclasses.Field[Any]) -> str:
+    """What holds if an option is left out; for a parameter of nodes, the robot file's is first."""
+    omitted = option.metadata.get("omitted")
+    if not omitted:
+        return _value(option.default)
+    node, name = next(
+        (node, name)
+        for node in reversed(SETS)
+        for name, by in SETS[node].items()
+        if by == option.name
+    )
+    return f"{omitted}, else {_value(getattr(PARAMS[node](), name, False))}"
 
 
 def _meaning(topic: topics.Topic) -> str:
@@ -122,10 +136,7 @@ def page() -> str:
     lines += ["## Launch arguments", "", "Of `policy.launch.py`, and options of `cosmos3 run`.", ""]
     lines += _rows(
         ("argument", "default", "meaning"),
-        [
-            (f"`{f.name}`", _value(f.default), f.metadata["doc"])
-            for f in dataclasses.fields(Options)
-        ],
+        [(f"`{f.name}`", _default(f), f.metadata["doc"]) for f in dataclasses.fields(Options)],
     )
     return "\n".join(lines).rstrip() + "\n"
 

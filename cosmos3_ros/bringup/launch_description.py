@@ -8,61 +8,60 @@ from collections.abc import Sequence
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from .node_graph import Options, Process, environment, processes
+from ..model.option_fields import fields
+from .node_graph import (
+    Options,
+    Process,
+    argument_text,
+    environment,
+    parse_argument,
+    processes,
+)
 
 
 def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
     """The graph as a launch description.
 
     arguments: the options that are launch arguments, () for all; fixed: values of options, which
-    for a launch argument are its default.
+    for a launch argument are its default, and for a parameter of nodes what holds if the robot
+    file does not say it.
     """
     names = arguments or [field.name for field in dataclasses.fields(Options)]
-    defaults = Options(**fixed)
-    free = [field for field in dataclasses.fields(Options) if field.name in names]
+    omitted = {name for name, field in fields(Options).items() if field.metadata["omitted"]}
+    fallback = {name: value for name, value in fixed.items() if name in omitted}
+    defaults = Options(**{name: fixed[name] for name in fixed.keys() - omitted})
     declared = [
         DeclareLaunchArgument(
-            field.name,
-            default_value=_text(getattr(defaults, field.name)),
-            description=field.metadata["doc"],
+            name,
+            default_value=argument_text(name, getattr(defaults, name), fallback.get(name)),
+            description=fields(Options)[name].metadata["doc"],
         )
-        for field in free
+        for name in names
     ]
 
     def start(context: LaunchContext) -> list[Any]:
-        texts = {field.name: LaunchConfiguration(field.name).perform(context) for field in free}
-        chosen = {field.name: parse(field, texts[field.name]) for field in free}
+        texts = {name: LaunchConfiguration(name).perform(context) for name in names}
+        chosen = {name: parse_argument(name, text) for name, text in texts.items()}
         return [
             action
-            for process in processes(dataclasses.replace(defaults, **chosen))
+            for process in processes(dataclasses.replace(defaults, **chosen), fallback)
             for action in _actions(process)
         ]
 
     return LaunchDescription([*declared, OpaqueFunction(function=start)])
-
-
-def parse(field: dataclasses.Field[Any], text: str) -> Any:
-    """The value of an option from the text a person typed; ValueError says what was expected."""
-    kind: Any = type(field.default)
-    if kind is bool:
-        if text.lower() not in ("true", "false", "1", "0"):
-            raise ValueError(f"{field.name}: expected true or false, got {text!r}")
-        return text.lower() in ("true", "1")
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"{field.name}: expected {kind.__name__}, got {text!r}") from None
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _actions(process: Process) -> list[Any]:
@@ -81,4 +80,5 @@ def _actions(process: Process) -> list[Any]:
             raise RuntimeError(f"{process.executable} ended with exit code {event.returncode}")
         return [EmitEvent(event=Shutdown(reason=f"{process.executable} ended"))]
 
-    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
+    said = [LogInfo(msg=line) for line in process.replaced]
+    return [*said, node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]

@@ -9,13 +9,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import types
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from ..model.embodiment import DROID_SIM
 from ..model.model_params import ModelParams
-from ..model.option_fields import param, same_as
-from ..robot.robot_file import config_folder, find_robot_file, read_joints, read_remappings
+from ..model.option_fields import fields, param, parse, same_as
+from ..robot.parameter_file import Sections, Setting, in_force, read_sections
+from ..robot.robot_file import config_folder, find_robot_file, read_joints, remappings_of
 from ..sim.arm_constants import JOINTS
 
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
@@ -29,40 +33,65 @@ MODULES = {
 }
 
 
+FILE = "as the robot file says"
+_MODEL = {name: name for name in ("checkpoint", "device", "use_sim_time")}
+_REMOTE = {name: name for name in ("remote_url", "remote_model", "remote_token_file")}
+# The option that sets a parameter, by node and parameter.
+SETS: dict[str, dict[str, str]] = {
+    "sim": {"task": "task", "seed": "seed", "publish_clock": "use_sim_time"},
+    "policy": {**_MODEL, "instruction": "instruction"},
+    "reasoner": {**_MODEL, **_REMOTE},
+    "server": {**_MODEL, "host": "host", "port": "port"},
+    "commander": {"armed": "armed", "use_sim_time": "use_sim_time"},
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a person chooses when starting the graph: launch arguments and command line options."""
+    """What a person chooses when starting the graph: launch arguments and command line options.
+
+    One that is a parameter of a node, too, is None unless it is given: the robot file's holds.
+    """
 
     robot: str = param("droid_sim", "robot file: a name in config/ or the path of a YAML file")
-    checkpoint: str = same_as(ModelParams, "checkpoint")
-    device: str = same_as(ModelParams, "device")
-    instruction: str = param(
-        "", "what to do, in words; empty: wait for the topic cosmos3/instruction"
+    checkpoint: str | None = same_as(ModelParams, "checkpoint", FILE)
+    device: str | None = same_as(ModelParams, "device", FILE)
+    instruction: str | None = param(
+        None, "what to do, in words; empty: wait for the topic cosmos3/instruction", omitted=FILE
     )
     policy: bool = param(True, "start the policy node")
     reasoner: bool = param(
         True, "start the reasoner node, in the policy's process if that runs too"
     )
     server: bool = param(False, "serve openpi clients too, in the policy's process if that runs")
-    host: str = param("127.0.0.1", "address the server listens on; 0.0.0.0: all of this machine's")
-    port: int = param(8000, "port the server listens on; 0: any that is free")
-    remote_url: str = param(
-        "", "the reasoner asks this OpenAI-compatible endpoint instead, http(s)://HOST:PORT/v1"
+    host: str | None = param(
+        None, "address the server listens on; 0.0.0.0: all of this machine's", omitted=FILE
     )
-    remote_model: str = param(
-        "", "the endpoint's name of the model; empty: the first one it offers"
+    port: int | None = param(None, "port the server listens on; 0: any that is free", omitted=FILE)
+    remote_url: str | None = param(
+        None,
+        "the reasoner asks this OpenAI-compatible endpoint instead, http(s)://HOST:PORT/v1",
+        omitted=FILE,
     )
-    remote_token_file: str = param("", "file with the endpoint's token; empty: none is sent")
+    remote_model: str | None = param(
+        None, "the endpoint's name of the model; empty: the first one it offers", omitted=FILE
+    )
+    remote_token_file: str | None = param(
+        None, "file with the endpoint's token; empty: none is sent", omitted=FILE
+    )
     commander: bool = param(True, "start the commander node, which alone moves the robot")
     sim: bool = param(True, "start the embedded simulation in place of a robot")
-    armed: bool = param(
-        False,
+    armed: bool | None = param(
+        None,
         "let the commander move the robot at once; false: dry run until /commander/arm is called",
+        omitted=FILE,
     )
-    task: str = param("reach", "task of the simulation")
-    seed: int = param(0, "seed of the simulation's first scene")
-    use_sim_time: bool = param(
-        False, "everybody follows /clock; the embedded simulation then publishes it"
+    task: str | None = param(None, "task of the simulation", omitted=FILE)
+    seed: int | None = param(None, "seed of the simulation's first scene", omitted=FILE)
+    use_sim_time: bool | None = param(
+        None,
+        "everybody follows /clock; the embedded simulation then publishes it",
+        omitted=FILE,
     )
     log_level: str = param("info", "debug, info, warn or error")
 
@@ -77,6 +106,7 @@ class Process:
     parameters: dict[str, Any]
     remappings: tuple[tuple[str, str], ...]
     log_level: str = "info"
+    replaced: tuple[str, ...] = ()  # in words, what of the robot file the parameters replace
 
     def arguments(self) -> list[str]:
         """The arguments after the program's name."""
@@ -90,10 +120,30 @@ class Process:
         ]
         for node, values in self.parameters.items():
             for name, value in values.items():
-                words += ["-p", f"{node}:{name}:={yaml_value(value)}"]
+                # for all, which holds in a namespace; for the node, which wins over /** of the file
+                rule = f"{name}:={yaml_value(value)}"
+                words += ["-p", rule, "-p", f"{node}:{rule}"]
         for name, target in self.remappings:
             words += ["-r", f"{name}:={target}"]
         return words
+
+
+def argument_text(name: str, value: Any, fallback: Any = None) -> str:
+    """The default of an option as a launch argument: its value, or what holds without one."""
+    if value is not None:
+        return _text(value)
+    omitted: str = fields(Options)[name].metadata["omitted"]
+    return omitted if fallback is None else f"{omitted}, else {_text(fallback)}"
+
+
+def parse_argument(name: str, text: str) -> Any:
+    """The value of an option from a launch argument; ValueError says what was expected."""
+    omitted = fields(Options)[name].metadata["omitted"]
+    return None if omitted and text.startswith(omitted) else parse(Options, name, text)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def yaml_value(value: Any) -> str:
@@ -125,55 +175,92 @@ def _check_simulated(options: Options, path: pathlib.Path) -> None:
         )
 
 
-def processes(options: Options) -> list[Process]:
-    """What to start, in order; ValueError names an option that cannot be."""
+def processes(
+    options: Options, fallback: Mapping[str, Any] = types.MappingProxyType({})
+) -> list[Process]:
+    """What to start, in order; ValueError names an option that cannot be.
+
+    fallback: options for which neither `options` nor the robot file has a value.
+    """
+    # which needs ROS
+    from ..nodes.known_parameters import KNOWN
+    from ..ros.arguments import check_arguments, check_sections
+
     path = find_robot_file(options.robot)
-    remappings = read_remappings(path)
-    clock = {"use_sim_time": options.use_sim_time}
-    model = {"checkpoint": options.checkpoint, "device": options.device, **clock}
-    names = ("remote_url", "remote_model", "remote_token_file")
-    remote = {name: getattr(options, name) for name in names if getattr(options, name)}
-    # The embedded checkpoint moves the embedded simulation, in the place of whichever robot that
-    # stands.
-    own = {"embodiment": ""} if options.sim and not options.checkpoint else {}
+    sections = read_sections(path)
+    check_sections(str(path), sections, KNOWN)
+    remappings = remappings_of(sections)
+    # whatever a node's default is: nothing moves unless somebody says so
+    graph = _Settings(options, sections, {"armed": False, **fallback})
     found = []
 
-    def add(
-        executable: str,
-        parameters: dict[str, dict[str, Any]],
-        names: tuple[tuple[str, str], ...] = remappings,
-    ) -> None:
-        found.append(
-            Process(executable, tuple(parameters), path, parameters, names, options.log_level)
+    def add(executable: str, *nodes: str) -> None:
+        parameters = {node: graph.given(node) for node in nodes}
+        replaced = tuple(line for node in nodes for line in graph.replaced(node, parameters[node]))
+        process = Process(
+            executable, nodes, path, parameters, remappings, options.log_level, replaced
         )
+        check_arguments(process.arguments(), nodes, KNOWN)
+        found.append(process)
 
     if options.sim:
         _check_simulated(options, path)
-        add(
-            "sim",
-            {
-                "sim": {
-                    "task": options.task,
-                    "seed": options.seed,
-                    "publish_clock": options.use_sim_time,
-                }
-            },
-        )
-    brain = {}
-    if options.policy:
-        brain["policy"] = {**model, **own, "instruction": options.instruction}
-    if options.reasoner and options.remote_url:  # has no weights to share
-        add("reasoner", {"reasoner": {**model, **remote}})
-    elif options.reasoner:
-        brain["reasoner"] = {**model, **remote}
-    if options.server:
-        brain["server"] = {**model, **own, "host": options.host, "port": options.port}
+        add("sim", "sim")
+    brain = [node for node in ("policy", "reasoner", "server") if getattr(options, node)]
+    if "reasoner" in brain and graph.value("reasoner", "remote_url"):  # has no weights to share
+        brain.remove("reasoner")
+        add("reasoner", "reasoner")
     if brain:
-        add("brain" if len(brain) > 1 else next(iter(brain)), brain)
+        add("brain" if len(brain) > 1 else brain[0], *brain)
     if options.commander:
-        add("commander", {"commander": {"armed": options.armed, **clock}})
+        add("commander", "commander")
     if not found:
         raise ValueError(
             "nothing to start: policy, reasoner, server, commander and sim are all false"
         )
     return found
+
+
+class _Settings:
+    """The parameters that options set, and those that the robot file has."""
+
+    def __init__(self, options: Options, sections: Sections, fallback: Mapping[str, Any]) -> None:
+        self._options, self._fallback = options, fallback
+        self._file = {node: in_force(sections, f"/{node}") for node in SETS}
+
+    def given(self, node: str) -> dict[str, Any]:
+        """The parameters that are set for a node, beside those of the robot file."""
+        file, values = self._file[node], {}
+        for parameter, option in SETS[node].items():
+            value = getattr(self._options, option)
+            if value is None and parameter not in file:
+                value = self._fallback.get(option)
+            if value is not None:
+                values[parameter] = value
+        if node == "sim" and "publish_clock" not in (values | file) and self._follows_clock():
+            values["publish_clock"] = True
+        # The embedded checkpoint moves the embedded simulation, in the place of whichever robot
+        # that stands.
+        embedded = self._options.sim and not self._value(values, file, "checkpoint")
+        if embedded and "embodiment" in file and file["embodiment"].value != DROID_SIM.name:
+            values["embodiment"] = ""
+        return values
+
+    def value(self, node: str, parameter: str) -> Any:
+        """What a node will have as a parameter; None if its own default."""
+        return self._value(self.given(node), self._file[node], parameter)
+
+    def _follows_clock(self) -> bool:
+        return any(self.value(node, "use_sim_time") for node in SETS if node != "sim")
+
+    def _value(self, given: Mapping[str, Any], file: Mapping[str, Setting], name: str) -> Any:
+        said = file.get(name)
+        return given.get(name, said.value if said else None)
+
+    def replaced(self, node: str, given: Mapping[str, Any]) -> list[str]:
+        """In words, which values of the robot file the given ones replace."""
+        return [
+            f"{node}: {name} {value!r} instead of {said.value!r} ({said.place})"
+            for name, value in given.items()
+            if (said := self._file[node].get(name)) and said.value != value
+        ]

@@ -81,6 +81,8 @@ class RunningGraph:
                 signal.signal(number, signal.SIG_DFL)
 
     def _start(self, process: Process) -> None:
+        for line in process.replaced:
+            print(line, file=self._output, flush=True)
         command = [sys.executable, "-m", *MODULES[process.executable], *process.arguments()]
         # a group of its own: Ctrl-C in a terminal reaches only us, and we end the others in order
         self._running[process.executable] = subprocess.Popen(

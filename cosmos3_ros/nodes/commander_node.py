@@ -34,6 +34,7 @@ from ..ros.lifecycle import ManagedNode, run
 from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.realtime import hurry
 from .commander_params import Params
+from .known_parameters import KNOWN, checker
 from .robot_description import receive_description
 
 STOPPED = "stopped by cosmos3/stop"
@@ -44,13 +45,16 @@ class CommanderNode(ManagedNode[Params]):
     """Chunks and joint states in, set points for one kind of controller out; see the module."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("commander", Params, **kwargs)
+        super().__init__("commander", Params, KNOWN, **kwargs)
         self._stopped = False  # by the topic; outlives a cleanup
 
     def setup(self) -> None:
         p = self.params
         hurry(p.realtime_priority)
-        joints, limits = tuple(p.joints), p.limits(receive_description(self, p.urdf))
+        joints, description = tuple(p.joints), receive_description(self, p.urdf)
+        limits, source = p.limits_and_source(description)
+        if p.urdf:
+            self.get_logger().info(source)
         self._player = ChunkPlayer(joints, limits, p.gripper_joint, p.rules())
         self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS))
         self._tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)
@@ -385,7 +389,7 @@ class CommanderNode(ManagedNode[Params]):
 
 def main(args: list[str] | None = None) -> int:
     """Run the commander until a signal comes."""
-    return run([CommanderNode], args)
+    return run([CommanderNode], args, checker("commander"))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ import numpy as np
 
 from ..execution.chunk_player import PlaybackRules
 from ..execution.spline_motion import Limits
-from ..model.option_fields import param
+from ..model.option_fields import check, param
+from ..robot.joint_limits import DESCRIBED, tighter
 from ..robot.urdf import JointLimit, parse_limits, read_limits
 from ..ros.command_sinks import SINKS
 
-_FROM_URDF = ("lower", "upper", "velocity")
+_LIMITS = (*DESCRIBED, "acceleration", "jerk")
 _POSITIVE = ("max_state_age", "max_tracking_error", "tracking_lag", "max_jump")
 
 
@@ -48,7 +49,8 @@ class Params:
     urdf: str = param(
         "",
         "robot description that lower, upper and velocity are read from: the path of a URDF file, "
-        "or topic:///robot_description; empty: from here",
+        "or topic:///robot_description; of these and those given here the tighter hold; empty: "
+        "none",
     )
     lower: list[float] = param([], "lowest position of each arm joint [rad or m]")
     upper: list[float] = param([], "highest position of each arm joint [rad or m]")
@@ -101,11 +103,8 @@ class Params:
     )
 
     def __post_init__(self) -> None:
-        names = [
-            name
-            for name in ("lower", "upper", "velocity", "acceleration", "jerk")
-            if not self._is_read(name)
-        ]
+        check(self)
+        names = [name for name in _LIMITS if getattr(self, name) or not self._is_described(name)]
         counts = {name: len(getattr(self, name)) for name in ("joints", *names)}
         if len(set(counts.values())) != 1:
             raise ValueError(f"parameters joints and limits: expected equal lengths, got {counts}")
@@ -132,13 +131,18 @@ class Params:
                     f"got {getattr(self, name)!r}"
                 )
 
-    def _is_read(self, name: str) -> bool:
-        return bool(self.urdf) and name in _FROM_URDF
+    def _is_described(self, name: str) -> bool:
+        return bool(self.urdf) and name in DESCRIBED
 
     def limits(self, description: str = "") -> Limits:
-        """The limits of the arm; ValueError says what is missing.
+        """The limits of the arm, see `limits_and_source`."""
+        return self.limits_and_source(description)[0]
 
-        description: the URDF, if `urdf` is the topic of one.
+    def limits_and_source(self, description: str = "") -> tuple[Limits, str]:
+        """The limits of the arm, and in words where each is from.
+
+        description: the URDF, if `urdf` is the topic of one. ValueError says what is missing or
+        contradicts.
         """
         if not self.joints:
             raise ValueError(
@@ -147,14 +151,13 @@ class Params:
             )
         if self.gripper_joint and self.gripper_open == self.gripper_closed:
             raise ValueError(f"gripper_open and gripper_closed are both {self.gripper_open}")
-        described = self._described(description)
-        values = {
-            name: [getattr(limit, name) for limit in described]
-            if self._is_read(name)
-            else getattr(self, name)
-            for name in ("lower", "upper", "velocity", "acceleration", "jerk")
-        }
-        return Limits(**{name: np.array(numbers, np.float64) for name, numbers in values.items()})
+        values: dict[str, list[float]] = {name: getattr(self, name) for name in _LIMITS}
+        words = "all from the parameters"
+        if described := self._described(description):
+            found, words = tighter(self.joints, described, values, self.urdf)
+            values |= found
+        arrays = {name: np.array(numbers, np.float64) for name, numbers in values.items()}
+        return Limits(**arrays), f"limits: {words}"
 
     def _described(self, description: str) -> list[JointLimit]:
         if description:

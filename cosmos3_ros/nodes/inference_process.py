@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..ros.lifecycle import ManagedNode, run
+from .known_parameters import checker
 from .policy_node import PolicyNode
 from .reasoner_node import ReasonerNode
 from .server_node import ServerNode
@@ -41,7 +42,7 @@ def _run(nodes: Sequence[str], args: list[str] | None) -> int:
         "server": lambda: ServerNode(lambda params: models().policy(params)),
     }
     try:
-        code = run([makers[node] for node in nodes], args)
+        code = run([makers[node] for node in nodes], args, checker(*nodes))
     finally:
         if models.cache_info().currsize:
             models().close()

@@ -33,6 +33,7 @@ from ..ros.lifecycle import ManagedNode
 from ..ros.messages import chunk_message, future_message, to_ns
 from ..ros.simulation_pause import Pause, PausingPolicy
 from ..ros.worker_thread import LAST, Worker
+from .known_parameters import KNOWN
 from .policy_params import Params
 
 PATIENCE = NS // 2  # say why there is no inference only if it lasts
@@ -43,7 +44,7 @@ class PolicyNode(ManagedNode[Params]):
     """See the module. `load` makes the policy from the parameters; it is called at configure."""
 
     def __init__(self, load: Callable[[Params], Policy], **kwargs: Any) -> None:
-        super().__init__("policy", Params, **kwargs)
+        super().__init__("policy", Params, KNOWN, **kwargs)
         self._load = load
         self._workers: list[Worker[Any]] = []
 

@@ -8,7 +8,6 @@ arrives into a queue.
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import functools
 import queue
 import sys
@@ -18,17 +17,16 @@ from typing import Any
 
 import rclpy
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from ..model.interface import NS
-from ..model.option_fields import param
 from ..msg import TaskStatus
 from ..robot.images import encode, fill
 from ..ros import topics
+from ..ros.arguments import check_given, init
 from ..ros.messages import header, to_time
 from ..ros.parameters import Parameters
 from ..ros.shutdown_signal import Stop, ignore_stop_signals
@@ -37,65 +35,16 @@ from ..sim.arm_constants import ARM, FINGER
 from ..sim.camera_table import VIEWS
 from ..sim.cameras import intrinsics
 from ..sim.emulated_controllers import ArmController, Robot, State
-from ..sim.real_time_pace import Pace
+from ..sim.real_time_pace import TICKS_PER_SECOND, Pace
 from ..sim.simulation import Simulation
-from ..sim.tasks import arrange, instruction
-from ..sim.world import TICKS_PER_SECOND
 from ..srv import ResetTask
+from .known_parameters import KNOWN, checker
 from .sim_messages import camera_info, joint_state, trajectory
+from .sim_params import Params
 
 # a third of a nanosecond too short; stamps count ticks and do not drift
 PERIOD = NS // TICKS_PER_SECOND
 STATUS_PER_SECOND = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class Params:
-    """Parameters of the simulation."""
-
-    task: str = param("reach", "task of the first episode")
-    seed: int = param(0, "seed of the first episode; it decides everything about the scene")
-    wording: int = param(0, "which of a task's wordings the instruction has; 0: the usual one")
-    distractors: int = param(2, "the most cubes in a scene that its task does not need, 0 to 2")
-    image_height: int = param(180, "height of the camera images [pixels]")
-    image_width: int = param(320, "width of the camera images [pixels]")
-    camera_rate: float = param(15.0, "images per second of each camera [Hz]; a divisor of 120")
-    joint_rate: float = param(60.0, "joint states per second [Hz]; a divisor of 120")
-    jpeg_quality: int = param(90, "quality of the compressed images, 1 to 100")
-    interpolate_from_desired_state: bool = param(
-        True,
-        "as in joint_trajectory_controller: bridge to a trajectory from the last set point, not "
-        "from the measurement",
-    )
-    publish_clock: bool = param(
-        False, "publish /clock and stamp everything with simulated time; false: system time"
-    )
-    real_time_factor: float = param(
-        1.0, "simulated seconds per second; 0: as fast as possible; not 1 needs publish_clock"
-    )
-
-    def __post_init__(self) -> None:
-        for name in ("image_height", "image_width"):
-            if not 16 <= getattr(self, name) <= 4096:
-                raise ValueError(
-                    f"parameter {name!r}: expected 16 to 4096 pixels, got {getattr(self, name)}"
-                )
-        for name in ("camera_rate", "joint_rate"):
-            if getattr(self, name) <= 0 or TICKS_PER_SECOND % getattr(self, name):
-                raise ValueError(
-                    f"parameter {name!r}: expected a divisor of {TICKS_PER_SECOND} Hz, got "
-                    f"{getattr(self, name)}"
-                )
-        if not 1 <= self.jpeg_quality <= 100:
-            raise ValueError(
-                f"parameter 'jpeg_quality': expected 1 to 100, got {self.jpeg_quality}"
-            )
-        if self.real_time_factor < 0 or (self.real_time_factor != 1.0 and not self.publish_clock):
-            expected = "expected 1.0 without publish_clock, else >= 0"
-            raise ValueError(
-                f"parameter 'real_time_factor': {expected}, got {self.real_time_factor}"
-            )
-        instruction(self.task, arrange(self.task, self.seed, self.distractors), self.wording)
 
 
 class SimNode(Node):
@@ -103,6 +52,8 @@ class SimNode(Node):
 
     def __init__(self) -> None:
         super().__init__("sim")
+        given = {name: setting.value for name, setting in self._parameter_overrides.items()}
+        check_given("sim", given, KNOWN["sim"], KNOWN)
         self.params = Parameters(self, Params, locked=lambda: True).values
         p = self.params
         self._simulation = Simulation(p.image_height, p.image_width, p.distractors)
@@ -294,8 +245,8 @@ class SimNode(Node):
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 2: a wrong parameter; 1: no OpenGL."""
     stopped = Stop().on_signals()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
+        init(args, checker("sim"))
         node = SimNode()
     except (ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)

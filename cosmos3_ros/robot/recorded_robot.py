@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import yaml
 
 from ..model.embodiment import find_embodiment
 from ..model.embodiment.spec import JOINTS, Embodiment
+from ..model.option_fields import coerce
 from . import topic_names
 from .joint_map import JointMap
-from .robot_file import find_robot_file, read_remappings
+from .robot_file import find_robot_file, read_parameters, read_remappings
 from .urdf import read_limits
 
 FASTEST = 4 * math.pi  # no joint of an arm is faster, whatever its limit, rad/s
@@ -39,13 +40,21 @@ def read_robot(robot: str) -> RecordedRobot:
     """
     path = find_robot_file(robot)
     remapped = dict(read_remappings(path))
+    fields = read_parameters(path, "policy")
     try:
-        fields = yaml.safe_load(path.read_text())["/**/policy"]["ros__parameters"]
-        embodiment, joints = find_embodiment(fields["embodiment"]), tuple(fields["joints"])
-    except (KeyError, TypeError) as error:
+        embodiment = find_embodiment(coerce("embodiment", str, fields["embodiment"]))
+        joints = tuple(coerce("joints", list[str], fields["joints"]))
+        gripper = (
+            coerce("gripper_joint", str, fields.get("gripper_joint", "")),
+            coerce("gripper_open", float, fields.get("gripper_open", 0.0)),
+            coerce("gripper_closed", float, fields.get("gripper_closed", 1.0)),
+        )
+    except KeyError as error:
         raise ValueError(
             f"robot file {path}: expected a policy section with embodiment and joints ({error})"
         ) from None
+    except ValueError as error:
+        raise ValueError(f"robot file {path}: {error}") from None
     if embodiment.kind != JOINTS:
         raise ValueError(
             f"robot file {path}: {embodiment.name} acts by {embodiment.kind}, "
@@ -56,11 +65,6 @@ def read_robot(robot: str) -> RecordedRobot:
             f"robot file {path}: {len(joints)} joints {list(joints)} "
             f"for {len(embodiment.state)} state columns"
         )
-    gripper = (
-        fields.get("gripper_joint", ""),
-        fields.get("gripper_open", 0.0),
-        fields.get("gripper_closed", 1.0),
-    )
     cameras = [
         topic_names.camera(view, transport)
         for view in embodiment.views
@@ -77,15 +81,16 @@ def _velocity(path: pathlib.Path, joints: Sequence[str], gripper: str) -> np.nda
 
     Grippers have none: what they say of themselves is often only open or closed.
     """
-    sections = yaml.safe_load(path.read_text())
-    fields = (sections.get("/**/commander") or {}).get("ros__parameters") or {}
-    arm = list(fields.get("joints") or [])
-    speeds = list(fields.get("velocity") or [])
-    if not speeds and fields.get("urdf"):
-        try:
-            speeds = [limit.velocity for limit in read_limits(str(fields["urdf"]), arm)]
-        except ValueError:  # of another computer, or a topic
-            speeds = []
+    fields = read_parameters(path, "commander")
+    try:
+        arm = coerce("joints", list[str], fields.get("joints", []))
+        speeds = coerce("velocity", list[float], fields.get("velocity", []))
+    except ValueError as error:
+        raise ValueError(f"robot file {path}: {error}") from None
+    if fields.get("urdf"):
+        with contextlib.suppress(ValueError):  # of another computer, or a topic
+            described = [limit.velocity for limit in read_limits(str(fields["urdf"]), arm)]
+            speeds = [*map(min, speeds, described)] if speeds else described
     known = dict(zip(arm, speeds, strict=False))
     return np.array(
         [np.inf if joint == gripper else known.get(joint, FASTEST) for joint in joints], np.float64

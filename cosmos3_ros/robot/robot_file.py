@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
-import yaml
+from .parameter_file import Sections, in_force, read_sections
+
+REMAPPINGS = "remappings"  # the section of a robot file that is for no node
 
 
 def config_folder() -> pathlib.Path:
@@ -41,17 +44,34 @@ def find_robot_file(robot: str) -> pathlib.Path:
     return config_folder() / f"{robot}.yaml"
 
 
+def read_parameters(path: pathlib.Path, node: str) -> dict[str, Any]:
+    """What the node of this name has from a parameter file, by name; ValueError says what is wrong.
+
+    The node is in no namespace, as those that `cosmos3 run` starts.
+    """
+    return {
+        name: setting.value for name, setting in in_force(read_sections(path), f"/{node}").items()
+    }
+
+
 def read_remappings(path: pathlib.Path) -> tuple[tuple[str, str], ...]:
-    """The section `remappings` of a robot file: pairs of a name here and the name on the robot.
+    """The remappings of a robot file, see `remappings_of`."""
+    return remappings_of(read_sections(path))
+
+
+def remappings_of(sections: Sections) -> tuple[tuple[str, str], ...]:
+    """The section `remappings`: pairs of a name here and the name on the robot.
 
     A compressed image topic follows its raw one, unless the section names it too.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-        section = content.get("remappings", {}).get("ros__parameters", {})
-    except (yaml.YAMLError, AttributeError) as error:
-        raise ValueError(f"robot file {path} is not a ROS parameter file: {error}") from error
-    found = {str(name): str(target) for name, target in section.items()}
+    own = {name: found for name, found in sections.items() if name.endswith(REMAPPINGS)}
+    found = {}
+    for name, setting in in_force(own, f"/{REMAPPINGS}").items():
+        if not isinstance(setting.value, str) or not setting.value:
+            raise ValueError(
+                f"{setting.place}: {name}: expected the name of a topic, got {setting.value!r}"
+            )
+        found[name] = setting.value
     for name, target in tuple(found.items()):
         if name.endswith("/image_raw"):
             found.setdefault(f"{name}/compressed", f"{target}/compressed")
@@ -60,8 +80,4 @@ def read_remappings(path: pathlib.Path) -> tuple[tuple[str, str], ...]:
 
 def read_joints(path: pathlib.Path, node: str) -> list[str]:
     """The parameter `joints` of a node in a robot file; [] if it has none."""
-    try:
-        section = yaml.safe_load(path.read_text()).get(f"/**/{node}", {})
-        return [*map(str, section.get("ros__parameters", {}).get("joints", []))]
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
-        raise ValueError(f"robot file {path} is not a ROS parameter file: {error}") from error
+    return [*map(str, read_parameters(path, node).get("joints", []))]

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -23,9 +24,9 @@ from rclpy._rclpy_pybind11 import RCLError as _RCLError
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 
-from ..model.option_fields import param
+from ..model.option_fields import fields, param
+from .arguments import Known, check_given, init
 from .parameters import Parameters
 from .shutdown_signal import Stop, ignore_stop_signals
 from .spin_thread import end
@@ -54,8 +55,20 @@ class ManagedNode(LifecycleNode, Generic[P]):
     for the expected ValueError and OSError, the traceback for others) and refuses the transition.
     """
 
-    def __init__(self, name: str, params_class: type[P], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        params_class: type[P],
+        known: Known = types.MappingProxyType({}),
+        **kwargs: Any,
+    ) -> None:
+        """known: the parameters of other nodes, which sections for many may hold too.
+
+        ValueError names a wrong parameter, or one that no node has.
+        """
         super().__init__(name, **kwargs)
+        given = {name: setting.value for name, setting in self._parameter_overrides.items()}
+        check_given(name, given, fields(params_class), known)
         self.failure = ""  # why the last transition was refused
         self._made: list[tuple[Callable[[Any], Any], Any]] = []
         self.parameters: Parameters[P] = Parameters(
@@ -263,15 +276,19 @@ class Host:
             return
 
 
-def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None = None) -> int:
+def run(
+    makers: Sequence[Callable[[], ManagedNode[Any]]],
+    args: list[str] | None = None,
+    check: Callable[[Sequence[str]], list[str]] = lambda words: [],
+) -> int:
     """Run nodes until SIGINT or SIGTERM, each in a thread of its own; the exit code of the process.
 
     With the parameter `autostart` (default true) they are configured at once, and activated when
     all are: none works while another one loads and compiles. A refusal then ends the process with
-    code 1, as does an unexpected error later. Parameters of the wrong type end it with code 2.
+    code 1, as does an unexpected error later. Arguments that `check` refuses, and wrong parameters,
+    end it with code 2.
     """
     ended = Stop().on_signals()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     hosts: list[Host] = []
     failed = threading.Event()
 
@@ -280,6 +297,7 @@ def run(makers: Sequence[Callable[[], ManagedNode[Any]]], args: list[str] | None
         ended.set()
 
     try:
+        init(args, check)
         for make in makers:
             hosts.append(Host(make(), died))
         for step, host in itertools.product(_UP, hosts):

@@ -44,12 +44,14 @@ class Parameters(Generic[P]):
         node.add_post_set_parameters_callback(self._apply)
 
     def _build(self, raw: dict[str, Any]) -> P:
-        return self._cls(
-            **{name: coerce(name, self._kinds[name], value) for name, value in raw.items()}
-        )
+        values = {
+            name: coerce(name, self._kinds[name], [] if value is None else value)
+            for name, value in raw.items()  # an empty list is no value to ROS
+        }
+        return self._cls(**values)
 
     def _merged(self, parameters: list[Parameter]) -> dict[str, Any]:
-        raw = {name: getattr(self.values, name) for name in self._live}
+        raw = {name: to_plain(self._kinds[name], getattr(self.values, name)) for name in self._live}
         return raw | {p.name: p.value for p in parameters if p.name in self._live}
 
     def _check(self, parameters: list[Parameter]) -> SetParametersResult:

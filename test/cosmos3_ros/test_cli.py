@@ -100,3 +100,19 @@ def test_help_has_the_default_robot_of_the_command(
         main([command, "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert re.search(rf"--robot ROBOT robot file: [^-]*\(default: '{robot}'\)", text)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("convert bag --out data --gap nan", "convert bag --out data --shortest inf"),
+        *("demo --time-limit inf", "collect data --noise nan", "eval x --latency=-inf"),
+        *("eval x --limit nan", "eval x --guidance nan", "serve openpi --shift inf"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(command.split())
+    assert "expected a finite number, got" in capsys.readouterr().err

@@ -17,8 +17,8 @@ from cosmos3_ros.sim.emulated_controllers import ArmController, Point, Robot, St
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.expert import Expert
 from cosmos3_ros.sim.kinematics import Kinematics, downwards, yaw_of
+from cosmos3_ros.sim.real_time_pace import TICKS_PER_SECOND
 from cosmos3_ros.sim.tasks import TASKS
-from cosmos3_ros.sim.world import TICKS_PER_SECOND
 
 
 @pytest.fixture

@@ -57,3 +57,26 @@ def test_recipes_are_readable_and_mistakes_are_named(tmp_path):
         with pytest.raises(ValueError, match=message):
             read_recipe(file, [change])
     assert read_recipe(file).policy.rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("policy.rate=.nan", "policy.rate=nan", "policy.rate=inf", "policy.rate=1e999"),
+        *("policy.seconds=.nan", "policy.seconds=-.inf", "objective.modes=[0.8, .nan, 0.1]"),
+        *("policy.betas=[.inf, 0.9]", "size={layers: .nan}", "data.features={a: {b: [.inf]}}"),
+        f"policy.rate={10**400}",
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused(tmp_path, change):
+    file = tmp_path / "r.yaml"
+    file.write_text("start: somewhere")
+    with pytest.raises(ValueError, match=r"expected a (finite )?number") as caught:
+        read_recipe(file, [change])
+    assert change.partition("=")[0] in str(caught.value)
+
+
+def test_a_training_may_have_no_end(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text("start: somewhere\npolicy: {seconds: .inf}")
+    assert read_recipe(file).policy.seconds == float("inf")

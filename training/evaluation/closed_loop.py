@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from ...execution.chunk_player import ChunkPlayer, PlaybackRules
 from ...execution.spline_motion import Limits
 from ...model.interface import NS, ActionChunk, Policy
-from ...robot.robot_file import find_robot_file
+from ...robot.robot_file import find_robot_file, read_parameters
 from ...sim.arm_constants import ARM, FINGER_CLOSED
 from ...sim.env import Env, shared_env
+from ...sim.real_time_pace import TICKS_PER_SECOND
 from ...sim.tasks import find
-from ...sim.world import TICKS_PER_SECOND
 from ..data.parallel import in_parallel
 from .plots import write_strip
 from .smoothness_metrics import log_dimensionless_jerk, spectral_arc_length
@@ -123,9 +122,7 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
 @functools.cache
 def commander_settings() -> tuple[Limits, PlaybackRules]:
     """What the commander of the simulated arm is told, from its robot file."""
-    fields = yaml.safe_load(find_robot_file("droid_sim").read_text(encoding="utf-8"))[
-        "/**/commander"
-    ]["ros__parameters"]
+    fields = read_parameters(find_robot_file("droid_sim"), "commander")
     limits = Limits(
         **{field.name: np.array(fields[field.name], float) for field in dataclasses.fields(Limits)}
     )

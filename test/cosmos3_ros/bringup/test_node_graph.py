@@ -2,16 +2,21 @@
 """The node graph is described once: what is started, with which parameters and names."""
 
 import pathlib
+from typing import Any
 
 import pytest
 
 from cosmos3_ros.bringup.node_graph import (
     MODULES,
     Options,
+    argument_text,
+    parse_argument,
     processes,
     yaml_value,
 )
 from cosmos3_ros.robot.robot_file import config_folder, find_robot_file, read_remappings
+
+pytestmark = pytest.mark.ros
 
 
 def test_the_default_graph_is_simulation_brain_and_commander() -> None:
@@ -121,7 +126,6 @@ def test_remappings_come_from_the_robot_file(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("path", sorted(config_folder().glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_robot_file_fits_the_nodes(path: pathlib.Path) -> None:
     """Its parameters exist and are valid, and its joints fit its embodiment."""
-    pytest.importorskip("rclpy", reason="rclpy is not installed")
     import typing
 
     import yaml
@@ -146,3 +150,121 @@ def test_every_robot_file_fits_the_nodes(path: pathlib.Path) -> None:
     embodiment = find_embodiment(policy["embodiment"])
     assert len(policy["joints"]) == len(embodiment.state)
     assert set(made["/**/reasoner"].views) == set(embodiment.views)
+
+
+SAID: dict[str, dict[str, Any]] = {
+    "policy": {"instruction": "fold", "device": "cpu", "checkpoint": "/mine", "threads": 3},
+    "reasoner": {"device": "cpu", "checkpoint": "/mine", "remote_url": "http://gpu:1/v1"},
+    "server": {"device": "cpu", "checkpoint": "/mine", "host": "0.0.0.0", "port": 9},
+    "commander": {"armed": True},
+    "sim": {"task": "drawer", "seed": 5},
+}
+
+
+@pytest.fixture
+def mine(tmp_path: pathlib.Path) -> str:
+    """A robot file that says everything that options say."""
+    import yaml
+
+    sections = {"/**": {"use_sim_time": True}, **{f"/**/{node}": SAID[node] for node in SAID}}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({k: {"ros__parameters": v} for k, v in sections.items()}))
+    return str(path)
+
+
+def in_nodes(found: list[Any]) -> dict[str, dict[str, Any]]:
+    """What each node of these processes has, by the arguments that they are started with."""
+    from cosmos3_ros.robot.parameter_file import in_force, merge
+    from cosmos3_ros.ros.arguments import read_arguments
+
+    values = {}
+    for process in found:
+        arguments = read_arguments(["program", *process.arguments()])
+        merged = merge(sections for _, sections in arguments.sources)
+        for node in process.nodes:
+            values[node] = {k: s.value for k, s in in_force(merged, f"/{node}").items()}
+    return values
+
+
+def test_what_is_not_given_is_as_the_robot_file_says(mine: str) -> None:
+    found = processes(Options(mine, server=True))
+    assert [process.executable for process in found] == ["sim", "reasoner", "brain", "commander"]
+    values = in_nodes(found)
+    assert values.pop("sim") == SAID["sim"] | {"use_sim_time": True, "publish_clock": True}
+    for node, has in values.items():
+        assert has == SAID[node] | {"use_sim_time": True}
+    assert not any(process.replaced for process in found)
+
+
+def test_what_is_given_wins_and_is_said(mine: str) -> None:
+    changes: dict[str, Any] = {"instruction": "", "device": "auto", "checkpoint": "", "port": 0}
+    changes |= {"armed": False, "task": "lift", "seed": 0, "use_sim_time": False, "remote_url": ""}
+    found = processes(Options(mine, server=True, **changes))
+    values = in_nodes(found)
+    assert not values["sim"].pop("publish_clock")
+    assert values["sim"].pop("use_sim_time")  # whose own time it is
+    for node, has in values.items():
+        for name, value in changes.items():
+            assert has.get(name, value) == value, node
+    said = [line for process in found for line in process.replaced]
+    assert f"policy: device 'auto' instead of 'cpu' ({mine}, line 10)" in said
+    assert any(line.startswith("commander: armed False instead of True (") for line in said)
+    assert sum("use_sim_time" in line for line in said) == 4
+    assert not any(line.startswith("sim: publish_clock") for line in said)
+
+
+def test_what_a_launch_file_would_rather_have_does_not_beat_the_robot_file(mine: str) -> None:
+    fallback = {"use_sim_time": False, "host": "localhost"}
+    values = in_nodes(processes(Options(mine, server=True), fallback))
+    assert (values["commander"]["use_sim_time"], values["server"]["host"]) == (True, "0.0.0.0")
+    fallback = {"use_sim_time": True}
+    values = in_nodes(processes(Options(), fallback))
+    assert values["commander"]["use_sim_time"]
+    assert values["sim"]["publish_clock"]
+
+
+def test_an_option_that_a_section_of_the_file_would_beat_is_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "mine.yaml"
+    section = "'{}': {{ros__parameters: {{device: cpu}}}}\n"
+    options = Options(str(path), reasoner=False, device="cuda")
+    path.write_text("".join(map(section.format, ("policy", "/**/policy"))))
+    assert in_nodes(processes(options))["policy"]["device"] == "cuda"
+    path.write_text("".join(map(section.format, ("policy", "/**", "/**/policy"))))
+    with pytest.raises(
+        ValueError, match=r"without effect on /policy: .*line 3 stands in a section"
+    ):
+        processes(options)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/**/commander: {ros__parameters: {max_jum: 1.0}}", "did you mean 'max_jump'"),
+        ("/**/comander: {ros__parameters: {max_jump: 1.0}}", "there is no node 'comander'"),
+        ("/**/commander: {ros__parameters: {velocity: [1, 0.5]}}", "mixes whole and other numbers"),
+        ("", "it is empty"),
+    ],
+)
+def test_a_robot_file_that_a_node_would_refuse_starts_nothing(
+    tmp_path: pathlib.Path, text: str, words: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        processes(Options(str(path)))
+
+
+def test_launch_arguments_say_when_nothing_is_given() -> None:
+    for name, fallback, text in (
+        ("armed", None, "as the robot file says"),
+        ("use_sim_time", True, "as the robot file says, else true"),
+    ):
+        assert argument_text(name, None, fallback) == text
+        assert parse_argument(name, text) is None
+    assert argument_text("sim", True) == "true"
+    assert [parse_argument(*given) for given in (("armed", "false"), ("device", "auto"))] == [
+        False,
+        "auto",
+    ]
+    with pytest.raises(ValueError, match="port: expected int, got 'many'"):
+        parse_argument("port", "many")

@@ -30,14 +30,19 @@ def test_limits_come_from_the_parameters() -> None:
     assert limits.jerk.tolist() == [200.0, 200.0]
 
 
-def test_a_robot_description_gives_positions_and_speeds(tmp_path: Path) -> None:
+def described(folder: Path, upper: float = 0.6) -> str:
+    """The path of a description of the joints b and a, in this order."""
     joint = (
         '<joint name="{}" type="revolute">'
         '<limit lower="-0.5" upper="{}" velocity="3" effort="1"/></joint>'
     )
-    urdf = tmp_path / "robot.urdf"
-    urdf.write_text(f"<robot>{joint.format('b', 0.7)}{joint.format('a', 0.6)}</robot>")
-    limits = params(urdf=str(urdf), lower=[], upper=[], velocity=[]).limits()
+    urdf = folder / "robot.urdf"
+    urdf.write_text(f"<robot>{joint.format('b', 0.7)}{joint.format('a', upper)}</robot>")
+    return str(urdf)
+
+
+def test_a_robot_description_gives_positions_and_speeds(tmp_path: Path) -> None:
+    limits = params(urdf=described(tmp_path), lower=[], upper=[], velocity=[]).limits()
     assert limits.upper.tolist() == [0.6, 0.7]
     assert limits.velocity.tolist() == [3.0, 3.0]
     assert limits.acceleration.tolist() == [8.0, 8.0]
@@ -68,3 +73,30 @@ def test_limits_that_cannot_be_are_refused() -> None:
         params(**{name: [] for name in ARM}).limits()
     with pytest.raises(ValueError, match="gripper_open and gripper_closed are both 1"):
         params(gripper_joint="g", gripper_open=1.0).limits()
+
+
+def test_of_description_and_parameters_the_tighter_holds_and_is_named(tmp_path: Path) -> None:
+    urdf = described(tmp_path)
+    limits, source = params(urdf=urdf, lower=[-0.2, -9.0], upper=[]).limits_and_source()
+    assert limits.lower.tolist() == [-0.2, -0.5]
+    assert limits.upper.tolist() == [0.6, 0.7]
+    assert limits.velocity.tolist() == [2.0, 2.0]
+    assert source == (
+        f"limits: lower from the parameter for a, {urdf} for the others; upper from {urdf}; "
+        "velocity from the parameter"
+    )
+
+
+def test_sources_of_limits_that_contradict_are_refused_with_both_names(tmp_path: Path) -> None:
+    urdf = described(tmp_path)
+    with pytest.raises(ValueError, match=rf"'a' leave no range: {urdf} has -0.5 to 0.6.* 0.65 and"):
+        params(urdf=urdf, lower=[0.65, 0.0]).limits()
+    with pytest.raises(ValueError, match=r"expected equal lengths, got .*'joints': 2.*'upper': 1"):
+        params(urdf=urdf, lower=[], velocity=[], upper=[1.0])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_not_finite_are_refused(value: float) -> None:
+    for change in ({"max_jump": value}, {"upper": [1.0, value]}, {"gripper_open": value}):
+        with pytest.raises(ValueError, match="expected a finite number, got"):
+            params(**change)

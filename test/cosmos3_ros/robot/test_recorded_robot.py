@@ -36,3 +36,82 @@ def test_limits_of_speed_may_come_from_a_robot_description(tmp_path: Path, there
         urdf.write_text(f"<robot>{joints}</robot>")
     found = read_robot(changed(tmp_path, f"urdf: {urdf}")).velocity[:7]
     assert found.tolist() == ([*range(1, 8)] if there else [FASTEST] * 7)
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (
+            "embodiment: libero, joints: [a]",
+            "acts by .*, expected an embodiment with joint targets",
+        ),
+        ("embodiment: droid_sim, joints: [a]", "1 joints .* for 8 state columns"),
+        ("joints: [a]", "expected a policy section with embodiment and joints"),
+    ],
+)
+def test_a_robot_that_does_not_act_by_joints_is_refused(
+    tmp_path: Path, policy: str, words: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"/**/policy: {{ros__parameters: {{{policy}}}}}")
+    with pytest.raises(ValueError, match=words):
+        read_robot(str(path))
+
+
+def test_of_both_limits_of_speed_the_tighter_counts(tmp_path: Path) -> None:
+    urdf = tmp_path / "robot.urdf"
+    joint = "<joint name='panda_joint{}' type='continuous'><limit velocity='{}'/></joint>"
+    urdf.write_text(f"<robot>{''.join(joint.format(k, k / 2) for k in range(1, 8))}</robot>")
+    found = read_robot(changed(tmp_path, f"{GIVEN.strip()}\n    urdf: {urdf}")).velocity[:7]
+    assert found.tolist() == [0.5, 1.0, 1.5, 2.0, 2.48, 2.48, 2.48]
+
+
+POLICY = "{{embodiment: droid_sim, joints: [{}], gripper_joint: g, gripper_closed: 0.8}}".format(
+    "a, b, c, d, e, f, h, g"
+)
+
+
+@pytest.mark.parametrize("name", ["/**", "policy", "/policy", "/*", "/**/policy", "**"])
+def test_the_policy_is_read_from_the_sections_that_its_node_reads(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"'{name}': {{ros__parameters: {POLICY}}}")
+    robot = read_robot(str(path))
+    assert robot.joints.joints == ("a", "b", "c", "d", "e", "f", "h", "g")
+    assert robot.joints.gripper_closed == 0.8
+
+
+def test_a_later_section_wins_as_it_does_for_the_node(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        f"policy: {{ros__parameters: {POLICY}}}\n/**: {{ros__parameters: {{gripper_closed: 0.5}}}}"
+    )
+    assert read_robot(str(path)).joints.gripper_closed == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"/left/policy: {{ros__parameters: {POLICY}}}", "expected a policy section with"),
+        (
+            f"policy: {{ros__parameters: {POLICY.replace('0.8', '.nan')}}}",
+            "'gripper_closed': expected a finite number, got nan",
+        ),
+        (
+            f"policy: {{ros__parameters: {POLICY.replace('[a', '[1')}}}",
+            "'joints' mixes int and str",
+        ),
+        (
+            f"policy: {{ros__parameters: {POLICY}}}\nremappings: {{ros__parameters: {{a: 1}}}}",
+            "a: expected the name of a topic, got 1",
+        ),
+        ("", "it is empty"),
+    ],
+)
+def test_what_the_node_would_not_take_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words) as caught:
+        read_robot(str(path))
+    assert str(path) in str(caught.value)

@@ -3,6 +3,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,13 +30,20 @@ def params_class() -> type:
         names: list[str] = param([], "names")
         words: str = param("hello", "what to say", live=True)
         count: int = param(2, "how many")
+        sizes: list[float] = param([1.0], "how large")
 
         def __post_init__(self) -> None:
             if self.rate <= 0:
                 raise ValueError(f"parameter 'rate': expected a positive number, got {self.rate}")
 
     # the annotations are strings to dataclasses; the real types are what `Parameters` resolves
-    Params.__annotations__ = {"rate": float, "names": list[str], "words": str, "count": int}
+    Params.__annotations__ = {
+        "rate": float,
+        "names": list[str],
+        "words": str,
+        "count": int,
+        "sizes": list[float],
+    }
     return Params
 
 
@@ -72,6 +80,9 @@ def test_an_integer_stands_for_a_float_and_an_empty_list_can_be_filled(node) -> 
     [
         ("count", 1.5, "parameter 'count': expected int, got float 1.5"),
         ("words", 3, "expected str, got int 3"),
+        ("rate", float("nan"), "parameter 'rate': expected a finite number, got nan"),
+        ("rate", float("inf"), "parameter 'rate': expected a finite number, got inf"),
+        ("sizes", [1.0, float("nan")], "parameter 'sizes': expected a finite number, got nan"),
         ("rate", -1.0, "expected a positive number, got -1.0"),
         ("names", "a", "expected a list of str, got 'a'"),
     ],
@@ -99,3 +110,18 @@ def test_only_live_parameters_change_while_in_use(node) -> None:
     assert set_one(node, "words", "bye").successful
     assert parameters.values.words == "bye"
     assert changed == [{"words"}]
+
+
+def test_an_empty_list_in_a_file_is_an_empty_list(domain: int, tmp_path: Path) -> None:
+    import rclpy
+
+    from cosmos3_ros.ros.parameters import declare
+
+    file = tmp_path / "mine.yaml"
+    file.write_text("test_params: {ros__parameters: {sizes: [], names: []}}\n")
+    rclpy.init(args=["--ros-args", "--params-file", str(file)])
+    node = rclpy.create_node("test_params")
+    values = declare(node, params_class())
+    node.destroy_node()
+    rclpy.shutdown()
+    assert (values.sizes, values.names) == ([], [])
