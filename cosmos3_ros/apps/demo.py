@@ -94,7 +94,7 @@ def demo(
 
     The exit code.
     """
-    names = choose_tasks(tasks, options.checkpoint)
+    names = choose_tasks(tasks, options.checkpoint or "")
     if episodes < 1 or time_limit <= 0:
         raise ValueError(
             f"expected at least one episode and a positive time limit, got {episodes} and "
