@@ -22,7 +22,7 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
-from ..bringup.node_graph import Options, environment, processes
+from ..bringup.node_graph import Options, environment, parameter_of, processes
 from ..bringup.process_runner import RunningGraph
 from ..model.checkpoint_io.trained_tasks import trained_tasks
 from ..model.interface import NS
@@ -94,7 +94,7 @@ def demo(
 
     The exit code.
     """
-    names = choose_tasks(tasks, options.checkpoint or "")
+    names = choose_tasks(tasks, parameter_of(options, "policy", "checkpoint") or "")
     if episodes < 1 or time_limit <= 0:
         raise ValueError(
             f"expected at least one episode and a positive time limit, got {episodes} and "

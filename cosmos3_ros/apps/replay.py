@@ -17,7 +17,7 @@ import numpy as np
 from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import Image
 
-from ..bringup.node_graph import Options, Process, processes
+from ..bringup.node_graph import Options, Process, parameter_of, processes
 from ..bringup.process_runner import RunningGraph
 from ..model.embodiment import DROID_SIM
 from ..model.interface import NS
@@ -109,7 +109,7 @@ def graph_for(options: Options, robot: RecordedRobot) -> list[Process]:
     another arm.
     """
     found = processes(options)
-    if options.checkpoint:
+    if parameter_of(options, "policy", "checkpoint"):
         return found
     name = robot.embodiment.name
     if robot.embodiment.state != DROID_SIM.state:
@@ -144,7 +144,8 @@ def replay(
 
     The exit code.
     """
-    if not options.instruction:
+    instruction = parameter_of(options, "policy", "instruction")
+    if not instruction:
         raise ValueError("--instruction is empty: say what the robot is doing in the clip")
     robot = read_robot(options.robot)
     clips = parse_videos(videos, robot.embodiment.views)
@@ -165,7 +166,7 @@ def replay(
         def is_alive() -> None:
             check(graph, out)
 
-        player = ClipPlayer(recorder, list(clips), joints, options.instruction)
+        player = ClipPlayer(recorder, list(clips), joints, instruction)
         wait_until(player.is_heard, 180, "the policy's start", is_alive)
         for k, pictures in enumerate(
             zip(*(clip.frames() for clip in clips.values()), strict=False)

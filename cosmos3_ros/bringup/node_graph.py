@@ -221,6 +221,12 @@ def processes(
     return found
 
 
+def parameter_of(options: Options, node: str, name: str) -> Any:
+    """What a node will have as a parameter, of options and robot file; None: its own default."""
+    sections = read_sections(find_robot_file(options.robot))
+    return _Settings(options, sections, {}).value(node, name)
+
+
 class _Settings:
     """The parameters that options set, and those that the robot file has."""
 

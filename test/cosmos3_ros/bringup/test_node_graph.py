@@ -10,6 +10,7 @@ from cosmos3_ros.bringup.node_graph import (
     MODULES,
     Options,
     argument_text,
+    parameter_of,
     parse_argument,
     processes,
     yaml_value,
@@ -194,6 +195,12 @@ def test_what_is_not_given_is_as_the_robot_file_says(mine: str) -> None:
     for node, has in values.items():
         assert has == SAID[node] | {"use_sim_time": True}
     assert not any(process.replaced for process in found)
+
+
+def test_what_a_node_will_have_is_known_before_it_starts(mine: str) -> None:
+    assert parameter_of(Options(mine), "policy", "checkpoint") == "/mine"
+    assert parameter_of(Options(mine, checkpoint=""), "policy", "checkpoint") == ""
+    assert parameter_of(Options(), "policy", "checkpoint") is None
 
 
 def test_what_is_given_wins_and_is_said(mine: str) -> None:
