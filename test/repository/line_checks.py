@@ -290,8 +290,12 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_pytest(words: list[str]) -> None:
-    """Tests that are there."""
-    assert (ROOT / words[0]).exists(), words[0]
+    """Tests and markers that are there."""
+    for option, word in itertools.pairwise(("", *words)):
+        if option == "-m":
+            assert f'"{word}: ' in (ROOT / "pyproject.toml").read_text(), word
+        elif option != "-k" and word[0] != "-":
+            assert (ROOT / word).exists(), word
 
 
 def check_run_sh(words: list[str]) -> None:
