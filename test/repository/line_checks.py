@@ -15,6 +15,7 @@ import shlex
 import subprocess
 import sys
 import types
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -249,7 +250,10 @@ def check_launch(words: list[str]) -> None:
     with mock.patch.dict(sys.modules, {"cosmos3_ros.bringup.launch_description": stub}):
         loaded = runpy.run_path(str(ROOT / "launch" / file))
         names, chosen = loaded["generate_launch_description"]()
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(Options)}
+    kinds = {
+        name: next(kind for kind in (*typing.get_args(hint), hint) if kind is not type(None))
+        for name, hint in typing.get_type_hints(Options).items()
+    }
     for word in rest:
         if word == "--show-args":
             continue
