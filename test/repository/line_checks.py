@@ -15,6 +15,7 @@ import shlex
 import subprocess
 import sys
 import types
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -249,7 +250,10 @@ def check_launch(words: list[str]) -> None:
     with mock.patch.dict(sys.modules, {"cosmos3_ros.bringup.launch_description": stub}):
         loaded = runpy.run_path(str(ROOT / "launch" / file))
         names, chosen = loaded["generate_launch_description"]()
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(Options)}
+    kinds = {
+        name: next(kind for kind in (*typing.get_args(hint), hint) if kind is not type(None))
+        for name, hint in typing.get_type_hints(Options).items()
+    }
     for word in rest:
         if word == "--show-args":
             continue
@@ -290,8 +294,12 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_pytest(words: list[str]) -> None:
-    """Tests that are there."""
-    assert (ROOT / words[0]).exists(), words[0]
+    """Tests and markers that are there."""
+    for option, word in itertools.pairwise(("", *words)):
+        if option == "-m":
+            assert f'"{word}: ' in (ROOT / "pyproject.toml").read_text(), word
+        elif option != "-k" and word[0] != "-":
+            assert (ROOT / word).exists(), word
 
 
 def check_run_sh(words: list[str]) -> None:

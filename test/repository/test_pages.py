@@ -94,6 +94,7 @@ def test_the_lines_that_are_not_checked_are_few_and_there() -> None:
         "torchrun --standalone --nproc-per-node 2 -m cosmos3_ros.brain dance --ros-args",
         "pip install '.[dance]'",
         "pytest test/dance",
+        "pytest -m dance",
         "tools/run.sh .venv cosmos3 dance",
         "dance",
     ],
