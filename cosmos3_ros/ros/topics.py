@@ -36,7 +36,7 @@ def _qos(depth: int, best_effort: bool = False, latched: bool = False) -> QoSPro
 
 NEWEST = _qos(1, best_effort=True)  # sensors: matches any publisher, keeps only what is new
 # of several publishers: a quick one must not push the messages of a slow one out of the queue
-MERGED = _qos(32, best_effort=True)
+MERGED = _qos(4, best_effort=True)
 RELIABLE = _qos(5)
 LATCHED = _qos(1, latched=True)
 

@@ -133,6 +133,36 @@ def test_a_question_that_fails_is_answered_and_so_is_the_next(
     assert not made.died.is_set()
 
 
+def test_the_reasoner_judges_stamps_and_says_which_clock_to_look_at(host: Made) -> None:
+    from cosmos3_ros.model.interface import NS
+    from cosmos3_ros.nodes.reasoner_node import ReasonerNode
+    from cosmos3_ros.ros.messages import to_ns, to_time
+
+    made = host(ReasonerNode, Thinker(), **REASONER)
+    node = made.node
+
+    def see_at(stamp: int) -> None:
+        message = image(node)
+        message.header.stamp = to_time(stamp)
+        node._on_image("wrist")(message)
+
+    def newest() -> Any:
+        return node._newest("wrist")
+
+    for stamp, words in (
+        (node.now() + NS, "ahead of its reception: the clocks differ"),
+        (node.now() - 70 * NS, "s old when it was received, limit 60.00 s"),
+        (99 * NS, "another epoch"),
+    ):
+        made.call(node._forget)
+        made.call(functools.partial(see_at, stamp))
+        with pytest.raises(ValueError, match=f"'wrist', the last one cannot be used: .*{words}"):
+            newest()
+    before = node.now()
+    made.call(functools.partial(see_at, 0))
+    assert before <= to_ns(newest().header.stamp) <= node.now(), "without a stamp: of now"
+
+
 def test_a_question_that_outlives_its_service_does_no_harm(host: Made, ask: Any) -> None:
     from cosmos3_ros.nodes.reasoner_node import ReasonerNode
 
