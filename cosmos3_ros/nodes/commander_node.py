@@ -33,6 +33,7 @@ from ..ros.command_sinks import SINKS
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode, run
 from ..ros.messages import chunk_from, command_message, status_message, to_ns
+from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
 from .commander_params import Params
 from .robot_description import receive_description
@@ -73,7 +74,9 @@ class CommanderNode(ManagedNode[Params]):
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
-        self._joint_states = self.subscribe(topics.JOINT_STATES, self._on_joint_state)
+        self._joint_states = self.subscribe(
+            topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap()
+        )
         self._chunks = self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
         self.subscribe(topics.STOP, self._on_stop_topic)
         arm, stop = topics.COMMANDER.offers
