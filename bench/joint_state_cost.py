@@ -27,7 +27,7 @@ from cosmos3_ros.ros.messages import header
 from cosmos3_ros.ros.shutdown_signal import Stop
 from cosmos3_ros.sim.arm_constants import HOME, JOINTS
 
-SETTLE = 25.0  # s until the nodes are up
+SETTLE = 20.0  # s until the nodes are up
 
 
 def publish(rate: float) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for tests with ROS: a domain of their own, and processes that are gone afterwards.
 
-What is skipped, and why, is decided here from the markers: `ros`, `sim`, `gpu`.
+What is skipped, and why, is decided here from the markers: `ros`, `sim`, `gpu`, `ros2_control`.
 """
 
 import contextlib
@@ -24,6 +24,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # the processes of a test, for the report of its failure
 STARTED = pytest.StashKey[list["Started"]]()
+# what ros2_control_node needs for config/controllers, and for an arm that is not there
+CONTROLLERS = (
+    "controller_manager",
+    "hardware_interface",
+    "joint_trajectory_controller",
+    "joint_state_broadcaster",
+    "forward_command_controller",
+)
 
 # Before anything imports rclpy, and for every process that a test starts. Unless messages check
 # their fields, a value of the wrong type is sent as 0.0 without a word.
@@ -36,6 +44,20 @@ hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.load_profile("same")
 # Two workers on a small machine: more threads only get into each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _missing_controllers() -> str:
+    """Which package of ros2_control is not installed; empty if all are."""
+    if importlib.util.find_spec("ament_index_python") is None:
+        return "ament_index_python is not installed"
+    from ament_index_python import PackageNotFoundError, get_package_prefix
+
+    for package in CONTROLLERS:
+        try:
+            get_package_prefix(package)
+        except PackageNotFoundError:
+            return f"{package} is not installed"
+    return ""
 
 
 @functools.cache
@@ -57,6 +79,8 @@ def _why_not(marker: str) -> str:
 
         if os.environ["MUJOCO_GL"] == "disable":
             return NO_GL
+    if marker == "ros2_control":
+        return _missing_controllers()
     if marker == "gpu":
         import torch
 
@@ -84,7 +108,7 @@ def pytest_sessionstart() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run, with the reason."""
     for item in items:
-        for marker in ("ros", "sim", "gpu"):
+        for marker in ("ros", "sim", "gpu", "ros2_control"):
             if item.get_closest_marker(marker) and (reason := _why_not(marker)):
                 item.add_marker(pytest.mark.skip(reason=f"{marker}: {reason}"))
 

@@ -20,6 +20,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from ..execution.arm_monitor import ArmMonitor
 from ..execution.chunk_player import HOLDING, OVER, PLAYING, ChunkPlayer
+from ..execution.clock_offset import ClockOffset
 from ..execution.gripper import Gripper
 from ..execution.latency_window import LatencyWindow
 from ..execution.spline_motion import rest
@@ -32,12 +33,14 @@ from ..ros.command_sinks import SINKS
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode, run
 from ..ros.messages import chunk_from, command_message, status_message, to_ns
+from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
 from .commander_params import Params
 from .known_parameters import KNOWN, checker
 from .robot_description import receive_description
 
 STOPPED = "stopped by cosmos3/stop"
+CLOCKS = 0.02  # s: stamped trajectories ask for clocks that differ by less
 RETURNING = "returning to where the arm was measured, for it did not follow"
 
 
@@ -59,7 +62,7 @@ class CommanderNode(ManagedNode[Params]):
         self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS))
         self._tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)
         self._gripper = Gripper(p.gripper_open, p.gripper_closed, int(p.gripper_dwell * NS))
-        self._faults = Faults(self.get_logger())
+        self._faults, self._offset = Faults(self.get_logger()), ClockOffset()
         self._latency, self._delivery = LatencyWindow(), LatencyWindow()
         # set points until now; at the last diagnostics: set points, and when that was
         self._points, self._counted = 0, (0, self.now())
@@ -75,7 +78,9 @@ class CommanderNode(ManagedNode[Params]):
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
-        self._joint_states = self.subscribe(topics.JOINT_STATES, self._on_joint_state)
+        self._joint_states = self.subscribe(
+            topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap()
+        )
         self._chunks = self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
         self.subscribe(topics.STOP, self._on_stop_topic)
         arm, stop = topics.COMMANDER.offers
@@ -101,6 +106,8 @@ class CommanderNode(ManagedNode[Params]):
 
     def _on_joint_state(self, message: JointState) -> None:
         now, monitor, stamp = self.now(), self._monitor, to_ns(message.header.stamp)
+        if stamp:
+            self._offset.add(stamp, now)
         if monitor.update(message.name, message.position, stamp, now):
             self._start_over()
         elif monitor.contradicted_at == now:
@@ -364,6 +371,9 @@ class CommanderNode(ManagedNode[Params]):
         now, player = self.now(), self._player
         fault, (points, since), stamp = self._fault(now), self._counted, self._monitor.stamp
         age = f"{(now - stamp) / NS:.3f}" if stamp else ""
+        least, stamped = self._offset.seconds, self.params.trajectory_stamps
+        if stamped and not self._sink.streams:
+            self._faults.set("trajectory_stamps", self._offset.fault(CLOCKS))
         self._counted = self._points, now
         values = {
             "armed": self._armed,
@@ -371,6 +381,7 @@ class CommanderNode(ManagedNode[Params]):
             "strategy": player.loaded.strategy.name if player.loaded else "",
             "remaining [s]": f"{player.remaining(now):.3f}",
             "joint states age [s]": age,
+            "joint states age, least [s]": "" if least is None else f"{least:.3f}",
             "set points": self._points,
             "set points rate [Hz]": f"{(self._points - points) * NS / max(1, now - since):.1f}",
             "lost": self._lost,

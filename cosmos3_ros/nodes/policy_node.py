@@ -31,6 +31,7 @@ from ..ros import topics
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
 from ..ros.messages import chunk_message, future_message, to_ns
+from ..ros.rate_cap import RateCap
 from ..ros.simulation_pause import Pause, PausingPolicy
 from ..ros.worker_thread import LAST, Worker
 from .known_parameters import KNOWN
@@ -81,7 +82,7 @@ class PolicyNode(ManagedNode[Params]):
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
         for view in embodiment.views:
             self.subscribe(topics.camera(view, p.image_transport), self._on_image(view))
-        self.subscribe(topics.JOINT_STATES, self._on_joint_state)
+        self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
         self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
         self._infer = Worker("infer", self._run, self._failed)

@@ -126,3 +126,44 @@ def test_a_set_point_that_comes_back_to_an_arm_again_and_again_has_moved(restart
         monitor.record(SplineMotion(begin, motion.points), now)
         faults += [(now / NS, why)] if (why := monitor.fault()) else []
     assert faults[0][0] < 1.5
+
+
+def doubts(arm: Callable[[int], float], speed: float, seconds: float = 3.0) -> list[float]:
+    """When an arm that is at `arm(time)` may have been away, s; the joint b stays."""
+    motion, monitor, found = moving(speed), TrackingMonitor(("a", "b"), LAG, 0.1), []
+    for now in range(0, int(seconds * NS), NS // 100):
+        monitor.measure(np.array([arm(now), 0.0]), now)
+        monitor.record(motion, now)
+        if monitor.may_be_away():
+            found.append(now / NS)
+    return found
+
+
+@pytest.mark.parametrize("speed", [0.1, 0.6, 1.8])
+@pytest.mark.parametrize("late", [-20, 0, 25, 117])
+def test_an_arm_that_lags_is_not_away_nor_one_whose_clock_is_a_little_ahead(
+    speed: float, late: int
+) -> None:
+    motion = moving(speed)
+    found = doubts(lambda t: motion.at(max(0, t - late * NS // 1000))[0][0], speed)
+    assert not [when for when in found if when > 0.1]  # it cannot begin at that speed
+
+
+@pytest.mark.parametrize("speed", [0.1, 0.3, 0.6, -0.6])
+def test_an_arm_that_paused_for_a_tenth_of_a_second_may_be_away(speed: float) -> None:
+    motion, stop = moving(speed), 2 * NS
+    found = doubts(lambda t: motion.at(min(t, stop))[0][0], speed)
+    assert 2.0 < found[0] < 2.12
+    assert found[-1] > 2.9
+
+
+def test_at_rest_an_arm_that_is_off_may_be_away() -> None:
+    monitor = TrackingMonitor(("a", "b"), LAG, 0.1)
+    for now in range(0, NS, STEP):
+        monitor.record(rest(np.zeros(2), 0), now)
+        monitor.measure(np.array([0.001, 0.0]), now)
+    assert not monitor.may_be_away()
+    monitor.measure(np.array([0.001, -0.004]), NS)
+    assert monitor.may_be_away()
+    monitor.forget()
+    assert not monitor.may_be_away()
