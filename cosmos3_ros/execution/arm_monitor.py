@@ -39,6 +39,7 @@ class ArmMonitor:
         self._states.forget()
         # float64 [N], rad or m; continuous joints go on beyond a turn
         self.measured: np.ndarray | None = None
+        self._measured_at = 0  # when it was heard
         self._wrong, self._wrong_at = "", 0  # the last message that could not be used
         self._contradiction, self.contradicted_at = "", 0
         joints = len(self._states.joints)
@@ -76,12 +77,13 @@ class ArmMonitor:
             return False
         self._compare(dict(zip(names, positions, strict=True)), verdict.stamp, now)
         if updated and not self._states.missing and not self._is_settling(now):
-            self._measure()
+            self._measure(now)
         return False
 
     def fault(self, now: int) -> str:
         """Why the position of the arm is not known now; empty if it is."""
-        if self._is_settling(now):
+        # when they have settled, the next one is needed: `measured` is from before
+        if self._is_settling(now) or self._measured_at < self.contradicted_at:
             return self._contradiction + self._sources()
         if self._wrong and now - self._wrong_at < LASTS:
             return self._wrong
@@ -116,8 +118,8 @@ class ArmMonitor:
             return ""
         return f"; {len(self.publishers)} publishers: {', '.join(self.publishers)}"
 
-    def _measure(self) -> None:
-        new = self._states.positions
+    def _measure(self, now: int) -> None:
+        new, self._measured_at = self._states.positions, now
         if self.measured is None:
             self.measured = new
         else:

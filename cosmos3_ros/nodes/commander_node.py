@@ -105,7 +105,7 @@ class CommanderNode(ManagedNode[Params]):
     # -- inputs
 
     def _on_joint_state(self, message: JointState) -> None:
-        now, monitor, stamp = self.now(), self._monitor, to_ns(message.header.stamp)
+        now, monitor, stamp = self._keep_time(), self._monitor, to_ns(message.header.stamp)
         if stamp:
             self._offset.add(stamp, now)
         if monitor.update(message.name, message.position, stamp, now):
@@ -118,7 +118,7 @@ class CommanderNode(ManagedNode[Params]):
     def _on_chunk(self, message: ActionChunk) -> None:
         if self.state_id != State.PRIMARY_STATE_ACTIVE:
             return
-        now, player = self.now(), self._player
+        now, player = self._keep_time(), self._player
         self._lost += max(0, message.number - self._newest - 1) if self._newest else 0
         self._newest = message.number
         try:
@@ -245,7 +245,7 @@ class CommanderNode(ManagedNode[Params]):
         return bool(deviation)
 
     def _hold(self, reason: str) -> None:
-        now = self.now()
+        now = self._keep_time()
         if self._deviation(now):
             if not self._player.is_returning(now):
                 self._return_to_arm(now, reason)
@@ -290,11 +290,19 @@ class CommanderNode(ManagedNode[Params]):
         self._armed_at = now
         self._give_up("the clock jumped back")
 
-    def _tick(self) -> None:
-        now, player = self.now(), self._player
+    def _keep_time(self) -> int:
+        """Now, in ns, after whatever the clock did since the last tick.
+
+        Asked before anything is planned: a message or call may come before the tick does.
+        """
+        now = self.now()
         if now < self._last_tick:
             self._start_over()
         self._resume_after_stall(now)
+        return now
+
+    def _tick(self) -> None:
+        now, player = self._keep_time(), self._player
         self._last_tick = now
         self._record(now)
         fault = self._fault(now)
@@ -330,6 +338,7 @@ class CommanderNode(ManagedNode[Params]):
             self._player.shift(late)
             self._tracking.shift(late)
             self._braked_at += late
+            self._last_tick += late
 
     def _give_up(self, why: str) -> None:
         """Hold, and disarm with explicit recovery; a pause that the strategy makes is no fault."""

@@ -123,6 +123,20 @@ def test_an_arm_that_is_put_elsewhere_is_believed_after_a_while(monitor: ArmMoni
     assert monitor.fault(now) == monitor.why_not_arm(now) == ""
 
 
+def test_when_joint_states_have_settled_the_next_one_is_needed(monitor: ArmMonitor) -> None:
+    """Until it comes, the last measured position is one from before they contradicted."""
+    for k in range(1, 50):
+        now = 10 * NS + k * NS // 100
+        monitor.update(["a", "b"], [-1.0, 0.2], now, now)
+    settled = monitor.contradicted_at + SETTLING
+    assert settled < now + NS // 4, "fresh enough"
+    assert "a is said to have moved by 1.100" in monitor.fault(settled)
+    assert monitor.measured[0] == 0.1  # type: ignore[index]
+    monitor.update(["a", "b"], [-1.0, 0.2], settled, settled)
+    assert monitor.fault(settled) == ""
+    assert monitor.measured[0] == -1.0  # type: ignore[index]
+
+
 def test_a_fast_arm_with_late_and_bunched_messages_is_plausible(monitor: ArmMonitor) -> None:
     """At its limit, without stamps, two messages at a time."""
     for k in range(1, 200):

@@ -241,6 +241,34 @@ def test_after_a_stall_the_stream_goes_on_where_it_stopped(make: Any) -> None:
     assert np.abs(arm.steps()[:, 0]).max() > 0.2
 
 
+@pytest.mark.parametrize("jump", [0.5, -0.5])
+@pytest.mark.parametrize("what", ["chunk", "service", "topic", "joint state"])
+def test_whatever_comes_first_after_a_stall_the_stream_goes_on_where_it_stopped(
+    make: Callable[..., Arm], what: str, jump: float
+) -> None:
+    """The clock was set, or the process stood: messages may be handled before the next tick."""
+    from std_msgs.msg import Bool
+    from std_srvs.srv import Trigger
+
+    arm = make(armed=True)
+    arm.chunk(1.5)
+    arm.run(0.5)
+    last = arm.sent[-1][1]
+    arm.node.time += int(jump * NS)
+    arm.measure()
+    if what == "chunk":
+        arm.chunk(1.5, late=0.0)
+    elif what == "service":
+        arm.node._on_stop(Trigger.Request(), Trigger.Response())
+    elif what == "topic":
+        arm.node._on_stop_topic(Bool(data=True))
+    arm.run(0.3)
+    assert np.abs(arm.steps()[:, 1]).max() < 2 * MOST
+    if jump > 0 and what in ("chunk", "joint state"):
+        assert arm.mode == "playing"
+        assert arm.sent[-1][1] > last + 0.2, "at once, not after the time of the stall once more"
+
+
 def test_reactivated_it_begins_where_it_is(make: Any) -> None:
     arm = make(armed=True)
     arm.chunk(1.5)
