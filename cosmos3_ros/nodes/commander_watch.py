@@ -64,13 +64,14 @@ class CommanderWatch:
 
     def hear_stop(self, signals: StopSignals, stop: bool, info: dict[str, Any]) -> None:
         """Note one message of the stop topic; info: what rclpy says about it."""
+        sent, number = info["source_timestamp"], info.get("publication_sequence_number")
+        if signals.has_heard(sent, number):
+            return
         publishers = self._node.get_publishers_info_by_topic(self._stop)
-        gids = [bytes(endpoint.endpoint_gid) for endpoint in publishers]
-        number = info.get("publication_sequence_number")
-        signals.hear(stop, info["source_timestamp"], number, gids)
+        signals.hear(stop, sent, number, [bytes(p.endpoint_gid) for p in publishers])
         if self._recalled:
             self._recall_ended()  # what is said meanwhile counts more
-        if not stop and signals.stopped and all(map(is_latched, publishers)):
+        if signals.is_uncertain and all(map(is_latched, publishers)):
             self._recall()
 
     def _recall(self) -> None:
@@ -84,18 +85,21 @@ class CommanderWatch:
         asked = self._node.create_subscription(topic.type, topic.name, hear, latched)  # type: ignore[arg-type]
         self._recalled = (asked, heard)
 
-    def _recall_ended(self) -> list[bool]:
-        """What the latched publishers said last, as far as they have answered."""
+    def _recall_ended(self) -> dict[int, list[bool]]:
+        """What the latched publishers said last, by number, as far as they have answered."""
         asked, heard = self._recalled
         self._recalled = ()
         self._node.destroy_subscription(asked)
-        return list(heard.values())
+        said: dict[int, list[bool]] = {}
+        for (_, number), stop in heard.items():
+            said.setdefault(number, []).append(stop)
+        return said
 
     def recalled(self, signals: StopSignals) -> bool:
         """Whether all publishers of the stop topic have answered what they said last."""
         if not self._recalled or len(self._recalled[1]) < max(1, len(self._found)):
             return False
-        signals.settle(self._recall_ended())
+        signals.settle(self._recall_ended(), self._found)
         return True
 
     def close(self) -> None:

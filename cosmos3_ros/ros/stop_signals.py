@@ -8,7 +8,7 @@ they leave several answers all are kept, and it is stopped if it is in one of th
 from __future__ import annotations
 
 import collections
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 SEEN = 64  # messages that are remembered, for one may come through several subscriptions
@@ -38,6 +38,15 @@ class StopSignals:
         """Whether anybody's stop stands."""
         return any(voice.stop for voices in self._answers for voice in voices)
 
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether it is stopped in one answer and not in another."""
+        return len({any(voice.stop for voice in voices) for voices in self._answers}) > 1
+
+    def has_heard(self, sent: int, number: int | None) -> bool:
+        """Whether this message came before, by another subscription."""
+        return (sent, number) in self._seen
+
     def hear(self, stop: bool, sent: int, number: int | None, publishers: Collection[Any]) -> None:
         """One message: its sender's clock (ns) and sequence number, and who publishes now.
 
@@ -46,7 +55,7 @@ class StopSignals:
         if number is None:
             self._answers = [(_Voice(0, stop, frozenset()),)]
             return
-        if (sent, number) in self._seen:
+        if self.has_heard(sent, number):
             return
         self._seen.append((sent, number))
         now = frozenset(publishers)
@@ -61,9 +70,11 @@ class StopSignals:
         # too many to follow: those that say stop, for safety
         self._answers = sorted(answers, key=_stops, reverse=True)[:MOST]
 
-    def settle(self, stops: Collection[bool]) -> None:
-        """What all publishers said last, known for certain: forget everything else."""
-        self._answers = [tuple(_Voice(0, stop, frozenset()) for stop in stops)]
+    def settle(self, said: Mapping[int, Sequence[bool]], publishers: Collection[Any]) -> None:
+        """What all publishers said last, by number, known for certain: nothing else counts."""
+        who = frozenset(publishers)
+        voices = (_Voice(number, stop, who) for number, stops in said.items() for stop in stops)
+        self._answers = [tuple(sorted(voices, key=lambda voice: voice[:2]))]
 
 
 def _stops(voices: _Voices) -> int:

@@ -97,8 +97,14 @@ def test_what_all_said_last_replaces_what_was_guessed() -> None:
     topic.say("a", True)
     topic.say("b", False)
     assert topic.say("a", False), "b may have said that"
-    topic.signals.settle([False, False])
+    assert topic.signals.is_uncertain
+    topic.signals.settle({1: [False], 2: [False]}, "ab")
     assert not topic.signals.stopped
+    topic.signals.settle({1: [False], 2: [True]}, "ab")
+    assert topic.say("b", False), "of a, the stop stands"
+    assert not topic.signals.is_uncertain
+    assert topic.say("a", False), "both have said two"
+    assert topic.signals.is_uncertain
 
 
 WORDS = st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=40)
