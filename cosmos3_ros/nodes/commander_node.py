@@ -35,13 +35,16 @@ from ..ros.lifecycle import ManagedNode, run
 from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
+from ..ros.stop_signals import StopSignals
 from .commander_params import Params
+from .commander_watch import CommanderWatch
 from .known_parameters import KNOWN, checker
 from .robot_description import receive_description
 
 STOPPED = "stopped by cosmos3/stop"
 CLOCKS = 0.02  # s: stamped trajectories ask for clocks that differ by less
 RETURNING = "returning to where the arm was measured, for it did not follow"
+ARMING_PATIENCE = 30 * NS  # the parameter `armed` waits so long for what is in its way
 
 
 class CommanderNode(ManagedNode[Params]):
@@ -50,6 +53,7 @@ class CommanderNode(ManagedNode[Params]):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("commander", Params, KNOWN, **kwargs)
         self._stopped = False  # by the topic; outlives a cleanup
+        self._stop_signals = StopSignals()
 
     def setup(self) -> None:
         p = self.params
@@ -71,7 +75,8 @@ class CommanderNode(ManagedNode[Params]):
         self._armed = self._sending = False
         # when the arm was armed or disarmed, the last tick, the end of braking after disarming
         self._armed_at = self._last_tick = self._braked_at = 0
-        self._publisher_fault = self._listener_fault = ""
+        self._publisher_fault = self._listener_fault = self._arming_fault = ""
+        self._arms_until = 0  # steady clock: the parameter `armed` still waits
         self._reported = ("", "")  # mode and reason in the last status
         made_of = (self.advertise, joints, p.gripper_joint, limits, p.trajectory_stamps)
         self._sink = SINKS[p.sink](*made_of, self._away)
@@ -81,19 +86,26 @@ class CommanderNode(ManagedNode[Params]):
         self._joint_states = self.subscribe(
             topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap()
         )
-        self._chunks = self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
-        self.subscribe(topics.STOP, self._on_stop_topic)
+        self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
+        for qos in topics.STOP_QOS:
+            self.subscribe_with_info(topics.STOP, qos, self._on_stop_signal)
+        self._watch = CommanderWatch(self, self._sink, self.steady())
+        self._made.append((CommanderWatch.close, self._watch))
         arm, stop = topics.COMMANDER.offers
         self.offer(arm, self._on_arm)
         self.offer(stop, self._on_stop)
         self.parameters.changed = lambda names: setattr(self._player, "rules", self.params.rules())
         self.every(1.0 / p.rate, self._tick)
-        self.every(0.05, self._check_graph)
-        self.every(0.2, self._report)
-        self.every(1.0, self._diagnose)
+        self.every(0.05, self._check_graph, steady=True)
+        self.every(0.05, self._arm_if_ready, steady=True)
+        self.every(0.2, self._report, steady=True)
+        self.every(1.0, self._diagnose, steady=True)
 
     def start(self) -> None:
-        self._set_armed(self.params.armed and not self._stopped, STOPPED if self._stopped else "")
+        self._set_armed(False)
+        if self.params.armed:
+            self._arms_until = self.steady() + ARMING_PATIENCE
+            self._arm_if_ready()
 
     def stop(self) -> None:
         self._set_armed(False, "the commander is stopped")
@@ -116,7 +128,7 @@ class CommanderNode(ManagedNode[Params]):
             monitor.publishers = tuple(sorted(info.node_name for info in nodes))
 
     def _on_chunk(self, message: ActionChunk) -> None:
-        if self.state_id != State.PRIMARY_STATE_ACTIVE:
+        if self.state_id != State.PRIMARY_STATE_ACTIVE or self._arms_until:
             return
         now, player = self._keep_time(), self._player
         self._lost += max(0, message.number - self._newest - 1) if self._newest else 0
@@ -148,8 +160,10 @@ class CommanderNode(ManagedNode[Params]):
         now = self.now()
         fault = "" if self.state_id == State.PRIMARY_STATE_ACTIVE else "the node is not active"
         if request.data and not fault:
+            self._check_graph()
             fault = self._monitor.fault(now) or self._publisher_fault or self._tracking_fault(now)
-            fault = STOPPED if self._stopped else fault or self._monitor.why_not_arm(now)
+            fault = self._arming_fault or fault or self._monitor.why_not_arm(now)
+            fault = STOPPED if self._stopped else fault
         if fault:
             response.success = False
             response.message = f"not armed: {fault}" if request.data else fault
@@ -171,12 +185,32 @@ class CommanderNode(ManagedNode[Params]):
             self._set_armed(False, STOPPED)
         self._stopped = message.data
 
+    def _on_stop_signal(self, message: Bool, info: dict[str, Any]) -> None:
+        self._watch.hear_stop(self._stop_signals, message.data, info)
+        self._take_stop_signals()
+
+    def _take_stop_signals(self) -> None:
+        if self._stop_signals.stopped != self._stopped:
+            self._on_stop_topic(Bool(data=self._stop_signals.stopped))
+
     # -- control
 
+    def _arm_if_ready(self) -> None:
+        """Do what the parameter `armed` asks for, once nothing of the graph is in its way."""
+        if not self._arms_until:
+            return
+        self._check_graph()
+        if fault := STOPPED if self._stopped else self._arming_fault:
+            if self._stopped or self.steady() > self._arms_until:
+                self._set_armed(False, fault)
+            return
+        self._set_armed(True)
+
     def _set_armed(self, armed: bool, why: str = "") -> None:
+        waited, self._arms_until = self._arms_until, 0
         state, goes = ("armed", "commands go") if armed else ("dry run", "nothing goes")
         self._hold(why or f"{state}: waiting for a chunk")
-        if armed != self._armed:
+        if armed != self._armed or waited:
             words = f"{state}: {goes} to the controllers"
             self.get_logger().info(f"{why}; {words}" if why else words)
         if self._armed and not armed and self._player.motion:
@@ -363,13 +397,16 @@ class CommanderNode(ManagedNode[Params]):
             time.sleep(period)
 
     def _check_graph(self) -> None:
-        """Note whether several nodes publish chunks, and whether a controller listens."""
-        topic, output = self._chunks.topic_name, self._sink.output
-        policies = self.count_publishers(topic)
-        fault = f"{policies} nodes publish {topic}, expected one"
-        self._publisher_fault = fault if policies > 1 else ""
-        deaf = output.get_subscription_count() == 0
-        self._listener_fault = f"no controller listens on {output.topic_name}" if deaf else ""
+        """Note what the graph says; the watch has the words."""
+        now, watch = self.steady(), self._watch
+        watch.look(now)
+        if watch.recalled(self._stop_signals):
+            self._take_stop_signals()
+        self._publisher_fault = watch.publisher_fault
+        self._listener_fault = watch.rival_fault or watch.listener_fault
+        self._arming_fault = self.inputs.faults.now.get("clock", "") or watch.arming_fault(now)
+        points = self._points if self._player.motion else None
+        watch.report(now, self._armed, points, self._newest)
 
     def _report(self) -> None:
         now, player = self.now(), self._player
@@ -402,8 +439,11 @@ class CommanderNode(ManagedNode[Params]):
             **self._delivery.table("publish to motion"),
             **self._latency.table("capture to motion"),
         }
-        level = "error" if fault else "warn" if player.mode == HOLDING else "ok"
-        name, message = f"{self.get_name()}: chunks", fault or player.reason or player.mode
+        warnings = {**self.inputs.faults.now, **self._watch.faults.now}
+        warning = "; ".join(f"{what}: {why}" for what, why in warnings.items())
+        level = "error" if fault else "warn" if player.mode == HOLDING or warning else "ok"
+        message = fault or warning or player.reason or player.mode
+        name = f"{self.get_name()}: chunks"
         self._diagnostics.publish(diagnostics(now, name, level, message, values, "arm"))
 
 

@@ -18,6 +18,7 @@ from std_msgs.msg import String
 
 from ..execution.latency_window import LatencyWindow
 from ..execution.observation_buffer import STATE, ObservationBuffer, Sample
+from ..execution.progress import Progress
 from ..execution.replanner import Replanner
 from ..execution.stamp_judge import AHEAD, AHEAD_SIMULATED, Verdict
 from ..model.embodiment import JOINTS
@@ -38,6 +39,7 @@ from .known_parameters import KNOWN
 from .policy_params import Params
 
 PATIENCE = NS // 2  # say why there is no inference only if it lasts
+OVERDUE = 5.0  # seconds without an inference that is due, or three times what the slowest took
 QUIET = NS // 10  # without a new image for so long: do not wait for one
 
 
@@ -73,7 +75,7 @@ class PolicyNode(ManagedNode[Params]):
         self._dropped = self._refused = 0
         self._left_out: dict[str, int] = {}  # messages of each stream at the last diagnostics
         self._stages: dict[str, LatencyWindow] = {}
-        self._faults = Faults(self.get_logger())
+        self._faults, self._progress = Faults(self.get_logger()), Progress()  # of inferences
         self._warm_up()
         if pause:
             self._policy = PausingPolicy(self._policy, pause)
@@ -81,7 +83,10 @@ class PolicyNode(ManagedNode[Params]):
         self._futures = self.advertise(topics.FUTURE)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
         for view in embodiment.views:
-            self.subscribe(topics.camera(view, p.image_transport), self._on_image(view))
+            self.subscribe(
+                topics.camera(view, p.image_transport, p.image_reliability),
+                self._on_image(view),
+            )
         self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
         self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
@@ -89,8 +94,9 @@ class PolicyNode(ManagedNode[Params]):
         self._decode = Worker("decode", self._imagine, self._failed, LAST)
         self._workers = [self._infer, self._decode]
         self.parameters.changed = self._on_parameters
-        self.every(QUIET / NS, self._plan_in_silence)
-        self.every(1.0, self._diagnose)
+        self.every(QUIET / NS, self._plan_in_silence, steady=True)
+        self.every(0.5, self._watch_inference, steady=True)
+        self.every(1.0, self._diagnose, steady=True)
         self.get_logger().info(f"{embodiment.name} ready after {time.monotonic() - began:.1f} s")
 
     def start(self) -> None:
@@ -293,10 +299,23 @@ class PolicyNode(ManagedNode[Params]):
         self._refused += 1
         self._faults.set("no chunk", f"{type(error).__name__}: {error}")
 
+    def _watch_inference(self) -> None:
+        """Say so if inferences are due and none ends, whatever the reason."""
+        done = self._number + self._dropped + self._refused
+        due = bool(self._instruction) and self.now() >= self._replanner.due()
+        waited = self._progress.stands(done, self.steady(), due)
+        if waited < max(OVERDUE, 3 * self._replanner.latency.quantile(1.0)):
+            self._faults.set("overdue", "")
+            return
+        why = self._faults.now.get("no inference", "no set of images and joint states was found")
+        why = why if self._infer.idle else "one is running"
+        self._faults.set("overdue", f"no inference has ended for {waited:.0f} s: {why}")
+
     def _diagnose(self) -> None:
         now = self.now()
         self._look_at_streams()
         trouble, faults = self._buffer.faults(now), self._faults.now.copy()
+        inputs = self.inputs.faults.now
         values = {
             "instruction": self._instruction,
             "strategy": self._replanner.rules.strategy.name,
@@ -310,8 +329,8 @@ class PolicyNode(ManagedNode[Params]):
         }
         for stage, window in self._stages.copy().items():
             values |= window.table(stage)
-        message = "; ".join(f"{name}: {why}" for name, why in (trouble or faults).items())
-        stops = trouble or faults.keys() & {"no inference", "no chunk"}
+        message = "; ".join(f"{name}: {why}" for name, why in (trouble or faults | inputs).items())
+        stops = trouble or faults.keys() & {"no inference", "no chunk", "overdue"}
         level = "error" if stops else "warn" if message else "ok"
         name = f"{self.get_name()}: observations"
         self._diagnostics.publish(diagnostics(now, name, level, message or "good", values))

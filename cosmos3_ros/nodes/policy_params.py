@@ -10,6 +10,7 @@ from ..execution.strategies import CHOICES, DEFAULT, STRATEGIES, find_strategy
 from ..model.model_params import PolicyModelParams
 from ..model.option_fields import param
 from ..ros.lifecycle import LifecycleParams
+from ..ros.topics import IMAGE_RELIABILITY, RELIABILITIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Params(PolicyModelParams, LifecycleParams):
     gripper_open: float = param(0.0, "position of gripper_joint when open [rad or m]")
     gripper_closed: float = param(1.0, "position of gripper_joint when closed [rad or m]")
     image_transport: str = param("raw", "raw or compressed")
+    image_reliability: str = param("best_effort", IMAGE_RELIABILITY)
     max_age: float = param(0.5, "refuse to infer from anything older than this [s]")
     max_skew: float = param(
         0.05,
@@ -56,6 +58,7 @@ class Params(PolicyModelParams, LifecycleParams):
         super().__post_init__()
         for name, choices in (
             ("image_transport", ("raw", "compressed")),
+            ("image_reliability", tuple(RELIABILITIES)),
             ("strategy", STRATEGIES),
         ):
             if getattr(self, name) not in choices:

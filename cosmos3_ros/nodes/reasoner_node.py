@@ -58,7 +58,10 @@ class ReasonerNode(ManagedNode[Params]):
         self._faults: set[str] = set()  # told since the last scene; they may take turns
         self._scenes = self.advertise(topics.SCENE)
         for view in p.views:
-            self.subscribe(topics.camera(view, p.image_transport), self._on_image(view))
+            self.subscribe(
+                topics.camera(view, p.image_transport, p.image_reliability),
+                self._on_image(view),
+            )
         self.offer(topics.REASONER.offers[0], self._on_ask, callback_group=ReentrantCallbackGroup())
         self.every(0.05, self._look)
         self.get_logger().info(f"reasoner ready{f', asks {p.remote_url}' if p.remote_url else ''}")

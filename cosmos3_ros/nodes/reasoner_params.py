@@ -9,6 +9,7 @@ from ..model.embodiment import DROID_SIM
 from ..model.model_params import ReasonerModelParams
 from ..model.option_fields import check, param
 from ..ros.lifecycle import LifecycleParams
+from ..ros.topics import IMAGE_RELIABILITY, RELIABILITIES
 from ..serve.auth import read_token
 from ..serve.reasoner_client import RemoteReasoner
 
@@ -19,6 +20,7 @@ class Params(ReasonerModelParams, LifecycleParams):
 
     views: list[str] = param(list(DROID_SIM.views), "camera views it may look at")
     image_transport: str = param("raw", "raw or compressed")
+    image_reliability: str = param("best_effort", IMAGE_RELIABILITY)
     max_age: float = param(1.0, "refuse to answer about images older than this [s]")
     rate: float = param(
         0.2, "at most this many scenes per second; 0: only answer questions [Hz]", live=True
@@ -39,11 +41,15 @@ class Params(ReasonerModelParams, LifecycleParams):
 
     def __post_init__(self) -> None:
         check(self)
-        if self.image_transport not in ("raw", "compressed"):
-            raise ValueError(
-                "parameter 'image_transport': expected raw or compressed, got "
-                f"{self.image_transport!r}"
-            )
+        for name, choices in (
+            ("image_transport", ("raw", "compressed")),
+            ("image_reliability", tuple(RELIABILITIES)),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"parameter {name!r}: expected {' or '.join(choices)}, "
+                    f"got {getattr(self, name)!r}"
+                )
         if not self.views:
             raise ValueError("parameter 'views': expected at least one camera view")
         if self.max_age <= 0 or self.rate < 0 or self.max_tokens < 1:

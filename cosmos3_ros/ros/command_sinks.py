@@ -21,7 +21,9 @@ Advertise = Callable[[topics.Topic], Any]
 class CommandSink(Protocol):
     """A controller of the arm."""
 
-    output: Any  # the publisher to the controller
+    topic: topics.Topic  # of the controller
+    output: Any  # the publisher to it
+    gripper_output: Any  # the publisher to the gripper's controller, None without one
     streams: bool  # the controller knows only the last set point, not the whole motion
 
     def begin(self, motion: SplineMotion, now: int) -> None:
@@ -42,7 +44,7 @@ class TrajectorySink:
     The gripper has a topic of its own.
     """
 
-    streams = False
+    topic, streams = topics.TRAJECTORY, False
 
     def __init__(
         self,
@@ -53,8 +55,9 @@ class TrajectorySink:
         stamped: bool,
         away: Away,
     ) -> None:
-        self.output, self._joints = advertise(topics.TRAJECTORY), joints
-        self._gripper = OnChange(advertise(topics.GRIPPER))
+        self.output, self._joints = advertise(self.topic), joints
+        self.gripper_output = advertise(topics.GRIPPER) if gripper else None
+        self._gripper = OnChange(self.gripper_output)
         self._replacement = TrajectoryReplacement(limits, stamped, away)
 
     def begin(self, motion: SplineMotion, now: int) -> None:
@@ -79,7 +82,7 @@ class PositionStreamSink:
     The gripper has a topic of its own.
     """
 
-    streams = True
+    topic, streams = topics.POSITIONS, True
 
     def __init__(
         self,
@@ -90,8 +93,9 @@ class PositionStreamSink:
         stamped: bool,
         away: Away,
     ) -> None:
-        self.output = advertise(topics.POSITIONS)
-        self._gripper = OnChange(advertise(topics.GRIPPER))
+        self.output = advertise(self.topic)
+        self.gripper_output = advertise(topics.GRIPPER) if gripper else None
+        self._gripper = OnChange(self.gripper_output)
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         self._gripper.repeat()
@@ -106,7 +110,7 @@ class PositionStreamSink:
 class JointCommandSink:
     """Isaac Sim's joint command: positions by name, arm and gripper in one message."""
 
-    streams = True
+    topic, streams, gripper_output = topics.JOINT_COMMAND, True, None
 
     def __init__(
         self,
@@ -117,7 +121,7 @@ class JointCommandSink:
         stamped: bool,
         away: Away,
     ) -> None:
-        self.output = advertise(topics.JOINT_COMMAND)
+        self.output = advertise(self.topic)
         self._joints, self._gripper = list(joints), gripper
 
     def begin(self, motion: SplineMotion, now: int) -> None: ...

@@ -21,12 +21,16 @@ from typing import Any, Generic, TypeVar
 import rclpy
 from lifecycle_msgs.msg import State
 from rclpy._rclpy_pybind11 import RCLError as _RCLError
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
 
 from ..model.option_fields import fields, param
 from .arguments import Known, check_given, init
+from .input_watch import InputWatch
 from .parameters import Parameters
 from .shutdown_signal import Stop, ignore_stop_signals
 from .spin_thread import end
@@ -71,6 +75,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
         check_given(name, given, fields(params_class), known)
         self.failure = ""  # why the last transition was refused
         self._made: list[tuple[Callable[[Any], Any], Any]] = []
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self.inputs = InputWatch(self, self.steady)
         self.parameters: Parameters[P] = Parameters(
             self, params_class, locked=lambda: self.is_in_use
         )
@@ -115,6 +121,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
         )
         if not done:
             self._let_go()
+        else:
+            self.every(0.25, self._watch_inputs, steady=True)
         return TransitionCallbackReturn.SUCCESS if done else TransitionCallbackReturn.FAILURE
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -152,12 +160,37 @@ class ManagedNode(LifecycleNode, Generic[P]):
         return publisher
 
     def subscribe(self, topic: Topic, callback: Callable[[Any], None], **kwargs: Any) -> Any:
-        """A subscription that lives until cleanup."""
+        """A subscription that lives until cleanup, and is watched: see `InputWatch`."""
+        watched = self.inputs.add(topic)
+        counted, events = self.inputs.counted(watched, callback)
+        what = (topic.type, topic.name, counted, topic.qos)
+        try:
+            subscription = self.create_subscription(*what, event_callbacks=events, **kwargs)
+        except UnsupportedEventTypeError:  # not every middleware counts what was lost
+            subscription = self.create_subscription(*what, **kwargs)
+        self._made.append((self.destroy_subscription, subscription))
+        self._made.append((self.inputs.remove, watched.name))
+        return subscription
+
+    def subscribe_with_info(
+        self, topic: Topic, qos: QoSProfile, callback: Callable[[Any, dict[str, Any]], None]
+    ) -> None:
+        """One of several subscriptions of a topic, of which one at least hears each publisher.
+
+        callback(message, what rclpy says of its sending).
+        """
+
+        def heard(message: Any, info: Any) -> None:
+            callback(message, info)
+
         subscription = self.create_subscription(
-            topic.type, topic.name, callback, topic.qos, **kwargs
+            topic.type,
+            topic.name,
+            heard,  # type: ignore[arg-type]
+            qos,
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
         )
         self._made.append((self.destroy_subscription, subscription))
-        return subscription
 
     def offer(self, service: Service, callback: Callable[[Any, Any], Any], **kwargs: Any) -> None:
         """A service that lives until cleanup."""
@@ -168,18 +201,30 @@ class ManagedNode(LifecycleNode, Generic[P]):
             )
         )
 
-    def every(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Call `callback` at this period until cleanup, while the node is active."""
+    def every(self, seconds: float, callback: Callable[[], None], steady: bool = False) -> None:
+        """Call `callback` at this period until cleanup, while the node is active.
+
+        steady: of the steady clock, which goes on when simulated time does not.
+        """
 
         def tick() -> None:
             if self.state_id == State.PRIMARY_STATE_ACTIVE:
                 callback()
 
-        self._made.append((self.destroy_timer, self.create_timer(seconds, tick)))
+        clock = self._steady_clock if steady else self.get_clock()
+        self._made.append((self.destroy_timer, self.create_timer(seconds, tick, clock=clock)))
 
     def now(self) -> int:
         """The node's clock in ns (simulated time if use_sim_time)."""
         return self.get_clock().now().nanoseconds
+
+    def steady(self) -> int:
+        """A clock in ns that nobody sets and no simulation stops."""
+        return time.monotonic_ns()
+
+    def _watch_inputs(self) -> None:
+        self.inputs.check_clock(bool(self.get_parameter("use_sim_time").value), self.now())
+        self.inputs.check()
 
     def _attempt(self, step: Callable[[], None]) -> bool:
         try:

@@ -37,19 +37,31 @@ def _qos(depth: int, best_effort: bool = False, latched: bool = False) -> QoSPro
 NEWEST = _qos(1, best_effort=True)  # sensors: matches any publisher, keeps only what is new
 # of several publishers: a quick one must not push the messages of a slow one out of the queue
 MERGED = _qos(4, best_effort=True)
+NEWEST_RELIABLE = _qos(1)  # lost pieces are sent again; matches reliable publishers only
 RELIABLE = _qos(5)
 LATCHED = _qos(1, latched=True)
+# A stop is heard from everybody: sent once by best effort, sent again when lost, said before.
+STOP_QOS = (_qos(10, best_effort=True), _qos(10), _qos(10, latched=True))
+IMAGE_RELIABILITY = (
+    "best_effort: any camera is heard, what is lost on the way is lost; reliable: it is sent "
+    "again, and a camera that offers best effort only is not heard"
+)
+RELIABILITIES = {"best_effort": NEWEST, "reliable": NEWEST_RELIABLE}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic of the graph; instead: the parameter that replaces the default topic by it."""
+    """One topic of the graph.
+
+    instead: the parameter that replaces the default topic by it; continuous: silence is a fault.
+    """
 
     name: str
     type: Any
     qos: QoSProfile
     doc: str
     instead: str = ""
+    continuous: bool = False
 
     def if_set(self, parameter: str) -> Topic:
         """The same, for a node that has it only with this parameter."""
@@ -74,12 +86,15 @@ class Interface:
     offers: tuple[Service, ...] = ()
 
 
-def camera(view: str, transport: str) -> Topic:
-    """The image topic of one view; transport is "raw" or "compressed"."""
-    name = topic_names.camera(view, transport)
+def camera(view: str, transport: str, reliability: str = "best_effort") -> Topic:
+    """The image topic of one view.
+
+    transport is "raw" or "compressed", reliability a key of RELIABILITIES.
+    """
+    name, qos = topic_names.camera(view, transport), RELIABILITIES[reliability]
     if transport == "compressed":
-        return Topic(name, CompressedImage, NEWEST, "camera image, JPEG or PNG")
-    return Topic(name, Image, NEWEST, "camera image, stamped at capture")
+        return Topic(name, CompressedImage, qos, "camera image, JPEG or PNG", continuous=True)
+    return Topic(name, Image, qos, "camera image, stamped at capture", continuous=True)
 
 
 JOINT_STATES = Topic(
@@ -87,6 +102,7 @@ JOINT_STATES = Topic(
     JointState,
     MERGED,
     "measured joints of one or several publishers, any order, extra joints ignored",
+    continuous=True,
 )
 INSTRUCTION = Topic(
     topic_names.INSTRUCTION,
@@ -120,7 +136,8 @@ STOP = Topic(
     "cosmos3/stop",
     Bool,
     RELIABLE,
-    "true: decelerate, hold, disarm and refuse to be armed; false: may be armed",
+    "true: decelerate, hold, disarm and refuse to be armed; false: may be armed; "
+    "heard from publishers of any QoS, latched ones too",
 )
 DIAGNOSTICS = Topic(
     "/diagnostics", DiagnosticArray, RELIABLE, "1 Hz: rates, ages, latencies, refusals"

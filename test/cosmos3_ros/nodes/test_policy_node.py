@@ -534,6 +534,20 @@ def test_images_that_cannot_be_used_give_no_chunk_and_recovery_does(
     wait_until(lambda: robot.chunks, "a chunk once the images are good")
 
 
+def test_inferences_that_are_due_and_do_not_end_are_said(policy: Any, wait_until: Any) -> None:
+    assert bring_up(policy)
+    policy.call(lambda: policy._instruct("go"))
+    wait_until(lambda: policy._refused, "an inference that is due, and cannot be")
+    policy.call(policy._watch_inference)
+    later = policy.steady() + 100 * NS
+    policy.steady = lambda: later
+    policy.call(policy._watch_inference)
+    assert policy._faults.now["overdue"].startswith("no inference has ended for ")
+    policy.call(lambda: policy._instruct(""))
+    policy.call(policy._watch_inference)
+    assert "overdue" not in policy._faults.now
+
+
 def test_an_unexpected_error_in_a_callback_ends_the_process_loudly(domain: int) -> None:
     import rclpy
 
