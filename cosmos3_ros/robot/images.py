@@ -157,7 +157,10 @@ def _decompress(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray
     held = np.frombuffer(data, np.uint8)
     if damage := _damage(held.tobytes()):
         raise ValueError(f"{what} is damaged: {damage} ({len(held)} bytes)")
-    pixels = cv2.imdecode(held, cv2.IMREAD_UNCHANGED) if len(held) else None
+    try:
+        pixels = cv2.imdecode(held, cv2.IMREAD_UNCHANGED) if len(held) else None
+    except cv2.error:  # a header that speaks of more pixels than fit
+        pixels = None
     if pixels is None:
         raise ValueError(f"{what} does not decode as JPEG or PNG ({len(held)} bytes)")
     return pixels

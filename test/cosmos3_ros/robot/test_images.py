@@ -358,7 +358,8 @@ def test_wrong_images_say_what_is_wrong() -> None:
         to_rgb(message(SCENE, "nonsense"))
     with pytest.raises(ValueError, match="empty"):
         to_numpy(Image(encoding="rgb8"))
-    for data in (b"", b"not a jpeg"):
+    huge = b"P6 65000 65000 255 "
+    for data in (b"", b"not a jpeg", huge):
         with pytest.raises(ValueError, match="does not decode"):
             to_rgb(CompressedImage(format="jpeg", data=array.array("B", data)))
 

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A controller that was away and comes back: the arm's set points stay within its limits.
+
+The real commander node with a stepped clock, its messages, and the emulated controllers. An
+emergency stop and its release, a hardware error and a recovery, another controller for a moment
+look like that.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.ros
+
+NS = 10**9
+TICK, CYCLE = NS // 50, NS // 200  # of the commander, of the controller
+LAG = 6  # cycles that the arm is behind its controller: 30 ms
+SPEED, ACCELERATION = 1.9, 5.0  # limits, rad/s and rad/s^2
+LIMITS = {
+    "lower": [-9.0],
+    "upper": [9.0],
+    "velocity": [SPEED],
+    "acceleration": [ACCELERATION],
+    "jerk": [150.0],
+}
+# of an arm that is 30 ms behind its set points
+STREAM = {"tracking_lag": 0.06, "max_tracking_error": 0.03}
+
+
+class Cell:
+    """A commander, the controller that listens to it, an arm, and a policy at a steady speed."""
+
+    def __init__(self, sink: str, recovery: str, **parameters: Any) -> None:
+        from rclpy.parameter import Parameter
+
+        from cosmos3_ros.nodes.commander_node import CommanderNode
+        from cosmos3_ros.sim.emulated_controllers import ArmController
+
+        class Stepped(CommanderNode):
+            time = 1000 * NS
+
+            def now(self) -> int:
+                return self.time
+
+        values = {"joints": ["a"], "sink": sink, "recovery": recovery, **LIMITS, **parameters}
+        self.node: Any = Stepped(
+            parameter_overrides=[Parameter(name, value=value) for name, value in values.items()]
+        )
+        self.controller = ArmController(("a",), CYCLE, from_command=False)
+        self.controller.hold(np.zeros(1), self.node.time)
+        self.where, self.way, self.number = 0.0, [0.0] * LAG, 0  # the arm, what it does next
+        self.points: list[tuple[int, float]] = []  # set points of the active controller
+        self.refused: list[str] = []
+        self.reasons: set[str] = set()  # why the arm was held
+        self.node.trigger_configure()
+        self.node._check_graph = lambda: None
+        self.node._listener_fault = ""
+        self.node.trigger_activate()
+        self.node._sink.output.publish = self.hear
+
+    def hear(self, message: Any) -> None:
+        from cosmos3_ros.nodes.sim_messages import trajectory
+
+        now = self.node.time
+        try:
+            if hasattr(message, "points"):
+                self.controller.follow(trajectory(message), now)
+            else:
+                self.controller.stream(getattr(message, "data", None) or message.position, now)
+        except ValueError as error:
+            self.refused.append(str(error))
+
+    @property
+    def measured(self) -> Any:
+        from cosmos3_ros.sim.emulated_controllers import at_rest
+
+        return at_rest(np.array([self.where]))
+
+    def switch(self, active: bool) -> None:
+        if active:
+            self.controller.activate(self.node.time, self.measured)
+        else:
+            self.controller.deactivate()
+            self.way = [self.where] * LAG
+
+    def run(self, seconds: float, speed: float = 0.0, arms: bool = False) -> None:
+        """speed: that the policy leads the arm at, with a chunk each 0.5 s that is 0.2 s late."""
+        from sensor_msgs.msg import JointState
+        from std_srvs.srv import SetBool
+
+        from cosmos3_ros.ros.messages import header
+
+        for k in range(round(seconds * NS / CYCLE)):
+            now = self.node.time
+            if now % TICK == 0:
+                self.node._on_joint_state(
+                    JointState(header=header(now), name=["a"], position=[self.where])
+                )
+                self.node._tick()
+                self.reasons.add(self.node._player.reason)
+                if speed and k % 100 == 40:
+                    self.chunk(speed)
+                if arms and k % 40 == 20 and not self.node._armed:
+                    self.node._on_arm(SetBool.Request(data=True), SetBool.Response())
+            point = float(self.controller.update(now, self.measured)[0])
+            if self.controller.active:
+                self.points.append((now, point))
+                self.way.append(point)
+                self.where = self.way.pop(0)
+            self.node.time = now + CYCLE
+
+    def chunk(self, speed: float) -> None:
+        from cosmos3_ros.model.interface import ActionChunk
+        from cosmos3_ros.ros.messages import chunk_message
+
+        self.number += 1
+        rows = np.float32(self.where + speed * np.arange(1, 31) / 15)[:, None]
+        stamp = self.node.time - NS // 5
+        chunk = ActionChunk(rows - np.float32(speed / 5), ("a",), stamp, NS // 15)
+        self.node._on_chunk(
+            chunk_message(chunk, number=self.number, instruction="", embodiment="", seconds={})
+        )
+
+    def steepest(self, begin: int) -> tuple[float, float]:
+        """The largest speed and acceleration of set points from `begin` (ns) on, over 25 ms."""
+        found = np.array([row for row in self.points if row[0] >= begin])
+        span = 5
+        speed = np.diff(found[::1, 1]) / (CYCLE / NS)
+        smooth = np.convolve(speed, np.ones(span) / span, "valid")
+        acceleration = (smooth[span:] - smooth[:-span]) / (span * CYCLE / NS)
+        return float(np.abs(speed).max()), float(np.abs(acceleration).max())
+
+
+@pytest.fixture
+def make(domain: int) -> Iterator[Callable[..., Cell]]:
+    import rclpy
+
+    cells = []
+
+    def function(*args: Any, **parameters: Any) -> Cell:
+        cells.append(Cell(*args, **parameters))
+        return cells[-1]
+
+    rclpy.init(args=[])
+    yield function
+    for cell in cells:
+        cell.node.destroy_node()
+    rclpy.shutdown()
+
+
+@pytest.mark.parametrize("recovery", ["automatic", "explicit"])
+@pytest.mark.parametrize("away", [0.1, 0.3, 0.7, 3.0, 10.0])
+@pytest.mark.parametrize("speed", [0.1, 0.6])
+@pytest.mark.parametrize("stamps", [True, False])
+def test_a_trajectory_controller_that_comes_back_is_led_within_the_limits(
+    make: Callable[..., Cell], recovery: str, away: float, speed: float, stamps: bool
+) -> None:
+    cell = make("joint_trajectory", recovery, armed=True, trajectory_stamps=stamps)
+    cell.run(2.0, speed, arms=True)
+    assert cell.where > 0.5 * speed
+    cell.switch(active=False)
+    cell.run(away, speed)
+    cell.points.clear()
+    cell.switch(active=True)
+    back = cell.node.time
+    cell.run(3.0, speed, arms=True)
+    fastest, strongest = cell.steepest(back)
+    assert fastest < 1.1 * SPEED
+    assert strongest < 1.5 * ACCELERATION
+    assert not cell.refused
+    assert cell.node._player.mode == "playing", "it goes on"
+    if away >= 3.0:
+        assert any(reason.startswith("the arm does not follow") for reason in cell.reasons)
+
+
+@pytest.mark.parametrize("sink", ["position_stream", "joint_command"])
+@pytest.mark.parametrize("recovery", ["automatic", "explicit"])
+@pytest.mark.parametrize("away", [0.1, 0.7, 3.0])
+@pytest.mark.parametrize("speed", [0.1, 0.6])
+def test_a_stream_is_never_further_from_the_arm_than_its_parameters_say(
+    make: Callable[..., Cell], sink: str, recovery: str, away: float, speed: float
+) -> None:
+    """A controller of set points jumps to the newest one when it comes back, whatever it is."""
+    cell = make(sink, recovery, armed=True, **STREAM)
+    cell.run(2.0, speed, arms=True)
+    assert cell.where > 0.5 * speed
+    cell.switch(active=False)
+    cell.run(away, speed)
+    cell.points.clear()
+    held = cell.where
+    cell.switch(active=True)
+    cell.run(3.0, speed, arms=True)
+    found = np.array([held, *(point for _, point in cell.points)])
+    late = STREAM["tracking_lag"] + 2 * TICK / NS
+    assert np.abs(np.diff(found)).max() < STREAM["max_tracking_error"] + speed * late
+    assert cell.node._player.mode == "playing", "it goes on"
+    if away >= 3.0:
+        assert any(reason.startswith("the arm does not follow") for reason in cell.reasons)
