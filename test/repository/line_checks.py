@@ -108,7 +108,7 @@ def check_cosmos3(words: list[str]) -> None:
     chosen = parse(lambda: main(words))
     if not str(getattr(chosen, "robot", "x.yaml")).endswith(".yaml"):
         find_robot_file(chosen.robot)
-    if getattr(chosen, "task", "").islower():
+    if (getattr(chosen, "task", "") or "").islower():
         parse_names(chosen.task)
     if str(getattr(chosen, "recipe", "")).startswith("training/"):
         read_recipe(ROOT / chosen.recipe, chosen.changes)
