@@ -35,9 +35,9 @@ from ..ros.lifecycle import ManagedNode, run
 from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
-from ..ros.stop_signals import StopSignals
+from ..ros.watch.commander_watch import CommanderWatch
+from ..ros.watch.stop_signals import StopSignals
 from .commander_params import Params
-from .commander_watch import CommanderWatch
 from .known_parameters import KNOWN, checker
 from .robot_description import receive_description
 

@@ -30,11 +30,11 @@ from rclpy.qos import QoSProfile
 
 from ..model.option_fields import fields, param
 from .arguments import Known, check_given, init
-from .input_watch import InputWatch
 from .parameters import Parameters
 from .shutdown_signal import Stop, ignore_stop_signals
 from .spin_thread import end
 from .topics import Service, Topic
+from .watch.input_watch import InputWatch
 
 P = TypeVar("P")
 _DONE = {

@@ -42,7 +42,7 @@ def node() -> Node:
 
 def wrist(node: Node, reliability: str = "best_effort") -> tuple[Any, Callable[[Any], None], Any]:
     from cosmos3_ros.ros import topics
-    from cosmos3_ros.ros.input_watch import InputWatch
+    from cosmos3_ros.ros.watch.input_watch import InputWatch
 
     watch = InputWatch(node, lambda: node.time)  # type: ignore[arg-type]
     watched = watch.add(topics.camera("wrist", "raw", reliability))
@@ -127,7 +127,7 @@ def test_a_camera_of_another_type_or_reliability_is_named(node: Node, endpoint: 
 
 def test_words_now_and_then_may_stay_away(node: Node, endpoint: Any) -> None:
     from cosmos3_ros.ros import topics
-    from cosmos3_ros.ros.input_watch import InputWatch
+    from cosmos3_ros.ros.watch.input_watch import InputWatch
 
     watch = InputWatch(node, lambda: node.time)  # type: ignore[arg-type]
     watch.add(topics.INSTRUCTION)

@@ -257,7 +257,7 @@ def test_recorders_are_no_controllers_and_a_deaf_gripper_is_said(make: Any) -> N
 
 
 def test_the_words_of_an_armed_commander_that_waits() -> None:
-    from cosmos3_ros.nodes.commander_watch import CommanderWatch
+    from cosmos3_ros.ros.watch.commander_watch import CommanderWatch
 
     class Nobody:
         def resolve_topic_name(self, name: str) -> str:

@@ -12,19 +12,19 @@ from typing import Any
 from rclpy.node import Node
 from std_msgs.msg import Bool
 
-from ..execution.progress import Progress
-from ..model.interface import NS
-from ..ros import topics
-from ..ros.command_sinks import CommandSink
-from ..ros.diagnostics import Faults
-from ..ros.graph_endpoints import (
+from ...execution.progress import Progress
+from ...model.interface import NS
+from .. import topics
+from ..command_sinks import CommandSink
+from ..diagnostics import Faults
+from .graph_endpoints import (
     is_latched,
     nobody_takes,
     node_label,
     other_publishers,
     unheard,
 )
-from ..ros.stop_signals import StopSignals
+from .stop_signals import StopSignals
 
 SETTLE = NS // 2  # for publishers to be found, and for what a publisher said before to arrive
 NO_POINTS = NS  # armed, and no set point for so long

@@ -28,7 +28,7 @@ def test_publishers_that_nobody_hears_are_named_with_the_reason(endpoint: Any) -
     from std_msgs.msg import Bool
 
     from cosmos3_ros.ros import topics
-    from cosmos3_ros.ros.graph_endpoints import unheard
+    from cosmos3_ros.ros.watch.graph_endpoints import unheard
 
     hasty = endpoint("hasty", reliability=ReliabilityPolicy.BEST_EFFORT)
     other = endpoint("other", "std_msgs/msg/String")
@@ -58,7 +58,7 @@ def test_a_recorder_or_a_viewer_is_no_controller(
     from std_msgs.msg import Bool
 
     from cosmos3_ros.ros import topics
-    from cosmos3_ros.ros.graph_endpoints import nobody_takes
+    from cosmos3_ros.ros.watch.graph_endpoints import nobody_takes
 
     graph = Graph(subscriptions=[endpoint(listener)] if listener else [])
     assert nobody_takes(graph, "/t", Bool, topics.RELIABLE) == why  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ def test_a_controller_that_cannot_hear_is_none(endpoint: Any) -> None:
     from std_msgs.msg import Bool
 
     from cosmos3_ros.ros import topics
-    from cosmos3_ros.ros.graph_endpoints import nobody_takes
+    from cosmos3_ros.ros.watch.graph_endpoints import nobody_takes
 
     latched = endpoint("arm_controller", durability=DurabilityPolicy.TRANSIENT_LOCAL)
     other = endpoint("old_controller", "std_msgs/msg/Int8")
@@ -92,6 +92,6 @@ def test_a_controller_that_cannot_hear_is_none(endpoint: Any) -> None:
 def test_other_publishers_are_those_besides_our_own(
     endpoint: Any, names: list[str], others: list[str]
 ) -> None:
-    from cosmos3_ros.ros.graph_endpoints import other_publishers
+    from cosmos3_ros.ros.watch.graph_endpoints import other_publishers
 
     assert other_publishers(Graph([endpoint(name) for name in names]), "/t") == others  # type: ignore[arg-type]

@@ -13,10 +13,10 @@ from typing import Any
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 
-from ..model.interface import NS
-from .diagnostics import Faults
+from ...model.interface import NS
+from ..diagnostics import Faults
+from ..topics import Topic
 from .graph_endpoints import node_label, unheard
-from .topics import Topic
 
 PATIENCE = 5 * NS  # without a publisher, or without a message of one
 CLOCK_PATIENCE = 3 * NS  # without any /clock

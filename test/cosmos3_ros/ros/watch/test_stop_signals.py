@@ -6,7 +6,7 @@ from collections.abc import Collection
 import hypothesis
 import hypothesis.strategies as st
 
-from cosmos3_ros.ros.stop_signals import StopSignals
+from cosmos3_ros.ros.watch.stop_signals import StopSignals
 
 
 class Topic:
