@@ -74,13 +74,15 @@ class Replanner:
             return chunk
         return dataclasses.replace(chunk, values=chunk.values[: self.rules.horizon])
 
-    def committed(self, stamp: int, playing: int) -> ActionChunk | None:
+    def committed(self, stamp: int, playing: int, played_from: int = 0) -> ActionChunk | None:
         """The rows that are executed until the answer to an observation of `stamp` arrives.
 
         playing: number of the chunk that the commander plays; None if that is not the last one.
+        played_from: its stamp as it is played (ns), later if it began at rest; 0: its own.
         """
         if not self.rules.strategy.commits_rows or self._last is None or playing != self._number:
             return None
         rows = 1 + self.rules.soft
         latency = int(self.latency.quantile(0.95) * NS)
-        return self._last.rows(stamp, stamp + latency + rows * self._last.step)
+        played = dataclasses.replace(self._last, stamp=played_from or self._last.stamp)
+        return played.rows(stamp, stamp + latency + rows * played.step)

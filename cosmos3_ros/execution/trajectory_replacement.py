@@ -84,16 +84,21 @@ class TrajectoryReplacement:
         self._waiting: SplineMotion | None = None  # for the end of a bridge
         self._paths: list[Waypoints] = []  # the controller follows one of these
         self._agree = 0  # from when on they are the same, ns
+        # it was led back to an arm that had not followed, and may have ignored that too
+        self._is_lost = False
 
     def next(self, motion: SplineMotion, now: int) -> Waypoints | None:
         """What to send for a motion that replaces the one before; None: nothing yet, see `due`."""
         last, self._motion, self._waiting = self._motion, motion, None
         here = motion.at(now)[0]
-        anew = last is None or bool((np.abs(last.at(now)[0] - here) > SAME).any())
+        jumps = last is not None and bool((np.abs(last.at(now)[0] - here) > SAME).any())
+        anew = last is None or jumps or self._is_lost
         if not anew and self._must_wait(motion, now):
             self._waiting = motion
             return None
-        return self._replace(motion, now, [here] if anew else [])
+        waypoints = self._replace(motion, now, [here] if anew else [])
+        self._is_lost = jumps and not np.ptp(motion.points, axis=0).any()
+        return waypoints
 
     def due(self, now: int) -> Waypoints | None:
         """What to send for a motion that has waited for the end of a bridge, if that is over."""
@@ -154,7 +159,7 @@ class TrajectoryReplacement:
 
         rests: besides where its last trajectory leads it, it may hold one of these positions.
         """
-        if not self._paths:
+        if self._is_lost or not self._paths:
             rests = [rests[0] - NEAR, rests[0] + NEAR, *rests[1:]]
         states = [path.at(now) for path in self._paths]
         positions = np.array([*(position for position, _ in states), *rests])

@@ -68,7 +68,8 @@ class PolicyNode(ManagedNode[Params]):
         )
         self._cameras = {view: FrozenCamera() for view in embodiment.views}
         self._replanner = Replanner(p.plan())
-        self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, 0
+        # last: number and stamp (ns) of the chunk that the commander plays
+        self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, (0, 0)
         self._newest_image = 0  # when it came
         self._is_waiting = False  # an observation is due and not there, or a better one is awaited
         self._waiting_since = 0  # since when one has been due and could not be had
@@ -194,7 +195,8 @@ class PolicyNode(ManagedNode[Params]):
         self._instruct(message.data)
 
     def _on_commander(self, message: CommanderStatus) -> None:
-        self._playing = message.chunk if message.mode == CommanderStatus.PLAYING else 0
+        playing = message.mode == CommanderStatus.PLAYING
+        self._playing = (message.chunk, to_ns(message.chunk_stamp)) if playing else (0, 0)
 
     def _on_parameters(self, names: set[str]) -> None:
         self._replanner.rules = self.params.plan()
@@ -251,7 +253,7 @@ class PolicyNode(ManagedNode[Params]):
         observation = Observation(images, state, instruction, sample.stamp)
         converted = self.now()
         prediction = self._policy.infer(
-            observation, self._replanner.committed(sample.stamp, self._playing)
+            observation, self._replanner.committed(sample.stamp, *self._playing)
         )
         self._faults.set("no chunk", "")
         if episode != self._episode or self.state_id != State.PRIMARY_STATE_ACTIVE:

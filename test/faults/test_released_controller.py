@@ -32,7 +32,9 @@ STREAM = {"tracking_lag": 0.06, "max_tracking_error": 0.03}
 class Cell:
     """A commander, the controller that listens to it, an arm, and a policy at a steady speed."""
 
-    def __init__(self, sink: str, recovery: str, **parameters: Any) -> None:
+    def __init__(
+        self, sink: str, recovery: str, from_command: bool = False, **parameters: Any
+    ) -> None:
         from rclpy.parameter import Parameter
 
         from cosmos3_ros.nodes.commander_node import CommanderNode
@@ -48,7 +50,7 @@ class Cell:
         self.node: Any = Stepped(
             parameter_overrides=[Parameter(name, value=value) for name, value in values.items()]
         )
-        self.controller = ArmController(("a",), CYCLE, from_command=False)
+        self.controller = ArmController(("a",), CYCLE, from_command=from_command)
         self.controller.hold(np.zeros(1), self.node.time)
         self.where, self.way, self.number = 0.0, [0.0] * LAG, 0  # the arm, what it does next
         self.points: list[tuple[int, float]] = []  # set points of the active controller
@@ -153,11 +155,18 @@ def make(domain: int) -> Iterator[Callable[..., Cell]]:
 @pytest.mark.parametrize("recovery", ["automatic", "explicit"])
 @pytest.mark.parametrize("away", [0.1, 0.3, 0.7, 3.0, 10.0])
 @pytest.mark.parametrize("speed", [0.1, 0.6])
-@pytest.mark.parametrize("stamps", [True, False])
+@pytest.mark.parametrize(("stamps", "from_command"), [(True, False), (False, False), (True, True)])
 def test_a_trajectory_controller_that_comes_back_is_led_within_the_limits(
-    make: Callable[..., Cell], recovery: str, away: float, speed: float, stamps: bool
+    make: Callable[..., Cell],
+    recovery: str,
+    away: float,
+    speed: float,
+    stamps: bool,
+    from_command: bool,
 ) -> None:
-    cell = make("joint_trajectory", recovery, armed=True, trajectory_stamps=stamps)
+    """from_command: it begins at its last set point again, as is the default in Jazzy."""
+    more = {"armed": True, "trajectory_stamps": stamps}
+    cell = make("joint_trajectory", recovery, from_command, **more)
     cell.run(2.0, speed, arms=True)
     assert cell.where > 0.5 * speed
     cell.switch(active=False)

@@ -68,6 +68,17 @@ def test_rtc_hands_over_the_rows_that_will_be_executed_meanwhile() -> None:
     assert len(softer.values) == 8
 
 
+def test_a_chunk_that_is_played_later_commits_the_rows_of_then() -> None:
+    """One that began at rest is played from its first row."""
+    stamp = CHUNK.stamp + 2 * STEP
+    later = replanner("rtc").committed(stamp + 5 * STEP, 3, CHUNK.stamp + 5 * STEP)
+    same = replanner("rtc").committed(stamp, 3)
+    assert later is not None
+    assert same is not None
+    assert np.array_equal(later.values, same.values)
+    assert later.stamp == same.stamp + 5 * STEP
+
+
 def test_nothing_is_committed_that_is_not_executed() -> None:
     assert replanner("rtc").committed(CHUNK.stamp, 2) is None
     assert replanner("crossfade").committed(CHUNK.stamp, 3) is None
