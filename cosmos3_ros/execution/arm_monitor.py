@@ -32,6 +32,7 @@ class ArmMonitor:
         self._states, self._judge = JointStates(joints), StampJudge(max_age, ahead)
         self.publishers: tuple[str, ...] = ()  # nodes that publish joint states, where known
         self.note = ""  # what should be said once about the joint states
+        self._last: np.ndarray | None = None  # the last `measured`, also of what was forgotten
         self.forget()
 
     def forget(self) -> None:
@@ -120,8 +121,8 @@ class ArmMonitor:
 
     def _measure(self, now: int) -> None:
         new, self._measured_at = self._states.positions, now
-        if self.measured is None:
-            self.measured = new
-        else:
-            around = self.measured + differences(self.measured, new, self._limits.continuous)
-            self.measured = np.where(self._limits.continuous, around, new)
+        if self._last is not None:
+            # also after `forget`: set points go on in the same turn
+            around = self._last + differences(self._last, new, self._limits.continuous)
+            new = np.where(self._limits.continuous, around, new)
+        self.measured = self._last = new
