@@ -83,14 +83,16 @@ class ArmMonitor:
 
     def fault(self, now: int) -> str:
         """Why the position of the arm is not known now; empty if it is."""
-        # when they have settled, the next one is needed: `measured` is from before
-        if self._is_settling(now) or self._measured_at < self.contradicted_at:
+        if self._is_settling(now):
             return self._contradiction + self._sources()
         if self._wrong and now - self._wrong_at < LASTS:
             return self._wrong
-        fault = self._states.fault(now, self._max_age)
-        # with stamps that cannot be used: why not
-        return self._wrong if fault and self.stamp <= self._wrong_at and self._wrong else fault
+        if fault := self._states.fault(now, self._max_age):
+            # with stamps that cannot be used: why not
+            return self._wrong if self.stamp <= self._wrong_at and self._wrong else fault
+        # when they have settled, the next one is needed: `measured` is from before
+        is_new = self._measured_at >= self.contradicted_at
+        return "" if is_new else self._contradiction + self._sources()
 
     def why_not_arm(self, now: int) -> str:
         """Why an arm whose position is known must not be armed yet; empty if it may be."""
