@@ -101,6 +101,9 @@ class Driven(commander_node.CommanderNode):
     def now(self) -> int:
         return self.history.world.clock
 
+    def steady(self) -> int:
+        return self.history.world.time
+
     def advertise(self, topic: Any) -> Any:
         return Recorder(topic)
 
@@ -122,6 +125,7 @@ class Driven(commander_node.CommanderNode):
         """What the timers do in one control period."""
         if count % 3 == 0:
             self._check_graph()
+            self._arm_if_ready()
         self._tick()
         if count % 10 == 0:
             self._report()
@@ -194,6 +198,7 @@ class History:
         self.disturbances = tuple(d for d in DISTURBANCES if not only or d.__name__ in only)
         self.seen: collections.Counter[str] = collections.Counter()
         self.log: list[str] = []
+        self.answer = ""  # to the operator
         self.stalled_until = 0
         self._undo: list[tuple[int, str, Any]] = []  # when it ends, what it is
         self._next_disturbance, self._calm_since = NS, 0
@@ -234,7 +239,7 @@ class History:
         self.node._on_stop(Trigger.Request(), Trigger.Response())
         self._note_stop()
 
-    def arm(self, wanted: bool) -> str:
+    def arm(self, wanted: bool) -> None:
         if wanted:
             response = self.node.arm(True)
             if response.success:
@@ -244,7 +249,7 @@ class History:
         else:
             response = self.node.arm(False)
             self._note_stop()
-        return str(response.message)
+        self.answer = str(response.message)
 
     def deactivate(self, clean_up: bool) -> None:
         self.node.trigger_deactivate()
@@ -398,7 +403,10 @@ class History:
             for _, _, undo in reversed(due):
                 undo()
             self._calm_since = world.time
-        if world.time < self._next_disturbance or not self.disturbances:
+        if world.time < self._next_disturbance:
+            return
+        if not self.disturbances:
+            self._calm_since, self._next_disturbance = world.time, sys.maxsize
             return
         for _ in range(int(random.integers(1, 4))):
             chosen = self.disturbances[random.integers(len(self.disturbances))]
@@ -479,7 +487,8 @@ class History:
             player = node._player if node.is_in_use else None
             self.violate(
                 "standstill",
-                f"{calm / NS:.1f} s calm, armed {node._armed}, fault {node._fault(node.now())!r}, "
+                f"{calm / NS:.1f} s calm, armed {node._armed} {self.answer!r}, "
+                f"fault {node._fault(node.now())!r}, "
                 f"{player and (player.mode, player.reason, player.last_rejection)}",
             )
             self._next_disturbance = world.time

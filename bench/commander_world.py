@@ -161,6 +161,7 @@ class Policy:
     def __init__(self, random: Random, limits: Limits, strategy: str) -> None:
         self._random, self._limits, self.strategy = random, limits, strategy
         self._latency = 10 ** random.uniform(np.log10(0.05), np.log10(1.5))
+        self._speed = random.uniform(0.2, 0.8)  # share of the limits
         self.next, self.number = 0, 0
         self.wild = 0.0  # share of chunks that are not as they should be
         self.pauses = False
@@ -198,13 +199,11 @@ class Policy:
             self._goal = goal = random.uniform(lower, upper)
             if np.abs(goal - world.seen).max() < 0.4:
                 self._goal = goal = np.where(world.seen > (lower + upper) / 2, lower, upper)
-        lasts = max(latency + 0.5, random.uniform(0.8, 3.0))
-        step = random.uniform(1 / 30, 1 / 10)
+        way, step = goal - world.seen, random.uniform(1 / 30, 1 / 10)
+        # shares of the way per second; the chunk ends where it arrives, for it wants motion
+        speed = self._speed * float((limits.velocity / np.maximum(np.abs(way), 1e-6)).min())
+        lasts = min(max(latency + 0.5, random.uniform(0.8, 3.0)), 1 / speed)
         rows = max(3, round(lasts / step))
-        way = goal - world.seen
-        speed = random.uniform(0.2, 0.8) * float(
-            (limits.velocity / np.maximum(np.abs(way), 1e-6)).min()
-        )
         done = np.minimum(1.0, speed * step * np.arange(1, rows + 1))[:, None]
         values = np.clip(world.seen + done * way, limits.lower, limits.upper)
         return ActionChunk(values.astype(np.float32), world.joints, world.clock, int(step * NS))
