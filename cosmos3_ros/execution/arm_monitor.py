@@ -32,6 +32,7 @@ class ArmMonitor:
         self._states, self._judge = JointStates(joints), StampJudge(max_age, ahead)
         self.publishers: tuple[str, ...] = ()  # nodes that publish joint states, where known
         self.note = ""  # what should be said once about the joint states
+        self._last: np.ndarray | None = None  # the last `measured`, also of what was forgotten
         self.forget()
 
     def forget(self) -> None:
@@ -82,14 +83,16 @@ class ArmMonitor:
 
     def fault(self, now: int) -> str:
         """Why the position of the arm is not known now; empty if it is."""
-        # when they have settled, the next one is needed: `measured` is from before
-        if self._is_settling(now) or self._measured_at < self.contradicted_at:
+        if self._is_settling(now):
             return self._contradiction + self._sources()
         if self._wrong and now - self._wrong_at < LASTS:
             return self._wrong
-        fault = self._states.fault(now, self._max_age)
-        # with stamps that cannot be used: why not
-        return self._wrong if fault and self.stamp <= self._wrong_at and self._wrong else fault
+        if fault := self._states.fault(now, self._max_age):
+            # with stamps that cannot be used: why not
+            return self._wrong if self.stamp <= self._wrong_at and self._wrong else fault
+        # when they have settled, the next one is needed: `measured` is from before
+        is_new = self._measured_at >= self.contradicted_at
+        return "" if is_new else self._contradiction + self._sources()
 
     def why_not_arm(self, now: int) -> str:
         """Why an arm whose position is known must not be armed yet; empty if it may be."""
@@ -120,8 +123,8 @@ class ArmMonitor:
 
     def _measure(self, now: int) -> None:
         new, self._measured_at = self._states.positions, now
-        if self.measured is None:
-            self.measured = new
-        else:
-            around = self.measured + differences(self.measured, new, self._limits.continuous)
-            self.measured = np.where(self._limits.continuous, around, new)
+        if self._last is not None:
+            # also after `forget`: set points go on in the same turn
+            around = self._last + differences(self._last, new, self._limits.continuous)
+            new = np.where(self._limits.continuous, around, new)
+        self.measured = self._last = new

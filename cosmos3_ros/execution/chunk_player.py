@@ -16,6 +16,7 @@ from .spline_motion import Limits, SplineMotion, brake, follow, rest, return_to
 from .strategies import DEFAULT, Strategy, find_strategy
 
 WAITING, PLAYING, HOLDING = "waiting", "playing", "holding"
+ROUNDING = 1e-6  # rows this far outside the position range are at the limit, rad or m
 OVER = "the chunk is over and no newer one came"
 
 
@@ -56,6 +57,8 @@ class ChunkPlayer:
         rules: PlaybackRules | None = None,
     ) -> None:
         self.joints, self.limits, self.gripper = joints, limits, gripper
+        # of rows, which are float32: a limit that is rounded must not lie outside
+        self._range = _rounded(limits.lower, np.inf), _rounded(limits.upper, -np.inf)
         self.rules = rules or PlaybackRules()
         self.motion: SplineMotion | None = None
         self.loaded: LoadedChunk | None = None
@@ -228,15 +231,22 @@ class ChunkPlayer:
 
         ValueError if a row is too far outside.
         """
-        inside = np.clip(arm.values, self.limits.lower, self.limits.upper).astype(np.float32)
+        inside = np.clip(arm.values, *self._range)
         distance = np.abs(arm.values - inside).max(axis=0)
-        if not distance.any():
-            return arm, ""
+        if (distance < ROUNDING).all():
+            return dataclasses.replace(arm, values=inside), ""
         joint = int(distance.argmax())
         text = f"{self.joints[joint]} is {distance[joint]:.3f} outside its range"
         if distance[joint] > self.rules.clip:
             raise ValueError(f"{text}, limit {self.rules.clip:.3f}")
         return dataclasses.replace(arm, values=inside), text
+
+
+def _rounded(values: np.ndarray, towards: float) -> np.ndarray:
+    """The float32 next to these values [N], rounded `towards` plus or minus infinity."""
+    near = values.astype(np.float32)
+    beyond = near < values if towards > 0 else near > values
+    return np.where(beyond, np.nextafter(near, np.float32(towards)), near)
 
 
 def _from_first_row(chunk: ActionChunk, now: int) -> ActionChunk:

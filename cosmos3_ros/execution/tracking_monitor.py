@@ -148,9 +148,11 @@ class TrackingMonitor:
     def is_standing(self) -> bool:
         """Whether the measured arm has not moved for a moment."""
         begin = self._arm[-1][0] - LATELY if self._arm else 0
-        lately = [position for when, position in self._arm if when >= begin]
-        if len(lately) < 2:
-            lately = [position for _, position in list(self._arm)[-2:]]
+        lately = []
+        for when, position in reversed(self._arm):
+            lately.append(position)
+            if when <= begin:  # one from before: two measured just now say nothing
+                break
         return bool(lately) and bool((np.ptp(lately, axis=0) < STANDING).all())
 
     def _distance_fault(self, limit: float) -> str:

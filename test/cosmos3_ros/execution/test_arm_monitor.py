@@ -166,3 +166,16 @@ def test_a_clock_that_jumps_back_is_noticed_and_all_is_forgotten(monitor: ArmMon
     assert monitor.update(["a", "b"], [0.1, 0.2], 1, 1)
     assert monitor.fault(1).startswith("joint states lack ['a', 'b']")
     assert monitor.measured is None
+
+
+def test_what_is_forgotten_takes_no_turn_of_a_continuous_joint_along() -> None:
+    """Else the set points would be a turn away from the arm, and turn it back."""
+    endless = Limits(*(np.array([value]) for value in (-np.inf, np.inf, 2.0, 8.0, 200.0)))
+    monitor = ArmMonitor(("a",), endless, NS // 4)
+    for k in range(500):
+        angle, now = 0.015 * k, NS + k * NS // 100
+        monitor.update(["a"], [(angle + np.pi) % (2 * np.pi) - np.pi], now, now)
+    assert monitor.update(["a"], [angle - 2 * np.pi], NS, NS), "the clock jumped back"
+    assert monitor.measured is None
+    monitor.update(["a"], [angle - 2 * np.pi], NS + 1, NS + 1)
+    assert monitor.measured == pytest.approx([angle])

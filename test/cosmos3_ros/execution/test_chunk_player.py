@@ -135,6 +135,24 @@ def test_rows_outside_the_range_are_clipped_a_little_or_rejected(player: ChunkPl
     assert "b is 0.060 outside its range, limit 0.050" in player.last_rejection
 
 
+@pytest.mark.parametrize("limit", [1.183970915, 1.7628, 0.3, 2.0, 2.8973])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_chunk_to_a_limit_that_float32_rounds_outwards_is_followed(
+    limit: float, side: int
+) -> None:
+    """Rows are float32: the nearest one to a limit may lie outside it."""
+    limits = Limits(*(np.array([value]) for value in (-limit, limit, 1.0, 5.0, 50.0)))
+    player = ChunkPlayer(("a",), limits)
+    player.start_at(0, np.array([side * (limit - 0.2)]))
+    rows = np.linspace(side * (limit - 0.2), side * limit, 20, dtype=np.float32)[:, None]
+    rows[-5:] = np.float32(side * limit)
+    assert player.load(0, ActionChunk(rows, ("a",), 0, NS // 15), 1), player.last_rejection
+    assert "outside its range" not in player.last_limit
+    points = player.motion.points  # type: ignore[union-attr]
+    assert np.abs(points).max() <= limit + 1e-9
+    assert np.abs(points[-1]) == pytest.approx(limit, abs=1e-6)
+
+
 def test_a_chunk_that_is_too_fast_is_slowed_down_and_the_gripper_waits_for_the_arm(
     player: ChunkPlayer,
 ) -> None:

@@ -167,3 +167,14 @@ def test_at_rest_an_arm_that_is_off_may_be_away() -> None:
     assert monitor.may_be_away()
     monitor.forget()
     assert not monitor.may_be_away()
+
+
+def test_two_measured_just_now_are_no_sign_that_the_arm_stands() -> None:
+    """Some joints may be measured again with the stamp of the one that was not."""
+    monitor = TrackingMonitor(("a",), LAG, 0.1)
+    for stamp, position in ((0, 0.0), (NS // 5, 0.3), (NS // 5 + NS // 100, 0.305)):
+        monitor.measure(np.array([position]), stamp)
+    assert not monitor.is_standing()
+    for k in range(1, 12):
+        monitor.measure(np.array([0.305]), NS // 5 + (1 + k) * NS // 100)
+    assert monitor.is_standing()
