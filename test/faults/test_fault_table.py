@@ -213,6 +213,45 @@ def press(graph: Graph, down: bool) -> None:
     graph.relay.button.publish(Bool(data=down))
 
 
+def other_button(latched: bool, reliable: bool) -> tuple[Callable[[Graph], Any], ...]:
+    """A stop of another node, of another quality of service, and its end."""
+
+    def push(graph: Graph) -> None:
+        from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+        from std_msgs.msg import Bool
+
+        qos = QoSProfile(depth=1)
+        if latched:
+            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+        if not reliable:
+            qos.reliability = ReliabilityPolicy.BEST_EFFORT
+        graph.relay.other_button = graph.relay.node.create_publisher(Bool, "cosmos3/stop", qos)
+        end = time.monotonic() + 5
+        while not latched and graph.relay.other_button.get_subscription_count() < 2:
+            assert time.monotonic() < end, "the commander's subscriptions"
+            time.sleep(0.01)
+        time.sleep(0.0 if latched else 0.2)
+        graph.relay.other_button.publish(Bool(data=True))
+
+    def let_go(graph: Graph) -> None:
+        from std_msgs.msg import Bool
+
+        graph.relay.other_button.publish(Bool(data=False))
+        time.sleep(0.2)
+        graph.relay.node.destroy_publisher(graph.relay.other_button)
+        rearm(graph)
+
+    return push, let_go
+
+
+def second_master(graph: Graph) -> None:
+    from cosmos3_ros.ros import topics
+
+    graph.relay.rival = graph.relay.node.create_publisher(
+        topics.TRAJECTORY.type, topics.TRAJECTORY.name, 5
+    )
+
+
 def rearm(graph: Graph) -> None:
     press(graph, False)
     end = time.monotonic() + 5
@@ -235,6 +274,8 @@ WRIST, STATES, CHUNK = "camera/wrist/image_raw", "joint_states", "cosmos3/action
 FAULTS = (
     changing("camera lost", "no inference: wrist:", WRIST, lambda m: None),
     changing("camera frozen", "the same stamp again and again", WRIST, frozen()),
+    changing("camera ahead", "ahead of its reception", WRIST, shifted(0.3)),
+    changing("camera without stamps", "", WRIST, without_stamp, holds=False),
     changing(
         "image too short",
         "camera wrist: image data too short",
@@ -411,6 +452,14 @@ FAULTS = (
         "at once",
     ),
     Fault(
+        "second master of the arm",
+        second_master,
+        lambda g: g.relay.node.destroy_publisher(g.relay.rival),
+        "commands /arm_controller/joint_trajectory, too",
+        "at once",
+        within=1.0,  # until the graph knows it
+    ),
+    Fault(
         "stop service",
         lambda g: g.relay.call("stop"),
         rearm,
@@ -425,6 +474,20 @@ FAULTS = (
         "stopped by cosmos3/stop",
         "at once",
         recovery="armed again",
+    ),
+    *(
+        Fault(
+            f"stop, {name}",
+            *other_button(latched, reliable),
+            "stopped by cosmos3/stop",
+            "at once",
+            recovery="armed again",
+            within=2.0,  # until the publisher is known
+        )
+        for name, latched, reliable in (
+            ("latched", True, True),
+            ("best effort", False, False),
+        )
     ),
 )
 

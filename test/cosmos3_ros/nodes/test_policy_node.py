@@ -92,7 +92,9 @@ class Robot:
         self.trajectories: list[Any] = []
         self.grippers: list[Any] = []
         self.status: Any = None
+        self.follows = False  # its set points
         for topic, keep in (
+            (topics.COMMAND, self.on_command),
             (topics.ACTION_CHUNK, self.chunks.append),
             (topics.TRAJECTORY, self.trajectories.append),
             (topics.GRIPPER, self.grippers.append),
@@ -120,6 +122,10 @@ class Robot:
                 image = self._fill(self._image(), self.pixels, "rgb8")
                 image.header = header(now)
                 publisher.publish(image)
+
+    def on_command(self, message: Any) -> None:
+        if self.follows and self.trajectories:
+            self.positions[:7] = message.position[:7]
 
     @property
     def mode(self) -> str:
@@ -306,6 +312,7 @@ def test_a_stopped_camera_stops_the_chunks_and_the_commander_holds(
         "the nodes",
     )
     wait_until(lambda: robot.call(robot.arm, data=True).success, "arming")
+    robot.follows = True
     robot.instruct.publish(String(data="go"))
     wait_until(lambda: robot.mode == "playing" and robot.trajectories, "the arm to be driven")
     robot.running.discard("wrist")
@@ -334,6 +341,7 @@ def test_lost_joint_states_end_in_a_hold_at_once(
     assert bring_up(commander)
     wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
     wait_until(lambda: robot.call(robot.arm, data=True).success, "arming")
+    robot.follows = True
     robot.instruct.publish(String(data="go"))
     for _ in range(3):  # if the machine stands still for a moment, the chunk may be over first
         robot.running.add("joints")
