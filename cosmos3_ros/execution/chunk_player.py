@@ -153,6 +153,13 @@ class ChunkPlayer:
             self._returns_until = self.motion.end
         self.mode, self.reason, self.loaded = HOLDING, reason, None
 
+    def stop_returning(self, now: int) -> bool:
+        """Brake on the way back. True if that is a new motion."""
+        if self.motion is None or not self.is_returning(now):
+            return False
+        self.motion, self._returns_until = brake(self.motion, now, self.limits), 0
+        return True
+
     def is_returning(self, now: int) -> bool:
         """Whether the set points are on their way back to the measured arm."""
         return self.mode == HOLDING and now < self._returns_until

@@ -53,13 +53,47 @@ class TrackingMonitor:
     def forget(self) -> None:
         """Nothing is known about the arm and its set points."""
         self._compared, self._still = 0, ""  # when travels were compared last, ns; and the result
+        # the way of set points back to an arm that had not followed: lowest, highest [N]
+        self._way: tuple[np.ndarray, np.ndarray] | None = None
+        self._way_until = 0  # until when the arm is watched there, ns
         self._arm.clear()
         self._points.clear()
 
     def begin(self, restart: bool) -> None:
         """A motion begins; restart: at the measured arm, not at the set point."""
+        self._way = None
         restarts, motions = self._counts
         self._counts = (restarts + restart, motions + 1)
+
+    def begin_return(self, begin: np.ndarray, arm: np.ndarray, end: int) -> None:
+        """The set points go back from `begin` [N] to where the arm was measured, `arm` [N].
+
+        end: when they are there, ns.
+        """
+        self.forget()
+        self._way = np.minimum(begin, arm), np.maximum(begin, arm)
+        self._way_until = end + NS
+
+    def watches_return(self, now: int) -> bool:
+        """Whether the set points come back to the arm at `now` (ns), or just did."""
+        return self._way is not None and now <= self._way_until
+
+    def return_fault(self, now: int) -> str:
+        """Which joint moves away from where it was measured, though its set points come there.
+
+        In words; empty if none does. Then they are not those of what is measured.
+        """
+        if self._way is None or not self._arm or not self.watches_return(now):
+            return ""
+        measured = self._arm[-1][1]
+        away = np.maximum(0.0, np.maximum(self._way[0] - measured, measured - self._way[1]))
+        joint = int(away.argmax())
+        if away[joint] <= self._limit:
+            return ""
+        return (
+            f"{self._joints[joint]} moved away by {away[joint]:.3f} when its set points came to "
+            f"where it was measured, limit {self._limit:.3f}: joint states and controller disagree"
+        )
 
     def record(self, motion: SplineMotion, now: int) -> None:
         """The controllers follow `motion` until `now` (ns), since the last call at most."""

@@ -44,6 +44,7 @@ from .robot_description import receive_description
 STOPPED = "stopped by cosmos3/stop"
 CLOCKS = 0.02  # s: stamped trajectories ask for clocks that differ by less
 RETURNING = "returning to where the arm was measured, for it did not follow"
+FAR = 4  # times max_tracking_error: an arm so far from its set points has not just stopped
 ARMING_PATIENCE = 30 * NS  # the parameter `armed` waits so long for what is in its way
 
 
@@ -73,6 +74,7 @@ class CommanderNode(ManagedNode[Params]):
         # chunks that were lost on the way, and the number of the newest chunk
         self._lost = self._newest = 0
         self._armed = self._sending = False
+        self._disagrees = False  # the arm moved away from where it was measured; until armed again
         # when the arm was armed or disarmed, the last tick, the end of braking after disarming
         self._armed_at = self._last_tick = self._braked_at = 0
         self._publisher_fault = self._listener_fault = self._arming_fault = ""
@@ -126,6 +128,9 @@ class CommanderNode(ManagedNode[Params]):
             topic = self._joint_states.topic_name
             nodes = self.get_publishers_info_by_topic(topic)
             monitor.publishers = tuple(sorted(info.node_name for info in nodes))
+            if self._armed and self._tracking.watches_return(now):
+                self._stop_return(now, monitor.fault(now))
+            self._tracking.forget()
 
     def _on_chunk(self, message: ActionChunk) -> None:
         if self.state_id != State.PRIMARY_STATE_ACTIVE or self._arms_until:
@@ -217,6 +222,7 @@ class CommanderNode(ManagedNode[Params]):
             self._braked_at = self._player.motion.end
         now = self.now()
         self._armed, self._armed_at, self._sending = armed, now, self._drives_arm(now)
+        self._disagrees &= not armed
 
     @property
     def _recovers_by_hand(self) -> bool:
@@ -257,8 +263,8 @@ class CommanderNode(ManagedNode[Params]):
 
         Empty if none is, or if the position of the arm is not known.
         """
-        measured = self._monitor.measured
-        if measured is None or self._monitor.fault(now) or not self._drives_arm(now):
+        measured, unknown = self._monitor.measured, self._monitor.fault(now) or self._disagrees
+        if measured is None or unknown or not self._drives_arm(now):
             return ""
         self._record(now)
         return self._tracking.reason_to_restart()
@@ -294,13 +300,26 @@ class CommanderNode(ManagedNode[Params]):
         player, measured = self._player, self._monitor.measured
         if measured is None or player.motion is None:
             return
-        # a controller that streams set points to the arm makes it jump to them when it comes back
-        at_once = self._sink.streams and self._tracking.is_standing()
+        # A controller that streams set points to the arm makes it jump to them when it comes back.
+        # Set points that are far away are no failure to follow: the arm was put elsewhere, or what
+        # is measured is wrong.
+        begin = player.motion.at(now)[0]
+        near = np.abs(measured - begin).max() < FAR * self.params.max_tracking_error
+        at_once = self._sink.streams and bool(near) and self._tracking.is_standing()
         player.return_to(now, measured, reason, at_once)
-        self._tracking.forget()
+        self._tracking.begin_return(begin, measured, player.motion.end)
         if self._armed:
             # a controller of trajectories goes there from wherever its own set point is
             self._sink.begin(rest(measured, player.motion.end), now)
+
+    def _stop_return(self, now: int, why: str) -> None:
+        """Brake and disarm: what is measured is not what the controller moves."""
+        self.get_logger().error(f"holding: {why}")
+        self._disagrees = True
+        if self._player.stop_returning(now):
+            self._send_motion(now)
+        self._set_armed(False, why)
+        self._tracking.forget()
 
     def _send_motion(self, now: int) -> None:
         if self._armed and self._player.motion:
@@ -341,7 +360,9 @@ class CommanderNode(ManagedNode[Params]):
         self._record(now)
         fault = self._fault(now)
         self._faults.set("arm", fault)
-        if player.mode == PLAYING and (why := fault or player.end_reason(now)):
+        if player.mode == HOLDING and self._armed and (why := self._tracking.return_fault(now)):
+            self._stop_return(now, why)
+        elif player.mode == PLAYING and (why := fault or player.end_reason(now)):
             self._give_up(why)
         elif fault and self._armed and player.mode == HOLDING and self._recovers_by_hand:
             self._give_up(fault)  # between two chunks, too

@@ -284,7 +284,13 @@ FAULTS = (
     ),
     changing("wrong encoding", "camera wrist: ", WRIST, with_(encoding="32FC2")),
     changing("joint states lost", "joint states are 0.2", STATES, lambda m: None, seen="stale"),
-    changing("joint states frozen", "joint states are 0.2", STATES, frozen(), seen="stale"),
+    Fault(
+        "joint states frozen",
+        lambda g: g.relay.change.update({STATES: frozen()}),
+        lambda g: g.relay.change.clear(),
+        "joint states: the same stamp again and again",
+        "stale",
+    ),
     changing(
         "joint states with NaN",
         "is not finite",
@@ -326,7 +332,7 @@ FAULTS = (
         "joint states that jump",
         "is said to have moved by 1.000",
         STATES,
-        with_(position=lambda p: array.array("d", [x + 1.0 for x in p])),
+        every(2, with_(position=lambda p: array.array("d", [x + 1.0 for x in p]))),
         seen="at once",
     ),
     Fault(

@@ -53,6 +53,7 @@ class Arm:
         self.motion: Any = None  # of a controller of trajectories
         self.begun: list[tuple[float, float]] = []  # the beginnings of motions: time (s), position
         self.put: float | None = None  # somebody holds the arm there
+        self.offset = 0.0  # what the encoders are wrong by
         self.node.trigger_configure()
         self._listen()
         self.node.trigger_activate()
@@ -82,10 +83,12 @@ class Arm:
         if self.put is not None:
             self.where = self.put
         elif self.motion is not None and not self.node._sink.streams:
-            self.where = float(self.motion.at(self.node.time)[0][0])
+            way = float(self.motion.at(self.node.time)[0][0]) - self.where
+            way = (way + np.pi) % (2 * np.pi) - np.pi  # of a continuous joint
+            self.where += float(np.clip(way, -MOST, MOST))
         elif self.sent:
             self.where = self.sent[-1][1]
-        self.hear(self.where)
+        self.hear(self.where + self.offset)
 
     def hear(self, position: float, late: int = 0) -> None:
         """A joint state, stamped `late` ns before now."""
@@ -488,3 +491,23 @@ def test_a_continuous_joint_turns_on_beyond_pi(
     assert arm.node._player.last_rejection == ""
     assert arm.node._player.motion.at(arm.node.time)[0][0] > 5.0
     assert np.abs(arm.steps()[1:, 1]).max() < MOST
+
+
+@SINKS
+@pytest.mark.parametrize("offset", [0.2, 1.0, -1.0])
+@pytest.mark.parametrize("chunks", [False, True])
+def test_encoders_that_are_wrong_all_at_once_do_not_lead_the_arm_away(
+    make: Callable[..., Arm], sink: str, offset: float, chunks: bool
+) -> None:
+    """The set points would come to where the arm is said to be, it would move, and so on."""
+    arm = make(armed=True, sink=sink, **FAR)
+    arm.run(0.1)
+    arm.chunk(0.3)
+    arm.run(3.0 if not chunks else 0.5)
+    before, arm.offset = arm.where, offset
+    for _ in range(60):
+        arm.run(0.2)
+        if chunks:
+            arm.chunk(0.1)
+    assert not arm.node._armed, "with automatic recovery, too"
+    assert abs(arm.where - before) < 0.7
