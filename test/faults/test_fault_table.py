@@ -227,8 +227,8 @@ def other_button(latched: bool, reliable: bool) -> tuple[Callable[[Graph], Any],
             qos.reliability = ReliabilityPolicy.BEST_EFFORT
         graph.relay.other_button = graph.relay.node.create_publisher(Bool, "cosmos3/stop", qos)
         end = time.monotonic() + 5
-        while not latched and graph.relay.other_button.get_subscription_count() < 2:
-            assert time.monotonic() < end, "the commander's subscriptions"
+        while not latched and graph.relay.other_button.get_subscription_count() < 1:
+            assert time.monotonic() < end, "the commander's subscription"
             time.sleep(0.01)
         time.sleep(0.0 if latched else 0.2)
         graph.relay.other_button.publish(Bool(data=True))
@@ -378,7 +378,7 @@ FAULTS = (
         "sim/trajectory",
         lambda m: None,
         seen="at once",
-        within=2.5,
+        within=4.0,  # it goes on to the end of its last motion
     ),
     changing(
         "arm stops now and then",

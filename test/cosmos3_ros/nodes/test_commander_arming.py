@@ -43,6 +43,7 @@ class Arm:
             "joints": ["a"],
             "sink": "position_stream",
             "recovery": "automatic",
+            "max_tracking_error": 0.1,
             **LIMITS,
             **parameters,
         }
