@@ -178,3 +178,22 @@ def test_two_measured_just_now_are_no_sign_that_the_arm_stands() -> None:
     for k in range(1, 12):
         monitor.measure(np.array([0.305]), NS // 5 + (1 + k) * NS // 100)
     assert monitor.is_standing()
+
+
+@pytest.mark.parametrize(
+    ("moves", "said"),
+    [(0.0, ""), (-0.4, ""), (0.09, ""), (0.2, "a moved away by 0.200"), (-0.8, "a moved away by")],
+)
+def test_an_arm_that_moves_away_from_set_points_that_come_to_it_is_noticed(
+    moves: float, said: str
+) -> None:
+    """Between where they were and where it is, it may still be on its way."""
+    monitor = TrackingMonitor(("a", "b"), LAG, 0.1)
+    monitor.begin_return(np.array([0.5, 0.0]), np.array([1.0, 0.0]), NS)
+    monitor.measure(np.array([1.0 + moves, 0.0]), NS // 2)
+    assert monitor.return_fault(NS).startswith(said)
+    assert bool(monitor.return_fault(NS)) == bool(said)
+    assert monitor.watches_return(2 * NS)
+    assert monitor.return_fault(2 * NS + 1) == "", "it was there"
+    monitor.begin(restart=False)
+    assert not monitor.watches_return(NS), "another motion"
