@@ -9,8 +9,9 @@ encoders, a policy, an operator, and disturbances of all of them. Checked in eve
    points and arm in the last `tracking_lag + age + 1 s`; age: of what the commander was last told
    rightly about the arm. While another publisher says something else, what that can say without
    being implausible is added. Never more than CAP rad. Left out: a brake along the motion under way
-   while the commander says that it does not know where the arm is, and an arm that was put
-   elsewhere at once until it was measured there.
+   while the commander says that it does not know where the arm is, or that what is measured is
+   not what the controller moves, and an arm that was put elsewhere at once until it was measured
+   there.
 2. Limits: motions keep those of position, speed, acceleration and jerk at every moment; streamed
    points step no further than the largest speed allows, but onto the arm where it stands.
 3. After a stop only braking or the way back to the arm begins, the stream ends with it, and the
@@ -315,7 +316,7 @@ class History:
         known = int(world.known_at.min())
         if known <= world.arm.put_at:
             return
-        if node._monitor.fault(node.now()) and node._player.mode == HOLDING:
+        if node._player.mode == HOLDING and (node._monitor.fault(node.now()) or node._disagrees):
             return
         age = (world.time - known) / NS
         window = world.time - int((node.params.tracking_lag + age + 1.0) * NS)

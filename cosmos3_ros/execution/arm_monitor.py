@@ -94,9 +94,13 @@ class ArmMonitor:
         is_new = self._measured_at >= self.contradicted_at
         return "" if is_new else self._contradiction + self._sources()
 
+    def is_suspect(self, now: int) -> bool:
+        """Whether joint states contradicted each other not long ago."""
+        return bool(self.contradicted_at) and now - self.contradicted_at < SUSPECT
+
     def why_not_arm(self, now: int) -> str:
         """Why an arm whose position is known must not be armed yet; empty if it may be."""
-        if self.contradicted_at and now - self.contradicted_at < SUSPECT and self._sources():
+        if self.is_suspect(now) and self._sources():
             since = (now - self.contradicted_at) / NS
             return f"{self._contradiction}, {since:.1f} s ago{self._sources()}"
         return ""

@@ -44,7 +44,6 @@ from .robot_description import receive_description
 STOPPED = "stopped by cosmos3/stop"
 CLOCKS = 0.02  # s: stamped trajectories ask for clocks that differ by less
 RETURNING = "returning to where the arm was measured, for it did not follow"
-FAR = 4  # times max_tracking_error: an arm so far from its set points has not just stopped
 ARMING_PATIENCE = 30 * NS  # the parameter `armed` waits so long for what is in its way
 
 
@@ -301,11 +300,9 @@ class CommanderNode(ManagedNode[Params]):
         if measured is None or player.motion is None:
             return
         # A controller that streams set points to the arm makes it jump to them when it comes back.
-        # Set points that are far away are no failure to follow: the arm was put elsewhere, or what
-        # is measured is wrong.
-        begin = player.motion.at(now)[0]
-        near = np.abs(measured - begin).max() < FAR * self.params.max_tracking_error
-        at_once = self._sink.streams and bool(near) and self._tracking.is_standing()
+        # But where joint states contradicted each other, what is measured now may be wrong.
+        begin, surely = player.motion.at(now)[0], not self._monitor.is_suspect(now)
+        at_once = self._sink.streams and surely and self._tracking.is_standing()
         player.return_to(now, measured, reason, at_once)
         self._tracking.begin_return(begin, measured, player.motion.end)
         if self._armed:
