@@ -29,7 +29,7 @@ from ..execution.tracking_monitor import TrackingMonitor
 from ..model.interface import NS
 from ..msg import ActionChunk
 from ..ros import topics
-from ..ros.command_sinks import SINKS
+from ..ros.command_sinks import SINKS, CommandedArm
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode, run
 from ..ros.messages import chunk_from, command_message, status_message, to_ns
@@ -79,8 +79,8 @@ class CommanderNode(ManagedNode[Params]):
         self._publisher_fault = self._listener_fault = self._arming_fault = ""
         self._arms_until = 0  # steady clock: the parameter `armed` still waits
         self._reported = ("", "")  # mode and reason in the last status
-        made_of = (self.advertise, joints, p.gripper_joint, limits, p.trajectory_stamps)
-        self._sink = SINKS[p.sink](*made_of, self._away)
+        arm = CommandedArm(joints, p.gripper_joint, limits, p.trajectory_stamps, self._away)
+        self._sink = SINKS[p.sink](self.advertise, arm)
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
@@ -92,9 +92,9 @@ class CommanderNode(ManagedNode[Params]):
             self.subscribe_with_info(topics.STOP, qos, self._on_stop_signal)
         self._watch = CommanderWatch(self, self._sink, self.steady())
         self._made.append((CommanderWatch.close, self._watch))
-        arm, stop = topics.COMMANDER.offers
-        self.offer(arm, self._on_arm)
-        self.offer(stop, self._on_stop)
+        arming, stopping = topics.COMMANDER.offers
+        self.offer(arming, self._on_arm)
+        self.offer(stopping, self._on_stop)
         self.parameters.changed = lambda names: setattr(self._player, "rules", self.params.rules())
         self.every(1.0 / p.rate, self._tick)
         self.every(0.05, self._check_graph, steady=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -16,6 +17,17 @@ from . import topics
 from .messages import command_message, trajectory_message
 
 Advertise = Callable[[topics.Topic], Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CommandedArm:
+    """What the sinks are told about the arm."""
+
+    joints: tuple[str, ...]  # the order of `limits` and of set points
+    gripper: str  # its joint; "": none
+    limits: Limits
+    stamped: bool  # trajectories say by the clock when each point is due
+    away: Away  # where the arm is, if it may not be where it was led
 
 
 class CommandSink(Protocol):
@@ -46,19 +58,11 @@ class TrajectorySink:
 
     topic, streams = topics.TRAJECTORY, False
 
-    def __init__(
-        self,
-        advertise: Advertise,
-        joints: tuple[str, ...],
-        gripper: str,
-        limits: Limits,
-        stamped: bool,
-        away: Away,
-    ) -> None:
-        self.output, self._joints = advertise(self.topic), joints
-        self.gripper_output = advertise(topics.GRIPPER) if gripper else None
+    def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
+        self.output, self._joints = advertise(self.topic), arm.joints
+        self.gripper_output = advertise(topics.GRIPPER) if arm.gripper else None
         self._gripper = OnChange(self.gripper_output)
-        self._replacement = TrajectoryReplacement(limits, stamped, away)
+        self._replacement = TrajectoryReplacement(arm.limits, arm.stamped, arm.away)
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         self._send(self._replacement.next(motion, now))
@@ -84,17 +88,9 @@ class PositionStreamSink:
 
     topic, streams = topics.POSITIONS, True
 
-    def __init__(
-        self,
-        advertise: Advertise,
-        joints: tuple[str, ...],
-        gripper: str,
-        limits: Limits,
-        stamped: bool,
-        away: Away,
-    ) -> None:
+    def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
         self.output = advertise(self.topic)
-        self.gripper_output = advertise(topics.GRIPPER) if gripper else None
+        self.gripper_output = advertise(topics.GRIPPER) if arm.gripper else None
         self._gripper = OnChange(self.gripper_output)
 
     def begin(self, motion: SplineMotion, now: int) -> None:
@@ -112,17 +108,9 @@ class JointCommandSink:
 
     topic, streams, gripper_output = topics.JOINT_COMMAND, True, None
 
-    def __init__(
-        self,
-        advertise: Advertise,
-        joints: tuple[str, ...],
-        gripper: str,
-        limits: Limits,
-        stamped: bool,
-        away: Away,
-    ) -> None:
+    def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
         self.output = advertise(self.topic)
-        self._joints, self._gripper = list(joints), gripper
+        self._joints, self._gripper = list(arm.joints), arm.gripper
 
     def begin(self, motion: SplineMotion, now: int) -> None: ...
 
@@ -135,10 +123,7 @@ class JointCommandSink:
         self.output.publish(command_message(names, positions, [], now))
 
 
-# Made of: how to advertise, the arm's joints, the gripper's, the arm's limits, whether trajectories
-# are stamped, and where the arm is, if it may not be where it was led.
-Make = Callable[[Advertise, tuple[str, ...], str, Limits, bool, Away], CommandSink]
-SINKS: dict[str, Make] = {
+SINKS: dict[str, Callable[[Advertise, CommandedArm], CommandSink]] = {
     "joint_trajectory": TrajectorySink,
     "position_stream": PositionStreamSink,
     "joint_command": JointCommandSink,

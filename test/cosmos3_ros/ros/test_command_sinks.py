@@ -46,9 +46,9 @@ class Wire:
 
 
 def made(kind: str, advertise: Any, stamped: bool = True, away: Any = lambda: None) -> Any:
-    from cosmos3_ros.ros.command_sinks import SINKS
+    from cosmos3_ros.ros.command_sinks import SINKS, CommandedArm
 
-    return SINKS[kind](advertise, JOINTS, "grip", LIMITS, stamped, away)
+    return SINKS[kind](advertise, CommandedArm(JOINTS, "grip", LIMITS, stamped, away))
 
 
 @pytest.mark.parametrize(
