@@ -31,7 +31,6 @@ class ArmMonitor:
         self._limits, self._max_age = limits, max_age
         self._states, self._judge = JointStates(joints), StampJudge(max_age, ahead)
         self.publishers: tuple[str, ...] = ()  # nodes that publish joint states, where known
-        self.note = ""  # what should be said once about the joint states
         self._last: np.ndarray | None = None  # the last `measured`, also of what was forgotten
         self.forget()
 
@@ -65,7 +64,6 @@ class ArmMonitor:
         if not len(positions) or not set(names) & set(self._states.joints):
             return False
         verdict = self._judge.judge(stamp, now)
-        self.note = verdict.note or self.note
         if verdict.jumped:
             self.forget()
             return True

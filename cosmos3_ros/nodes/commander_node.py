@@ -251,19 +251,19 @@ class CommanderNode(ManagedNode[Params]):
         return self._monitor.measured if self._tracking.may_be_away() else None
 
     def _tracking_fault(self, now: int) -> str:
-        """Why the arm does not follow its set points; empty if it does, or if it gets none."""
-        measured, returning = self._monitor.measured, self._player.is_returning(now)
-        if measured is None or self._monitor.fault(now) or returning or not self._drives_arm(now):
-            return ""
-        return self._tracking.fault()
+        """Why the arm does not follow its set points; empty if it does, or if it gets none.
+
+        Asked only while its position is known.
+        """
+        follows = self._drives_arm(now) and not self._player.is_returning(now)
+        return self._tracking.fault() if follows else ""
 
     def _deviation(self, now: int) -> str:
         """Which joint is too far from its set points for a motion to begin at the set point.
 
         Empty if none is, or if the position of the arm is not known.
         """
-        measured, unknown = self._monitor.measured, self._monitor.fault(now) or self._disagrees
-        if measured is None or unknown or not self._drives_arm(now):
+        if self._disagrees or not self._drives_arm(now) or self._monitor.fault(now):
             return ""
         self._record(now)
         return self._tracking.reason_to_restart()
@@ -363,7 +363,12 @@ class CommanderNode(ManagedNode[Params]):
             self._give_up(why)
         elif fault and self._armed and player.mode == HOLDING and self._recovers_by_hand:
             self._give_up(fault)  # between two chunks, too
-        elif player.is_resting(now) and self._tracking_fault(now) and self._tracking.is_standing():
+        elif (
+            player.is_resting(now)
+            and not self._monitor.fault(now)
+            and self._tracking_fault(now)
+            and self._tracking.is_standing()
+        ):
             self._give_up(fault)  # the arm was moved while it held: it holds there now
         if player.motion is None:
             return
