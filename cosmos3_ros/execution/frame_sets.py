@@ -78,7 +78,8 @@ class Rhythm:
 
     stamp: int  # of the newest one
     period: int
-    latency: int  # from stamp to reception
+    latency: int  # from stamp to reception, mostly
+    lateness: int  # of the latest one, beyond `latency`
 
     @classmethod
     def of(cls, moments: Sequence[tuple[int, int]]) -> Rhythm | None:
@@ -87,13 +88,15 @@ class Rhythm:
             return None
         stamps = [stamp for stamp, _ in moments]
         steps = [b - a for a, b in itertools.pairwise(stamps)]
-        latency = statistics.median_low(received - stamp for stamp, received in moments)
-        return cls(stamps[-1], max(1, statistics.median_low(steps)), latency)
+        latencies = [received - stamp for stamp, received in moments]
+        latency = statistics.median_low(latencies)
+        period = max(1, statistics.median_low(steps))
+        return cls(stamps[-1], period, latency, max(latencies) - latency)
 
     @property
     def patience(self) -> int:
         """How late a message may be and still be waited for."""
-        return self.period // 4
+        return max(self.period // 4, min(self.lateness, self.period))
 
     def expected(self, now: int, count: int) -> list[tuple[int, int, int]]:
         """Of the next messages: stamp, reception, and until when to wait for it.

@@ -83,12 +83,14 @@ class PolicyNode(ManagedNode[Params]):
         self._chunks = self.advertise(topics.ACTION_CHUNK)
         self._futures = self.advertise(topics.FUTURE)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
+        # first: of what is ready the executor takes the earliest subscription's, and pictures wait
+        # for the joints of their moment
+        self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
         for view in embodiment.views:
             self.subscribe(
                 topics.camera(view, p.image_transport, p.image_reliability),
                 self._on_image(view),
             )
-        self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
         self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
         self._infer = Worker("infer", self._run, self._failed)

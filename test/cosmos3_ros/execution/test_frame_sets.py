@@ -54,11 +54,21 @@ def test_without_a_frame_of_each_camera_there_is_no_set() -> None:
 def test_the_rhythm_of_a_camera_outlives_drops_and_knows_what_is_lost() -> None:
     moments = [(k * 100, k * 100 + 30) for k in (0, 1, 2, 4, 5, 6)]
     rhythm = Rhythm.of(moments)
-    assert rhythm == Rhythm(600, 100, 30)
+    assert rhythm == Rhythm(600, 100, 30, 0)
     assert rhythm.expected(640, 2) == [(700, 730, 755), (800, 830, 855)]
     assert rhythm.expected(740, 1) == [(700, 740, 755)], "late, but it may still come"
     assert rhythm.expected(755, 1) == [(800, 830, 855)], "lost"
     assert Rhythm.of(moments[:1]) is None
+
+
+@pytest.mark.parametrize(("worst", "patience"), [(20, 25), (60, 60), (300, 100)])
+def test_a_message_is_awaited_as_long_as_others_were_late(worst: int, patience: int) -> None:
+    moments = [(k * 100, k * 100 + 30 + worst * (k == 3)) for k in range(8)]
+    rhythm = Rhythm.of(moments)
+    assert rhythm is not None
+    assert rhythm.patience == patience, "a lost one costs a period at most"
+    assert rhythm.expected(830 + patience - 1, 1)[0][0] == 800
+    assert rhythm.expected(830 + patience, 1)[0][0] == 900
 
 
 @pytest.mark.parametrize(("late", "waits"), [(1, True), (15, True), (40, False)])
@@ -67,7 +77,7 @@ def test_the_rest_of_a_set_is_awaited_only_if_it_comes_soon(late: int, waits: bo
     made = frames([0, 100], [0])
     found = made.best_set(-1, SKEW)
     assert found
-    rhythms = [Rhythm(100, 100, 30), Rhythm(late, 100, 30)]
+    rhythms = [Rhythm(100, 100, 30, 0), Rhythm(late, 100, 30, 0)]
     made = frames([0, 100], [late])
     found = made.best_set(-1, SKEW)
     assert found
@@ -84,6 +94,6 @@ def test_joint_states_are_awaited_too() -> None:
     found = made.best_set(-1, 3 * period)
     assert found
     assert found.distance == period
-    joints = Rhythm(now - 1000 - period, period, 2000)
-    until = wait_until(now, made, found, [Rhythm(now - 1000, period, 0)], joints, -1, 3 * period)
+    joints = Rhythm(now - 1000 - period, period, 2000, 0)
+    until = wait_until(now, made, found, [Rhythm(now - 1000, period, 0, 0)], joints, -1, 3 * period)
     assert until == now + 1000 + period // 4
