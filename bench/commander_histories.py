@@ -16,8 +16,9 @@ encoders, a policy, an operator, and disturbances of all of them. Checked in eve
    points step no further than the largest speed allows, but onto the arm where it stands.
 3. After a stop only braking or the way back to the arm begins, the stream ends with it, and the
    arm is not armed while the stop stands.
-4. No silent standstill: active, armed, with chunks that want motion, and still for more than
-   SILENCE, it has said why. Undisturbed for 3 s and a cycle of the policy, it moves again.
+4. No silent standstill: active, armed, with chunks that want motion, and the arm still for more
+   than SILENCE, it has said why; but not while its set points do move, by less than a tracking
+   error that is allowed. Undisturbed for 3 s and a cycle of the policy, it moves again.
 5. No exception.
 
 python bench/commander_histories.py --steps 1000000 --out bench/results/commander_histories.json
@@ -60,6 +61,7 @@ from cosmos3_ros.robot.joint_plausibility import differences, largest_change
 
 CAP = 0.5  # rad
 SILENCE = 1.0  # s
+STILL = 0.003  # rad: an arm that moved less stands still
 HISTORY = 3000  # control periods of one history
 SINKS = ("joint_trajectory", "position_stream", "joint_command")
 
@@ -210,6 +212,7 @@ class History:
         self._speeds: collections.deque[tuple[int, float]] = collections.deque(maxlen=150)
         self._before = (self.world.controller.set_point, self.world.arm.position)
         self._anchor, self._moved_at, self._word_at = self.world.arm.position, 0, 0
+        self._led: list[tuple[int, np.ndarray]] = []  # time and set points [N] since then
         self._travel_from = self.world.arm.position
         self._suspicion, self._suspected_at = 0.0, 0
         self._wanted: collections.deque[int] = collections.deque(maxlen=3)
@@ -261,14 +264,14 @@ class History:
 
     def activate(self) -> None:
         self.node.trigger_activate()
-        self._stopped = not self.node._armed
+        self._stopped = not self.node._supervisor.is_armed
 
     def _note_stop(self) -> None:
         if self.node.is_active():
             self._stopped = True
             motion = self.node._player.motion
             self._stop_motion_end = motion.end if motion else 0
-            if self.node._armed:
+            if self.node._supervisor.is_armed:
                 self.violate("stop", "still armed after a stop")
 
     # -- what the commander does
@@ -288,6 +291,7 @@ class History:
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
     ) -> None:
         world, player = self.world, self.node._player
+        self._led.append((world.time, position))
         if self.sink == "joint_trajectory":
             return
         if self._stopped and player.motion is not None and now > player.motion.end + 2 * PERIOD:
@@ -316,7 +320,9 @@ class History:
         known = int(world.known_at.min())
         if known <= world.arm.put_at:
             return
-        if node._player.mode == HOLDING and (node._monitor.fault(node.now()) or node._disagrees):
+        if node._player.mode == HOLDING and (
+            node._monitor.fault(node.now()) or node._supervisor.is_disputed
+        ):
             return
         age = (world.time - known) / NS
         window = world.time - int((node.params.tracking_lag + age + 1.0) * NS)
@@ -438,27 +444,36 @@ class History:
         if world.time - world.arm.put_at > PERIOD:
             self._speeds.append((world.time, min(speed, 1.3 * float(self.limits.velocity.max()))))
         self._before = set_point, where
-        if np.abs(where - self._anchor).max() > 0.003:
-            self._anchor, self._moved_at = where, world.time
         active = node.is_active()
+        if np.abs(where - self._anchor).max() > STILL:
+            self._anchor, self._moved_at, self._led = where, world.time, []
         if node.is_in_use and node._monitor.measured is not None:
             self._measured.append(node._monitor.measured)
-        if self._stop_stands and active and node._armed:
+        if self._stop_stands and active and node._supervisor.is_armed:
             self.violate("stop", "armed while the stop stands")
         stalled = world.time < self.stalled_until
         if (
             stalled
             or not active
-            or not node._armed
+            or not node._supervisor.is_armed
             or (node._player.mode != PLAYING and node._player.reason)
         ):
             self._word_at = world.time
         still, silent = world.time - self._moved_at, world.time - self._word_at
         keeps_coming = len(self._wanted) == 3 and world.time - self._wanted[0] < 3 * NS
-        if min(still, silent) > (SILENCE + 0.2) * NS and keeps_coming:
+        late = min(still, silent) > (SILENCE + 0.2) * NS and keeps_coming
+        if late and not self._leads_within(node.params.max_tracking_error):
             self.violate("silent", f"{still / NS:.1f} s, {node._player.mode} {node._player.reason}")
             self._word_at = world.time
         self._recover(active)
+
+    def _leads_within(self, limit: float) -> bool:
+        """Whether set points moved lately, but no further than `limit` while the arm stands."""
+        since = self.world.time - int(SILENCE * NS)
+        lately = [point for when, point in self._led if when >= since]
+        if not lately or np.ptp(lately, axis=0).max() <= STILL:
+            return False
+        return bool(np.ptp([point for _, point in self._led], axis=0).max() <= limit)
 
     def _recover(self, active: bool) -> None:
         """Undisturbed, an operator arms, and the arm moves within a while."""
@@ -468,7 +483,7 @@ class History:
             self._suspected_at = -sys.maxsize
             return
         calm = world.time - max(self._calm_since, self.stalled_until)
-        if active and not node._armed and self.count % 25 == 0 and calm > NS // 2:
+        if active and not node._supervisor.is_armed and self.count % 25 == 0 and calm > NS // 2:
             self.arm(True)
         if calm > NS // 2 and world.time - self._suspected_at > 20 * NS:
             # with two publishers or two clocks lately, the commander waits; it says so
@@ -488,7 +503,7 @@ class History:
             player = node._player if node.is_in_use else None
             self.violate(
                 "standstill",
-                f"{calm / NS:.1f} s calm, armed {node._armed} {self.answer!r}, "
+                f"{calm / NS:.1f} s calm, armed {node._supervisor.is_armed} {self.answer!r}, "
                 f"fault {node._fault(node.now())!r}, "
                 f"{player and (player.mode, player.reason, player.last_rejection)}",
             )

@@ -11,21 +11,20 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
 from lifecycle_msgs.msg import State
 from rclpy.duration import Duration
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
-from ..execution.arm_monitor import ArmMonitor
 from ..execution.chunk_player import HOLDING, OVER, PLAYING, ChunkPlayer
 from ..execution.clock_offset import ClockOffset
 from ..execution.gripper import Gripper
 from ..execution.latency_window import LatencyWindow
-from ..execution.spline_motion import rest
 from ..execution.strategies import DEFAULT
-from ..execution.tracking_monitor import TrackingMonitor
+from ..execution.supervision.arm_monitor import ArmMonitor
+from ..execution.supervision.motion_supervisor import MotionSupervisor
+from ..execution.supervision.tracking_monitor import TrackingMonitor
 from ..model.interface import NS
 from ..msg import ActionChunk
 from ..ros import topics
@@ -43,7 +42,6 @@ from .robot_description import receive_description
 
 STOPPED = "stopped by cosmos3/stop"
 CLOCKS = 0.02  # s: stamped trajectories ask for clocks that differ by less
-RETURNING = "returning to where the arm was measured, for it did not follow"
 ARMING_PATIENCE = 30 * NS  # the parameter `armed` waits so long for what is in its way
 
 
@@ -63,8 +61,9 @@ class CommanderNode(ManagedNode[Params]):
         if p.urdf:
             self.get_logger().info(source)
         self._player = ChunkPlayer(joints, limits, p.gripper_joint, p.rules())
-        self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS))
-        self._tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)
+        self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS), self.most_ahead)
+        tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)
+        self._supervisor = MotionSupervisor(self._player, self._monitor, tracking)
         self._gripper = Gripper(p.gripper_open, p.gripper_closed, int(p.gripper_dwell * NS))
         self._faults, self._offset = Faults(self.get_logger()), ClockOffset()
         self._latency, self._delivery = LatencyWindow(), LatencyWindow()
@@ -72,15 +71,16 @@ class CommanderNode(ManagedNode[Params]):
         self._points, self._counted = 0, (0, self.now())
         # chunks that were lost on the way, and the number of the newest chunk
         self._lost = self._newest = 0
-        self._armed = self._sending = False
-        self._disagrees = False  # the arm moved away from where it was measured; until armed again
-        # when the arm was armed or disarmed, the last tick, the end of braking after disarming
-        self._armed_at = self._last_tick = self._braked_at = 0
+        # when the arm was armed or disarmed, and the last tick
+        self._armed_at = self._last_tick = 0
         self._publisher_fault = self._listener_fault = self._arming_fault = ""
         self._arms_until = 0  # steady clock: the parameter `armed` still waits
         self._reported = ("", "")  # mode and reason in the last status
-        arm = CommandedArm(joints, p.gripper_joint, limits, p.trajectory_stamps, self._away)
+        arm = CommandedArm(
+            joints, p.gripper_joint, limits, p.trajectory_stamps, self._supervisor.away
+        )
         self._sink = SINKS[p.sink](self.advertise, arm)
+        self._supervisor.connect(self._sink)
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
@@ -111,7 +111,8 @@ class CommanderNode(ManagedNode[Params]):
     def stop(self) -> None:
         self._set_armed(False, "the commander is stopped")
         self._finish_braking()
-        self._sending, self._last_tick = False, 0
+        self._supervisor.end()
+        self._last_tick = 0
         # else the last words may die with the process
         self._sink.output.wait_for_all_acked(Duration(seconds=1))
 
@@ -127,9 +128,10 @@ class CommanderNode(ManagedNode[Params]):
             topic = self._joint_states.topic_name
             nodes = self.get_publishers_info_by_topic(topic)
             monitor.publishers = tuple(sorted(info.node_name for info in nodes))
-            if self._armed and self._tracking.watches_return(now):
+            if self._supervisor.contradicted(now):
                 self._stop_return(now, monitor.fault(now))
-            self._tracking.forget()
+        if monitor.note:
+            self.get_logger().info(f"joint states: {monitor.note}")
 
     def _on_chunk(self, message: ActionChunk) -> None:
         if self.state_id != State.PRIMARY_STATE_ACTIVE or self._arms_until:
@@ -139,25 +141,21 @@ class CommanderNode(ManagedNode[Params]):
         self._newest = message.number
         try:
             chunk = chunk_from(message)
-            if chunk.stamp < self._armed_at or (self._drives_arm(now) and not self._armed):
+            brakes = self._supervisor.drives_arm(now) and not self._supervisor.is_armed
+            if chunk.stamp < self._armed_at or brakes:
                 # answers what was seen before arming or a reset, or would begin a dry run in
                 # mid-brake
                 return
             if fault := self._fault(now):
                 raise ValueError(fault)
-            restart = self._must_restart(now)
-        except ValueError as error:
-            player.reject(message.number, str(error))
-        else:
-            strategy, measured = message.strategy or DEFAULT, self._monitor.measured
-            if player.load(now, chunk, message.number, strategy, measured, restart):
-                self._tracking.begin(restart)
-                self._send_motion(now)
+            if self._supervisor.play(now, chunk, message.number, message.strategy or DEFAULT):
                 self._report()
                 taken = (self.now() - chunk.stamp) / NS
                 self._latency.add(taken)
                 self._delivery.add(taken - sum(message.latency_seconds))
                 return
+        except ValueError as error:
+            player.reject(message.number, str(error))
         self.get_logger().warning(f"rejected {player.last_rejection}", throttle_duration_sec=1.0)
 
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -165,14 +163,14 @@ class CommanderNode(ManagedNode[Params]):
         fault = "" if self.state_id == State.PRIMARY_STATE_ACTIVE else "the node is not active"
         if request.data and not fault:
             self._check_graph()
-            fault = self._monitor.fault(now) or self._publisher_fault or self._tracking_fault(now)
+            fault = self._monitor.fault(now) or self._publisher_fault or self._supervisor.fault(now)
             fault = self._arming_fault or fault or self._monitor.why_not_arm(now)
             fault = STOPPED if self._stopped else fault
         if fault:
             response.success = False
             response.message = f"not armed: {fault}" if request.data else fault
             return response
-        if request.data != self._armed:
+        if request.data != self._supervisor.is_armed:
             self._set_armed(request.data)
             self._gripper.forget()
         response.success, response.message = True, "armed" if request.data else "dry run"
@@ -214,116 +212,32 @@ class CommanderNode(ManagedNode[Params]):
         waited, self._arms_until = self._arms_until, 0
         state, goes = ("armed", "commands go") if armed else ("dry run", "nothing goes")
         self._hold(why or f"{state}: waiting for a chunk")
-        if armed != self._armed or waited:
+        if armed != self._supervisor.is_armed or waited:
             words = f"{state}: {goes} to the controllers"
             self.get_logger().info(f"{why}; {words}" if why else words)
-        if self._armed and not armed and self._player.motion:
-            self._braked_at = self._player.motion.end
-        now = self.now()
-        self._armed, self._armed_at, self._sending = armed, now, self._drives_arm(now)
-        self._disagrees &= not armed
+        self._armed_at = self.now()
+        self._supervisor.arm(armed, self._armed_at)
 
     @property
     def _recovers_by_hand(self) -> bool:
         return self.params.recovery == "explicit"
 
-    def _drives_arm(self, now: int) -> bool:
-        """Whether controllers follow the player's motion: sent, and armed or still braking."""
-        return self._sending and (self._armed or now < self._braked_at)
-
     def _fault(self, now: int) -> str:
         """Why the arm must not be moved now."""
         fault = self._monitor.fault(now) or self._publisher_fault
-        if not fault and self._armed:
-            fault = self._listener_fault or self._tracking_fault(now)
+        if not fault and self._supervisor.is_armed:
+            fault = self._listener_fault or self._supervisor.fault(now)
         return fault
-
-    def _record(self, now: int) -> None:
-        """Note where the controllers were led until now, and where the arm is."""
-        if self._monitor.measured is not None:
-            self._tracking.measure(self._monitor.measured, self._monitor.stamp)
-        returning = self._player.is_returning(now)
-        if self._player.motion and self._drives_arm(now) and not returning:
-            self._tracking.record(self._player.motion, now)
-
-    def _away(self) -> np.ndarray | None:
-        """Where the arm is measured, if its controller may not follow; None if it does."""
-        return self._monitor.measured if self._tracking.may_be_away() else None
-
-    def _tracking_fault(self, now: int) -> str:
-        """Why the arm does not follow its set points; empty if it does, or if it gets none.
-
-        Asked only while its position is known.
-        """
-        follows = self._drives_arm(now) and not self._player.is_returning(now)
-        return self._tracking.fault() if follows else ""
-
-    def _deviation(self, now: int) -> str:
-        """Which joint is too far from its set points for a motion to begin at the set point.
-
-        Empty if none is, or if the position of the arm is not known.
-        """
-        if self._disagrees or not self._drives_arm(now) or self._monitor.fault(now):
-            return ""
-        self._record(now)
-        return self._tracking.reason_to_restart()
-
-    def _must_restart(self, now: int) -> bool:
-        """Whether the next motion must begin at the measured arm instead of the set point.
-
-        ValueError if none may begin now.
-        """
-        if not self._drives_arm(now):
-            return self._player.mode != PLAYING
-        if self._player.is_returning(now):
-            raise ValueError(RETURNING)
-        deviation = self._deviation(now)
-        if deviation and not self._tracking.is_standing():
-            self._return_to_arm(now, deviation)
-            raise ValueError(deviation)
-        return bool(deviation)
-
-    def _hold(self, reason: str) -> None:
-        now = self._keep_time()
-        if self._deviation(now):
-            if not self._player.is_returning(now):
-                self._return_to_arm(now, reason)
-        elif self._player.hold(now, reason):
-            self._send_motion(now)
-
-    def _return_to_arm(self, now: int, reason: str) -> None:
-        """Hold where the arm is, for it has not followed.
-
-        Never a braking motion: it would begin at a set point that the arm is not at.
-        """
-        player, measured = self._player, self._monitor.measured
-        if measured is None or player.motion is None:
-            return
-        # A controller that streams set points to the arm makes it jump to them when it comes back.
-        # But where joint states contradicted each other, what is measured now may be wrong.
-        begin, surely = player.motion.at(now)[0], not self._monitor.is_suspect(now)
-        at_once = self._sink.streams and surely and self._tracking.is_standing()
-        player.return_to(now, measured, reason, at_once)
-        self._tracking.begin_return(begin, measured, player.motion.end)
-        if self._armed:
-            # a controller of trajectories goes there from wherever its own set point is
-            self._sink.begin(rest(measured, player.motion.end), now)
 
     def _stop_return(self, now: int, why: str) -> None:
         """Brake and disarm: what is measured is not what the controller moves."""
         self.get_logger().error(f"holding: {why}")
-        self._disagrees = True
-        if self._player.stop_returning(now):
-            self._send_motion(now)
+        self._supervisor.brake_return(now)
         self._set_armed(False, why)
-        self._tracking.forget()
+        self._supervisor.forget()
 
-    def _send_motion(self, now: int) -> None:
-        if self._armed and self._player.motion:
-            if not self._sending:
-                self._tracking.forget()
-            self._sink.begin(self._player.motion, now)
-            self._sending = True
+    def _hold(self, reason: str) -> None:
+        self._supervisor.hold(self._keep_time(), reason)
 
     def _start_over(self) -> None:
         """The clock of the stamps, or the node's own too, went back: forget what was seen."""
@@ -334,9 +248,7 @@ class CommanderNode(ManagedNode[Params]):
         jump, self._last_tick = min(0, now - self._last_tick), now
         self._monitor.forget()
         self._gripper.forget()
-        self._player.shift(jump)
-        self._tracking.shift(jump)
-        self._braked_at += jump
+        self._supervisor.shift(jump)
         self._armed_at = now
         self._give_up("the clock jumped back")
 
@@ -352,23 +264,18 @@ class CommanderNode(ManagedNode[Params]):
         return now
 
     def _tick(self) -> None:
-        now, player = self._keep_time(), self._player
+        now, player, supervisor = self._keep_time(), self._player, self._supervisor
         self._last_tick = now
-        self._record(now)
+        supervisor.record(now)
         fault = self._fault(now)
         self._faults.set("arm", fault)
-        if player.mode == HOLDING and self._armed and (why := self._tracking.return_fault(now)):
+        if player.mode == HOLDING and (why := supervisor.return_fault(now)):
             self._stop_return(now, why)
         elif player.mode == PLAYING and (why := fault or player.end_reason(now)):
             self._give_up(why)
-        elif fault and self._armed and player.mode == HOLDING and self._recovers_by_hand:
+        elif fault and supervisor.is_armed and player.mode == HOLDING and self._recovers_by_hand:
             self._give_up(fault)  # between two chunks, too
-        elif (
-            player.is_resting(now)
-            and not self._monitor.fault(now)
-            and self._tracking_fault(now)
-            and self._tracking.is_standing()
-        ):
+        elif not self._monitor.fault(now) and supervisor.was_moved(now):
             self._give_up(fault)  # the arm was moved while it held: it holds there now
         if player.motion is None:
             return
@@ -381,20 +288,18 @@ class CommanderNode(ManagedNode[Params]):
             velocities.append(0.0)
         self._command.publish(command_message(names, positions, velocities, now))
         self._points += 1
-        if self._drives_arm(now):
-            self._sink.point(position, velocity, gripper, now)
+        supervisor.point(position, velocity, gripper, now)
         if self._reported != (player.mode, player.reason):
             self._report()
 
     def _resume_after_stall(self, now: int) -> None:
         """After a stall, or a clock set forward, let a stream go on where it stopped, no step."""
         late = now - self._last_tick - int(2 * NS / self.params.rate)
-        if late <= 0 or not self._last_tick or not self._drives_arm(self._last_tick):
+        supervisor = self._supervisor
+        if late <= 0 or not self._last_tick or not supervisor.drives_arm(self._last_tick):
             return
-        if self._sink.streams and not self.get_parameter("use_sim_time").value:
-            self._player.shift(late)
-            self._tracking.shift(late)
-            self._braked_at += late
+        if supervisor.streams and not self.get_parameter("use_sim_time").value:
+            supervisor.shift(late)
             self._last_tick += late
 
     def _give_up(self, why: str) -> None:
@@ -403,7 +308,7 @@ class CommanderNode(ManagedNode[Params]):
         paused = loaded is not None and loaded.strategy.pauses_between_chunks and why == OVER
         if not paused:
             self.get_logger().warning(f"holding: {why}", throttle_duration_sec=1.0)
-        if self._recovers_by_hand and self._armed and not paused:
+        if self._recovers_by_hand and self._supervisor.is_armed and not paused:
             self._set_armed(False, why)
         else:
             self._hold(why)
@@ -411,7 +316,7 @@ class CommanderNode(ManagedNode[Params]):
     def _finish_braking(self) -> None:
         """Stream until the arm is at rest: at the end of a stream it would stop dead."""
         motion, period = self._player.motion, 1.0 / self.params.rate
-        if motion is None or not self._sending or not self._sink.streams:
+        if motion is None or not self._supervisor.is_sending or not self._supervisor.streams:
             return
         began, now = time.monotonic(), self.now()
         end = motion.end + int(2 * period * NS)
@@ -429,12 +334,12 @@ class CommanderNode(ManagedNode[Params]):
         self._listener_fault = watch.rival_fault or watch.listener_fault
         self._arming_fault = self.inputs.faults.now.get("clock", "") or watch.arming_fault(now)
         points = self._points if self._player.motion else None
-        watch.report(now, self._armed, points, self._newest)
+        watch.report(now, self._supervisor.is_armed, points, self._newest)
 
     def _report(self) -> None:
         now, player = self.now(), self._player
         self._reported = (player.mode, player.reason)
-        self._status.publish(status_message(player, self._armed, now))
+        self._status.publish(status_message(player, self._supervisor.is_armed, now))
 
     def _diagnose(self) -> None:
         now, player = self.now(), self._player
@@ -445,7 +350,7 @@ class CommanderNode(ManagedNode[Params]):
             self._faults.set("trajectory_stamps", self._offset.fault(CLOCKS))
         self._counted = self._points, now
         values = {
-            "armed": self._armed,
+            "armed": self._supervisor.is_armed,
             "mode": player.mode,
             "strategy": player.loaded.strategy.name if player.loaded else "",
             "remaining [s]": f"{player.remaining(now):.3f}",

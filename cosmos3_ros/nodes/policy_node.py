@@ -20,7 +20,7 @@ from ..execution.latency_window import LatencyWindow
 from ..execution.observation_buffer import STATE, ObservationBuffer, Sample
 from ..execution.progress import Progress
 from ..execution.replanner import Replanner
-from ..execution.stamp_judge import AHEAD, AHEAD_SIMULATED, Verdict
+from ..execution.stamp_judge import Verdict
 from ..model.embodiment import JOINTS
 from ..model.interface import NS, Observation, Policy, Prediction, warm_up
 from ..msg import CommanderStatus
@@ -62,9 +62,12 @@ class PolicyNode(ManagedNode[Params]):
         embodiment = self._policy.embodiment
         self._robot = self._check_robot()
         self._joints = JointStates(p.joints)
-        ahead = AHEAD_SIMULATED if self.get_parameter("use_sim_time").value else AHEAD
         self._buffer = ObservationBuffer(
-            embodiment.views, int(p.max_age * NS), int(p.max_skew * NS), ahead, self._joints
+            embodiment.views,
+            int(p.max_age * NS),
+            int(p.max_skew * NS),
+            self.most_ahead,
+            self._joints,
         )
         self._cameras = {view: FrozenCamera() for view in embodiment.views}
         self._replanner = Replanner(p.plan())

@@ -16,7 +16,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
-from ..execution.stamp_judge import AHEAD, AHEAD_SIMULATED, StampJudge
+from ..execution.stamp_judge import StampJudge
 from ..model.interface import NS, Reasoner
 from ..msg import Scene
 from ..robot.images import to_rgb
@@ -51,8 +51,7 @@ class ReasonerNode(ManagedNode[Params]):
             self._warm_up(self._thread)
         self._images: dict[str, Image | CompressedImage] = {}
         self._refused: dict[str, str] = {}  # why the last image of a view is not used
-        ahead = AHEAD_SIMULATED if self.get_parameter("use_sim_time").value else AHEAD
-        self._judges = {view: StampJudge(int(p.max_age * NS), ahead) for view in p.views}
+        self._judges = {view: StampJudge(int(p.max_age * NS), self.most_ahead) for view in p.views}
         self._running: concurrent.futures.Future[Scene] | None = None
         self._next = 0
         self._faults: set[str] = set()  # told since the last scene; they may take turns

@@ -12,6 +12,7 @@ import numpy as np
 from std_msgs.msg import Float64MultiArray
 
 from ..execution.spline_motion import Limits, SplineMotion
+from ..execution.supervision.motion_supervisor import Controller
 from ..execution.trajectory_replacement import Away, TrajectoryReplacement, Waypoints
 from . import topics
 from .messages import command_message, trajectory_message
@@ -30,24 +31,12 @@ class CommandedArm:
     away: Away  # where the arm is, if it may not be where it was led
 
 
-class CommandSink(Protocol):
-    """A controller of the arm."""
+class CommandSink(Controller, Protocol):
+    """A controller of the arm behind a topic."""
 
     topic: topics.Topic  # of the controller
     output: Any  # the publisher to it
     gripper_output: Any  # the publisher to the gripper's controller, None without one
-    streams: bool  # the controller knows only the last set point, not the whole motion
-
-    def begin(self, motion: SplineMotion, now: int) -> None:
-        """A new motion replaces the one before."""
-
-    def point(
-        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
-    ) -> None:
-        """The set point of `now` (ns), in every control period.
-
-        gripper: the position to take, None if nothing is known about it.
-        """
 
 
 class TrajectorySink:

@@ -28,6 +28,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 
+from ..execution.stamp_judge import AHEAD, AHEAD_SIMULATED
 from ..model.option_fields import fields, param
 from .arguments import Known, check_given, init
 from .parameters import Parameters
@@ -217,6 +218,11 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def now(self) -> int:
         """The node's clock in ns (simulated time if use_sim_time)."""
         return self.get_clock().now().nanoseconds
+
+    @property
+    def most_ahead(self) -> int:
+        """How far (ns) a stamp may be ahead of its message's reception."""
+        return AHEAD_SIMULATED if self.get_parameter("use_sim_time").value else AHEAD
 
     def steady(self) -> int:
         """A clock in ns that nobody sets and no simulation stops."""

@@ -41,7 +41,7 @@ def _history(bench: Any) -> Any:
         history = bench.History(seed, folder, only=("none",))
         history.run(150)
         assert not history.violations
-        assert history.node._armed
+        assert history.node._supervisor.is_armed
         yield history
         history.close()
 
@@ -82,7 +82,7 @@ def test_a_motion_outside_the_limits_is_noticed(history: Any) -> None:
 def test_what_moves_after_a_stop_is_noticed(history: Any) -> None:
     history.stop_topic(True)
     assert not history.violations
-    history.node._armed = True
+    history.node._supervisor.arm(True, history.node.now())
     history.run(1)
     assert "stop" in _rules(history)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..model.interface import NS
-from .spline_motion import STEP, SplineMotion
+from ...model.interface import NS
+from ..spline_motion import STEP, SplineMotion
 
 # in which travels are compared
 WINDOWS = (3 * NS // 8, 3 * NS // 4, 3 * NS // 2)

@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 
-from cosmos3_ros.execution.arm_monitor import LASTS, SETTLING, SUSPECT, ArmMonitor
 from cosmos3_ros.execution.spline_motion import Limits
+from cosmos3_ros.execution.supervision.arm_monitor import LASTS, SETTLING, SUSPECT, ArmMonitor
 from cosmos3_ros.model.interface import NS
 
 LIMITS = Limits(*(np.full(2, value) for value in (-3.0, 3.0, 2.0, 8.0, 200.0)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.execution.spline_motion import STEP, SplineMotion, rest
-from cosmos3_ros.execution.tracking_monitor import TrackingMonitor
+from cosmos3_ros.execution.supervision.tracking_monitor import TrackingMonitor
 from cosmos3_ros.model.interface import NS
 
 LAG = 3 * NS // 20

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..model.interface import NS
-from ..robot.joint_plausibility import contradiction, differences
-from ..robot.joint_states import JointStates
-from .spline_motion import Limits
-from .stamp_judge import AHEAD, StampJudge
+from ...model.interface import NS
+from ...robot.joint_plausibility import contradiction, differences
+from ...robot.joint_states import JointStates
+from ..spline_motion import Limits
+from ..stamp_judge import AHEAD, StampJudge
 
 LASTS = NS // 10  # a wrong message is a fault for so long, whatever comes between
 SETTLING = NS // 2  # joint states that have contradicted each other are not believed for so long
@@ -31,6 +31,7 @@ class ArmMonitor:
         self._limits, self._max_age = limits, max_age
         self._states, self._judge = JointStates(joints), StampJudge(max_age, ahead)
         self.publishers: tuple[str, ...] = ()  # nodes that publish joint states, where known
+        self.note = ""  # worth a line in the log, of the last message
         self._last: np.ndarray | None = None  # the last `measured`, also of what was forgotten
         self.forget()
 
@@ -64,6 +65,7 @@ class ArmMonitor:
         if not len(positions) or not set(names) & set(self._states.joints):
             return False
         verdict = self._judge.judge(stamp, now)
+        self.note = verdict.note
         if verdict.jumped:
             self.forget()
             return True

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leads the arm along the player's motion, and back to where it is if it does not follow.
+
+Pure; time is passed in, ns.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from ...model.interface import ActionChunk
+from ..chunk_player import PLAYING, ChunkPlayer
+from ..spline_motion import SplineMotion, rest
+from .arm_monitor import ArmMonitor
+from .tracking_monitor import TrackingMonitor
+
+RETURNING = "returning to where the arm was measured, for it did not follow"
+
+
+class Controller(Protocol):
+    """What moves the arm."""
+
+    streams: bool  # it knows only the last set point, not the whole motion
+
+    def begin(self, motion: SplineMotion, now: int) -> None:
+        """A new motion replaces the one before."""
+
+    def point(
+        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+    ) -> None:
+        """The set point of `now` (ns), in every control period.
+
+        gripper: the position to take, None if nothing is known about it.
+        """
+
+
+class MotionSupervisor:
+    """The one way from the player's motion to the controller.
+
+    A motion begins at the set point while the arm follows, and at the measured arm otherwise. What
+    goes to the controller is noted, and compared with where the arm is measured.
+    """
+
+    def __init__(self, player: ChunkPlayer, monitor: ArmMonitor, tracking: TrackingMonitor) -> None:
+        self._player, self._monitor, self._tracking = player, monitor, tracking
+        self._controller: Controller
+        self._is_armed = self._is_sending = False
+        self._disagrees = False  # the arm moved away from where it was measured; until armed again
+        self._braked_at = 0  # the end of braking after disarming
+
+    def connect(self, controller: Controller) -> None:
+        """Set points go to this controller while armed."""
+        self._controller = controller
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether motions go to the controller."""
+        return self._is_armed
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether joint states and controller disagree: where the arm is is not known."""
+        return self._disagrees
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether a motion has gone to the controller since the arm was armed."""
+        return self._is_sending
+
+    @property
+    def streams(self) -> bool:
+        """Whether the controller knows only the last set point."""
+        return self._controller.streams
+
+    def arm(self, armed: bool, now: int) -> None:
+        """Begin or end to send: a motion under way is braked and sent to its end."""
+        if self._is_armed and not armed and self._player.motion:
+            self._braked_at = self._player.motion.end
+        self._is_sending = self.drives_arm(now)  # as until now: a dry run has sent nothing
+        self._is_armed = armed
+        self._disagrees &= not armed
+
+    def end(self) -> None:
+        """Nothing goes to the controller any more."""
+        self._is_sending = False
+
+    def drives_arm(self, now: int) -> bool:
+        """Whether the controller follows the motion: it was sent, and is armed or still braking."""
+        return self._is_sending and (self._is_armed or now < self._braked_at)
+
+    def shift(self, by: int) -> None:
+        """The clock was set by `by` ns: a motion under way goes on where it was."""
+        self._player.shift(by)
+        self._tracking.shift(by)
+        self._braked_at += by
+
+    def record(self, now: int) -> None:
+        """Note where the controller was led until now, and where the arm is."""
+        if self._monitor.measured is not None:
+            self._tracking.measure(self._monitor.measured, self._monitor.stamp)
+        if self._player.motion and self.drives_arm(now) and not self._player.is_returning(now):
+            self._tracking.record(self._player.motion, now)
+
+    def away(self) -> np.ndarray | None:
+        """Where the arm is measured [N], if its controller may not follow; None if it does."""
+        return self._monitor.measured if self._tracking.may_be_away() else None
+
+    def fault(self, now: int) -> str:
+        """Why the arm does not follow its set points; empty if it does, or if it gets none.
+
+        Asked only while its position is known.
+        """
+        follows = self.drives_arm(now) and not self._player.is_returning(now)
+        return self._tracking.fault() if follows else ""
+
+    def was_moved(self, now: int) -> bool:
+        """Whether an arm that should rest was moved, and stands somewhere else.
+
+        Asked only while its position is known.
+        """
+        rests = self._player.is_resting(now)
+        return rests and bool(self.fault(now)) and self._tracking.is_standing()
+
+    def play(self, now: int, chunk: ActionChunk, number: int, strategy: str) -> bool:
+        """Follow a new chunk. False: the player rejected it.
+
+        ValueError says why no motion may begin now.
+        """
+        restart, measured = self._must_restart(now), self._monitor.measured
+        if not self._player.load(now, chunk, number, strategy, measured, restart):
+            return False
+        self._tracking.begin(restart)
+        self._send(now)
+        return True
+
+    def hold(self, now: int, reason: str) -> None:
+        """Brake and stay; where the arm is, if it has not followed."""
+        if self._deviation(now):
+            if not self._player.is_returning(now):
+                self._return_to_arm(now, reason)
+        elif self._player.hold(now, reason):
+            self._send(now)
+
+    def point(
+        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+    ) -> None:
+        """Send the set point of `now` if the controller follows the motion."""
+        if self.drives_arm(now):
+            self._controller.point(position, velocity, gripper, now)
+
+    def return_fault(self, now: int) -> str:
+        """Why the motion back to the measured arm must end; empty if it need not."""
+        return self._tracking.return_fault(now) if self._is_armed else ""
+
+    def brake_return(self, now: int) -> None:
+        """Brake on the way back: what is measured is not what the controller moves."""
+        self._disagrees = True
+        if self._player.stop_returning(now):
+            self._send(now)
+
+    def contradicted(self, now: int) -> bool:
+        """Joint states contradict each other: what was measured says nothing any more.
+
+        Whether a motion back to the measured arm must be given up.
+        """
+        returns = self._is_armed and self._tracking.watches_return(now)
+        if not returns:
+            self._tracking.forget()
+        return returns
+
+    def forget(self) -> None:
+        """Nothing is known about the arm's tracking."""
+        self._tracking.forget()
+
+    def _deviation(self, now: int) -> str:
+        """Which joint is too far from its set points for a motion to begin at the set point.
+
+        Empty if none is, or if the position of the arm is not known.
+        """
+        if self._disagrees or not self.drives_arm(now) or self._monitor.fault(now):
+            return ""
+        self.record(now)
+        return self._tracking.reason_to_restart()
+
+    def _must_restart(self, now: int) -> bool:
+        """Whether the next motion must begin at the measured arm instead of the set point."""
+        if not self.drives_arm(now):
+            return self._player.mode != PLAYING
+        if self._player.is_returning(now):
+            raise ValueError(RETURNING)
+        deviation = self._deviation(now)
+        if deviation and not self._tracking.is_standing():
+            self._return_to_arm(now, deviation)
+            raise ValueError(deviation)
+        return bool(deviation)
+
+    def _return_to_arm(self, now: int, reason: str) -> None:
+        """Hold where the arm is, for it has not followed.
+
+        Never a braking motion: it would begin at a set point that the arm is not at.
+        """
+        player, measured = self._player, self._monitor.measured
+        if measured is None or player.motion is None:
+            return
+        # A controller that streams set points to the arm makes it jump to them when it comes back.
+        # But where joint states contradicted each other, what is measured now may be wrong.
+        begin, surely = player.motion.at(now)[0], not self._monitor.is_suspect(now)
+        at_once = self.streams and surely and self._tracking.is_standing()
+        player.return_to(now, measured, reason, at_once)
+        self._tracking.begin_return(begin, measured, player.motion.end)
+        if self._is_armed:
+            # a controller of trajectories goes there from wherever its own set point is
+            self._controller.begin(rest(measured, player.motion.end), now)
+
+    def _send(self, now: int) -> None:
+        if self._is_armed and self._player.motion:
+            if not self._is_sending:
+                self._tracking.forget()
+            self._controller.begin(self._player.motion, now)
+            self._is_sending = True
