@@ -7,7 +7,6 @@ Pure numpy, no ROS types.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,27 +31,6 @@ class JointMap:
             )
         if self.gripper_open == self.gripper_closed:
             raise ValueError(f"gripper_open and gripper_closed are both {self.gripper_open}")
-
-    def state(self, names: Sequence[str], positions: Sequence[float]) -> np.ndarray:
-        """The positions of a joint state message as float32 [D] in policy units.
-
-        Any order, extra joints allowed. ValueError names missing joints, a length mismatch or a
-        value that is not finite.
-        """
-        if len(names) != len(positions):
-            raise ValueError(f"joint state has {len(names)} names but {len(positions)} positions")
-        known = dict(zip(names, positions, strict=True))
-        if missing := [joint for joint in self.joints if joint not in known]:
-            raise ValueError(f"joint state lacks {missing}; it has {list(names)}")
-        state = np.array([known[joint] for joint in self.joints], np.float32)
-        if not np.isfinite(state).all():
-            wrong = [
-                joint
-                for joint, value in zip(self.joints, state, strict=True)
-                if not np.isfinite(value)
-            ]
-            raise ValueError(f"joint state of {wrong} is not finite")
-        return self._scale(state, to_robot=False)
 
     def chunk(self, chunk: ActionChunk) -> ActionChunk:
         """A policy's chunk in the robot's names and units."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joint names are put in order, grippers change their unit, and a missing joint is never zero."""
+"""Joint names are put in order and grippers change their unit."""
 
 import numpy as np
 import pytest
@@ -10,23 +10,11 @@ from cosmos3_ros.robot.joint_map import JointMap
 ROBOT = JointMap(("j1", "j2", "finger"), "finger", gripper_open=0.8, gripper_closed=0.0)
 
 
-def test_permuted_joints_are_put_in_order_and_extra_ones_ignored() -> None:
-    state = ROBOT.state(["finger", "other", "j2", "j1"], [0.2, 9.0, 2.0, 1.0])
-    assert state.dtype == np.float32
-    assert state.tolist() == pytest.approx([1.0, 2.0, 0.75])
-
-
-@pytest.mark.parametrize(
-    ("names", "positions", "words"),
-    [
-        (["j1", "finger"], [0.0, 0.0], r"lacks \['j2'\]"),
-        (["j1", "j2", "finger"], [0.0, 0.0], "3 names but 2 positions"),
-        (["j1", "j2", "finger"], [0.0, float("nan"), 0.0], r"\['j2'\] is not finite"),
-    ],
-)
-def test_wrong_joint_states_are_named(names: list[str], positions: list[float], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        ROBOT.state(names, positions)
+def test_states_come_out_in_the_policys_units() -> None:
+    state = ROBOT.to_policy(np.array([[1.0, 2.0, 0.2], [1.0, np.nan, 0.9]]))
+    assert state[0].tolist() == pytest.approx([1.0, 2.0, 0.75])
+    assert np.isnan(state[1, 1]), "what is not known stays unknown"
+    assert state[1, 2] == 0.0, "clipped"
 
 
 def test_a_chunk_comes_out_in_the_robots_names_and_units() -> None:
