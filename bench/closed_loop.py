@@ -36,7 +36,7 @@ from cosmos3_ros.bringup.node_graph import Options, Process, processes
 from cosmos3_ros.bringup.process_runner import RunningGraph
 from cosmos3_ros.model.interface import ActionChunk, Observation, Prediction
 from cosmos3_ros.ros import topics
-from cosmos3_ros.ros.lifecycle import run
+from cosmos3_ros.ros.node_runner import run
 from cosmos3_ros.ros.spin_thread import spinning
 
 START = 150.0  # s that loading, compiling and recording may take

@@ -30,8 +30,9 @@ from ..msg import ActionChunk
 from ..ros import topics
 from ..ros.command_sinks import SINKS, CommandedArm
 from ..ros.diagnostics import Faults, diagnostics
-from ..ros.lifecycle import ManagedNode, run
+from ..ros.lifecycle import ManagedNode
 from ..ros.messages import chunk_from, command_message, status_message, to_ns
+from ..ros.node_runner import run
 from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
 from ..ros.watch.commander_watch import CommanderWatch

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..ros.lifecycle import ManagedNode, run
+from ..ros.lifecycle import ManagedNode
+from ..ros.node_runner import run
 from .known_parameters import checker
 from .policy_node import PolicyNode
 from .reasoner_node import ReasonerNode

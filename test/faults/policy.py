@@ -10,7 +10,7 @@ import numpy as np
 from cosmos3_ros.model.interface import ActionChunk, Observation, Prediction
 from cosmos3_ros.model.registry import Models
 from cosmos3_ros.nodes.policy_node import PolicyNode
-from cosmos3_ros.ros.lifecycle import run
+from cosmos3_ros.ros.node_runner import run
 
 
 class Swing:

@@ -61,7 +61,7 @@ def host(watcher: Any) -> Iterator[Made]:
     """
     from rclpy.parameter import Parameter
 
-    from cosmos3_ros.ros.lifecycle import Host, bring_up
+    from cosmos3_ros.ros.node_runner import Host, bring_up
 
     hosts: list[Host] = []
 
@@ -288,7 +288,8 @@ def test_words_give_way_to_chunks(host: Made, ask: Any, wait_until: Any) -> None
 
 NODES = """
 import sys, rclpy
-from cosmos3_ros.ros.lifecycle import ManagedNode, run
+from cosmos3_ros.ros.lifecycle import ManagedNode
+from cosmos3_ros.ros.node_runner import run
 from cosmos3_ros.nodes.reasoner_node import Params
 
 class Node(ManagedNode[Params]):

@@ -146,7 +146,7 @@ def spun(domain: int) -> Iterator[Callable[[Any], Any]]:
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
-    from cosmos3_ros.ros.lifecycle import Host
+    from cosmos3_ros.ros.node_runner import Host
     from cosmos3_ros.ros.spin_thread import spinning
 
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -171,9 +171,9 @@ def spun(domain: int) -> Iterator[Callable[[Any], Any]]:
 
 def bring_up(node: Any) -> bool:
     """Configure and activate in the node's own thread."""
-    from cosmos3_ros.ros import lifecycle
+    from cosmos3_ros.ros import node_runner
 
-    return node.call(lambda: lifecycle.bring_up(node))
+    return node.call(lambda: node_runner.bring_up(node))
 
 
 def overrides(values: dict[str, Any]) -> list[Any]:
@@ -560,7 +560,7 @@ def test_an_unexpected_error_in_a_callback_ends_the_process_loudly(domain: int) 
     import rclpy
 
     from cosmos3_ros.nodes.commander_node import CommanderNode
-    from cosmos3_ros.ros.lifecycle import Host
+    from cosmos3_ros.ros.node_runner import Host
 
     rclpy.init(args=[])
     died = threading.Event()

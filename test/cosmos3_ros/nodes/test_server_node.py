@@ -61,19 +61,19 @@ def bring_up(domain: int) -> Iterator[Callable[..., Any]]:
 
     from cosmos3_ros.model.registry import Models
     from cosmos3_ros.nodes.server_node import ServerNode
-    from cosmos3_ros.ros import lifecycle
+    from cosmos3_ros.ros import node_runner
 
     rclpy.init(args=[])
-    load, hosts = Models(reasoner=False).policy, list[lifecycle.Host]()
+    load, hosts = Models(reasoner=False).policy, list[node_runner.Host]()
 
-    def function(**parameters: Any) -> lifecycle.Host:
+    def function(**parameters: Any) -> node_runner.Host:
         chosen = {"num_steps": 1, "guidance": 1.0, "port": 0} | parameters
         node = ServerNode(
             load,
             parameter_overrides=[Parameter(name, value=value) for name, value in chosen.items()],
         )
-        hosts.append(lifecycle.Host(node))
-        hosts[-1].call(lambda: lifecycle.bring_up(node))
+        hosts.append(node_runner.Host(node))
+        hosts[-1].call(lambda: node_runner.bring_up(node))
         return hosts[-1]
 
     yield function

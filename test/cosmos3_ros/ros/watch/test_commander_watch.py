@@ -32,7 +32,7 @@ class Graph:
         from rclpy.parameter import Parameter
 
         from cosmos3_ros.nodes.commander_node import CommanderNode
-        from cosmos3_ros.ros.lifecycle import bring_up
+        from cosmos3_ros.ros.node_runner import bring_up
 
         self.others: list[tuple[Any, Any]] = []  # contexts and nodes
         self.said: list[str] = []
