@@ -200,9 +200,10 @@ class Policy:
             if np.abs(goal - world.seen).max() < 0.4:
                 self._goal = goal = np.where(world.seen > (lower + upper) / 2, lower, upper)
         way, step = goal - world.seen, random.uniform(1 / 30, 1 / 10)
-        # shares of the way per second; the chunk ends where it arrives, for it wants motion
+        # shares of the way per second; the chunk ends where it arrives, for it wants motion, but
+        # not so soon that it is over for longer than it lasted when it comes
         speed = self._speed * float((limits.velocity / np.maximum(np.abs(way), 1e-6)).min())
-        lasts = min(max(latency + 0.5, random.uniform(0.8, 3.0)), 1 / speed)
+        lasts = min(max(latency + 0.5, random.uniform(0.8, 3.0)), max(1 / speed, 0.7 * latency))
         rows = max(3, round(lasts / step))
         done = np.minimum(1.0, speed * step * np.arange(1, rows + 1))[:, None]
         values = np.clip(world.seen + done * way, limits.lower, limits.upper)
