@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any

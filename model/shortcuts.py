@@ -46,12 +46,12 @@ def check_shortcuts(model: Model, options: PolicyOptions, schedule: Schedule) ->
             f"future_tokens false: the checkpoint was not trained without them; {EVIDENCE}, and "
             "none of 9 tasks solved with three latent frames for nine"
         )
-    if full and len(full) <= last and model.device.type == "cuda" and not model.graphs:
-        if not model.team:  # which cannot have graphs
-            _warn(
-                f"full_steps {list(full)}: steps of the rows alone are bound by the host here; "
-                "expected cuda_graphs true"
-            )
+    launched = model.device.type == "cuda" and not (model.graphs or model.team)
+    if full and len(full) <= last and launched:  # a team cannot have graphs
+        _warn(
+            f"full_steps {list(full)}: steps of the rows alone are bound by the host here; "
+            "expected cuda_graphs true"
+        )
     return trained
 
 

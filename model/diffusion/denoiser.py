@@ -176,7 +176,7 @@ def check_full_steps(full_steps: tuple[int, ...], schedule: Schedule) -> None:
             f"full_steps: expected none for a few-step student (its steps are {schedule.rule!r}), "
             f"got {list(full_steps)}"
         )
-    if list(full_steps) != sorted({0, *full_steps}) or full_steps[-1] >= count:
+    if list(full_steps) != sorted({*full_steps}) or full_steps[0] != 0 or full_steps[-1] >= count:
         raise ValueError(
             f"full_steps: expected rising steps that begin with 0, of {count} steps (the last one "
             f"is {count - 1}), got {list(full_steps)}"

@@ -79,9 +79,7 @@ class Velocities:
         self._group = group if group and group.branch is not None else None
         self._kept: dict[int, list[list[Pair]]] = {}  # of each branch, by layer and prompt
 
-    def __call__(
-        self, latents: Tensor, actions: Tensor | None, step: Step
-    ) -> list[Parts]:
+    def __call__(self, latents: Tensor, actions: Tensor | None, step: Step) -> list[Parts]:
         """Velocities of latents and actions for the conditional and, if guided, the other branch.
 
         Those of latents are None in a step of the rows alone, those of actions if there are none.

@@ -198,9 +198,11 @@ def test_a_distilled_student_follows_its_own_levels(write, far):
     for step, (now, after) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True)):
         with torch.no_grad():
             rope, time = reader._rope(start, prompts), torch.tensor([1000 * now])
-            guess = sample - now * model.transformer.velocity(
-                sample, time, prompts, rope, ~start.clean_frames
-            )[0]
+            guess = (
+                sample
+                - now
+                * model.transformer.velocity(sample, time, prompts, rope, ~start.clean_frames)[0]
+            )
         torch.manual_seed(SEED + step)
         sample = (1 - after) * guess + after * torch.randn_like(guess)
     assert far(got.latents, sample) < 1e-5

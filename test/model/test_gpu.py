@@ -127,6 +127,34 @@ def test_chunks_are_the_same_however_they_are_run(speed):
         np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:(full_steps|future_tokens)")  # of random weights, and eager
+@pytest.mark.parametrize("preset", ["fast", "faster", "fastest"])
+@pytest.mark.parametrize("guidance", [3.0, 1.0])
+def test_steps_of_the_rows_alone_are_the_same_however_they_are_run(preset, guidance):
+    """Eager, recorded, compiled, both, and as a CPU runs them."""
+    ways = [(True, False), (False, True), (True, True), (False, False)]
+    models = [load(RuntimeOptions(compiled=one, graphs=other)) for one, other in ways]
+    models.append(load_fast(tiny_checkpoint(), "cpu", torch.float32, RuntimeOptions()))
+    found = []
+    for model in models:
+        policy = Cosmos3Policy(model, deterministic=True, preset=preset, guidance=guidance)
+        found.append([policy.infer(OBSERVATION).chunk.values for _ in range(3)])
+    for first, second, third in found:
+        np.testing.assert_allclose(second, first, rtol=1e-3, atol=1e-3)
+        np.testing.assert_array_equal(third, second)
+        np.testing.assert_allclose(first, found[-1][0], rtol=1e-3, atol=1e-3)
+
+
+def test_fp8_products_of_few_rows_have_one_scale(far):
+    torch.manual_seed(0)
+    product = FORMATS["fp8"].from_weight(torch.randn(192, 256, device="cuda") / 16)
+    x = torch.randn(40, 256, device="cuda", dtype=torch.bfloat16) * torch.rand(40, 1, device="cuda")
+    few = product(x)
+    many = product(torch.cat([x] * 4))[:40]
+    assert far(few.float(), many.float()) < 0.01
+    assert far(few.cpu().float(), product.cpu()(x.cpu()).float()) < 0.01
+
+
 @pytest.mark.parametrize(
     "speed",
     [
