@@ -32,16 +32,17 @@ from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import (
 from floor import floor
 from full_size import INSTRUCTION, FullSize, free, make, milliseconds, relative, run_stages, wait
 from power import PowerMeter
-from row_steps import attention, products, steps
+from row_steps import attention, kernels, products, steps
 from torch import Tensor
 from video_latency import decoding
 
-from cosmos3_ros.model.acceleration.optimize import optimize
+from cosmos3_ros.model.acceleration.optimize import optimize, round_attention
 from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.checkpoint_io.tiny import SCHEDULER
 from cosmos3_ros.model.diffusion.guidance import Guidance
 from cosmos3_ros.model.generator import ActionRequest, Generator, Request
 from cosmos3_ros.model.loaded_model import Model
+from cosmos3_ros.model.network.layers import attention as attend
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.policy_options import PRESETS
 from cosmos3_ros.model.runtime.quantize import quantize
@@ -178,28 +179,51 @@ class Bench:
         said = [(one.latents.cpu(), torch.from_numpy(one.chunk.values)) for one in (first, third)]
         return found | self._errors("recorded", *said)
 
-    def presets(self) -> dict[str, Any]:
-        """Every preset as a robot would run it, recorded, guided and not, and its single steps."""
+    def presets(self, names: Sequence[str] = tuple(PRESETS)) -> dict[str, Any]:
+        """Presets as a robot would run them, recorded, guided and not, and their single steps."""
         model, found = self._fast(), {}
         self._record(model, True)
         exact = self._prediction(model)
         for guidance in (SCALE, 1.0):
-            for preset in PRESETS:
+            for preset in names:
                 way = f"{preset}, {'guided' if guidance != 1 else 'unguided'}"
                 asked: dict[str, Any] = {"preset": preset, "guidance": guidance}
                 timed = self._chunks(model, self.runs, steady=STEADY * self.gpu, **asked)
                 found |= {f"{way}, {key}": value for key, value in timed.items()}
                 if guidance != 1:
                     found |= self._errors(way, exact, self._prediction(model, **asked))
-            found |= self._recorded_as_not(model, guidance)
+            found |= self._recorded_as_not(model, guidance, names)
         self._record(model, False)
         policy = self._policy(model, guidance=SCALE)
         return found | steps(policy, policy.caption(INSTRUCTION))
 
-    def _recorded_as_not(self, model: Model, guidance: float) -> dict[str, float]:
+    def presets_in_fp8(self) -> dict[str, Any]:
+        """Those with full steps, attention in FP8 too, and how far that is from without."""
+        model = self._fast()
+        if not self.gpu:
+            return {"skipped": "no GPU"}
+        exact, layers = self._prediction(model), model.transformer.generator.layers
+        round_attention(layers, model.device)
+        try:
+            found = self._errors("attention in fp8", exact, self._prediction(model))
+            return found | self.presets(("exact", "fast", "faster"))
+        finally:
+            for layer in layers:
+                layer.attend = attend
+
+    def profile(self) -> dict[str, Any]:
+        """Where a guided step's time on the GPU goes: ms of each kernel, longest first."""
+        policy, found = self._policy(self._fast(), guidance=SCALE), {}
+        for name, times in kernels(policy, policy.caption(INSTRUCTION)).items():
+            found |= {f"{name}, {kernel}": ms for kernel, ms in times.items()}
+        return found
+
+    def _recorded_as_not(
+        self, model: Model, guidance: float, names: Sequence[str]
+    ) -> dict[str, float]:
         """How far recorded chunks are from those that are not (0: to the last bit)."""
         found = {}
-        for preset in ("fast", "faster", "fastest"):
+        for preset in names:
             policy = self._policy(
                 model, preset=preset, guidance=guidance, deterministic=True, seed=SEED
             )
@@ -208,15 +232,17 @@ class Bench:
             found[f"{preset}, guidance {guidance:g}, recorded error"] = relative(said[2], said[0])
         return found
 
-    def few_rows(self) -> dict[str, Any]:
-        """Products and attention of the rows alone, by how they are computed."""
+    def parts(self) -> dict[str, Any]:
+        """Products of few rows, and attention of few and many queries, by how they are computed."""
         full, found = self.full, {}
         rows, config = full.body.horizon + int(full.body.state_row), full.config
         patches = int(np.prod([-(-side // 32) for side in full.body.canvas.content]))
         keys = 182 + (1 + full.body.horizon // 4) * patches + rows
         for count in (2 * rows, rows):
             found |= products(config, count, full.device)
-        return found | attention(config, rows, keys, full.device)
+        for count in (rows, keys - 182):
+            found |= attention(config, count, keys, full.device)
+        return found
 
     def lossy(self) -> dict[str, Any]:
         model, found = self._fast(), {}
@@ -398,7 +424,9 @@ def measure(
             "presets": (110.0, bench.presets),
             "fp8": (20.0, lambda: bench.rounded("fp8")),
             "presets, fp8": (120.0, bench.presets),
-            "few rows": (25.0, bench.few_rows),
+            "presets, fp8 attention": (60.0, bench.presets_in_fp8),
+            "profile, fp8": (5.0, bench.profile),
+            "parts": (30.0, bench.parts),
             "decode": (60.0, bench.decode),
             "policy alone": (45.0, bench.policy_alone),
             "diffusers": (15.0, bench.diffusers),

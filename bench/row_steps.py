@@ -14,14 +14,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from full_size import milliseconds
+from full_size import milliseconds, relative, wait
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
 
 from cosmos3_ros.model.diffusion.velocities import Step, Velocities
 from cosmos3_ros.model.network.config import ModelConfig
 from cosmos3_ros.model.network.kv_cache import Prompts
+from cosmos3_ros.model.network.layers import FEW_QUERIES
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.runtime import quantize
 from cosmos3_ros.model.runtime.cuda_graph import CudaGraph
@@ -61,6 +63,35 @@ def steps(policy: Cosmos3Policy, caption: str) -> dict[str, float]:
     return found
 
 
+def kernels(policy: Cosmos3Policy, caption: str) -> dict[str, dict[str, float]]:
+    """Milliseconds of each kernel of a guided step that keeps its keys, and of one of the rows."""
+    inputs, found = policy._blank, {}
+    assert inputs.actions is not None  # of a policy
+    pair = Prompts((policy.denoiser.read(caption),)), Prompts((policy.denoiser.read(""),))
+    ask = Velocities(
+        policy.model.transformer, inputs, pair, policy.denoiser._rope, policy.guidance.batched
+    )
+    activity = ProfilerActivity.CUDA if inputs.latents.is_cuda else ProfilerActivity.CPU
+    for name, step in (("full step", KEPT), ("rows step", ROWS)):
+        with torch.no_grad():
+            for _ in range(3):
+                ask(inputs.latents, inputs.actions, step)
+            wait()
+            with profile(activities=[activity]) as seen:
+                ask(inputs.latents, inputs.actions, step)
+                wait()
+        times = {
+            f"{each.key[:90]} x {each.count}": (
+                each.self_device_time_total or each.self_cpu_time_total
+            )
+            / 1e3
+            for each in seen.key_averages()
+        }
+        longest = sorted(times.items(), key=lambda pair: -pair[1])[:24]
+        found[name] = {"all": sum(times.values()), **dict(longest)}
+    return found
+
+
 def attention(config: ModelConfig, queries: int, keys: int, device: str) -> dict[str, Any]:
     """The product of the attention for few queries and many keys, by library kernel."""
     make: dict[str, Any] = {"device": device, "dtype": torch.bfloat16}
@@ -79,6 +110,26 @@ def attention(config: ModelConfig, queries: int, keys: int, device: str) -> dict
                 )
         except RuntimeError as error:
             found[f"{queries} queries, {name}"] = str(error)[:80]
+    if query.is_cuda and queries > FEW_QUERIES:
+        from cosmos3_ros.model.runtime.attention_kernels import (
+            attend_to_rounded,
+            fp8_attention,
+            rounded,
+        )
+
+        parts = [x.transpose(1, 2) for x in (query, key, value)]
+        wanted = functional.scaled_dot_product_attention(
+            *(x.float() for x in (query, key, value)), enable_gqa=True
+        )
+        got = fp8_attention(*parts).unflatten(2, (config.heads, -1)).transpose(1, 2)
+        found[f"{queries} queries, fp8 error"] = relative(got, wanted)
+        found[f"{queries} queries, fp8_ms"] = config.layers * graph_ms(
+            lambda: fp8_attention(*parts), query, config.layers
+        )
+        small = rounded(*(x[0] for x in parts))
+        found[f"{queries} queries, fp8, already rounded_ms"] = config.layers * graph_ms(
+            lambda: attend_to_rounded(*small, keys, query.dtype), query, config.layers
+        )
     return found
 
 

@@ -8,7 +8,7 @@ cache and to each other: in every denoising step the generator tower runs alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,8 @@ class Layer(nn.Module):
         self.attention = Attention(config, qk_norm, generator_norm)
         self.mlp_norm = RMSNorm(config.hidden, config.norm_eps, round_last)
         self.mlp = MLP(config)
+        # the product of the attention in `generate`; `optimize` may put a faster one here
+        self.attend: Callable[..., Tensor] = attention
 
     def before_attention(
         self, x: Tensor, rope: Rope
@@ -112,13 +114,13 @@ class Layer(nn.Module):
         query, key, value, _ = self.before_attention(x, rope)
         if not isinstance(text, list):
             seen = _join(text, key, value)
-            return self.after_attention(x, _attend(query, seen, hidden, mask))
+            return self.after_attention(x, self._attend(query, seen, hidden, mask))
         rows = zip(text, key.split(1), value.split(1), strict=True)
         joined = [_join(pair, k, v) for pair, k, v in rows]
         if kept is not None:
             kept.append(joined)
         each = zip(query.split(1), joined, strict=True)
-        return self.after_attention(x, *(_attend(q, pair, hidden) for q, pair in each))
+        return self.after_attention(x, *(self._attend(q, pair, hidden) for q, pair in each))
 
     forward = generate  # what torch.compile and checkpointing wrap
 
@@ -133,8 +135,17 @@ class Layer(nn.Module):
         for (keys, values), q, k, v in rows:
             keys[:, -count:] = k
             values[:, -count:] = v
-            attended.append(attention(q, keys, values))
+            attended.append(self.attend(q, keys, values))
         return self.after_attention(x, *attended)
+
+    def _attend(self, query: Tensor, seen: Pair, hidden: int, mask: Tensor | None = None) -> Tensor:
+        """To keys and values, the last `hidden` of which only the last queries attend to."""
+        if not hidden:
+            return self.attend(query, *seen, mask=mask)
+        less = None if mask is None else mask[..., :-hidden]
+        before = [part[:, :-hidden] for part in (query, *seen)]
+        last = self.attend(query[:, -hidden:], *seen, mask=mask)
+        return torch.cat([self.attend(*before, mask=less), last], dim=1)
 
 
 def _join(text: Pair, key: Tensor, value: Tensor) -> Pair:
@@ -143,16 +154,6 @@ def _join(text: Pair, key: Tensor, value: Tensor) -> Pair:
     return torch.cat([text[0].expand(rows), key], dim=1), torch.cat(
         [text[1].expand(rows), value], dim=1
     )
-
-
-def _attend(query: Tensor, seen: Pair, hidden: int, mask: Tensor | None = None) -> Tensor:
-    """Attention to keys and values, the last `hidden` of which only the last queries attend to."""
-    if not hidden:
-        return attention(query, *seen, mask=mask)
-    less = None if mask is None else mask[..., :-hidden]
-    before = [part[:, :-hidden] for part in (query, *seen)]
-    last = attention(query[:, -hidden:], *seen, mask=mask)
-    return torch.cat([attention(*before, mask=less), last], dim=1)
 
 
 class Tower(nn.Module):

@@ -104,7 +104,7 @@ def test_a_tuple_of_any_length_is_a_list() -> None:
         assert coerce("steps", kind, to_plain(kind, value)) == value
     with pytest.raises(ValueError, match="parameter 'steps': expected a list of int, got 'x'"):
         coerce("steps", kind, "x")
-    with pytest.raises(ValueError, match="expected int, got float 1.5"):
+    with pytest.raises(ValueError, match=r"expected int, got float 1\.5"):
         coerce("steps", kind, [0, 1.5])
 
 

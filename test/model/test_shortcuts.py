@@ -59,7 +59,7 @@ def test_split_layers_and_students_are_refused():
     split = fake(team=types.SimpleNamespace(tensor=2))
     said(split)
     for options in ({"full_steps": (0, 3)}, {"future_tokens": False}):
-        with pytest.raises(ValueError, match="where tensor_parallel is 2, got (full_steps|future)"):
+        with pytest.raises(ValueError, match=r"where tensor_parallel is 2, got (full|future)"):
             said(split, **options)
     said(fake(team=types.SimpleNamespace(tensor=1)), full_steps=(0, 3))
     with pytest.raises(ValueError, match=r"expected none for a few-step student .*'sde'.*\[0\]"):
@@ -70,5 +70,5 @@ def test_a_policy_asks(model):
     with pytest.warns(UserWarning, match="not trained for action rows"):
         Cosmos3Policy(model, preset="faster")
     wrong = dataclasses.replace(model, policy_config={**model.policy_config, "sampling": ["x"]})
-    with pytest.raises(ValueError, match="policy.sampling"):
+    with pytest.raises(ValueError, match=r"policy\.sampling"):
         Cosmos3Policy(wrong)
