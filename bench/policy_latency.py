@@ -420,6 +420,7 @@ def measure(
         facts["make_seconds"] = time.monotonic() - since
         stages = {  # graphs and lossy are of FP8 weights, as they come after
             "plain": (8.0, bench.plain),
+            "diffusers": (15.0, bench.diffusers),
             "compiled": (40.0, bench.compiled),
             "presets": (110.0, bench.presets),
             "fp8": (20.0, lambda: bench.rounded("fp8")),
@@ -429,7 +430,6 @@ def measure(
             "parts": (30.0, bench.parts),
             "decode": (60.0, bench.decode),
             "policy alone": (45.0, bench.policy_alone),
-            "diffusers": (15.0, bench.diffusers),
             "floor": (2.0, lambda: floor(bench.full.config, bench.full.body, device)),
             "graphs": (15.0, bench.graphs),
             "lossy": (10.0, bench.lossy),

@@ -80,11 +80,9 @@ def kernels(policy: Cosmos3Policy, caption: str) -> dict[str, dict[str, float]]:
             with profile(activities=[activity]) as seen:
                 ask(inputs.latents, inputs.actions, step)
                 wait()
+        what = f"self_{'device' if inputs.latents.is_cuda else 'cpu'}_time_total"
         times = {
-            f"{each.key[:90]} x {each.count}": (
-                each.self_device_time_total or each.self_cpu_time_total
-            )
-            / 1e3
+            f"{each.key[:90]} x {each.count}": getattr(each, what) / 1e3
             for each in seen.key_averages()
         }
         longest = sorted(times.items(), key=lambda pair: -pair[1])[:24]

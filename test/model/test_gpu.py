@@ -128,11 +128,12 @@ def test_chunks_are_the_same_however_they_are_run(speed):
 
 
 @pytest.mark.filterwarnings("ignore:(full_steps|future_tokens)")  # of random weights, and eager
-@pytest.mark.parametrize("preset", ["fast", "faster", "fastest"])
-@pytest.mark.parametrize("guidance", [3.0, 1.0])
+@pytest.mark.parametrize(
+    ("preset", "guidance"), [("fast", 3.0), ("faster", 3.0), ("fastest", 3.0), ("faster", 1.0)]
+)
 def test_steps_of_the_rows_alone_are_the_same_however_they_are_run(preset, guidance):
-    """Eager, recorded, compiled, both, and as a CPU runs them."""
-    ways = [(True, False), (False, True), (True, True), (False, False)]
+    """Eager, recorded, recorded and compiled, and as a CPU runs them."""
+    ways = [(False, False), (False, True), (True, True)]
     models = [load(RuntimeOptions(compiled=one, graphs=other)) for one, other in ways]
     models.append(load_fast(tiny_checkpoint(), "cpu", torch.float32, RuntimeOptions()))
     found = []
