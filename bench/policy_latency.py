@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time of one chunk, ours and diffusers', on the same random weights, and their difference.
 
-python bench/policy_latency.py [--preset nano] [--device cuda] [--runs 10] [--seconds 420] [--out
-policy.json]
+python bench/policy_latency.py [--preset nano] [--device cuda] [--runs 10] [--seconds 420]
+    [--stages diffusers presets ...] [--out policy.json]
 
 DROID policy setting: one picture of 540 x 640, 33 frames, 32 action rows, 4 steps, guidance 3. See
 docs/performance.md.
@@ -16,7 +16,8 @@ import gc
 import json
 import statistics
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,19 +31,24 @@ from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import (
 )
 from floor import floor
 from full_size import INSTRUCTION, FullSize, free, make, milliseconds, relative, run_stages, wait
+from power import PowerMeter
+from row_steps import attention, kernels, products, steps
 from torch import Tensor
 from video_latency import decoding
 
-from cosmos3_ros.model.acceleration.optimize import optimize
+from cosmos3_ros.model.acceleration.optimize import optimize, round_attention
 from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.checkpoint_io.tiny import SCHEDULER
 from cosmos3_ros.model.diffusion.guidance import Guidance
 from cosmos3_ros.model.generator import ActionRequest, Generator, Request
 from cosmos3_ros.model.loaded_model import Model
+from cosmos3_ros.model.network.layers import attention as attend
 from cosmos3_ros.model.policy import Cosmos3Policy
+from cosmos3_ros.model.policy_options import PRESETS
 from cosmos3_ros.model.runtime.quantize import quantize
 
 SEED, SCALE, STEPS = 5, 3.0, 4
+STEADY = 1.5  # s that chunks come one after the other, at least, while power is measured
 
 
 class Bench:
@@ -141,7 +147,8 @@ class Bench:
         self.fast = model = self.full.model()
         optimize(model, RuntimeOptions(compiled=self.gpu), self.full.device)
         since = time.monotonic()
-        found = self._chunks(model, runs=1)
+        self._prediction(model)
+        found: dict[str, Any] = {}
         found["first_seconds"] = time.monotonic() - since
         if self.gpu:
             torch.cuda.reset_peak_memory_stats()
@@ -171,6 +178,71 @@ class Bench:
         model.graphs = False
         said = [(one.latents.cpu(), torch.from_numpy(one.chunk.values)) for one in (first, third)]
         return found | self._errors("recorded", *said)
+
+    def presets(self, names: Sequence[str] = tuple(PRESETS)) -> dict[str, Any]:
+        """Presets as a robot would run them, recorded, guided and not, and their single steps."""
+        model, found = self._fast(), {}
+        self._record(model, True)
+        exact = self._prediction(model)
+        for guidance in (SCALE, 1.0):
+            for preset in names:
+                way = f"{preset}, {'guided' if guidance != 1 else 'unguided'}"
+                asked: dict[str, Any] = {"preset": preset, "guidance": guidance}
+                timed = self._chunks(model, self.runs, steady=STEADY * self.gpu, **asked)
+                found |= {f"{way}, {key}": value for key, value in timed.items()}
+                if guidance != 1:
+                    found |= self._errors(way, exact, self._prediction(model, **asked))
+            found |= self._recorded_as_not(model, guidance, names)
+        self._record(model, False)
+        policy = self._policy(model, guidance=SCALE)
+        return found | steps(policy, policy.caption(INSTRUCTION))
+
+    def presets_in_fp8(self) -> dict[str, Any]:
+        """Those with full steps, attention in FP8 too, and how far that is from without."""
+        model = self._fast()
+        if not self.gpu:
+            return {"skipped": "no GPU"}
+        exact, layers = self._prediction(model), model.transformer.generator.layers
+        round_attention(layers, model.device)
+        try:
+            found = self._errors("attention in fp8", exact, self._prediction(model))
+            return found | self.presets(("exact", "fast", "faster"))
+        finally:
+            for layer in layers:
+                layer.attend = attend
+
+    def profile(self) -> dict[str, Any]:
+        """Where a guided step's time on the GPU goes: ms of each kernel, longest first."""
+        policy, found = self._policy(self._fast(), guidance=SCALE), {}
+        for name, times in kernels(policy, policy.caption(INSTRUCTION)).items():
+            found |= {f"{name}, {kernel}": ms for kernel, ms in times.items()}
+        return found
+
+    def _recorded_as_not(
+        self, model: Model, guidance: float, names: Sequence[str]
+    ) -> dict[str, float]:
+        """How far recorded chunks are from those that are not (0: to the last bit)."""
+        found = {}
+        for preset in names:
+            policy = self._policy(
+                model, preset=preset, guidance=guidance, deterministic=True, seed=SEED
+            )
+            # recorded at the second
+            said = [policy.infer(self.full.observation()).chunk.values for _ in range(3)]
+            found[f"{preset}, guidance {guidance:g}, recorded error"] = relative(said[2], said[0])
+        return found
+
+    def parts(self) -> dict[str, Any]:
+        """Products of few rows, and attention of few and many queries, by how they are computed."""
+        full, found = self.full, {}
+        rows, config = full.body.horizon + int(full.body.state_row), full.config
+        patches = int(np.prod([-(-side // 32) for side in full.body.canvas.content]))
+        keys = 182 + (1 + full.body.horizon // 4) * patches + rows
+        for count in (2 * rows, rows):
+            found |= products(config, count, full.device)
+        for count in (rows, keys - 182):
+            found |= attention(config, count, keys, full.device)
+        return found
 
     def lossy(self) -> dict[str, Any]:
         model, found = self._fast(), {}
@@ -234,42 +306,72 @@ class Bench:
 
     # -- helpers -----------------------------------------------------------------------------------
 
+    def _policy(self, model: Model, **options: Any) -> Cosmos3Policy:
+        with warnings.catch_warnings():  # of what random weights were not trained for
+            warnings.simplefilter("ignore", UserWarning)
+            return Cosmos3Policy(model, self.full.body, **options)
+
+    def _record(self, model: Model, graphs: bool) -> None:
+        """Let loops and the encoder be recorded, or not."""
+        assert model.vae is not None  # see FullSize
+        model.graphs = graphs and self.gpu
+        model.vae._graphs = {} if graphs and self.gpu else None
+
     def _fast(self) -> Model:
         if self.fast is None:
             raise RuntimeError("the compiled stage failed")
         return self.fast
 
     def _prediction(self, model: Model, **options: Any) -> tuple[Tensor, Tensor]:
-        policy = Cosmos3Policy(model, self.full.body, deterministic=True, seed=SEED, **options)
+        policy = self._policy(model, deterministic=True, seed=SEED, **options)
         prediction = policy.infer(self.full.observation())
-        return prediction.latents.cpu(), torch.from_numpy(prediction.chunk.values)
+        values = torch.from_numpy(prediction.chunk.values)
+        if not policy.options.future_tokens:
+            return torch.zeros(0), values
+        return prediction.latents.cpu(), values
 
     def _errors(
         self, name: str, exact: tuple[Tensor, Tensor], got: tuple[Tensor, Tensor]
     ) -> dict[str, float]:
-        errors = {
-            "first frame": relative(got[0][:, :, 0], exact[0][:, :, 0]),
-            "video": relative(got[0], exact[0]),
-        }
+        errors = {}
+        if len(got[0]):
+            errors["first frame"] = relative(got[0][:, :, 0], exact[0][:, :, 0])
+            errors["video"] = relative(got[0], exact[0])
         return {
             f"{name}, {what} error": error
             for what, error in {**errors, "actions": relative(got[1], exact[1])}.items()
         }
 
-    def _chunks(self, model: Model, runs: int, **options: Any) -> dict[str, Any]:
-        """Wall time from observation to chunk, and the stages on the device."""
-        policy = Cosmos3Policy(model, self.full.body, **options)
+    def _chunks(
+        self, model: Model, runs: int, steady: float = 0.0, **options: Any
+    ) -> dict[str, Any]:
+        """Wall time from observation to chunk, and the stages on the device.
+
+        steady: s of chunks, one after the other, with clock and energy, where they can be read.
+        """
+        policy = self._policy(model, **options)
         observation, stages = self.full.observation(), []
 
         def infer() -> None:
             stages.append(policy.infer(observation).seconds)
 
+        since = time.perf_counter()
         infer()
-        times = milliseconds(infer, runs)
+        infer()
+        first = time.perf_counter() - since
+        began = time.perf_counter()
+        infer()
+        if steady:
+            runs = max(runs, int(steady / (time.perf_counter() - began)))
+        with PowerMeter(self.full.device) as meter:
+            times = milliseconds(infer, runs)
         found: dict[str, Any] = {
             "chunk_ms": statistics.median(times),
             "chunk_slowest_ms": max(times),
+            "first_two_s": first,
         }
+        if steady:
+            found |= meter.found(runs + 1)  # one comes first, see `milliseconds`
         for stage in stages[0]:
             found[f"{stage}_ms"] = 1e3 * statistics.median(
                 run[stage] for run in stages[2:] or stages
@@ -288,15 +390,23 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=420.0, help="begin no stage that would end later"
     )
+    parser.add_argument(
+        "--stages", nargs="+", default=[], help="only these; by default all, in their order"
+    )
     parser.add_argument("--out", type=Path, default=None)
     chosen = parser.parse_args()
-    measure(chosen.preset, chosen.device, chosen.runs, chosen.seconds, chosen.out)
+    measure(chosen.preset, chosen.device, chosen.runs, chosen.seconds, chosen.out, chosen.stages)
 
 
 def measure(
-    preset: str, device: str, runs: int, seconds: float, out: Path | None = None
+    preset: str,
+    device: str,
+    runs: int,
+    seconds: float,
+    out: Path | None = None,
+    only: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """All stages in the order of what they are worth."""
+    """All stages, or only some, in the order of what they are worth."""
     since = time.monotonic()
     gpu = device.startswith("cuda")
     facts: dict[str, Any] = {
@@ -310,16 +420,25 @@ def measure(
         facts["make_seconds"] = time.monotonic() - since
         stages = {  # graphs and lossy are of FP8 weights, as they come after
             "plain": (8.0, bench.plain),
+            "diffusers": (15.0, bench.diffusers),
             "compiled": (40.0, bench.compiled),
+            "presets": (110.0, bench.presets),
             "fp8": (20.0, lambda: bench.rounded("fp8")),
+            "presets, fp8": (120.0, bench.presets),
+            "presets, fp8 attention": (60.0, bench.presets_in_fp8),
+            "profile, fp8": (5.0, bench.profile),
+            "parts": (30.0, bench.parts),
             "decode": (60.0, bench.decode),
             "policy alone": (45.0, bench.policy_alone),
-            "diffusers": (15.0, bench.diffusers),
             "floor": (2.0, lambda: floor(bench.full.config, bench.full.body, device)),
             "graphs": (15.0, bench.graphs),
             "lossy": (10.0, bench.lossy),
             "exact": (15.0, bench.exact),
         }
+
+        if unknown := sorted({*only} - stages.keys()):
+            raise SystemExit(f"--stages: expected some of {list(stages)}, got {unknown}")
+        stages = {name: stage for name, stage in stages.items() if not only or name in only}
 
         def save(results: Mapping[str, Any]) -> None:
             if out:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .acceleration.options import WEIGHT_FORMATS_TEXT
+from .acceleration.options import ATTENTIONS, WEIGHT_FORMATS_TEXT
 from .option_fields import check, param, select
 from .policy_options import PolicyOptions
 
@@ -28,6 +28,12 @@ class ModelParams:
         False, "on a GPU, record the loops as CUDA graphs: for networks too small to keep it busy"
     )
     weights: str = param("none", f"how the generator's weights are rounded: {WEIGHT_FORMATS_TEXT}")
+    attention: str = param(
+        "none",
+        "how queries, keys and values are rounded where a step computes the video: none, or fp8 on "
+        "a GPU",
+        choices=ATTENTIONS,
+    )
     text_weights: str = param("none", "the same for the text tower")
     tensor_parallel: int = param(
         1, "GPUs that split every layer; processes of torchrun, see docs/performance.md"

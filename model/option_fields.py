@@ -3,7 +3,7 @@
 
 A field's default is the default of the option, `metadata["doc"]` its description. Both front ends
 know fewer types than Python: of a field `X | None`, None is the word `auto`, of a field
-`tuple[X, ...] | None` the empty list, and a tuple is a list.
+`tuple[X, X] | None` the empty list, and a tuple is a list; one of any length is `tuple[X, ...]`.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ def coerce(name: str, kind: Any, value: Any) -> Any:
 def _coerce_items(
     name: str, base: Any, items: tuple[Any, ...], value: Any, optional: bool
 ) -> list[Any] | tuple[Any, ...] | None:
-    fixed = typing.get_origin(base) is tuple
+    kept = typing.get_origin(base) is tuple
+    fixed = kept and Ellipsis not in items
     expected = f"a list of {f'{len(items)} ' if fixed else ''}{items[0].__name__}"
     if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         raise ValueError(f"parameter {name!r}: expected {expected}, got {value!r}")
@@ -147,7 +148,7 @@ def _coerce_items(
     if fixed and len(value) != len(items):
         raise ValueError(f"parameter {name!r}: expected {expected}, got {list(value)}")
     found = [coerce(name, items[0], entry) for entry in value]
-    return tuple(found) if fixed else found
+    return tuple(found) if kept else found
 
 
 def add_arguments(
@@ -206,7 +207,8 @@ def _argument_type(kind: Any) -> dict[str, Any]:
     """How argparse reads a value of this type."""
     base = _without_none(kind)
     if items := typing.get_args(base):
-        number: int | str = len(items) if typing.get_origin(base) is tuple else "*"
+        fixed = typing.get_origin(base) is tuple and Ellipsis not in items
+        number: int | str = len(items) if fixed else "*"
         return {"type": _reader(items[0]), "nargs": number, "metavar": items[0].__name__.upper()}
     if base is not kind:
         return {"type": functools.partial(_parse_optional, base), "metavar": AUTO.upper()}

@@ -36,6 +36,7 @@ from .loaded_model import Model
 from .network.kv_cache import KVCache
 from .policy_options import PolicyOptions
 from .runtime.cuda_stream import CudaStream
+from .shortcuts import check_shortcuts
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Cosmos3Policy:
             raise ValueError(
                 "policy: the checkpoint was loaded without its generator (generator=False)"
             )
-        self.options = PolicyOptions(**options)
+        self.options = PolicyOptions(**options).in_force()
         self.model = model
         self.embodiment = fit_embodiment(model, embodiment, self.options.horizon)
         if model.team and self.options.future_steps:
@@ -69,6 +70,7 @@ class Cosmos3Policy:
         self.denoiser = Denoiser(model)
         self.schedule = self._make_schedule()
         self.guidance = self._make_guidance()
+        self._trained = check_shortcuts(model, self.options, self.schedule)
         self._camera = framing(self.embodiment.viewpoint, self.embodiment.view_description)
         self.stream = CudaStream(model.device, first=True)
         self._decode_stream = CudaStream(model.device)
@@ -98,26 +100,39 @@ class Cosmos3Policy:
             clock.lap("compose")
             seed, noise, row_noise = self._ahead or self.draw_noise()
             seen = self.encode(canvas)
-            inputs = self.denoiser_input(seen, observation.state, noise, row_noise, kept=kept)
+            whole = self.denoiser_input(seen, observation.state, noise, row_noise, kept=kept)
+            inputs = self.shortened(whole)
             clock.lap("encode")
             if self.model.team:  # before anything that the others have to compute too
                 send_input(self.model.team, self._member, caption, inputs, seed)
             text, negative = self.denoiser.read(caption), self.denoiser.read("")
             clock.lap("text")
-            latents, actions = self.denoiser.run(
-                inputs, text, negative, self.schedule, self.guidance, seed
-            )
+            latents, actions = self._denoise(inputs, text, negative, seed)
             # while the device computes
             self._ahead = self.draw_noise() if latents.is_cuda else None
-            assert actions is not None  # `inputs` has actions
             rows = actions[0].cpu().numpy()
             clock.lap("denoise")
         chunk = self.chunk(rows, observation)
         for row in self._frozen(kept):
             chunk.values[row] = kept[row]
-        frozen = self.options.future_steps
-        future = _FrozenRows(inputs.frozen(actions), text) if frozen else latents
-        return Prediction(chunk, clock.seconds(), future)
+        return Prediction(chunk, clock.seconds(), self.future(whole, latents, actions, text))
+
+    def future(self, whole: DenoiserInput, latents: Tensor, actions: Tensor, text: KVCache) -> Any:
+        """What `decode` makes the video of; whole: all of the input, see `shortened`."""
+        if self.options.future_tokens and not self.options.future_steps:
+            return latents
+        return _FrozenRows(whole.frozen(actions), text)
+
+    def _denoise(
+        self, inputs: DenoiserInput, text: KVCache, negative: KVCache, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """Latents and rows; where all rows are known, only the video is computed, in every step."""
+        full_steps = () if inputs.decided else self.options.full_steps
+        latents, actions = self.denoiser.run(
+            inputs, text, negative, self.schedule, self.guidance, seed, full_steps
+        )
+        assert actions is not None  # `inputs` has actions
+        return latents, actions
 
     def chunk(self, rows: np.ndarray, observation: Observation) -> ActionChunk:
         """The model's rows float32 [rows, action_width] as commands that answer `observation`.
@@ -142,7 +157,7 @@ class Cosmos3Policy:
         with self.stream:
             caption, inputs, seed = receive_input(self.model.team, numbers, self._blank)
             text, negative = self.denoiser.read(caption), self.denoiser.read("")
-            self.denoiser.run(inputs, text, negative, self.schedule, self.guidance, seed)
+            self._denoise(inputs, text, negative, seed)
 
     def decode(self, prediction: Prediction) -> Future:
         """The video that goes with a prediction of this policy."""
@@ -155,7 +170,7 @@ class Cosmos3Policy:
 
     def _imagine(self, frozen: _FrozenRows) -> Tensor:
         """The latents of what will be seen while these rows are played."""
-        schedule = flow_schedule(self.options.future_steps, self.options.shift)
+        schedule = flow_schedule(self.options.future_steps or 1, self.options.shift)
         with self.model.lock, self.stream:
             latents = self.denoiser.run(
                 frozen.inputs, frozen.text, frozen.text, schedule, Guidance(1.0)
@@ -209,7 +224,11 @@ class Cosmos3Policy:
         seen = torch.zeros(1, channels, 1, *size, device=self.model.device)
         state = np.zeros(len(self.embodiment.state), np.float32)
         _, noise, row_noise = self.draw_noise()
-        return self.denoiser_input(seen, state, noise, row_noise)
+        return self.shortened(self.denoiser_input(seen, state, noise, row_noise))
+
+    def shortened(self, inputs: DenoiserInput) -> DenoiserInput:
+        """The part of the input that the options say is computed with the rows."""
+        return inputs if self.options.future_tokens else inputs.without_future()
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
@@ -278,7 +297,10 @@ class Cosmos3Policy:
             first_row=1 - first,
             rtc_target=target,
         )
-        return build_input(noise, seen, known, embodiment.fps, actions)
+        inputs = build_input(noise, seen, known, embodiment.fps, actions)
+        decided = len(rows) == self.row_shape[0]  # forward dynamics
+        hide = self._trained.hidden_rows and tuple(known) == (0,) and not decided
+        return dataclasses.replace(inputs, hide_rows=hide, decided=decided)
 
     def _frozen(self, kept: Mapping[int, np.ndarray]) -> list[int]:
         """The committed rows but the soft ones."""

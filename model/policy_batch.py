@@ -34,17 +34,25 @@ def infer_batch(policy: Cosmos3Policy, observations: Sequence[Observation]) -> l
         clock = policy.stream.clock()
         texts = [denoiser.read(policy.caption(each.instruction)) for each in observations]
         clock.lap("text")
-        inputs = [_input(policy, each) for each in observations]
+        whole = [_input(policy, each) for each in observations]
+        inputs = [policy.shortened(each) for each in whole]
         clock.lap("encode")
         latents, actions = denoiser.run_batch(
-            inputs, texts, denoiser.read(""), policy.schedule, policy.guidance
+            inputs,
+            texts,
+            denoiser.read(""),
+            policy.schedule,
+            policy.guidance,
+            policy.options.full_steps,
         )
         rows = actions.cpu().numpy()
         clock.lap("denoise")
     seconds = clock.seconds()
     chunks = [policy.chunk(row, each) for row, each in zip(rows, observations, strict=True)]
+    each = zip(whole, latents.split(1), actions.split(1), texts, strict=True)
+    futures = [policy.future(*parts) for parts in each]
     return [
-        Prediction(chunk, seconds, latents[index : index + 1]) for index, chunk in enumerate(chunks)
+        Prediction(chunk, seconds, future) for chunk, future in zip(chunks, futures, strict=True)
     ]
 
 

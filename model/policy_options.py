@@ -5,18 +5,41 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
-from .option_fields import check, param
+from .option_fields import check, fields, param
+
+# Named sets of options, slowest first; docs/performance.md has what each costs and saves.
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "exact": {"full_steps": (), "future_tokens": True},
+        # The levels of the first and the last of four steps at shift 5: their place matters more
+        # than their number.
+        "two_steps": {"num_steps": 2, "shift": 1.67, "full_steps": (), "future_tokens": True},
+        "fast": {"num_steps": 4, "full_steps": (0, 3), "future_tokens": True},
+        # for checkpoints that were trained for it
+        "faster": {"num_steps": 4, "full_steps": (0,), "future_tokens": True},
+        "fastest": {"num_steps": 4, "full_steps": (0,), "future_tokens": False},
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PolicyOptions:
     """How a policy samples; the defaults are those of the released DROID policies.
 
-    With fewer `num_steps`, with `guided_steps` or with `reuse_guidance` it is faster and not the
-    same.
+    With fewer `num_steps`, with `guided_steps`, `reuse_guidance`, `full_steps` or without
+    `future_tokens` it is faster and not the same.
     """
 
+    preset: str = param(
+        "",
+        f"named set of options ({', '.join(PRESETS)}), which are left alone then; empty: as they "
+        "say",
+        choices=("", *PRESETS),
+    )
     num_steps: int = param(4, "denoising steps per chunk", minimum=1)
     guidance: float = param(3.0, "classifier-free guidance scale; 1: none, half the work")
     shift: float = param(5.0, "shift of the flow schedule")
@@ -31,6 +54,16 @@ class PolicyOptions:
     )
     reuse_guidance: bool = param(
         False, "in the other steps, push on in the last direction that guidance had"
+    )
+    full_steps: tuple[int, ...] = param(
+        (),
+        "steps (0 and later ones) that compute the video too, in the others the action rows move "
+        "alone, on a GPU best with cuda_graphs; empty: all",
+    )
+    future_tokens: bool = param(
+        True,
+        "compute the frames to come beside the rows; false: only for checkpoints trained so, the "
+        "video is then imagined from the rows when it is asked for",
     )
     seed: int = param(0, "seed of the noise; every chunk draws on from it")
     deterministic: bool = param(False, "the same noise for every chunk")
@@ -67,3 +100,20 @@ class PolicyOptions:
                 f"{self.guidance} and {self.shift}"
             )
         check(self)
+        self.in_force()
+
+    def in_force(self) -> PolicyOptions:
+        """With the preset's options; ValueError if one of them was given otherwise."""
+        chosen = PRESETS.get(self.preset, {})
+        for name, value in chosen.items():
+            given = getattr(self, name)
+            if given not in (value, fields(PolicyOptions)[name].default):
+                raise ValueError(
+                    f"{name}: expected it left out or {_text(value)}, as preset {self.preset!r} "
+                    f"has it, got {_text(given)}"
+                )
+        return dataclasses.replace(self, preset="", **chosen) if chosen else self
+
+
+def _text(value: Any) -> str:
+    return str(list(value) if isinstance(value, tuple) else value)

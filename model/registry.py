@@ -149,6 +149,7 @@ class Models:
             graphs=params.cuda_graphs and device != "cpu",
             generator=params.weights,
             text=params.text_weights,
+            attention=params.attention,
             placement=placement,
             kept=COMPILED if params.compile else "",
         )

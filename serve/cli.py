@@ -12,14 +12,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..model.model_params import ModelParams, PolicyModelParams
-from ..model.option_fields import add_arguments, argument_values, fields
-from ..model.policy_options import PolicyOptions
+from ..model.option_fields import add_arguments, argument_values, fields, select
+from ..model.policy_options import PRESETS, PolicyOptions
 
 if TYPE_CHECKING:
     from ..model.policy import Cosmos3Policy
     from .asyncio_runner import Serve
     from .libero_server import Batch
 
+LIBERO_STEPS = 30  # of the server that ours stands in for, unless a preset says how many
 # Options that are not called as the field is. `--horizon` of `serve openpi` is what it sends.
 SAMPLING_FLAGS = {
     "num_steps": "--steps",
@@ -74,6 +75,8 @@ def _add_policy(parser: argparse.ArgumentParser, embedded: bool = True, **defaul
     add_arguments(group, PolicyModelParams, names, required=() if embedded else ("checkpoint",))
     usual = fields(PolicyOptions)["guidance"].default
     note = "" if "guidance" in defaults else f"guidance: {usual:g}, for the embedded checkpoint 1"
+    if defaults.get("num_steps", 1) is None:
+        note = f"steps: {LIBERO_STEPS}, with a preset as many as that has"
     add_sampling(parser, {"guidance": None} | defaults, note=note)
 
 
@@ -95,10 +98,15 @@ def _token(chosen: argparse.Namespace) -> str:
     return ""
 
 
-def _params(chosen: argparse.Namespace) -> PolicyModelParams:
-    """What the policy is loaded by; the embedded checkpoint needs no guidance unless asked for."""
+def _params(chosen: argparse.Namespace, num_steps: int = 4) -> PolicyModelParams:
+    """What the policy is loaded by; the embedded checkpoint needs no guidance unless asked for.
+
+    num_steps: without a preset that has its own.
+    """
     if chosen.guidance is None:
         chosen.guidance = fields(PolicyOptions)["guidance"].default if chosen.checkpoint else 1.0
+    if chosen.num_steps is None:
+        chosen.num_steps = PRESETS.get(chosen.preset, {}).get("num_steps", num_steps)
     values = argument_values(chosen, PolicyModelParams)
     values["cuda_graphs"] |= values["compile"]
     return PolicyModelParams(**values)
@@ -110,9 +118,8 @@ def _loader(params: PolicyModelParams) -> Callable[[], Cosmos3Policy]:
 
     resolve(params.device, params.dtype)
     name = params.checkpoint or "the embedded checkpoint"
-    sampling = (
-        f"{params.num_steps} steps, guidance {params.guidance:g}, {params.prompt_format} prompts"
-    )
+    used = select(PolicyOptions, params).in_force()
+    sampling = f"{used.num_steps} steps, guidance {used.guidance:g}, {used.prompt_format} prompts"
     print(f"loading {name}: {sampling}", flush=True)
     return lambda: Models(reasoner=False).policy(params)
 
@@ -171,7 +178,7 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
     )
     _add_address(parser)
     # the embedded checkpoint needs a state, which these clients do not send
-    _add_policy(parser, embedded=False, num_steps=30, guidance=1.0, deterministic=True)
+    _add_policy(parser, embedded=False, num_steps=None, guidance=1.0, deterministic=True)
     parser.add_argument(
         "--video",
         action=argparse.BooleanOptionalAction,
@@ -186,13 +193,13 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
         from ..model.policy_batch import infer_batch
         from .libero_server import LiberoOptions, LiberoServer
 
-        params = _params(chosen)
+        params = _params(chosen, LIBERO_STEPS)
         load, name = _loader(params), pathlib.Path(params.checkpoint).name
         about = {
             "run_name": name,
             "checkpoint": name,
             "guidance": params.guidance,
-            "num_steps": params.num_steps,
+            "num_steps": select(PolicyOptions, params).in_force().num_steps,
             "seed": params.seed,
         }
 

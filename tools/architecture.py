@@ -39,6 +39,7 @@ ORDER = (
     "model/option_fields",
     "model/policy_options",
     "model/model_params",
+    "model/shortcuts",
     "model/policy",
     "model/policy_batch",
     "model/generator",

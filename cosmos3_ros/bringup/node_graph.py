@@ -18,6 +18,7 @@ import yaml
 from ..model.embodiment import DROID_SIM
 from ..model.model_params import ModelParams
 from ..model.option_fields import fields, param, parse, same_as
+from ..model.policy_options import PolicyOptions
 from ..robot.parameter_file import Sections, Setting, in_force, read_sections
 from ..robot.robot_file import config_folder, find_robot_file, read_joints, remappings_of
 from ..sim.arm_constants import JOINTS
@@ -39,9 +40,9 @@ _REMOTE = {name: name for name in ("remote_url", "remote_model", "remote_token_f
 # The option that sets a parameter, by node and parameter.
 SETS: dict[str, dict[str, str]] = {
     "sim": {"task": "task", "seed": "seed", "publish_clock": "use_sim_time"},
-    "policy": {**_MODEL, "instruction": "instruction"},
+    "policy": {**_MODEL, "preset": "preset", "instruction": "instruction"},
     "reasoner": {**_MODEL, **_REMOTE},
-    "server": {**_MODEL, "host": "host", "port": "port"},
+    "server": {**_MODEL, "preset": "preset", "host": "host", "port": "port"},
     "commander": {"armed": "armed", "use_sim_time": "use_sim_time"},
 }
 
@@ -56,6 +57,7 @@ class Options:
     robot: str = param("droid_sim", "robot file: a name in config/ or the path of a YAML file")
     checkpoint: str | None = same_as(ModelParams, "checkpoint", FILE)
     device: str | None = same_as(ModelParams, "device", FILE)
+    preset: str | None = same_as(PolicyOptions, "preset", FILE)
     instruction: str | None = param(
         None, "what to do, in words; empty: wait for the topic cosmos3/instruction", omitted=FILE
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..loaded_model import Model
+from ..network.layers import FEW_QUERIES, attention
 from ..network.transformer import Layer
 from ..runtime.quantize import FORMATS, join, quantize
 from .offload import offloaded, tensors
@@ -41,6 +42,8 @@ def optimize(
         layers = transformer.generator.layers
         _prepare(layers, runtime.generator, compiled, device, split)
         _compile(layers, compiled, dynamic=False)
+        if runtime.attention == "fp8" and device.type == "cuda":
+            round_attention(layers, device)
     away = runtime.placement == "policy"
     _prepare(transformer.text.layers, runtime.text, compiled, device, split, away)
     if away and device.type == "cuda":
@@ -84,6 +87,30 @@ def _prepare(
             layer.to("cpu")
             for tensor in tensors(layer):
                 tensor.data = tensor.data.pin_memory()
+
+
+def round_attention(layers: Iterable[nn.Module], device: torch.device) -> None:
+    """Let full steps attend in FP8, in place; ValueError if the GPU does not multiply in it.
+
+    With a mask, for few queries or with gradients layers attend as before.
+    """
+    capability = torch.cuda.get_device_capability(device)
+    if capability < (8, 9):
+        raise ValueError(
+            "attention fp8: expected a GPU of compute capability 8.9 or later, got "
+            f"{capability[0]}.{capability[1]}"
+        )
+    from ..runtime.attention_kernels import fp8_attention
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        few = len(query) > 1 or query.shape[1] <= FEW_QUERIES
+        if few or mask is not None or torch.is_grad_enabled():
+            return attention(query, key, value, mask=mask)
+        return fp8_attention(query, key, value)
+
+    for layer in layers:
+        assert isinstance(layer, Layer)
+        layer.attend = attend
 
 
 def head(weight: Tensor, weight_format: str) -> nn.Module:

@@ -9,6 +9,7 @@ import dataclasses
 WEIGHT_FORMATS = ("none", "fp8", "int8", "nvfp4")
 # For help texts: "none, fp8, int8 or nvfp4".
 WEIGHT_FORMATS_TEXT = f"{', '.join(WEIGHT_FORMATS[:-1])} or {WEIGHT_FORMATS[-1]}"
+ATTENTIONS = ("none", "fp8")
 PLACEMENTS = ("policy", "reasoner", "both")
 
 
@@ -23,6 +24,9 @@ class RuntimeOptions:
     # Format of the weights of the generator tower and of the text tower, one of WEIGHT_FORMATS.
     generator: str = "none"
     text: str = "none"
+    # How queries, keys and values of the generator's full steps are rounded, one of ATTENTIONS; on
+    # a GPU only.
+    attention: str = "none"
     # What is on the GPU: "both" towers; for the "policy" the generator alone, while the text tower
     # is copied to the GPU layer by layer to read a new instruction; for the "reasoner" the text
     # tower alone.
@@ -37,6 +41,10 @@ class RuntimeOptions:
                     f"RuntimeOptions.{name}: expected one of {WEIGHT_FORMATS}, "
                     f"got {getattr(self, name)!r}"
                 )
+        if self.attention not in ATTENTIONS:
+            raise ValueError(
+                f"RuntimeOptions.attention: expected one of {ATTENTIONS}, got {self.attention!r}"
+            )
         if self.placement not in PLACEMENTS:
             raise ValueError(
                 f"RuntimeOptions.placement: expected one of {PLACEMENTS}, got {self.placement!r}"

@@ -16,6 +16,7 @@ from ..network.transformer import Transformer
 from .json_file import read_json
 from .names import SOUND, transformer_names
 from .safetensors_io import find_tensors, read_header
+from .trained_sampling import trained_sampling
 
 # Prefixes of our parameters -> the part they belong to; the first prefix that fits counts.
 PARTS = {
@@ -140,7 +141,9 @@ def _embodiments(folder: Path, config: ModelConfig) -> str:
     own = policy.get("embodiment") or f"any of {', '.join(fits) or 'none that is known'}"
     rows, rate = policy.get("action_chunk_size"), policy.get("conditioning_fps")
     tasks = f", tasks {', '.join(policy['tasks'])}" if policy.get("tasks") else ""
-    return f"domain {domain}, {rows} rows at {rate} Hz, embodiment {own}{tasks}"
+    trained = ", ".join(trained_sampling(policy).names())
+    sampling = f", sampling {trained}" if trained else ""
+    return f"domain {domain}, {rows} rows at {rate} Hz, embodiment {own}{tasks}{sampling}"
 
 
 def _schedule(folder: Path, problems: list[str]) -> str:

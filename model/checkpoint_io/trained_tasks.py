@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from .json_file import read_json, write_json
 
@@ -26,6 +27,11 @@ def trained_tasks(checkpoint: str | Path) -> list[str]:
 
 def write_trained_tasks(folder: Path, tasks: Iterable[str]) -> None:
     """Name the tasks in the folder's checkpoint.json, and keep what else it says."""
+    write_policy_entry(folder, "tasks", [*tasks])
+
+
+def write_policy_entry(folder: Path, name: str, value: Any) -> None:
+    """Set one entry of the policy block of the folder's checkpoint.json."""
     about = read_json(folder / _FILE, optional=True)
-    policy = {**(about.get("policy") or {}), "tasks": [*tasks]}
+    policy = {**(about.get("policy") or {}), name: value}
     write_json(folder / _FILE, {**about, "policy": policy})

@@ -32,6 +32,11 @@ class RtcTarget:
         return velocity - strength / sigma * self.weights[:, None] * (self.rows - guess)
 
 
+def flatten(latents: Tensor, actions: Tensor | None) -> Tensor:
+    """Latents and actions as one vector."""
+    return torch.cat([part.flatten() for part in (latents, actions) if part is not None])
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class DenoiserInput:
     """The sample that denoising starts from, and which of its numbers are known."""
@@ -46,11 +51,13 @@ class DenoiserInput:
     domain: int = 0  # number of the action head
     scale_single: bool = True  # see `generator_positions`
     rtc_target: RtcTarget | None = None
+    # The video's tokens do not attend to the rows, see `Transformer.velocity`.
+    hide_rows: bool = False
+    decided: bool = False  # all rows are known: forward dynamics
 
     def flat(self) -> Tensor:
         """Latents and actions as one vector."""
-        parts = [self.latents] if self.actions is None else [self.latents, self.actions]
-        return torch.cat([part.flatten() for part in parts])
+        return flatten(self.latents, self.actions)
 
     def split(self, flat: Tensor) -> tuple[Tensor, Tensor | None]:
         """The inverse of `flat`."""
@@ -58,16 +65,11 @@ class DenoiserInput:
         actions = None if self.actions is None else flat[count:].view_as(self.actions)
         return flat[:count].view_as(self.latents), actions
 
-    def guide(self, flat: Tensor, velocity: Tensor, time: float) -> Tensor:
-        """A velocity of `flat` whose actions are guided towards the RTC target, if there is one."""
+    def guide(self, actions: Tensor, velocity: Tensor, time: float) -> Tensor:
+        """A velocity of `actions` that is guided towards the RTC target, if there is one."""
         if self.rtc_target is None or time == 0:
             return velocity
-        latents, rows = self.split(velocity)
-        actions = self.split(flat)[1]
-        assert actions is not None  # a target is about actions
-        assert rows is not None
-        guided = self.rtc_target.guide(actions, rows, time)
-        return torch.cat([latents.flatten(), guided.flatten()])
+        return self.rtc_target.guide(actions, velocity, time)
 
     def tensors(self) -> list[Tensor]:
         """All that changes from one observation to the next."""
@@ -103,7 +105,19 @@ class DenoiserInput:
         latents = torch.where(self.clean_frames[:, None, None], self.latents, 0)
         known = torch.ones_like(self.clean_rows)
         return dataclasses.replace(
-            self, latents=latents, actions=actions, clean_rows=known, rtc_target=None
+            self,
+            latents=latents,
+            actions=actions,
+            clean_rows=known,
+            rtc_target=None,
+            hide_rows=False,
+            decided=True,
+        )
+
+    def without_future(self) -> DenoiserInput:
+        """Latent frame 0 and the rows alone, for checkpoints that were trained for that too."""
+        return dataclasses.replace(
+            self, latents=self.latents[:, :, :1], clean_frames=self.clean_frames[:1]
         )
 
     def shape(self) -> tuple[Hashable, ...]:
@@ -116,16 +130,23 @@ class DenoiserInput:
             self.domain,
             self.scale_single,
             self.rtc_target is None,
+            self.hide_rows,
         )
+
+    def clean_latents(self) -> Tensor:
+        """Which latents must not change: bool, in the shape of `latents`."""
+        return self.clean_frames[:, None, None].expand_as(self.latents)
+
+    def clean_actions(self) -> Tensor:
+        """Which numbers of the rows must not change: bool, in the shape of `actions`."""
+        assert self.actions is not None  # who has none does not ask
+        assert self.clean_rows is not None
+        unused = torch.arange(self.actions.shape[2], device=self.actions.device) >= self.width
+        return (self.clean_rows[:, None] | unused).expand_as(self.actions)
 
     def clean(self) -> Tensor:
         """Which numbers of `flat` must not change: bool, in the shape of `flat`."""
-        frames = self.clean_frames[:, None, None].expand_as(self.latents)
-        if self.actions is None or self.clean_rows is None:
-            return frames.flatten()
-        unused = torch.arange(self.actions.shape[2], device=self.actions.device) >= self.width
-        rows = (self.clean_rows[:, None] | unused).expand_as(self.actions)
-        return torch.cat([frames.flatten(), rows.flatten()])
+        return flatten(self.clean_latents(), None if self.actions is None else self.clean_actions())
 
     @staticmethod
     def joined(inputs: Sequence[DenoiserInput]) -> DenoiserInput:
@@ -197,7 +218,8 @@ def send_input(
     group: InferenceGroup, member: int, caption: str, inputs: DenoiserInput, seed: int
 ) -> None:
     """Order the member of the other processes to denoise `inputs`, after `caption`."""
-    group.order(member, len(caption.encode()), seed, inputs.rtc_target is not None)
+    guided = inputs.rtc_target is not None
+    group.order(member, len(caption.encode()), seed, guided, inputs.decided)
     group.send_text(caption)
     for tensor in inputs.tensors():
         group.send(tensor)
@@ -210,7 +232,10 @@ def receive_input(
 
     like: any input with the leader's shapes and constants, without an RTC target.
     """
-    length, seed, guided, *_ = numbers
+    length, seed, guided, decided, *_ = numbers
+    like = dataclasses.replace(
+        like, decided=bool(decided), hide_rows=like.hide_rows and not decided
+    )
     if guided and like.actions is not None:
         target = RtcTarget(like.actions, like.actions[0, :, 0])
         like = dataclasses.replace(like, rtc_target=target)

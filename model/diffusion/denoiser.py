@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,9 +18,10 @@ from ..network.kv_cache import KVCache, Prompts
 from ..network.layers import Rope, rope_table
 from ..network.transformer import generator_positions
 from ..runtime.cuda_graph import CudaGraph
-from .conditioning import DenoiserInput
+from .conditioning import DenoiserInput, flatten
 from .guidance import BranchCombiner, Guidance
-from .sampler import Schedule, denoise
+from .sampler import Schedule, Solver, denoise
+from .velocities import Step, Velocities, plan_steps
 
 
 class Denoiser:
@@ -63,30 +65,32 @@ class Denoiser:
         schedule: Schedule,
         guidance: Guidance,
         seed: int = 0,
+        full_steps: tuple[int, ...] = (),
     ) -> tuple[Tensor, Tensor | None]:
         """Denoise.
 
         Returns latents and actions in the shapes of `inputs`. seed: for the fresh noise of
-        students.
+        students; full_steps: see `check_full_steps`.
         """
-        prompts = Prompts((text, negative))
-        key = (*inputs.shape(), id(text), id(negative), schedule, guidance)
+        prompts = (Prompts((text,)), Prompts((negative,)))
+        key = (*inputs.shape(), id(text), id(negative), schedule, guidance, full_steps)
         if key not in self._loops:
             if self.model.graphs and schedule.recordable:
-                rows = (prompts, Prompts((text,)), Prompts((negative,)))
+                rows = (*prompts, Prompts((text, negative)))
                 # With all that a recording will look at beside it, so that its place in memory is
                 # not given away.
                 kept = [(prompts, self._rope(inputs, row)) for row in rows]
                 _remember(self._loops, key, [kept], self._keep)
-            return inputs.split(self._loop(inputs, prompts, schedule, guidance, seed))
+            return _pair(self._loop(inputs, prompts, schedule, guidance, seed, full_steps))
         self._loops.move_to_end(key)
         if len(self._loops[key]) == 1:  # seen for the second time
 
             def loop(*tensors: Tensor) -> tuple[Tensor, ...]:
-                return (self._loop(inputs.filled(tensors), prompts, schedule, guidance, seed),)
+                filled = inputs.filled(tensors)
+                return self._loop(filled, prompts, schedule, guidance, seed, full_steps)
 
             self._loops[key].append(CudaGraph(loop, inputs.tensors(), warm=True, shared=True))
-        return inputs.split(self._loops[key][1](*inputs.tensors())[0].clone())
+        return _pair([found.clone() for found in self._loops[key][1](*inputs.tensors())])
 
     @torch.no_grad()
     def run_batch(
@@ -96,86 +100,46 @@ class Denoiser:
         negative: KVCache,
         schedule: Schedule,
         guidance: Guidance,
+        full_steps: tuple[int, ...] = (),
     ) -> tuple[Tensor, Tensor]:
         """Denoise several inputs of one shape, each with a prompt of its own.
 
         Returns latents [B, C, T, h, w] and actions [B, rows, action_width].
         """
-        batch = DenoiserInput.joined(inputs)
-        prompts, other = Prompts(tuple(texts)), Prompts((negative,) * len(inputs))
-        combiner = BranchCombiner(guidance)
-        count = inputs[0].latents.numel()
-
-        def branch(flat: Tensor, time: float, rows: Prompts) -> Tensor:
-            found = self.velocity(batch, flat, time, rows)  # [B, numbers of one input]
-            latents, actions = found.split([count, found.shape[1] - count], dim=1)
-            return torch.cat([latents.flatten(), actions.flatten()])
-
-        def velocity(flat: Tensor, time: float) -> Tensor:
-            conditional = branch(flat, time, prompts)
-            applies = guidance.applies(time)
-            return combiner.guided(conditional, branch(flat, time, other) if applies else None)
-
-        latents, actions = batch.split(denoise(batch.flat(), velocity, schedule, batch.clean()))
-        assert actions is not None  # every input has actions
-        return latents, actions
+        batch, apart = DenoiserInput.joined(inputs), dataclasses.replace(guidance, batched=False)
+        prompts = (Prompts(tuple(texts)), Prompts((negative,) * len(inputs)))
+        latents, actions = self._loop(batch, prompts, schedule, apart, 0, full_steps)
+        return latents, actions  # every input has actions
 
     def _loop(
         self,
         inputs: DenoiserInput,
-        prompts: Prompts,
+        prompts: tuple[Prompts, Prompts],
         schedule: Schedule,
         guidance: Guidance,
         seed: int,
-    ) -> Tensor:
-        combiner = BranchCombiner(guidance)
-
-        def velocity(flat: Tensor, time: float) -> Tensor:
-            branches = self._branches(inputs, flat, time, prompts, guidance)
-            return inputs.guide(flat, combiner.guided(*branches), time)
-
-        return denoise(inputs.flat(), velocity, schedule, inputs.clean(), seed)
-
-    def _branches(
-        self,
-        inputs: DenoiserInput,
-        flat: Tensor,
-        time: float,
-        prompts: Prompts,
-        guidance: Guidance,
-    ) -> list[Tensor]:
-        """The velocity for the prompt and, where guidance applies, that for the negative one."""
-        alone, other = Prompts(prompts.rows[:1]), Prompts(prompts.rows[1:])
-        group = self.model.team
-        if not guidance.applies(time):
-            return [self.velocity(inputs, flat, time, alone)[0]]
-        if group and group.branch is not None:
-            mine = self.velocity(inputs, flat, time, other if group.branch else alone)
-            return [*group.exchange(mine)]
-        if guidance.batched:
-            return [*self.velocity(inputs, flat, time, prompts)]
-        return [self.velocity(inputs, flat, time, rows)[0] for rows in (alone, other)]
-
-    def velocity(
-        self, inputs: DenoiserInput, flat: Tensor, time: float, prompts: Prompts
-    ) -> Tensor:
-        """What the network says for each prompt: [prompts, numbers of one input]."""
-        count = len(prompts.rows)
-        latents, actions = inputs.split(flat)
-        noisy_rows = None if inputs.clean_rows is None else ~inputs.clean_rows
-        vision, action = self.model.transformer.velocity(
-            latents.expand(count, -1, -1, -1, -1),
-            torch.full((count,), time, device=flat.device),
-            prompts,
-            self._rope(inputs, prompts),
-            ~inputs.clean_frames,
-            None if actions is None else actions.expand(count, -1, -1),
-            noisy_rows,
-            torch.full((count,), inputs.domain, device=flat.device),
+        full_steps: tuple[int, ...],
+    ) -> tuple[Tensor, ...]:
+        """Latents and, if there are any, actions, from noise to clean."""
+        velocities = Velocities(
+            self.model.transformer, inputs, prompts, self._rope, guidance.batched, self.model.team
         )
-        if action is None:
-            return vision.flatten(1)
-        return torch.cat([vision.flatten(1), action.flatten(1)], dim=1)
+        if schedule.rule != "unipc":
+            return _follow_student(velocities, inputs, schedule, guidance, seed)
+        full = full_steps or range(len(schedule.times))
+        video = Solver(inputs.latents, schedule.thinned(full), inputs.clean_latents())
+        rows = None
+        if inputs.actions is not None:
+            rows = Solver(inputs.actions, schedule, inputs.clean_actions())
+        combiner, row_combiner = BranchCombiner(guidance), BranchCombiner(guidance)
+        for step in plan_steps(schedule, guidance, full_steps):
+            said = velocities(video.sample, None if rows is None else rows.sample, step)
+            if step.full:
+                video.step(combiner.guided(*(one[0] for one in said if one[0] is not None)))
+            if rows is not None:
+                guided = row_combiner.guided(*(one[1] for one in said if one[1] is not None))
+                rows.step(inputs.guide(rows.sample, guided, step.time))
+        return (video.sample,) if rows is None else (video.sample, rows.sample)
 
     def _rope(self, inputs: DenoiserInput, prompts: Prompts) -> Rope:
         """Rotations of the generator's tokens, by the prompts' lengths and the shape alone."""
@@ -196,6 +160,56 @@ class Denoiser:
         # the oldest one goes: not one that is used, a graph could not make it anew
         self._ropes.move_to_end(key)
         return self._ropes[key]
+
+
+def check_full_steps(full_steps: tuple[int, ...], schedule: Schedule) -> None:
+    """ValueError unless these steps of the schedule may be those that compute the video too.
+
+    Between them the action rows move alone, beside the keys and values that the last full step
+    kept; () stands for all steps, each of them full.
+    """
+    count = len(schedule.times)
+    if not full_steps:
+        return
+    if schedule.rule != "unipc":
+        raise ValueError(
+            f"full_steps: expected none for a few-step student (its steps are {schedule.rule!r}), "
+            f"got {list(full_steps)}"
+        )
+    if list(full_steps) != sorted({*full_steps}) or full_steps[0] != 0 or full_steps[-1] >= count:
+        raise ValueError(
+            f"full_steps: expected rising steps that begin with 0, of {count} steps (the last one "
+            f"is {count - 1}), got {list(full_steps)}"
+        )
+
+
+def _follow_student(
+    velocities: Velocities,
+    inputs: DenoiserInput,
+    schedule: Schedule,
+    guidance: Guidance,
+    seed: int,
+) -> tuple[Tensor, ...]:
+    """The loop of a student, whose fresh noise is one draw for latents and actions."""
+    combiner = BranchCombiner(guidance)
+
+    def velocity(flat: Tensor, time: float) -> Tensor:
+        latents, actions = inputs.split(flat)
+        guided = guidance.applies(time)
+        said = velocities(latents, actions, Step(time, True, False, guided, guided))
+        parts = [[part for part in one if part is not None] for one in said]
+        moved = combiner.guided(*(torch.cat([part.flatten() for part in one]) for one in parts))
+        vision, action = inputs.split(moved)
+        if actions is None or action is None:
+            return moved
+        return flatten(vision, inputs.guide(actions, action, time))
+
+    found = inputs.split(denoise(inputs.flat(), velocity, schedule, inputs.clean(), seed))
+    return tuple(part for part in found if part is not None)
+
+
+def _pair(found: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    return found[0], found[1] if len(found) > 1 else None
 
 
 def numpy_noise(shape: tuple[int, ...], seed: int, device: torch.device | str = "cpu") -> Tensor:

@@ -42,6 +42,11 @@ class Schedule:
         """Whether its loop may become a CUDA graph; students draw fresh noise in every step."""
         return self.rule == "unipc"
 
+    def thinned(self, steps: Sequence[int]) -> Schedule:
+        """Only the levels of these steps, then 0."""
+        sigmas, times = ([levels[step] for step in steps] for levels in (self.sigmas, self.times))
+        return Schedule((*sigmas, 0.0), tuple(times), self.rule)
+
 
 def _schedule(sigmas: np.ndarray) -> Schedule:
     """UniPC over these levels: whole numbers as network times, the exact levels in the solver."""
@@ -120,37 +125,48 @@ def denoise(
     clean: bool like `sample`, True where it must stay as it is; seed: of the fresh noise of an
     "sde" schedule.
     """
-    if schedule.rule == "unipc":
-        return _unipc(sample, velocity, schedule, clean)
-    return _student(sample, velocity, schedule, clean, seed)
+    if schedule.rule != "unipc":
+        return _student(sample, velocity, schedule, clean, seed)
+    solver = Solver(sample, schedule, clean)
+    for time in schedule.times:
+        solver.step(velocity(solver.sample, time))
+    return solver.sample
 
 
 def _keep(clean: Tensor | None, start: Tensor, new: Tensor) -> Tensor:
     return new if clean is None else torch.where(clean, start, new)
 
 
-def _unipc(start: Tensor, velocity: Velocity, schedule: Schedule, clean: Tensor | None) -> Tensor:
-    """UniPC (arXiv 2302.04867) of order 2, variant bh2, predicting the clean sample.
+class Solver:
+    """UniPC (arXiv 2302.04867) of order 2, variant bh2, predicting the clean sample, step by step.
 
     Each step corrects the last step with what the network says now, then predicts the next with the
-    same history. The order drops to 1 at both ends.
+    same history. The order drops to 1 at both ends. Parts of a sample that go through different
+    levels have a solver each.
+
+    sample: where the network is asked next; clean: bool that broadcasts to it, see `denoise`.
     """
-    sigmas = schedule.sigmas
-    # half the log signal-to-noise ratio
-    logs = [math.inf if s == 0 else math.log1p(-s) - math.log(s) for s in sigmas]
-    sample, before = start, start
-    guesses: list[Tensor] = []  # of the clean sample, at the predicted samples so far
-    last = len(schedule.times) - 1
-    for step, time in enumerate(schedule.times):
-        guess = sample - sigmas[step] * velocity(sample, time)
+
+    def __init__(self, start: Tensor, schedule: Schedule, clean: Tensor | None = None):
+        self.sample = self._start = self._before = start
+        self._sigmas, self._clean, self._step = schedule.sigmas, clean, 0
+        # half the log signal-to-noise ratio
+        self._logs = [math.inf if s == 0 else math.log1p(-s) - math.log(s) for s in self._sigmas]
+        self._guesses: list[Tensor] = []  # of the clean sample, at the last two predicted samples
+
+    def step(self, velocity: Tensor) -> None:
+        """Go to the next level, with the network's velocity at `sample`."""
+        step, sigmas, logs = self._step, self._sigmas, self._logs
+        sample, guess = self.sample, self.sample - sigmas[step] * velocity
         if step > 0:
-            sample = _keep(clean, start, _correct(before, guess, guesses, sigmas, logs, step))
-        guesses = [*guesses[-1:], guess]
-        before = sample
-        sample = _keep(
-            clean, start, _predict(sample, guesses, sigmas, logs, step, final=step == last)
-        )
-    return sample
+            moved = _correct(self._before, guess, self._guesses, sigmas, logs, step)
+            sample = _keep(self._clean, self._start, moved)
+        self._guesses = [*self._guesses[-1:], guess]
+        self._before = sample
+        final = step == len(sigmas) - 2
+        moved = _predict(sample, self._guesses, sigmas, logs, step, final)
+        self.sample = _keep(self._clean, self._start, moved)
+        self._step += 1
 
 
 def _predict(

@@ -8,7 +8,7 @@ cache and to each other: in every denoising step the generator tower runs alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,8 @@ class Layer(nn.Module):
         self.attention = Attention(config, qk_norm, generator_norm)
         self.mlp_norm = RMSNorm(config.hidden, config.norm_eps, round_last)
         self.mlp = MLP(config)
+        # the product of the attention in `generate`; `optimize` may put a faster one here
+        self.attend: Callable[..., Tensor] = attention
 
     def before_attention(
         self, x: Tensor, rope: Rope
@@ -95,21 +97,55 @@ class Layer(nn.Module):
         return self.after_attention(x, attention(query, keys, values, causal=True))
 
     def generate(
-        self, x: Tensor, rope: Rope, text: Pair | list[Pair], mask: Tensor | None
+        self,
+        x: Tensor,
+        rope: Rope,
+        text: Pair | list[Pair],
+        mask: Tensor | None,
+        hidden: int = 0,
+        kept: list[list[Pair]] | None = None,
     ) -> Tensor:
         """Every token of x attends to the text's keys and values and to all of x.
 
-        text: keys and values for all rows, or a list with those of each row.
+        text: keys and values for all rows, or a list with those of each row. hidden: so many tokens
+        at the end of x are not attended to by those before them. kept: with a list of texts, gets
+        for each row what was attended to: keys and values of its text, then of x.
         """
         query, key, value, _ = self.before_attention(x, rope)
-        if isinstance(text, list):
-            rows = zip(text, query.split(1), key.split(1), value.split(1), strict=True)
-            return self.after_attention(
-                x, *(attention(q, *_join(pair, k, v)) for pair, q, k, v in rows)
-            )
-        return self.after_attention(x, attention(query, *_join(text, key, value), mask=mask))
+        if not isinstance(text, list):
+            seen = _join(text, key, value)
+            return self.after_attention(x, self._attend(query, seen, hidden, mask))
+        rows = zip(text, key.split(1), value.split(1), strict=True)
+        joined = [_join(pair, k, v) for pair, k, v in rows]
+        if kept is not None:
+            kept.append(joined)
+        each = zip(query.split(1), joined, strict=True)
+        return self.after_attention(x, *(self._attend(q, pair, hidden) for q, pair in each))
 
     forward = generate  # what torch.compile and checkpointing wrap
+
+    def generate_last(self, x: Tensor, rope: Rope, kept: list[Pair]) -> Tensor:
+        """The last tokens alone, beside keys and values that `generate` kept, one pair per row.
+
+        Their own keys and values take the place of those kept for them.
+        """
+        query, key, value, _ = self.before_attention(x, rope)
+        count, attended = x.shape[1], []
+        rows = zip(kept, query.split(1), key.split(1), value.split(1), strict=True)
+        for (keys, values), q, k, v in rows:
+            keys[:, -count:] = k
+            values[:, -count:] = v
+            attended.append(self.attend(q, keys, values))
+        return self.after_attention(x, *attended)
+
+    def _attend(self, query: Tensor, seen: Pair, hidden: int, mask: Tensor | None = None) -> Tensor:
+        """To keys and values, the last `hidden` of which only the last queries attend to."""
+        if not hidden:
+            return self.attend(query, *seen, mask=mask)
+        less = None if mask is None else mask[..., :-hidden]
+        before = [part[:, :-hidden] for part in (query, *seen)]
+        last = self.attend(query[:, -hidden:], *seen, mask=mask)
+        return torch.cat([self.attend(*before, mask=less), last], dim=1)
 
 
 def _join(text: Pair, key: Tensor, value: Tensor) -> Pair:
@@ -213,6 +249,9 @@ class Transformer(nn.Module):
         actions: Tensor | None = None,
         noisy_rows: Tensor | None = None,
         domain: Tensor | None = None,
+        row_time: Tensor | None = None,
+        hide_rows: bool | Tensor = False,
+        kept: list[list[Pair]] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """One pass of the generator: the velocity d(sample)/d(noise level), zero for clean tokens.
 
@@ -220,27 +259,83 @@ class Transformer(nn.Module):
         noisy_frames bool [T] or [B, T]; actions [B, rows, action_width]; noisy_rows bool [rows] or
         [B, rows]; domain int64 [B]. `text` may have one row for the whole batch. Returns the
         velocities of latents and of actions.
+
+        row_time [B]: of the rows, if not that of the video. hide_rows: the video's tokens do not
+        attend to the rows; bool [B], with a `KVCache` only: in these samples. kept, with `Prompts`
+        only: gets the keys and values of each layer, for `row_velocity`.
         """
-        time_embedding = self.time(time).to(self.dtype).unsqueeze(1)  # [B, 1, hidden]
         tokens = self.vision_in(patchify(latents.to(self.dtype), self.config.patch))
         visual = tokens.shape[1]
         noisy = noisy_frames.expand(latents.shape[0], -1).repeat_interleave(
             visual // latents.shape[2], dim=1
         )
-        if actions is not None and noisy_rows is not None:
-            rows = self.action_in(actions.to(self.dtype), domain) + self.action_embed
-            tokens = torch.cat([tokens, rows], dim=1)
-            noisy = torch.cat([noisy, noisy_rows.expand(actions.shape[0], -1)], dim=1)
+        time_embedding = self._embed_time(time)
         x = tokens + time_embedding * noisy.unsqueeze(-1)
-        mask = text.mask(x.shape[1])
+        count = 0
+        if actions is not None and noisy_rows is not None:
+            count = actions.shape[1]
+            late = time_embedding if row_time is None else self._embed_time(row_time)
+            x = torch.cat([x, self._embed_rows(actions, late, noisy_rows, domain)], dim=1)
+        mask, hidden = text.mask(x.shape[1]), 0
+        if isinstance(hide_rows, Tensor):
+            assert isinstance(text, KVCache)  # see above
+            mask = _hide(mask, hide_rows, text.length, visual, count)
+        elif hide_rows:
+            hidden = count
         for number, layer in enumerate(self.generator.layers):
-            x = layer(x, rope, text.for_generator(number), mask)
+            x = layer(x, rope, text.for_generator(number), mask, hidden, kept)
         x = self.generator.norm(x)
-        velocity = self.vision_out(x[:, :visual]) * noisy[:, :visual, None]
+        velocity = self.vision_out(x[:, :visual]) * noisy[:, :, None]
         vision = unpatchify(velocity, latents.shape, self.config.patch)
-        if actions is None:
+        if actions is None or noisy_rows is None:
             return vision, None
-        return vision, self.action_out(x[:, visual:], domain) * noisy[:, visual:, None]
+        return vision, self._read_rows(x[:, visual:], noisy_rows, domain)
+
+    def row_velocity(
+        self,
+        actions: Tensor,
+        time: Tensor,
+        rope: Rope,
+        noisy_rows: Tensor,
+        domain: Tensor,
+        kept: list[list[Pair]],
+    ) -> Tensor:
+        """The velocity of the action rows alone, beside what an earlier pass kept.
+
+        rope: of the rows alone; kept: of each layer, for each row of the batch; the keys and values
+        of the action rows in it are replaced. The rest as in `velocity`.
+        """
+        x = self._embed_rows(actions, self._embed_time(time), noisy_rows, domain)
+        for layer, pairs in zip(self.generator.layers, kept, strict=True):
+            assert isinstance(layer, Layer)
+            x = layer.generate_last(x, rope, pairs)
+        return self._read_rows(self.generator.norm(x), noisy_rows, domain)
+
+    def _embed_time(self, time: Tensor) -> Tensor:
+        """[B] -> [B, 1, hidden]."""
+        return self.time(time).to(self.dtype).unsqueeze(1)
+
+    def _embed_rows(
+        self, actions: Tensor, time_embedding: Tensor, noisy_rows: Tensor, domain: Tensor | None
+    ) -> Tensor:
+        noisy = noisy_rows.expand(actions.shape[0], -1).unsqueeze(-1)
+        tokens = self.action_in(actions.to(self.dtype), domain) + self.action_embed
+        return tokens + time_embedding * noisy
+
+    def _read_rows(self, x: Tensor, noisy_rows: Tensor, domain: Tensor | None) -> Tensor:
+        return self.action_out(x, domain) * noisy_rows.expand(x.shape[0], -1).unsqueeze(-1)
+
+
+def _hide(mask: Tensor | None, hide: Tensor, text: int, visual: int, rows: int) -> Tensor:
+    """An attention mask where the video's tokens of some samples (`hide`) do not see the rows.
+
+    bool [B, 1, visual + rows, text + visual + rows], from `mask`, see `KVCache.mask`.
+    """
+    tokens = visual + rows
+    video = torch.arange(tokens, device=hide.device)[:, None] < visual
+    row = torch.arange(text + tokens, device=hide.device) >= text + visual
+    seen = ~(video & row & hide[:, None, None, None])
+    return seen if mask is None else seen & mask
 
 
 def generator_positions(

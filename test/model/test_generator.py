@@ -11,12 +11,12 @@ from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import CosmosActionConditi
 from PIL import Image
 
 from cosmos3_ros.model.checkpoint_io.loader import load_model
-from cosmos3_ros.model.diffusion import denoiser
 from cosmos3_ros.model.diffusion.denoiser import Denoiser
 from cosmos3_ros.model.diffusion.guidance import Guidance
 from cosmos3_ros.model.generator import ACTION_MODES, ActionRequest, Generator, Request
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.kv_cache import Prompts
+from cosmos3_ros.model.network.transformer import Transformer
 
 # What diffusers does when it makes a Karras schedule.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -142,13 +142,13 @@ def test_two_passes_in_one_batch_give_the_same(model, far):
 
 def test_guidance_only_inside_its_interval(model, monkeypatch):
     calls = []
-    whole = denoiser.Denoiser.velocity
+    whole = Transformer.velocity
 
-    def counted(self, start, flat, time, *text):
-        calls.append(time)
-        return whole(self, start, flat, time, *text)
+    def counted(self, latents, time, *rest, **more):
+        calls.append(float(time))
+        return whole(self, latents, time, *rest, **more)
 
-    monkeypatch.setattr(denoiser.Denoiser, "velocity", counted)
+    monkeypatch.setattr(Transformer, "velocity", counted)
     guidance = Guidance(3.0, interval=(960, 1001))
     Generator(model).generate(request("text_to_video", steps=4, shift=5.0, guidance=guidance))
     assert calls == [999, 999, 937, 833, 624]
@@ -194,13 +194,18 @@ def test_a_distilled_student_follows_its_own_levels(write, far):
     reader = Denoiser(model)
     start = Generator(model)._input(asked, Generator(model)._condition(asked))
     text = reader.read(f"{PROMPT}. This image is of 48x64 resolution.")
-    sample = start.flat()
+    sample, prompts = start.latents, Prompts((text,))
     for step, (now, after) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True)):
         with torch.no_grad():
-            guess = sample - now * reader.velocity(start, sample, 1000 * now, Prompts((text,)))[0]
+            rope, time = reader._rope(start, prompts), torch.tensor([1000 * now])
+            guess = (
+                sample
+                - now
+                * model.transformer.velocity(sample, time, prompts, rope, ~start.clean_frames)[0]
+            )
         torch.manual_seed(SEED + step)
         sample = (1 - after) * guess + after * torch.randn_like(guess)
-    assert far(got.latents.flatten(), sample) < 1e-5
+    assert far(got.latents, sample) < 1e-5
 
 
 def test_text_is_read_once_per_prompt(model, monkeypatch):

@@ -127,6 +127,62 @@ def test_chunks_are_the_same_however_they_are_run(speed):
         np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:(full_steps|future_tokens)")  # of random weights, and eager
+@pytest.mark.parametrize(
+    ("preset", "guidance"), [("fast", 3.0), ("faster", 3.0), ("fastest", 3.0), ("faster", 1.0)]
+)
+def test_steps_of_the_rows_alone_are_the_same_however_they_are_run(preset, guidance):
+    """Eager, recorded, recorded and compiled, and as a CPU runs them."""
+    ways = [(False, False), (False, True), (True, True)]
+    models = [load(RuntimeOptions(compiled=one, graphs=other)) for one, other in ways]
+    models.append(load_fast(tiny_checkpoint(), "cpu", torch.float32, RuntimeOptions()))
+    found = []
+    for model in models:
+        policy = Cosmos3Policy(model, deterministic=True, preset=preset, guidance=guidance)
+        found.append([policy.infer(OBSERVATION).chunk.values for _ in range(3)])
+    for first, second, third in found:
+        np.testing.assert_allclose(second, first, rtol=1e-3, atol=1e-3)
+        np.testing.assert_array_equal(third, second)
+        np.testing.assert_allclose(first, found[-1][0], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(300, 381), (129, 256)])
+def test_attention_in_fp8_is_near(queries, keys, far):
+    from cosmos3_ros.model.runtime.attention_kernels import fp8_attention
+
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        query, key = torch.randn(1, queries, 8, 128), torch.randn(1, keys, 2, 128)
+        value = torch.randn(1, keys, 2, 128) / 50 + 1
+    parts = [part.bfloat16() for part in (query, key, value)]
+    got, wanted = fp8_attention(*parts).float(), attention(*(part.float() for part in parts))
+    assert far(got, wanted) < 0.03
+    assert far(got - 1, wanted - 1) < 0.3
+    other = fp8_attention(*parts[:2], parts[2].flip(1)).float()
+    assert far(other, wanted) > 2 * far(got, wanted)
+
+
+@pytest.mark.filterwarnings("ignore:full_steps")
+def test_chunks_with_attention_in_fp8(far):
+    speed = RuntimeOptions(compiled=True, graphs=True, generator="fp8", attention="fp8")
+    found = []
+    for way in (speed, RuntimeOptions()):
+        policy = Cosmos3Policy(load(way, torch.bfloat16), deterministic=True, preset="faster")
+        found.append([policy.infer(OBSERVATION).chunk.values for _ in range(3)])
+    assert np.array_equal(found[0][1], found[0][2])
+    assert far(torch.from_numpy(found[0][2]), torch.from_numpy(found[1][0])) < 0.3
+
+
+def test_fp8_products_of_few_rows_have_one_scale(far):
+    torch.manual_seed(0)
+    product = FORMATS["fp8"].from_weight(torch.randn(192, 256, device="cuda") / 16)
+    x = torch.randn(40, 256, device="cuda", dtype=torch.bfloat16) * torch.rand(40, 1, device="cuda")
+    few = product(x)
+    many = product(torch.cat([x] * 4))[:40]
+    assert far(few.float(), many.float()) < 0.01
+    assert far(few.cpu().float(), product.cpu()(x.cpu()).float()) < 0.01
+
+
 @pytest.mark.parametrize(
     "speed",
     [

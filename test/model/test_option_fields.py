@@ -70,10 +70,17 @@ def test_every_field_of_the_policy_options_is_a_command_line_option() -> None:
         "--batched-guidance",
         "false",
         "--fixed-seed",
+        "--full-steps",
+        "0",
+        "1",
     ]
     values = argument_values(parser.parse_args(words), PolicyOptions)
     assert PolicyOptions(**values) == PolicyOptions(
-        num_steps=2, guidance_interval=(960.0, 1001.0), batched_guidance=False, deterministic=True
+        num_steps=2,
+        guidance_interval=(960.0, 1001.0),
+        batched_guidance=False,
+        deterministic=True,
+        full_steps=(0, 1),
     )
 
 
@@ -89,6 +96,16 @@ class Some:
     sizes: list[float] = param([], "sizes")
     armed: bool | None = param(None, "whether", omitted="as elsewhere")
     device: str | None = param(None, "where", omitted="as elsewhere")
+
+
+def test_a_tuple_of_any_length_is_a_list() -> None:
+    kind = tuple[int, ...]
+    for value in ((), (3,), (0, 1, 2)):
+        assert coerce("steps", kind, to_plain(kind, value)) == value
+    with pytest.raises(ValueError, match="parameter 'steps': expected a list of int, got 'x'"):
+        coerce("steps", kind, "x")
+    with pytest.raises(ValueError, match=r"expected int, got float 1\.5"):
+        coerce("steps", kind, [0, 1.5])
 
 
 def test_no_number_is_too_small_or_large_to_be_checked() -> None:

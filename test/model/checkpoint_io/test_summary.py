@@ -13,6 +13,7 @@ from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.names import hub_name
 from cosmos3_ros.model.checkpoint_io.summary import report
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
+from cosmos3_ros.model.checkpoint_io.trained_sampling import TrainedSampling, write_trained_sampling
 from cosmos3_ros.model.network.config import NANO
 from cosmos3_ros.model.network.transformer import Transformer
 
@@ -90,6 +91,11 @@ def test_base_checkpoints_and_students(folder):
     text = report(folder)
     assert "names no embodiment; its action heads can hold droid_joint_pos" in text
     assert "distilled: noise levels [1.0, 0.5]" in text
+
+
+def test_ways_of_sampling_that_it_was_trained_for(folder):
+    write_trained_sampling(folder, TrainedSampling(hidden_rows=True))
+    assert ", sampling hidden_rows" in report(folder)
 
 
 def test_a_broken_file_is_a_line_of_the_report(folder):

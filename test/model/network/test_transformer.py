@@ -29,7 +29,9 @@ def inputs(config, length=11):
     )
 
 
-def our_velocity(transformer, cache, latents, actions, noisy_frames, noisy_rows, time=833.0):
+def our_velocity(
+    transformer, cache, latents, actions, noisy_frames, noisy_rows, time=833.0, **more
+):
     config = transformer.config
     rows = cache.rows if isinstance(cache, Prompts) else [cache]
     lengths = [row.length for row in rows] if rows[0].lengths is None else rows[0].lengths.tolist()
@@ -47,6 +49,7 @@ def our_velocity(transformer, cache, latents, actions, noisy_frames, noisy_rows,
             actions,
             noisy_rows,
             torch.full((count,), DOMAIN),
+            **more,
         )
 
 
@@ -94,6 +97,39 @@ def test_two_prompts_in_one_batch_equal_one_after_the_other(config, pair, far):
         alone = our_velocity(transformer, cache, latents, actions, *noisy)
         for batched, single in zip(together, alone, strict=True):
             assert far(batched[row], single[0]) < 1e-5
+
+
+def test_video_that_does_not_look_at_the_rows(config, pair, far):
+    """For all samples (inference) and for some of a padded batch (training) it is the same."""
+    transformer = pair(config).ours
+    ids, latents, actions = inputs(config)
+    noisy = torch.ones(SHAPE[0], dtype=torch.bool), torch.ones(ROWS, dtype=torch.bool)
+    parts = (ids, ids[:4], ids)
+    with torch.no_grad():
+        caches = [transformer.prefill(part[None])[1] for part in parts]
+        padded = torch.stack([torch.nn.functional.pad(part, (0, 11 - len(part))) for part in parts])
+        batch = transformer.prefill(padded)[1]
+    batch.lengths = torch.tensor([len(part) for part in parts])
+    three = (latents.expand(3, -1, -1, -1, -1), actions.expand(3, -1, -1))
+    hide, late = torch.tensor([True, True, False]), torch.tensor([300.0, 700.0, 833.0])
+    mixed = our_velocity(transformer, batch, *three, *noisy, hide_rows=hide, row_time=late)
+    for row, cache in enumerate(caches):
+        more = {"hide_rows": bool(hide[row]), "row_time": late[row : row + 1]}
+        for text in (cache, Prompts((cache,))):
+            alone = our_velocity(transformer, text, latents, actions, *noisy, **more)
+            for batched, single in zip(mixed, alone, strict=True):
+                assert far(batched[row], single[0]) < 1e-5
+        moved = our_velocity(transformer, cache, latents, actions + 1, *noisy, **more)
+        assert far(moved[1], alone[1]) > 1e-3
+        if hide[row]:
+            assert torch.equal(moved[0], alone[0])
+        else:
+            assert far(moved[0], alone[0]) > 1e-3
+    same = our_velocity(transformer, caches[0], latents, actions, *noisy)
+    twice = our_velocity(
+        transformer, caches[0], latents, actions, *noisy, row_time=torch.tensor([833.0])
+    )
+    assert all(torch.equal(one, other) for one, other in zip(same, twice, strict=True))
 
 
 def test_text_decoded_in_pieces_equals_text_at_once(config, pair, far):

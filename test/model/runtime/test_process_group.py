@@ -39,15 +39,18 @@ from cosmos3_ros.model.runtime.process_group import InferenceGroup
 OPTIONS = {"num_steps": 2, "seed": 3, "soft_rows": 2}
 POLITELY = ("nice", "-n", "10")  # several busy processes beside tests that need their time
 STATE = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.25], np.float32)
-# Of so many processes, in turn: how many split a layer (the rest is guidance), and how.
+# steps of the rows alone beside keys that each process keeps of its branch, guided and not
+ROWS_ALONE = {"num_steps": 4, "full_steps": (0,), "guided_steps": 3}
+# Of so many processes, in turn: how many split a layer (the rest is guidance), how, and options.
 WAYS = {
     2: [
-        (1, RuntimeOptions()),
-        (2, RuntimeOptions()),
-        (2, RuntimeOptions(compiled=True)),
-        (2, RuntimeOptions(generator="int8", text="fp8")),
+        (1, RuntimeOptions(), {}),
+        (1, RuntimeOptions(), ROWS_ALONE),
+        (2, RuntimeOptions(), {}),
+        (2, RuntimeOptions(compiled=True), {}),
+        (2, RuntimeOptions(generator="int8", text="fp8"), {}),
     ],
-    4: [(4, RuntimeOptions()), (2, RuntimeOptions())],
+    4: [(4, RuntimeOptions(), {}), (2, RuntimeOptions(), {})],
 }
 SMALL_EDGE = dataclasses.replace(
     TINY,
@@ -60,9 +63,9 @@ SMALL_EDGE = dataclasses.replace(
 )
 
 
-def make(checkpoint, speed, team=None):
+def make(checkpoint, speed, options, team=None):
     model = load_fast(checkpoint, "cpu", torch.float32, speed, team=team)
-    return Cosmos3Policy(model, **OPTIONS), Cosmos3Reasoner(model)
+    return Cosmos3Policy(model, **(OPTIONS | options)), Cosmos3Reasoner(model)
 
 
 def ask(policy, reasoner):
@@ -180,6 +183,7 @@ def traced(compiler):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:full_steps")  # of weights that are random
 @pytest.mark.parametrize("count", WAYS)
 def test_processes_say_together_what_one_says(count, tmp_path, write, eager, monkeypatch):
     checkpoint = tiny_checkpoint() if count == 2 else write(SMALL_EDGE)
@@ -189,10 +193,10 @@ def test_processes_say_together_what_one_says(count, tmp_path, write, eager, mon
     )
     together, shares = [], []
     with others(count, tmp_path / "meeting", checkpoint):
-        for tensor, speed in WAYS[count]:
+        for tensor, speed, options in WAYS[count]:
             team, read[0] = InferenceGroup("cpu", tensor), 0
             disagree(team)
-            policy, reasoner = make(checkpoint, speed, team)
+            policy, reasoner = make(checkpoint, speed, options, team)
             beside = (policy.model.vae.module, policy.model.vision)
             shares.append(
                 read[0]
@@ -204,15 +208,15 @@ def test_processes_say_together_what_one_says(count, tmp_path, write, eager, mon
             ):
                 infer_batch(policy, [Observation({}, STATE, "wait", 1)])
             team.leave()
-    for (_, speed), (numbers, said) in zip(WAYS[count], together, strict=True):
-        expected, words = ask(*make(checkpoint, speed))
+    for (_, speed, options), (numbers, said) in zip(WAYS[count], together, strict=True):
+        expected, words = ask(*make(checkpoint, speed, options))
         rounded = speed.generator != "none"  # the shares of a row are rounded by themselves
         for mine, alone in zip(numbers, expected, strict=True):
             limit = 0.1 if rounded else 1e-5
             assert np.abs(mine - alone).max() <= limit * np.abs(alone).max()
         assert rounded or said == words
     config = config_from_json(safetensors_io.read_json(checkpoint / "transformer" / "config.json"))
-    assert shares == [share(config, tensor) for tensor, _ in WAYS[count]]
+    assert shares == [share(config, tensor) for tensor, *_ in WAYS[count]]
 
 
 def share(config, ranks):
@@ -283,9 +287,9 @@ if __name__ == "__main__":
     torch.compile = traced(torch.compile)
     rank, count = map(int, sys.argv[1:3])
     meet(rank, count, sys.argv[3])
-    for tensor, speed in WAYS[count]:
+    for tensor, speed, options in WAYS[count]:
         team = InferenceGroup("cpu", tensor)
         disagree(team)
-        make(Path(sys.argv[4]), speed, team)
+        make(Path(sys.argv[4]), speed, options, team)
         team.follow()
     torch.distributed.destroy_process_group()
