@@ -205,7 +205,8 @@ class History:
         self.stalled_until = 0
         self._undo: list[tuple[int, str, Any]] = []  # when it ends, what it is
         self._next_disturbance, self._calm_since = NS, 0
-        self._last_point: tuple[int, np.ndarray] | None = None  # clock, position
+        # clock, time, position
+        self._last_point: tuple[int, int, np.ndarray] | None = None
         self._stop_stands = False  # by the topic
         self._stopped = False  # disarmed by whatever stop, since then not armed by the operator
         self._stop_motion_end = 0
@@ -296,15 +297,17 @@ class History:
             return
         if self._stopped and player.motion is not None and now > player.motion.end + 2 * PERIOD:
             self.violate("stop", f"a point {(now - player.motion.end) / NS:.2f} s after the brake")
-        last, self._last_point = self._last_point, (now, position)
+        last, self._last_point = self._last_point, (now, world.time, position)
         elapsed = 0 if last is None else now - last[0]
-        paused = last is None or (elapsed > 3 * PERIOD and world.time > self.stalled_until + NS)
+        # by the world's time: the node's clock may have been set
+        still = last is None or world.time - last[1] > 3 * PERIOD
+        paused = last is None or (still and world.time > self.stalled_until + NS)
         if player.mode == PLAYING or paused:
             self._check_away("streams", position)
         if last is not None and elapsed < 3 * NS:
             elapsed = elapsed if self.simulated else min(elapsed, 2 * PERIOD)
             most = 1.05 * self.limits.velocity * max(PERIOD, elapsed) / NS
-            step = np.abs(differences(last[1], position, self.limits.continuous))
+            step = np.abs(differences(last[2], position, self.limits.continuous))
             onto = self._is_measured_there(position, most)
             if ((step > most) & ~onto).any():
                 joint = int((step - most).argmax())
