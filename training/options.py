@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from ..model.checkpoint_io.trained_sampling import TrainedSampling
 from ..sim.tasks import TRAINED
 
 
@@ -151,12 +152,30 @@ class ObjectiveOptions:
     grounding_layer: int = 3  # number of the layer whose output has to tell the positions
     # Noise level above which positions are asked for; below it the noisy actions give them away.
     grounding_noise: float = 0.8
+    # What sampling may do then, see checkpoint_io.trained_sampling; the checkpoint says so.
+    # Share of policy samples whose rows have a noise level of their own, beside video that is at
+    # least as noisy.
+    row_levels: float = 0.0
+    # In policy samples the video's tokens do not attend to the rows.
+    hidden_rows: bool = False
+    # Share of policy samples without the frames to come.
+    no_future: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("dropout", "prefix", "row_levels", "no_future"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"objective.{name}: expected a share from 0 to 1, got {getattr(self, name)}"
+                )
         if self.shift <= 0 or min(self.modes) < 0 or sum(self.modes) <= 0 or len(self.modes) != 3:
             raise ValueError(
                 f"objective: expected shift > 0 and three shares, got {self.shift} and {self.modes}"
             )
+
+    @property
+    def sampling(self) -> TrainedSampling:
+        """What a policy that was trained so may do when it samples."""
+        return TrainedSampling(self.row_levels > 0, self.hidden_rows, self.no_future > 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

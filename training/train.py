@@ -16,6 +16,7 @@ import torch
 from ..model.checkpoint_io.json_file import read_json, write_json
 from ..model.checkpoint_io.loader import load_model, load_vae
 from ..model.checkpoint_io.tiny import policy_json, write_tiny
+from ..model.checkpoint_io.trained_sampling import write_trained_sampling
 from ..model.checkpoint_io.trained_tasks import write_trained_tasks
 from ..model.embodiment import find_embodiment
 from ..model.loaded_model import Model
@@ -187,6 +188,7 @@ def begin(recipe: Recipe, folder: Path) -> None:
         write_tiny(folder, recipe.seed, config, recipe.embodiment)
     if recipe.policy.steps:  # nobody knows what a dataset shows
         write_trained_tasks(folder, () if recipe.data.dataset else recipe.data.tasks)
+        write_trained_sampling(folder, recipe.objective.sampling)
     write_recipe(folder.parent / "recipe.yaml", recipe)
 
 

@@ -251,6 +251,7 @@ class Transformer(nn.Module):
         domain: Tensor | None = None,
         row_time: Tensor | None = None,
         hide_rows: bool | Tensor = False,
+        hide_future: Tensor | None = None,
         kept: list[list[Pair]] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """One pass of the generator: the velocity d(sample)/d(noise level), zero for clean tokens.
@@ -261,8 +262,9 @@ class Transformer(nn.Module):
         velocities of latents and of actions.
 
         row_time [B]: of the rows, if not that of the video. hide_rows: the video's tokens do not
-        attend to the rows; bool [B], with a `KVCache` only: in these samples. kept, with `Prompts`
-        only: gets the keys and values of each layer, for `row_velocity`.
+        attend to the rows; bool [B], with a `KVCache` only: in these samples. hide_future bool [B],
+        the same: nothing attends to the video's frames after the first. kept, with `Prompts` only:
+        gets the keys and values of each layer, for `row_velocity`.
         """
         tokens = self.vision_in(patchify(latents.to(self.dtype), self.config.patch))
         visual = tokens.shape[1]
@@ -276,12 +278,16 @@ class Transformer(nn.Module):
             count = actions.shape[1]
             late = time_embedding if row_time is None else self._embed_time(row_time)
             x = torch.cat([x, self._embed_rows(actions, late, noisy_rows, domain)], dim=1)
-        mask, hidden = text.mask(x.shape[1]), 0
-        if isinstance(hide_rows, Tensor):
-            assert isinstance(text, KVCache)  # see above
-            mask = _hide(mask, hide_rows, text.length, visual, count)
-        elif hide_rows:
-            hidden = count
+        mask, length = text.mask(x.shape[1]), x.shape[1]
+        first = visual // latents.shape[2]
+        for samples, query, key in (
+            (hide_rows, slice(visual), slice(visual, length)),
+            (hide_future, slice(length), slice(first, visual)),
+        ):
+            if isinstance(samples, Tensor):
+                assert isinstance(text, KVCache)  # see above
+                mask = _hide(mask, text.length, length, samples, query, key)
+        hidden = count if hide_rows is True else 0
         for number, layer in enumerate(self.generator.layers):
             x = layer(x, rope, text.for_generator(number), mask, hidden, kept)
         x = self.generator.norm(x)
@@ -326,15 +332,16 @@ class Transformer(nn.Module):
         return self.action_out(x, domain) * noisy_rows.expand(x.shape[0], -1).unsqueeze(-1)
 
 
-def _hide(mask: Tensor | None, hide: Tensor, text: int, visual: int, rows: int) -> Tensor:
-    """An attention mask where the video's tokens of some samples (`hide`) do not see the rows.
+def _hide(
+    mask: Tensor | None, text: int, tokens: int, samples: Tensor, query: slice, key: slice
+) -> Tensor:
+    """An attention mask where in some samples (bool [B]) tokens `query` do not see tokens `key`.
 
-    bool [B, 1, visual + rows, text + visual + rows], from `mask`, see `KVCache.mask`.
+    bool [B, 1, tokens, text + tokens], from `mask`, see `KVCache.mask`, or an earlier one of these.
     """
-    tokens = visual + rows
-    video = torch.arange(tokens, device=hide.device)[:, None] < visual
-    row = torch.arange(text + tokens, device=hide.device) >= text + visual
-    seen = ~(video & row & hide[:, None, None, None])
+    hidden = torch.zeros(tokens, text + tokens, dtype=torch.bool, device=samples.device)
+    hidden[query, text + key.start : text + key.stop] = True
+    seen = ~(hidden & samples[:, None, None, None])
     return seen if mask is None else seen & mask
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flow matching as Cosmos 3 is trained: one noise level for vision and actions.
+"""Flow matching as Cosmos 3 is trained: one noise level for vision and actions, unless told.
 
 The loss is on the velocity of the noisy parts. A sample at noise level s is
 s * noise + (1 - s) * clean; the target is noise - clean.
@@ -41,6 +41,15 @@ def noise_levels(count: int, shift: float, device: torch.device) -> Tensor:
 def draw_modes(count: int, options: ObjectiveOptions, device: torch.device) -> Tensor:
     """int64 [count]: POLICY, FORWARD or INVERSE."""
     return torch.multinomial(torch.tensor(options.modes, device=device), count, replacement=True)
+
+
+def video_levels(level: Tensor, apart: Tensor) -> Tensor:
+    """Noise levels of the video beside rows at `level`, float32 [count] in 0..1.
+
+    apart bool [count]: nearer to noise, Beta(7, 1) as in DreamZero-Flash (arXiv 2602.15922), and at
+    least as noisy as the rows: in sampling the video's tokens are those of an earlier step.
+    """
+    return torch.where(apart, torch.maximum(level, torch.rand_like(level) ** (1 / 7)), level)
 
 
 def noisy_parts(
@@ -98,7 +107,13 @@ class FlowMatchingLoss(nn.Module):
         )
         # Where nobody knows what was seen later, all is noise: that says what the first step of
         # sampling is to do.
-        modes, level = torch.where(batch.whole, modes, POLICY), torch.where(batch.whole, level, 1.0)
+        modes = torch.where(batch.whole, modes, POLICY)
+        apart, blind = (
+            (modes == POLICY) & (torch.rand(count, device=device) < share)
+            for share in (options.row_levels, options.no_future)
+        )
+        row_level = torch.where(batch.whole | apart | blind, level, 1.0)
+        level = torch.where(batch.whole, video_levels(level, apart), 1.0)
         frames, rows = batch.latents.shape[2], batch.rows.shape[1]
         noisy_frames, noisy_rows = noisy_parts(
             modes, frames, rows, int(self._embodiment.state_row), options
@@ -106,7 +121,7 @@ class FlowMatchingLoss(nn.Module):
         vision_mask, action_mask = noisy_frames[:, None, :, None, None], noisy_rows[:, :, None]
         noise, row_noise = torch.randn_like(batch.latents), torch.randn_like(batch.rows)
         latents = _blend(batch.latents, noise, level.view(-1, 1, 1, 1, 1) * vision_mask)
-        actions = _blend(batch.rows, row_noise, level.view(-1, 1, 1) * action_mask)
+        actions = _blend(batch.rows, row_noise, row_level.view(-1, 1, 1) * action_mask)
         actions = nn.functional.pad(
             actions, (0, transformer.config.action_width - actions.shape[2])
         )
@@ -120,17 +135,21 @@ class FlowMatchingLoss(nn.Module):
             actions,
             noisy_rows,
             domain,
+            row_time=1000 * row_level,
+            hide_rows=(modes == POLICY) if options.hidden_rows else False,
+            hide_future=blind if options.no_future else None,
         )
         assert action is not None  # actions were given
+        taught = batch.whole & ~blind
         error = (vision.float() - (noise - batch.latents)) * (
-            vision_mask & batch.whole.view(-1, 1, 1, 1, 1)
+            vision_mask & taught.view(-1, 1, 1, 1, 1)
         )
         row_error = (
             action[..., : batch.rows.shape[2]].float() - (row_noise - batch.rows)
         ) * action_mask
-        losses = {"vision": error.square().mean() / batch.whole.float().mean().clamp(min=1e-3)}
+        losses = {"vision": error.square().mean() / taught.float().mean().clamp(min=1e-3)}
         losses["action"] = row_error.square().mean()
-        asked = (modes == POLICY) & (level > options.grounding_noise)
+        asked = (modes == POLICY) & (row_level > options.grounding_noise)
         losses["grounding"] = self._ground(batch.truth, rows, frames, asked)
         weights = {
             "vision": options.vision,

@@ -36,7 +36,7 @@ def our_velocity(
     rows = cache.rows if isinstance(cache, Prompts) else [cache]
     lengths = [row.length for row in rows] if rows[0].lengths is None else rows[0].lengths.tolist()
     places = torch.stack(
-        [generator_positions(config, length, SHAPE, FPS, ROWS) for length in lengths]
+        [generator_positions(config, length, latents.shape[2:], FPS, ROWS) for length in lengths]
     )
     count = len(latents)
     with torch.no_grad():
@@ -218,6 +218,44 @@ def test_positions_run_on_the_clock_of_the_video():
     # A state row and the rows of the past before it: one row earlier is one row earlier.
     earlier = generator_positions(NANO, 100, (3, 4, 4), 15.0, rows=4, first_row=-1)
     assert torch.equal(earlier[0, 13:], positions[0, 12:])
+
+
+def test_frames_to_come_that_nobody_looks_at_are_not_there(config, pair, far):
+    """In some samples of a padded batch (training) it is as without them (inference)."""
+    transformer = pair(config).ours
+    ids, latents, actions = inputs(config)
+    noisy = torch.ones(SHAPE[0], dtype=torch.bool), torch.ones(ROWS, dtype=torch.bool)
+    parts = (ids, ids[:4])
+    with torch.no_grad():
+        caches = [transformer.prefill(part[None])[1] for part in parts]
+        padded = torch.stack([torch.nn.functional.pad(part, (0, 11 - len(part))) for part in parts])
+        batch = transformer.prefill(padded)[1]
+    batch.lengths = torch.tensor([len(part) for part in parts])
+    twice = (latents.expand(2, -1, -1, -1, -1), actions.expand(2, -1, -1))
+    for hidden in (False, True):
+        hide_rows = torch.tensor([hidden, hidden])
+        mixed = our_velocity(
+            transformer,
+            batch,
+            *twice,
+            *noisy,
+            hide_rows=hide_rows,
+            hide_future=torch.tensor([False, True]),
+        )
+        whole = our_velocity(transformer, caches[0], latents, actions, *noisy, hide_rows=hidden)
+        alone = our_velocity(
+            transformer,
+            caches[1],
+            latents[:, :, :1],
+            actions,
+            noisy[0][:1],
+            noisy[1],
+            hide_rows=hidden,
+        )
+        assert far(mixed[0][0], whole[0][0]) < 1e-5
+        assert far(mixed[1][0], whole[1][0]) < 1e-5
+        assert far(mixed[0][1][:, :1], alone[0][0]) < 1e-5
+        assert far(mixed[1][1], alone[1][0]) < 1e-5
 
 
 def test_patches_come_back():

@@ -4,6 +4,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
 from cosmos3_ros.model.embodiment import DROID_SIM
@@ -18,6 +19,7 @@ from cosmos3_ros.training.stages.flow_matching_loss import (
     draw_modes,
     noise_levels,
     noisy_parts,
+    video_levels,
 )
 from cosmos3_ros.training.stages.latent_encoder import Encoder
 from cosmos3_ros.training.stages.window_dataset import WindowDataset
@@ -76,3 +78,77 @@ def test_what_was_not_seen_is_all_noise(tiny_small, episode):
         told.append(objective(only, text))
     assert float(told[0]["vision"]) == 0
     assert float(told[0]["action"]) == float(told[1]["action"]) > 0
+
+
+def test_video_beside_rows_with_a_level_of_their_own_is_nearer_to_noise():
+    torch.manual_seed(0)
+    level, apart = torch.rand(20_000), torch.rand(20_000) < 0.5
+    video = video_levels(level, apart)
+    assert torch.equal(video[~apart], level[~apart])
+    assert (video >= level).all()
+    assert video.max() <= 1
+    u, v = torch.rand(200_000), torch.rand(200_000)
+    expected = torch.maximum(u, v ** (1 / 7)).mean()
+    assert abs(video[apart].mean() - expected) < 0.005
+
+
+@pytest.fixture
+def measured(tiny_small, episode):
+    """Losses of one batch under some options, with changes of the batch, all else the same."""
+    model = load_policy(tiny_small).model
+    encoder = Encoder(model.vae, DROID_SIM)
+    windows = WindowDataset(encoder.shape, torch.device("cpu"))
+    windows.add(encoder.encode([make_clip(episode(24, seed=1), DROID_SIM, stride=4)]))
+    batch = windows.draw(4, 0.0)
+
+    def function(change=None, **options):
+        changed = dataclasses.replace(batch, latents=batch.latents.clone(), rows=batch.rows.clone())
+        if change is not None:
+            change(changed)
+        torch.manual_seed(0)
+        settings = ObjectiveOptions(modes=(1.0, 0.0, 0.0), prefix=0.0, **options)
+        objective = FlowMatchingLoss(model.transformer, DROID_SIM, settings)
+        text = objective.pad_prompts([[1], [2, 3]], windows.shape, 17)
+        torch.manual_seed(1)
+        with torch.no_grad():
+            return {name: float(loss) for name, loss in objective(changed, text).items()}
+
+    return function
+
+
+def spoil_future(batch):
+    batch.latents[:, :, 1:] = 100.0
+
+
+def spoil_rows(batch):
+    batch.rows[:, 1:] = 100.0
+
+
+def test_without_the_frames_to_come_they_do_not_matter(measured):
+    plain, blind = measured(), measured(no_future=1.0)
+    assert measured(spoil_future)["action"] != plain["action"]
+    assert measured(spoil_future, no_future=1.0)["action"] == blind["action"] > 0
+    assert blind["vision"] == 0 < plain["vision"]
+
+
+def test_hidden_rows_do_not_matter_for_the_video(measured):
+    assert measured(spoil_rows)["vision"] != measured()["vision"]
+    hidden = measured(hidden_rows=True)
+    assert measured(spoil_rows, hidden_rows=True)["vision"] == hidden["vision"] > 0
+    assert hidden["action"] > 0
+
+
+def test_rows_get_a_level_of_their_own(measured):
+    """With the same noise, the video is another and the rows are the same."""
+    plain, apart = measured(), measured(row_levels=1.0)
+    assert plain["vision"] != apart["vision"]
+    assert plain["action"] != apart["action"]
+
+
+def test_options_say_what_a_checkpoint_was_trained_for():
+    for name in ("row_levels", "no_future", "dropout", "prefix"):
+        with pytest.raises(ValueError, match=f"objective.{name}: expected a share from 0 to 1"):
+            ObjectiveOptions(**{name: 1.5})
+    assert ObjectiveOptions().sampling.names() == []
+    options = ObjectiveOptions(row_levels=0.5, hidden_rows=True, no_future=0.1)
+    assert options.sampling.names() == ["row_levels", "hidden_rows", "no_future"]
