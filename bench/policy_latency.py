@@ -367,6 +367,7 @@ class Bench:
             times = milliseconds(infer, runs)
         found: dict[str, Any] = {
             "chunk_ms": statistics.median(times),
+            "chunk_p99_ms": float(np.percentile(times, 99)),
             "chunk_slowest_ms": max(times),
             "first_two_s": first,
         }

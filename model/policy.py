@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .acceleration.canvas_cuda import compose_on_gpu
+from .acceleration.canvas_cuda import GpuComposer
 from .autoencoder.vae import frames_from_video, video_from_pixels
 from .checkpoint_io.loader import load_model
 from .diffusion.conditioning import (
@@ -67,6 +67,7 @@ class Cosmos3Policy:
         if model.team and self.options.future_steps:
             raise ValueError("future_steps: expected 0 where several processes share a policy")
         self._vae = model.vae
+        self._composer = GpuComposer(self.embodiment.canvas, model.device)
         self.denoiser = Denoiser(model)
         self.schedule = self._make_schedule()
         self.guidance = self._make_guidance()
@@ -209,7 +210,7 @@ class Cosmos3Policy:
     def compose(self, observation: Observation) -> Tensor:
         """The picture that the model sees, uint8 [H, W, 3], made where the model is."""
         if self.model.device.type == "cuda":
-            return compose_on_gpu(self.embodiment.canvas, observation.images, self.model.device)
+            return self._composer(observation.images, recorded=self.model.graphs)
         return torch.from_numpy(self.embodiment.compose(observation.images))
 
     def encode(self, canvas: Tensor) -> Tensor:
@@ -248,7 +249,10 @@ class Cosmos3Policy:
         """The next chunk's seed, and its noise for latents and actions, not yet on the device."""
         options = self.options
         seed = options.seed if options.deterministic else int(self._seeds.integers(0, 2**31))
-        return seed, numpy_noise((1, *self.latent_shape), seed), numpy_noise(self.row_shape, seed)
+        noises = [numpy_noise(shape, seed) for shape in ((1, *self.latent_shape), self.row_shape)]
+        if self.model.device.type == "cuda":  # so that the copies are asynchronous
+            noises = [noise.pin_memory() for noise in noises]
+        return seed, noises[0], noises[1]
 
     def _committed_rows(self, stamp: int, committed: ActionChunk | None) -> dict[int, np.ndarray]:
         """Which rows of the new chunk are already committed, and their commands."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,23 +12,49 @@ from torch import Tensor
 
 from ..embodiment.canvas import Canvas, taps
 from ..interface import check_image
+from ..runtime.cuda_graph import CudaGraph
 
 
-def compose_on_gpu(
-    canvas: Canvas, images: Mapping[str, np.ndarray], device: torch.device
-) -> Tensor:
-    """Camera images -> canvas uint8 [*canvas.size, 3] on `device`.
+class GpuComposer:
+    """Composes canvases on one device; `recorded` ones as a CUDA graph, from the second on.
 
-    images: uint8 [H, W, 3] of any size, by view name.
+    It holds for images of the sizes of the last call; others are composed without.
     """
+
+    def __init__(self, canvas: Canvas, device: torch.device):
+        self.canvas, self.device = canvas, device
+        self._shapes: list[torch.Size] = []
+        self._graph: CudaGraph | None = None
+
+    def __call__(self, images: Mapping[str, np.ndarray], recorded: bool = False) -> Tensor:
+        """Camera images uint8 [H, W, 3] by view name -> canvas uint8 [*canvas.size, 3]."""
+        pictures = _upload(self.canvas, images, self.device)
+        shapes = [picture.shape for picture in pictures]
+        if not recorded or shapes != self._shapes:
+            self._shapes, self._graph = shapes, None
+            return _compose(self.canvas, pictures)
+        if self._graph is None:
+            self._graph = CudaGraph(lambda *seen: (_compose(self.canvas, seen),), pictures)
+        return self._graph(*pictures)[0].clone()
+
+
+def _upload(canvas: Canvas, images: Mapping[str, np.ndarray], device: torch.device) -> list[Tensor]:
+    """The images of the canvas's panels, in their order, without waiting for the device."""
     canvas.check(images)
-    picture = torch.zeros((*canvas.composite, 3), dtype=torch.uint8, device=device)
+    pictures = []
     for panel in canvas.panels:
         check_image(f"images[{panel.view!r}]", images[panel.view])
         image = torch.from_numpy(np.ascontiguousarray(images[panel.view]))
         if device.type == "cuda":  # so that the copy is asynchronous
             image = image.pin_memory()
-        image = image.to(device, non_blocking=True)
+        pictures.append(image.to(device, non_blocking=True))
+    return pictures
+
+
+def _compose(canvas: Canvas, pictures: Sequence[Tensor]) -> Tensor:
+    device = pictures[0].device
+    picture = torch.zeros((*canvas.composite, 3), dtype=torch.uint8, device=device)
+    for panel, image in zip(canvas.panels, pictures, strict=True):
         resized = _resize(image, (panel.height, panel.width), cubic=False, antialias=canvas.smooth)
         target = picture[
             panel.top : panel.top + panel.height, panel.left : panel.left + panel.width
@@ -55,7 +81,7 @@ def _resize(picture: Tensor, size: tuple[int, int], cubic: bool, antialias: bool
     return picture.float()
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache  # for good: recordings read them
 def _taps(
     source: int, target: int, cubic: bool, antialias: bool, device: torch.device
 ) -> tuple[Tensor, Tensor]:
@@ -69,8 +95,12 @@ def _pad(picture: Tensor, size: tuple[int, int]) -> Tensor:
     mirror = all(more < have for more, have in zip(missing, picture.shape[:2], strict=True))
     for axis, more in enumerate(missing):
         if more:
-            index = np.pad(
-                np.arange(picture.shape[axis]), (0, more), mode="reflect" if mirror else "edge"
-            )
-            picture = picture.index_select(axis, torch.from_numpy(index).to(picture.device))
+            index = _padding(picture.shape[axis], more, mirror, picture.device)
+            picture = picture.index_select(axis, index)
     return picture
+
+
+@functools.cache
+def _padding(size: int, more: int, mirror: bool, device: torch.device) -> Tensor:
+    index = np.pad(np.arange(size), (0, more), mode="reflect" if mirror else "edge")
+    return torch.from_numpy(index).to(device)

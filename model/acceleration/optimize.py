@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..loaded_model import Model
 from ..network.layers import FEW_QUERIES, attention
 from ..network.transformer import Layer
-from ..runtime.quantize import FORMATS, join, quantize
+from ..runtime.quantize import FORMATS, FP8, join, quantize
 from .offload import offloaded, tensors
 from .options import RuntimeOptions
 from .tensor_parallel import TensorParallelSplit, split_of
@@ -41,6 +41,8 @@ def optimize(
     if hasattr(transformer, "generator"):
         layers = transformer.generator.layers
         _prepare(layers, runtime.generator, compiled, device, split)
+        if split is None and device.type == "cuda":
+            fuse_gates(layers)
         _compile(layers, compiled, dynamic=False)
         if runtime.attention == "fp8" and device.type == "cuda":
             round_attention(layers, device)
@@ -111,6 +113,13 @@ def round_attention(layers: Iterable[nn.Module], device: torch.device) -> None:
     for layer in layers:
         assert isinstance(layer, Layer)
         layer.attend = attend
+
+
+def fuse_gates(layers: Iterable[nn.Module], fused: bool = True) -> None:
+    """Let MLPs in FP8 round what their gate gives in the gate's kernel, in place; on a GPU only."""
+    for layer in layers:
+        assert isinstance(layer, Layer)
+        layer.mlp.fused = fused and layer.mlp.gated and isinstance(layer.mlp.down, FP8)
 
 
 def head(weight: Tensor, weight_format: str) -> nn.Module:

@@ -185,13 +185,13 @@ def build_input(
     frames with indices `known` count.
     """
     device = seen.device
-    latents = noise.to(device, copy=True)
+    latents = noise.to(device, copy=True, non_blocking=True)  # the host goes on, as below
     for frame in known:
         latents[:, :, frame] = seen[:, :, frame]
     clean_frames = torch.zeros(latents.shape[2], dtype=torch.bool)
     clean_frames[list(known)] = True
     if actions is None:
-        return DenoiserInput(latents, clean_frames.to(device), fps)
+        return DenoiserInput(latents, clean_frames.to(device, non_blocking=True), fps)
     rows = actions.noise.clone()
     rows[:, actions.width :] = 0
     clean_rows = torch.zeros(len(rows), dtype=torch.bool)
@@ -202,10 +202,10 @@ def build_input(
         clean_rows[indices] = True
     return DenoiserInput(
         latents,
-        clean_frames.to(device),
+        clean_frames.to(device, non_blocking=True),
         fps,
-        rows[None].to(device),
-        clean_rows.to(device),
+        rows[None].to(device, non_blocking=True),
+        clean_rows.to(device, non_blocking=True),
         actions.width,
         actions.first_row,
         actions.domain,

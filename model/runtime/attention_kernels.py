@@ -39,22 +39,36 @@ def _attend_block(  # type: ignore[no-untyped-def]
 
     ends: some of them are padding.
     """
-    score = tl.dot(asked, tl.load(key + first * width)) * factor
+    score = tl.dot(asked, tl.load(key + first * width))
     if ends:
         place = tl.arange(0, block)
         score = tl.where(place[None, :] < keys - first, score, -float("inf"))
-    higher = tl.maximum(top, tl.max(score, 1))
-    weight = tl.exp2(score - higher[:, None] + 8)
+    higher = tl.maximum(top, tl.max(score, 1) * factor)
+    # one multiplication with addition for each score, all else by row
+    weight = tl.exp2(score * factor - (higher - 8)[:, None])
     old = tl.exp2(top - higher)
     total = total * old + tl.sum(weight, 1)
     sums = tl.dot(weight.to(value.dtype.element_ty), tl.load(value + first), sums * old[:, None])
     return higher, total, sums
 
 
+# Queries and keys of a block, warps, stages; the fastest one is used.
+BLOCKS = (
+    (128, 128, 8, 2),
+    (128, 128, 8, 3),
+    (128, 128, 8, 4),
+    (128, 64, 8, 3),
+    (128, 64, 4, 3),
+    (64, 128, 4, 2),
+    (64, 128, 4, 3),
+    (64, 64, 4, 3),
+)
+
+
 @triton.autotune(
     [
         triton.Config({"many": many, "block": block}, num_warps=warps, num_stages=stages)
-        for many, block, warps, stages in ((128, 128, 8, 3), (128, 128, 8, 2), (128, 64, 4, 3))
+        for many, block, warps, stages in BLOCKS
     ],
     key=["queries", "keys"],
 )
@@ -138,24 +152,30 @@ def attend_to_rounded(
     query: Tensor, key: Tensor, value: Tensor, scale: Tensor, keys: int, dtype: torch.dtype
 ) -> Tensor:
     """The product of the attention for what `rounded` returns; keys: how many are no padding."""
+    return attend_in_blocks(query, key, value, scale, keys, dtype)
+
+
+def attend_in_blocks(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scale: Tensor,
+    keys: int,
+    dtype: torch.dtype,
+    blocks: tuple[int, int, int, int] | None = None,
+) -> Tensor:
+    """`attend_to_rounded` by one of BLOCKS, or by the fastest."""
     heads, queries, width = query.shape
     out = torch.empty(1, queries, heads * width, device=query.device, dtype=dtype)
-
-    def grid(chosen: dict[str, int]) -> tuple[int, int]:
-        return triton.cdiv(queries, chosen["many"]), heads
-
-    _attend[grid](
-        query,
-        key,
-        value,
-        scale,
-        out,
-        queries,
-        keys,
-        key.shape[1],
-        math.log2(math.e) / math.sqrt(width),
-        heads,
-        heads // len(key),
-        width,
+    factor = math.log2(math.e) / math.sqrt(width)
+    sizes = (queries, keys, key.shape[1], factor, heads, heads // len(key), width)
+    if blocks is None:
+        _attend[lambda chosen: (triton.cdiv(queries, chosen["many"]), heads)](
+            query, key, value, scale, out, *sizes
+        )
+        return out
+    many, block, warps, stages = blocks
+    _attend.fn[(triton.cdiv(queries, many), heads)](
+        query, key, value, scale, out, *sizes, many, block, num_warps=warps, num_stages=stages
     )
     return out

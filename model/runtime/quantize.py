@@ -18,6 +18,7 @@ from torch.nn import functional
 from ..network.layers import RMSNorm
 
 if torch.version.cuda:  # other builds of torch come without Triton
+    from .gate_kernel import gate_rounded
     from .triton_kernels import matvec
 
 E4M3, LARGEST = torch.float8_e4m3fn, 448.0
@@ -84,21 +85,42 @@ class FP8(QuantizedLinear):
     """E4M3 with a scale per output channel; activations are rounded too, with a scale per token."""
 
     bytes_per_weight = 1.0
+    one: Tensor
+
+    def __init__(self, weight: Tensor, scale: Tensor | None = None, blocks: Tensor | None = None):
+        super().__init__(weight, scale, blocks)
+        # the scale of products that have one; made here, as each product would make its own
+        self.register_buffer("one", torch.ones((), device=weight.device), persistent=False)
 
     @classmethod
     def from_weight(cls, weight: Tensor) -> FP8:
         return cls(*_round(weight))
 
     def matmul(self, x: Tensor) -> Tensor:
-        flat = x.reshape(-1, x.shape[-1])
-        rounded, scale = _round(flat)
+        rounded, scale = _round(x.reshape(-1, x.shape[-1]))
+        return self._multiply(rounded, scale, x.dtype).view(*x.shape[:-1], -1)
+
+    def gated_matmul(self, both: Tensor) -> Tensor:
+        """`matmul` of silu(gate) * up: [..., 2 * in], the gate first, -> [..., out]."""
+        flat = both.reshape(-1, both.shape[-1])
+        if not both.is_cuda or len(flat) <= FEW_ROWS:
+            gate, up = both.chunk(2, -1)
+            return self(functional.silu(gate) * up)
+        return self._multiply(*gate_rounded(flat), both.dtype).view(*both.shape[:-1], -1)
+
+    def _multiply(self, rounded: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+        """The product of rounded rows and their scales."""
         assert self.scale is not None  # see `from_weight`
-        if not x.is_cuda:  # the same numbers without FP8 arithmetic
+        if not rounded.is_cuda:  # the same numbers without FP8 arithmetic
             out = functional.linear(rounded.float(), self.weight.float()) * scale * self.scale.T
-        elif len(flat) <= FEW_ROWS:
-            one = torch.ones((), device=x.device)
+        elif len(rounded) <= FEW_ROWS:
             out = torch._scaled_mm(  # noqa: SLF001 has no public name
-                rounded, self.weight.T, one, one, out_dtype=torch.bfloat16, use_fast_accum=True
+                rounded,
+                self.weight.T,
+                self.one,
+                self.one,
+                out_dtype=torch.bfloat16,
+                use_fast_accum=True,
             )
             out = out.float() * scale * self.scale.T
         else:
@@ -110,7 +132,7 @@ class FP8(QuantizedLinear):
                 out_dtype=torch.bfloat16,
                 use_fast_accum=True,
             )
-        return out.to(x.dtype).view(*x.shape[:-1], -1)
+        return out.to(dtype)
 
 
 class Int8(QuantizedLinear):

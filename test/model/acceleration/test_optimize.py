@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from cosmos3_ros.model.acceleration.canvas_cuda import compose_on_gpu
+from cosmos3_ros.model.acceleration.canvas_cuda import GpuComposer
 from cosmos3_ros.model.acceleration.memory_budget import check_memory, needed
 from cosmos3_ros.model.acceleration.offload import offloaded
 from cosmos3_ros.model.acceleration.optimize import head, optimize
@@ -238,10 +238,10 @@ def test_pictures_painted_by_torch_equal_those_of_numpy(name, size):
     body = EMBODIMENTS[name]
     images = {view: RNG.integers(0, 256, (*size, 3), dtype=np.uint8) for view in body.views}
     assert np.array_equal(
-        compose_on_gpu(body.canvas, images, torch.device("cpu")).numpy(), body.compose(images)
+        GpuComposer(body.canvas, torch.device("cpu"))(images).numpy(), body.compose(images)
     )
     with pytest.raises(ValueError, match="missing view"):
-        compose_on_gpu(body.canvas, {}, torch.device("cpu"))
+        GpuComposer(body.canvas, torch.device("cpu"))({})
 
 
 def test_guidance_in_the_first_steps_only(model):
