@@ -29,7 +29,7 @@ def _gate(  # type: ignore[no-untyped-def]
 
 
 def gate_rounded(both: Tensor, dtype: torch.dtype = E4M3) -> tuple[Tensor, Tensor]:
-    """silu(gate) * up in E4M3 [rows, n] and scales, float32 [rows, 1], of [rows, 2 * n], gate first.
+    """silu(gate) * up of [rows, 2 * n], gate first: E4M3 [rows, n], float32 scales [rows, 1].
 
     dtype: of the rounded numbers; another one is for tests without FP8.
     """
