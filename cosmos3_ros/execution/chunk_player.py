@@ -18,6 +18,8 @@ from .strategies import DEFAULT, Strategy, find_strategy
 WAITING, PLAYING, HOLDING = "waiting", "playing", "holding"
 ROUNDING = 1e-6  # rows this far outside the position range are at the limit, rad or m
 OVER = "the chunk is over and no newer one came"
+# of a chunk: to plan a longer one would keep the commander from hearing a stop
+MOST_ROWS, LONGEST = 1000, 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -145,11 +147,11 @@ class ChunkPlayer:
     def return_to(self, now: int, position: np.ndarray, reason: str, at_once: bool) -> None:
         """Hold at this measured position: move the set points there, within the limits.
 
-        at_once: the arm stands there, and whatever else the set points do it could only jump.
+        at_once: the arm stands there, and set points that brake first would go on away from it.
         """
         if self.motion is not None:
             back = return_to(self.motion, now, position, self.limits)
-            self.motion = rest(position, now) if at_once else back
+            self.motion = rest(back.points[-1], now) if at_once else back
             self._returns_until = self.motion.end
         self.mode, self.reason, self.loaded = HOLDING, reason, None
 
@@ -203,6 +205,11 @@ class ChunkPlayer:
             raise ValueError(f"joints {list(chunk.names)}, expected {list(expected)}")
         if chunk.stamp > now + NS // 20:
             raise ValueError(f"captured {(chunk.stamp - now) / NS:.3f} s in the future")
+        rows, lasts = len(chunk.values), len(chunk.values) * chunk.step / NS
+        if rows > MOST_ROWS or lasts > LONGEST:
+            raise ValueError(
+                f"{rows} rows in {lasts:.1f} s, expected at most {MOST_ROWS} in {LONGEST:.0f} s"
+            )
 
     def _arm_columns(self, chunk: ActionChunk) -> ActionChunk:
         values = chunk.values[:, [chunk.names.index(joint) for joint in self.joints]]

@@ -23,6 +23,8 @@ SLOWEST = 0.1  # share of its own speed at which a chunk may be played
 PACES = 0.75 ** np.arange(9)  # paces that are tried, as shares of the highest possible one
 # steps over which the old motion merges into the new one; the long ones only if nothing else works
 MERGES = (5, 8, 12, 18, 27, 40, 60, 90, 135, 200, 300, 450)
+# more of them for the way back to an arm, which may be far
+FAR = (700, 1050, 1600, 2400, 3600)
 # steps to come to rest
 BRAKES = (3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100, 125, 160, 200)
 
@@ -41,10 +43,19 @@ class Limits:
         sizes = {field.name: len(getattr(self, field.name)) for field in dataclasses.fields(self)}
         if len(set(sizes.values())) != 1:
             raise ValueError(f"limits: expected equal lengths, got {sizes}")
-        if not (self.lower < self.upper).all():
-            raise ValueError("limits: expected lower < upper for every joint")
-        if not all((rate > 0).all() for rate in self.derivatives()):
-            raise ValueError("limits: expected positive speeds, accelerations and jerks")
+        if not (wide := self.lower < self.upper).all():
+            joint = int(wide.argmin())
+            raise ValueError(
+                f"limits: expected lower < upper for every joint, got {self.lower[joint]} and "
+                f"{self.upper[joint]} for joint {joint + 1} of {len(wide)}"
+            )
+        for name in ("velocity", "acceleration", "jerk"):
+            if not (rates := getattr(self, name) > 0).all():
+                joint = int(rates.argmin())
+                raise ValueError(
+                    f"limits: expected a positive {name}, got {getattr(self, name)[joint]} for "
+                    f"joint {joint + 1} of {len(rates)}"
+                )
 
     @property
     def continuous(self) -> np.ndarray:
@@ -170,14 +181,18 @@ def brake(motion: SplineMotion, now: int, limits: Limits) -> SplineMotion:
 def return_to(motion: SplineMotion, now: int, position: np.ndarray, limits: Limits) -> SplineMotion:
     """Come to rest as soon as the limits let, then go to `position` [N] and rest there.
 
-    A joint that cannot get there within the limits stays where it came to rest.
+    A joint that cannot get there within the limits goes as far as its range, or stays where it came
+    to rest.
     """
     stop = brake(motion, now, limits)
     head = stop.points[-4:]
     target = np.clip(
         position, np.minimum(limits.lower, head[-1]), np.maximum(limits.upper, head[-1])
     )
-    back, found = _merge(np.tile(head[-1], (4, 1)), np.tile(target, (3, 1)), limits, MERGES)
+    begin, end = np.tile(head[-1], (4, 1)), np.tile(target, (3, 1))
+    back, found = _merge(begin, end, limits, MERGES)
+    if not found.all():
+        back, found = _merge(begin, end, limits, FAR)
     points = np.vstack([stop.points, np.where(found, back, head[-1])[4:]])
     return SplineMotion(stop.start, points)
 

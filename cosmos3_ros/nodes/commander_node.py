@@ -43,6 +43,7 @@ from .robot_description import receive_description
 
 STOPPED = "stopped by cosmos3/stop"
 CLOCKS = 0.02  # s: stamped trajectories ask for clocks that differ by less
+LATE = 2 * NS  # chunks of what was seen before arming come no later
 ARMING_PATIENCE = 30 * NS  # the parameter `armed` waits so long for what is in its way
 
 
@@ -143,13 +144,19 @@ class CommanderNode(ManagedNode[Params]):
         try:
             chunk = chunk_from(message)
             brakes = self._supervisor.drives_arm(now) and not self._supervisor.is_armed
-            if chunk.stamp < self._armed_at or brakes:
-                # answers what was seen before arming or a reset, or would begin a dry run in
-                # mid-brake
+            if brakes:  # it would begin a dry run
                 return
+            if chunk.stamp < self._armed_at:  # answers what was seen before arming or a reset
+                if now - self._armed_at < LATE:
+                    return
+                raise ValueError(
+                    f"captured {(self._armed_at - chunk.stamp) / NS:.1f} s before the arm was "
+                    "armed or reset, and comes so late: no stamp, or another clock?"
+                )
             if fault := self._fault(now):
                 raise ValueError(fault)
-            if self._supervisor.play(now, chunk, message.number, message.strategy or DEFAULT):
+            if self._supervisor.load(now, chunk, message.number, message.strategy or DEFAULT):
+                self._supervisor.send(self._keep_time())  # planning has taken its time
                 self._report()
                 taken = (self.now() - chunk.stamp) / NS
                 self._latency.add(taken)
@@ -299,7 +306,7 @@ class CommanderNode(ManagedNode[Params]):
         supervisor = self._supervisor
         if late <= 0 or not self._last_tick or not supervisor.drives_arm(self._last_tick):
             return
-        if supervisor.streams and not self.get_parameter("use_sim_time").value:
+        if self._sink.streams and not self.get_parameter("use_sim_time").value:
             supervisor.shift(late)
             self._last_tick += late
 
@@ -317,7 +324,7 @@ class CommanderNode(ManagedNode[Params]):
     def _finish_braking(self) -> None:
         """Stream until the arm is at rest: at the end of a stream it would stop dead."""
         motion, period = self._player.motion, 1.0 / self.params.rate
-        if motion is None or not self._supervisor.is_sending or not self._supervisor.streams:
+        if motion is None or not self._supervisor.is_sending or not self._sink.streams:
             return
         began, now = time.monotonic(), self.now()
         end = motion.end + int(2 * period * NS)
@@ -332,10 +339,11 @@ class CommanderNode(ManagedNode[Params]):
         if watch.recalled(self._stop_signals):
             self._take_stop_signals()
         self._publisher_fault = watch.publisher_fault
-        self._listener_fault = watch.rival_fault or watch.listener_fault
+        self._listener_fault = watch.stop_fault or watch.rival_fault or watch.listener_fault
         self._arming_fault = self.inputs.faults.now.get("clock", "") or watch.arming_fault(now)
         points = self._points if self._player.motion else None
-        watch.report(now, self._supervisor.is_armed, points, self._newest)
+        chunks = self._player.played + self._player.rejected
+        watch.report(now, self._supervisor.is_armed, points, chunks)
 
     def _report(self) -> None:
         now, player = self.now(), self._player

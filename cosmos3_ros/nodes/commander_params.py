@@ -108,6 +108,7 @@ class Params:
         counts = {name: len(getattr(self, name)) for name in ("joints", *names)}
         if len(set(counts.values())) != 1:
             raise ValueError(f"parameters joints and limits: expected equal lengths, got {counts}")
+        self._check_names()
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ValueError(
@@ -130,6 +131,15 @@ class Params:
                     f"parameter {name!r}: expected {' or '.join(choices)}, "
                     f"got {getattr(self, name)!r}"
                 )
+
+    def _check_names(self) -> None:
+        if len(set(self.joints)) != len(self.joints):
+            raise ValueError(f"parameter 'joints': expected distinct names, got {self.joints}")
+        if self.gripper_joint in self.joints:
+            raise ValueError(
+                f"parameter 'gripper_joint' is {self.gripper_joint!r}, one of 'joints' "
+                f"{self.joints}: expected the arm's joints alone there"
+            )
 
     def _is_described(self, name: str) -> bool:
         return bool(self.urdf) and name in DESCRIBED

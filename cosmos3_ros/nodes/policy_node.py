@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from .policy_params import Params
 
 PATIENCE = NS // 2  # say why there is no inference only if it lasts
 OVERDUE = 5.0  # seconds without an inference that is due, or three times what the slowest took
+WORDS = 200  # characters of an instruction that the log shows
 QUIET = NS // 10  # without a new image for so long: do not wait for one
 
 
@@ -73,6 +75,7 @@ class PolicyNode(ManagedNode[Params]):
         self._replanner = Replanner(p.plan())
         # last: number and stamp (ns) of the chunk that the commander plays
         self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, (0, 0)
+        self._begun_at = 0  # number of the last chunk of the episode before
         self._newest_image = 0  # when it came
         self._is_waiting = False  # an observation is due and not there, or a better one is awaited
         self._waiting_since = 0  # since when one has been due and could not be had
@@ -209,9 +212,12 @@ class PolicyNode(ManagedNode[Params]):
             self._instruct(self.params.instruction)
 
     def _instruct(self, instruction: str) -> None:
+        """A new episode; told again before it had its first chunk, it is the same episode."""
         if instruction.strip() != self._instruction:
             self._instruction = instruction.strip()
-            self.get_logger().info(f"instruction: {self._instruction or '(none)'}")
+            self.get_logger().info(f"instruction: {shorten(self._instruction or '(none)', WORDS)}")
+        elif self._number == self._begun_at:
+            return
         self._forget()
 
     def _forget(self) -> None:
@@ -221,7 +227,7 @@ class PolicyNode(ManagedNode[Params]):
         for camera in self._cameras.values():
             camera.forget()
         self._infer.drop()
-        self._episode += 1
+        self._episode, self._begun_at = self._episode + 1, self._number
         self._is_waiting, self._waiting_since = False, 0
         self._replanner.forget()
         self._policy.reset()

@@ -15,6 +15,7 @@ from ..stamp_judge import AHEAD, StampJudge
 
 LASTS = NS // 10  # a wrong message is a fault for so long, whatever comes between
 SETTLING = NS // 2  # joint states that have contradicted each other are not believed for so long
+MOVED = 0.02  # rad or m: a joint that is measured this far away has moved
 SUSPECT = 10 * NS  # with several publishers: for so long the arm is not armed
 
 
@@ -43,6 +44,7 @@ class ArmMonitor:
         self._measured_at = 0  # when it was heard
         self._wrong, self._wrong_at = "", 0  # the last message that could not be used
         self._contradiction, self.contradicted_at = "", 0
+        self._changed_at = 0  # when joints that were not heard of for too long were elsewhere
         joints = len(self._states.joints)
         # what was heard last, of whichever publisher
         self._heard, self._heard_at = np.full(joints, np.nan), np.zeros(joints)
@@ -95,12 +97,16 @@ class ArmMonitor:
         return "" if is_new else self._contradiction + self._sources()
 
     def is_suspect(self, now: int) -> bool:
-        """Whether joint states contradicted each other not long ago."""
-        return bool(self.contradicted_at) and now - self.contradicted_at < SUSPECT
+        """Whether not long ago joint states contradicted each other, or were gone and then others.
+
+        A driver that begins anew may have another zero.
+        """
+        last = max(self.contradicted_at, self._changed_at)
+        return bool(last) and now - last < SUSPECT
 
     def why_not_arm(self, now: int) -> str:
         """Why an arm whose position is known must not be armed yet; empty if it may be."""
-        if self.is_suspect(now) and self._sources():
+        if self.contradicted_at and now - self.contradicted_at < SUSPECT and self._sources():
             since = (now - self.contradicted_at) / NS
             return f"{self._contradiction}, {since:.1f} s ago{self._sources()}"
         return ""
@@ -112,6 +118,8 @@ class ArmMonitor:
         change = np.nan_to_num(differences(self._heard, new, self._limits.continuous))
         seconds = np.where(self._heard_at > 0, (stamp - self._heard_at) / NS, 0.0)
         words = contradiction(joints, change, seconds, self._limits.velocity)
+        if ((seconds * NS > self._max_age) & (np.abs(change) > MOVED)).any():
+            self._changed_at = now
         heard = np.isfinite(new)
         self._heard[heard], self._heard_at[heard] = new[heard], stamp
         if words:

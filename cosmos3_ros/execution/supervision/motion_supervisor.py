@@ -69,11 +69,6 @@ class MotionSupervisor:
         """Whether a motion has gone to the controller since the arm was armed."""
         return self._is_sending
 
-    @property
-    def streams(self) -> bool:
-        """Whether the controller knows only the last set point."""
-        return self._controller.streams
-
     def arm(self, armed: bool, now: int) -> None:
         """Begin or end to send: a motion under way is braked and sent to its end."""
         if self._is_armed and not armed and self._player.motion:
@@ -123,8 +118,8 @@ class MotionSupervisor:
         rests = self._player.is_resting(now)
         return rests and bool(self.fault(now)) and self._tracking.is_standing()
 
-    def play(self, now: int, chunk: ActionChunk, number: int, strategy: str) -> bool:
-        """Follow a new chunk. False: the player rejected it.
+    def load(self, now: int, chunk: ActionChunk, number: int, strategy: str) -> bool:
+        """Plan to follow a new chunk; `send` is due then. False: the player rejected it.
 
         ValueError says why no motion may begin now.
         """
@@ -132,8 +127,15 @@ class MotionSupervisor:
         if not self._player.load(now, chunk, number, strategy, measured, restart):
             return False
         self._tracking.begin(restart)
-        self._send(now)
         return True
+
+    def send(self, now: int) -> None:
+        """The player's motion goes to the controller, if the arm is armed."""
+        if self._is_armed and self._player.motion:
+            if not self._is_sending:
+                self._tracking.forget()
+            self._controller.begin(self._player.motion, now)
+            self._is_sending = True
 
     def hold(self, now: int, reason: str) -> None:
         """Brake and stay; where the arm is, if it has not followed."""
@@ -141,7 +143,7 @@ class MotionSupervisor:
             if not self._player.is_returning(now):
                 self._return_to_arm(now, reason)
         elif self._player.hold(now, reason):
-            self._send(now)
+            self.send(now)
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
@@ -158,7 +160,7 @@ class MotionSupervisor:
         """Brake on the way back: what is measured is not what the controller moves."""
         self._disagrees = True
         if self._player.stop_returning(now):
-            self._send(now)
+            self.send(now)
 
     def contradicted(self, now: int) -> bool:
         """Joint states contradict each other: what was measured says nothing any more.
@@ -205,18 +207,12 @@ class MotionSupervisor:
         if measured is None or player.motion is None:
             return
         # A controller that streams set points to the arm makes it jump to them when it comes back.
-        # But where joint states contradicted each other, what is measured now may be wrong.
+        # But what is measured where no arm can have got to by itself may be wrong.
         begin, surely = player.motion.at(now)[0], not self._monitor.is_suspect(now)
-        at_once = self.streams and surely and self._tracking.is_standing()
-        player.return_to(now, measured, reason, at_once)
-        self._tracking.begin_return(begin, measured, player.motion.end)
+        stands = self._tracking.is_standing() and self._tracking.has_just_stopped()
+        player.return_to(now, measured, reason, self._controller.streams and surely and stands)
+        end = player.motion.points[-1]  # within the limits, where the arm may not be
+        self._tracking.begin_return(begin, end, player.motion.end)
         if self._is_armed:
             # a controller of trajectories goes there from wherever its own set point is
-            self._controller.begin(rest(measured, player.motion.end), now)
-
-    def _send(self, now: int) -> None:
-        if self._is_armed and self._player.motion:
-            if not self._is_sending:
-                self._tracking.forget()
-            self._controller.begin(self._player.motion, now)
-            self._is_sending = True
+            self._controller.begin(rest(end, player.motion.end), now)

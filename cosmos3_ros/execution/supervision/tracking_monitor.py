@@ -23,6 +23,7 @@ TRAVEL, STILL = 0.5, 0.1
 LATELY, STANDING = NS // 10, 0.01  # an arm that moved less in that time stands [ns], [rad or m]
 # share of the limit within which motions go on from the set point
 NEAR = 0.5
+JUST = 2.0  # multiple of the limit within which an arm that does not follow is noticed
 # signs that the controller may have been away: this far off [rad or m]; or in one of these times
 # [ns] set points traveled more than that, and the joint less than a share of it
 OFF, STILLS, LEAST, PAUSED = 0.002, (3 * STEP, 6 * STEP, 18 * STEP), 0.003, 0.5
@@ -188,6 +189,13 @@ class TrackingMonitor:
             if when <= begin:  # one from before: two measured just now say nothing
                 break
         return bool(lately) and bool((np.ptp(lately, axis=0) < STANDING).all())
+
+    def has_just_stopped(self) -> bool:
+        """Whether the arm is no further away than one that has just stopped following its points.
+
+        Further away it was moved, or it is measured wrongly.
+        """
+        return bool(self.deviation().max() <= JUST * self._limit)
 
     def _distance_fault(self, limit: float) -> str:
         """Which joint is further than `limit` (rad or m) from its set points; empty if none is."""

@@ -135,10 +135,16 @@ class CommanderWatch:
         who = f"a stop that {self._latching} may have latched" if self._found else "publishers"
         return f"waiting for {who} on {self._stop}"
 
+    @property
+    def stop_fault(self) -> str:
+        """Who publishes on the stop topic and cannot be heard, in words; empty: nobody."""
+        why = self._deaf.get(self._stop, "")
+        return f"{self._stop}: {why}" if why else ""
+
     def report(self, now: int, armed: bool, points: int | None, chunks: int) -> None:
         """Say what an armed commander waits for.
 
-        points: set points until now, None if none are due; chunks: those that were taken.
+        points: set points until now, None if none are due; chunks: those played or rejected.
         """
         still = self._points.stands(points or 0, now, armed and points is not None)
         late = still * NS >= NO_POINTS
