@@ -80,9 +80,7 @@ def _add_policy(parser: argparse.ArgumentParser, embedded: bool = True, **defaul
     add_sampling(parser, {"guidance": None} | defaults, note=note)
 
 
-def add_reasoner_options(
-    parser: argparse.ArgumentParser, max_tokens: int, compiled: bool
-) -> None:
+def add_reasoner_options(parser: argparse.ArgumentParser, max_tokens: int, compiled: bool) -> None:
     """An option for each field of `MediaReasonerParams` that concerns a reasoner by itself.
 
     max_tokens: the default; compiled: see `reasoner_params`.

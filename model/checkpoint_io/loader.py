@@ -142,8 +142,8 @@ def warn_of_slow_formats(runtime: RuntimeOptions) -> None:
     slow = [f"{name} {kind!r}" for name, kind in towers.items() if kind in GPU_FORMATS]
     if slow:
         LOG.warning(
-            "warning: %s on a CPU: less memory, but slower than 'none', a token of the reasoner "
-            "up to 20 times; see docs/performance.md",
+            "warning: %s on a CPU: less memory, but many times slower than 'none', "
+            "see docs/performance.md",
             " and ".join(slow),
         )
 
