@@ -183,10 +183,8 @@ class CommanderWatch:
         self.listener_fault = nobody_takes(self._node, name, topic.type, topic.qos)
 
     def _look_at_gripper(self, now: int) -> None:
-        gripper, topic = self._sink.gripper_output, topics.GRIPPER
-        if gripper:
-            fault = nobody_takes(self._node, gripper.topic_name, topic.type, topic.qos)
-            self.gripper_fault = fault and f"{fault}: the gripper does not move"
+        if gripper := self._sink.gripper:
+            self.gripper_fault = gripper.fault(self._node, now)
 
     def _look_at_rivals(self, now: int) -> None:
         name = self._sink.output.topic_name
