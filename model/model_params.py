@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .acceleration.options import ATTENTIONS, WEIGHT_FORMATS_TEXT
+from .acceleration.options import ATTENTIONS, WEIGHT_FORMATS, WEIGHT_FORMATS_TEXT
 from .option_fields import check, param, select
 from .policy_options import PolicyOptions
 
@@ -29,7 +29,11 @@ class ModelParams:
         "on a GPU, record the loops as CUDA graphs: for the reasoner's tokens, and for networks "
         "too small to keep it busy",
     )
-    weights: str = param("none", f"how the generator's weights are rounded: {WEIGHT_FORMATS_TEXT}")
+    weights: str = param(
+        "none",
+        f"how the generator's weights are rounded: {WEIGHT_FORMATS_TEXT}",
+        choices=WEIGHT_FORMATS,
+    )
     attention: str = param(
         "none",
         "how queries, keys and values are rounded where a step computes the video: none, or fp8 on "
@@ -37,7 +41,9 @@ class ModelParams:
         choices=ATTENTIONS,
     )
     text_weights: str = param(
-        "none", f"how the text tower's weights are rounded: {WEIGHT_FORMATS_TEXT}"
+        "none",
+        f"how the text tower's weights are rounded: {WEIGHT_FORMATS_TEXT}",
+        choices=WEIGHT_FORMATS,
     )
     tensor_parallel: int = param(
         1, "GPUs that split every layer; processes of torchrun, see docs/performance.md"
