@@ -29,13 +29,13 @@ from ..execution.supervision.tracking_monitor import TrackingMonitor
 from ..model.interface import NS
 from ..msg import ActionChunk
 from ..ros import topics
-from ..ros.command_sinks import SINKS, CommandedArm
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
 from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.node_runner import run
 from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
+from ..ros.sinks.command_sinks import SINKS, CommandedArm
 from ..ros.sinks.gripper_outputs import gripper_output
 from ..ros.watch.commander_watch import CommanderWatch
 from ..ros.watch.stop_signals import StopSignals

@@ -12,7 +12,7 @@ from ..execution.spline_motion import Limits
 from ..model.option_fields import check, param
 from ..robot.joint_limits import DESCRIBED, tighter
 from ..robot.urdf import JointLimit, parse_limits, read_limits
-from ..ros.command_sinks import SINKS
+from ..ros.sinks.command_sinks import SINKS
 from ..ros.sinks.gripper_outputs import GOALS, POSITION, GripperSettings
 
 _LIMITS = (*DESCRIBED, "acceleration", "jerk")

@@ -15,8 +15,8 @@ from std_msgs.msg import Bool
 from ...execution.progress import Progress
 from ...model.interface import NS
 from .. import topics
-from ..command_sinks import CommandSink
 from ..diagnostics import Faults
+from ..sinks.command_sinks import CommandSink
 from .graph_endpoints import (
     is_latched,
     nobody_takes,

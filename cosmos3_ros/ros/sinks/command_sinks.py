@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 from std_msgs.msg import Float64MultiArray
 
-from ..execution.spline_motion import Limits, SplineMotion
-from ..execution.supervision.motion_supervisor import Controller
-from ..execution.trajectory_replacement import Away, TrajectoryReplacement, Waypoints
-from . import topics
-from .messages import command_message, trajectory_message
-from .sinks.gripper_outputs import GripperOutput
+from ...execution.spline_motion import Limits, SplineMotion
+from ...execution.supervision.motion_supervisor import Controller
+from ...execution.trajectory_replacement import Away, TrajectoryReplacement, Waypoints
+from .. import topics
+from ..messages import command_message, trajectory_message
+from .gripper_outputs import GripperOutput
 
 Advertise = Callable[[topics.Topic], Any]
 

@@ -47,7 +47,7 @@ class Wire:
 
 def made(kind: str, advertise: Any, stamped: bool = True, away: Any = lambda: None) -> Any:
     from cosmos3_ros.ros import topics
-    from cosmos3_ros.ros.command_sinks import SINKS, CommandedArm
+    from cosmos3_ros.ros.sinks.command_sinks import SINKS, CommandedArm
     from cosmos3_ros.ros.sinks.gripper_outputs import PositionTopic
 
     def grip() -> PositionTopic:
