@@ -4,7 +4,10 @@
 Transformers on the same ones beside it.
 
 python bench/reasoner_latency.py [--preset nano] [--device cuda] [--tokens 64] [--seconds 200]
-[--out reasoner.json]
+[--stages plain,recorded,compiled,fp8,nvfp4] [--out reasoner.json]
+
+Stages: plain is eager, recorded has CUDA graphs (as `cosmos3 ask`), compiled has both (as `cosmos3
+serve reasoner`); fp8, int8 and nvfp4 are compiled too, and eager with that word behind them.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import functools
 import gc
 import json
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Collection, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -203,36 +207,61 @@ class Bench:
         return theirs.eval()
 
 
+def ways(gpu: bool) -> dict[str, tuple[float, RuntimeOptions, int]]:
+    """Stages of ours: seconds that each takes, how it runs, and runs to take the median of."""
+    eager, fast = RuntimeOptions(), RuntimeOptions(compiled=gpu, graphs=gpu)
+    return {
+        "plain": (20.0, eager, 1),
+        "recorded": (15.0, RuntimeOptions(graphs=gpu), 5),
+        "compiled": (25.0, fast, 5),
+        "fp8": (20.0, dataclasses.replace(fast, text="fp8"), 5),
+        "nvfp4": (25.0, dataclasses.replace(fast, text="nvfp4"), 5),
+        "int8": (15.0, dataclasses.replace(fast, text="int8"), 5),
+        "fp8 eager": (25.0, dataclasses.replace(eager, text="fp8"), 1),
+        "nvfp4 eager": (30.0, dataclasses.replace(eager, text="nvfp4"), 1),
+    }
+
+
 def measure(
-    preset: str, device: str, tokens: int, seconds: float, out: Path | None = None
+    preset: str,
+    device: str,
+    tokens: int,
+    seconds: float,
+    out: Path | None = None,
+    only: Collection[str] = (),
 ) -> dict[str, Any]:
-    """All stages in the order of what they are worth."""
+    """All stages, or those in `only`, in the order of what they are worth."""
     since = time.monotonic()
     gpu = device.startswith("cuda")
-    fast = RuntimeOptions(compiled=gpu, graphs=gpu)
     with torch.inference_mode():
         bench = Bench(preset, device, tokens)
         facts: dict[str, Any] = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "device": torch.cuda.get_device_name() if gpu else device,
             "preset": preset,
-            "versions": {name: version(name) for name in ("torch", "transformers")},
+            "versions": {name: found_version(name) for name in ("torch", "triton", "transformers")},
             "tokens": tokens,
         }
-        stages = {
-            "plain": (20.0, lambda: bench.ours("plain", RuntimeOptions(), runs=1)),
-            "compiled": (25.0, lambda: bench.ours("compiled", fast)),
-            "fp8": (20.0, lambda: bench.ours("fp8", dataclasses.replace(fast, text="fp8"))),
-            "transformers": (18.0, bench.transformers),
-            "int8": (12.0, lambda: bench.ours("int8", dataclasses.replace(fast, text="int8"))),
-            "nvfp4": (22.0, lambda: bench.ours("nvfp4", dataclasses.replace(fast, text="nvfp4"))),
+        stages: dict[str, tuple[float, Callable[[], dict[str, Any]]]] = {
+            name: (cost, functools.partial(bench.ours, name, speed, runs))
+            for name, (cost, speed, runs) in ways(gpu).items()
         }
+        stages["transformers"] = (25.0, bench.transformers)
+        stages = {name: stage for name, stage in stages.items() if not only or name in only}
 
         def save(results: Mapping[str, Any]) -> None:
             if out:
                 out.write_text(json.dumps(facts | results, indent=2) + "\n")
 
         return facts | run_stages(stages, seconds - (time.monotonic() - since), save)
+
+
+def found_version(name: str) -> str:
+    """The version of an installed package, "" if it is not (torch for a CPU has no Triton)."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 def main() -> None:
@@ -246,9 +275,14 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=200.0, help="begin no stage that would end later"
     )
+    parser.add_argument("--stages", default="", help="only these, with commas")
     parser.add_argument("--out", type=Path, default=None)
     chosen = parser.parse_args()
-    measure(chosen.preset, chosen.device, chosen.tokens, chosen.seconds, chosen.out)
+    only = [name for name in chosen.stages.split(",") if name]
+    if unknown := set(only) - {*ways(gpu=False), "transformers"}:
+        expected = ", ".join([*ways(gpu=False), "transformers"])
+        parser.error(f"--stages: expected {expected}, got {', '.join(sorted(unknown))}")
+    measure(chosen.preset, chosen.device, chosen.tokens, chosen.seconds, chosen.out, only)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ import sys
 
 from .bringup.node_graph import Options
 from .model.embodiment import DROID_SIM, EMBODIMENTS
-from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, fields, finite_float
 from .model.policy_options import PolicyOptions
-from .serve.cli import add_sampling, add_serve
+from .serve.cli import add_reasoner_options, add_sampling, add_serve, reasoner_params
 
 ROS = (
     "rclpy",
@@ -192,17 +191,14 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
         type=pathlib.Path,
         help="images, and videos (mp4, ...) of which two frames a second are looked at",
     )
-    add_arguments(parser, ModelParams, ("checkpoint", "device"))
-    parser.add_argument(
-        "--max-tokens", type=int, default=128, help="longest answer [tokens] (default: 128)"
-    )
+    add_reasoner_options(parser, max_tokens=128, compiled=False)
 
     def function(chosen: argparse.Namespace) -> int:
         from .model.registry import ask
 
-        print(
-            ask(chosen.question, chosen.file, chosen.checkpoint, chosen.device, chosen.max_tokens)
-        )
+        # a single question is answered before the compiler is done
+        params = reasoner_params(chosen, compiled=False)
+        print(ask(chosen.question, chosen.file, params))
         return 0
 
     parser.set_defaults(function=function)

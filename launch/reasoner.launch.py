@@ -7,5 +7,6 @@ from cosmos3_ros.bringup.launch_description import describe
 def generate_launch_description():
     """The fields of bringup.node_graph.Options that matter to it are launch arguments."""
     remote = ("remote_url", "remote_model", "remote_token_file")
-    arguments = ("robot", "checkpoint", "device", *remote, "use_sim_time", "log_level")
+    model = ("checkpoint", "device", "compile", "cuda_graphs", "text_weights")
+    arguments = ("robot", *model, "image_transport", *remote, "use_sim_time", "log_level")
     return describe(arguments, policy=False, commander=False, sim=False)

@@ -27,6 +27,7 @@ __all__ = [
     "Reasoner",
     "check_image",
     "warm_up",
+    "warm_up_reasoner",
 ]
 
 
@@ -204,3 +205,13 @@ class Reasoner(Protocol):
         self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128
     ) -> Answer:
         """Answer about `images` (uint8 [H, W, 3] each), greedily, in at most `max_tokens`."""
+
+
+def warm_up_reasoner(
+    reasoner: Reasoner, question: str = "What do you see?", pictures: int = 1
+) -> None:
+    """Ask about gray pictures, so that what is compiled and recorded is so before a real question.
+
+    Two tokens: the second is a step of the decoding loop.
+    """
+    reasoner.ask(question, [np.full((480, 640, 3), 128, np.uint8)] * pictures, 2)

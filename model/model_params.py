@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .acceleration.options import ATTENTIONS, WEIGHT_FORMATS_TEXT
+from .acceleration.options import ATTENTIONS, WEIGHT_FORMATS, WEIGHT_FORMATS_TEXT
 from .option_fields import check, param, select
 from .policy_options import PolicyOptions
 
@@ -25,16 +25,26 @@ class ModelParams:
         False, "compile the network's layers: a minute more to configure, then faster on a GPU"
     )
     cuda_graphs: bool = param(
-        False, "on a GPU, record the loops as CUDA graphs: for networks too small to keep it busy"
+        False,
+        "on a GPU, record the loops as CUDA graphs: for the reasoner's tokens, and for networks "
+        "too small to keep it busy",
     )
-    weights: str = param("none", f"how the generator's weights are rounded: {WEIGHT_FORMATS_TEXT}")
+    weights: str = param(
+        "none",
+        f"how the generator's weights are rounded: {WEIGHT_FORMATS_TEXT}",
+        choices=WEIGHT_FORMATS,
+    )
     attention: str = param(
         "none",
         "how queries, keys and values are rounded where a step computes the video: none, or fp8 on "
         "a GPU",
         choices=ATTENTIONS,
     )
-    text_weights: str = param("none", "the same for the text tower")
+    text_weights: str = param(
+        "none",
+        f"how the text tower's weights are rounded: {WEIGHT_FORMATS_TEXT}",
+        choices=WEIGHT_FORMATS,
+    )
     tensor_parallel: int = param(
         1, "GPUs that split every layer; processes of torchrun, see docs/performance.md"
     )
@@ -68,3 +78,21 @@ class ReasonerModelParams(ModelParams):
     """What a reasoner is loaded by: its model, and how much it may say."""
 
     max_tokens: int = param(64, "longest answer [tokens]", live=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class MediaReasonerParams(ReasonerModelParams):
+    """What a reasoner is loaded by that is shown videos too, not the pictures of cameras alone."""
+
+    video_pruning_rate: float = param(
+        0.0, "share of a video's tokens to leave out (efficient video sampling, EVS), below 1"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not 0 <= self.video_pruning_rate < 1:
+            raise ValueError(
+                f"video_pruning_rate: expected a share in [0, 1), got {self.video_pruning_rate}"
+            )
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens: expected at least 1, got {self.max_tokens}")

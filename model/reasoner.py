@@ -8,6 +8,7 @@ its own.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from .language.decode_loop import DecodeLoopPool
 from .language.question_templates import TASKS, parse_boxes, split_thought
 from .language.token_sampling import GREEDY, Sampling, TokenPicker, TokenTransfer, pieces
 from .language.vision_cache import Picture, VisionCache
-from .language.vision_encoder import VisionEncoder, retained, sample_frames, timestamps
+from .language.vision_encoder import Grid, VisionEncoder, retained, sample_frames, timestamps
 from .loaded_model import Model
 
 
@@ -68,8 +69,9 @@ class Cosmos3Reasoner:
 
     model: the loaded checkpoint, whose transformer has its lm_head; without a vision encoder it
     answers questions about text only. max_tokens: of an answer; max_prompt: most tokens of a
-    question with its pictures; system: a system message to start every chat with. sampling is for
-    the questions that do not say otherwise.
+    question with its pictures; system: a system message to start every chat with. sampling and
+    video_pruning_rate (the share of a video's tokens to leave out, in [0, 1)) are for the questions
+    that do not say otherwise.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Cosmos3Reasoner:
         sampling: Sampling = GREEDY,
         max_prompt: int = 16384,
         system: str = "",
+        video_pruning_rate: float = 0.0,
     ):
         if model.transformer.head is None:
             raise ValueError(
@@ -92,6 +95,7 @@ class Cosmos3Reasoner:
         self.sampling = sampling
         self.max_prompt = max_prompt
         self.system = system
+        self.video_pruning_rate = _check_pruning(video_pruning_rate)
         self.stop = stop_tokens(model)
         self._decoders = DecodeLoopPool(model)
         added = self.tokenizer.added_tokens_decoder.items()
@@ -134,14 +138,15 @@ class Cosmos3Reasoner:
         frames: Sequence[np.ndarray],
         fps: float,
         rate: float = 2.0,
-        pruning: float = 0.0,
+        pruning: float | None = None,
         max_tokens: int | None = None,
         sampling: Sampling | None = None,
     ) -> Answer:
         """Answer `question` about a video.
 
         frames: uint8 [H, W, 3] at `fps`, of which about `rate` a second are used; pruning: share of
-        the video's tokens to leave out (efficient video sampling), in [0, 1).
+        the video's tokens to leave out (efficient video sampling), in [0, 1), instead of
+        `video_pruning_rate`.
         """
         limit = self._limit(max_tokens)
         return self._answer(
@@ -172,17 +177,16 @@ class Cosmos3Reasoner:
         frames: Sequence[np.ndarray],
         fps: float,
         rate: float = 2.0,
-        pruning: float = 0.0,
+        pruning: float | None = None,
     ) -> Prompt:
         """What the text tower reads for a question about a video.
 
         Each patch of frames stands after its time in seconds.
         """
-        if not 0 <= pruning < 1:
-            raise ValueError(f"pruning: expected a share in [0, 1), got {pruning}")
+        share = self.video_pruning_rate if pruning is None else _check_pruning(pruning)
         indices = sample_frames(len(frames), fps, rate)
         clip = Clip([frames[index] for index in indices], indices, fps)
-        return self._read([Turn("user", (clip, question))], pruning)
+        return self._read([Turn("user", (clip, question))], share)
 
     def chat(self, turns: Sequence[Turn]) -> Prompt:
         """What the text tower reads for a conversation, whose last turn is the user's.
@@ -193,7 +197,7 @@ class Cosmos3Reasoner:
             raise ValueError(
                 f"turns: expected the user's last, got {[turn.role for turn in turns]}"
             )
-        return self._read(turns, 0.0)
+        return self._read(turns, self.video_pruning_rate)
 
     @torch.inference_mode()
     def tokens(
@@ -297,7 +301,10 @@ class Cosmos3Reasoner:
     def _embed(
         self, ids: list[int], pictures: list[Picture], pruning: float, since: float
     ) -> Prompt:
-        """Put the vision encoder's features in for the placeholders, but a share `pruning`."""
+        """Put the vision encoder's features in for the placeholders.
+
+        pruning: the share of each video's tokens to leave out.
+        """
         model, vision_encoder = self.transformer, self.vision
         grids = [picture.grid for picture in pictures]
         merge, placeholders = (
@@ -329,7 +336,7 @@ class Cosmos3Reasoner:
             layer[0, visual] = feature.to(layer.dtype)
         keep = torch.ones_like(visual)
         if pruning:
-            keep[visual] = retained(torch.cat(features, dim=-1), len(frames), pruning)
+            keep[visual] = _retained(features, grids, merge, pruning)
         embeds, *deepstack = (layer[:, keep] for layer in layers)
         self._lap(prompt.seconds, "look", since)
         return Prompt(tokens[keep], embeds, positions[:, keep], deepstack, position, prompt.seconds)
@@ -341,6 +348,20 @@ class Cosmos3Reasoner:
         now = time.perf_counter()
         seconds[stage] = now - since
         return now
+
+
+def _retained(features: list[Tensor], grids: list[Grid], merge: int, pruning: float) -> Tensor:
+    """Which tokens of all pictures to keep: bool [n]; a picture is a video of one frame."""
+    counts = [math.prod(grid) // merge**2 for grid in grids]
+    seen = torch.cat(features, dim=-1).split(counts)
+    parts = zip(seen, grids, strict=True)
+    return torch.cat([retained(part, grid[0], pruning) for part, grid in parts])
+
+
+def _check_pruning(share: float) -> float:
+    if not 0 <= share < 1:
+        raise ValueError(f"pruning: expected a share in [0, 1), got {share}")
+    return share
 
 
 def load_reasoner(

@@ -19,12 +19,16 @@ import torch
 import torch.distributed as dist
 
 from .acceleration.options import RuntimeOptions
-from .checkpoint_io.loader import load_fast, load_model
+from .checkpoint_io.loader import load_fast
 from .checkpoint_io.tiny import tiny_checkpoint
 from .checkpoint_io.trained_tasks import EMBEDDED
-from .interface import Reasoner
 from .language.media_file import read_media
-from .model_params import ModelParams, PolicyModelParams, ReasonerModelParams
+from .model_params import (
+    MediaReasonerParams,
+    ModelParams,
+    PolicyModelParams,
+    ReasonerModelParams,
+)
 from .option_fields import select
 from .policy import Cosmos3Policy
 from .policy_options import PolicyOptions
@@ -74,10 +78,13 @@ class Models:
             model = self._model(params, params.placement)
             return Cosmos3Policy(model, params.embodiment or None, **dataclasses.asdict(options))
 
-    def reasoner(self, params: ReasonerModelParams) -> Reasoner:
-        """The reasoner that the node's parameters describe."""
+    def reasoner(self, params: ReasonerModelParams) -> Cosmos3Reasoner:
+        """The reasoner of the reasoner node, of `cosmos3 serve reasoner` and of `cosmos3 ask`."""
+        pruning = params.video_pruning_rate if isinstance(params, MediaReasonerParams) else 0.0
         with self._everywhere("reasoner", params):
-            return Cosmos3Reasoner(self._model(params), max_tokens=params.max_tokens)
+            return Cosmos3Reasoner(
+                self._model(params), max_tokens=params.max_tokens, video_pruning_rate=pruning
+            )
 
     def follow(self, numbers: list[int]) -> None:
         """Load what the first process of the group loads; what is refused here is refused there."""
@@ -141,7 +148,10 @@ class Models:
         return group
 
     def _model(self, params: ModelParams, placement: str = "both") -> Any:
-        """One copy per checkpoint, device, dtype and runtime, whoever asks."""
+        """One copy per checkpoint, device, dtype and runtime, whoever asks.
+
+        placement: see `RuntimeOptions`; where no policy asks, it is the reasoner's.
+        """
         device, dtype = resolve(params.device, params.dtype)
         device = str(self._group.device) if self._group else device
         runtime = RuntimeOptions(
@@ -150,7 +160,7 @@ class Models:
             generator=params.weights,
             text=params.text_weights,
             attention=params.attention,
-            placement=placement,
+            placement=placement if self._towers[1] else "reasoner",
             kept=COMPILED if params.compile else "",
         )
         key = (params.checkpoint or str(embedded_checkpoint()), device, dtype, runtime)
@@ -173,22 +183,10 @@ def follow() -> int:
     return 0
 
 
-def ask(question: str, files: Sequence[Path], checkpoint: str, device: str, max_tokens: int) -> str:
+def ask(question: str, files: Sequence[Path], params: MediaReasonerParams) -> str:
     """Answer a question about image and video files, without ROS.
 
     ValueError names a file that is neither.
     """
     media = [read_media(path) for path in files]
-    return load_reasoner(checkpoint, device, "auto").ask(question, media, max_tokens).text
-
-
-def load_reasoner(checkpoint: str, device: str, dtype: str, **settings: Any) -> Cosmos3Reasoner:
-    """The reasoner of a checkpoint ("": the embedded one) without its generator.
-
-    settings: see `Cosmos3Reasoner`.
-    """
-    device, dtype = resolve(device, dtype)
-    loaded = load_model(
-        checkpoint or embedded_checkpoint(), device=device, dtype=DTYPES[dtype], generator=False
-    )
-    return Cosmos3Reasoner(loaded, **settings)
+    return Models(policy=False).reasoner(params).ask(question, media).text

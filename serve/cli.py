@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..model.model_params import ModelParams, PolicyModelParams
+from ..model.model_params import MediaReasonerParams, PolicyModelParams
 from ..model.option_fields import add_arguments, argument_values, fields, select
 from ..model.policy_options import PRESETS, PolicyOptions
 
@@ -78,6 +78,34 @@ def _add_policy(parser: argparse.ArgumentParser, embedded: bool = True, **defaul
     if defaults.get("num_steps", 1) is None:
         note = f"steps: {LIBERO_STEPS}, with a preset as many as that has"
     add_sampling(parser, {"guidance": None} | defaults, note=note)
+
+
+def add_reasoner_options(parser: argparse.ArgumentParser, max_tokens: int, compiled: bool) -> None:
+    """An option for each field of `MediaReasonerParams` that concerns a reasoner by itself.
+
+    max_tokens: the default; compiled: see `reasoner_params`.
+    """
+    usual = "--compile and --cuda-graphs" if compiled else "--cuda-graphs"
+    group = parser.add_argument_group("the model", f"on a GPU with {usual}, if not told otherwise")
+    apart = {"tensor_parallel", "weights", "attention"}  # of several processes, of the generator
+    names = fields(MediaReasonerParams).keys() - apart
+    defaults = {"max_tokens": max_tokens, "compile": None, "cuda_graphs": None}
+    add_arguments(group, MediaReasonerParams, names, defaults=defaults)
+
+
+def reasoner_params(chosen: argparse.Namespace, compiled: bool) -> MediaReasonerParams:
+    """What the reasoner is loaded by.
+
+    On a GPU it records, and if `compiled` it compiles too, unless the options say otherwise.
+    """
+    from ..model.runtime.device import resolve_device
+
+    gpu = resolve_device(chosen.device).startswith("cuda")
+    if chosen.cuda_graphs is None:
+        chosen.cuda_graphs = gpu
+    if chosen.compile is None:
+        chosen.compile = gpu and compiled
+    return MediaReasonerParams(**argument_values(chosen, MediaReasonerParams))
 
 
 def _token(chosen: argparse.Namespace) -> str:
@@ -220,28 +248,28 @@ def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
         "reasoner", help="HTTP server for OpenAI clients: questions about images and video"
     )
     _add_address(parser)
-    add_arguments(parser, ModelParams, ("checkpoint", "device", "dtype"))
+    add_reasoner_options(parser, max_tokens=1024, compiled=True)
     parser.add_argument(
         "--name", default="", help="what clients call the model (default: the checkpoint's folder)"
-    )
-    parser.add_argument(
-        "--max-tokens", type=int, default=1024, help="longest answer (default: 1024)"
     )
     parser.add_argument(
         "--waiting", type=int, default=8, help="questions that may wait for their turn (default: 8)"
     )
 
     def function(chosen: argparse.Namespace) -> int:
-        from ..model.registry import embedded_checkpoint, load_reasoner
+        from ..model.interface import warm_up_reasoner
+        from ..model.registry import Models, embedded_checkpoint
         from .asyncio_runner import until_interrupted
         from .openai_server import OpenAiServer
 
-        checkpoint, token = chosen.checkpoint or str(embedded_checkpoint()), _token(chosen)
+        params, token = reasoner_params(chosen, compiled=True), _token(chosen)
+        checkpoint = params.checkpoint or str(embedded_checkpoint())
         name = chosen.name or pathlib.Path(checkpoint).resolve().name
-        print(f"loading {chosen.checkpoint or 'the embedded checkpoint'}", flush=True)
-        reasoner = load_reasoner(
-            checkpoint, chosen.device, chosen.dtype, max_tokens=chosen.max_tokens
-        )
+        print(f"loading {params.checkpoint or 'the embedded checkpoint'}", flush=True)
+        reasoner = Models(policy=False).reasoner(params)
+        if params.compile or params.cuda_graphs:
+            print("warm-up: compiling and recording, a minute or so the first time", flush=True)
+            warm_up_reasoner(reasoner, pictures=1 if reasoner.vision else 0)
         server = OpenAiServer(reasoner, name, token, chosen.waiting)
 
         def ready(port: int) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
+from ..execution.strategies import CHOICES
 from ..model.embodiment import DROID_SIM
-from ..model.model_params import ModelParams
+from ..model.model_params import ModelParams, PolicyModelParams
 from ..model.option_fields import fields, param, parse, same_as
 from ..model.policy_options import PolicyOptions
 from ..robot.parameter_file import Sections, Setting, in_force, read_sections
@@ -35,14 +36,28 @@ MODULES = {
 
 
 FILE = "as the robot file says"
-_MODEL = {name: name for name in ("checkpoint", "device", "use_sim_time")}
+_RUNS = ("compile", "cuda_graphs", "weights", "attention", "text_weights")
+_MODEL = {name: name for name in ("checkpoint", "device", *_RUNS, "use_sim_time")}
 _REMOTE = {name: name for name in ("remote_url", "remote_model", "remote_token_file")}
 # The option that sets a parameter, by node and parameter.
 SETS: dict[str, dict[str, str]] = {
     "sim": {"task": "task", "seed": "seed", "publish_clock": "use_sim_time"},
-    "policy": {**_MODEL, "preset": "preset", "instruction": "instruction"},
-    "reasoner": {**_MODEL, **_REMOTE},
-    "server": {**_MODEL, "preset": "preset", "host": "host", "port": "port"},
+    "policy": {
+        **_MODEL,
+        "placement": "placement",
+        "preset": "preset",
+        "instruction": "instruction",
+        "image_transport": "image_transport",
+        "strategy": "strategy",
+    },
+    "reasoner": {**_MODEL, "image_transport": "image_transport", **_REMOTE},
+    "server": {
+        **_MODEL,
+        "placement": "placement",
+        "preset": "preset",
+        "host": "host",
+        "port": "port",
+    },
     "commander": {"armed": "armed", "use_sim_time": "use_sim_time"},
 }
 
@@ -58,6 +73,18 @@ class Options:
     checkpoint: str | None = same_as(ModelParams, "checkpoint", FILE)
     device: str | None = same_as(ModelParams, "device", FILE)
     preset: str | None = same_as(PolicyOptions, "preset", FILE)
+    compile: bool | None = same_as(ModelParams, "compile", FILE)
+    cuda_graphs: bool | None = same_as(ModelParams, "cuda_graphs", FILE)
+    weights: str | None = same_as(ModelParams, "weights", FILE)
+    attention: str | None = same_as(ModelParams, "attention", FILE)
+    text_weights: str | None = same_as(ModelParams, "text_weights", FILE)
+    placement: str | None = same_as(PolicyModelParams, "placement", FILE)
+    strategy: str | None = param(
+        None, f"how one chunk of the policy follows another: {CHOICES}", omitted=FILE
+    )
+    image_transport: str | None = param(
+        None, "how pictures come to policy and reasoner: raw or compressed", omitted=FILE
+    )
     instruction: str | None = param(
         None, "what to do, in words; empty: wait for the topic cosmos3/instruction", omitted=FILE
     )

@@ -7,6 +7,7 @@ moving.
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from typing import Any
@@ -28,13 +29,14 @@ from ..execution.supervision.tracking_monitor import TrackingMonitor
 from ..model.interface import NS
 from ..msg import ActionChunk
 from ..ros import topics
-from ..ros.command_sinks import SINKS, CommandedArm
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
 from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.node_runner import run
 from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
+from ..ros.sinks.command_sinks import SINKS, CommandedArm
+from ..ros.sinks.gripper_outputs import gripper_output
 from ..ros.watch.commander_watch import CommanderWatch
 from ..ros.watch.stop_signals import StopSignals
 from .commander_params import Params
@@ -79,7 +81,12 @@ class CommanderNode(ManagedNode[Params]):
         self._arms_until = 0  # steady clock: the parameter `armed` still waits
         self._reported = ("", "")  # mode and reason in the last status
         arm = CommandedArm(
-            joints, p.gripper_joint, limits, p.trajectory_stamps, self._supervisor.away
+            joints,
+            p.gripper_joint,
+            functools.partial(gripper_output, self, p.gripper()),
+            limits,
+            p.trajectory_stamps,
+            self._supervisor.away,
         )
         self._sink = SINKS[p.sink](self.advertise, arm)
         self._supervisor.connect(self._sink)
@@ -225,6 +232,8 @@ class CommanderNode(ManagedNode[Params]):
             self.get_logger().info(f"{why}; {words}" if why else words)
         self._armed_at = self.now()
         self._supervisor.arm(armed, self._armed_at)
+        if not armed and self._sink.gripper:
+            self._sink.gripper.release()
 
     @property
     def _recovers_by_hand(self) -> bool:
@@ -296,7 +305,7 @@ class CommanderNode(ManagedNode[Params]):
             velocities.append(0.0)
         self._command.publish(command_message(names, positions, velocities, now))
         self._points += 1
-        supervisor.point(position, velocity, gripper, now)
+        supervisor.point(position, velocity, gripper if supervisor.is_armed else None, now)
         if self._reported != (player.mode, player.reason):
             self._report()
 

@@ -12,10 +12,11 @@ from ..execution.spline_motion import Limits
 from ..model.option_fields import check, param
 from ..robot.joint_limits import DESCRIBED, tighter
 from ..robot.urdf import JointLimit, parse_limits, read_limits
-from ..ros.command_sinks import SINKS
+from ..ros.sinks.command_sinks import SINKS
+from ..ros.sinks.gripper_outputs import GOALS, POSITION, GripperSettings
 
 _LIMITS = (*DESCRIBED, "acceleration", "jerk")
-_POSITIVE = ("max_state_age", "max_tracking_error", "tracking_lag", "max_jump")
+_POSITIVE = ("max_state_age", "max_tracking_error", "tracking_lag", "max_jump", "gripper_timeout")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,19 @@ class Params:
     gripper_open: float = param(0.0, "position of gripper_joint when open [rad or m]")
     gripper_closed: float = param(1.0, "position of gripper_joint when closed [rad or m]")
     gripper_dwell: float = param(0.3, "shortest time between two changes of the gripper [s]")
+    gripper_output: str = param(
+        POSITION,
+        "position: to gripper_controller/commands; gripper_command, parallel_gripper_command: "
+        "goals of that action of control_msgs",
+        choices=(POSITION, *GOALS),
+    )
+    gripper_action: str = param(
+        "gripper_controller/gripper_cmd", "name of the action that takes the gripper's goals"
+    )
+    gripper_effort: float = param(
+        0.0, "largest effort of a goal; 0: the goal names none [N or Nm]", minimum=0
+    )
+    gripper_timeout: float = param(5.0, "say that a goal has no result after this [s]")
     urdf: str = param(
         "",
         "robot description that lower, upper and velocity are read from: the path of a URDF file, "
@@ -132,6 +146,15 @@ class Params:
                     f"got {getattr(self, name)!r}"
                 )
 
+        self._check_gripper()
+
+    def _check_gripper(self) -> None:
+        if self.gripper_output != POSITION and self.sink == "joint_command":
+            raise ValueError(
+                f"parameter 'gripper_output': expected {POSITION!r} with sink 'joint_command', "
+                f"whose message has the gripper in it, got {self.gripper_output!r}"
+            )
+
     def _check_names(self) -> None:
         if len(set(self.joints)) != len(self.joints):
             raise ValueError(f"parameter 'joints': expected distinct names, got {self.joints}")
@@ -173,6 +196,16 @@ class Params:
         if description:
             return parse_limits(description, self.joints, self.urdf)
         return read_limits(self.urdf, self.joints) if self.urdf else []
+
+    def gripper(self) -> GripperSettings:
+        """The way to the gripper."""
+        return GripperSettings(
+            self.gripper_output,
+            self.gripper_joint,
+            self.gripper_action,
+            self.gripper_effort,
+            self.gripper_timeout,
+        )
 
     def rules(self) -> PlaybackRules:
         """The settings of the player that may change while it runs."""

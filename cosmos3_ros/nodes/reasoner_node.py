@@ -10,14 +10,13 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from lifecycle_msgs.msg import State
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
 from ..execution.stamp_judge import StampJudge
-from ..model.interface import NS, Reasoner
+from ..model.interface import NS, Reasoner, warm_up_reasoner
 from ..msg import Scene
 from ..robot.images import to_rgb
 from ..ros import topics
@@ -70,8 +69,8 @@ class ReasonerNode(ManagedNode[Params]):
         self.get_logger().info(
             "warm-up: compiling; a minute or so the first time, less when it was done before"
         )
-        gray = [np.full((480, 640, 3), 128, np.uint8)] * len(self.params.views)
-        thread.submit(self._reasoner.ask, self.params.question, gray, 2).result()
+        count = len(self.params.views)
+        thread.submit(warm_up_reasoner, self._reasoner, self.params.question, count).result()
 
     def stop(self) -> None:
         self._forget()

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from lifecycle_msgs.msg import State
 from rclpy._rclpy_pybind11 import RCLError as _RCLError
+from rclpy.action import ActionClient
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -192,6 +193,12 @@ class ManagedNode(LifecycleNode, Generic[P]):
                 self.create_service(service.type, service.name, callback, **kwargs),
             )
         )
+
+    def action_client(self, kind: Any, name: str) -> ActionClient:
+        """A client of an action that lives until cleanup."""
+        client = ActionClient(self, kind, name)
+        self._made.append((ActionClient.destroy, client))
+        return client
 
     def every(self, seconds: float, callback: Callable[[], None], steady: bool = False) -> None:
         """Call `callback` at this period until cleanup, while the node is active.

@@ -10,6 +10,8 @@ WEIGHT_FORMATS = ("none", "fp8", "int8", "nvfp4")
 # For help texts: "none, fp8, int8 or nvfp4".
 WEIGHT_FORMATS_TEXT = f"{', '.join(WEIGHT_FORMATS[:-1])} or {WEIGHT_FORMATS[-1]}"
 ATTENTIONS = ("none", "fp8")
+# What a CPU has no arithmetic for: each product unpacks the weights, or rounds its inputs, anew.
+GPU_FORMATS = ("fp8", "nvfp4")
 PLACEMENTS = ("policy", "reasoner", "both")
 
 

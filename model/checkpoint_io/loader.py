@@ -8,6 +8,7 @@ framework, see `names`.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 
 from ..acceleration.memory_budget import GIB, check_memory
 from ..acceleration.optimize import optimize
-from ..acceleration.options import RuntimeOptions
+from ..acceleration.options import GPU_FORMATS, RuntimeOptions
 from ..acceleration.tensor_parallel import split_of
 from ..loaded_model import Model
 from ..network.config import config_from_json
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ..autoencoder.vae import VideoAutoencoder
     from ..language.vision_encoder import VisionEncoder
     from ..runtime.process_group import InferenceGroup
+
+LOG = logging.getLogger("cosmos3_ros.model")
 
 
 def load_model(
@@ -119,6 +122,8 @@ def load_fast(
         config = config_from_json(read_json(Path(path) / "transformer" / "config.json"))
         free = torch.cuda.mem_get_info(device)[0] / GIB
         check_memory(config, runtime, free, split.ranks if split else 1)
+    else:
+        warn_of_slow_formats(runtime)
     # Towers to be quantized or kept off the GPU are loaded into the host's memory, so that they
     # never lie on the GPU as a whole; a rank's share of a split tower does.
     quantized = [
@@ -129,6 +134,18 @@ def load_fast(
     model = load_model(path, device, dtype, reasoner, generator, host=prefixes, team=team)
     optimize(model, runtime, device)
     return model
+
+
+def warn_of_slow_formats(runtime: RuntimeOptions) -> None:
+    """Say which of the weight formats are made for GPUs, to somebody who has a CPU."""
+    towers = {"weights": runtime.generator, "text_weights": runtime.text}
+    slow = [f"{name} {kind!r}" for name, kind in towers.items() if kind in GPU_FORMATS]
+    if slow:
+        LOG.warning(
+            "warning: %s on a CPU: less memory, but many times slower than 'none', "
+            "see docs/performance.md",
+            " and ".join(slow),
+        )
 
 
 def load_transformer(

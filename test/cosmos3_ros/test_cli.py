@@ -71,7 +71,7 @@ def test_ask_runs_where_the_other_commands_do(monkeypatch: pytest.MonkeyPatch) -
     """On a GPU if there is one."""
     devices = []
     monkeypatch.setattr(
-        "cosmos3_ros.model.registry.ask", lambda *words: devices.append(words[3]) or ""
+        "cosmos3_ros.model.registry.ask", lambda *words: devices.append(words[2].device) or ""
     )
     assert main(["ask", "What is there?"]) == main(["ask", "What is there?", "--device", "cpu"])
     assert devices == ["auto", "cpu"]

@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import shutil
+from collections import Counter
 from functools import reduce
 from pathlib import Path
 from types import SimpleNamespace
@@ -331,6 +332,25 @@ def test_pruning_leaves_out_tokens_of_the_video_and_nothing_else(both, pruning):
     assert pruned.position == whole.position
 
 
+def test_each_video_of_a_chat_is_pruned_by_itself_and_pictures_are_not(both):
+    ours = both.ours
+    rest = Cosmos3Reasoner(both.model, video_pruning_rate=0.7)
+    still = [VIDEO[0]] * len(VIDEO)
+    clips = [Clip(frames, np.arange(len(frames)), 3.0) for frames in (VIDEO, still)]
+    parts = (IMAGES[0], clips[0], "or", IMAGES[1], clips[1], "What moves?")
+    chosen, media = Counter(rest.chat([Turn("user", parts)]).ids.tolist()), ours.vision.media
+    whole = Counter(ours.chat([Turn("user", parts)]).ids.tolist())
+    alone = [
+        Counter(rest.chat([Turn("user", (clip, "What moves?"))]).ids.tolist()) for clip in clips
+    ]
+    assert chosen[media.image] == whole[media.image] > 0
+    assert chosen[media.video] == sum(count[media.video] for count in alone)
+    assert chosen[media.video] < whole[media.video]
+    assert chosen - Counter({media.video: 10**6}) == whole - Counter({media.video: 10**6})
+    pruned = rest.video_prompt("What moves?", VIDEO, fps=3.0)
+    assert torch.equal(pruned.ids, ours.video_prompt("What moves?", VIDEO, 3.0, pruning=0.7).ids)
+
+
 def test_policy_and_reasoner_run_on_one_copy_of_the_weights():
     def parameters() -> int:
         return sum(type(thing) is torch.nn.Parameter for thing in gc.get_objects())
@@ -401,6 +421,8 @@ def test_bad_input_is_refused(both):
         Cosmos3Reasoner(both.model, max_prompt=64).ask("word " * 100)
     with pytest.raises(ValueError, match="max_tokens: expected at least 1, got 0"):
         ours.stream("What?", max_tokens=0)
+    with pytest.raises(ValueError, match=r"pruning: expected a share in \[0, 1\), got -1"):
+        Cosmos3Reasoner(both.model, video_pruning_rate=-1)
     with pytest.raises(ValueError, match=r"pruning: expected a share in \[0, 1\), got 1.0"):
         ours.ask_video("What?", VIDEO, 3.0, pruning=1.0)
     with pytest.raises(

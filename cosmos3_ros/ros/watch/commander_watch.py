@@ -15,8 +15,8 @@ from std_msgs.msg import Bool
 from ...execution.progress import Progress
 from ...model.interface import NS
 from .. import topics
-from ..command_sinks import CommandSink
 from ..diagnostics import Faults
+from ..sinks.command_sinks import CommandSink
 from .graph_endpoints import (
     is_latched,
     nobody_takes,
@@ -189,10 +189,8 @@ class CommanderWatch:
         self.listener_fault = nobody_takes(self._node, name, topic.type, topic.qos)
 
     def _look_at_gripper(self, now: int) -> None:
-        gripper, topic = self._sink.gripper_output, topics.GRIPPER
-        if gripper:
-            fault = nobody_takes(self._node, gripper.topic_name, topic.type, topic.qos)
-            self.gripper_fault = fault and f"{fault}: the gripper does not move"
+        if gripper := self._sink.gripper:
+            self.gripper_fault = gripper.fault(self._node, now)
 
     def _look_at_rivals(self, now: int) -> None:
         name = self._sink.output.topic_name

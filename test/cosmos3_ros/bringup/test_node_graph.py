@@ -74,6 +74,23 @@ def test_the_embedded_checkpoint_moves_the_embedded_simulation_as_any_robot(
     assert brain.parameters["policy"].get("embodiment") == ("" if own else None)
 
 
+def test_how_the_network_runs_is_said_to_all_who_share_its_weights() -> None:
+    runs: dict[str, Any] = {"compile": True, "cuda_graphs": True, "weights": "fp8"}
+    runs |= {"attention": "fp8", "text_weights": "int8"}
+    found = processes(
+        Options(server=True, placement="policy", strategy="rtc", image_transport="raw", **runs)
+    )
+    brain = next(process for process in found if process.executable == "brain")
+    for node, own in (
+        ("policy", {"placement": "policy", "strategy": "rtc", "image_transport": "raw"}),
+        ("reasoner", {"image_transport": "raw"}),
+        ("server", {"placement": "policy"}),
+    ):
+        assert brain.parameters[node] == runs | own
+    assert not any(runs.keys() & process.parameters.get("commander", {}) for process in found)
+    assert 'policy:weights:="fp8"' in brain.arguments()
+
+
 def test_a_remote_reasoner_is_a_process_of_its_own() -> None:
     found = processes(
         Options(sim=False, remote_url="http://gpu:8000/v1", remote_model="nvidia/cosmos3")
@@ -154,7 +171,8 @@ def test_every_robot_file_fits_the_nodes(path: pathlib.Path) -> None:
 
 
 SAID: dict[str, dict[str, Any]] = {
-    "policy": {"instruction": "fold", "device": "cpu", "checkpoint": "/mine", "threads": 3},
+    "policy": {"instruction": "fold", "device": "cpu", "checkpoint": "/mine", "threads": 3}
+    | {"compile": True, "weights": "fp8", "placement": "policy", "image_transport": "compressed"},
     "reasoner": {"device": "cpu", "checkpoint": "/mine", "remote_url": "http://gpu:1/v1"},
     "server": {"device": "cpu", "checkpoint": "/mine", "host": "0.0.0.0", "port": 9},
     "commander": {"armed": True},
@@ -206,6 +224,7 @@ def test_what_a_node_will_have_is_known_before_it_starts(mine: str) -> None:
 def test_what_is_given_wins_and_is_said(mine: str) -> None:
     changes: dict[str, Any] = {"instruction": "", "device": "auto", "checkpoint": "", "port": 0}
     changes |= {"armed": False, "task": "lift", "seed": 0, "use_sim_time": False, "remote_url": ""}
+    changes |= {"compile": False, "weights": "none", "placement": "both", "image_transport": "raw"}
     found = processes(Options(mine, server=True, **changes))
     values = in_nodes(found)
     assert not values["sim"].pop("publish_clock")
@@ -214,7 +233,7 @@ def test_what_is_given_wins_and_is_said(mine: str) -> None:
         for name, value in changes.items():
             assert has.get(name, value) == value, node
     said = [line for process in found for line in process.replaced]
-    assert f"policy: device 'auto' instead of 'cpu' ({mine}, line 10)" in said
+    assert f"policy: device 'auto' instead of 'cpu' ({mine}, line 11)" in said
     assert any(line.startswith("commander: armed False instead of True (") for line in said)
     assert sum("use_sim_time" in line for line in said) == 4
     assert not any(line.startswith("sim: publish_clock") for line in said)

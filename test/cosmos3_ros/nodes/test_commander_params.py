@@ -71,6 +71,17 @@ def test_wrong_parameters_are_named(change: dict[str, Any], words: str) -> None:
 def test_limits_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="parameter 'joints' is empty"):
         params(**{name: [] for name in ARM}).limits()
+    for change, words in (
+        ({"gripper_output": "goal"}, "expected 'position' or 'gripper_command' or 'parallel_"),
+        ({"gripper_effort": -1.0}, "gripper_effort: expected 0 or more, got -1.0"),
+        ({"gripper_timeout": 0.0}, "'gripper_timeout': expected a positive number, got 0.0"),
+        (
+            {"gripper_output": "gripper_command", "sink": "joint_command"},
+            "'gripper_output': expected 'position' with sink 'joint_command'",
+        ),
+    ):
+        with pytest.raises(ValueError, match=words):
+            params(gripper_joint="g", **change)
     with pytest.raises(ValueError, match="gripper_open and gripper_closed are both 1"):
         params(gripper_joint="g", gripper_open=1.0).limits()
 

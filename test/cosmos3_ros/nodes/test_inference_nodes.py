@@ -8,13 +8,17 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import DROID_SIM
 from cosmos3_ros.model.interface import Answer
+from cosmos3_ros.serve.reasoner_client import RemoteReasoner
 
 pytestmark = pytest.mark.ros
 
@@ -272,6 +276,51 @@ def test_what_is_compiled_is_compiled_before_the_node_is_ready(host: Made, optio
     plain = Thinker()
     host(ReasonerNode, plain, rate=0.0)
     assert not plain.asked
+
+
+def test_node_server_and_command_load_and_answer_alike(
+    host: Made,
+    ask: Any,
+    wait_until: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from cosmos3_ros.cli import main
+    from cosmos3_ros.model import registry
+    from cosmos3_ros.nodes.reasoner_node import Params, ReasonerNode
+    from cosmos3_ros.serve import asyncio_runner
+
+    ran, load_fast = [], registry.load_fast
+    monkeypatch.setattr(
+        registry, "load_fast", lambda *args, **more: ran.append(args) or load_fast(*args, **more)
+    )
+    chosen = {"checkpoint": str(tiny_checkpoint()), "text_weights": "nvfp4", "max_tokens": 12}
+    reasoner = registry.Models(policy=False).reasoner(Params(**chosen))
+    see(host(ReasonerNode, reasoner, **REASONER, max_tokens=12))
+    answered = ask()
+    wait_until(answered.done, "an answer", 20)
+
+    picture, black = tmp_path / "picture.png", np.zeros((32, 32, 3), np.uint8)
+    Image.fromarray(black).save(picture)
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
+    assert main(["ask", "What is it?", str(picture), *words]) == 0
+    replied: list[str] = []
+
+    def serve(run: Any, ready: Any) -> int:
+        with asyncio_runner.in_background(run) as port:
+            elsewhere = RemoteReasoner(f"http://127.0.0.1:{port}/v1")
+            replied.append(elsewhere.ask("What is it?", [black], 12).text)
+        return 0
+
+    monkeypatch.setattr(asyncio_runner, "until_interrupted", serve)
+    assert main(["serve", "reasoner", "--port=0", *words]) == 0
+    said = answered.result().scene.text
+    assert said
+    assert capsys.readouterr().out.startswith(said + "\n")
+    assert replied == [said]
+    assert [args[1:] for args in ran] == [ran[0][1:]] * 3
+    assert (ran[0][3].text, ran[0][3].placement) == ("nvfp4", "reasoner")
 
 
 def test_words_give_way_to_chunks(host: Made, ask: Any, wait_until: Any) -> None:

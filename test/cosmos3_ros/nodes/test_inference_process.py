@@ -41,6 +41,8 @@ def test_policy_and_reasoner_share_one_set_of_weights(models: Any) -> None:
         ({"dtype": "int3"}, "expected auto, float32 or bfloat16, got 'int3'"),
         ({"prompt_format": "morse"}, "prompt_format"),
         ({"num_steps": 0}, "num_steps"),
+        ({"weights": "fp9"}, "weights: expected 'none' or 'fp8' or 'int8' or 'nvfp4', got 'fp9'"),
+        ({"text_weights": "fp9"}, "text_weights: expected 'none' or 'fp8'"),
     ],
 )
 def test_what_cannot_be_loaded_is_named(models: Any, change: dict[str, Any], words: str) -> None:

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 from std_msgs.msg import Float64MultiArray
 
-from ..execution.spline_motion import Limits, SplineMotion
-from ..execution.supervision.motion_supervisor import Controller
-from ..execution.trajectory_replacement import Away, TrajectoryReplacement, Waypoints
-from . import topics
-from .messages import command_message, trajectory_message
+from ...execution.spline_motion import Limits, SplineMotion
+from ...execution.supervision.motion_supervisor import Controller
+from ...execution.trajectory_replacement import Away, TrajectoryReplacement, Waypoints
+from .. import topics
+from ..messages import command_message, trajectory_message
+from .gripper_outputs import GripperOutput
 
 Advertise = Callable[[topics.Topic], Any]
 
@@ -26,6 +27,7 @@ class CommandedArm:
 
     joints: tuple[str, ...]  # the order of `limits` and of set points
     gripper: str  # its joint; "": none
+    grip: Callable[[], GripperOutput]  # makes the way to it
     limits: Limits
     stamped: bool  # trajectories say by the clock when each point is due
     away: Away  # where the arm is, if it may not be where it was led
@@ -36,32 +38,33 @@ class CommandSink(Controller, Protocol):
 
     topic: topics.Topic  # of the controller
     output: Any  # the publisher to it
-    gripper_output: Any  # the publisher to the gripper's controller, None without one
+    gripper: GripperOutput | None  # the way to the gripper's controller, None without one
 
 
 class TrajectorySink:
     """A joint trajectory controller: the whole motion at once.
 
-    The gripper has a topic of its own.
+    The gripper has a controller of its own.
     """
 
     topic, streams = topics.TRAJECTORY, False
 
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
         self.output, self._joints = advertise(self.topic), arm.joints
-        self.gripper_output = advertise(topics.GRIPPER) if arm.gripper else None
-        self._gripper = OnChange(self.gripper_output)
+        self.gripper = arm.grip() if arm.gripper else None
         self._replacement = TrajectoryReplacement(arm.limits, arm.stamped, arm.away)
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         self._send(self._replacement.next(motion, now))
-        self._gripper.repeat()
+        if self.gripper:
+            self.gripper.repeat()
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
     ) -> None:
         self._send(self._replacement.due(now))
-        self._gripper.send(gripper)
+        if self.gripper:
+            self.gripper.send(gripper)
 
     def _send(self, waypoints: Waypoints | None) -> None:
         if waypoints:
@@ -72,34 +75,36 @@ class TrajectorySink:
 class PositionStreamSink:
     """A forward position controller: a stream of positions without names.
 
-    The gripper has a topic of its own.
+    The gripper has a controller of its own.
     """
 
     topic, streams = topics.POSITIONS, True
 
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
         self.output = advertise(self.topic)
-        self.gripper_output = advertise(topics.GRIPPER) if arm.gripper else None
-        self._gripper = OnChange(self.gripper_output)
+        self.gripper = arm.grip() if arm.gripper else None
 
     def begin(self, motion: SplineMotion, now: int) -> None:
-        self._gripper.repeat()
+        if self.gripper:
+            self.gripper.repeat()
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
     ) -> None:
         self.output.publish(Float64MultiArray(data=array.array("d", position)))
-        self._gripper.send(gripper)
+        if self.gripper:
+            self.gripper.send(gripper)
 
 
 class JointCommandSink:
     """Isaac Sim's joint command: positions by name, arm and gripper in one message."""
 
-    topic, streams, gripper_output = topics.JOINT_COMMAND, True, None
+    topic, streams = topics.JOINT_COMMAND, True
+    gripper: GripperOutput | None = None  # in the arm's message
 
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
         self.output = advertise(self.topic)
-        self._joints, self._gripper = list(arm.joints), arm.gripper
+        self._joints, self._gripper_joint = list(arm.joints), arm.gripper
 
     def begin(self, motion: SplineMotion, now: int) -> None: ...
 
@@ -108,7 +113,7 @@ class JointCommandSink:
     ) -> None:
         names, positions = self._joints, position.tolist()
         if gripper is not None:
-            names, positions = [*names, self._gripper], [*positions, gripper]
+            names, positions = [*names, self._gripper_joint], [*positions, gripper]
         self.output.publish(command_message(names, positions, [], now))
 
 
@@ -117,19 +122,3 @@ SINKS: dict[str, Callable[[Advertise, CommandedArm], CommandSink]] = {
     "position_stream": PositionStreamSink,
     "joint_command": JointCommandSink,
 }
-
-
-class OnChange:
-    """Publishes a position when it differs from the last one."""
-
-    def __init__(self, output: Any) -> None:
-        self._output, self._sent = output, float("nan")
-
-    def send(self, position: float | None) -> None:
-        if position is not None and position != self._sent:
-            self._output.publish(Float64MultiArray(data=[position]))
-            self._sent = position
-
-    def repeat(self) -> None:
-        """Publish the next position in any case: something else may have moved the gripper."""
-        self._sent = float("nan")

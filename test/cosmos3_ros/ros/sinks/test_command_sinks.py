@@ -46,9 +46,14 @@ class Wire:
 
 
 def made(kind: str, advertise: Any, stamped: bool = True, away: Any = lambda: None) -> Any:
-    from cosmos3_ros.ros.command_sinks import SINKS, CommandedArm
+    from cosmos3_ros.ros import topics
+    from cosmos3_ros.ros.sinks.command_sinks import SINKS, CommandedArm
+    from cosmos3_ros.ros.sinks.gripper_outputs import PositionTopic
 
-    return SINKS[kind](advertise, CommandedArm(JOINTS, "grip", LIMITS, stamped, away))
+    def grip() -> PositionTopic:
+        return PositionTopic(advertise(topics.GRIPPER))
+
+    return SINKS[kind](advertise, CommandedArm(JOINTS, "grip", grip, LIMITS, stamped, away))
 
 
 @pytest.mark.parametrize(

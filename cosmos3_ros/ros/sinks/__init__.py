@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where set points go: the controllers of arm and gripper."""
