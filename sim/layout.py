@@ -21,16 +21,18 @@ Arrange = Callable[[np.random.Generator, int], dict[str, Any]]
 # of scenes
 KINDS = ("cubes", "bowl", "circle", "drawer", "small", "clutter", "ball", "turntable")
 COLORS = {"red": (0.85, 0.10, 0.10), "green": (0.10, 0.65, 0.20), "blue": (0.10, 0.25, 0.85)}
-CUBE, SMALL = 0.02, 0.013  # half the edge of a cube and of a small one, m
+CUBE, SMALL = 0.02, 0.016  # half the edge of a cube and of a small one, m
 BALL = 0.022  # radius, m
 TURNTABLE = (0.10, 0.012)  # radius and height, m
-# Things that no instruction names: name -> (shape of MuJoCo, halves of its size in m, RGB).
+# Things of other shapes in the colors of the cubes, which no instruction names: name -> (shape of
+# MuJoCo, halves of its size in m, color).
 CLUTTER = {
-    "can": ("cylinder", (0.018, 0.040), (0.75, 0.75, 0.78)),
-    "carton": ("box", (0.022, 0.016, 0.030), (0.60, 0.45, 0.30)),
-    "plank": ("box", (0.012, 0.030, 0.010), (0.92, 0.90, 0.85)),
-    "tower": ("box", (0.012, 0.012, 0.035), (0.15, 0.15, 0.17)),
-    "lid": ("cylinder", (0.026, 0.008), (0.55, 0.30, 0.60)),
+    "red_can": ("cylinder", (0.018, 0.035), "red"),
+    "red_plank": ("box", (0.012, 0.030, 0.012), "red"),
+    "green_can": ("cylinder", (0.018, 0.035), "green"),
+    "green_plank": ("box", (0.012, 0.030, 0.012), "green"),
+    "blue_can": ("cylinder", (0.018, 0.035), "blue"),
+    "blue_plank": ("box", (0.012, 0.030, 0.012), "blue"),
 }
 
 
@@ -48,11 +50,12 @@ class Look:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Knock:
-    """A blow that a cube gets once, when the hand first comes near: it slides until it rests."""
+    """Blows that a cube gets when the hand has come near, each once: it slides until it rests."""
 
     cube: str  # its color
-    way: tuple[float, float]  # where it slides to, as seen from where it is, m
-    near: float = 0.12  # distance of the hand at which it happens, m
+    # Where it slides to, as seen from where it is, m, one for each blow.
+    ways: tuple[tuple[float, float], ...]
+    near: float = 0.07  # distance of the hand at which it happens, m
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

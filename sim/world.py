@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -16,6 +17,7 @@ from .scene import STEPS_PER_SECOND, compile_scene
 
 # kind of scene -> the body that stands where the layout's `place` is
 _FIXED = {"bowl": "bowl", "circle": "circle", "drawer": "cabinet", "turntable": "turntable"}
+_REST = 0.01  # m/s: slower than this a cube lies still
 _WITHOUT_CUBES = ("drawer", "ball")
 STEPS_PER_TICK = STEPS_PER_SECOND // TICKS_PER_SECOND
 
@@ -112,20 +114,25 @@ class World:
 
     def tick(self) -> None:
         """Advance by 1 / TICKS_PER_SECOND."""
-        if self._knock and np.linalg.norm(self.tool() - self.position(self._knock.cube)) < (
-            self._knock.near
-        ):
-            self._strike(self._knock)
-            self._knock = None
+        if self._knock and self._is_due(self._knock):
+            self._strike(self._knock.cube, self._knock.ways[0])
+            left = self._knock.ways[1:]
+            self._knock = dataclasses.replace(self._knock, ways=left) if left else None
         mujoco.mj_step(self.model, self.data, STEPS_PER_TICK)
 
-    def _strike(self, knock: Knock) -> None:
+    def _is_due(self, knock: Knock) -> bool:
+        """Whether the hand is near, and the cube at rest after the blow before."""
+        gap = self.tool() - self.position(knock.cube)
+        speed = np.linalg.norm(self.velocity(knock.cube)[0])
+        return bool(np.linalg.norm(gap) < knock.near and speed < _REST)
+
+    def _strike(self, cube: str, to: tuple[float, float]) -> None:
         """Give a cube the speed at which friction stops it where it is to go."""
         friction = float(self.model.geom("table").friction[0])
-        way = np.array(knock.way)
+        way = np.array(to)
         length = float(np.linalg.norm(way))
         speed = math.sqrt(2 * friction * -float(self.model.opt.gravity[2]) * length)
-        self.data.joint(knock.cube).qvel[:2] = speed * way / length
+        self.data.joint(cube).qvel[:2] = speed * way / length
 
     def positions(self) -> np.ndarray:
         """Measured positions of robot.JOINTS, rad [8]."""

@@ -53,7 +53,9 @@ HARD: dict[str, Task] = {
     "lift_small": Task("small", _LIFT, small_cubes, _picked_up, grasps=True, lead=50),
     "lift_edge": Task("cubes", _LIFT, cube_at_the_edge, _picked_up, grasps=True, lead=50),
     "lift_clutter": Task("clutter", _LIFT, cluttered_cubes, _picked_up, grasps=True, lead=50),
-    "lift_knocked": Task("cubes", _LIFT, knocked_cube, _picked_up, grasps=True, lead=50),
+    "lift_knocked": Task(
+        "cubes", _LIFT, knocked_cube, _picked_up, grasps=True, length=100, lead=50
+    ),
     "lift_turning": Task(
         "turntable",
         (

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -17,7 +18,7 @@ _OUTER_X, _OUTER_Y = (0.35, 0.67), 0.26
 _BEYOND = 0.02  # so far outside of where training has been, at least
 # The policy sees one picture at a time, so speeds that it could not know are the same in all
 # seeds: to predict a motion is to have learned it.
-SPIN = 0.6  # of the turntable, rad/s
+SPIN = 0.4  # of the turntable, rad/s
 ROLL = 0.10  # of the ball, m/s
 
 
@@ -60,24 +61,23 @@ def cluttered_cubes(random: np.random.Generator, distractors: int) -> dict[str, 
 
 
 def knocked_cube(random: np.random.Generator, distractors: int) -> dict[str, Any]:
-    """A target that is knocked away when the hand comes near, along a way that is free."""
+    """A target that is knocked away twice when the hand is near, along ways that are free."""
     colors, table = shuffled(random), Table(random)
-    while True:
-        start, goal = (
-            np.array([random.uniform(*_INNER_X), random.uniform(-_INNER_Y, _INNER_Y)])
-            for _ in range(2)
-        )
-        if 0.10 < np.hypot(*(goal - start)) < 0.14:
-            break
-    way = goal - start
-    for share in (0.0, 0.5, 1.0):
-        table.take(start + share * way, 0.02)
+    stops = [np.array([random.uniform(*_INNER_X), random.uniform(-_INNER_Y, _INNER_Y)])]
+    while len(stops) < 3:
+        stop = np.array([random.uniform(*_INNER_X), random.uniform(-_INNER_Y, _INNER_Y)])
+        if 0.10 < np.hypot(*(stop - stops[-1])) < 0.14:
+            stops.append(stop)
+    ways = [later - earlier for earlier, later in itertools.pairwise(stops)]
+    for stop, way in zip(stops, [*ways, np.zeros(2)], strict=True):
+        table.take(stop, 0.02)
+        table.take(stop + way / 2, 0.02)
     turn = float(random.uniform(-math.pi / 4, math.pi / 4))
-    cubes = {colors[0]: (float(start[0]), float(start[1]), turn)}
+    cubes = {colors[0]: (float(stops[0][0]), float(stops[0][1]), turn)}
     return {
         "target": colors[0],
         "cubes": cubes | table.cubes(colors[1 : 1 + distractors]),
-        "knock": Knock(colors[0], (float(way[0]), float(way[1]))),
+        "knock": Knock(colors[0], tuple((float(way[0]), float(way[1])) for way in ways)),
     }
 
 
