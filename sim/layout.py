@@ -21,7 +21,7 @@ Arrange = Callable[[np.random.Generator, int], dict[str, Any]]
 # of scenes
 KINDS = ("cubes", "bowl", "circle", "drawer", "small", "clutter", "ball", "turntable")
 COLORS = {"red": (0.85, 0.10, 0.10), "green": (0.10, 0.65, 0.20), "blue": (0.10, 0.25, 0.85)}
-CUBE, SMALL = 0.02, 0.016  # half the edge of a cube and of a small one, m
+CUBE, SMALL = 0.02, 0.015  # half the edge of a cube and of a small one, m
 BALL = 0.022  # radius, m
 TURNTABLE = (0.10, 0.012)  # radius and height, m
 # Things of other shapes in the colors of the cubes, which no instruction names: name -> (shape of

@@ -18,7 +18,7 @@ _OUTER_X, _OUTER_Y = (0.35, 0.67), 0.26
 _BEYOND = 0.02  # so far outside of where training has been, at least
 # The policy sees one picture at a time, so speeds that it could not know are the same in all
 # seeds: to predict a motion is to have learned it.
-SPIN = 0.4  # of the turntable, rad/s
+SPIN = 0.6  # of the turntable, rad/s
 ROLL = 0.10  # of the ball, m/s
 
 
