@@ -97,8 +97,8 @@ def _clutter() -> str:
     """Things that stand around; where they stand says the layout."""
     return "".join(
         f'<body name="{name}" pos="{_numbers(-0.1, 0.1 * i, size[-1])}"><freejoint name="{name}"/>'
-        f'<geom type="{shape}" size="{_numbers(*size)}" rgba="{_numbers(*COLORS[color], 1)}" mass="0.08" '
-        f"{_CONTACT}/></body>"
+        f'<geom type="{shape}" size="{_numbers(*size)}" mass="0.08" {_CONTACT} '
+        f'rgba="{_numbers(*COLORS[color], 1)}"/></body>'
         for i, (name, (shape, size, color)) in enumerate(CLUTTER.items())
     )
 

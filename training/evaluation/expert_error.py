@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ...model.policy import Cosmos3Policy
 
 # What the frames to come are beside the rows: blended with noise at the rows' level, as in
-# training, or noise alone at every level, so that nothing can be seen in them.
-TRUE, NOISE = "true", "noise"
-VIDEOS = (TRUE, NOISE)
+# training; noise alone at every level, so that nothing can be seen in them; not computed at all.
+TRUE, NOISE, NONE = "true", "noise", "none"
+VIDEOS = (TRUE, NOISE, NONE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ class Guesses:
             blend = level * latents + (1 - level) * self._video[:, :, : latents.shape[2]]
             latents = torch.where(start.clean_frames[:, None, None], latents, blend)
         inputs = dataclasses.replace(start, latents=latents, actions=actions)
+        inputs = inputs.without_future() if video == NONE else inputs
         step = Schedule((level, 0.0), (1000 * level,))  # one step to the end
         guess = policy.denoiser.run(inputs, self._text, self._text, step, Guidance(1.0))[1]
         assert guess is not None  # as above

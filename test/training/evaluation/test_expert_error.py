@@ -15,6 +15,7 @@ from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training.data.demonstrations import Demonstration, record
 from cosmos3_ros.training.evaluation.expert_error import (
     NOISE,
+    NONE,
     TRUE,
     ErrorTrial,
     Guesses,
@@ -49,6 +50,7 @@ def test_the_video_is_seen_unless_it_is_noise(policy, window):
     seen, unseen = guesses.at(0.6, TRUE), guesses.at(0.6, NOISE)
     assert not np.array_equal(seen, unseen)
     assert np.array_equal(seen, guesses.at(0.6, TRUE))
+    assert not np.array_equal(unseen, guesses.at(0.6, NONE))
     assert not np.array_equal(unseen, Guesses(policy, window, seed=1).at(0.6, NOISE))
 
 
@@ -61,12 +63,12 @@ def test_a_table_and_a_json_of_all_levels(tmp_path):
     levels = sorted({row["level"] for row in rows}, reverse=True)
     assert len(levels) == 2
     assert [(row["video"], row["level"]) for row in rows] == [
-        (video, level) for video in (NOISE, TRUE) for level in levels
+        (video, level) for video in (NOISE, NONE, TRUE) for level in levels
     ]
     assert all(0 < row["median"] < 3 * row["rms"] for row in rows)
     assert {row["windows"] for row in rows} == {rows[0]["windows"]} != {0}
     assert f"{rows[0]['median']:.1f} ({rows[0]['rms']:.1f})" in text
-    assert [line.split()[0] for line in text.splitlines()] == ["video", TRUE, NOISE, "median"]
+    assert [line.split()[0] for line in text.splitlines()] == ["video", TRUE, NOISE, NONE, "median"]
 
 
 def test_without_a_window_there_is_no_figure(monkeypatch):
