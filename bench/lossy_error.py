@@ -26,7 +26,7 @@ from cosmos3_ros.model.interface import Observation, Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.registry import embedded_checkpoint
 from cosmos3_ros.sim.env import Env
-from cosmos3_ros.sim.tasks import TASKS
+from cosmos3_ros.sim.tasks.standard import STANDARD
 
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "exact": ("none", {}),
@@ -44,7 +44,7 @@ def observations(seeds: int) -> list[Observation]:
     """The first pictures of episodes of every task."""
     env = Env()
     try:
-        return [env.reset(task, seed) for task in TASKS for seed in range(seeds)]
+        return [env.reset(task, seed) for task in STANDARD for seed in range(seeds)]
     finally:
         env.close()
 

@@ -10,6 +10,8 @@ import argparse
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .bringup.node_graph import Options
 from .model.embodiment import DROID_SIM, EMBODIMENTS
@@ -27,8 +29,8 @@ ROS = (
 )
 _TASK = {
     "default": "trained",
-    "help": "tasks of the simulation, with commas, or all "
-    "(default: those that the embedded checkpoint was trained for)",
+    "help": "tasks of the simulation, with commas, or a suite: trained, hard or all "
+    "(default: trained, what the embedded checkpoint was trained for)",
 }
 # Defaults of the sampling options of `eval`; they are always written to what it measured.
 EVALUATED = {"num_steps": 4, "guidance": 1.0, "future_steps": 1}
@@ -379,7 +381,7 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
         "eval", help="how good a checkpoint is: tasks x seeds in closed loop, futures, a page"
     )
     parser.add_argument("checkpoint")
-    parser.add_argument("--task", **_TASK)
+    parser.add_argument("--task", "--suite", **_TASK)
     parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
     parser.add_argument(
         "--seed", dest="scene", type=int, default=0, help="of the first episode (default: 0)"
@@ -417,7 +419,21 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="only ask the reasoner, at two moments of an episode",
     )
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="SETTING",
+        help="sample otherwise, too, on the same seeds: num_steps=2,shift=1.67 or latency=0.2; "
+        "again for another way; a paired table",
+    )
+    parser.add_argument(
+        "--expert-error",
+        action="store_true",
+        help="only compare with the expert's actions, at each noise level of the steps",
+    )
 
+    add_arguments(parser, ModelParams, ("device", "dtype"), defaults={"device": "cpu"})
     # --seed is that of the scene
     add_sampling(parser, EVALUATED, {"seed": "--noise-seed"})
     parser.set_defaults(function=_eval)
@@ -433,22 +449,49 @@ def _eval(chosen: argparse.Namespace) -> int:
         answers = reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)
         print(quiz_table(answers))
         return 0
-    from .training.evaluation.closed_loop import Trial
-    from .training.evaluation.suite import report
-
     given = argument_values(chosen, PolicyOptions)
     options = tuple(
         (name, given[name])
         for name, field in fields(PolicyOptions).items()
         if name in EVALUATED or given[name] != field.default
     )
+    from .model.runtime.device import resolve
+
+    device, dtype = resolve(chosen.device, chosen.dtype)
+    runtime: dict[str, Any] = {"options": options, "device": device, "dtype": dtype}
+    if chosen.expert_error:
+        return _expert_error(chosen, tasks, seeds, runtime)
+    from .training.evaluation.closed_loop import Trial
+    from .training.evaluation.comparison import parse_setting
+    from .training.evaluation.suite import report
+
+    settings = [parse_setting(text, dict(options)) for text in chosen.compare]
     fixed = {name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")}
     trials = [
-        Trial(chosen.checkpoint, task, seed, options=options, **fixed)
+        Trial(chosen.checkpoint, task, seed, **fixed, **runtime) for task in tasks for seed in seeds
+    ]
+    through = chosen.through.split(",")
+    print(report(trials, through, chosen.workers, chosen.out, chosen.page, settings=settings))
+    return 0
+
+
+def _expert_error(
+    chosen: argparse.Namespace,
+    tasks: Iterable[str],
+    seeds: Iterable[int],
+    runtime: Mapping[str, Any],
+) -> int:
+    from .training.data.demonstrations import Demonstration
+    from .training.evaluation import expert_error
+
+    trials = [
+        expert_error.ErrorTrial(
+            chosen.checkpoint, Demonstration(task, seed, chosen.distractors), **runtime
+        )
         for task in tasks
         for seed in seeds
     ]
-    print(report(trials, chosen.through.split(","), chosen.workers, chosen.out, chosen.page))
+    print(expert_error.report_errors(trials, chosen.workers, chosen.out))
     return 0
 
 

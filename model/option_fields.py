@@ -194,8 +194,19 @@ def argument_values(chosen: argparse.Namespace, cls: Any) -> dict[str, Any]:
 
 
 def parse(cls: Any, name: str, text: str) -> Any:
-    """The value of the field `name` of `cls` from its text; ValueError says what was expected."""
-    kind = _without_none(typing.get_type_hints(cls)[name])
+    """The value of the field `name` of `cls` from its text; ValueError says what was expected.
+
+    A list is its items with commas.
+    """
+    hint = typing.get_type_hints(cls)[name]
+    kind = _without_none(hint)
+    if items := typing.get_args(kind):
+        found = [_item(name, items[0], part) for part in text.split(",") if part.strip()]
+        return coerce(name, hint, found)
+    return _item(name, kind, text)
+
+
+def _item(name: str, kind: Any, text: str) -> Any:
     try:
         return _WORDS[text.lower()] if kind is bool else _reader(kind)(text)
     except (KeyError, ValueError, argparse.ArgumentTypeError):

@@ -18,9 +18,22 @@ from .camera_table import CAMERAS
 
 Arrange = Callable[[np.random.Generator, int], dict[str, Any]]
 
-KINDS = ("cubes", "bowl", "circle", "drawer")  # of scenes
+# of scenes
+KINDS = ("cubes", "bowl", "circle", "drawer", "small", "clutter", "ball", "turntable")
 COLORS = {"red": (0.85, 0.10, 0.10), "green": (0.10, 0.65, 0.20), "blue": (0.10, 0.25, 0.85)}
-CUBE = 0.02  # half the edge, m
+CUBE, SMALL = 0.02, 0.015  # half the edge of a cube and of a small one, m
+BALL = 0.022  # radius, m
+TURNTABLE = (0.10, 0.012)  # radius and height, m
+# Things of other shapes in the colors of the cubes, which no instruction names: name -> (shape of
+# MuJoCo, halves of its size in m, color).
+CLUTTER = {
+    "red_can": ("cylinder", (0.018, 0.035), "red"),
+    "red_plank": ("box", (0.012, 0.030, 0.012), "red"),
+    "green_can": ("cylinder", (0.018, 0.035), "green"),
+    "green_plank": ("box", (0.012, 0.030, 0.012), "green"),
+    "blue_can": ("cylinder", (0.018, 0.035), "blue"),
+    "blue_plank": ("box", (0.012, 0.030, 0.012), "blue"),
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,19 +49,35 @@ class Look:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Knock:
+    """Blows that a cube gets when the hand has come near, each once: it slides until it rests."""
+
+    cube: str  # its color
+    # Where it slides to, as seen from where it is, m, one for each blow.
+    ways: tuple[tuple[float, float], ...]
+    near: float = 0.07  # distance of the hand at which it happens, m
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
     """Lengths in m, angles in rad; the table's surface is z = 0."""
 
     cubes: dict[str, tuple[float, float, float]]  # color -> (x, y, yaw) of those on the table
     start: np.ndarray  # joint positions [7]
     look: Look
-    target: str = ""  # color of the cube that the instruction names
-    base: str = ""  # color of the cube to stack on
-    place: tuple[float, float] = (0.0, 0.0)  # (x, y) of the bowl, the circle or the cabinet
+    target: str = ""  # what the instruction names: color of a cube, or ball
+    base: str = ""  # color of the cube to stack on, or to pick up next
+    place: tuple[float, float] = (0.0, 0.0)  # (x, y) of what there is beside cubes
     drawer: float = 0.0  # how far it is open
+    half: float = CUBE  # half the edge of the cubes
+    # thing of CLUTTER -> (x, y, yaw)
+    things: dict[str, tuple[float, float, float]] = dataclasses.field(default_factory=dict)
+    spin: float = 0.0  # of the turntable, rad/s
+    roll: tuple[float, float] = (0.0, 0.0)  # of the ball, m/s
+    knock: Knock | None = None
 
 
-class _Table:
+class Table:
     """Draws places on the table that keep clear of those already taken."""
 
     def __init__(self, random: np.random.Generator) -> None:
@@ -56,19 +85,35 @@ class _Table:
         self._taken: list[tuple[np.ndarray, float]] = []
 
     def take(self, place: np.ndarray, radius: float = 0.0) -> np.ndarray:
+        """Say that something of a radius (beyond a cube's) is there."""
         self._taken.append((np.asarray(place, float), radius))
         return place
 
     def draw(
         self, x: tuple[float, float], y: tuple[float, float], radius: float = 0.0
     ) -> np.ndarray:
+        """A free place within x and y."""
         for _ in range(1000):
             place = np.array([self._random.uniform(*x), self._random.uniform(*y)])
-            if all(np.hypot(*(place - other)) > gap + 0.085 for other, gap in self._taken):
+            if self._is_free(place):
                 return self.take(place, radius)
         raise RuntimeError("no free place on the table")
 
+    def draw_around(self, middle: np.ndarray, distance: tuple[float, float]) -> np.ndarray:
+        """A free place so far from the middle, or a little further where there is none."""
+        for attempt in range(1000):
+            angle = self._random.uniform(-math.pi, math.pi)
+            way = self._random.uniform(*distance) * (1 + attempt / 100)
+            place = middle + way * np.array([math.cos(angle), math.sin(angle)])
+            if self._is_free(place):
+                return self.take(place)
+        raise RuntimeError("no free place on the table")
+
+    def _is_free(self, place: np.ndarray) -> bool:
+        return all(np.hypot(*(place - other)) > gap + 0.085 for other, gap in self._taken)
+
     def cubes(self, colors: list[str]) -> dict[str, tuple[float, float, float]]:
+        """Places and turns of these cubes."""
         places = {color: self.draw((0.40, 0.60), (-0.20, 0.20)) for color in colors}
         turns = self._random.uniform(-math.pi / 4, math.pi / 4, len(colors))
         return {
@@ -77,26 +122,27 @@ class _Table:
         }
 
 
-def _shuffled(random: np.random.Generator) -> list[str]:
+def shuffled(random: np.random.Generator) -> list[str]:
+    """All colors in a random order."""
     return [str(color) for color in random.permutation(list(COLORS))]
 
 
 def some_cubes(random: np.random.Generator, distractors: int) -> dict[str, Any]:
     """The target cube and distractors."""
-    colors = _shuffled(random)
-    return {"target": colors[0], "cubes": _Table(random).cubes(colors[: 1 + distractors])}
+    colors = shuffled(random)
+    return {"target": colors[0], "cubes": Table(random).cubes(colors[: 1 + distractors])}
 
 
 def two_cubes(random: np.random.Generator, distractors: int) -> dict[str, Any]:
     """The target cube, the cube to stack it on, and at most one distractor."""
-    colors = _shuffled(random)
-    cubes = _Table(random).cubes(colors[: 2 + min(distractors, 1)])
+    colors = shuffled(random)
+    cubes = Table(random).cubes(colors[: 2 + min(distractors, 1)])
     return {"target": colors[0], "base": colors[1], "cubes": cubes}
 
 
 def cubes_and_bowl(random: np.random.Generator, distractors: int) -> dict[str, Any]:
     """A bowl, the target cube and distractors beside it."""
-    colors, table = _shuffled(random), _Table(random)
+    colors, table = shuffled(random), Table(random)
     bowl = table.draw((0.45, 0.58), (-0.20, 0.20), radius=0.06)
     return {
         "target": colors[0],
@@ -110,7 +156,7 @@ def cubes_and_circle(random: np.random.Generator, distractors: int) -> dict[str,
 
     Distractors keep clear of that line.
     """
-    colors, table = _shuffled(random), _Table(random)
+    colors, table = shuffled(random), Table(random)
     cube = np.array([random.uniform(0.40, 0.46), random.uniform(-0.12, 0.12)])
     turn, way = random.uniform(-0.5, 0.5), random.uniform(0.12, 0.17)
     along = np.array([math.cos(turn), math.sin(turn)])

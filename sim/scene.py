@@ -8,7 +8,7 @@ import math
 from .arm_constants import MODEL, PREFIX
 from .camera_table import CAMERAS
 from .gl import mujoco
-from .layout import COLORS, CUBE
+from .layout import BALL, CLUTTER, COLORS, CUBE, SMALL, TURNTABLE
 
 # Simulation steps per second: at 2.1 ms the four-bar linkage of the gripper is stable while it
 # grasps.
@@ -33,11 +33,15 @@ def _box(size: tuple[float, ...], at: tuple[float, ...], rgba: str, more: str = 
     return f'<geom type="box" size="{_numbers(*size)}" pos="{_numbers(*at)}" rgba="{rgba}" {more}/>'
 
 
-def _cubes() -> str:
-    contact = 'mass="0.06" friction="0.5 0.005 0.0001" solref="0.005 1" condim="4"'
+# of what is grasped
+_CONTACT = 'friction="0.5 0.005 0.0001" solref="0.005 1" condim="4"'
+
+
+def _cubes(half: float = CUBE, mass: float = 0.06) -> str:
+    contact = f'mass="{mass:g}" {_CONTACT}'
     return "".join(
         f'<body name="{color}" pos="{_numbers(*PARKED[color])}"><freejoint name="{color}"/>'
-        + _box((CUBE, CUBE, CUBE), (0, 0, 0), _numbers(*rgb, 1), f'name="{color}" {contact}')
+        + _box((half, half, half), (0, 0, 0), _numbers(*rgb, 1), f'name="{color}" {contact}')
         + "</body>"
         for color, rgb in COLORS.items()
     )
@@ -89,6 +93,36 @@ def _cabinet(
       </body></body>"""
 
 
+def _clutter() -> str:
+    """Things that stand around; where they stand says the layout."""
+    return "".join(
+        f'<body name="{name}" pos="{_numbers(-0.1, 0.1 * i, size[-1])}"><freejoint name="{name}"/>'
+        f'<geom type="{shape}" size="{_numbers(*size)}" mass="0.08" {_CONTACT} '
+        f'rgba="{_numbers(*COLORS[color], 1)}"/></body>'
+        for i, (name, (shape, size, color)) in enumerate(CLUTTER.items())
+    )
+
+
+def _ball() -> str:
+    """A ball; nothing brakes it while it rolls."""
+    geom = f'<geom name="ball" type="sphere" size="{BALL}" rgba="0.95 0.45 0.05 1" mass="0.04"'
+    return f'<body name="ball"><freejoint name="ball"/>{geom} {_CONTACT}/></body>'
+
+
+def _turntable() -> str:
+    """A disc that a motor turns at a steady speed, with a line that shows how it is turned."""
+    radius, height = TURNTABLE
+    gap, line = 0.001, (radius - 0.01, 0.004, 0.0003)
+    disc = f"{_numbers(radius, (height - gap) / 2)}"
+    marking = 'contype="0" conaffinity="0" mass="0"'
+    return f"""<body name="turntable">
+      <joint name="turntable" type="hinge" axis="0 0 1" damping="0.01" armature="0.01"/>
+      <geom type="cylinder" size="{disc}" pos="0 0 {(height + gap) / 2:g}" mass="0.5"
+        friction="0.5 0.005 0.0001" rgba="0.35 0.37 0.40 1"/>
+      {_box(line, (0, 0, height), "0.8 0.8 0.8 1", marking)}
+      </body>"""
+
+
 def _cameras() -> str:
     """Cameras with a stand; a layout says where."""
     return "".join(
@@ -99,9 +133,17 @@ def _cameras() -> str:
 
 
 def _objects(kind: str) -> str:
-    if kind == "drawer":
-        return _cabinet()
-    return _cubes() + {"cubes": "", "bowl": _bowl(), "circle": _circle()}[kind]
+    """Everything on the table of a kind of scene."""
+    return {
+        "cubes": _cubes,
+        "bowl": lambda: _cubes() + _bowl(),
+        "circle": lambda: _cubes() + _circle(),
+        "drawer": _cabinet,
+        "small": lambda: _cubes(SMALL, 0.02),
+        "clutter": lambda: _cubes() + _clutter(),
+        "ball": _ball,
+        "turntable": lambda: _cubes() + _turntable(),
+    }[kind]()
 
 
 def _xml(kind: str) -> str:
@@ -109,6 +151,11 @@ def _xml(kind: str) -> str:
     # exclusion they jam.
     exclude = (
         '<contact><exclude body1="cabinet" body2="drawer"/></contact>' if kind == "drawer" else ""
+    )
+    motor = (
+        '<actuator><velocity name="turntable" joint="turntable" kv="2"/></actuator>'
+        if kind == "turntable"
+        else ""
     )
     return f"""<mujoco model="{kind}">
       <compiler angle="radian" autolimits="true"/>
@@ -135,7 +182,7 @@ def _xml(kind: str) -> str:
         <geom name="shelf" type="box" size="0.1 0.2 0.01" pos="0.2 0.1 -0.41"/>
         {_cameras()}
         {_objects(kind)}
-      </worldbody>{exclude}
+      </worldbody>{exclude}{motor}
     </mujoco>"""
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,10 +11,14 @@ import numpy as np
 from .arm_constants import ARM, FINGER_CLOSED, FINGER_SPEED, LOWER, PREFIX, UPPER
 from .camera_table import find_camera
 from .gl import mujoco
-from .layout import COLORS, CUBE, Layout, Look
+from .layout import BALL, COLORS, TURNTABLE, Knock, Layout, Look
 from .real_time_pace import TICKS_PER_SECOND
 from .scene import STEPS_PER_SECOND, compile_scene
 
+# kind of scene -> the body that stands where the layout's `place` is
+_FIXED = {"bowl": "bowl", "circle": "circle", "drawer": "cabinet", "turntable": "turntable"}
+_REST = 0.01  # m/s: slower than this a cube lies still
+_WITHOUT_CUBES = ("drawer", "ball")
 STEPS_PER_TICK = STEPS_PER_SECOND // TICKS_PER_SECOND
 
 
@@ -44,6 +49,7 @@ class World:
         self._arm_motors = np.array([self.model.actuator(name).id for name in ARM])
         self._finger_motor = self.model.actuator(PREFIX + "fingers_actuator").id
         self._finger = 0.0  # where the gripper's own drive wants its joint now
+        self._knock: Knock | None = None  # that is still to come
         self._plain_table = self.model.mat_rgba[self.model.material("table").id].copy()
         self._plain_light = self.model.light_diffuse[0].copy()
 
@@ -51,18 +57,35 @@ class World:
         """Put everything where the layout says, at rest, and hold the arm there."""
         mujoco.mj_resetData(self.model, self.data)
         for color, (x, y, yaw) in layout.cubes.items():
-            pose = (x, y, CUBE, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
-            self.data.joint(color).qpos[:] = pose
-        fixed = {"bowl": "bowl", "circle": "circle", "drawer": "cabinet"}.get(self.kind)
-        if fixed:
-            self.model.body(fixed).pos[:2] = layout.place
+            self._put(color, x, y, layout.half + self._ground(x, y, layout), yaw)
+        for thing, (x, y, yaw) in layout.things.items():
+            self._put(thing, x, y, float(self.model.body(thing).pos[2]), yaw)
+        if self.kind in _FIXED:
+            self.model.body(_FIXED[self.kind]).pos[:2] = layout.place
         if self.kind == "drawer":
             self.data.joint("drawer").qpos[0] = layout.drawer
+        if self.kind == "turntable":
+            self.data.joint("turntable").qvel[0] = layout.spin
+            self.data.actuator("turntable").ctrl[0] = layout.spin
+        if self.kind == "ball":
+            (x, y), (u, v) = layout.place, layout.roll
+            self._put("ball", x, y, BALL, 0.0)
+            self.data.joint("ball").qvel[:] = (u, v, 0.0, -v / BALL, u / BALL, 0.0)
+        self._knock = layout.knock
         self.data.qpos[self.arm_q] = layout.start
         self._finger = 0.0
         self.drive(layout.start, 0.0)
         self._dress(layout.look)
         mujoco.mj_forward(self.model, self.data)
+
+    def _put(self, body: str, x: float, y: float, z: float, yaw: float) -> None:
+        self.data.joint(body).qpos[:] = (x, y, z, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
+
+    def _ground(self, x: float, y: float, layout: Layout) -> float:
+        """Height of what a cube at (x, y) stands on, m."""
+        radius, height = TURNTABLE
+        on = math.hypot(x - layout.place[0], y - layout.place[1]) < radius
+        return height if self.kind == "turntable" and on else 0.0
 
     def _dress(self, look: Look) -> None:
         for view, (position, point) in look.cameras.items():
@@ -74,7 +97,7 @@ class World:
         self.model.mat_rgba[self.model.material("table").id, :3] = (
             self._plain_table[:3] * look.table_tint
         )
-        for color, tint in look.cube_tints.items() if self.kind != "drawer" else ():
+        for color, tint in look.cube_tints.items() if self.kind not in _WITHOUT_CUBES else ():
             self.model.geom(color).rgba[:3] = np.clip(np.array(COLORS[color]) * tint, 0.0, 1.0)
 
     def drive(self, arm: np.ndarray, finger: float) -> None:
@@ -91,7 +114,25 @@ class World:
 
     def tick(self) -> None:
         """Advance by 1 / TICKS_PER_SECOND."""
+        if self._knock and self._is_due(self._knock):
+            self._strike(self._knock.cube, self._knock.ways[0])
+            left = self._knock.ways[1:]
+            self._knock = dataclasses.replace(self._knock, ways=left) if left else None
         mujoco.mj_step(self.model, self.data, STEPS_PER_TICK)
+
+    def _is_due(self, knock: Knock) -> bool:
+        """Whether the hand is near, and the cube at rest after the blow before."""
+        gap = self.tool() - self.position(knock.cube)
+        speed = np.linalg.norm(self.velocity(knock.cube)[0])
+        return bool(np.linalg.norm(gap) < knock.near and speed < _REST)
+
+    def _strike(self, cube: str, to: tuple[float, float]) -> None:
+        """Give a cube the speed at which friction stops it where it is to go."""
+        friction = float(self.model.geom("table").friction[0])
+        way = np.array(to)
+        length = float(np.linalg.norm(way))
+        speed = math.sqrt(2 * friction * -float(self.model.opt.gravity[2]) * length)
+        self.data.joint(cube).qvel[:2] = speed * way / length
 
     def positions(self) -> np.ndarray:
         """Measured positions of robot.JOINTS, rad [8]."""
@@ -112,6 +153,12 @@ class World:
     def position(self, body: str) -> np.ndarray:
         """Position of a body, m [3]."""
         return self.data.body(body).xpos.copy()
+
+    def velocity(self, body: str) -> tuple[np.ndarray, float]:
+        """Velocity of a body, m/s [3], and how fast it turns about the vertical, rad/s."""
+        found, number = np.zeros(6), self.model.body(body).id
+        mujoco.mj_objectVelocity(self.model, self.data, mujoco.mjtObj.mjOBJ_BODY, number, found, 0)
+        return found[3:], float(found[2])
 
     def yaw(self, body: str) -> float:
         """Turn of a body about the vertical, rad."""

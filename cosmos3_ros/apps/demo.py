@@ -144,8 +144,8 @@ def demo(
 def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
     """The tasks to run: those wanted (with commas), "" for all that the checkpoint was trained for.
 
-    ValueError for others, unless the checkpoint ("": the embedded one) does not say what it was
-    trained for.
+    Tasks of the same words in other scenes may be wanted, too. ValueError for others, unless the
+    checkpoint ("": the embedded one) does not say what it was trained for.
     """
     who = f"checkpoint {checkpoint}" if checkpoint else "the embedded checkpoint"
     trained = [name for name in trained_tasks(checkpoint) if name in TASKS]
@@ -155,10 +155,14 @@ def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
             f"{', '.join(TASKS)}"
         )
     names = parse_names(wanted) if wanted else trained
-    if trained and (others := [name for name in names if name not in trained]):
+    words = {TASKS[name].wordings for name in trained}
+    able = [name for name, task in TASKS.items() if task.wordings in words]
+    if trained and (others := [name for name in names if name not in able]):
         raise ValueError(
-            f"{who} was not trained for {', '.join(others)}: expected some of {', '.join(trained)}"
+            f"{who} was not trained for {', '.join(others)}: expected some of {', '.join(able)}"
         )
+    if trained and (unseen := [name for name in names if name not in trained]):
+        say(f"{who} knows the words of {', '.join(unseen)}, but not such scenes")
     if not trained:
         say(f"{who} does not say whether it was trained for {', '.join(names)}")
     elif not wanted:

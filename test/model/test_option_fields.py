@@ -141,6 +141,10 @@ def test_an_option_that_is_left_out_is_none_and_every_word_is_a_value() -> None:
     values = argument_values(parser.parse_args(["--no-armed", "--device", "auto"]), Some)
     assert (values["armed"], values["device"]) == (False, "auto")
     assert [parse(Some, "armed", "True"), parse(Some, "device", "")] == [True, ""]
+    assert parse(PolicyOptions, "guidance_interval", "400, 960") == (400.0, 960.0)
+    assert parse(PolicyOptions, "guidance_interval", "") is None
+    with pytest.raises(ValueError, match="guidance_interval': expected a list of 2 float"):
+        parse(PolicyOptions, "guidance_interval", "400")
     with pytest.raises(ValueError, match="armed: expected true or false, got 'perhaps'"):
         parse(Some, "armed", "perhaps")
     with pytest.raises(ValueError, match="share: expected float, got 'nan'"):

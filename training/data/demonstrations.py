@@ -172,14 +172,14 @@ def _truth(env: Env) -> np.ndarray:
     world, layout = env.simulation.world, env.simulation.layout
     truth = np.full(GroundTruth.WIDTH, np.nan)
     truth[GroundTruth.TARGET] = world.position(layout.target) if layout.target else world.handle()
-    if layout.base:
-        truth[GroundTruth.GOAL] = world.position(layout.base)
-    elif layout.target and any(layout.place):
+    if world.kind in ("bowl", "circle"):
         truth[GroundTruth.GOAL] = *layout.place, 0.0
+    elif layout.base:
+        truth[GroundTruth.GOAL] = world.position(layout.base)
     for number, color in enumerate(COLORS):
         if color in layout.cubes:
             truth[cube(number)] = world.position(color)
-    if layout.target:
+    if layout.target in layout.cubes:
         turn = 4 * world.yaw(layout.target)
         truth[GroundTruth.TURN] = TURN_RADIUS * np.cos(turn), TURN_RADIUS * np.sin(turn)
     return truth

@@ -43,6 +43,8 @@ class Trial:
     replan: float = 0.4  # between two observations, at least, s
     limit: float = 10.0  # after which the episode has failed, s
     options: tuple[tuple[str, Any], ...] = ()  # of PolicyOptions
+    device: str = "cpu"  # of the policy
+    dtype: str = "float32"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def _distance(env: Env) -> float:
 def run_trial(trial: Trial) -> tuple[Outcome, list[Picture]]:
     """`play` in a process of its own, with some of what was seen if it failed."""
     seen: list[Picture] = []
-    policy = load_once(trial.checkpoint, trial.options)
+    policy = load_once(trial.checkpoint, trial.options, trial.device, trial.dtype)
     env = shared_env(trial.task, distractors=trial.distractors)
     outcome = play(policy, env, trial, seen)
     indices = np.linspace(0, len(seen) - 1, min(STRIP, len(seen))).round().astype(int)
@@ -145,14 +147,20 @@ def run_trial(trial: Trial) -> tuple[Outcome, list[Picture]]:
 
 
 @functools.cache
-def load_once(checkpoint: str, options: tuple[tuple[str, Any], ...]) -> Policy:
+def load_once(
+    checkpoint: str,
+    options: tuple[tuple[str, Any], ...],
+    device: str = "cpu",
+    dtype: str = "float32",
+) -> Policy:
     """The policy, made once per process, on one thread."""
     import torch
 
     from ...model.policy import load_policy
+    from ...model.runtime.device import DTYPES
 
     torch.set_num_threads(1)
-    return load_policy(checkpoint, **dict(options))
+    return load_policy(checkpoint, device=device, dtype=DTYPES[dtype], **dict(options))
 
 
 def evaluate(

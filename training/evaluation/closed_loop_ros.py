@@ -36,7 +36,11 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
     from ...bringup.process_runner import RunningGraph
 
     options = Options(
-        checkpoint=first.checkpoint, device="cpu", reasoner=False, task=first.task, log_level="warn"
+        checkpoint=first.checkpoint,
+        device=first.device,
+        reasoner=False,
+        task=first.task,
+        log_level="warn",
     )
     with (
         tempfile.TemporaryDirectory() as folder,

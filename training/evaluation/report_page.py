@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .comparison import difference_text, rate_text, verdict
 from .plots import plot_success
 
 # What is measured, and by what. The names stand in the json and on the page.
@@ -18,6 +19,7 @@ CLOSED, ROS, UNHEARD, RANDOM = (
     "random weights",
 )
 FUTURES, REASONER = "futures", "reasoner"
+COMPARED = "compared on the same seeds"
 _KINDS = {
     "own": "its own chunk, played to the end",
     "forward": "forward dynamics of a demonstration",
@@ -41,6 +43,7 @@ def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
         *_success(runs),
         *_pictures(file, [folder / "success.png"]),
         *_motion(runs, what["chunk"]),
+        *_compared(content.get("compared", {})),
     ]
     if found := parts.get(FUTURES):
         lines += _futures(found["ahead"], what["chunk"])
@@ -167,6 +170,43 @@ def _motion(runs: Mapping[str, Any], chunk: float) -> list[str]:
         "",
         *_table(head, rows),
     ]
+
+
+def _compared(found: Mapping[str, Any]) -> list[str]:
+    if not found:
+        return []
+    head = ["", "task", "base", "this", "only base", "only this", "p"]
+    head += ["difference, points", "s to success", ""]
+    rows = [
+        [
+            f"`{setting}`",
+            task,
+            *(rate_text(row[side], row["trials"]) for side in ("base", "other")),
+            str(row["base_only"]),
+            str(row["other_only"]),
+            f"{row['p']:.3f}",
+            difference_text(row),
+            _change(row["seconds"], row["seconds_half"]),
+            verdict(row),
+        ]
+        for setting, tasks in found.items()
+        for task, row in tasks.items()
+    ]
+    return [
+        f"## {COMPARED.capitalize()}",
+        "",
+        "Each setting beside the one above (*base*), pair by pair: solved with 95 % Wilson "
+        "intervals, how many only one of them solves, the exact McNemar test of those, the "
+        "difference with Newcombe's 95 % interval for paired proportions, and the mean "
+        "difference in the time that those take which both solve. A loss counts as excluded "
+        "only where the interval excludes it.",
+        "",
+        *_table(head, rows),
+    ]
+
+
+def _change(mean: float | None, half: float | None) -> str:
+    return "-" if mean is None or half is None else f"{mean:+.2f} ± {half:.2f}"
 
 
 def _futures(ahead: Mapping[str, Any], chunk: float) -> list[str]:

@@ -15,19 +15,21 @@ import shlex
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ..data.demonstrations import Demonstration
 from ..data.parallel import in_parallel
+from ..vqa.scene_state import ASKED
 from .closed_loop import Outcome, Trial, evaluate, summarize, table
 from .closed_loop_ros import through_nodes
+from .comparison import Setting, compare, compared_table
 from .image_metrics import averages
 from .plots import write_future
 from .reasoner_accuracy import quiz_table, reasoner_accuracy
-from .report_page import CLOSED, FUTURES, RANDOM, REASONER, ROS, UNHEARD, write_page
+from .report_page import CLOSED, COMPARED, FUTURES, RANDOM, REASONER, ROS, UNHEARD, write_page
 from .world_model import ActionErrors, Findings, WorldModelTrial, run_world_model_trial
 
 PROCESS, NODES = "process", "nodes"
@@ -42,10 +44,12 @@ def report(
     out: Path | None = None,
     page: Path | None = None,
     tell: Tell = print,
+    settings: Sequence[Setting] = (),
 ) -> str:
     """Measure, write the results to the json `out` and the page, and return the tables as text.
 
-    trials: all alike but for task and seed; through: PROCESS, NODES or both. For a page also the
+    trials: all alike but for task and seed; through: PROCESS, NODES or both; settings: other ways
+    to sample, each measured in process on the same trials and compared. For a page also the
     controls (another wording, random weights), the futures and the reasoner; then all but the first
     and the wording have FEW seeds. Pictures go into a folder named as the json. What the json has
     already, of the same weights and trials, is not measured again: a run that was stopped goes on,
@@ -56,17 +60,24 @@ def report(
         raise ValueError(
             f"through: expected {PROCESS}, {NODES} or both with a comma, got {','.join(through)!r}"
         )
+    if settings and PROCESS not in through:
+        raise ValueError(f"compare: expected {PROCESS} among through, got {','.join(through)}")
     from ...model.checkpoint_io.json_file import write_json
 
     out = out or (page and page.with_suffix(".json"))
     pictures = out and out.with_suffix("")
     content = _begin(out, trials)
-    for name, measure in _parts(trials, through, page is not None, workers, pictures, tell).items():
+    parts = _parts(trials, through, page is not None, workers, pictures, tell, settings)
+    for name, measure in parts.items():
         if name in content["parts"]:
             tell(f"{name}: has been measured before")
             continue
         began = datetime.datetime.now(datetime.UTC)
-        content["parts"][name] = plain({**measure(), "about": about(began)})
+        content["parts"][name] = plain({**measure(), "about": about(began, trials[0])})
+        if out:
+            write_json(out, content)
+    if settings:
+        content["compared"] = plain(_compared(content["parts"], settings))
         if out:
             write_json(out, content)
     if page and pictures:
@@ -79,7 +90,19 @@ def report(
     tables += [
         quiz_table(part["grades"]) for name, part in content["parts"].items() if name == REASONER
     ]
+    tables += [
+        f"{COMPARED}: {name}\n{compared_table(rows)}"
+        for name, rows in content.get("compared", {}).items()
+    ]
     return "\n".join(tables)
+
+
+def _compared(
+    parts: Mapping[str, Any], settings: Sequence[Setting]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Setting -> task -> how it does beside the trials' own way."""
+    base = parts[CLOSED]["episodes"]
+    return {one.text: compare(base, parts[one.text]["episodes"]) for one in settings}
 
 
 def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
@@ -90,6 +113,7 @@ def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
         raise ValueError(f"out: expected a file named .json, got {out}")
     settings = dataclasses.asdict(trials[0])
     checkpoint = Path(settings.pop("checkpoint"))
+    del settings["device"], settings["dtype"]  # what is measured depends on neither
     policy = read_json(checkpoint / "checkpoint.json")["policy"]
     what = {
         "weights": _digest(checkpoint),
@@ -117,6 +141,7 @@ def _parts(
     workers: int,
     pictures: Path | None,
     tell: Tell,
+    settings: Sequence[Setting],
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """What is to be measured, by name."""
 
@@ -126,6 +151,8 @@ def _parts(
     parts: dict[str, Callable[[], dict[str, Any]]] = {}
     if PROCESS in through:
         parts[CLOSED] = lambda: closed(CLOSED, trials, pictures and pictures / "failures")
+    for setting in settings:
+        parts[setting.text] = functools.partial(closed, setting.text, setting.of(trials))
     if NODES in through:
         parts[ROS] = lambda: _run(through_nodes(_few(trials) if whole else trials))
     if whole:
@@ -135,7 +162,8 @@ def _parts(
             _few(trials), functools.partial(closed, RANDOM)
         )
         parts[FUTURES] = lambda: _futures(_few(trials), workers, pictures, tell)
-        parts[REASONER] = lambda: {"grades": _reasoner(_few(trials), workers, tell)}
+        if asked := [trial for trial in _few(trials) if trial.task in ASKED]:
+            parts[REASONER] = lambda: {"grades": _reasoner(asked, workers, tell)}
     return parts
 
 
@@ -189,6 +217,8 @@ def _futures(
             trial.checkpoint,
             Demonstration(trial.task, trial.seed, trial.distractors),
             trial.options,
+            trial.device,
+            trial.dtype,
         )
         for trial in trials
     ]
@@ -218,8 +248,9 @@ def _inverse(errors: Sequence[ActionErrors]) -> dict[str, Any]:
     return {"windows": len(errors), **means}
 
 
-def about(began: datetime.datetime) -> dict[str, Any]:
+def about(began: datetime.datetime, trial: Trial | None = None) -> dict[str, Any]:
     """With what, on what and when, for whoever wants to do it again."""
+    on = f", policy on {trial.device} in {trial.dtype}" if trial and trial.device != "cpu" else ""
     versions = {"python": platform.python_version()}
     for name in ("torch", "mujoco", "numpy", "diffusers", "transformers"):
         try:
@@ -230,7 +261,7 @@ def about(began: datetime.datetime) -> dict[str, Any]:
         "command": shlex.join(["cosmos3", *sys.argv[1:]]),
         "date": began.isoformat(timespec="seconds"),
         "seconds": round((datetime.datetime.now(datetime.UTC) - began).total_seconds()),
-        "device": f"{_processor()}, {len(os.sched_getaffinity(0))} cores",
+        "device": f"{_processor()}, {len(os.sched_getaffinity(0))} cores{on}",
         "versions": versions,
     }
 

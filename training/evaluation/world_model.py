@@ -146,7 +146,7 @@ def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
     from ...model.diffusion.sampler import flow_schedule
 
     embodiment, options = policy.embodiment, policy.options
-    latents, state = _latents(policy, window.frames), window.observation.state
+    latents, state = encode_frames(policy, window.frames), window.observation.state
     row_noise = numpy_noise(policy.row_shape, options.seed)
     known = range(latents.shape[2])
     inputs = policy.denoiser_input(latents, state, latents, row_noise, known)
@@ -163,10 +163,10 @@ def reconstruct(policy: Cosmos3Policy, frames: np.ndarray) -> np.ndarray:
     from ...model.autoencoder.vae import frames_from_video
 
     assert policy.model.vae is not None  # a policy has one
-    return frames_from_video(policy.model.vae.decode(_latents(policy, frames)))[: len(frames)]
+    return frames_from_video(policy.model.vae.decode(encode_frames(policy, frames)))[: len(frames)]
 
 
-def _latents(policy: Cosmos3Policy, frames: np.ndarray) -> Any:
+def encode_frames(policy: Cosmos3Policy, frames: np.ndarray) -> Any:
     """All frames encoded.
 
     A clip that ends within a latent frame is continued with its last picture.
@@ -193,12 +193,14 @@ class WorldModelTrial:
     checkpoint: str
     wanted: Demonstration
     options: tuple[tuple[str, Any], ...] = ()  # of PolicyOptions
+    device: str = "cpu"  # of the policy
+    dtype: str = "float32"
 
 
 def run_world_model_trial(trial: WorldModelTrial) -> Findings:
     """`look_ahead`; policy and simulation are made once per process."""
     from .closed_loop import load_once
 
-    policy: Any = load_once(trial.checkpoint, trial.options)
+    policy: Any = load_once(trial.checkpoint, trial.options, trial.device, trial.dtype)
     env = shared_env(trial.wanted.task, distractors=trial.wanted.distractors)
     return look_ahead(policy, env, trial.wanted)

@@ -22,7 +22,7 @@ from ...sim.tasks import find
 from ..data.demonstrations import HOLD, LIMIT, Demonstration, begin, env_of, random_pose
 from ..data.parallel import in_parallel
 from .questions import Lesson, lessons
-from .scene_state import Facts, Goal, achieved, read_facts
+from .scene_state import DESCRIBED, Facts, Goal, achieved, read_facts
 
 _FAR = 1_000_000_000  # seeds of stills: beyond those of all demonstrations
 _DOUBT = 5  # steps before and after a goal is reached in which one cannot tell
@@ -45,6 +45,14 @@ class Watch:
     stills: int = 0  # scenes of further layouts, with the hand anywhere and nothing moving: cheap
     each: int = 2  # questions of a kind, see questions.lessons
     size: tuple[int, int] | None = None  # (height, width) to scale the images to
+
+    def __post_init__(self) -> None:
+        task = self.demonstration.task
+        if (kind := find(task).kind) not in DESCRIBED:
+            raise ValueError(
+                f"questions: expected a task in a scene of {', '.join(DESCRIBED)}, got {task}, "
+                f"whose scene ({kind}) holds things that no question knows"
+            )
 
 
 def watch(wanted: Watch) -> list[Scene]:

@@ -26,6 +26,8 @@ from ...sim.world import World
 Goal = tuple[str, str]  # a task, and the color of the cube it is about (or nothing)
 # kind of scene -> what is there beside cubes
 THINGS = {"bowl": "bowl", "circle": "yellow circle", "drawer": "drawer"}
+# kinds of scenes in which nothing lies that the questions do not know
+DESCRIBED = ("cubes", "small", *THINGS)
 ASKED = tuple(name for name, task in TASKS.items() if task.steps)
 UNCLEAR = "?"
 

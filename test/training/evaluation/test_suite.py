@@ -20,6 +20,7 @@ from cosmos3_ros.model.registry import embedded_checkpoint
 from cosmos3_ros.training.data.demonstrations import Demonstration, record
 from cosmos3_ros.training.evaluation import world_model
 from cosmos3_ros.training.evaluation.closed_loop import Trial, evaluate
+from cosmos3_ros.training.evaluation.comparison import parse_setting
 from cosmos3_ros.training.evaluation.image_metrics import averages, compare, psnr, ssim_map
 from cosmos3_ros.training.evaluation.smoothness_metrics import (
     log_dimensionless_jerk,
@@ -133,11 +134,15 @@ def test_a_page_of_the_tiny_checkpoint(tmp_path, monkeypatch):
         )
     ]
     page = tmp_path / "docs" / "results.md"
-    assert "reach               0/1" in report(trials, ["process"], page=page)
+    settings = [parse_setting("num_steps=2,latency=0.1", {})]
+    text = report(trials, ["process"], page=page, settings=settings)
+    assert "reach               0/1" in text
+    assert "compared on the same seeds: num_steps=2,latency=0.1" in text
     content = json.loads(page.with_suffix(".json").read_text())
     parts = content["parts"]
     assert set(parts) == {
         "in process",
+        "num_steps=2,latency=0.1",
         "wording not in training",
         "random weights",
         "futures",
@@ -148,6 +153,9 @@ def test_a_page_of_the_tiny_checkpoint(tmp_path, monkeypatch):
     assert [row["windows"] for row in parts["futures"]["ahead"]["own"]] == [1, 1]
     assert parts["reasoner"]["grades"]["state"]["asked"] > 10
     assert "| state | " in page.read_text()
+    assert content["compared"]["num_steps=2,latency=0.1"]["reach"]["neither"] == 1
+    assert "| `num_steps=2,latency=0.1` | reach | 0/1 (0% to 79%) | " in page.read_text()
+    assert "losses over 2 points not excluded" in page.read_text()
     links = re.findall(r"\]\((.*?)\)", page.read_text())
     assert links == [
         f"results/{name}.png" for name in ("success", "future_reach", "failures/reach_0")
@@ -157,7 +165,7 @@ def test_a_page_of_the_tiny_checkpoint(tmp_path, monkeypatch):
     said = []
     for stale in ("failures/reach_7", "future_push"):
         (page.parent / "results" / f"{stale}.png").write_bytes(b"of another evaluation")
-    report(trials, ["process"], page=page, tell=said.append)
+    report(trials, ["process"], page=page, tell=said.append, settings=settings)
     assert re.findall(r"\]\((.*?)\)", page.read_text()) == links
     assert said == [f"{name}: has been measured before" for name in parts]
     with pytest.raises(ValueError, match="other weights, seeds or settings"):
@@ -170,6 +178,8 @@ def test_what_cannot_be_done_is_refused_at_once(tmp_path):
         report(trials, ["nodes"])
     with pytest.raises(ValueError, match=r"named \.json"):
         report(trials, ["process"], out=tmp_path)
+    with pytest.raises(ValueError, match="compare: expected process among through, got nodes"):
+        report(trials, ["nodes"], settings=[parse_setting("num_steps=2", {})])
     with pytest.raises(ValueError, match="through: expected process, nodes or both"):
         report(trials, ["processes"])
 

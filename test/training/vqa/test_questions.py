@@ -241,3 +241,12 @@ def test_scenes_are_repeatable_and_of_the_wanted_size():
         assert one.pictures.shape == (3, 96, 160, 3)
         assert np.array_equal(one.pictures, other.pictures)
         assert one.lessons == other.lessons
+
+
+@pytest.mark.parametrize("task", ["catch", "lift_clutter", "lift_turning"])
+def test_scenes_with_things_that_no_question_knows_are_refused(task):
+    with pytest.raises(
+        ValueError, match=f"questions: expected a task in a scene of .*, got {task}"
+    ):
+        Watch(Demonstration(task, 0))
+    assert Watch(Demonstration("lift_small", 0)).looks == 4

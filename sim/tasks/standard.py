@@ -1,66 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks of the simulation: their wordings, scene, random layout, steps and success."""
+"""The tasks that the embedded checkpoint was trained for, and the two that go with them."""
 
 from __future__ import annotations
 
-import dataclasses
-import zlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .arm_constants import HOME, closure
-from .layout import (
-    COLORS,
+from ..layout import (
     CUBE,
-    Arrange,
     Layout,
     cubes_and_bowl,
     cubes_and_circle,
     drawer,
-    random_look,
     some_cubes,
     two_cubes,
 )
+from .task import Task, apart, is_open
 
-if TYPE_CHECKING:  # MuJoCo: the command line reads this table without it
-    from .world import World
-
-Place = np.ndarray | tuple[float, float]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Task:
-    """All that is said about one task, but for its expert, which is in expert.AIMS."""
-
-    kind: str  # of scene, one of layout.KINDS
-    # ways to ask for it; {target} and {base} are colors; the last one is kept out of training
-    wordings: tuple[str, ...]
-    arrange: Arrange  # (random, distractors) -> the fields of Layout beyond `start` and `look`
-    solved: Callable[[World, Layout], bool]  # at this moment
-    # what has to be done, as the reasoner says it; none: it is not asked about this task
-    steps: tuple[str, ...] = ()
-    # how the step that is due follows from where things are: reach, push or carry, see
-    # training.vqa.task_steps
-    progress: str = "carry"
-    trained: bool = False  # whether the embedded checkpoint was trained for it
-    grasps: bool = False  # whether the hand is to be turned as the cube is
-    length: int = 65  # actions of a demonstration, about
-    lead: int = 80  # actions, at most, before an arm that is led astray is pulled away
-
-    @property
-    def names_cube(self) -> bool:
-        return "{target}" in self.wordings[0]
-
-
-def _is_open(world: World) -> bool:
-    return closure(world.positions()[7]) < 0.3
-
-
-def apart(a: Place, b: Place) -> float:
-    """Distance seen from above, m."""
-    return float(np.hypot(a[0] - b[0], a[1] - b[1]))
+if TYPE_CHECKING:  # MuJoCo, see Task
+    from ..world import World
 
 
 def _reached(world: World, layout: Layout) -> bool:
@@ -79,20 +36,18 @@ def _pushed(world: World, layout: Layout) -> bool:
 
 def _in_bowl(world: World, layout: Layout) -> bool:
     cube = world.position(layout.target)
-    return apart(cube, layout.place) < 0.05 and cube[2] < 0.06 and _is_open(world)
+    return apart(cube, layout.place) < 0.05 and cube[2] < 0.06 and is_open(world)
 
 
 def _stacked(world: World, layout: Layout) -> bool:
     cube, base = world.position(layout.target), world.position(layout.base)
-    return (
-        apart(cube, base) < 0.025 and abs(cube[2] - base[2] - 2 * CUBE) < 0.01 and _is_open(world)
-    )
+    return apart(cube, base) < 0.025 and abs(cube[2] - base[2] - 2 * CUBE) < 0.01 and is_open(world)
 
 
 _PICK = ("Move the gripper to the {target} cube.", "Close the gripper.")
 RELEASE = "Open the gripper."
 
-TASKS: dict[str, Task] = {
+STANDARD: dict[str, Task] = {
     "reach": Task(
         "cubes",
         (
@@ -206,48 +161,3 @@ TASKS: dict[str, Task] = {
         grasps=True,
     ),
 }
-
-TRAINED = tuple(name for name, task in TASKS.items() if task.trained)
-
-
-def parse_names(text: str) -> list[str]:
-    """Names with commas, "trained" or "all" as a list. Raises ValueError for an unknown name."""
-    names = {"all": list(TASKS), "trained": list(TRAINED)}.get(text) or text.split(",")
-    if unknown := [name for name in names if name not in TASKS]:
-        raise ValueError(
-            f"unknown task {', '.join(unknown)}: expected all or some of {', '.join(TASKS)}"
-        )
-    return names
-
-
-def find(name: str) -> Task:
-    """The task of that name. Raises ValueError with the list of names."""
-    try:
-        return TASKS[name]
-    except KeyError:
-        raise ValueError(f"task: expected one of {', '.join(TASKS)}, got {name!r}") from None
-
-
-def arrange(name: str, seed: int, distractors: int = 2) -> Layout:
-    """The layout of a task and a seed (>= 0), with up to `distractors` (0 to 2) further cubes.
-
-    Raises ValueError for an unknown task or numbers outside their range.
-    """
-    task = find(name)
-    if seed < 0:
-        raise ValueError(f"seed: expected a number >= 0, got {seed}")
-    if not 0 <= distractors < len(COLORS):
-        raise ValueError(f"distractors: expected 0 to {len(COLORS) - 1}, got {distractors}")
-    random = np.random.default_rng([zlib.crc32(name.encode()), seed])
-    look, start = random_look(random), HOME + random.uniform(-0.08, 0.08, 7)
-    return Layout(
-        start=start, look=look, **task.arrange(random, int(random.integers(distractors + 1)))
-    )
-
-
-def instruction(name: str, layout: Layout, wording: int = 0) -> str:
-    """The instruction for a layout of the task, in one of its wordings."""
-    wordings = find(name).wordings
-    if not 0 <= wording < len(wordings):
-        raise ValueError(f"wording: expected 0 to {len(wordings) - 1}, got {wording}")
-    return wordings[wording].format(target=layout.target, base=layout.base)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks of the simulation: their wordings, scene, random layout, steps and success.
+
+`standard` has those that the embedded checkpoint was trained for, `hard` the exam beyond them.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from ..arm_constants import HOME
+from ..layout import COLORS, Layout, random_look
+from .hard import HARD
+from .standard import RELEASE, STANDARD
+from .task import Place, Task, apart
+
+__all__ = [
+    "RELEASE",
+    "SUITES",
+    "TASKS",
+    "TRAINED",
+    "Place",
+    "Task",
+    "apart",
+    "arrange",
+    "find",
+    "instruction",
+    "parse_names",
+]
+
+TASKS: dict[str, Task] = {**STANDARD, **HARD}
+TRAINED = tuple(name for name, task in TASKS.items() if task.trained)
+# Names that stand for several tasks. hard: what the embedded checkpoint was not trained for.
+SUITES: dict[str, tuple[str, ...]] = {
+    "trained": TRAINED,
+    "hard": tuple(name for name in TASKS if name not in TRAINED),
+    "all": tuple(TASKS),
+}
+
+
+def parse_names(text: str) -> list[str]:
+    """Names with commas, or a name of SUITES, as a list. Raises ValueError for an unknown one."""
+    names = list(SUITES.get(text) or text.split(","))
+    if unknown := [name for name in names if name not in TASKS]:
+        raise ValueError(
+            f"unknown task {', '.join(unknown)}: expected {', '.join(SUITES)} or some of "
+            f"{', '.join(TASKS)}"
+        )
+    return names
+
+
+def find(name: str) -> Task:
+    """The task of that name. Raises ValueError with the list of names."""
+    try:
+        return TASKS[name]
+    except KeyError:
+        raise ValueError(f"task: expected one of {', '.join(TASKS)}, got {name!r}") from None
+
+
+def arrange(name: str, seed: int, distractors: int = 2) -> Layout:
+    """The layout of a task and a seed (>= 0), with up to `distractors` (0 to 2) further cubes.
+
+    Raises ValueError for an unknown task or numbers outside their range.
+    """
+    task = find(name)
+    if seed < 0:
+        raise ValueError(f"seed: expected a number >= 0, got {seed}")
+    if not 0 <= distractors < len(COLORS):
+        raise ValueError(f"distractors: expected 0 to {len(COLORS) - 1}, got {distractors}")
+    random = np.random.default_rng([zlib.crc32(name.encode()), seed])
+    look, start = random_look(random), HOME + random.uniform(-0.08, 0.08, 7)
+    return Layout(
+        start=start, look=look, **task.arrange(random, int(random.integers(distractors + 1)))
+    )
+
+
+def instruction(name: str, layout: Layout, wording: int = 0) -> str:
+    """The instruction for a layout of the task, in one of its wordings."""
+    wordings = find(name).wordings
+    if not 0 <= wording < len(wordings):
+        raise ValueError(f"wording: expected 0 to {len(wordings) - 1}, got {wording}")
+    return wordings[wording].format(target=layout.target, base=layout.base)
