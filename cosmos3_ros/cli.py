@@ -15,6 +15,7 @@ from typing import Any
 
 from .bringup.node_graph import Options
 from .model.embodiment import DROID_SIM, EMBODIMENTS
+from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, fields, finite_float
 from .model.policy_options import PolicyOptions
 from .serve.cli import add_reasoner_options, add_sampling, add_serve, reasoner_params

@@ -145,7 +145,6 @@ class Params:
                     f"parameter {name!r}: expected {' or '.join(choices)}, "
                     f"got {getattr(self, name)!r}"
                 )
-
         self._check_gripper()
 
     def _check_gripper(self) -> None:
