@@ -221,3 +221,15 @@ def test_smoothing_keeps_the_way_and_halves_what_it_says() -> None:
     assert np.allclose(smoothed(line, 8.0), line, atol=1e-6)
     wave = np.cos(2 * np.pi * np.arange(160) / 8)[:, None]
     assert np.allclose(smoothed(wave, 8.0)[40:120], wave[40:120] / 2, atol=0.04)
+
+
+@pytest.mark.parametrize(("rows", "step"), [(1001, 0.01), (32, 1.0), (20, 1000.0)])
+def test_a_chunk_that_takes_long_to_plan_is_rejected(
+    player: ChunkPlayer, rows: int, step: float
+) -> None:
+    chunk = chunk_at(0, rows=rows)
+    chunk = ActionChunk(chunk.values, chunk.names, 0, int(step * NS), chunk.discrete)
+    assert not player.load(0, chunk, 1)
+    assert f"{rows} rows in {rows * step:.1f} s, expected at most 1000 in 30 s" in (
+        player.last_rejection
+    )

@@ -516,3 +516,60 @@ def test_encoders_that_are_wrong_all_at_once_do_not_lead_the_arm_away(
             arm.chunk(0.1)
     assert not arm.node._supervisor.is_armed, "with automatic recovery, too"
     assert abs(arm.where - before) < 0.7
+
+
+@SINKS
+@pytest.mark.parametrize("offset", [0.15, 1.0, -2.5])
+def test_a_driver_that_begins_anew_with_another_zero_does_not_lead_the_arm_away(
+    make: Callable[..., Arm], sink: str, offset: float
+) -> None:
+    """Joint states are gone for a while: what then seems to be a motion is not implausible."""
+    arm = make(armed=True, sink=sink, **FAR)
+    arm.run(0.1)
+    arm.chunk(0.3)
+    arm.run(3.0)
+    arm.run(1.5, measured=False)
+    before, arm.offset, since = arm.where, offset, len(arm.sent)
+    for _ in range(80):
+        arm.run(0.2)
+        arm.chunk(0.1)
+    if sink != "joint_trajectory":
+        steps = np.abs(np.diff([position for _, position, _ in arm.sent[since:]]))
+        assert steps.max() < MOST, "no step onto what is measured"
+    assert abs(arm.where - before) < 0.7
+    if abs(offset) > 0.2:
+        assert not arm.node._supervisor.is_armed
+
+
+@SINKS
+def test_nothing_is_sent_outside_of_the_range_though_the_arm_is_measured_there(
+    make: Callable[..., Arm], sink: str
+) -> None:
+    arm = make(armed=True, sink=sink, lower=[-1.0], upper=[1.0])
+    arm.run(0.1)
+    arm.chunk(0.4)
+    arm.run(3.0)
+    arm.offset = 1.0
+    for _ in range(100):
+        arm.run(0.2)
+        if arm.motion is not None:
+            assert arm.motion.points.max() <= 1.0 + 1e-6
+    assert max(position for _, position, _ in arm.sent) <= 1.0 + 1e-6
+    assert not arm.node._supervisor.is_armed
+
+
+def test_chunks_that_cannot_be_of_this_clock_are_rejected_with_words(
+    make: Callable[..., Arm],
+) -> None:
+    from cosmos3_ros.model.interface import ActionChunk
+    from cosmos3_ros.ros.messages import chunk_message
+
+    arm = make(armed=True)
+    for wait, rejected in ((0.5, 0), (3.0, 1)):
+        arm.run(wait)
+        rows = np.full((30, 1), arm.where, np.float32)
+        chunk = ActionChunk(rows, ("a",), 5 * NS, NS // 15)
+        message = chunk_message(chunk, number=1, instruction="", embodiment="", seconds={})
+        arm.node._on_chunk(message)
+        assert arm.node._player.rejected == rejected
+    assert "before the arm was armed" in arm.node._player.last_rejection
