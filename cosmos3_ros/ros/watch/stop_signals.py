@@ -21,6 +21,8 @@ class _Voice(NamedTuple):
     number: int
     stop: bool
     who: frozenset[Any]
+    since: int = 0  # which message of all was the first of those that say the same
+    last: int = 0  # and which the last
 
 
 _Voices = tuple[_Voice, ...]
@@ -31,6 +33,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._answers: list[_Voices] = [()]
+        self._count = 0  # messages of all
         self._seen: collections.deque[tuple[int, int]] = collections.deque(maxlen=SEEN)
 
     @property
@@ -58,10 +61,10 @@ class StopSignals:
         if self.has_heard(sent, number):
             return
         self._seen.append((sent, number))
-        now = frozenset(publishers)
+        now, self._count = frozenset(publishers), self._count + 1
         for rule in (_follows, _others):
             answers = {
-                _after(voices, speaker, _Voice(number, stop, now))
+                _after(voices, speaker, _Voice(number, stop, now, self._count, self._count))
                 for voices in self._answers
                 for speaker in rule(voices, number, now)
             }
@@ -73,7 +76,12 @@ class StopSignals:
     def settle(self, said: Mapping[int, Sequence[bool]], publishers: Collection[Any]) -> None:
         """What all publishers said last, by number, known for certain: nothing else counts."""
         who = frozenset(publishers)
-        voices = (_Voice(number, stop, who) for number, stops in said.items() for stop in stops)
+        count = self._count
+        voices = (
+            _Voice(number, stop, who, count, count)
+            for number, stops in said.items()
+            for stop in stops
+        )
         self._answers = [tuple(sorted(voices, key=lambda voice: voice[:2]))]
 
 
@@ -102,12 +110,17 @@ def _others(voices: _Voices, number: int, now: frozenset[Any]) -> Iterator[_Voic
 def _after(voices: _Voices, speaker: _Voice | None, said: _Voice) -> _Voices:
     """The voices after `speaker` (None: somebody new) said something, said.who: who publishes now.
 
-    One who begins with false, or goes from true to false, lifts the stops of those that are gone.
+    One who says false, and began to after the last true of another that is gone, lifts its stop.
     """
     alive = _alive(voices, said.who)
     unknown = said.who.difference(*(voice.who for voice in alive))
     who = speaker.who if speaker else unknown or said.who
-    lifts = not said.stop and (speaker is None or speaker.stop)
-    rest = [voice for voice in voices if voice is not speaker]
-    kept = [voice for voice in rest if voice in alive or (voice.stop and not lifts)]
-    return tuple(sorted([*kept, said._replace(who=who)], key=lambda voice: voice[:2]))
+    since = said.since if speaker is None or speaker.stop != said.stop else speaker.since
+    kept = [
+        voice
+        for voice in voices
+        if voice is not speaker
+        and (voice in alive or (voice.stop and (said.stop or since <= voice.last)))
+    ]
+    said = said._replace(who=who, since=since)
+    return tuple(sorted([*kept, said], key=lambda voice: voice[:2]))

@@ -76,6 +76,20 @@ def test_the_stop_of_one_that_is_gone_stands_until_somebody_new_lifts_it() -> No
     assert not topic.say("second", False)
 
 
+def test_a_node_that_was_killed_and_began_anew_lifts_its_stop_once_it_is_gone() -> None:
+    """The middleware knows the dead one for some seconds more."""
+    topic = Topic("old", "heartbeat")
+    topic.numbers["heartbeat"] = 500
+    topic.say("heartbeat", False)
+    assert topic.say("old", True)
+    for _ in range(5):
+        assert topic.say("new", False, ["old", "heartbeat", "new"])
+        assert topic.say("heartbeat", False, ["old", "heartbeat", "new"])
+    del topic.numbers["old"]
+    assert topic.say("heartbeat", False), "it said false before the stop, too"
+    assert not topic.say("new", False)
+
+
 def test_the_same_message_through_two_subscriptions_counts_once() -> None:
     topic = Topic("button")
     topic.hear(True, 1, 1)
