@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .bringup.node_graph import Options
-from .model.embodiment import DROID_SIM, EMBODIMENTS
+from .model.embodiment import EMBODIMENTS, SIMULATED
 from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, fields, finite_float
 from .model.policy_options import PolicyOptions
@@ -230,9 +230,9 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
     parser.add_argument(
         "--embodiment",
-        default=DROID_SIM.name,
+        default=SIMULATED.name,
         choices=sorted(EMBODIMENTS),
-        help=f"what its policy is for; a robot file names its own (default: {DROID_SIM.name})",
+        help=f"what its policy is for; a robot file names its own (default: {SIMULATED.name})",
     )
 
     def function(chosen: argparse.Namespace) -> int:

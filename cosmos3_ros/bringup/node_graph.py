@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from ..execution.strategies import CHOICES
-from ..model.embodiment import DROID_SIM
+from ..model.embodiment import SIMULATED
 from ..model.model_params import ModelParams, PolicyModelParams
 from ..model.option_fields import fields, param, parse, same_as
 from ..model.policy_options import PolicyOptions
@@ -277,7 +277,7 @@ class _Settings:
         # The embedded checkpoint moves the embedded simulation, in the place of whichever robot
         # that stands.
         embedded = self._options.sim and not self._value(values, file, "checkpoint")
-        if embedded and "embodiment" in file and file["embodiment"].value != DROID_SIM.name:
+        if embedded and "embodiment" in file and file["embodiment"].value != SIMULATED.name:
             values["embodiment"] = ""
         return values
 

@@ -113,10 +113,11 @@ WORDS = (
 
 
 def _sources() -> list[Path]:
-    """The modules that decide what is written: packages that this module imports."""
+    """The files that decide what is written: of the packages that this module imports."""
     model = Path(__file__).parents[1]
     folders = ("autoencoder", "checkpoint_io", "embodiment", "language", "network", "runtime")
-    return sorted(path for folder in folders for path in (model / folder).glob("*.py"))
+    files = {path for folder in folders for path in (model / folder).glob("*.py")}
+    return sorted(files | {*(model / "embodiment" / "data").glob("*.yaml")})
 
 
 def tiny_checkpoint() -> Path:

@@ -12,13 +12,15 @@ from diffusers import UniPCMultistepScheduler
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.names import hub_name
 from cosmos3_ros.model.checkpoint_io.tiny import write_tiny
-from cosmos3_ros.model.embodiment import DROID_SIM, EMBODIMENTS
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Observation
 from cosmos3_ros.model.language.captions import tokenize
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.transformer import generator_positions
 from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.model.policy_batch import infer_batch
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 RNG = np.random.default_rng(0)
 STAMP = 1_700_000_000_000_000_000

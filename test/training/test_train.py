@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.training import train
 from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.options import (
@@ -18,6 +18,8 @@ from cosmos3_ros.training.options import (
 )
 from cosmos3_ros.training.recipe import Recipe, read_recipe
 from cosmos3_ros.training.train import begin
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 
 def test_a_training_that_goes_on_keeps_its_checkpoint_and_writes_the_latest_recipe(tmp_path):

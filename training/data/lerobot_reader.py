@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...model.embodiment.presets import droid_image_name
+from ...model.embodiment.droid_names import droid_image_name
 from ...model.embodiment.spec import JOINTS, Embodiment
 from ...robot.images import decode_bytes
 from .episodes import Episode

@@ -17,7 +17,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from cosmos3_ros.cli import main
-from cosmos3_ros.model.embodiment import DROID_SINGLE_VIEW
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.robot import topic_names
 from cosmos3_ros.robot.recorded_robot import read_robot
@@ -32,6 +32,8 @@ from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
 from cosmos3_ros.training.data.rosbag_reader import read_recording
 from cosmos3_ros.training.data.rosbag_to_lerobot import ConvertOptions, convert
+
+DROID_SINGLE_VIEW = EMBODIMENTS["droid_single_view"]
 
 ROBOT = "droid_single_view"
 JOINTS = read_robot(ROBOT).joints.joints

@@ -8,12 +8,14 @@ import threading
 import pytest
 import torch
 
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training.data.background_loader import BackgroundLoader
 from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.stages.latent_encoder import Encoder, Feed
 from cosmos3_ros.training.stages.window_dataset import WindowDataset
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 
 def test_training_sees_what_the_policy_sees(tiny_small, episode):
