@@ -42,12 +42,25 @@ HEADS = {
     "behavior1k_lerobot": 22,
     "maniparena": 23,
 }
+LARGEST = 32  # number of heads
 _POSE = (LENGTH,) * 3 + (QUATERNION,) * 4
 
 
 def free_heads() -> list[int]:
     """Numbers of action heads that no released embodiment uses."""
-    return sorted({*range(32)} - {*HEADS.values()})
+    return sorted({*range(LARGEST)} - {*HEADS.values()})
+
+
+def head_number(name: str) -> int:
+    """The number of an action head by its domain or in digits."""
+    if name in HEADS:
+        return HEADS[name]
+    if name.isdecimal() and int(name) < LARGEST:
+        return int(name)
+    raise ValueError(
+        f"unknown action head {name!r}{nearest(name, HEADS)}, expected one of {sorted(HEADS)} or a "
+        f"number below {LARGEST}"
+    )
 
 
 def check_embodiment(embodiment: Embodiment) -> None:
@@ -128,8 +141,8 @@ def _check_joints(state: Sequence[Column], action: Sequence[Column]) -> None:
     for column in (*state, *action):
         if not column.gripper and column.quantity not in (ANGLE, LENGTH, COUNT):
             raise ValueError(
-                f"{column.name}: expected a unit of a joint: rad, deg, m, mm, ticks, percent or fraction, "
-                f"got {column.unit!r}"
+                f"{column.name}: expected a unit of a joint: rad, deg, m, mm, ticks, percent or "
+                f"fraction, got {column.unit!r}"
             )
 
 

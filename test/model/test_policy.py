@@ -137,7 +137,9 @@ def test_rows_of_the_past_are_ignored(policy):
 @pytest.mark.parametrize("name", ["libero", "bridge", "umi", "av", "droid_midtrain"])
 def test_every_embodiment_runs(name, tmp_path, write):
     embodiment = EMBODIMENTS[name]
-    model = load_model(write(TINY), reasoner=False)
+    folder = write(TINY)
+    (folder / "embodiment.yaml").unlink()  # of another
+    model = load_model(folder, reasoner=False)
     model.policy_config |= {
         "embodiment": name,
         "domain_name": embodiment.domain,
@@ -222,11 +224,11 @@ def test_bad_options_are_refused(model, options, message):
         Cosmos3Policy(model, **options)
 
 
-def test_a_checkpoint_that_cannot_be_a_policy_is_refused(model):
+def test_a_checkpoint_that_cannot_be_a_policy_is_refused(model, tmp_path):
     with pytest.raises(ValueError, match="without its generator"):
         Cosmos3Policy(dataclasses.replace(model, vae=None))
     with pytest.raises(ValueError, match=r"embodiment: .* names none, expected one of"):
-        Cosmos3Policy(dataclasses.replace(model, policy_config={}))
+        Cosmos3Policy(dataclasses.replace(model, path=tmp_path, policy_config={}))
     narrow = dataclasses.replace(model.config, action_width=6)
     with pytest.raises(
         ValueError, match="needs 8 action channels in domain 8, the checkpoint has 6 channels"
