@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .bringup.node_graph import Options
+from .embodiment_cli import add_embodiment
 from .model.embodiment import EMBODIMENTS, SIMULATED
 from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, fields, finite_float
@@ -62,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_collect(commands)
     _add_record(commands)
     _add_convert(commands)
+    add_embodiment(commands)
     _add_train(commands)
     _add_eval(commands)
     add_serve(commands)
@@ -231,8 +233,8 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--embodiment",
         default=SIMULATED.name,
-        choices=sorted(EMBODIMENTS),
-        help=f"what its policy is for; a robot file names its own (default: {SIMULATED.name})",
+        help="what its policy is for, by name or file; a robot file names its own: "
+        f"{', '.join(EMBODIMENTS)} (default: {SIMULATED.name})",
     )
 
     def function(chosen: argparse.Namespace) -> int:

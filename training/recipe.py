@@ -54,7 +54,10 @@ class Recipe:
     def __post_init__(self) -> None:
         policy = self.policy
         if self.head_from:
-            head_number(self.head_from)
+            try:
+                head_number(self.head_from)
+            except ValueError as error:
+                raise ValueError(f"head_from: {error}") from None
         if policy.shard and (self.text or self.reasoner or policy.muon or policy.compile):
             reasoner = "one" if self.reasoner else "none"
             raise ValueError(

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..model.embodiment import find_embodiment
-from ..model.embodiment.spec import JOINTS, Embodiment
+from ..model.embodiment.spec import Embodiment
 from ..model.option_fields import coerce
 from . import topic_names
-from .joint_map import JointMap
-from .robot_file import find_robot_file, read_parameters, read_remappings
+from .joint_map import JointMap, map_joints
+from .parameter_file import read_sections
+from .robot_file import embodiment_of, find_robot_file, read_parameters, read_remappings
 from .urdf import read_limits
 
 FASTEST = 4 * math.pi  # no joint of an arm is faster, whatever its limit, rad/s
@@ -42,12 +43,15 @@ def read_robot(robot: str) -> RecordedRobot:
     remapped = dict(read_remappings(path))
     fields = read_parameters(path, "policy")
     try:
-        embodiment = find_embodiment(coerce("embodiment", str, fields["embodiment"]))
-        joints = tuple(coerce("joints", list[str], fields["joints"]))
-        gripper = (
+        name = embodiment_of(path, read_sections(path), "policy")
+        embodiment = find_embodiment(name or fields["embodiment"])
+        joints = map_joints(
+            embodiment,
+            coerce("joints", list[str], fields["joints"]),
             coerce("gripper_joint", str, fields.get("gripper_joint", "")),
-            coerce("gripper_open", float, fields.get("gripper_open", 0.0)),
-            coerce("gripper_closed", float, fields.get("gripper_closed", 1.0)),
+            coerce("gripper_open", float | None, fields.get("gripper_open")),
+            coerce("gripper_closed", float | None, fields.get("gripper_closed")),
+            coerce("units", list[str], fields.get("units", [])),
         )
     except KeyError as error:
         raise ValueError(
@@ -55,16 +59,6 @@ def read_robot(robot: str) -> RecordedRobot:
         ) from None
     except ValueError as error:
         raise ValueError(f"robot file {path}: {error}") from None
-    if embodiment.kind != JOINTS:
-        raise ValueError(
-            f"robot file {path}: {embodiment.name} acts by {embodiment.kind}, "
-            "expected an embodiment with joint targets"
-        )
-    if len(joints) != len(embodiment.state):
-        raise ValueError(
-            f"robot file {path}: {len(joints)} joints {list(joints)} "
-            f"for {len(embodiment.state)} state columns"
-        )
     cameras = [
         topic_names.camera(view, transport)
         for view in embodiment.views
@@ -72,8 +66,8 @@ def read_robot(robot: str) -> RecordedRobot:
     ]
     names = (*topic_names.RECORDED, *cameras)
     topics = {name: "/" + remapped.get(name, name).lstrip("/") for name in names}
-    velocity = _velocity(path, joints, gripper[0])
-    return RecordedRobot(path.stem, embodiment, JointMap(joints, *gripper), topics, velocity)
+    velocity = _velocity(path, joints.joints, joints.gripper)
+    return RecordedRobot(path.stem, embodiment, joints, topics, velocity)
 
 
 def _velocity(path: pathlib.Path, joints: Sequence[str], gripper: str) -> np.ndarray:

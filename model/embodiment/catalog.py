@@ -33,7 +33,7 @@ def find_embodiment(name: str) -> Embodiment:
         return read_embodiment(path)
     if name in EMBODIMENTS:
         return EMBODIMENTS[name]
-    if (path / FILE).is_file():
+    if name and (path / FILE).is_file():
         return read_embodiment(path / FILE)
     raise ValueError(
         f"embodiment: unknown {name!r}{nearest(name, EMBODIMENTS)}, expected one of "

@@ -58,7 +58,16 @@ def read_embodiment(path: str | Path) -> Embodiment:
     section = section_of(fields)
     if section is not None:
         fields, where = section, f"{where}: {SECTION}"
+    elif is_robot_file(fields):
+        raise ValueError(f"{where}: a robot file, expected a section {SECTION!r} in it")
     return embodiment_from(fields, where)
+
+
+def is_robot_file(fields: Any) -> bool:
+    """Whether these are the sections of a ROS parameter file."""
+    return isinstance(fields, dict) and any(
+        isinstance(section, dict) and PARAMETERS in section for section in fields.values()
+    )
 
 
 def section_of(fields: Any) -> Any:

@@ -58,44 +58,63 @@ class Column:
         return self.opened if self.gripper else self.offset
 
     @property
-    def factor(self) -> float:
-        """What the package counts for one unit more."""
+    def span(self) -> float:
+        """What it says more for 1 rad or 1 m, or when a gripper closes."""
         if self.gripper:
-            return 1.0 / (self.closed - self.opened)
-        return self.scale * UNITS[self.unit][1]
+            return self.closed - self.opened
+        return 1.0 / (self.scale * UNITS[self.unit][1])
+
+
+def in_unit(column: Column, unit: str) -> Column:
+    """A column that somebody else counts in another unit; ValueError has both sides.
+
+    A gripper keeps what it says when open and closed, unless that is a fraction.
+    """
+    if unit == column.unit:
+        return column
+    if column.gripper and unit in UNITS:
+        if unit == "fraction":
+            return Column(column.name, unit, gripper=True)
+        return dataclasses.replace(column, unit=unit)
+    like = [name for name, (what, _) in UNITS.items() if what in (column.quantity, ANGLE, LENGTH)]
+    if column.quantity != COUNT:
+        like = [name for name in like if UNITS[name][0] == column.quantity]
+    if unit not in like or UNITS[unit][0] == COUNT:
+        raise ValueError(
+            f"{column.name}: expected a unit that {column.unit} can be converted to, one of "
+            f"{[name for name in like if UNITS[name][0] != COUNT]}, got {unit!r}"
+        )
+    return Column(column.name, unit)
 
 
 def to_si(values: np.ndarray, columns: Sequence[Column]) -> np.ndarray:
     """Numbers of a robot or a dataset [..., D] -> the package's; grippers end at 0 and 1."""
-    if not columns:
+    if all(map(_is_plain, columns)):
         return values
-    origin, factor = _linear(columns)
-    inside = values if _plain(origin, factor) else (values - origin) * factor
-    return _between_open_and_closed(inside, columns).astype(values.dtype, copy=False)
+    origin, span = _linear(columns)
+    return _limited((values - origin) / span, columns).astype(values.dtype, copy=False)
 
 
 def from_si(values: np.ndarray, columns: Sequence[Column]) -> np.ndarray:
     """The package's numbers [..., D] -> those of a robot or a dataset; the inverse of `to_si`."""
-    if not columns:
+    if all(map(_is_plain, columns)):
         return values
-    origin, factor = _linear(columns)
-    inside = _between_open_and_closed(values, columns)
-    outside = inside if _plain(origin, factor) else inside / factor + origin
-    return outside.astype(values.dtype, copy=False)
+    origin, span = _linear(columns)
+    return (origin + span * _limited(values, columns)).astype(values.dtype, copy=False)
+
+
+def _is_plain(column: Column) -> bool:
+    """Whether it says the same outside and inside; a gripper is limited on the way."""
+    return not column.gripper and (column.origin, column.span) == (0.0, 1.0)
 
 
 def _linear(columns: Sequence[Column]) -> tuple[np.ndarray, np.ndarray]:
     return (
         np.array([column.origin for column in columns]),
-        np.array([column.factor for column in columns]),
+        np.array([column.span for column in columns]),
     )
 
 
-def _plain(origin: np.ndarray, factor: np.ndarray) -> bool:
-    """Whether the numbers stay what they are, to the last bit."""
-    return not origin.any() and bool((factor == 1.0).all())
-
-
-def _between_open_and_closed(values: np.ndarray, columns: Sequence[Column]) -> np.ndarray:
+def _limited(values: np.ndarray, columns: Sequence[Column]) -> np.ndarray:
     grippers = [column.gripper for column in columns]
-    return np.where(grippers, np.clip(values, 0.0, 1.0), values) if any(grippers) else values
+    return np.where(grippers, np.clip(values, 0.0, 1.0), values)

@@ -77,7 +77,9 @@ def make_clips(
     if options.dataset:
         from .lerobot_reader import make_layout, read_episodes
 
-        layout = make_layout(embodiment, options.features, options.gripper, options.instruction)
+        layout = make_layout(
+            embodiment, options.features, options.gripper, options.instruction, options.units
+        )
         for episode in read_episodes(options.dataset, embodiment, layout, rank, size):
             yield make_clip(episode, embodiment, options.stride, options.opening)
         return

@@ -227,7 +227,8 @@ def test_rows_and_pictures_are_what_was_recorded(
     shown = episode.views["exterior_1"].mean(axis=(1, 2, 3))
     assert np.abs(shown - [value(2 * frame) for frame in range(59)]).max() < 3
     info = read_info(tmp_path / "d")
-    assert info["features"]["action.joint_position"]["info"] == {"commands": [[MEASURED]] * 7}
+    about = info["features"]["action.joint_position"]["info"]
+    assert about == {"units": ["rad"] * 7, "commands": [[MEASURED]] * 7}
     assert info["features"]["action.joint_position"]["names"] == [
         f"panda_joint{number}" for number in range(1, 8)
     ]
@@ -259,8 +260,11 @@ def test_actions_are_the_commands_that_were_in_effect(tmp_path: Path) -> None:
     assert np.allclose(episode.actions[due > 1.5, 7], 1.0)
     assert np.allclose(episode.actions[due <= 1.5, 7], 0.1 * due[due <= 1.5], atol=1e-5)
     info = read_info(tmp_path / "d")["features"]
-    assert info["action.joint_position"]["info"] == {"commands": [[topic_names.TRAJECTORY]] * 7}
-    assert info["action.gripper_position"]["info"] == {"commands": [[topic_names.GRIPPER]]}
+    assert info["action.joint_position"]["info"]["commands"] == [[topic_names.TRAJECTORY]] * 7
+    assert info["action.gripper_position"]["info"] == {
+        "units": ["fraction"],
+        "commands": [[topic_names.GRIPPER]],
+    }
     assert any("22 of them before any command" in line for line in said)
     (measured,), _ = convert_one(tmp_path / "bag", tmp_path / "m", actions=MEASURED)
     assert np.allclose(measured.actions[:, 0], 0.1 * due, atol=1e-5)
