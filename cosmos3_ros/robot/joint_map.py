@@ -7,6 +7,7 @@ Pure numpy, no ROS types.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
