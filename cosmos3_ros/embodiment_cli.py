@@ -88,7 +88,7 @@ def _check(chosen: argparse.Namespace) -> int:
     if chosen.dataset:
         from .training.data.embodiments.dataset_statistics import check_numbers
 
-        print(check_numbers(chosen.dataset, embodiment, _layout(embodiment, chosen.recipe)))
+        print(check_numbers(chosen.dataset, embodiment, _layout(embodiment, chosen)))
     if chosen.checkpoint:
         from .model.checkpoint_io.json_file import read_json
         from .model.checkpoint_io.own_embodiment import ABOUT, choose_embodiment
@@ -164,7 +164,7 @@ def _stats(chosen: argparse.Namespace) -> int:
     out = chosen.out or (pathlib.Path(name) if name.endswith((".yaml", ".yml")) else None)
     if out is None or (out.exists() and is_robot_file(read_yaml(out))):
         raise ValueError(f"expected --out FILE: {name} is no file of an embodiment")
-    measured = measure(chosen.dataset, embodiment, _layout(embodiment, chosen.recipe), chosen.kind)
+    measured = measure(chosen.dataset, embodiment, _layout(embodiment, chosen), chosen.kind)
     comment = f"Statistics of {chosen.dataset}: {measured.episodes} episodes."
     write_embodiment(out, measured.embodiment, comment)
     kind = measured.embodiment.normalization.kind
@@ -186,13 +186,12 @@ def _find(text: str) -> Embodiment:
     return find_embodiment(text)
 
 
-def _layout(embodiment: Embodiment, recipe: pathlib.Path | None) -> Layout:
-    from .training.data.lerobot_reader import make_layout
+def _layout(embodiment: Embodiment, chosen: argparse.Namespace) -> Layout:
+    from .training.data.clip_source import layout_of
+    from .training.options import DataOptions
 
-    if recipe is None:
-        return make_layout(embodiment, {})
-    data = _recipe(recipe).data
-    return make_layout(embodiment, data.features, data.gripper, data.instruction, data.units)
+    data = _recipe(chosen.recipe).data if chosen.recipe else DataOptions()
+    return layout_of(chosen.dataset, embodiment, data)
 
 
 def _recipe(file: pathlib.Path | None) -> Any:

@@ -59,4 +59,4 @@ def observe(states: Iterable[np.ndarray], pictures: Mapping[str, Iterable[np.nda
 
 
 def _numbers(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(round(float(value), 4) for value in values)
+    return tuple(round(float(value), 4) + 0.0 for value in values)  # no -0.0

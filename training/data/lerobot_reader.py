@@ -116,6 +116,24 @@ def make_layout(
     )
 
 
+def usual_features(features: Mapping[str, Any], embodiment: Embodiment) -> dict[str, Any]:
+    """What LeRobot's own recordings call the state, the action and the cameras, where ours lack.
+
+    features: of info.json. The result is for `make_layout`.
+    """
+    own, found = make_layout(embodiment, {}), {}
+    for kind, name, ours in (
+        ("state", "observation.state", own.state),
+        ("action", "action", own.action),
+    ):
+        if name in features and not all(our in features for our in ours):
+            found[kind] = name
+    for view, camera in own.cameras.items():
+        if camera not in features and (name := f"observation.images.{view}") in features:
+            found[view] = name
+    return found
+
+
 def read_episodes(
     folder: str | Path,
     embodiment: Embodiment,

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.embodiment.units import Column
+from cosmos3_ros.training.data.clip_source import layout_of
 from cosmos3_ros.training.data.embodiments.dataset_embodiment import embodiment_of_dataset
 from cosmos3_ros.training.data.embodiments.dataset_statistics import check_numbers, measure
 from cosmos3_ros.training.data.lerobot_reader import make_layout, read_episodes
+from cosmos3_ros.training.options import DataOptions
 
 from .conftest import LENGTHS, MOTORS, numbers
 
@@ -163,3 +165,11 @@ def test_what_a_recipe_says_of_units_holds(so101):
     assert episode.states[0, 5] == pytest.approx(0.1)
     with pytest.raises(ValueError, match=r"has 6 columns .*, `units` 1: \['deg'\]"):
         next(read_episodes(folder, arm, make_layout(arm, drafted.features, units=["deg"])))
+
+
+def test_lerobots_own_names_need_no_recipe(so101):
+    folder = so101()
+    drafted = embodiment_of_dataset(folder, "so101", small=True)
+    assert layout_of(folder, drafted.embodiment, DataOptions()) == drafted.layout
+    named = DataOptions(features={"front": "observation.images.wrist"})
+    assert layout_of(folder, drafted.embodiment, named).cameras["front"].endswith("wrist")
