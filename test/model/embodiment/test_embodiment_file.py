@@ -14,7 +14,7 @@ from cosmos3_ros.model.embodiment.checks import HEADS, free_heads
 from cosmos3_ros.model.embodiment.embodiment_file import KEYS, VIEWPOINTS, read_embodiment
 from cosmos3_ros.model.embodiment.embodiment_yaml import to_yaml, write_embodiment
 from cosmos3_ros.model.embodiment.observed import Observed
-from cosmos3_ros.model.embodiment.units import Column
+from cosmos3_ros.model.embodiment.units import UNITS, Column
 from cosmos3_ros.model.language.captions import VIEWPOINTS as SENTENCES
 
 SOUND = {
@@ -311,3 +311,15 @@ def test_what_is_wrong_is_said_in_one_line_with_both_sides(case, tmp_path):
 def test_every_key_is_one_that_a_file_may_have(tmp_path):
     """The list that errors repeat is the list that is read."""
     assert set(SOUND) | {"action", "model_gripper", "tool"} == set(KEYS)
+
+
+def test_the_page_explains_every_key_and_its_example_is_a_file(tmp_path):
+    page = Path(__file__).parents[3] / "docs" / "embodiments.md"
+    text = page.read_text()
+    example = text.split("```yaml\n")[1].split("```")[0]
+    assert read_embodiment(write(tmp_path, example)).state[1].unit == "ticks"
+    table = text.split("| key | meaning |")[1].split("\n\n")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name.strip(" `") for cell in cells for name in cell.split(",")} == set(KEYS)
+    units = text.split("| unit | of |")[1].split("\n\n")[0]
+    assert all(f"`{unit}`" in units for unit in UNITS)
