@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -31,7 +31,8 @@ class RecordedRobot:
     embodiment: Embodiment
     joints: JointMap
     topics: Mapping[str, str]  # name in this package -> name in the bag
-    velocity: np.ndarray  # limits of the joints [D], rad/s or m/s; infinite: not known
+    # limits of the joints [D] in the units of its topics, a second; infinite: not known
+    velocity: np.ndarray
 
 
 def read_robot(robot: str) -> RecordedRobot:
@@ -66,16 +67,20 @@ def read_robot(robot: str) -> RecordedRobot:
     ]
     names = (*topic_names.RECORDED, *cameras)
     topics = {name: "/" + remapped.get(name, name).lstrip("/") for name in names}
-    velocity = _velocity(path, joints.joints, joints.gripper)
+    velocity = _velocity(path, joints)
     return RecordedRobot(path.stem, embodiment, joints, topics, velocity)
 
 
-def _velocity(path: pathlib.Path, joints: Sequence[str], gripper: str) -> np.ndarray:
+def _velocity(path: pathlib.Path, joints: JointMap) -> np.ndarray:
     """The speed limits of the commander's section or its robot description, where there are some.
 
     Grippers have none: what they say of themselves is often only open or closed.
     """
     fields = read_parameters(path, "commander")
+    # what the topics count for 1 rad or 1 m
+    counted = {
+        joint: abs(column.span) for joint, column in zip(joints.joints, joints.units, strict=True)
+    }
     try:
         arm = coerce("joints", list[str], fields.get("joints", []))
         speeds = coerce("velocity", list[float], fields.get("velocity", []))
@@ -83,9 +88,16 @@ def _velocity(path: pathlib.Path, joints: Sequence[str], gripper: str) -> np.nda
         raise ValueError(f"robot file {path}: {error}") from None
     if fields.get("urdf"):
         with contextlib.suppress(ValueError):  # of another computer, or a topic
-            described = [limit.velocity for limit in read_limits(str(fields["urdf"]), arm)]
+            described = [
+                limit.velocity * counted.get(joint, 1.0)
+                for joint, limit in zip(arm, read_limits(str(fields["urdf"]), arm), strict=True)
+            ]
             speeds = [*map(min, speeds, described)] if speeds else described
     known = dict(zip(arm, speeds, strict=False))
     return np.array(
-        [np.inf if joint == gripper else known.get(joint, FASTEST) for joint in joints], np.float64
+        [
+            np.inf if joint == joints.gripper else known.get(joint, FASTEST * counted[joint])
+            for joint in joints.joints
+        ],
+        np.float64,
     )

@@ -344,6 +344,10 @@ def test_the_units_of_a_robot_are_its_own(tmp_path: pathlib.Path) -> None:
     del policy["gripper_open"], policy["gripper_closed"]
     policy["units"] = ["deg"] * 6 + ["fraction"]
     robot.write_text(yaml.safe_dump(shipped, sort_keys=False))
+    assert read_robot(str(robot)).velocity[0] == 1.0  # the commander's, in its units
+    del shipped["/**/commander"]
+    robot.write_text(yaml.safe_dump(shipped, sort_keys=False))
+    assert read_robot(str(robot)).velocity[0] == pytest.approx(720)  # of no joint is faster
     joints = read_robot(str(robot)).joints
     said = np.array([180.0, 90, 0, 0, 0, -90, 0.25], np.float32)
     inside = joints.to_policy(said)

@@ -11,7 +11,12 @@ import yaml
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS, find_embodiment
 from cosmos3_ros.model.embodiment.checks import HEADS, free_heads
-from cosmos3_ros.model.embodiment.embodiment_file import KEYS, VIEWPOINTS, read_embodiment
+from cosmos3_ros.model.embodiment.embodiment_file import (
+    KEYS,
+    VIEWPOINTS,
+    embodiment_from,
+    read_embodiment,
+)
 from cosmos3_ros.model.embodiment.embodiment_yaml import to_yaml, write_embodiment
 from cosmos3_ros.model.embodiment.observed import Observed
 from cosmos3_ros.model.embodiment.units import UNITS, Column
@@ -306,6 +311,39 @@ def test_what_is_wrong_is_said_in_one_line_with_both_sides(case, tmp_path):
     assert len(text.splitlines()) == 1
     for part in words:
         assert part in text, text
+
+
+JUNK = (None, True, "x", "", -1, 0, 1.5, math.nan, 1e300, [], {}, [1], [[1]], {"a": 1}, {1: 2})
+
+
+def places(value: object, above: tuple = ()) -> list[tuple]:
+    """Every place in a table of tables and lists."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, part in inside:
+        found.append((*above, key))
+        if isinstance(part, (dict, list)):
+            found += places(part, (*above, key))
+    return found
+
+
+@pytest.mark.parametrize("base", [SOUND, POSES], ids=["joints", "poses"])
+def test_whatever_stands_anywhere_is_read_or_refused_in_one_line(base):
+    refused = []
+    for *above, name in places(base):
+        for junk in JUNK:
+            fields = copy.deepcopy(base)
+            table = fields
+            for key in above:
+                table = table[key]
+            table[name] = junk
+            try:
+                embodiment_from(fields, "arm.yaml")
+            except ValueError as error:
+                refused.append(str(error))
+    assert len(refused) > 300
+    assert [text for text in refused if len(text.splitlines()) != 1] == []
+    assert [text for text in refused if not text.startswith("arm.yaml: ")] == []
 
 
 def test_every_key_is_one_that_a_file_may_have(tmp_path):
