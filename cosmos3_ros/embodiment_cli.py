@@ -101,13 +101,15 @@ def _check(chosen: argparse.Namespace) -> int:
 
 def _check_robot(embodiment: Embodiment, robot: str) -> None:
     from .model.embodiment.agreement import contradiction
-    from .robot.recorded_robot import read_robot
+    from .robot.recorded_robot import check_limits, read_robot
+    from .robot.robot_file import find_robot_file
 
     described = read_robot(robot)
     if why := contradiction(embodiment, described.embodiment):
         raise ValueError(
             f"robot file {robot} is for {described.embodiment.name}, not {embodiment.name}: {why}"
         )
+    check_limits(find_robot_file(robot), described)
     print(f"robot {described.name}: agrees, joints {', '.join(described.joints.joints)}")
 
 

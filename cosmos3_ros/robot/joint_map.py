@@ -103,6 +103,7 @@ def map_joints(
                 f"{embodiment.name} has {len(state)} state columns "
                 f"{[column.name for column in state]}"
             )
+    _check_order(embodiment, joints)
     grippers = [joint for joint, column in zip(joints, state, strict=True) if column.gripper]
     if [gripper] != (grippers or [""]):
         raise ValueError(
@@ -121,3 +122,15 @@ def map_joints(
         ends[0][1] if closed is None else closed,
         columns,
     )
+
+
+def _check_order(embodiment: Embodiment, joints: Sequence[str]) -> None:
+    """ValueError for the embodiment's own joints in another order; other names are only names."""
+    state = embodiment.state
+    ours = [column.name for column in state if not column.gripper]
+    arm = [joint for joint, column in zip(joints, state, strict=True) if not column.gripper]
+    if arm != ours and sorted(arm) == sorted(ours):
+        raise ValueError(
+            f"parameter 'joints' has {arm}, but embodiment {embodiment.name} the same in the order "
+            f"{ours}"
+        )

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..model.embodiment import find_embodiment
+from ..model.embodiment.plausibility import check_states
 from ..model.embodiment.spec import Embodiment
+from ..model.embodiment.units import to_si
 from ..model.option_fields import coerce
 from . import topic_names
 from .joint_map import JointMap, map_joints
@@ -101,3 +103,19 @@ def _velocity(path: pathlib.Path, joints: JointMap) -> np.ndarray:
         ],
         np.float64,
     )
+
+
+def check_limits(path: pathlib.Path, robot: RecordedRobot) -> None:
+    """ValueError if the commander's limits are no positions in the units of the robot's topics."""
+    fields = read_parameters(path, "commander")
+    columns = dict(zip(robot.joints.joints, robot.joints.units, strict=True))
+    for name in ("lower", "upper"):
+        limits = zip(fields.get("joints", ()), fields.get(name, ()), strict=False)
+        for joint, limit in limits:
+            if joint not in columns or columns[joint].gripper:
+                continue
+            column = dataclasses.replace(columns[joint], name=joint)
+            try:
+                check_states(to_si(np.array([float(limit)]), [column]), [column])
+            except ValueError as error:
+                raise ValueError(f"robot file {path}: {name}: {error}") from None

@@ -2,6 +2,7 @@
 """`cosmos3 embodiment` and `cosmos3 stats`: what they print, what they write, what they refuse."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cosmos3_ros.training.data.episodes import Episode
 from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.data.lerobot_writer import finish, write_shard
 
+ARM = [f"panda_joint{number}" for number in range(1, 8)]
 ONE_VIEW = EMBODIMENTS["droid_single_view"]
 
 
@@ -129,6 +131,37 @@ def test_contradictions_are_one_line(
     code, _, error = run(capfd, "embodiment", *given.split())
     assert code == 1
     assert said in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("node", "change", "said"),
+    [
+        ("commander", {"upper": [166.0] * 7}, "upper: panda_joint1 is at 166.0 rad, .* degrees"),
+        (
+            "policy",
+            {"joints": [*ARM[1::-1], *ARM[2:], "finger_joint"]},
+            r"\['panda_joint2', 'panda_joint1', .* the same in the order \['panda_joint1', 'pan",
+        ),
+        ("policy", {"units": ["grad"] * 8}, "'units': panda_joint1: expected .* got 'grad'"),
+        ("policy", {"gripper_closed": 0.0}, "gripper_open and gripper_closed are both 0.0"),
+        ("policy", {"embodiment": "droid_joint_pos"}, "for droid_joint_pos, not droid_sin"),
+    ],
+)
+def test_a_robot_file_that_contradicts_is_one_line(
+    node: str,
+    change: dict[str, Any],
+    said: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    robot = tmp_path / "robot.yaml"
+    shipped: dict[str, Any] = yaml.safe_load(Path("config/droid_single_view.yaml").read_text())
+    shipped[f"/**/{node}"]["ros__parameters"] |= change
+    robot.write_text(yaml.safe_dump(shipped, sort_keys=False))
+    code, _, error = run(capfd, "embodiment", "check", "droid_single_view", "--robot", robot)
+    assert code == 1
+    assert re.search(said, error), error
     assert len(error.splitlines()) == 1
 
 

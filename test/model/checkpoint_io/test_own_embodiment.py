@@ -12,6 +12,7 @@ from cosmos3_ros.model.checkpoint_io.own_embodiment import (
     policy_json,
     write_own,
 )
+from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.embodiment.embodiment_yaml import write_embodiment
 from cosmos3_ros.model.embodiment.spec import RAW, Normalization
@@ -119,3 +120,8 @@ def test_released_checkpoints_name_a_domain_rows_and_a_rate(tmp_path):
     assert choose_embodiment(tmp_path, policy, "droid_midtrain").kind == "poses"
     with pytest.raises(ValueError, match="umi is of domain 'umi', the checkpoint of 'droid_lero"):
         choose_embodiment(tmp_path, policy, "umi")
+
+
+def test_the_embedded_checkpoint_carries_its_own():
+    assert (EMBEDDED / "embodiment.yaml").is_file()
+    assert own_embodiment(EMBEDDED, about(EMBEDDED)) == EMBODIMENTS["droid_sim"]
