@@ -6,11 +6,15 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.embodiment.units import Column
 from cosmos3_ros.training.data.clip_source import layout_of
 from cosmos3_ros.training.data.embodiments.dataset_embodiment import embodiment_of_dataset
 from cosmos3_ros.training.data.embodiments.dataset_statistics import check_numbers, measure
+from cosmos3_ros.training.data.episodes import Episode
+from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.data.lerobot_reader import make_layout, read_episodes
+from cosmos3_ros.training.data.lerobot_writer import finish, write_shard
 from cosmos3_ros.training.options import DataOptions
 
 from .conftest import LENGTHS, MOTORS, numbers
@@ -83,7 +87,6 @@ def test_other_kinds_of_normalization(so101, kind):
 
 def test_statistics_of_pose_deltas_have_rotations_in_them(tmp_path):
     """A quarter turn about z and 1 cm a row: rot6d as it is written, translations as seen."""
-    from cosmos3_ros.model.embodiment import EMBODIMENTS
     from cosmos3_ros.training.data.embodiments.dataset_statistics import normalize
 
     bare = dataclasses.replace(EMBODIMENTS["droid_midtrain"], tool_rotation=tuple(np.eye(3)))
@@ -173,3 +176,26 @@ def test_lerobots_own_names_need_no_recipe(so101):
     assert layout_of(folder, drafted.embodiment, DataOptions()) == drafted.layout
     named = DataOptions(features={"front": "observation.images.wrist"})
     assert layout_of(folder, drafted.embodiment, named).cameras["front"].endswith("wrist")
+
+
+@pytest.mark.parametrize("name", ["libero", "bridge", "av"])
+def test_twists_and_poses_are_measured_too(name, tmp_path):
+    """Rows of rot6d; a robot without a state has nothing observed of it."""
+    embodiment, random = EMBODIMENTS[name], np.random.default_rng(0)
+    actions = random.normal(0, 0.1, (40, len(embodiment.action))).astype(np.float32)
+    if embodiment.kind == "poses":  # far away, too
+        actions[:, :3] = 2 * np.cumsum(actions[:, :3], axis=0)
+        actions[:, 3:7] = (0, 0, 0, 1)
+    if embodiment.discrete:
+        actions[:, -1] = np.linspace(0, 1, 40)
+    states = actions if embodiment.state else np.zeros((40, 0), np.float32)
+    views = {v: random.integers(0, 256, (40, 32, 48, 3), np.uint8) for v in embodiment.views}
+    truth = np.full((40, GroundTruth.WIDTH), np.nan, np.float32)
+    write_shard(tmp_path, 0, 0, [Episode(views, states, actions, ("go",), truth)], embodiment)
+    finish(tmp_path, 1, embodiment, "arm")
+    assert "agrees, 40 frames" in check_numbers(tmp_path, embodiment, make_layout(embodiment, {}))
+    found = measure(tmp_path, embodiment, kind="min_max").embodiment
+    assert (found.observed is None) == (not embodiment.state)
+    rows = found.encode_actions(actions[:8], states[0])
+    assert rows.shape == (8, embodiment.width)
+    assert np.abs(rows).max() <= 1.01
