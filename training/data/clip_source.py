@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,7 +76,10 @@ def layout_of(dataset: Path, embodiment: Embodiment, options: DataOptions) -> La
     """How a LeRobot dataset is read: by the options, else by our names, else by LeRobot's own."""
     from .lerobot_reader import make_layout, read_info, usual_features
 
-    features = {**usual_features(read_info(dataset)["features"], embodiment), **options.features}
+    usual: dict[str, Any] = {}
+    if (dataset / "meta/info.json").is_file():  # else `read_episodes` says what is missing
+        usual = usual_features(read_info(dataset)["features"], embodiment)
+    features = {**usual, **options.features}
     return make_layout(embodiment, features, options.gripper, options.instruction, options.units)
 
 
