@@ -60,6 +60,20 @@ def write_own(folder: Path, embodiment: Embodiment) -> None:
     write_embodiment(folder / FILE, embodiment, comment)
 
 
+def relabel(source: Path, folder: Path, embodiment: Embodiment) -> None:
+    """A folder of links to a checkpoint's weights that carries an embodiment they do not know.
+
+    To try things out: what it says then means nothing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in source.iterdir():
+        link = folder / part.name
+        if part.name not in (ABOUT, FILE) and link.resolve() != part.resolve():
+            link.unlink(missing_ok=True)
+            link.symlink_to(part.resolve())
+    write_own(folder, embodiment)
+
+
 def choose_embodiment(
     folder: Path, policy: Mapping[str, Any], wanted: Embodiment | str | None, horizon: int = 0
 ) -> Embodiment:

@@ -10,6 +10,7 @@ from cosmos3_ros.model.checkpoint_io.own_embodiment import (
     choose_embodiment,
     own_embodiment,
     policy_json,
+    relabel,
     write_own,
 )
 from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
@@ -125,3 +126,14 @@ def test_released_checkpoints_name_a_domain_rows_and_a_rate(tmp_path):
 def test_the_embedded_checkpoint_carries_its_own():
     assert (EMBEDDED / "embodiment.yaml").is_file()
     assert own_embodiment(EMBEDDED, about(EMBEDDED)) == EMBODIMENTS["droid_sim"]
+
+
+def test_a_relabelled_folder_has_the_same_weights_and_another_label(tmp_path):
+    folder = tmp_path / "own"
+    write_own(folder, OWN)
+    (folder / "weights").write_text("x")
+    for _ in range(2):  # again, too
+        relabel(folder, tmp_path / "other", SIX)
+    assert (tmp_path / "other" / "weights").read_text() == "x"
+    assert own_embodiment(tmp_path / "other", about(tmp_path / "other")) == SIX
+    assert own_embodiment(folder, about(folder)) == OWN
