@@ -25,12 +25,15 @@ from cosmos3_ros.model.acceleration.optimize import optimize
 from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
 from cosmos3_ros.model.checkpoint_io.tiny import INDEX, SCHEDULER, VAE, VISION, write_tokenizer
-from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM, Embodiment
+from cosmos3_ros.model.embodiment import EMBODIMENTS, Embodiment
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.language.vision_encoder import Pixels, VisionEncoder
 from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.network.config import PRESETS, ModelConfig
 from cosmos3_ros.model.network.transformer import Layer, Transformer
+
+DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 # of the tokenizer: with it the DROID prompt has about as many tokens as with the released one, 182
 VOCAB = 430

@@ -29,10 +29,13 @@ from diffusers import Cosmos3OmniTransformer
 from torch import Tensor
 
 from cosmos3_ros.model.checkpoint_io.names import hub_name
-from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM, Embodiment
+from cosmos3_ros.model.embodiment import EMBODIMENTS, Embodiment
 from cosmos3_ros.model.network.config import PRESETS, ModelConfig
 from cosmos3_ros.model.network.layers import rope_table
 from cosmos3_ros.model.network.transformer import Transformer, generator_positions
+
+DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 MODALITIES = ("vision", "action")
 WORDS, TIME = 82, 833.0  # tokens of a prompt; where in the denoising the pass is

@@ -36,13 +36,16 @@ from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.acceleration.tensor_parallel import split_of
 from cosmos3_ros.model.autoencoder.vae import VideoAutoencoder
 from cosmos3_ros.model.checkpoint_io.tiny import INDEX, SCHEDULER, VAE, write_tokenizer
-from cosmos3_ros.model.embodiment import DROID_JOINT_POS, DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.language.decode_loop import DecodeLoopPool
 from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.network.config import PRESETS
 from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.runtime.process_group import InferenceGroup, join
+
+DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 PROMPT = 930  # tokens of a question with three images of 640 x 480
 

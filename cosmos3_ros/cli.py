@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .bringup.node_graph import Options
-from .model.embodiment import DROID_SIM, EMBODIMENTS
+from .embodiment_cli import add_embodiment
+from .model.embodiment import EMBODIMENTS, SIMULATED
 from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, fields, finite_float
 from .model.policy_options import PolicyOptions
@@ -62,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_collect(commands)
     _add_record(commands)
     _add_convert(commands)
+    add_embodiment(commands)
     _add_train(commands)
     _add_eval(commands)
     add_serve(commands)
@@ -230,9 +232,9 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: 0)")
     parser.add_argument(
         "--embodiment",
-        default=DROID_SIM.name,
-        choices=sorted(EMBODIMENTS),
-        help=f"what its policy is for; a robot file names its own (default: {DROID_SIM.name})",
+        default=SIMULATED.name,
+        help="what its policy is for, by name or file; a robot file names its own: "
+        f"{', '.join(EMBODIMENTS)} (default: {SIMULATED.name})",
     )
 
     def function(chosen: argparse.Namespace) -> int:

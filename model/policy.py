@@ -18,6 +18,7 @@ from torch import Tensor
 from .acceleration.canvas_cuda import GpuComposer
 from .autoencoder.vae import frames_from_video, video_from_pixels
 from .checkpoint_io.loader import load_model
+from .checkpoint_io.own_embodiment import choose_embodiment
 from .diffusion.conditioning import (
     ActionInput,
     DenoiserInput,
@@ -29,8 +30,8 @@ from .diffusion.conditioning import (
 from .diffusion.denoiser import Denoiser, numpy_noise
 from .diffusion.guidance import Guidance
 from .diffusion.sampler import Schedule, checkpoint_schedule, flow_schedule
-from .embodiment import EMBODIMENTS, Embodiment, find_embodiment
-from .interface import NS, ActionChunk, Future, Observation, Prediction
+from .embodiment import Embodiment
+from .interface import ActionChunk, Future, Observation, Prediction
 from .language.captions import action_json, action_plain, framing
 from .loaded_model import Model
 from .network.kv_cache import KVCache
@@ -52,7 +53,7 @@ class Cosmos3Policy:
 
     One thread at a time calls `infer`; `decode` may run beside it, in several threads.
 
-    embodiment: one of `EMBODIMENTS` by name or value; by default the one the checkpoint names.
+    embodiment: by name, file or value; by default the checkpoint's own.
     options: see `PolicyOptions`. ValueError if checkpoint and embodiment do not fit.
     """
 
@@ -337,43 +338,12 @@ def load_policy(
 def fit_embodiment(
     model: Model, embodiment: Embodiment | str | None, horizon: int = 0
 ) -> Embodiment:
-    """The embodiment asked for, or the checkpoint's own, at the checkpoint's rate and horizon."""
-    trained = model.policy_config
-    if embodiment is None:
-        domain = trained.get("domain_name")
-        named = trained.get("embodiment") or next(
-            (e.name for e in EMBODIMENTS.values() if e.domain == domain), None
-        )
-        if named is None:
-            raise ValueError(
-                f"embodiment: {model.path} names none, expected one of {sorted(EMBODIMENTS)}"
-            )
-        embodiment = named
-    wanted = find_embodiment(embodiment) if isinstance(embodiment, str) else embodiment
-    if trained.get("domain_name", wanted.domain) != wanted.domain:
-        trained_for = trained["domain_name"]
-        raise ValueError(
-            f"embodiment: {wanted.name} is of domain {wanted.domain!r}, the checkpoint of "
-            f"{trained_for!r}"
-        )
-    learned = EMBODIMENTS.get(trained.get("embodiment", ""), wanted)
-    if (learned.kind, learned.relative, learned.normalization) != (
-        wanted.kind,
-        wanted.relative,
-        wanted.normalization,
-    ):
-        raise ValueError(
-            f"embodiment: the checkpoint was trained for {learned.name}, got {wanted.name}: their "
-            "action rows differ (kind, relative or normalization)"
-        )
+    """The embodiment that a loaded model is run with, see `choose_embodiment`."""
+    wanted = choose_embodiment(model.path, model.policy_config, embodiment, horizon)
     if wanted.width > model.config.action_width or wanted.domain_id >= model.config.domains:
         raise ValueError(
             f"embodiment: {wanted.name} needs {wanted.width} action channels in domain "
             f"{wanted.domain_id}, the checkpoint has {model.config.action_width} channels in "
             f"{model.config.domains} domains"
         )
-    longest = trained.get("action_chunk_size", wanted.horizon)
-    if horizon > longest:
-        raise ValueError(f"horizon: expected at most {longest} rows as trained, got {horizon}")
-    step = round(NS / trained["conditioning_fps"]) if "conditioning_fps" in trained else wanted.step
-    return dataclasses.replace(wanted, horizon=horizon or longest, step=step)
+    return wanted

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..model.embodiment import EMBODIMENTS, JOINTS, Embodiment
 from ..model.embodiment.canvas import Canvas
-from ..model.embodiment.presets import droid_image_name
+from ..model.embodiment.droid_names import droid_image_name
 from ..model.interface import Observation, Prediction, check_image
 
 COMPOSED = "observation/image"

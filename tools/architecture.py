@@ -63,6 +63,7 @@ ORDER = (
     "training/optim",
     "training/stages",
     "training/train",
+    "cosmos3_ros/embodiment_cli",
     "cosmos3_ros/cli",
 )
 

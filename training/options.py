@@ -21,7 +21,8 @@ class DataOptions:
     dataset: str = ""  # folder of a LeRobot dataset; empty: the simulation
     # How to read a dataset that was recorded elsewhere, see lerobot_reader.make_layout.
     features: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    gripper: tuple[float, ...] = (0.0, 1.0)
+    gripper: tuple[float, ...] = ()  # what it says when open and closed; (): see data.md
+    units: tuple[str, ...] = ()  # of each state column; (): as it says, or the embodiment
     instruction: str = ""
     # What the simulation is to show, see demonstrations.Demonstration.
     tasks: tuple[str, ...] = ("reach", "lift")

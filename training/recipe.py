@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ..model.embodiment.checks import head_number
 from ..model.option_fields import check_finite
 from .options import (
     AutoencoderOptions,
@@ -35,7 +36,10 @@ class Recipe:
     # Fields of model.network.config.ModelConfig, for towers of random weights. With `start` as
     # well, everything except the towers comes from there.
     size: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    embodiment: str = "droid_sim"
+    embodiment: str = "droid_sim"  # name, YAML file, or folder of a checkpoint that carries one
+    # Domain (or number) whose action head the embodiment's own begins as a copy of, see
+    # embodiment.checks.HEADS; empty: the head is as `start` has it, which is random if it is free.
+    head_from: str = ""
     seed: int = 0
     device: str = "auto"  # of torch; "auto": a GPU if there is one
     data: DataOptions = dataclasses.field(default_factory=DataOptions)
@@ -49,6 +53,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         policy = self.policy
+        if self.head_from:
+            try:
+                head_number(self.head_from)
+            except ValueError as error:
+                raise ValueError(f"head_from: {error}") from None
         if policy.shard and (self.text or self.reasoner or policy.muon or policy.compile):
             reasoner = "one" if self.reasoner else "none"
             raise ValueError(

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import torch
 
-from ..model.checkpoint_io.json_file import read_json, write_json
+from ..model.checkpoint_io.json_file import read_json
 from ..model.checkpoint_io.loader import load_model, load_vae
-from ..model.checkpoint_io.tiny import policy_json, write_tiny
+from ..model.checkpoint_io.own_embodiment import own_embodiment, write_own
+from ..model.checkpoint_io.tiny import write_tiny
 from ..model.checkpoint_io.trained_sampling import write_trained_sampling
 from ..model.checkpoint_io.trained_tasks import write_trained_tasks
-from ..model.embodiment import find_embodiment
+from ..model.embodiment import Embodiment, find_embodiment
 from ..model.loaded_model import Model
 from ..model.network.config import TINY, ModelConfig
 from ..model.policy import fit_embodiment, load_policy
@@ -82,7 +83,11 @@ def _train_model(
     model: Model, recipe: Recipe, out: Path, log: Log, group: TrainingGroup
 ) -> Sequence[Clip]:
     """Train reasoner, autoencoder and policy; returns the newest clips, for the decoder's stage."""
-    embodiment = find_embodiment(recipe.embodiment)
+    embodiment = (
+        fit_embodiment(model, recipe.embodiment)
+        if recipe.policy.steps
+        else find_embodiment(recipe.embodiment)
+    )
     ask = recipe.reasoner is not None and not _done(out, "reasoner", group)
     encode = recipe.autoencoder is not None and not _done(out, "autoencoder", group)
     trainer = ReasonerTrainer(model, recipe.reasoner, group) if recipe.reasoner and ask else None
@@ -195,17 +200,24 @@ def begin(recipe: Recipe, folder: Path) -> None:
 def _copy_start(recipe: Recipe, folder: Path, config: ModelConfig) -> None:
     """Copy `recipe.start`; with `recipe.size`, replace the towers by random ones of that size.
 
-    The towers: transformer and vision encoder.
+    The towers: transformer and vision encoder. A copy whose policy learns carries the recipe's
+    embodiment from now on.
     """
+    embodiment = embodiment_of(recipe)
     copy_checkpoint(Path(recipe.start), folder)
     about = read_json(folder / "checkpoint.json", optional=True)
-    if not about.get("policy"):
-        write_json(
-            folder / "checkpoint.json",
-            {**about, "policy": policy_json(find_embodiment(recipe.embodiment))},
-        )
+    if recipe.policy.steps or not about.get("policy"):
+        write_own(folder, embodiment)
     if recipe.size:
         with tempfile.TemporaryDirectory() as fresh:
             write_tiny(Path(fresh) / "towers", recipe.seed, config, recipe.embodiment)
             for part in ("transformer", "vision_encoder", "config.json"):
                 replace(Path(fresh) / "towers" / part, folder / part)
+
+
+def embodiment_of(recipe: Recipe) -> Embodiment:
+    """What the recipe trains for; that of `start`, with its statistics, if it is the one named."""
+    about = read_json(Path(recipe.start) / "checkpoint.json", optional=True)
+    if (name := recipe.embodiment) == (about.get("policy") or {}).get("embodiment"):
+        return own_embodiment(Path(recipe.start), about["policy"]) or find_embodiment(name)
+    return find_embodiment(name)

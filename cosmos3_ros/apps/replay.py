@@ -19,7 +19,9 @@ from sensor_msgs.msg import Image
 
 from ..bringup.node_graph import Options, Process, parameter_of, processes
 from ..bringup.process_runner import RunningGraph
-from ..model.embodiment import DROID_SIM
+from ..model.checkpoint_io.own_embodiment import relabel
+from ..model.checkpoint_io.trained_tasks import EMBEDDED
+from ..model.embodiment import SIMULATED
 from ..model.interface import NS
 from ..robot.images import encode, fill
 from ..robot.recorded_robot import RecordedRobot, read_robot
@@ -36,7 +38,7 @@ def start_pose(robot: RecordedRobot) -> list[float]:
 
     ValueError for an arm that is not DROID's.
     """
-    if robot.embodiment.state != DROID_SIM.state:
+    if robot.embodiment.state != SIMULATED.state:
         raise ValueError(
             f"expected --joints FILE: {robot.embodiment.name} has no start pose that is known; a "
             f"CSV with the columns {['time', *robot.joints.joints]}"
@@ -105,22 +107,26 @@ def parse_videos(words: list[str], views: tuple[str, ...]) -> dict[str, Clip]:
 def graph_for(options: Options, robot: RecordedRobot) -> list[Process]:
     """What to start; without a checkpoint the embedded one stands in for that of a like robot.
 
-    It keeps its own embodiment, if the robot has the same views: nothing moves here. ValueError for
-    another arm.
+    It keeps its own embodiment, if the robot has the same views, and else is told the robot's:
+    nothing moves here. ValueError for another arm.
     """
     found = processes(options)
     if parameter_of(options, "policy", "checkpoint"):
         return found
     name = robot.embodiment.name
-    if robot.embodiment.state != DROID_SIM.state:
+    if robot.embodiment.state != SIMULATED.state:
         raise ValueError(
             f"expected --checkpoint FOLDER: the embedded one does not know {name} "
             f"(`cosmos3 tiny FOLDER --embodiment {name}` writes one of random weights)"
         )
-    if robot.embodiment.views != DROID_SIM.views or robot.embodiment == DROID_SIM:
+    if robot.embodiment == SIMULATED or not EMBEDDED.is_dir():
         return found
-    say(f"no checkpoint given: the embedded one, of {DROID_SIM.name}, stands in for one of {name}")
+    say(f"no checkpoint given: the embedded one, of {SIMULATED.name}, stands in for one of {name}")
     own = {"embodiment": ""}
+    if robot.embodiment.views != SIMULATED.views:
+        folder = pathlib.Path.home() / ".cache" / "cosmos3_ros" / f"embedded-as-{name}"
+        relabel(EMBEDDED, folder, robot.embodiment)
+        own = {"checkpoint": str(folder)}
     return [
         dataclasses.replace(
             process,

@@ -16,12 +16,18 @@ from typing import Any
 import yaml
 
 from ..execution.strategies import CHOICES
-from ..model.embodiment import DROID_SIM
+from ..model.embodiment import SIMULATED
 from ..model.model_params import ModelParams, PolicyModelParams
 from ..model.option_fields import fields, param, parse, same_as
 from ..model.policy_options import PolicyOptions
 from ..robot.parameter_file import Sections, Setting, in_force, read_sections
-from ..robot.robot_file import config_folder, find_robot_file, read_joints, remappings_of
+from ..robot.robot_file import (
+    config_folder,
+    embodiment_of,
+    find_robot_file,
+    read_joints,
+    remappings_of,
+)
 from ..sim.arm_constants import JOINTS
 
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
@@ -60,6 +66,8 @@ SETS: dict[str, dict[str, str]] = {
     },
     "commander": {"armed": "armed", "use_sim_time": "use_sim_time"},
 }
+
+EMBODIED = ("policy", "server")  # nodes that have the parameter `embodiment`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +228,7 @@ def processes(
     check_sections(str(path), sections, KNOWN)
     remappings = remappings_of(sections)
     # whatever a node's default is: nothing moves unless somebody says so
-    graph = _Settings(options, sections, {"armed": False, **fallback})
+    graph = _Settings(options, path, sections, {"armed": False, **fallback})
     found = []
 
     def add(executable: str, *nodes: str) -> None:
@@ -252,15 +260,23 @@ def processes(
 
 def parameter_of(options: Options, node: str, name: str) -> Any:
     """What a node will have as a parameter, of options and robot file; None: its own default."""
-    sections = read_sections(find_robot_file(options.robot))
-    return _Settings(options, sections, {}).value(node, name)
+    path = find_robot_file(options.robot)
+    sections = read_sections(path)
+    return _Settings(options, path, sections, {}).value(node, name)
 
 
 class _Settings:
     """The parameters that options set, and those that the robot file has."""
 
-    def __init__(self, options: Options, sections: Sections, fallback: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        path: pathlib.Path,
+        sections: Sections,
+        fallback: Mapping[str, Any],
+    ) -> None:
         self._options, self._fallback = options, fallback
+        self._path, self._sections = path, sections
         self._file = {node: in_force(sections, f"/{node}") for node in SETS}
 
     def given(self, node: str) -> dict[str, Any]:
@@ -277,8 +293,11 @@ class _Settings:
         # The embedded checkpoint moves the embedded simulation, in the place of whichever robot
         # that stands.
         embedded = self._options.sim and not self._value(values, file, "checkpoint")
-        if embedded and "embodiment" in file and file["embodiment"].value != DROID_SIM.name:
-            values["embodiment"] = ""
+        if node in EMBODIED and (wanted := embodiment_of(self._path, self._sections, node)):
+            if embedded and wanted != SIMULATED.name:
+                values["embodiment"] = ""
+            elif wanted.endswith((".yaml", ".yml")):
+                values["embodiment"] = wanted
         return values
 
     def value(self, node: str, parameter: str) -> Any:

@@ -22,12 +22,13 @@ from ..execution.observation_buffer import STATE, ObservationBuffer, Sample
 from ..execution.progress import Progress
 from ..execution.replanner import Replanner
 from ..execution.stamp_judge import Verdict
-from ..model.embodiment import JOINTS
+from ..model.embodiment.plausibility import check_pictures, check_states, doubts
 from ..model.interface import NS, Observation, Policy, Prediction, warm_up
 from ..msg import CommanderStatus
 from ..robot.frozen_camera import FrozenCamera
+from ..robot.frozen_joint import FrozenJoints
 from ..robot.images import to_rgb
-from ..robot.joint_map import JointMap
+from ..robot.joint_map import map_joints
 from ..robot.joint_states import JointStates
 from ..ros import topics
 from ..ros.diagnostics import Faults, diagnostics
@@ -62,8 +63,10 @@ class PolicyNode(ManagedNode[Params]):
         began = time.monotonic()
         self._policy = self._load(p)
         embodiment = self._policy.embodiment
-        self._robot = self._check_robot()
-        self._joints = JointStates(p.joints)
+        self._robot = map_joints(
+            embodiment, p.joints, p.gripper_joint, p.gripper_open, p.gripper_closed, p.units
+        )
+        self._joints, self._still = JointStates(p.joints), FrozenJoints(p.joints, p.gripper_joint)
         self._buffer = ObservationBuffer(
             embodiment.views,
             int(p.max_age * NS),
@@ -77,9 +80,10 @@ class PolicyNode(ManagedNode[Params]):
         self._instruction, self._number, self._episode, self._playing = p.instruction, 0, 0, (0, 0)
         self._begun_at = 0  # number of the last chunk of the episode before
         self._newest_image = 0  # when it came
+        self._looked = -1  # the episode whose first observation is plausible
         self._is_waiting = False  # an observation is due and not there, or a better one is awaited
-        self._waiting_since = 0  # since when one has been due and could not be had
-        self._dropped = self._refused = 0
+        # since when one has been due and could not be had; observations that came to nothing
+        self._waiting_since = self._dropped = self._refused = 0
         self._left_out: dict[str, int] = {}  # messages of each stream at the last diagnostics
         self._stages: dict[str, LatencyWindow] = {}
         self._faults, self._progress = Faults(self.get_logger()), Progress()  # of inferences
@@ -122,33 +126,6 @@ class PolicyNode(ManagedNode[Params]):
             self._workers.pop().close()
         self._policy = None  # type: ignore[assignment]  # gives the memory back
 
-    def _check_robot(self) -> JointMap:
-        p, embodiment = self.params, self._policy.embodiment
-        if embodiment.kind != JOINTS:
-            raise ValueError(
-                f"parameter 'embodiment': expected one that acts by joints, {embodiment.name} "
-                f"acts by {embodiment.kind}"
-            )
-        if len(p.joints) != len(embodiment.state):
-            columns = [column.name for column in embodiment.state]
-            raise ValueError(
-                f"parameter 'joints' has {len(p.joints)} names {p.joints}, but embodiment "
-                f"{embodiment.name} has "
-                f"{len(columns)} state columns {columns}"
-            )
-        grippers = [
-            joint
-            for joint, column in zip(p.joints, embodiment.state, strict=True)
-            if column.gripper
-        ]
-        if [p.gripper_joint] != (grippers or [""]):
-            raise ValueError(
-                f"parameter 'gripper_joint' is {p.gripper_joint!r}, but the gripper of embodiment "
-                f"{embodiment.name} is "
-                f"where 'joints' has {grippers}"
-            )
-        return JointMap(tuple(p.joints), p.gripper_joint, p.gripper_open, p.gripper_closed)
-
     def _warm_up(self) -> None:
         """Have the policy do what happens only once before the first real chunk."""
         if self.params.compile:
@@ -183,6 +160,7 @@ class PolicyNode(ManagedNode[Params]):
         verdict = self._store(STATE, message.header, self._robot.to_policy(row))
         if not verdict.fault:
             self._joints.take(values, verdict.stamp)
+            self._faults.set("frozen joint", self._still.look(row, verdict.stamp))
         if self._is_waiting and self.state_id == State.PRIMARY_STATE_ACTIVE:
             self._plan()
 
@@ -224,6 +202,7 @@ class PolicyNode(ManagedNode[Params]):
         """A new episode: nothing seen or begun before counts any more."""
         self._buffer.clear()
         self._joints.forget()
+        self._still.forget()
         for camera in self._cameras.values():
             camera.forget()
         self._infer.drop()
@@ -262,6 +241,7 @@ class PolicyNode(ManagedNode[Params]):
         images = {view: self._convert(view, message) for view, message in sample.images.items()}
         state = sample.state.astype(np.float32)
         observation = Observation(images, state, instruction, sample.stamp)
+        self._look_at(observation, episode)
         converted = self.now()
         prediction = self._policy.infer(
             observation, self._replanner.committed(sample.stamp, *self._playing)
@@ -294,6 +274,18 @@ class PolicyNode(ManagedNode[Params]):
             self._stages.setdefault(stage, LatencyWindow()).add(taken)
         if self._futures.get_subscription_count() and self._decode.idle:
             self._decode.submit((self._number, instruction, prediction))
+
+    def _look_at(self, observation: Observation, episode: int) -> None:
+        """Refuse the first observation of an episode if it cannot be of this embodiment."""
+        if self._looked == episode or not self.params.check_observation:
+            return
+        embodiment = self._policy.embodiment
+        self._robot.check_gripper(self._joints.positions)
+        check_states(observation.state, embodiment.state)
+        check_pictures(observation.images)
+        doubt = doubts(embodiment, observation.state, observation.images)
+        self._faults.set("first observation", doubt)
+        self._looked = episode
 
     def _convert(self, view: str, message: Image | CompressedImage) -> Any:
         try:

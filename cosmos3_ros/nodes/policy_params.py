@@ -24,8 +24,21 @@ class Params(PolicyModelParams, LifecycleParams):
         [], "robot joint of each state column, as in joint_states, in the embodiment's order"
     )
     gripper_joint: str = param("", "the one of `joints` that is the gripper; empty: none")
-    gripper_open: float = param(0.0, "position of gripper_joint when open [rad or m]")
-    gripper_closed: float = param(1.0, "position of gripper_joint when closed [rad or m]")
+    gripper_open: float | None = param(
+        None, "position of gripper_joint when open; auto: as the embodiment has it"
+    )
+    gripper_closed: float | None = param(
+        None, "position of gripper_joint when closed; auto: as the embodiment has it"
+    )
+    units: list[str] = param(
+        [], "rad, deg, m or mm of each of `joints`; empty: as the embodiment has them"
+    )
+    check_observation: bool = param(
+        True,
+        "refuse an episode's first observation if it cannot be of the embodiment: degrees in place "
+        "of rad, a gripper out of its range, one picture from two cameras",
+        live=True,
+    )
     image_transport: str = param("raw", "raw or compressed")
     image_reliability: str = param("best_effort", IMAGE_RELIABILITY)
     max_age: float = param(0.5, "refuse to infer from anything older than this [s]")

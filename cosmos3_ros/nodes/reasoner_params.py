@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..model.embodiment import DROID_SIM
+from ..model.embodiment import SIMULATED
 from ..model.model_params import ReasonerModelParams
 from ..model.option_fields import check, param
 from ..ros.lifecycle import LifecycleParams
@@ -18,7 +18,7 @@ from ..serve.reasoner_client import RemoteReasoner
 class Params(ReasonerModelParams, LifecycleParams):
     """Parameters of the reasoner node."""
 
-    views: list[str] = param(list(DROID_SIM.views), "camera views it may look at")
+    views: list[str] = param(list(SIMULATED.views), "camera views it may look at")
     image_transport: str = param("raw", "raw or compressed")
     image_reliability: str = param("best_effort", IMAGE_RELIABILITY)
     max_age: float = param(1.0, "refuse to answer about images older than this [s]")

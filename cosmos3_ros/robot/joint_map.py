@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joint states and action chunks between robot and policy: names, order, gripper units.
+"""Joint states and action chunks between robot and policy: names, order, units.
 
 Pure numpy, no ROS types.
 """
@@ -7,9 +7,13 @@ Pure numpy, no ROS types.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
+from ..model.embodiment import JOINTS, Embodiment
+from ..model.embodiment.plausibility import check_gripper
+from ..model.embodiment.units import Column, from_si, in_unit, to_si
 from ..model.interface import ActionChunk
 
 
@@ -19,8 +23,9 @@ class JointMap:
 
     joints: tuple[str, ...]  # one name per column
     gripper: str = ""  # the joint whose column of the policy is 0 = open .. 1 = closed; "": none
-    gripper_open: float = 0.0  # the robot's position of the gripper when open, rad or m
+    gripper_open: float = 0.0  # the robot's position of the gripper when open
     gripper_closed: float = 1.0  # and when closed
+    units: tuple[Column, ...] = ()  # what the robot says of each joint; (): rad and m
 
     def __post_init__(self) -> None:
         if not self.joints or len(set(self.joints)) != len(self.joints):
@@ -50,15 +55,82 @@ class JointMap:
         """Positions [..., D] in the order of `joints` in policy units; NaN stays NaN."""
         return self._scale(values, to_robot=False)
 
+    def check_gripper(self, positions: np.ndarray) -> None:
+        """ValueError if the gripper is far beyond open and closed; positions: the robot's [D]."""
+        if self.gripper:
+            position = float(positions[self.joints.index(self.gripper)])
+            check_gripper(self.gripper, position, self.gripper_open, self.gripper_closed)
+
     def _scale(self, values: np.ndarray, to_robot: bool) -> np.ndarray:
-        if not self.gripper:
-            return values
-        column, span = self.joints.index(self.gripper), self.gripper_closed - self.gripper_open
-        scaled = values.copy()
-        if to_robot:
-            scaled[..., column] = self.gripper_open + span * np.clip(values[..., column], 0.0, 1.0)
-        else:
-            scaled[..., column] = np.clip(
-                (values[..., column] - self.gripper_open) / span, 0.0, 1.0
+        return (from_si if to_robot else to_si)(values, self._columns)
+
+    @property
+    def _columns(self) -> list[Column]:
+        given = self.units or tuple(Column(joint, "rad") for joint in self.joints)
+        return [
+            dataclasses.replace(
+                column, gripper=True, opened=self.gripper_open, closed=self.gripper_closed
             )
-        return scaled
+            if joint == self.gripper
+            else column
+            for joint, column in zip(self.joints, given, strict=True)
+        ]
+
+
+def map_joints(
+    embodiment: Embodiment,
+    joints: Sequence[str],
+    gripper: str,
+    opened: float | None = None,
+    closed: float | None = None,
+    units: Sequence[str] = (),
+) -> JointMap:
+    """The joints of a robot for an embodiment; ValueError shows both sides if they do not fit.
+
+    opened, closed: what the robot's gripper says, None: as the embodiment has it; units: of each
+    joint, (): as the embodiment has them.
+    """
+    state = embodiment.state
+    if embodiment.kind != JOINTS:
+        raise ValueError(
+            f"parameter 'embodiment': expected one that acts by joints, {embodiment.name} "
+            f"acts by {embodiment.kind}"
+        )
+    for name, values in (("joints", joints), ("units", units)):
+        if len(values) != len(state) and (values or name == "joints"):
+            raise ValueError(
+                f"parameter {name!r} has {len(values)} names {[*values]}, but embodiment "
+                f"{embodiment.name} has {len(state)} state columns "
+                f"{[column.name for column in state]}"
+            )
+    _check_order(embodiment, joints)
+    grippers = [joint for joint, column in zip(joints, state, strict=True) if column.gripper]
+    if [gripper] != (grippers or [""]):
+        raise ValueError(
+            f"parameter 'gripper_joint' is {gripper!r}, but the gripper of embodiment "
+            f"{embodiment.name} is where 'joints' has {grippers}"
+        )
+    try:
+        columns = tuple(map(in_unit, state, units)) if units else state
+    except ValueError as error:
+        raise ValueError(f"parameter 'units': {error}") from None
+    ends = [(column.opened, column.closed) for column in state if column.gripper] or [(0.0, 1.0)]
+    return JointMap(
+        tuple(joints),
+        gripper,
+        ends[0][0] if opened is None else opened,
+        ends[0][1] if closed is None else closed,
+        columns,
+    )
+
+
+def _check_order(embodiment: Embodiment, joints: Sequence[str]) -> None:
+    """ValueError for the embodiment's own joints in another order; other names are only names."""
+    state = embodiment.state
+    ours = [column.name for column in state if not column.gripper]
+    arm = [joint for joint, column in zip(joints, state, strict=True) if not column.gripper]
+    if arm != ours and sorted(arm) == sorted(ours):
+        raise ValueError(
+            f"parameter 'joints' has {arm}, but embodiment {embodiment.name} the same in the order "
+            f"{ours}"
+        )

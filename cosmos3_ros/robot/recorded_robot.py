@@ -7,16 +7,19 @@ import contextlib
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from ..model.embodiment import find_embodiment
-from ..model.embodiment.spec import JOINTS, Embodiment
+from ..model.embodiment.plausibility import check_states
+from ..model.embodiment.spec import Embodiment
+from ..model.embodiment.units import to_si
 from ..model.option_fields import coerce
 from . import topic_names
-from .joint_map import JointMap
-from .robot_file import find_robot_file, read_parameters, read_remappings
+from .joint_map import JointMap, map_joints
+from .parameter_file import read_sections
+from .robot_file import embodiment_of, find_robot_file, read_parameters, read_remappings
 from .urdf import read_limits
 
 FASTEST = 4 * math.pi  # no joint of an arm is faster, whatever its limit, rad/s
@@ -30,7 +33,8 @@ class RecordedRobot:
     embodiment: Embodiment
     joints: JointMap
     topics: Mapping[str, str]  # name in this package -> name in the bag
-    velocity: np.ndarray  # limits of the joints [D], rad/s or m/s; infinite: not known
+    # limits of the joints [D] in the units of its topics, a second; infinite: not known
+    velocity: np.ndarray
 
 
 def read_robot(robot: str) -> RecordedRobot:
@@ -42,12 +46,15 @@ def read_robot(robot: str) -> RecordedRobot:
     remapped = dict(read_remappings(path))
     fields = read_parameters(path, "policy")
     try:
-        embodiment = find_embodiment(coerce("embodiment", str, fields["embodiment"]))
-        joints = tuple(coerce("joints", list[str], fields["joints"]))
-        gripper = (
+        name = embodiment_of(path, read_sections(path), "policy")
+        embodiment = find_embodiment(name or fields["embodiment"])
+        joints = map_joints(
+            embodiment,
+            coerce("joints", list[str], fields["joints"]),
             coerce("gripper_joint", str, fields.get("gripper_joint", "")),
-            coerce("gripper_open", float, fields.get("gripper_open", 0.0)),
-            coerce("gripper_closed", float, fields.get("gripper_closed", 1.0)),
+            coerce("gripper_open", float | None, fields.get("gripper_open")),
+            coerce("gripper_closed", float | None, fields.get("gripper_closed")),
+            coerce("units", list[str], fields.get("units", [])),
         )
     except KeyError as error:
         raise ValueError(
@@ -55,16 +62,6 @@ def read_robot(robot: str) -> RecordedRobot:
         ) from None
     except ValueError as error:
         raise ValueError(f"robot file {path}: {error}") from None
-    if embodiment.kind != JOINTS:
-        raise ValueError(
-            f"robot file {path}: {embodiment.name} acts by {embodiment.kind}, "
-            "expected an embodiment with joint targets"
-        )
-    if len(joints) != len(embodiment.state):
-        raise ValueError(
-            f"robot file {path}: {len(joints)} joints {list(joints)} "
-            f"for {len(embodiment.state)} state columns"
-        )
     cameras = [
         topic_names.camera(view, transport)
         for view in embodiment.views
@@ -72,16 +69,20 @@ def read_robot(robot: str) -> RecordedRobot:
     ]
     names = (*topic_names.RECORDED, *cameras)
     topics = {name: "/" + remapped.get(name, name).lstrip("/") for name in names}
-    velocity = _velocity(path, joints, gripper[0])
-    return RecordedRobot(path.stem, embodiment, JointMap(joints, *gripper), topics, velocity)
+    velocity = _velocity(path, joints)
+    return RecordedRobot(path.stem, embodiment, joints, topics, velocity)
 
 
-def _velocity(path: pathlib.Path, joints: Sequence[str], gripper: str) -> np.ndarray:
+def _velocity(path: pathlib.Path, joints: JointMap) -> np.ndarray:
     """The speed limits of the commander's section or its robot description, where there are some.
 
     Grippers have none: what they say of themselves is often only open or closed.
     """
     fields = read_parameters(path, "commander")
+    # what the topics count for 1 rad or 1 m
+    counted = {
+        joint: abs(column.span) for joint, column in zip(joints.joints, joints.units, strict=True)
+    }
     try:
         arm = coerce("joints", list[str], fields.get("joints", []))
         speeds = coerce("velocity", list[float], fields.get("velocity", []))
@@ -89,9 +90,32 @@ def _velocity(path: pathlib.Path, joints: Sequence[str], gripper: str) -> np.nda
         raise ValueError(f"robot file {path}: {error}") from None
     if fields.get("urdf"):
         with contextlib.suppress(ValueError):  # of another computer, or a topic
-            described = [limit.velocity for limit in read_limits(str(fields["urdf"]), arm)]
+            described = [
+                limit.velocity * counted.get(joint, 1.0)
+                for joint, limit in zip(arm, read_limits(str(fields["urdf"]), arm), strict=True)
+            ]
             speeds = [*map(min, speeds, described)] if speeds else described
     known = dict(zip(arm, speeds, strict=False))
     return np.array(
-        [np.inf if joint == gripper else known.get(joint, FASTEST) for joint in joints], np.float64
+        [
+            np.inf if joint == joints.gripper else known.get(joint, FASTEST * counted[joint])
+            for joint in joints.joints
+        ],
+        np.float64,
     )
+
+
+def check_limits(path: pathlib.Path, robot: RecordedRobot) -> None:
+    """ValueError if the commander's limits are no positions in the units of the robot's topics."""
+    fields = read_parameters(path, "commander")
+    columns = dict(zip(robot.joints.joints, robot.joints.units, strict=True))
+    for name in ("lower", "upper"):
+        limits = zip(fields.get("joints", ()), fields.get(name, ()), strict=False)
+        for joint, limit in limits:
+            if joint not in columns or columns[joint].gripper:
+                continue
+            column = dataclasses.replace(columns[joint], name=joint)
+            try:
+                check_states(to_si(np.array([float(limit)]), [column]), [column])
+            except ValueError as error:
+                raise ValueError(f"robot file {path}: {name}: {error}") from None

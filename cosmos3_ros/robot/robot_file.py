@@ -6,9 +6,11 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+from ..model.option_fields import coerce
 from .parameter_file import Sections, in_force, read_sections
 
-REMAPPINGS = "remappings"  # the section of a robot file that is for no node
+REMAPPINGS = "remappings"  # sections of a robot file that are for no node
+EMBODIMENT = "embodiment"
 
 
 def config_folder() -> pathlib.Path:
@@ -81,3 +83,23 @@ def remappings_of(sections: Sections) -> tuple[tuple[str, str], ...]:
 def read_joints(path: pathlib.Path, node: str) -> list[str]:
     """The parameter `joints` of a node in a robot file; [] if it has none."""
     return [*map(str, read_parameters(path, node).get("joints", []))]
+
+
+def embodiment_of(path: pathlib.Path, sections: Sections, node: str) -> str:
+    """The embodiment that a robot file gives a node, as `find_embodiment` takes it; "": none.
+
+    That is the file itself if it has a section `embodiment`, else the node's parameter, where the
+    path of a YAML file counts from the robot file.
+    """
+    setting = in_force(sections, f"/{node}").get("embodiment")
+    value = "" if setting is None else coerce("embodiment", str, setting.value)
+    if EMBODIMENT in sections:
+        if setting is not None and value:
+            raise ValueError(
+                f"{setting.place}: embodiment {value!r}, but the file has a section "
+                f"{EMBODIMENT!r} of its own: expected one of the two"
+            )
+        return str(path)
+    if pathlib.Path(value).suffix in (".yaml", ".yml"):
+        return str((path.parent / pathlib.Path(value).expanduser()).resolve())
+    return value

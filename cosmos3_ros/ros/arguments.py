@@ -23,7 +23,7 @@ from ..robot.parameter_file import (
     read_override,
     read_sections,
 )
-from ..robot.robot_file import REMAPPINGS
+from ..robot.robot_file import EMBODIMENT, REMAPPINGS
 
 # Names of all parameters, by the node that has them.
 Known: TypeAlias = Mapping[str, Collection[str]]
@@ -120,7 +120,7 @@ def check_sections(where: str, sections: Sections, known: Known) -> None:
     wrong = []
     for section, settings in sections.items():
         node = section.rpartition("/")[2]
-        if node == REMAPPINGS:
+        if node in (REMAPPINGS, EMBODIMENT):
             continue
         if node.strip("*") and node not in known:
             wrong.append(f"{where}: there is no node {node!r}{_nearest(node, known)}")

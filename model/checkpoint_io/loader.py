@@ -61,7 +61,7 @@ def load_model(
 
         folder = Path(
             snapshot_download(
-                str(path), allow_patterns=["*.json", "*.jinja", "*.txt", "*.safetensors"]
+                str(path), allow_patterns=["*.json", "*.yaml", "*.jinja", "*.txt", "*.safetensors"]
             )
         )
     if not folder.is_dir():

@@ -11,10 +11,12 @@ import torch
 
 from ..acceleration.options import PLACEMENTS
 from ..embodiment import EMBODIMENTS
+from ..embodiment.embodiment_file import FILE
 from ..network.config import PRESETS, ModelConfig, config_from_json
 from ..network.transformer import Transformer
 from .json_file import read_json
 from .names import SOUND, transformer_names
+from .own_embodiment import own_embodiment
 from .safetensors_io import find_tensors, read_header
 from .trained_sampling import trained_sampling
 
@@ -136,14 +138,17 @@ def _embodiments(folder: Path, config: ModelConfig) -> str:
     if not policy:
         fits = [each.name for each in EMBODIMENTS.values() if each.width <= config.action_width]
         return f"names no embodiment; its action heads can hold {', '.join(fits)}"
+    own = own_embodiment(folder, policy)
     domain = policy.get("domain_name")
     fits = [each.name for each in EMBODIMENTS.values() if each.domain == domain]
-    own = policy.get("embodiment") or f"any of {', '.join(fits) or 'none that is known'}"
+    said = own.name if own else f"any of {', '.join(fits) or 'none that is known'}"
+    carried = f" ({folder / FILE})" if (folder / FILE).is_file() else ""
     rows, rate = policy.get("action_chunk_size"), policy.get("conditioning_fps")
     tasks = f", tasks {', '.join(policy['tasks'])}" if policy.get("tasks") else ""
     trained = ", ".join(trained_sampling(policy).names())
     sampling = f", sampling {trained}" if trained else ""
-    return f"domain {domain}, {rows} rows at {rate} Hz, embodiment {own}{tasks}{sampling}"
+    about = f"embodiment {said}{carried}{tasks}{sampling}"
+    return f"domain {domain}, {rows} rows at {rate} Hz, {about}"
 
 
 def _schedule(folder: Path, problems: list[str]) -> str:

@@ -20,6 +20,7 @@ from ..network.config import TINY, ModelConfig
 from ..network.transformer import Transformer
 from .json_file import write_json
 from .names import hub_name
+from .own_embodiment import write_own
 
 # Per latent channel, as the released autoencoder has them.
 LATENTS_MEAN = [
@@ -113,10 +114,11 @@ WORDS = (
 
 
 def _sources() -> list[Path]:
-    """The modules that decide what is written: packages that this module imports."""
+    """The files that decide what is written: of the packages that this module imports."""
     model = Path(__file__).parents[1]
     folders = ("autoencoder", "checkpoint_io", "embodiment", "language", "network", "runtime")
-    return sorted(path for folder in folders for path in (model / folder).glob("*.py"))
+    files = {path for folder in folders for path in (model / folder).glob("*.py")}
+    return sorted(files | {*(model / "embodiment" / "data").glob("*.yaml")})
 
 
 def tiny_checkpoint() -> Path:
@@ -139,25 +141,19 @@ def tiny_checkpoint() -> Path:
     return folder
 
 
-def policy_json(embodiment: Embodiment) -> dict[str, Any]:
-    """The policy block of checkpoint.json."""
-    return {
-        "action_chunk_size": embodiment.horizon,
-        "conditioning_fps": embodiment.fps,
-        "domain_name": embodiment.domain,
-        "embodiment": embodiment.name,
-    }
-
-
 def write_tiny(
-    path: str | Path, seed: int = 0, config: ModelConfig = TINY, embodiment: str = "droid_sim"
+    path: str | Path,
+    seed: int = 0,
+    config: ModelConfig = TINY,
+    embodiment: Embodiment | str = "droid_sim",
 ) -> None:
     """Write a complete checkpoint of random weights into an empty or new folder.
 
-    config: sizes of the two towers; embodiment: name of the one that its policy is for. ValueError
-    if there is no such embodiment, or something in the folder.
+    config: sizes of the two towers; embodiment: what its policy is for, also by name or file.
+    ValueError if there is no such embodiment, or something in the folder.
     """
-    folder, robot = Path(path), find_embodiment(embodiment)
+    folder = Path(path)
+    robot = find_embodiment(embodiment) if isinstance(embodiment, str) else embodiment
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: expected an empty or new folder")
     with torch.random.fork_rng(devices=[]):
@@ -168,7 +164,7 @@ def write_tiny(
     ids = write_tokenizer(folder / "text_tokenizer", config.vocab)
     write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     write_json(folder / "model_index.json", INDEX)
-    write_json(folder / "checkpoint.json", {"policy": policy_json(robot)})
+    write_own(folder, robot)
     root = {
         "architectures": ["Cosmos3ForConditionalGeneration"],
         "model_type": "cosmos3_omni",

@@ -1,34 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a robot's numbers and pictures mean to the model. numpy only.
+"""What a robot's numbers and pictures mean to the model. numpy and PyYAML only.
 
-`spec` has the type, `presets` the robots that come with the package; both are exported here.
+`spec` has the type, `embodiment_file` its form as YAML, data/ the robots that come with the
+package, `catalog` finds them.
 """
 
-from .presets import (
-    AV,
-    BRIDGE,
-    DROID_JOINT_POS,
-    DROID_SIM,
-    DROID_SINGLE_VIEW,
-    EMBODIMENTS,
-    LIBERO,
-    UMI,
-    find_embodiment,
-)
+from .catalog import EMBODIMENTS, SIMULATED, find_embodiment
 from .spec import JOINTS, POSES, TWISTS, Embodiment
 
 __all__ = [
-    "AV",
-    "BRIDGE",
-    "DROID_JOINT_POS",
-    "DROID_SIM",
-    "DROID_SINGLE_VIEW",
     "EMBODIMENTS",
     "JOINTS",
-    "LIBERO",
     "POSES",
+    "SIMULATED",
     "TWISTS",
-    "UMI",
     "Embodiment",
     "find_embodiment",
 ]

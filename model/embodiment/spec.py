@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from ..arrays import NS
 from .canvas import Canvas
+from .observed import Observed
 from .rotations import (
     deltas_to_transforms,
     matrix_to_rot6d,
@@ -20,17 +21,9 @@ from .rotations import (
     transform_to_pose,
     transforms_to_deltas,
 )
+from .units import Column
 
 JOINTS, POSES, TWISTS = "joints", "poses", "twists"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Column:
-    """One number of a state or a command."""
-
-    name: str
-    unit: str
-    gripper: bool = False  # 0 = open, 1 = closed; a gripper jumps
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,9 +71,14 @@ class Normalization:
 RAW = Normalization()
 
 
+def row_width(kind: str, action: Sequence[Column]) -> int:
+    """Numbers in one row inside the model, for commands with these columns."""
+    return len(action) if kind == JOINTS else 9 + sum(column.gripper for column in action)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Embodiment:
-    """One robot as the model knows it.
+    """One robot as the model knows it: a file of data/, or one that `embodiment_file` reads.
 
     kind: "joints" (rows = joint targets), "poses" (columns are absolute poses, rows are pose deltas
     frame by frame) or "twists" (columns are controller deltas: translation and rotation vector;
@@ -111,6 +109,7 @@ class Embodiment:
     viewpoint: str = "ego_view"
     view_description: str = ""
     idle_frames: bool = False
+    observed: Observed | None = None  # what its demonstrations show, None: not known
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -134,8 +133,7 @@ class Embodiment:
     @property
     def width(self) -> int:
         """Numbers in one row inside the model."""
-        grippers = len(self.discrete)
-        return len(self.action) if self.kind == JOINTS else 9 + grippers
+        return row_width(self.kind, self.action)
 
     def compose(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
         """Camera images (uint8 [H, W, 3] by view name) -> uint8 [*canvas.size, 3]."""

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 SCRIPT = Path(__file__).resolve().parents[2] / "bench" / "nano_equality.py"
 

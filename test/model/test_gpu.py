@@ -11,7 +11,7 @@ from torch.nn import functional
 from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.checkpoint_io.loader import load_fast
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.language import decode_loop
 from cosmos3_ros.model.network.config import TINY
@@ -19,6 +19,8 @@ from cosmos3_ros.model.network.layers import RMSNorm, attention, rope_table, rot
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
 from cosmos3_ros.model.runtime.quantize import FORMATS
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 # Float32 is compared with float32: TensorFloat32 is off on purpose.
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:TensorFloat32")]

@@ -4,8 +4,10 @@
 import numpy as np
 import pytest
 
-from cosmos3_ros.model.embodiment import BRIDGE
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Future, Observation, Prediction, warm_up
+
+BRIDGE = EMBODIMENTS["bridge"]
 
 STEP = 100
 

@@ -12,13 +12,15 @@ from diffusers import UniPCMultistepScheduler
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.names import hub_name
 from cosmos3_ros.model.checkpoint_io.tiny import write_tiny
-from cosmos3_ros.model.embodiment import DROID_SIM, EMBODIMENTS
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Observation
 from cosmos3_ros.model.language.captions import tokenize
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.transformer import generator_positions
 from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.model.policy_batch import infer_batch
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 RNG = np.random.default_rng(0)
 STAMP = 1_700_000_000_000_000_000
@@ -135,7 +137,9 @@ def test_rows_of_the_past_are_ignored(policy):
 @pytest.mark.parametrize("name", ["libero", "bridge", "umi", "av", "droid_midtrain"])
 def test_every_embodiment_runs(name, tmp_path, write):
     embodiment = EMBODIMENTS[name]
-    model = load_model(write(TINY), reasoner=False)
+    folder = write(TINY)
+    (folder / "embodiment.yaml").unlink()  # of another
+    model = load_model(folder, reasoner=False)
     model.policy_config |= {
         "embodiment": name,
         "domain_name": embodiment.domain,
@@ -220,11 +224,11 @@ def test_bad_options_are_refused(model, options, message):
         Cosmos3Policy(model, **options)
 
 
-def test_a_checkpoint_that_cannot_be_a_policy_is_refused(model):
+def test_a_checkpoint_that_cannot_be_a_policy_is_refused(model, tmp_path):
     with pytest.raises(ValueError, match="without its generator"):
         Cosmos3Policy(dataclasses.replace(model, vae=None))
     with pytest.raises(ValueError, match=r"embodiment: .* names none, expected one of"):
-        Cosmos3Policy(dataclasses.replace(model, policy_config={}))
+        Cosmos3Policy(dataclasses.replace(model, path=tmp_path, policy_config={}))
     narrow = dataclasses.replace(model.config, action_width=6)
     with pytest.raises(
         ValueError, match="needs 8 action channels in domain 8, the checkpoint has 6 channels"

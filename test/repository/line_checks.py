@@ -178,13 +178,13 @@ def field_names(cls: type) -> set[str]:
 def topics() -> dict[str, Any]:
     """Name -> type of every topic, with the views of DROID's cameras."""
     from cosmos3_ros.bringup.graph_page import NODES
-    from cosmos3_ros.model.embodiment import DROID_SIM
+    from cosmos3_ros.model.embodiment import SIMULATED
 
     found = {
         topic.name.replace("<view>", view): topic.type
         for interface, _, _ in NODES.values()
         for topic in (*interface.subscribes, *interface.publishes)
-        for view in DROID_SIM.views
+        for view in SIMULATED.views
     }
     return found | {f"/{name.lstrip('/')}": kind for name, kind in found.items()}
 

@@ -118,15 +118,19 @@ def test_the_example_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None
     "page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: page.name
 )
 def test_the_settings_on_a_page_exist(page: Path, tmp_path: Path) -> None:
-    """Parameters of nodes, and fields of recipes."""
+    """Parameters of nodes, fields of recipes and embodiments."""
     from cosmos3_ros.bringup.graph_page import NODES
+    from cosmos3_ros.model.embodiment.embodiment_file import read_embodiment
     from cosmos3_ros.training.recipe import read_recipe
 
     for block in blocks(page, "yaml"):
         content = yaml.safe_load(block)
         if not any(name.startswith("/") for name in content):
-            (tmp_path / "recipe.yaml").write_text(block)
-            read_recipe(tmp_path / "recipe.yaml", [])
+            (tmp_path / "file.yaml").write_text(block)
+            if "canvas" in content:
+                read_embodiment(tmp_path / "file.yaml")
+            else:
+                read_recipe(tmp_path / "file.yaml", [])
             continue
         for section, values in content.items():
             known = field_names(NODES[section.rpartition("/")[2]][1])

@@ -9,6 +9,7 @@ import http.client
 import io
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def tiny() -> Cosmos3Policy:
         "embodiment": "libero",
     }
     return Cosmos3Policy(
-        dataclasses.replace(model, policy_config=trained),
+        dataclasses.replace(model, path=Path("nowhere"), policy_config=trained),
         num_steps=1,
         guidance=1.0,
         deterministic=True,

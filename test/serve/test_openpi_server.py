@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,8 @@ REQUEST: dict[str, Any] = {
 def tiny() -> Cosmos3Policy:
     """Random weights with DROID's columns and the released policy's 32 rows."""
     model = load_model(tiny_checkpoint(), reasoner=False)
-    model = dataclasses.replace(
-        model, policy_config={**model.policy_config, "action_chunk_size": 32}
-    )
+    trained = {**model.policy_config, "action_chunk_size": 32}
+    model = dataclasses.replace(model, path=Path("nowhere"), policy_config=trained)
     return Cosmos3Policy(model, num_steps=1, guidance=1.0)
 
 

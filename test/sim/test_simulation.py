@@ -16,7 +16,7 @@ if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
 from cosmos3_ros.model.checkpoint_io.trained_tasks import trained_tasks
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.sim import tasks
 from cosmos3_ros.sim.arm_constants import ARM, FINGER_CLOSED, HOME, LOWER, UPPER
@@ -30,6 +30,8 @@ from cosmos3_ros.sim.layout import COLORS, KINDS
 from cosmos3_ros.sim.real_time_pace import Pace
 from cosmos3_ros.sim.tasks import TASKS, arrange, instruction
 from cosmos3_ros.sim.world import World
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 
 @pytest.fixture

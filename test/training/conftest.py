@@ -6,10 +6,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.training.data.episodes import Episode
 from cosmos3_ros.training.data.ground_truth import GroundTruth
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.embodiment.embodiment_yaml import write_embodiment
+from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training import train
 from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.options import (
@@ -17,7 +20,10 @@ from cosmos3_ros.training.options import (
     PolicyTrainingOptions,
 )
 from cosmos3_ros.training.recipe import Recipe, read_recipe
-from cosmos3_ros.training.train import begin
+from cosmos3_ros.training.stages.policy import prepare
+from cosmos3_ros.training.train import begin, embodiment_of
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 
 def test_a_training_that_goes_on_keeps_its_checkpoint_and_writes_the_latest_recipe(tmp_path):
@@ -31,6 +37,44 @@ def test_a_training_that_goes_on_keeps_its_checkpoint_and_writes_the_latest_reci
     with pytest.raises(TypeError, match="wings"):
         begin(Recipe(str(folder), size={"wings": 2}), tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_training_from_another_embodiments_checkpoint_writes_its_own(tmp_path, tiny_small):
+    """A one-view policy does not load as the three-view one that it began as."""
+    one_view = EMBODIMENTS["droid_single_view"]
+    robot = dataclasses.replace(
+        one_view, name="mine", domain="mine", domain_id=11, step=one_view.step // 2
+    )
+    write_embodiment(tmp_path / "mine.yaml", robot)
+    recipe = Recipe(
+        start=str(tiny_small),
+        embodiment=str(tmp_path / "mine.yaml"),
+        head_from="droid_lerobot",
+        device="cpu",
+        policy=PolicyTrainingOptions(steps=1),
+    )
+    folder = tmp_path / "out" / "checkpoint"
+    begin(recipe, folder)
+    assert load_policy(folder).embodiment == robot
+    with pytest.raises(ValueError, match=r"droid_sim is of domain .* of 'mine'"):
+        load_policy(folder, "droid_sim")
+    model = load_model(folder, dtype=torch.float32)
+    prepare(model, recipe, None, train.TrainingGroup())
+    for part in (model.transformer.action_in, model.transformer.action_out):
+        for weights in (part.weight, part.bias):
+            assert torch.equal(weights[11], weights[8])
+            assert weights is part.bias or not torch.equal(weights[11], weights[12])
+    # the same name: the start's own, with its statistics
+    again = Recipe(start=str(folder), embodiment="mine", policy=recipe.policy)
+    assert embodiment_of(again) == robot
+    untouched = tmp_path / "asked"
+    begin(dataclasses.replace(recipe, policy=PolicyTrainingOptions(steps=0)), untouched)
+    assert load_policy(untouched).embodiment.name == "droid_sim"
+
+
+def test_a_head_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match=r"head_from: unknown .* 'droid_lerbot', did you mean 'dr"):
+        Recipe(head_from="droid_lerbot")
 
 
 def test_the_decoder_learns_after_the_policy_and_nothing_else_changes(

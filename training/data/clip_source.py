@@ -7,6 +7,8 @@ import dataclasses
 import os
 import zlib
 from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from ..options import DataOptions
 from .demonstrations import LIMIT, Demonstration, record
 from .episodes import Clip, make_clip, make_span, part, window_begins
 from .parallel import in_parallel
+
+if TYPE_CHECKING:  # trainings on the simulation need none of it
+    from .lerobot_reader import Layout
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,6 +72,17 @@ def _spans(job: _Job) -> list[range]:
     return [span for span in spans if len(span) > job.embodiment.horizon]
 
 
+def layout_of(dataset: Path, embodiment: Embodiment, options: DataOptions) -> Layout:
+    """How a LeRobot dataset is read: by the options, else by our names, else by LeRobot's own."""
+    from .lerobot_reader import make_layout, read_info, usual_features
+
+    usual: dict[str, Any] = {}
+    if (dataset / "meta/info.json").is_file():  # else `read_episodes` says what is missing
+        usual = usual_features(read_info(dataset)["features"], embodiment)
+    features = {**usual, **options.features}
+    return make_layout(embodiment, features, options.gripper, options.instruction, options.units)
+
+
 def make_clips(
     options: DataOptions, embodiment: Embodiment, rank: int = 0, size: int = 1
 ) -> Generator[Clip]:
@@ -75,9 +91,9 @@ def make_clips(
     Raises ValueError for spans that hold no window.
     """
     if options.dataset:
-        from .lerobot_reader import make_layout, read_episodes
+        from .lerobot_reader import read_episodes
 
-        layout = make_layout(embodiment, options.features, options.gripper, options.instruction)
+        layout = layout_of(Path(options.dataset), embodiment, options)
         for episode in read_episodes(options.dataset, embodiment, layout, rank, size):
             yield make_clip(episode, embodiment, options.stride, options.opening)
         return

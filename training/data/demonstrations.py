@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...model.embodiment import DROID_SIM
+from ...model.embodiment import SIMULATED
 from ...sim.camera_table import VIEWS
 from ...sim.env import Env, shared_env
 from ...sim.expert import Expert
@@ -220,12 +220,12 @@ def collect(
     for ready, _ in enumerate(in_parallel(_write, jobs, workers), 1):
         left = (time.monotonic() - began) / ready * (len(jobs) - ready)
         tell(f"{done + ready}/{len(parts)} shards of {per_shard} episodes, {left:.0f} s left")
-    finish(folder, len(parts), DROID_SIM, "panda_robotiq_2f85")
+    finish(folder, len(parts), SIMULATED, "panda_robotiq_2f85")
 
 
 def _write(shard: _Shard) -> None:
     episodes = [_surely(demonstration) for demonstration in shard.wanted]
-    write_shard(shard.folder, shard.number, shard.first, episodes, DROID_SIM)
+    write_shard(shard.folder, shard.number, shard.first, episodes, SIMULATED)
 
 
 def _surely(wanted: Demonstration) -> Episode:

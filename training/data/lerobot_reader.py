@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ...model.embodiment.presets import droid_image_name
+from ...model.embodiment.droid_names import droid_image_name
+from ...model.embodiment.plausibility import check_states
 from ...model.embodiment.spec import JOINTS, Embodiment
+from ...model.embodiment.units import to_si
 from ...robot.images import decode_bytes
+from .embodiments.dataset_columns import dataset_columns
 from .episodes import Episode
 from .ground_truth import GroundTruth
 from .video_io import read_video
@@ -30,7 +33,9 @@ class Layout:
     state: tuple[str, ...]  # features, together in the order of the embodiment's columns
     action: tuple[str, ...]
     cameras: Mapping[str, str]  # view -> feature
-    gripper: tuple[float, float] = (0.0, 1.0)  # the dataset's numbers for open and for closed
+    # its numbers for open and for closed; None: as it says, else as the embodiment has them
+    gripper: tuple[float, float] | None = None
+    units: tuple[str, ...] = ()  # of each column, likewise
     instruction: str = ""  # for episodes without a task
 
 
@@ -69,12 +74,14 @@ def number_features(embodiment: Embodiment) -> dict[str, tuple[str, slice]]:
 def make_layout(
     embodiment: Embodiment,
     features: Mapping[str, Any],
-    gripper: Sequence[float] = (0.0, 1.0),
+    gripper: Sequence[float] = (),
     instruction: str = "",
+    units: Sequence[str] = (),
 ) -> Layout:
     """The layout of this package's own datasets, except for what `features` names.
 
-    features: "state", "action" or a view -> name or names. Raises ValueError.
+    features: "state", "action" or a view -> name or names; gripper: what it says when open and
+    when closed; units: of each state column. Raises ValueError.
     """
     known = ("state", "action", *embodiment.views)
     if unknown := sorted(set(features) - set(known)):
@@ -86,7 +93,7 @@ def make_layout(
         raise ValueError(
             f"features: expected one name for each camera, got {[named[view] for view in wrong]}"
         )
-    if len(gripper) != 2 or gripper[0] == gripper[1]:
+    if len(gripper) not in (0, 2) or len({*gripper}) == 1:
         raise ValueError(
             f"gripper: expected what it says when open and when closed, got {list(gripper)}"
         )
@@ -103,9 +110,28 @@ def make_layout(
         named.get("state", own["state"]),
         named.get("action", own["action"]),
         cameras,
-        (float(gripper[0]), float(gripper[1])),
+        (float(gripper[0]), float(gripper[1])) if gripper else None,
+        tuple(units),
         instruction,
     )
+
+
+def usual_features(features: Mapping[str, Any], embodiment: Embodiment) -> dict[str, Any]:
+    """What LeRobot's own recordings call the state, the action and the cameras, where ours lack.
+
+    features: of info.json. The result is for `make_layout`.
+    """
+    own, found = make_layout(embodiment, {}), {}
+    for kind, name, ours in (
+        ("state", "observation.state", own.state),
+        ("action", "action", own.action),
+    ):
+        if name in features and not all(our in features for our in ours):
+            found[kind] = name
+    for view, camera in own.cameras.items():
+        if camera not in features and (name := f"observation.images.{view}") in features:
+            found[view] = name
+    return found
 
 
 def read_episodes(
@@ -121,7 +147,7 @@ def read_episodes(
     """
     root, layout = Path(folder), layout or make_layout(embodiment, {})
     info = read_info(root)
-    _check(root, info, embodiment, layout)
+    check_dataset(root, info, embodiment, layout)
     for row in itertools.islice(_rows(root, info), rank, None, size):
         yield _read_episode(root, info, row, embodiment, layout)
 
@@ -145,8 +171,8 @@ def read_info(root: Path) -> dict[str, Any]:
     return info
 
 
-def _check(root: Path, info: dict[str, Any], embodiment: Embodiment, layout: Layout) -> None:
-    """Before any episode is read: rate, names and widths."""
+def check_dataset(root: Path, info: dict[str, Any], embodiment: Embodiment, layout: Layout) -> None:
+    """Before any episode is read: rate, names, order, units, widths; errors have both sides."""
     features = info["features"]
     if missing := [
         name
@@ -179,6 +205,30 @@ def _check(root: Path, info: dict[str, Any], embodiment: Embodiment, layout: Lay
                 f"{root}: {kind} {list(names)} has {width} numbers, {embodiment.name} expects "
                 f"{expected}"
             )
+        try:
+            dataset_columns(features, names, columns, layout.units, layout.gripper)
+        except ValueError as error:
+            raise ValueError(f"{root}: {kind} {list(names)} {error}") from None
+
+
+def read_numbers(root: Path, info: dict[str, Any], names: Sequence[str]) -> np.ndarray:
+    """These features of all episodes side by side, as they are in the files: [frames, width]."""
+    import pyarrow.parquet as pq
+
+    files = dict.fromkeys(root / _data_file(info, row) for row in _rows(root, info))
+    if not files:
+        raise ValueError(f"{root}: expected episodes, got none")
+    return np.concatenate(
+        [_numbers(pq.read_table(file, columns=[*names]), names) for file in files]
+    )
+
+
+def _data_file(info: dict[str, Any], row: dict[str, Any]) -> str:
+    """The file of an episode's numbers, below the dataset's folder."""
+    place = row.get("place") or {
+        name: row[f"data/{name}"] for name in ("chunk_index", "file_index")
+    }
+    return str(info["data_path"].format(**place))
 
 
 def _rows(root: Path, info: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -204,24 +254,28 @@ def _read_episode(
     import pyarrow.parquet as pq
 
     number, where = row["episode_index"], f"{root}: episode {row['episode_index']}"
-    place = row.get("place") or {
-        name: row[f"data/{name}"] for name in ("chunk_index", "file_index")
-    }
-    table = pq.read_table(
-        root / info["data_path"].format(**place), filters=[("episode_index", "=", number)]
-    )
+    file = _data_file(info, row)
+    table = pq.read_table(root / file, filters=[("episode_index", "=", number)])
     if not table.num_rows:
-        raise ValueError(f"{where}: no rows in {info['data_path'].format(**place)}")
+        raise ValueError(f"{where}: no rows in {file}")
     states, actions = (_numbers(table, names) for names in (layout.state, layout.action))
     grippers = [column.gripper for column in embodiment.action]
-    opened, closed = layout.gripper
-    for values, columns in ((states, embodiment.state), (actions, embodiment.action)):
-        grips = [column.gripper for column in columns]
-        values[:, grips] = np.clip((values[:, grips] - opened) / (closed - opened), 0.0, 1.0)
+    features = info["features"]
+    for values, names, columns in (
+        (states, layout.state, embodiment.state),
+        (actions, layout.action, embodiment.action),
+    ):
         if not np.isfinite(values).all():
             raise ValueError(
                 f"{where}: expected finite numbers in {[*layout.state, *layout.action]}"
             )
+        values[:] = to_si(
+            values, dataset_columns(features, names, columns, layout.units, layout.gripper)
+        )
+    try:
+        check_states(states, embodiment.state)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
     tasks = [
         text.strip()
         for task in row.get("tasks") or ()

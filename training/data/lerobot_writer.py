@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...model.embodiment import Embodiment
+from .embodiments.dataset_columns import UNITS_KEY, own_unit
 from .episodes import Episode
 from .ground_truth import GroundTruth
 from .lerobot_reader import SEPARATOR, TRUTH_FEATURE, camera_feature, number_features
@@ -224,8 +225,9 @@ def _features(
     for name, (field, part) in number_features(embodiment).items():
         columns = embodiment.action if field == "actions" else embodiment.state
         features[name] = _numbers_feature([column.name for column in columns[part]])
+        features[name]["info"] = {UNITS_KEY: [own_unit(column) for column in columns[part]]}
         if field == "actions" and commands:
-            features[name]["info"] = {"commands": [list(sources) for sources in commands[part]]}
+            features[name]["info"]["commands"] = [list(sources) for sources in commands[part]]
     if with_truth:
         features[TRUTH_FEATURE] = _numbers_feature(
             [f"{TRUTH_FEATURE}.{number}" for number in range(GroundTruth.WIDTH)]

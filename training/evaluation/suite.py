@@ -183,6 +183,8 @@ def _with_random_weights(
     trials: Sequence[Trial], closed: Callable[[Sequence[Trial]], dict[str, Any]]
 ) -> dict[str, Any]:
     """The same network as it is before it has learned anything."""
+    from ...model.checkpoint_io.json_file import read_json
+    from ...model.checkpoint_io.own_embodiment import choose_embodiment
     from ...model.checkpoint_io.tiny import write_tiny
     from ...model.network.config import config_from_json
 
@@ -190,9 +192,9 @@ def _with_random_weights(
     config = config_from_json(
         json.loads((checkpoint / "transformer" / "config.json").read_text(encoding="utf-8"))
     )
-    embodiment = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["policy"][
-        "embodiment"
-    ]
+    embodiment = choose_embodiment(
+        checkpoint, read_json(checkpoint / "checkpoint.json")["policy"], None
+    )
     with tempfile.TemporaryDirectory() as folder:
         write_tiny(folder, config=config, embodiment=embodiment)
         return closed([dataclasses.replace(trial, checkpoint=folder) for trial in trials])

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from ...model.checkpoint_io.loader import Model
+from ...model.embodiment.checks import head_number
 from ...model.language.captions import tokenize
+from ...model.network.transformer import Transformer
 from ...model.policy import Cosmos3Policy
 from ..data.background_loader import BackgroundLoader
 from ..data.episodes import Clip
@@ -145,6 +147,9 @@ def prepare(
 ) -> tuple[FlowMatchingLoss, Optimizer, Cosmos3Policy]:
     """Choose which weights learn, shard the transformer if asked, and make loss and optimizer."""
     transformer, options = model.transformer.train(), recipe.policy
+    policy = Cosmos3Policy(model, recipe.embodiment)
+    if recipe.head_from:
+        begin_head(transformer, head_number(recipe.head_from), policy.embodiment.domain_id)
     if recipe.lora is not None:
         adapt(transformer, recipe.lora)
     for name, parameter in transformer.named_parameters() if recipe.lora is None else ():
@@ -152,7 +157,6 @@ def prepare(
         parameter.requires_grad_(read or not name.startswith(("head", "text", "embed")))
     if options.recompute:
         recompute(transformer)
-    policy = Cosmos3Policy(model, recipe.embodiment)
     objective = FlowMatchingLoss(transformer, policy.embodiment, recipe.objective).to(group.device)
     adapters = [parameter for name, parameter in transformer.named_parameters() if "lora_" in name]
     # initialized at random, by each process in its own way
@@ -171,3 +175,13 @@ def prepare(
         ),
         policy,
     )
+
+
+def begin_head(transformer: Transformer, source: int, target: int) -> None:
+    """Have an action head begin as a copy of another; ValueError if there is no such head."""
+    heads = transformer.action_in.weight.shape[0]
+    if max(source, target) >= heads:
+        raise ValueError(f"head_from: expected a head below {heads}, got {source} for {target}")
+    for part in (transformer.action_in, transformer.action_out):
+        for weights in (part.weight, part.bias):
+            weights.data[target] = weights.data[source]

@@ -115,7 +115,7 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
     from std_msgs.msg import String
 
     from cosmos3_ros.bringup.node_graph import Options, processes
-    from cosmos3_ros.model.embodiment import DROID_SIM
+    from cosmos3_ros.model.embodiment import SIMULATED
     from cosmos3_ros.robot.recorded_robot import read_robot
     from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
 
@@ -154,7 +154,7 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
     assert done.returncode == 0, done.stderr
     (episode,) = [
         each
-        for each in read_episodes(tmp_path / "data", DROID_SIM)
+        for each in read_episodes(tmp_path / "data", SIMULATED)
         if each.instructions == ("wave",)
     ]
     assert (episode.task, episode.seed) == ("lift", 3)

@@ -294,3 +294,69 @@ def test_launch_arguments_say_when_nothing_is_given() -> None:
     ]
     with pytest.raises(ValueError, match="port: expected int, got 'many'"):
         parse_argument("port", "many")
+
+
+def test_a_robot_file_may_hold_its_embodiment_or_name_a_file_beside_it(
+    tmp_path: pathlib.Path,
+) -> None:
+    """The nodes get an absolute path; two embodiments in one file are a contradiction."""
+    import yaml
+
+    from cosmos3_ros.model.embodiment import EMBODIMENTS
+    from cosmos3_ros.model.embodiment.embodiment_yaml import to_yaml
+    from cosmos3_ros.robot.recorded_robot import read_robot
+
+    robot, beside = tmp_path / "robot.yaml", tmp_path / "mine.yaml"
+    six = EMBODIMENTS["six_axis"]
+    shipped = yaml.safe_load((config_folder() / "generic_6axis.yaml").read_text())
+    section = {"embodiment": {"ros__parameters": yaml.safe_load(to_yaml(six))}}
+    named = {**shipped, **section}
+
+    def given(sections: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        robot.write_text(yaml.safe_dump(sections, sort_keys=False))
+        options = Options(str(robot), sim=False, server=True, checkpoint="/x", **changes)
+        brain = next(p for p in processes(options) if "policy" in p.parameters)
+        return {node: brain.parameters[node].get("embodiment") for node in ("policy", "server")}
+
+    with pytest.raises(ValueError, match="embodiment 'six_axis', but the file has a section"):
+        given(named)
+    for node in ("policy", "server"):
+        del named[f"/**/{node}"]["ros__parameters"]["embodiment"]
+    assert given(named) == {"policy": str(robot), "server": str(robot)}
+    assert read_robot(str(robot)).embodiment == six
+    beside.write_text(to_yaml(six))
+    del named["embodiment"]
+    named["/**/policy"]["ros__parameters"]["embodiment"] = "mine.yaml"
+    assert given(named) == {"policy": str(beside), "server": None}
+    assert read_robot(str(robot)).embodiment == six
+
+
+def test_the_units_of_a_robot_are_its_own(tmp_path: pathlib.Path) -> None:
+    """Degrees on its topics, rad in the embodiment; the gripper as the embodiment has it."""
+    import numpy as np
+    import yaml
+
+    from cosmos3_ros.robot.recorded_robot import read_robot
+
+    robot = tmp_path / "robot.yaml"
+    shipped = yaml.safe_load((config_folder() / "generic_6axis.yaml").read_text())
+    policy = shipped["/**/policy"]["ros__parameters"]
+    del policy["gripper_open"], policy["gripper_closed"]
+    policy["units"] = ["deg"] * 6 + ["fraction"]
+    robot.write_text(yaml.safe_dump(shipped, sort_keys=False))
+    assert read_robot(str(robot)).velocity[0] == 1.0  # the commander's, in its units
+    del shipped["/**/commander"]
+    robot.write_text(yaml.safe_dump(shipped, sort_keys=False))
+    assert read_robot(str(robot)).velocity[0] == pytest.approx(720)  # of no joint is faster
+    joints = read_robot(str(robot)).joints
+    said = np.array([180.0, 90, 0, 0, 0, -90, 0.25], np.float32)
+    inside = joints.to_policy(said)
+    np.testing.assert_allclose(inside, [np.pi, np.pi / 2, 0, 0, 0, -np.pi / 2, 0.25], rtol=1e-6)
+    policy["units"] = ["deg"] * 6
+    robot.write_text(yaml.safe_dump(shipped, sort_keys=False))
+    with pytest.raises(ValueError, match=r"'units' has 6 names .*, but embodiment six_axis has 7"):
+        read_robot(str(robot))
+    policy["units"] = ["mm", *["deg"] * 6]
+    robot.write_text(yaml.safe_dump(shipped, sort_keys=False))
+    with pytest.raises(ValueError, match=r"parameter 'units': joint_1: expected .*, got 'mm'"):
+        read_robot(str(robot))

@@ -16,9 +16,11 @@ import pytest
 from PIL import Image
 
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Answer
 from cosmos3_ros.serve.reasoner_client import RemoteReasoner
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 pytestmark = pytest.mark.ros
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.execution.observation_buffer import Sample
-from cosmos3_ros.model.embodiment import DROID_SIM
-from cosmos3_ros.model.interface import NS, ActionChunk
+from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.interface import NS, ActionChunk, Observation
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 pytestmark = pytest.mark.ros
 
@@ -225,3 +227,33 @@ def test_a_camera_that_shows_one_picture_while_the_arm_moves_is_said(policy: Any
     play(policy, events + states(policy, 5, 50, JOINTS))
     policy._diagnose()
     assert "the same picture for 4.9 s" in policy._faults.now["camera wrist"]
+
+
+def test_a_first_observation_that_cannot_be_is_refused_before_anything_moves(policy: Any) -> None:
+    """Degrees, a gripper out of range, one picture twice; the next good one is taken."""
+    from rclpy.parameter import Parameter
+
+    rng = np.random.default_rng(0)
+    pictures = {view: rng.integers(0, 256, (24, 32, 3), dtype=np.uint8) for view in VIEWS}
+    same = {**pictures, VIEWS[1]: pictures[VIEWS[2]]}
+    rest = [0.0, -0.6, 0.0, -2.5, 0.0, 2.0, 0.0, 0.1]
+
+    def look(positions: list[float], shown: dict[str, np.ndarray], episode: int = 1) -> None:
+        policy._joints.forget()
+        policy._on_joint_state(joints(policy.clock, JOINTS, positions))
+        state = policy._robot.to_policy(np.array(positions)).astype(np.float32)
+        policy._look_at(Observation(shown, state, "go", policy.clock), episode)
+
+    degrees = [float(np.rad2deg(value)) for value in rest[:7]] + [0.1]
+    with pytest.raises(ValueError, match=r"panda_joint2 is at 34.4 rad, .* are these degrees\?"):
+        look(degrees, pictures)
+    with pytest.raises(ValueError, match=r"finger_joint is at 45.000, expected from 0.0 \(open\)"):
+        look([*rest[:7], 45.0], pictures)
+    with pytest.raises(ValueError, match="show the same picture"):
+        look(rest, same)
+    look(rest, pictures)
+    look(rest, same)  # the episode has begun
+    with pytest.raises(ValueError, match="show the same picture"):
+        look(rest, same, episode=2)
+    policy.set_parameters([Parameter("check_observation", value=False)])
+    look(rest, same, episode=3)

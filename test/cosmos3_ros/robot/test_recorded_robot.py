@@ -43,9 +43,12 @@ def test_limits_of_speed_may_come_from_a_robot_description(tmp_path: Path, there
     [
         (
             "embodiment: libero, joints: [a]",
-            "acts by .*, expected an embodiment with joint targets",
+            "expected one that acts by joints, libero acts by twists",
         ),
-        ("embodiment: droid_sim, joints: [a]", "1 joints .* for 8 state columns"),
+        (
+            "embodiment: droid_sim, joints: [a]",
+            "'joints' has 1 names .* but embodiment droid_sim has 8 state columns",
+        ),
         ("joints: [a]", "expected a policy section with embodiment and joints"),
     ],
 )

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Future, Observation, Prediction
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 pytestmark = pytest.mark.ros
 

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from cosmos3_ros.model.embodiment import DROID_JOINT_POS, LIBERO
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.embodiment.canvas import cover, pad, resize
+
+DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
+LIBERO = EMBODIMENTS["libero"]
 
 RNG = np.random.default_rng(0)
 

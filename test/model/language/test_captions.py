@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cosmos3_ros.model.embodiment import DROID_JOINT_POS
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.language.captions import (
     TIERS,
     VIEWPOINTS,
@@ -18,6 +18,8 @@ from cosmos3_ros.model.language.captions import (
     tokenize,
     video_caption,
 )
+
+DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
 
 DROID = framing("concat_view", DROID_JOINT_POS.view_description)
 

@@ -8,11 +8,14 @@ import torch
 from diffusers.models.normalization import RMSNorm as DiffusersRMSNorm
 from diffusers.models.transformers.transformer_cosmos3 import Cosmos3NemotronRMSNorm
 
-from cosmos3_ros.model.embodiment import DROID_JOINT_POS, LIBERO
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.network.config import EDGE, NANO, SUPER, TINY, config_from_json
 from cosmos3_ros.model.network.kv_cache import KVCache, Prompts
 from cosmos3_ros.model.network.layers import RMSNorm, patchify, rope_table, unpatchify
 from cosmos3_ros.model.network.transformer import Transformer, generator_positions
+
+DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
+LIBERO = EMBODIMENTS["libero"]
 
 FPS, DOMAIN = 15.0, 8
 SHAPE = (3, 5, 4)  # odd, so that a row of patches is half padding

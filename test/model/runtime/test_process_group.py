@@ -27,7 +27,7 @@ from cosmos3_ros.model.acceleration.tensor_parallel import check_sizes
 from cosmos3_ros.model.checkpoint_io import safetensors_io
 from cosmos3_ros.model.checkpoint_io.loader import load_fast
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Observation
 from cosmos3_ros.model.network.config import EDGE, NANO, SUPER, TINY, config_from_json
 from cosmos3_ros.model.network.transformer import Transformer
@@ -35,6 +35,8 @@ from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.policy_batch import infer_batch
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
 from cosmos3_ros.model.runtime.process_group import InferenceGroup
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 OPTIONS = {"num_steps": 2, "seed": 3, "soft_rows": 2}
 POLITELY = ("nice", "-n", "10")  # several busy processes beside tests that need their time

@@ -6,12 +6,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.training.data.clip_source import _whole, make_clips
 from cosmos3_ros.training.data.episodes import make_clip, part
 from cosmos3_ros.training.options import (
     DataOptions,
 )
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 
 def test_a_clip_holds_its_last_action_and_frame_after_the_end(episode):

@@ -10,7 +10,7 @@ import pytest
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.expert import Expert
@@ -21,6 +21,8 @@ from cosmos3_ros.training.data.episodes import make_clip, window_begins
 from cosmos3_ros.training.data.ground_truth import TURN_RADIUS, GroundTruth
 from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
 from cosmos3_ros.training.evaluation.closed_loop import Trial, play
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 pytestmark = pytest.mark.sim
 

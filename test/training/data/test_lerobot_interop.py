@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmos3_ros.model.embodiment import DROID_SIM, DROID_SINGLE_VIEW
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.training.data.episodes import Episode
 from cosmos3_ros.training.data.ground_truth import GroundTruth
 from cosmos3_ros.training.data.lerobot_reader import (
@@ -26,6 +26,9 @@ from cosmos3_ros.training.data.lerobot_reader import (
     read_episodes,
 )
 from cosmos3_ros.training.data.lerobot_writer import finish, write_shard
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
+DROID_SINGLE_VIEW = EMBODIMENTS["droid_single_view"]
 
 PYTHON = Path(sys.prefix) / "lerobot" / "bin" / "python"
 pytestmark = [

@@ -15,11 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cosmos3_ros.model.embodiment import BRIDGE, DROID_SINGLE_VIEW
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.training.data import lerobot_reader
 from cosmos3_ros.training.data.clip_source import make_clips
 from cosmos3_ros.training.data.lerobot_reader import Layout, make_layout, read_episodes
 from cosmos3_ros.training.options import DataOptions
+
+BRIDGE = EMBODIMENTS["bridge"]
+DROID_SINGLE_VIEW = EMBODIMENTS["droid_single_view"]
 
 CAMERA = "observation.images.top"
 FEATURES = {

@@ -17,7 +17,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from cosmos3_ros.cli import main
-from cosmos3_ros.model.embodiment import DROID_SINGLE_VIEW
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.robot import topic_names
 from cosmos3_ros.robot.recorded_robot import read_robot
@@ -32,6 +32,8 @@ from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
 from cosmos3_ros.training.data.rosbag_reader import read_recording
 from cosmos3_ros.training.data.rosbag_to_lerobot import ConvertOptions, convert
+
+DROID_SINGLE_VIEW = EMBODIMENTS["droid_single_view"]
 
 ROBOT = "droid_single_view"
 JOINTS = read_robot(ROBOT).joints.joints
@@ -225,7 +227,8 @@ def test_rows_and_pictures_are_what_was_recorded(
     shown = episode.views["exterior_1"].mean(axis=(1, 2, 3))
     assert np.abs(shown - [value(2 * frame) for frame in range(59)]).max() < 3
     info = read_info(tmp_path / "d")
-    assert info["features"]["action.joint_position"]["info"] == {"commands": [[MEASURED]] * 7}
+    about = info["features"]["action.joint_position"]["info"]
+    assert about == {"units": ["rad"] * 7, "commands": [[MEASURED]] * 7}
     assert info["features"]["action.joint_position"]["names"] == [
         f"panda_joint{number}" for number in range(1, 8)
     ]
@@ -257,8 +260,11 @@ def test_actions_are_the_commands_that_were_in_effect(tmp_path: Path) -> None:
     assert np.allclose(episode.actions[due > 1.5, 7], 1.0)
     assert np.allclose(episode.actions[due <= 1.5, 7], 0.1 * due[due <= 1.5], atol=1e-5)
     info = read_info(tmp_path / "d")["features"]
-    assert info["action.joint_position"]["info"] == {"commands": [[topic_names.TRAJECTORY]] * 7}
-    assert info["action.gripper_position"]["info"] == {"commands": [[topic_names.GRIPPER]]}
+    assert info["action.joint_position"]["info"]["commands"] == [[topic_names.TRAJECTORY]] * 7
+    assert info["action.gripper_position"]["info"] == {
+        "units": ["fraction"],
+        "commands": [[topic_names.GRIPPER]],
+    }
     assert any("22 of them before any command" in line for line in said)
     (measured,), _ = convert_one(tmp_path / "bag", tmp_path / "m", actions=MEASURED)
     assert np.allclose(measured.actions[:, 0], 0.1 * due, atol=1e-5)

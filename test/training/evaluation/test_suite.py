@@ -14,7 +14,7 @@ if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.model.registry import embedded_checkpoint
 from cosmos3_ros.training.data.demonstrations import Demonstration, record
@@ -27,6 +27,8 @@ from cosmos3_ros.training.evaluation.smoothness_metrics import (
     spectral_arc_length,
 )
 from cosmos3_ros.training.evaluation.suite import report
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 RATE = 120.0
 

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from cosmos3_ros.model.checkpoint_io.loader import load_model
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.language.captions import tokenize
 from cosmos3_ros.model.network.config import TINY
@@ -46,6 +46,8 @@ from cosmos3_ros.training.stages.latent_encoder import Encoder
 from cosmos3_ros.training.stages.policy import prepare
 from cosmos3_ros.training.stages.reasoner import watches
 from cosmos3_ros.training.stages.window_dataset import WindowDataset
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
 PLAIN = PolicyTrainingOptions(steps=4, batch=3, rate=1e-2, warmup=1, text=False)

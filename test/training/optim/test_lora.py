@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from cosmos3_ros.model.checkpoint_io.tiny import write_tiny
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import load_policy
@@ -22,6 +22,8 @@ from cosmos3_ros.training.options import LoraOptions, ObjectiveOptions, PolicyTr
 from cosmos3_ros.training.recipe import Recipe, read_recipe
 from cosmos3_ros.training.stages.checkpoint_writer import copy_checkpoint
 from cosmos3_ros.training.stages.policy import train_policy
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 SMALL = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
 OPTIONS = LoraOptions(r=4, lora_alpha=8.0)

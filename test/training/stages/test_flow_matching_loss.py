@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.options import (
@@ -23,6 +23,8 @@ from cosmos3_ros.training.stages.flow_matching_loss import (
 )
 from cosmos3_ros.training.stages.latent_encoder import Encoder
 from cosmos3_ros.training.stages.window_dataset import WindowDataset
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 
 def test_noise_levels_cover_everything_and_lean_towards_noise():

@@ -8,15 +8,18 @@ import threading
 import pytest
 import torch
 
-from cosmos3_ros.model.embodiment import DROID_SIM
-from cosmos3_ros.model.policy import load_policy
+from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.training.data.background_loader import BackgroundLoader
 from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.stages.latent_encoder import Encoder, Feed
 from cosmos3_ros.training.stages.window_dataset import WindowDataset
 
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
-def test_training_sees_what_the_policy_sees(tiny_small, episode):
+
+def test_training_sees_what_the_policy_sees(tiny_small, episode, tmp_path):
     """Latents of a picture that was padded for the autoencoder, and the padding cut off."""
     panels = tuple(
         dataclasses.replace(panel, top=0, left=0, height=40, width=56)
@@ -26,7 +29,9 @@ def test_training_sees_what_the_policy_sees(tiny_small, episode):
         DROID_SIM.canvas, panels=panels, composite=(40, 56), content=(40, 56), size=(48, 64)
     )
     embodiment = dataclasses.replace(DROID_SIM, canvas=canvas)
-    policy, made = load_policy(tiny_small, embodiment), episode(17)
+    model = load_model(tiny_small, reasoner=False)
+    unlabelled = dataclasses.replace(model, path=tmp_path, policy_config={})
+    policy, made = Cosmos3Policy(unlabelled, embodiment), episode(17)
     encoder = Encoder(policy.model.vae, embodiment)
     windows = WindowDataset(encoder.shape, torch.device("cpu"))
     windows.add(encoder.encode([make_clip(made, embodiment, stride=17)]))

@@ -4,7 +4,7 @@
 import numpy as np
 import torch
 
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training.data.background_loader import BackgroundLoader
@@ -15,6 +15,8 @@ from cosmos3_ros.training.options import (
 )
 from cosmos3_ros.training.recipe import Recipe
 from cosmos3_ros.training.stages.policy import train_policy
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 
 def test_one_episode_is_learned_by_heart(tmp_path, tiny_small, episode):

@@ -15,7 +15,7 @@ if importlib.util.find_spec("mujoco") is None:
 
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.tiny import write_tiny
-from cosmos3_ros.model.embodiment import DROID_SIM
+from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.language.vision_encoder import image_patches
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
@@ -31,6 +31,8 @@ from cosmos3_ros.training.stages.reasoner import AnswerLoss, ReasonerTrainer, tr
 from cosmos3_ros.training.stages.vqa_dataset import VqaDataset
 from cosmos3_ros.training.vqa.questions import Lesson
 from cosmos3_ros.training.vqa.samples import Scene
+
+DROID_SIM = EMBODIMENTS["droid_sim"]
 
 SMALL = dataclasses.replace(
     TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128, rope_theta=1000.0

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the parts of an embodiment fit together; a ValueError of one line shows both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .canvas import Canvas
+from .spec import JOINTS, POSES, Embodiment, Normalization
+from .table import nearest
+from .units import ANGLE, CONTROLLER, COUNT, LENGTH, QUATERNION, Column
+
+CELL = 16  # pixels; the autoencoder's
+# Action heads of the released checkpoints, by the name of their domain. Numbers that stand in no
+# row are free.
+HEADS = {
+    "no_action": 0,
+    "av": 1,
+    "camera_pose": 2,
+    "hand_pose": 3,
+    "pusht": 4,
+    "libero": 5,
+    "umi": 6,
+    "bridge_orig_lerobot": 7,
+    "droid_lerobot": 8,
+    "robomind-franka": 8,
+    "galbot": 9,
+    "embodiment_b": 9,
+    "robomind-franka-dual": 12,
+    "robomind-ur": 13,
+    "agibotworld": 15,
+    "embodiment_c_gripper": 15,
+    "embodiment_c_gripper_ext": 15,
+    "xdof_yam": 16,
+    "molmoact2_yam": 16,
+    "abc_yam": 16,
+    "robotwin": 17,
+    "fractal": 20,
+    "drawanything": 21,
+    "behavior1k_lerobot": 22,
+    "maniparena": 23,
+}
+LARGEST = 32  # number of heads
+_POSE = (LENGTH,) * 3 + (QUATERNION,) * 4
+
+
+def free_heads() -> list[int]:
+    """Numbers of action heads that no released embodiment uses."""
+    return sorted({*range(LARGEST)} - {*HEADS.values()})
+
+
+def head_number(name: str) -> int:
+    """The number of an action head by its domain or in digits."""
+    if name in HEADS:
+        return HEADS[name]
+    if name.isdecimal() and int(name) < LARGEST:
+        return int(name)
+    raise ValueError(
+        f"unknown action head {name!r}{nearest(name, HEADS)}, expected one of {sorted(HEADS)} or a "
+        f"number below {LARGEST}"
+    )
+
+
+def check_embodiment(embodiment: Embodiment) -> None:
+    """ValueError if its parts contradict each other."""
+    _check_head(embodiment)
+    for name, columns in (("state", embodiment.state), ("action", embodiment.action)):
+        _check_columns(name, columns)
+    _check_kind(embodiment)
+    _check_canvas(embodiment.canvas)
+    _check_rows(embodiment)
+    opened, closed = embodiment.gripper_values
+    if opened == closed:
+        raise ValueError(f"model_gripper: expected two values, got {opened} for open and closed")
+    tool = np.array(embodiment.tool_rotation)
+    if not np.allclose(tool @ tool.T, np.eye(3), atol=1e-4) or np.linalg.det(tool) < 0:
+        raise ValueError(
+            "tool.rotation: expected a rotation matrix, three orthogonal rows of length 1, right-"
+            f"handed, got {tool.tolist()}"
+        )
+
+
+def _check_head(embodiment: Embodiment) -> None:
+    domain, number = embodiment.domain, embodiment.domain_id
+    if domain in HEADS and HEADS[domain] != number:
+        raise ValueError(f"domain_id: expected {HEADS[domain]}, that of {domain!r}, got {number}")
+    owners = [name for name, head in HEADS.items() if head == number]
+    if domain not in HEADS and owners:
+        raise ValueError(
+            f"domain_id: {number} is the action head of {' and '.join(owners)}, got it for "
+            f"{domain!r}{nearest(domain, owners)}; free ones are {free_heads()}"
+        )
+
+
+def _check_columns(name: str, columns: Sequence[Column]) -> None:
+    grippers = [column.gripper for column in columns]
+    if any(grippers) and not all(grippers[grippers.index(True) :]):
+        behind = [c.name for c in columns[grippers.index(True) :] if not c.gripper]
+        first = columns[grippers.index(True)].name
+        raise ValueError(f"{name}: expected grippers last, got {first!r} before {behind}")
+
+
+def _check_kind(embodiment: Embodiment) -> None:
+    kind, state, action = embodiment.kind, embodiment.state, embodiment.action
+    if embodiment.relative and kind != JOINTS:
+        raise ValueError(f"relative: expected false for {kind}, whose rows are deltas, got true")
+    if kind == JOINTS:
+        _check_joints(state, action)
+        return
+    fixed = _POSE if kind == POSES else (CONTROLLER,) * 6
+    for name, columns in (("state", state if kind == POSES else ()), ("action", action)):
+        body = [column.quantity for column in columns if not column.gripper]
+        if columns and (len(body) != len(fixed) or (kind == POSES and tuple(body) != fixed)):
+            expected = (
+                "7 columns x, y, z in m or mm and qx, qy, qz, qw of unit quaternion"
+                if kind == POSES
+                else "6 columns, a translation and a rotation vector"
+            )
+            got = [f"{c.name} {c.unit}" for c in columns if not c.gripper]
+            raise ValueError(f"{name}: expected of {kind} {expected}, then grippers, got {got}")
+    if kind == POSES and state and len(state) != len(action):
+        names = [[column.name for column in columns] for columns in (state, action)]
+        raise ValueError(f"state: expected the columns of action {names[1]}, got {names[0]}")
+
+
+def _check_joints(state: Sequence[Column], action: Sequence[Column]) -> None:
+    names = [[column.name for column in columns] for columns in (state, action)]
+    if names[0] != names[1]:
+        raise ValueError(
+            f"state: expected of joints the columns of action in their order {names[1]}, got "
+            f"{names[0]}"
+        )
+    for ours, theirs in zip(state, action, strict=True):
+        if ours.gripper != theirs.gripper:
+            raise ValueError(
+                f"{ours.name}: expected a gripper in state and action or in none, got one in "
+                f"{'state' if ours.gripper else 'action'}"
+            )
+    for column in (*state, *action):
+        if not column.gripper and column.quantity not in (ANGLE, LENGTH, COUNT):
+            raise ValueError(
+                f"{column.name}: expected a unit of a joint: rad, deg, m, mm, ticks, percent or "
+                f"fraction, got {column.unit!r}"
+            )
+
+
+def _check_canvas(canvas: Canvas) -> None:
+    height, width = canvas.composite
+    taken = np.full(canvas.composite, -1)
+    for number, panel in enumerate(canvas.panels):
+        place = [panel.top, panel.left, panel.height, panel.width]
+        if panel.top + panel.height > height or panel.left + panel.width > width:
+            raise ValueError(
+                f"canvas.views: {panel.view} [top, left, height, width] {place} does not lie "
+                f"in the composite of {[height, width]}"
+            )
+        area = taken[panel.top : panel.top + panel.height, panel.left : panel.left + panel.width]
+        if (area >= 0).any():
+            other = canvas.panels[int(area.max())].view
+            raise ValueError(f"canvas.views: {panel.view} {place} lies on {other}")
+        area[:] = number
+    if any(have > room for have, room in zip(canvas.content, canvas.size, strict=True)):
+        raise ValueError(
+            f"canvas.content: expected at most size {list(canvas.size)}, got {list(canvas.content)}"
+        )
+    for name in ("content", "size"):
+        sides = getattr(canvas, name)
+        if min(sides) < CELL or (name == "size" and any(side % CELL for side in sides)):
+            raise ValueError(f"canvas.{name}: expected multiples of {CELL}, got {list(sides)}")
+
+
+def _check_rows(embodiment: Embodiment) -> None:
+    """The numbers that belong to columns: as many as there are."""
+    _check_normalization("normalization", embodiment.normalization, embodiment.width)
+    if embodiment.kind != JOINTS and embodiment.state_normalization.kind != "none":
+        raise ValueError(
+            f"state_normalization: expected none for {embodiment.kind}, got "
+            f"{embodiment.state_normalization.kind}"
+        )
+    width = len(embodiment.state)
+    _check_normalization("state_normalization", embodiment.state_normalization, width)
+    if embodiment.observed is None:
+        return
+    for name in ("low", "high", "first_low", "first_high"):
+        found = len(getattr(embodiment.observed, name))
+        if found not in (0, width):
+            raise ValueError(f"observed.{name}: expected {width} numbers, of state, got {found}")
+    views = [view for view, _ in embodiment.observed.sketches]
+    if unknown := sorted({*views} - {*embodiment.views}):
+        raise ValueError(
+            f"observed.sketches: unknown view {unknown[0]!r}{nearest(unknown[0], embodiment.views)}"
+            f", the views are {list(embodiment.views)}"
+        )
+
+
+def _check_normalization(name: str, normalization: Normalization, width: int) -> None:
+    if normalization.kind == "none":
+        return
+    deviation = normalization.kind == "mean_std"
+    keys = ("mean", "std") if deviation else ("low", "high")
+    for key, values in zip(keys, (normalization.low, normalization.high), strict=True):
+        if len(values) != width:
+            raise ValueError(
+                f"{name}.{key}: expected {width} numbers, one for each of a row, got {len(values)}"
+            )
+    for column, (low, high) in enumerate(zip(normalization.low, normalization.high, strict=True)):
+        if deviation and high < 0:
+            raise ValueError(f"{name}.std: expected 0 or more, got {high} (number {column + 1})")
+        if not deviation and low > high:
+            raise ValueError(
+                f"{name}: expected low <= high, got {low} > {high} (number {column + 1})"
+            )

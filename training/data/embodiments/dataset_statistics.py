@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statistics of a LeRobot dataset, written into an embodiment: normalization, ranges, sketches.
+
+They are of the rows that the model sees: rotations as rot6d, poses as deltas, relative joints from
+the state where a chunk begins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ....model.embodiment import JOINTS, Embodiment
+from ....model.embodiment.observed import Observed, observe
+from ....model.embodiment.plausibility import check_gripper, check_states
+from ....model.embodiment.spec import RAW, Normalization
+from ....model.embodiment.units import to_si
+from ..episodes import Episode
+from ..lerobot_reader import (
+    Layout,
+    check_dataset,
+    make_layout,
+    read_episodes,
+    read_info,
+    read_numbers,
+)
+from .dataset_columns import dataset_columns
+
+KINDS = ("quantile", "mean_std", "min_max", "none")
+LOOKED_AT = 4  # episodes whose pictures are decoded
+LEAST = 0.01  # of rad, m or a share: what moves less is not blown up
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured:
+    """What a dataset showed."""
+
+    embodiment: Embodiment  # with its statistics
+    episodes: int
+    frames: int
+    still: tuple[str, ...]  # columns of the state that hardly move
+
+
+def measure(
+    dataset: str | Path, embodiment: Embodiment, layout: Layout | None = None, kind: str = ""
+) -> Measured:
+    """The embodiment with the statistics of a dataset.
+
+    kind: one of `KINDS`; "": as the embodiment has it, else quantile. ValueError if the dataset
+    does not fit, or `kind` is none of these.
+    """
+    kind = kind or (
+        embodiment.normalization.kind if embodiment.normalization != RAW else "quantile"
+    )
+    if kind not in KINDS:
+        raise ValueError(f"normalization: expected one of {list(KINDS)}, got {kind!r}")
+    layout = layout or make_layout(embodiment, {})
+    raw = dataclasses.replace(embodiment, normalization=RAW, state_normalization=RAW, observed=None)
+    rows, states, frames = [], [], 0
+    for episode in read_episodes(dataset, raw, dataclasses.replace(layout, cameras={})):
+        states.append(episode.states)
+        rows += [*_windows(episode, raw)]
+        frames += len(episode)
+    if not rows:
+        raise ValueError(f"{dataset}: expected episodes, got none")
+    everything, all_states = np.concatenate(rows), np.concatenate(states)
+    found = dataclasses.replace(
+        embodiment, normalization=normalize(everything, kind, _model_grippers(raw))
+    )
+    if embodiment.kind == JOINTS and embodiment.state:
+        inside = np.stack([raw.encode_state(state) for state in all_states])
+        own = normalize(inside, kind, _model_grippers(raw))
+        found = dataclasses.replace(found, state_normalization=own)
+    if embodiment.state:
+        found = dataclasses.replace(found, observed=_observed(dataset, raw, layout, states))
+    spans = np.ptp(all_states, axis=0)
+    still = [c.name for c, span in zip(embodiment.state, spans, strict=True) if span < LEAST]
+    return Measured(found, len(states), frames, tuple(still))
+
+
+def check_numbers(dataset: Path, embodiment: Embodiment, layout: Layout) -> str:
+    """Whether a dataset fits an embodiment, all its numbers too; ValueError has both sides."""
+    info = read_info(dataset)
+    check_dataset(dataset, info, embodiment, layout)
+    counts = []
+    for names, columns in ((layout.state, embodiment.state), (layout.action, embodiment.action)):
+        if not names:
+            continue
+        said = dataset_columns(info["features"], names, columns, layout.units, layout.gripper)
+        raw = read_numbers(dataset, info, names)
+        if not np.isfinite(raw).all():
+            raise ValueError(f"{dataset}: expected finite numbers in {[*names]}")
+        try:
+            if embodiment.state:  # a car, which has none, may be anywhere
+                check_states(to_si(raw, said), columns)
+            for column, low, high in zip(said, raw.min(axis=0), raw.max(axis=0), strict=True):
+                for value in (low, high) if column.gripper else ():
+                    check_gripper(column.name, float(value), column.opened, column.closed)
+        except ValueError as error:
+            raise ValueError(f"{dataset}: {error}") from None
+        counts.append(len(raw))
+    return f"dataset {dataset}: agrees, {max(counts)} frames at {info['fps']:g} Hz"
+
+
+def normalize(
+    rows: np.ndarray, kind: str, grippers: Sequence[tuple[float, float]]
+) -> Normalization:
+    """The normalization of raw rows [N, D].
+
+    grippers: what the last columns say when open and closed; they span the whole way.
+    """
+    if kind == "none":
+        return RAW
+    if kind == "mean_std":
+        low, high = rows.mean(axis=0), np.maximum(rows.std(axis=0), LEAST)
+    else:
+        ends = (0.01, 0.99) if kind == "quantile" else (0.0, 1.0)
+        low, high = np.quantile(rows, ends, axis=0)
+        middle, half = (low + high) / 2, np.maximum((high - low) / 2, LEAST / 2)
+        low, high = middle - half, middle + half
+    for column, (opened, closed) in enumerate(grippers, len(low) - len(grippers)):
+        least, most = sorted((opened, closed))
+        ends = ((least + most) / 2, (most - least) / 2) if kind == "mean_std" else (least, most)
+        low[column], high[column] = ends
+    return Normalization(kind, _rounded(low), _rounded(high))
+
+
+def _windows(episode: Episode, raw: Embodiment) -> Iterator[np.ndarray]:
+    """The model's rows of chunks that begin all over an episode."""
+    for begin in range(0, len(episode), max(1, raw.horizon // 8)):
+        values = episode.actions[begin : begin + raw.horizon]
+        yield raw.encode_actions(values, episode.states[begin])
+
+
+def _observed(
+    dataset: str | Path, raw: Embodiment, layout: Layout, states: list[np.ndarray]
+) -> Observed:
+    shown = [*itertools.islice(read_episodes(dataset, raw, layout), LOOKED_AT)]
+    pictures = {
+        view: [picture for episode in shown for picture in episode.views[view][::8]]
+        for view in raw.views
+    }
+    return observe(states, pictures)
+
+
+def _model_grippers(raw: Embodiment) -> list[tuple[float, float]]:
+    return [raw.gripper_values] * len(raw.discrete)
+
+
+def _rounded(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(round(float(value), 6) for value in values)
