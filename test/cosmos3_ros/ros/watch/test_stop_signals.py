@@ -78,7 +78,7 @@ def test_the_stop_of_one_that_is_gone_stands_until_somebody_new_lifts_it() -> No
 
 def test_a_node_that_was_killed_and_began_anew_lifts_its_stop_once_it_is_gone() -> None:
     """The middleware knows the dead one for some seconds more."""
-    topic = Topic("old", "heartbeat")
+    topic = Topic("heartbeat")
     topic.numbers["heartbeat"] = 500
     topic.say("heartbeat", False)
     assert topic.say("old", True)
