@@ -108,7 +108,8 @@ INSTRUCTION = Topic(
     topic_names.INSTRUCTION,
     String,
     RELIABLE,
-    "what to do from now on; replaces the parameter `instruction`",
+    "what to do from now on, a new episode; replaces the parameter `instruction`. The same again "
+    "before its first chunk changes nothing",
 )
 ACTION_CHUNK = Topic(
     topic_names.ACTION_CHUNK, ActionChunk, RELIABLE, "the next actions, as a function of time"

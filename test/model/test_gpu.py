@@ -155,11 +155,10 @@ def test_attention_in_fp8_is_near(queries, keys, far):
     torch.manual_seed(0)
     with torch.device("cuda"):
         query, key = torch.randn(1, queries, 8, 128), torch.randn(1, keys, 2, 128)
-        value = torch.randn(1, keys, 2, 128) / 50 + 1
+        value = torch.randn(1, keys, 2, 128)
     parts = [part.bfloat16() for part in (query, key, value)]
     got, wanted = fp8_attention(*parts).float(), attention(*(part.float() for part in parts))
-    assert far(got, wanted) < 0.03
-    assert far(got - 1, wanted - 1) < 0.3
+    assert far(got, wanted) < 0.1
     other = fp8_attention(*parts[:2], parts[2].flip(1)).float()
     assert far(other, wanted) > 2 * far(got, wanted)
 
