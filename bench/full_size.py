@@ -30,7 +30,8 @@ from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.language.vision_encoder import Pixels, VisionEncoder
 from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.network.config import PRESETS, ModelConfig
-from cosmos3_ros.model.network.transformer import Layer, Transformer
+from cosmos3_ros.model.network.tower import Layer
+from cosmos3_ros.model.network.transformer import Transformer
 
 DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
 DROID_SIM = EMBODIMENTS["droid_sim"]

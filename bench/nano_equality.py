@@ -32,7 +32,8 @@ from cosmos3_ros.model.checkpoint_io.names import hub_name
 from cosmos3_ros.model.embodiment import EMBODIMENTS, Embodiment
 from cosmos3_ros.model.network.config import PRESETS, ModelConfig
 from cosmos3_ros.model.network.layers import rope_table
-from cosmos3_ros.model.network.transformer import Transformer, generator_positions
+from cosmos3_ros.model.network.positions import generator_positions
+from cosmos3_ros.model.network.transformer import Transformer
 
 DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
 DROID_SIM = EMBODIMENTS["droid_sim"]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..network.kv_cache import KVCache
 from ..network.layers import Rope
-from ..network.transformer import Layer
+from ..network.tower import Layer
 from ..runtime.unregistered import Unregistered
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..loaded_model import Model
 from ..network.layers import FEW_QUERIES, attention
-from ..network.transformer import Layer
+from ..network.tower import Layer
 from ..runtime.quantize import FORMATS, FP8, join, quantize
 from .offload import offloaded, tensors
 from .options import RuntimeOptions

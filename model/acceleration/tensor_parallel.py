@@ -22,7 +22,8 @@ from torch.distributed.tensor.parallel import (
 )
 
 from ..network.config import ModelConfig
-from ..network.transformer import Layer, Transformer
+from ..network.tower import Layer
+from ..network.transformer import Transformer
 from ..runtime.process_group import InferenceGroup
 from ..runtime.quantize import QuantizedLinear
 

@@ -16,7 +16,7 @@ from ..language.captions import tokenize
 from ..loaded_model import Model
 from ..network.kv_cache import KVCache, Prompts
 from ..network.layers import Rope, rope_table
-from ..network.transformer import generator_positions
+from ..network.positions import generator_positions
 from ..runtime.cuda_graph import CudaGraph
 from .conditioning import DenoiserInput, flatten
 from .guidance import BranchCombiner, Guidance

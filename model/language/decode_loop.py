@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ..loaded_model import Model
 from ..network.kv_cache import KVCache
 from ..network.layers import Rope, attention, rope_table
-from ..network.transformer import Layer, Transformer
+from ..network.tower import Layer
+from ..network.transformer import Transformer
 from ..runtime.cuda_graph import CudaGraph
 from ..runtime.quantize import QuantizedLinear
 

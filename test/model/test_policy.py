@@ -16,7 +16,7 @@ from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Observation
 from cosmos3_ros.model.language.captions import tokenize
 from cosmos3_ros.model.network.config import TINY
-from cosmos3_ros.model.network.transformer import generator_positions
+from cosmos3_ros.model.network.positions import generator_positions
 from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.model.policy_batch import infer_batch
 

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ...model.embodiment import Embodiment
+from ...model.network.kv_cache import KVCache
 from ...model.network.layers import Rope, rope_table
-from ...model.network.transformer import KVCache, Transformer, generator_positions
+from ...model.network.positions import generator_positions
+from ...model.network.transformer import Transformer
 
 # Tokens [P, L], their lengths [P], rotations of the generator's tokens for each prompt.
 TextBatch = tuple[Tensor, Tensor, Rope]

@@ -12,7 +12,8 @@ from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.network.config import EDGE, NANO, SUPER, TINY, config_from_json
 from cosmos3_ros.model.network.kv_cache import KVCache, Prompts
 from cosmos3_ros.model.network.layers import RMSNorm, patchify, rope_table, unpatchify
-from cosmos3_ros.model.network.transformer import Transformer, generator_positions
+from cosmos3_ros.model.network.positions import generator_positions
+from cosmos3_ros.model.network.transformer import Transformer
 
 DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
 LIBERO = EMBODIMENTS["libero"]
