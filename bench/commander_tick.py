@@ -48,8 +48,8 @@ class Robot(Node):
 
     def __init__(self, size: Sequence[int]) -> None:
         super().__init__("robot")
-        pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-        self.image = fill(Image(), pixels, "rgb8")
+        pixels = np.random.default_rng(0).integers(0, 256, (len(VIEWS), *size, 3), np.uint8)
+        self.images = [fill(Image(), picture, "rgb8") for picture in pixels]
         self.cameras = [
             self.create_publisher(Image, f"camera/{view}/image_raw", topics.RELIABLE)
             for view in VIEWS
@@ -78,9 +78,9 @@ class Robot(Node):
                 JointState(header=header(now), name=list(positions), position=positions.values())
             )
             if tick % 2 == 0:
-                self.image.header = header(now)
-                for camera in self.cameras:
-                    camera.publish(self.image)
+                for camera, image in zip(self.cameras, self.images, strict=True):
+                    image.header = header(now)
+                    camera.publish(image)
 
 
 class Watcher(Node):
