@@ -304,7 +304,7 @@ class History:
         paused = last is None or (still and world.time > self.stalled_until + NS)
         if player.mode == PLAYING or paused:
             self._check_away("streams", position)
-        if last is not None and elapsed < 3 * NS:
+        if last is not None and not paused and elapsed < 3 * NS:
             elapsed = elapsed if self.simulated else min(elapsed, 2 * PERIOD)
             most = 1.05 * self.limits.velocity * max(PERIOD, elapsed) / NS
             step = np.abs(differences(last[2], position, self.limits.continuous))

@@ -193,10 +193,20 @@ class MotionSupervisor:
         if self._player.is_returning(now):
             raise ValueError(RETURNING)
         deviation = self._deviation(now)
-        if deviation and not self._tracking.is_standing():
+        begins = self._may_step(now) if self._controller.streams else self._tracking.is_standing()
+        if deviation and not begins:
             self._return_to_arm(now, deviation)
             raise ValueError(deviation)
         return bool(deviation)
+
+    def _may_step(self, now: int) -> bool:
+        """Whether streamed set points may go to the arm at once: it has just stopped there.
+
+        A controller that streams set points makes the arm jump to them when it comes back. But what
+        is measured where no arm can have got to by itself may be wrong.
+        """
+        stands = self._tracking.is_standing() and self._tracking.has_just_stopped()
+        return stands and not self._monitor.is_suspect(now)
 
     def _return_to_arm(self, now: int, reason: str) -> None:
         """Hold where the arm is, for it has not followed.
@@ -206,11 +216,8 @@ class MotionSupervisor:
         player, measured = self._player, self._monitor.measured
         if measured is None or player.motion is None:
             return
-        # A controller that streams set points to the arm makes it jump to them when it comes back.
-        # But what is measured where no arm can have got to by itself may be wrong.
-        begin, surely = player.motion.at(now)[0], not self._monitor.is_suspect(now)
-        stands = self._tracking.is_standing() and self._tracking.has_just_stopped()
-        player.return_to(now, measured, reason, self._controller.streams and surely and stands)
+        begin, at_once = player.motion.at(now)[0], self._controller.streams and self._may_step(now)
+        player.return_to(now, measured, reason, at_once)
         end = player.motion.points[-1]  # within the limits, where the arm may not be
         self._tracking.begin_return(begin, end, player.motion.end)
         if self._is_armed:
