@@ -265,14 +265,14 @@ class History:
 
     def activate(self) -> None:
         self.node.trigger_activate()
-        self._stopped = not self.node._supervisor.is_armed
+        self._stopped = not self.node._armed
 
     def _note_stop(self) -> None:
         if self.node.is_active():
             self._stopped = True
             motion = self.node._player.motion
             self._stop_motion_end = motion.end if motion else 0
-            if self.node._supervisor.is_armed:
+            if self.node._armed:
                 self.violate("stop", "still armed after a stop")
 
     # -- what the commander does
@@ -452,13 +452,13 @@ class History:
             self._anchor, self._moved_at, self._led = where, world.time, []
         if node.is_in_use and node._monitor.measured is not None:
             self._measured.append(node._monitor.measured)
-        if self._stop_stands and active and node._supervisor.is_armed:
+        if self._stop_stands and active and node._armed:
             self.violate("stop", "armed while the stop stands")
         stalled = world.time < self.stalled_until
         if (
             stalled
             or not active
-            or not node._supervisor.is_armed
+            or not node._armed
             or (node._player.mode != PLAYING and node._player.reason)
         ):
             self._word_at = world.time
@@ -486,7 +486,7 @@ class History:
             self._suspected_at = -sys.maxsize
             return
         calm = world.time - max(self._calm_since, self.stalled_until)
-        if active and not node._supervisor.is_armed and self.count % 25 == 0 and calm > NS // 2:
+        if active and not node._armed and self.count % 25 == 0 and calm > NS // 2:
             self.arm(True)
         if calm > NS // 2 and world.time - self._suspected_at > 20 * NS:
             # with two publishers or two clocks lately, the commander waits; it says so
@@ -506,7 +506,7 @@ class History:
             player = node._player if node.is_in_use else None
             self.violate(
                 "standstill",
-                f"{calm / NS:.1f} s calm, armed {node._supervisor.is_armed} {self.answer!r}, "
+                f"{calm / NS:.1f} s calm, armed {node._armed} {self.answer!r}, "
                 f"fault {node._fault(node.now())!r}, "
                 f"{player and (player.mode, player.reason, player.last_rejection)}",
             )

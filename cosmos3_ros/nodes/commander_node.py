@@ -150,7 +150,7 @@ class CommanderNode(ManagedNode[Params]):
         self._newest = message.number
         try:
             chunk = chunk_from(message)
-            brakes = self._supervisor.drives_arm(now) and not self._supervisor.is_armed
+            brakes = self._supervisor.drives_arm(now) and not self._armed
             if brakes:  # it would begin a dry run
                 return
             if chunk.stamp < self._armed_at:  # answers what was seen before arming or a reset
@@ -185,7 +185,7 @@ class CommanderNode(ManagedNode[Params]):
             response.success = False
             response.message = f"not armed: {fault}" if request.data else fault
             return response
-        if request.data != self._supervisor.is_armed:
+        if request.data != self._armed:
             self._set_armed(request.data)
             self._gripper.forget()
         response.success, response.message = True, "armed" if request.data else "dry run"
@@ -227,7 +227,7 @@ class CommanderNode(ManagedNode[Params]):
         waited, self._arms_until = self._arms_until, 0
         state, goes = ("armed", "commands go") if armed else ("dry run", "nothing goes")
         self._hold(why or f"{state}: waiting for a chunk")
-        if armed != self._supervisor.is_armed or waited:
+        if armed != self._armed or waited:
             words = f"{state}: {goes} to the controllers"
             self.get_logger().info(f"{why}; {words}" if why else words)
         self._armed_at = self.now()
@@ -236,13 +236,17 @@ class CommanderNode(ManagedNode[Params]):
             self._sink.gripper.release()
 
     @property
+    def _armed(self) -> bool:
+        return self._supervisor.is_armed
+
+    @property
     def _recovers_by_hand(self) -> bool:
         return self.params.recovery == "explicit"
 
     def _fault(self, now: int) -> str:
         """Why the arm must not be moved now."""
         fault = self._monitor.fault(now) or self._publisher_fault
-        if not fault and self._supervisor.is_armed:
+        if not fault and self._armed:
             fault = self._listener_fault or self._supervisor.fault(now)
         return fault
 
@@ -290,7 +294,7 @@ class CommanderNode(ManagedNode[Params]):
             self._stop_return(now, why)
         elif player.mode == PLAYING and (why := fault or player.end_reason(now)):
             self._give_up(why)
-        elif fault and supervisor.is_armed and player.mode == HOLDING and self._recovers_by_hand:
+        elif fault and self._armed and player.mode == HOLDING and self._recovers_by_hand:
             self._give_up(fault)  # between two chunks, too
         elif not self._monitor.fault(now) and supervisor.was_moved(now):
             self._give_up(fault)  # the arm was moved while it held: it holds there now
@@ -325,7 +329,7 @@ class CommanderNode(ManagedNode[Params]):
         paused = loaded is not None and loaded.strategy.pauses_between_chunks and why == OVER
         if not paused:
             self.get_logger().warning(f"holding: {why}", throttle_duration_sec=1.0)
-        if self._recovers_by_hand and self._supervisor.is_armed and not paused:
+        if self._recovers_by_hand and self._armed and not paused:
             self._set_armed(False, why)
         else:
             self._hold(why)
@@ -352,12 +356,12 @@ class CommanderNode(ManagedNode[Params]):
         self._arming_fault = self.inputs.faults.now.get("clock", "") or watch.arming_fault(now)
         points = self._points if self._player.motion else None
         chunks = self._player.played + self._player.rejected
-        watch.report(now, self._supervisor.is_armed, points, chunks)
+        watch.report(now, self._armed, points, chunks)
 
     def _report(self) -> None:
         now, player = self.now(), self._player
         self._reported = (player.mode, player.reason)
-        self._status.publish(status_message(player, self._supervisor.is_armed, now))
+        self._status.publish(status_message(player, self._armed, now))
 
     def _diagnose(self) -> None:
         now, player = self.now(), self._player
@@ -368,7 +372,7 @@ class CommanderNode(ManagedNode[Params]):
             self._faults.set("trajectory_stamps", self._offset.fault(CLOCKS))
         self._counted = self._points, now
         values = {
-            "armed": self._supervisor.is_armed,
+            "armed": self._armed,
             "mode": player.mode,
             "strategy": player.loaded.strategy.name if player.loaded else "",
             "remaining [s]": f"{player.remaining(now):.3f}",

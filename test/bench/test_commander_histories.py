@@ -41,7 +41,7 @@ def _history(bench: Any) -> Any:
         history = bench.History(seed, folder, only=("none",))
         history.run(150)
         assert not history.violations
-        assert history.node._supervisor.is_armed
+        assert history.node._armed
         yield history
         history.close()
 

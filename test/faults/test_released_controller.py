@@ -104,7 +104,7 @@ class Cell:
                 self.reasons.add(self.node._player.reason)
                 if speed and k % 100 == 40:
                     self.chunk(speed)
-                if arms and k % 40 == 20 and not self.node._supervisor.is_armed:
+                if arms and k % 40 == 20 and not self.node._armed:
                     self.node._on_arm(SetBool.Request(data=True), SetBool.Response())
             point = float(self.controller.update(now, self.measured)[0])
             if self.controller.active:

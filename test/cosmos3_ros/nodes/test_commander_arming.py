@@ -297,13 +297,13 @@ def test_a_fault_between_two_chunks_disarms_where_that_is_asked_for(
     arm = make(armed=True, recovery=recovery)
     arm.chunk(0.3, "sync")
     arm.run(2.5)
-    assert (arm.node._player.mode, arm.node._supervisor.is_armed) == ("holding", True)
+    assert (arm.node._player.mode, arm.node._armed) == ("holding", True)
     arm.run(1.0, measured=False)
     arm.run(0.1)
     before = len(arm.sent)
     arm.chunk(0.3, "sync")
     arm.run(0.5)
-    assert arm.node._supervisor.is_armed == (recovery == "automatic")
+    assert arm.node._armed == (recovery == "automatic")
     assert (len(arm.sent) > before) == (recovery == "automatic")
 
 
@@ -365,7 +365,7 @@ def test_an_arm_that_stops_following_is_held_where_it_is(
     if arm.node._sink.streams:
         assert max(abs(position - stopped) for _, position, _ in arm.sent) < most
     if recovery == "explicit":
-        assert not arm.node._supervisor.is_armed
+        assert not arm.node._armed
         if arm.node._sink.streams:
             assert arm.sent[-1][1] == pytest.approx(stopped, abs=0.01), "no braking from elsewhere"
     if arm.node._sink.streams:
@@ -385,7 +385,7 @@ def test_what_follows_late_is_followed(make: Callable[..., Arm], sink: str) -> N
             arm.put = places[-6] if len(places) > 5 else places[0]  # 0.1 s late
             arm.run(PERIOD / NS)
             places.append(arm.node._player.motion.at(arm.node.time)[0][0])
-    assert arm.node._supervisor.is_armed
+    assert arm.node._armed
     assert arm.mode == "playing"
     assert places[-1] > 1.0
 
@@ -410,15 +410,11 @@ def test_contradicting_joint_states_move_nothing(
         arm.run(PERIOD / NS)
         if k % 5 == 0:
             arm.hear(other, late=-NS // 1000)
-            assert (
-                arm.ask(True)
-                if arm.node._supervisor.is_armed
-                else "not armed: a is said" in arm.ask(True)
-            )
+            assert arm.ask(True) if arm.node._armed else "not armed: a is said" in arm.ask(True)
         if k % 10 == 4:
             arm.chunk(0.3)
     assert "a is said to have moved by" in arm.node._player.last_rejection
-    assert arm.node._supervisor.is_armed == (recovery == "automatic")
+    assert arm.node._armed == (recovery == "automatic")
     assert all(position > 1.1 for _, position in arm.begun)
     assert all(position > 1.1 for _, position, _ in arm.sent)
 
@@ -492,7 +488,7 @@ def test_a_continuous_joint_turns_on_beyond_pi(
         arm.where = (arm.where + np.pi) % (2 * np.pi) - np.pi  # what a policy is shown
         arm.chunk(0.5)
         arm.run(0.4)
-    assert arm.node._supervisor.is_armed
+    assert arm.node._armed
     assert arm.node._player.last_rejection == ""
     assert arm.node._player.motion.at(arm.node.time)[0][0] > 5.0
     assert np.abs(arm.steps()[1:, 1]).max() < MOST
@@ -514,7 +510,7 @@ def test_encoders_that_are_wrong_all_at_once_do_not_lead_the_arm_away(
         arm.run(0.2)
         if chunks:
             arm.chunk(0.1)
-    assert not arm.node._supervisor.is_armed, "with automatic recovery, too"
+    assert not arm.node._armed, "with automatic recovery, too"
     assert abs(arm.where - before) < 0.7
 
 
@@ -538,7 +534,7 @@ def test_a_driver_that_begins_anew_with_another_zero_does_not_lead_the_arm_away(
         assert steps.max() < MOST, "no step onto what is measured"
     assert abs(arm.where - before) < 0.7
     if abs(offset) > 0.2:
-        assert not arm.node._supervisor.is_armed
+        assert not arm.node._armed
 
 
 @SINKS
@@ -555,7 +551,7 @@ def test_nothing_is_sent_outside_of_the_range_though_the_arm_is_measured_there(
         if arm.motion is not None:
             assert arm.motion.points.max() <= 1.0 + 1e-6
     assert max(position for _, position, _ in arm.sent) <= 1.0 + 1e-6
-    assert not arm.node._supervisor.is_armed
+    assert not arm.node._armed
 
 
 def test_chunks_that_cannot_be_of_this_clock_are_rejected_with_words(

@@ -149,7 +149,7 @@ def test_a_stop_that_was_latched_before_the_start_counts(make: Any, armed: bool)
     assert graph.begin()
     assert graph.arm(), "before anything of the stop topic can have come"
     assert graph.spin(lambda: graph.node._stopped)
-    assert (graph.arm(), graph.node._supervisor.is_armed) == (STOPPED, False)
+    assert (graph.arm(), graph.node._armed) == (STOPPED, False)
     press(button, False)
     assert graph.comes_to(lambda answer: not answer)
 
@@ -164,7 +164,7 @@ def test_publishers_of_every_quality_of_service_are_heard(make: Any) -> None:
         assert graph.comes_to(lambda answer: not answer)
         assert graph.spin(lambda b=button, n=matched: b.get_subscription_count() == n)
         press(button, True)
-        assert graph.spin(lambda: not graph.node._supervisor.is_armed), (reliable, latched)
+        assert graph.spin(lambda: not graph.node._armed), (reliable, latched)
         assert graph.arm() == STOPPED
         press(button, False)
         assert graph.comes_to(lambda answer: not answer), (reliable, latched)
