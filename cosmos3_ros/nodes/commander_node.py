@@ -137,8 +137,9 @@ class CommanderNode(ManagedNode[Params]):
             topic = self._joint_states.topic_name
             nodes = self.get_publishers_info_by_topic(topic)
             monitor.publishers = tuple(sorted(info.node_name for info in nodes))
-            if self._supervisor.contradicted(now):
+            if self._supervisor.watches_return(now):
                 self._stop_return(now, monitor.fault(now))
+            self._supervisor.forget()
         if monitor.note:
             self.get_logger().info(f"joint states: {monitor.note}")
 
@@ -309,7 +310,7 @@ class CommanderNode(ManagedNode[Params]):
             velocities.append(0.0)
         self._command.publish(command_message(names, positions, velocities, now))
         self._points += 1
-        supervisor.point(position, velocity, gripper if supervisor.is_armed else None, now)
+        supervisor.point(position, velocity, gripper if self._armed else None, now)
         if self._reported != (player.mode, player.reason):
             self._report()
 

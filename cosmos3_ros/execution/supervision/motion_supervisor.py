@@ -162,15 +162,9 @@ class MotionSupervisor:
         if self._player.stop_returning(now):
             self.send(now)
 
-    def contradicted(self, now: int) -> bool:
-        """Joint states contradict each other: what was measured says nothing any more.
-
-        Whether a motion back to the measured arm must be given up.
-        """
-        returns = self._is_armed and self._tracking.watches_return(now)
-        if not returns:
-            self._tracking.forget()
-        return returns
+    def watches_return(self, now: int) -> bool:
+        """Whether a motion leads back to the measured arm, or just did."""
+        return self._is_armed and self._tracking.watches_return(now)
 
     def forget(self) -> None:
         """Nothing is known about the arm's tracking."""
