@@ -14,19 +14,11 @@ if importlib.util.find_spec("mujoco") is None:
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.sim.arm_constants import ARM, FINGER_CLOSED
 from cosmos3_ros.sim.emulated_controllers import ArmController, Point, Robot, State, Trajectory
-from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.expert import Expert
 from cosmos3_ros.sim.kinematics import Kinematics, downwards, yaw_of
 from cosmos3_ros.sim.real_time_pace import TICKS_PER_SECOND
 from cosmos3_ros.sim.tasks import TASKS
 from cosmos3_ros.sim.tasks.standard import STANDARD
-
-
-@pytest.fixture
-def env():
-    made = Env(views=())
-    yield made
-    made.close()
 
 
 def perform(env, expert, limit=250, noise=0.0):

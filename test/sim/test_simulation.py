@@ -34,13 +34,6 @@ from cosmos3_ros.sim.world import World
 DROID_SIM = EMBODIMENTS["droid_sim"]
 
 
-@pytest.fixture
-def env():
-    made = Env(views=())
-    yield made
-    made.close()
-
-
 # -- scenes and tasks ------------------------------------------------------------------------------
 
 

@@ -10,20 +10,12 @@ import pytest
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
-from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.expert import Expert
 from cosmos3_ros.sim.gl import mujoco
 from cosmos3_ros.sim.layout import CLUTTER, COLORS, CUBE, SMALL
 from cosmos3_ros.sim.tasks import SUITES, TASKS, arrange
 from cosmos3_ros.sim.tasks.hard import HARD
 from cosmos3_ros.sim.tasks.hard_layouts import ROLL, SPIN
-
-
-@pytest.fixture
-def env():
-    made = Env(views=())
-    yield made
-    made.close()
 
 
 def stay(env, seconds, watch=lambda: None):
