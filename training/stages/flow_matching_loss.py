@@ -7,6 +7,7 @@ s * noise + (1 - s) * clean; the target is noise - clean.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
@@ -50,6 +51,32 @@ def video_levels(level: Tensor, apart: Tensor) -> Tensor:
     least as noisy as the rows: in sampling the video's tokens are those of an earlier step.
     """
     return torch.where(apart, torch.maximum(level, torch.rand_like(level) ** (1 / 7)), level)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is drawn for each sample of a batch, [B] each."""
+
+    modes: Tensor  # int64: POLICY, FORWARD or INVERSE
+    video: Tensor  # float32: noise level of the video
+    rows: Tensor  # float32: of the action rows
+    blind: Tensor  # bool: without the frames to come
+
+
+def draw_levels(whole: Tensor, options: ObjectiveOptions) -> Drawn:
+    """Modes and noise levels; whole bool [B]: of which samples every frame is known."""
+    count, device = len(whole), whole.device
+    modes = draw_modes(count, options, device)
+    level = noise_levels(count, options.shift, device)
+    # Where nobody knows what was seen later, all is noise: that says what the first step of
+    # sampling is to do.
+    modes = torch.where(whole, modes, POLICY)
+    apart, blind = (
+        (modes == POLICY) & (torch.rand(count, device=device) < share)
+        for share in (options.row_levels, options.no_future)
+    )
+    rows = torch.where(whole | apart | blind, level, 1.0)
+    return Drawn(modes, torch.where(whole, video_levels(level, apart), 1.0), rows, blind)
 
 
 def noisy_parts(
@@ -101,19 +128,8 @@ class FlowMatchingLoss(nn.Module):
         """
         transformer, options = self._transformer.module, self.options
         count, device = len(batch.rows), batch.rows.device
-        modes, level = (
-            draw_modes(count, options, device),
-            noise_levels(count, options.shift, device),
-        )
-        # Where nobody knows what was seen later, all is noise: that says what the first step of
-        # sampling is to do.
-        modes = torch.where(batch.whole, modes, POLICY)
-        apart, blind = (
-            (modes == POLICY) & (torch.rand(count, device=device) < share)
-            for share in (options.row_levels, options.no_future)
-        )
-        row_level = torch.where(batch.whole | apart | blind, level, 1.0)
-        level = torch.where(batch.whole, video_levels(level, apart), 1.0)
+        drawn = draw_levels(batch.whole, options)
+        modes, level, row_level = drawn.modes, drawn.video, drawn.rows
         frames, rows = batch.latents.shape[2], batch.rows.shape[1]
         noisy_frames, noisy_rows = noisy_parts(
             modes, frames, rows, int(self._embodiment.state_row), options
@@ -135,12 +151,12 @@ class FlowMatchingLoss(nn.Module):
             actions,
             noisy_rows,
             domain,
-            row_time=1000 * row_level,
+            row_time=1000 * row_level if options.row_levels or options.no_future else None,
             hide_rows=(modes == POLICY) if options.hidden_rows else False,
-            hide_future=blind if options.no_future else None,
+            hide_future=drawn.blind if options.no_future else None,
         )
         assert action is not None  # actions were given
-        taught = batch.whole & ~blind
+        taught = batch.whole & ~drawn.blind
         error = (vision.float() - (noise - batch.latents)) * (
             vision_mask & taught.view(-1, 1, 1, 1, 1)
         )
