@@ -8,10 +8,11 @@ encoders, a policy, an operator, and disturbances of all of them. Checked in eve
    than `speed x (tracking_lag + age + 2 periods) + max_tracking_error`. speed: the fastest of set
    points and arm in the last `tracking_lag + age + 1 s`; age: of what the commander was last told
    rightly about the arm. While another publisher says something else, what that can say without
-   being implausible is added. Never more than CAP rad. Left out: a brake along the motion under way
-   while the commander says that it does not know where the arm is, or that what is measured is
-   not what the controller moves, and an arm that was put elsewhere at once until it was measured
-   there.
+   being implausible is added. Never more than CAP rad, unless encoders repeated old values under
+   new stamps for longer than LIE: that an arm at rest is pushed meanwhile cannot be known. Left
+   out: a brake along the motion under way while the commander says that it does not know where the
+   arm is, or that what is measured is not what the controller moves, and an arm that was put
+   elsewhere at once until it was measured there.
 2. Limits: motions keep those of position, speed, acceleration and jerk at every moment; streamed
    points step no further than the largest speed allows, but onto the arm where it stands.
 3. After a stop only braking or the way back to the arm begins, the stream ends with it, and the
@@ -60,6 +61,7 @@ from cosmos3_ros.nodes import commander_node
 from cosmos3_ros.robot.joint_plausibility import differences, largest_change
 
 CAP = 0.5  # rad
+LIE = 1.0  # s
 SILENCE = 1.0  # s
 STILL = 0.003  # rad: an arm that moved less stands still
 HISTORY = 3000  # control periods of one history
@@ -336,7 +338,7 @@ class History:
             interval = max(encoder.interval for encoder in world.encoders)
             bound += float(largest_change(self.limits.velocity, interval).max())
         away = float(world.away(begin).max())
-        if away > min(bound, CAP):
+        if away > (bound if age > LIE else min(bound, CAP)):
             self.violate(
                 "away",
                 f"{what} {away:.3f} from the arm, bound {bound:.3f}, speed {speed:.2f}, "
