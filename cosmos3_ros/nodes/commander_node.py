@@ -77,6 +77,7 @@ class CommanderNode(ManagedNode[Params]):
         self._lost = self._newest = 0
         # when the arm was armed or disarmed, and the last tick
         self._armed_at = self._last_tick = 0
+        self._is_simulated = bool(self.get_parameter("use_sim_time").value)
         self._publisher_fault = self._listener_fault = self._arming_fault = ""
         self._arms_until = 0  # steady clock: the parameter `armed` still waits
         self._reported = ("", "")  # mode and reason in the last status
@@ -121,7 +122,6 @@ class CommanderNode(ManagedNode[Params]):
         self._set_armed(False, "the commander is stopped")
         self._finish_braking()
         self._supervisor.end()
-        self._last_tick = 0
         # else the last words may die with the process
         self._sink.output.wait_for_all_acked(Duration(seconds=1))
 
@@ -131,7 +131,8 @@ class CommanderNode(ManagedNode[Params]):
         now, monitor, stamp = self._keep_time(), self._monitor, to_ns(message.header.stamp)
         if stamp:
             self._offset.add(stamp, now)
-        if monitor.update(message.name, message.position, stamp, now):
+        steady = None if self._is_simulated else self.steady()
+        if monitor.update(message.name, message.position, stamp, now, steady):
             self._start_over()
         elif monitor.contradicted_at == now:
             topic = self._joint_states.topic_name
@@ -320,7 +321,7 @@ class CommanderNode(ManagedNode[Params]):
         supervisor = self._supervisor
         if late <= 0 or not self._last_tick or not supervisor.drives_arm(self._last_tick):
             return
-        if self._sink.streams and not self.get_parameter("use_sim_time").value:
+        if self._sink.streams and not self._is_simulated:
             supervisor.shift(late)
             self._last_tick += late
 

@@ -48,6 +48,7 @@ class ArmMonitor:
         joints = len(self._states.joints)
         # what was heard last, of whichever publisher
         self._heard, self._heard_at = np.full(joints, np.nan), np.zeros(joints)
+        self._received_at = np.zeros(joints)  # on the steady clock, where it is known
 
     @property
     def stamp(self) -> int:
@@ -55,11 +56,18 @@ class ArmMonitor:
         return self._states.stamp or 0
 
     def update(
-        self, names: Sequence[str], positions: Sequence[float], stamp: int, now: int
+        self,
+        names: Sequence[str],
+        positions: Sequence[float],
+        stamp: int,
+        now: int,
+        steady: int | None = None,
     ) -> bool:
         """Take a joint state; stamp: that of its header (ns), 0 if it has none.
 
         True if the clock jumped back by more than a second.
+
+        steady: now on a clock (ns) that nobody sets; None where time is simulated.
 
         Joint states of other devices (none of the arm's joints), or without positions, do not
         count. A repeated stamp is a frozen stream.
@@ -78,7 +86,7 @@ class ArmMonitor:
         except ValueError as error:
             self._wrong, self._wrong_at = str(error), now
             return False
-        self._compare(dict(zip(names, positions, strict=True)), verdict.stamp, now)
+        self._compare(dict(zip(names, positions, strict=True)), verdict.stamp, now, steady)
         if updated and not self._states.missing and not self._is_settling(now):
             self._measure(now)
         return False
@@ -111,17 +119,23 @@ class ArmMonitor:
             return f"{self._contradiction}, {since:.1f} s ago{self._sources()}"
         return ""
 
-    def _compare(self, values: dict[str, float], stamp: int, now: int) -> None:
+    def _compare(
+        self, values: dict[str, float], stamp: int, now: int, steady: int | None
+    ) -> None:
         """Note joints that cannot have moved as this message and the one before it say."""
         joints = self._states.joints
         new = np.array([values.get(joint, np.nan) for joint in joints])
         change = np.nan_to_num(differences(self._heard, new, self._limits.continuous))
         seconds = np.where(self._heard_at > 0, (stamp - self._heard_at) / NS, 0.0)
+        if steady is not None:  # a clock that was set forward has given no joint time to move
+            most = (steady - self._received_at + self._max_age) / NS
+            seconds = np.minimum(np.abs(seconds), most)
         words = contradiction(joints, change, seconds, self._limits.velocity)
         if ((seconds * NS > self._max_age) & (np.abs(change) > MOVED)).any():
             self._changed_at = now
         heard = np.isfinite(new)
         self._heard[heard], self._heard_at[heard] = new[heard], stamp
+        self._received_at[heard] = steady or 0
         if words:
             self._contradiction, self.contradicted_at = words, now
 

@@ -35,9 +35,13 @@ class Arm:
 
         class Stepped(CommanderNode):
             time = 1000 * NS
+            set_by = 0  # how much of that the clock was set forward by
 
             def now(self) -> int:
                 return self.time
+
+            def steady(self) -> int:
+                return self.time - self.set_by
 
         values = {
             "joints": ["a"],
@@ -288,6 +292,36 @@ def test_reactivated_it_begins_where_it_is(make: Any) -> None:
     arm.run(0.3)
     assert arm.sent[0][1] == pytest.approx(0.05, abs=MOST)
     assert np.abs(arm.steps()[:, 1]).max() < MOST
+
+
+def test_a_clock_set_back_while_it_was_inactive_is_no_dead_end(make: Any) -> None:
+    """The last motion would end long after now: an arm at rest plays from the first row anyhow."""
+    arm = make(armed=True)
+    arm.chunk(1.5)
+    arm.run(0.5)
+    arm.node.trigger_deactivate()
+    arm.sent.clear()
+    arm.node.time -= 10 * NS
+    arm.node.set_by -= 10 * NS
+    arm.node.trigger_activate()
+    arm.run(1.0)
+    begin = arm.where
+    arm.chunk(1.0, late=1.0)
+    arm.run(0.5)
+    assert arm.mode == "playing", arm.node._player.last_rejection
+    assert arm.where > begin + 0.1
+    assert np.abs(arm.steps()[:, 1]).max() < MOST
+
+
+def test_a_clock_set_forward_gives_no_joint_time_to_move(make: Any) -> None:
+    """By its stamp the wrong message comes a minute after the one before it."""
+    arm = make(armed=True)
+    arm.run(0.2)
+    arm.node.time += 60 * NS
+    arm.node.set_by += 60 * NS
+    arm.hear(1.0)
+    assert "a is said to have moved by 1.000 within 0.2" in arm.node._fault(arm.node.now())
+    assert arm.node._monitor.measured == pytest.approx([0.0])
 
 
 @pytest.mark.parametrize("recovery", ["automatic", "explicit"])
