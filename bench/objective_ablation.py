@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import queue
 from collections.abc import Generator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -50,22 +49,26 @@ def unpacked(parts: tuple[Any, ...]) -> Encoded:
 
 
 class SharedFeed:
-    """Stands for latent_encoder.Feed: takes what was encoded for all arms."""
+    """Stands for latent_encoder.Feed: takes what was encoded for all arms.
+
+    A thread empties the queue all the time: whoever asks a queue now and then gets what its pipe
+    holds, which is less than one message.
+    """
 
     def __init__(self, encoder: Encoder, windows: multiprocessing.Queue):
-        self.shape, self._windows, self._begun = encoder.shape, windows, False
+        self.shape, self._windows = encoder.shape, windows
+        self._received = BackgroundLoader(self._receive)
 
     def take(self) -> list[Encoded]:
-        taken = [] if self._begun else [unpacked(part) for part in self._windows.get()]
-        self._begun = True
-        while True:
-            try:
-                taken += map(unpacked, self._windows.get_nowait())
-            except queue.Empty:
-                return taken
+        self._received.wait_for(1)
+        return self._received.take()
 
     def close(self) -> None:
-        """Nothing: the windows belong to all arms."""
+        """Nothing: the thread ends with the process."""
+
+    def _receive(self) -> Generator[Encoded]:
+        while True:
+            yield from map(unpacked, self._windows.get())
 
 
 def _no_clips(*_: Any) -> Generator[Clip]:
@@ -107,7 +110,9 @@ def main() -> None:
     parser.add_argument("--devices", nargs="+", default=["auto"], help="that the arms share")
     parser.add_argument("--encoder", default="cpu", help="device that encodes for all")
     parser.add_argument("--arm", action="append", required=True, help="NAME KEY=VALUE ...")
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="of the recipe, in all arms")
+    parser.add_argument(
+        "changes", nargs="*", metavar="KEY=VALUE", help="of the recipe, in all arms"
+    )
     chosen = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     arms, queues, recipe = [], [], read_recipe(chosen.recipe, chosen.changes)

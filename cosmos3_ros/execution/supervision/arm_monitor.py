@@ -119,9 +119,7 @@ class ArmMonitor:
             return f"{self._contradiction}, {since:.1f} s ago{self._sources()}"
         return ""
 
-    def _compare(
-        self, values: dict[str, float], stamp: int, now: int, steady: int | None
-    ) -> None:
+    def _compare(self, values: dict[str, float], stamp: int, now: int, steady: int | None) -> None:
         """Note joints that cannot have moved as this message and the one before it say."""
         joints = self._states.joints
         new = np.array([values.get(joint, np.nan) for joint in joints])
