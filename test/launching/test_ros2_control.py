@@ -33,12 +33,30 @@ class Setup:
     robot: str
     arm: str
     gripper: str
+    gripper_output: str = "position"
+
+    @property
+    def name(self) -> str:
+        return f"{self.robot}-{self.gripper_output}"
 
 
 SETUPS = (
     Setup("generic_6axis", "arm_controller", "gripper_controller"),
     Setup("franka_robotiq", "fr3_arm_controller", "robotiq_gripper_controller"),
+    Setup("generic_6axis", "arm_controller", "gripper_controller", "gripper_command"),
+    Setup("generic_6axis", "arm_controller", "gripper_controller", "parallel_gripper_command"),
 )
+# gripper_output -> package and type of the controller that takes such goals
+ACTION_CONTROLLERS = {
+    "gripper_command": (
+        "gripper_controllers",
+        "position_controllers/GripperActionController",
+    ),
+    "parallel_gripper_command": (
+        "parallel_gripper_controller",
+        "parallel_gripper_action_controller/GripperActionController",
+    ),
+}
 
 
 def parameters(robot: str) -> dict[str, Any]:
@@ -48,9 +66,17 @@ def parameters(robot: str) -> dict[str, Any]:
 
 
 def controllers_file(setup: Setup, folder: Path) -> Path:
-    """The shipped controllers' file, with positions in place of torques."""
+    """The shipped controllers' file, with positions in place of torques.
+
+    And with a gripper controller that takes goals, where the setup has one.
+    """
     file = yaml.safe_load((CONFIG / "controllers" / f"{setup.robot}.yaml").read_text())
     file[setup.arm]["ros__parameters"]["command_interfaces"] = ["position"]
+    if setup.gripper_output in ACTION_CONTROLLERS:
+        _, kind = ACTION_CONTROLLERS[setup.gripper_output]
+        file["controller_manager"]["ros__parameters"][setup.gripper] = {"type": kind}
+        joint = parameters(setup.robot)["gripper_joint"]
+        file[setup.gripper]["ros__parameters"] = {"joint": joint, "allow_stalling": True}
     path = folder / "controllers.yaml"
     path.write_text(yaml.safe_dump(file))
     return path
@@ -174,17 +200,23 @@ class Cell:
     velocity: np.ndarray  # limits of the joints, rad/s
 
 
-@pytest.fixture(params=SETUPS, ids=lambda setup: setup.robot)
+@pytest.fixture(params=SETUPS, ids=lambda setup: setup.name)
 def cell(
     request: pytest.FixtureRequest, start: Any, watcher: Any, wait_until: Any, tmp_path: Path
 ) -> Iterator[Cell]:
     """Controllers, armed commander with automatic recovery, and chunks."""
-    from ament_index_python import get_package_prefix
+    from ament_index_python import PackageNotFoundError, get_package_prefix
     from controller_manager_msgs.srv import SwitchController
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from std_msgs.msg import String
 
     setup, values = request.param, parameters(request.param.robot)
+    if setup.gripper_output in ACTION_CONTROLLERS:
+        package, _ = ACTION_CONTROLLERS[setup.gripper_output]
+        try:
+            get_package_prefix(package)
+        except PackageNotFoundError:
+            pytest.skip(f"the package {package} is not installed")
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     publisher = watcher.create_publisher(String, "robot_description", latched)
     publisher.publish(String(data=description(values)))
@@ -209,6 +241,8 @@ def cell(
     commander = start(
         *("commander", "--ros-args", "--params-file", CONFIG / f"{setup.robot}.yaml"),
         *("-p", "armed:=true", "-p", "recovery:=automatic"),
+        *("-p", f"gripper_output:={setup.gripper_output}"),
+        *("-p", f"gripper_action:={setup.gripper}/gripper_cmd"),
         *("-r", f"arm_controller/joint_trajectory:={setup.arm}/joint_trajectory"),
         *("-r", f"gripper_controller/commands:={setup.gripper}/commands"),
     )
@@ -243,9 +277,11 @@ def test_joint_states_come_at_100_hz(cell: Cell) -> None:
     assert 170 <= heard <= 210
 
 
-def test_the_gripper_follows_its_forward_controller(cell: Cell, wait_until: Any) -> None:
+def test_the_gripper_follows_its_controller(cell: Cell, wait_until: Any) -> None:
     for where in (*cell.policy.positions, cell.policy.positions[0]):
         wait_until(lambda to=where: abs(cell.policy.fingers[-1] - to) < 1e-3, f"gripper at {where}")
+    assert "was rejected" not in cell.commander.output
+    assert "ERROR" not in cell.manager.output
 
 
 def test_after_the_commander_was_killed_the_arm_comes_to_rest_within_its_limits(
