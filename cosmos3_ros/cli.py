@@ -20,6 +20,7 @@ from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, fields, finite_float
 from .model.policy_options import PolicyOptions
 from .serve.cli import add_reasoner_options, add_sampling, add_serve, reasoner_params
+from .task_cli import add_task
 
 ROS = (
     "rclpy",
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_demo(commands)
     _add_replay(commands)
     _add_ask(commands)
+    add_task(commands)
     _add_inspect(commands)
     _add_tiny(commands)
     _add_collect(commands)

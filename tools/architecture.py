@@ -64,6 +64,7 @@ ORDER = (
     "training/stages",
     "training/train",
     "cosmos3_ros/embodiment_cli",
+    "cosmos3_ros/task_cli",
     "cosmos3_ros/cli",
 )
 

@@ -35,6 +35,11 @@ NODES: dict[str, tuple[topics.Interface, type, str]] = {
         PARAMS["commander"],
         "plays chunks within limits, arms, holds; the only node that moves the robot",
     ),
+    "task_server": (
+        topics.TASK_SERVER,
+        PARAMS["task_server"],
+        "does what is said until it is judged to be done, see docs/tasks.md",
+    ),
     "sim": (topics.SIM, PARAMS["sim"], "the embedded simulation in place of a robot"),
 }
 PICTURE = """\

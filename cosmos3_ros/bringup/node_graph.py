@@ -38,6 +38,7 @@ MODULES = {
     "reasoner": ("cosmos3_ros.brain", "reasoner"),
     "server": ("cosmos3_ros.brain", "server"),
     "commander": ("cosmos3_ros.nodes.commander_node",),
+    "task_server": ("cosmos3_ros.nodes.task.task_node",),
 }
 
 
@@ -65,6 +66,7 @@ SETS: dict[str, dict[str, str]] = {
         "port": "port",
     },
     "commander": {"armed": "armed", "use_sim_time": "use_sim_time"},
+    "task_server": {"use_sim_time": "use_sim_time"},
 }
 
 EMBODIED = ("policy", "server")  # nodes that have the parameter `embodiment`
@@ -117,6 +119,9 @@ class Options:
         None, "file with the endpoint's token; empty: none is sent", omitted=FILE
     )
     commander: bool = param(True, "start the commander node, which alone moves the robot")
+    task_server: bool = param(
+        False, "start the task server, which does what `cosmos3 task` asks for until it is done"
+    )
     sim: bool = param(True, "start the embedded simulation in place of a robot")
     armed: bool | None = param(
         None,
@@ -251,9 +256,12 @@ def processes(
         add("brain" if len(brain) > 1 else brain[0], *brain)
     if options.commander:
         add("commander", "commander")
+    if options.task_server:
+        add("task_server", "task_server")
     if not found:
         raise ValueError(
-            "nothing to start: policy, reasoner, server, commander and sim are all false"
+            "nothing to start: policy, reasoner, server, commander, task_server and sim are all "
+            "false"
         )
     return found
 

@@ -24,10 +24,11 @@ from ..execution.gripper import Gripper
 from ..execution.latency_window import LatencyWindow
 from ..execution.strategies import DEFAULT
 from ..execution.supervision.arm_monitor import ArmMonitor
+from ..execution.supervision.goal_watch import GoalWatch
 from ..execution.supervision.motion_supervisor import MotionSupervisor
 from ..execution.supervision.tracking_monitor import TrackingMonitor
 from ..model.interface import NS
-from ..msg import ActionChunk
+from ..msg import ActionChunk, TaskGoal
 from ..ros import topics
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
@@ -56,6 +57,7 @@ class CommanderNode(ManagedNode[Params]):
         super().__init__("commander", Params, KNOWN, **kwargs)
         self._stopped = False  # by the topic; outlives a cleanup
         self._stop_signals = StopSignals()
+        self._goal = GoalWatch()
 
     def setup(self) -> None:
         p = self.params
@@ -98,13 +100,14 @@ class CommanderNode(ManagedNode[Params]):
             topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap()
         )
         self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
+        self.subscribe(topics.TASK_GOAL, self._on_task_goal)
         for qos in topics.STOP_QOS:
             self.subscribe_with_info(topics.STOP, qos, self._on_stop_signal)
         self._watch = CommanderWatch(self, self._sink, self.steady())
         self._made.append((CommanderWatch.close, self._watch))
-        arming, stopping = topics.COMMANDER.offers
-        self.offer(arming, self._on_arm)
-        self.offer(stopping, self._on_stop)
+        answers = self._on_arm, self._on_stop
+        for service, answer in zip(topics.COMMANDER.offers, answers, strict=True):
+            self.offer(service, answer)
         self.parameters.changed = lambda names: setattr(self._player, "rules", self.params.rules())
         self.every(1.0 / p.rate, self._tick)
         self.every(0.05, self._check_graph, steady=True)
@@ -162,7 +165,8 @@ class CommanderNode(ManagedNode[Params]):
                     f"captured {(self._armed_at - chunk.stamp) / NS:.1f} s before the arm was "
                     "armed or reset, and comes so late: no stamp, or another clock?"
                 )
-            if fault := self._fault(now):
+            refusal = self._goal.refusal(message.instruction, chunk.stamp, self.steady())
+            if fault := self._fault(now) or refusal:
                 raise ValueError(fault)
             if self._supervisor.load(now, chunk, message.number, message.strategy or DEFAULT):
                 self._supervisor.send(self._keep_time())  # planning has taken its time
@@ -174,6 +178,11 @@ class CommanderNode(ManagedNode[Params]):
         except ValueError as error:
             player.reject(message.number, str(error))
         self.get_logger().warning(f"rejected {player.last_rejection}", throttle_duration_sec=1.0)
+
+    def _on_task_goal(self, message: TaskGoal) -> None:
+        now, steady = self._keep_time(), self.steady()
+        if why := self._goal.hear(message.active, message.instruction, now, steady):
+            self._hold(why)
 
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         now = self.now()
@@ -190,6 +199,7 @@ class CommanderNode(ManagedNode[Params]):
         if request.data != self._armed:
             self._set_armed(request.data)
             self._gripper.forget()
+            self._goal.forget()
         response.success, response.message = True, "armed" if request.data else "dry run"
         return response
 
@@ -294,7 +304,9 @@ class CommanderNode(ManagedNode[Params]):
         self._faults.set("arm", fault)
         if player.mode == HOLDING and (why := supervisor.return_fault(now)):
             self._stop_return(now, why)
-        elif player.mode == PLAYING and (why := fault or player.end_reason(now)):
+        elif player.mode == PLAYING and (
+            why := fault or self._goal.silence(self.steady()) or player.end_reason(now)
+        ):
             self._give_up(why)
         elif fault and self._armed and player.mode == HOLDING and self._recovers_by_hand:
             self._give_up(fault)  # between two chunks, too

@@ -9,6 +9,7 @@ from functools import partial
 from ..model.option_fields import fields
 from ..ros.arguments import check_arguments
 from . import commander_params, policy_params, reasoner_params, server_params, sim_params
+from .task import task_params
 
 PARAMS: dict[str, type] = {
     "policy": policy_params.Params,
@@ -16,6 +17,7 @@ PARAMS: dict[str, type] = {
     "server": server_params.Params,
     "commander": commander_params.Params,
     "sim": sim_params.Params,
+    "task_server": task_params.Params,
 }
 KNOWN = {node: frozenset(fields(params)) for node, params in PARAMS.items()}
 

@@ -20,7 +20,8 @@ from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from ..msg import ActionChunk, CommanderStatus, Future, Scene, TaskStatus
+from ..action import ExecuteTask
+from ..msg import ActionChunk, CommanderStatus, Future, Scene, TaskGoal, TaskStatus
 from ..robot import topic_names
 from ..srv import Ask, ResetTask
 
@@ -70,7 +71,7 @@ class Topic:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """One service of the graph."""
+    """One service of the graph, or an action."""
 
     name: str
     type: Any
@@ -133,6 +134,12 @@ COMMANDER_STATUS = Topic(
     LATCHED,
     "mode, reason, counts; 5 Hz and on change",
 )
+TASK_GOAL = Topic(
+    "cosmos3/task_goal",
+    TaskGoal,
+    RELIABLE,
+    "that a task is being done, 10 Hz: the commander holds at its end, and when it falls silent",
+)
 STOP = Topic(
     "cosmos3/stop",
     Bool,
@@ -176,9 +183,16 @@ POLICY = Interface(
 REASONER = Interface(
     SEEN, (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),)
 )
+ASK = Service("reasoner/ask", Ask, "the reasoner's, from outside")
+EXECUTE_TASK = Service(
+    "cosmos3/execute_task", ExecuteTask, "an action: do what is said until it is judged to be done"
+)
+TASK_SERVER = Interface(
+    (COMMANDER_STATUS, ACTION_CHUNK, SCENE, INSTRUCTION), (INSTRUCTION, TASK_GOAL), (EXECUTE_TASK,)
+)
 SERVER = Interface((), ())  # its clients come by websocket
 COMMANDER = Interface(
-    (ACTION_CHUNK, JOINT_STATES, STOP),
+    (ACTION_CHUNK, JOINT_STATES, STOP, TASK_GOAL),
     (
         TRAJECTORY,
         POSITIONS.if_set("sink: position_stream"),

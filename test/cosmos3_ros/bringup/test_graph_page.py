@@ -31,7 +31,7 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(
     from cosmos3_ros.robot.robot_file import config_folder
 
     robot = str(config_folder() / "droid_sim.yaml")
-    options = Options(robot=robot, use_sim_time=True, server=True, port=0)
+    options = Options(robot=robot, use_sim_time=True, server=True, port=0, task_server=True)
     running = [start(p.executable, *p.arguments()) for p in processes(options)]
     rclpy.init(args=[])
     node = rclpy.create_node("watcher")
@@ -58,7 +58,7 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(
     finally:
         node.destroy_node()
         rclpy.shutdown()
-    assert [process.interrupt(60) for process in running] == [0, 0, 0]
+    assert [process.interrupt(60) for process in running] == [0, 0, 0, 0]
 
 
 def test_topics_that_are_there_instead_name_a_parameter_of_their_node() -> None:
@@ -79,11 +79,14 @@ def by_default(node: str, topics: tuple[Any, ...]) -> set[str]:
 
 
 def seen(node: Any, name: str) -> tuple[set[str], set[str], set[str]]:
-    """Topics published and subscribed to, and services, of a node as others see them."""
+    """Topics published and subscribed to, services and actions of a node as others see them."""
+    from rclpy.action import get_action_server_names_and_types_by_node
+
     return (
         own(node.get_publisher_names_and_types_by_node(name, "/"), name),
         own(node.get_subscriber_names_and_types_by_node(name, "/"), name),
-        own(node.get_service_names_and_types_by_node(name, "/"), name),
+        own(node.get_service_names_and_types_by_node(name, "/"), name)
+        | own(get_action_server_names_and_types_by_node(node, name, "/"), name),
     )
 
 
@@ -107,7 +110,7 @@ def own(found: list[tuple[str, list[str]]], node: str) -> set[str]:
         "list_",
         "describe_",
     )
-    names = {name for name, _ in found}
+    names = {name for name, _ in found if "/_action/" not in name}
     common = {name for name in names if name.rsplit("/", 1)[-1].startswith(standard)}
     clock = {"/clock"} if node != "sim" else set()
     return names - common - clock

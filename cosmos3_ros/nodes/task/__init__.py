@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The task server: an action in words, done until it is judged to be done."""
