@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from .model.option_fields import finite_float
 
@@ -40,5 +41,6 @@ def _task(chosen: argparse.Namespace) -> int:
     )
     print(f"{result.outcome} after {result.seconds:.1f} s: {result.message}")
     if result.question:
-        print(f"asked: {result.question}\nanswer: {result.answer}")
+        sure = "" if math.isnan(result.yes) else f" (yes: {result.yes:.3f})"
+        print(f"asked: {result.question}\nanswer: {result.answer}{sure}")
     return int(result.outcome != ExecuteTask.Result.SUCCEEDED)

@@ -7,6 +7,7 @@ Each is checked when it is made. Times are integer nanoseconds on the clock of t
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -196,6 +197,9 @@ class Answer:
     boxes: tuple[Box, ...] = ()  # that the text names
     tokens: int = 0
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of each stage
+    # Probability that it begins with yes rather than with no, 0..1, from the scores of its first
+    # token; NaN where it most likely begins with neither, or nobody knows (a remote reasoner).
+    yes: float = math.nan
 
 
 class Reasoner(Protocol):

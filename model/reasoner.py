@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from .language.question_templates import TASKS, parse_boxes, split_thought
 from .language.token_sampling import GREEDY, Sampling, TokenPicker, TokenTransfer, pieces
 from .language.vision_cache import Picture, VisionCache
 from .language.vision_encoder import Grid, VisionEncoder, retained, sample_frames, timestamps
+from .language.yes_or_no import YesOrNo
 from .loaded_model import Model
 
 
@@ -98,6 +99,7 @@ class Cosmos3Reasoner:
         self.video_pruning_rate = _check_pruning(video_pruning_rate)
         self.stop = stop_tokens(model)
         self._decoders = DecodeLoopPool(model)
+        self._yes_or_no = YesOrNo(self.tokenizer)
         added = self.tokenizer.added_tokens_decoder.items()
         self._reserved = {
             number for number, token in added if token.special and "think>" not in token.content
@@ -201,9 +203,16 @@ class Cosmos3Reasoner:
 
     @torch.inference_mode()
     def tokens(
-        self, prompt: Prompt, max_tokens: int, sampling: Sampling | None = None
+        self,
+        prompt: Prompt,
+        max_tokens: int,
+        sampling: Sampling | None = None,
+        first: Callable[[Tensor], None] = lambda scores: None,
     ) -> Iterator[int]:
-        """The tokens of the answer as they are decided, without the one that ends it."""
+        """The tokens of the answer as they are decided, without the one that ends it.
+
+        first: is called with the scores of the first one, float32 [vocab].
+        """
         since = time.perf_counter()
         decoder = self._decoders.take()
         try:
@@ -216,6 +225,7 @@ class Cosmos3Reasoner:
                 max_tokens,
             )
             since = self._lap(prompt.seconds, "prefill", since)
+            first(scores)
             pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
             for left in reversed(range(max_tokens)):
                 chosen = pick(scores)
@@ -233,9 +243,14 @@ class Cosmos3Reasoner:
             self._decoders.give(decoder)
 
     def _answer(self, limit: int, sampling: Sampling | None, prompt: Prompt) -> Answer:
-        tokens = list(self.tokens(prompt, limit, sampling))
+        yes: list[float] = []
+
+        def note(scores: Tensor) -> None:
+            yes.append(self._yes_or_no.probability(scores))
+
+        tokens = list(self.tokens(prompt, limit, sampling, note))
         thought, text = split_thought(self.tokenizer.decode(tokens))
-        return Answer(text, thought, parse_boxes(text), len(tokens), prompt.seconds)
+        return Answer(text, thought, parse_boxes(text), len(tokens), prompt.seconds, *yes)
 
     def _limit(self, max_tokens: int | None) -> int:
         limit = self.max_tokens if max_tokens is None else max_tokens

@@ -153,11 +153,17 @@ class ReasonerNode(ManagedNode[Params]):
         self._next = now + int(NS / self.params.rate)
         assert self._thread
         self._running = self._thread.submit(
-            self._reason, self.params.question, self.params.views, self.params.max_tokens
+            self._reason,
+            self.params.question,
+            self.params.views,
+            self.params.max_tokens,
+            tuple(self.params.checks),
         )
         self._running.add_done_callback(self._publish)
 
-    def _reason(self, question: str, views: list[str], max_tokens: int) -> Scene:
+    def _reason(
+        self, question: str, views: list[str], max_tokens: int, checks: tuple[str, ...] = ()
+    ) -> Scene:
         messages = [self._newest(view) for view in views]
         stamp = min(to_ns(message.header.stamp) for message in messages)
         images = []
@@ -167,7 +173,8 @@ class ReasonerNode(ManagedNode[Params]):
             except ValueError as error:
                 raise ValueError(f"camera {view}: {error}") from error
         answer = self._reasoner.ask(question, images, max_tokens)
-        return scene_message(answer, stamp=stamp, views=views, question=question)
+        yes = {check: self._reasoner.ask(check, images, 1).yes for check in checks}
+        return scene_message(answer, stamp=stamp, views=views, question=question, checks=yes)
 
     def _newest(self, view: str) -> Image | CompressedImage:
         if view not in self.params.views:

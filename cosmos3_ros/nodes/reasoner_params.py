@@ -26,6 +26,11 @@ class Params(ReasonerModelParams, LifecycleParams):
         0.2, "at most this many scenes per second; 0: only answer questions [Hz]", live=True
     )
     question: str = param("Describe the scene.", "what it asks itself for each scene", live=True)
+    checks: list[str] = param(
+        [],
+        "yes-or-no questions that it answers for each scene, with the probability of yes",
+        live=True,
+    )
     remote_url: str = param(
         "",
         "OpenAI-compatible endpoint to ask, http(s)://HOST:PORT/v1; empty: the checkpoint; no "

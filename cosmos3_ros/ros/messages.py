@@ -7,6 +7,8 @@ Pure functions; a wrong message raises ValueError.
 from __future__ import annotations
 
 import array
+import types
+from collections.abc import Mapping
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -98,8 +100,18 @@ def future_message(future: Future, *, number: int, instruction: str) -> msg.Futu
     )
 
 
-def scene_message(answer: Answer, *, stamp: int, views: list[str], question: str) -> msg.Scene:
-    """The reasoner's answer about the images of `stamp`."""
+def scene_message(
+    answer: Answer,
+    *,
+    stamp: int,
+    views: list[str],
+    question: str,
+    checks: Mapping[str, float] = types.MappingProxyType({}),
+) -> msg.Scene:
+    """The reasoner's answer about the images of `stamp`.
+
+    checks: yes-or-no questions about them, and the probability of yes for each.
+    """
     boxes = [
         msg.Box(
             label=b.label,
@@ -117,6 +129,9 @@ def scene_message(answer: Answer, *, stamp: int, views: list[str], question: str
         text=answer.text,
         thought=answer.thought,
         boxes=boxes,
+        yes=answer.yes,
+        checks=list(checks),
+        checks_yes=list(checks.values()),
         tokens=answer.tokens,
         seconds=float(sum(answer.seconds.values())),
     )

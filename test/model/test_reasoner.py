@@ -387,7 +387,9 @@ def test_streaming_yields_the_answer(both):
 def test_an_answer_is_read(both, monkeypatch):
     said = '<think>There.</think>[{"bbox_2d": [0, 100, 500, 1000], "label": "cup"}]'
     tokens = both.ours.tokenizer(said).input_ids
-    monkeypatch.setattr(both.ours, "tokens", lambda prompt, limit, sampling: iter(tokens[:limit]))
+    monkeypatch.setattr(
+        both.ours, "tokens", lambda prompt, limit, sampling, first: iter(tokens[:limit])
+    )
     answer = both.ours.ask("Where is the cup?", max_tokens=len(tokens))
     assert (answer.thought, answer.boxes[0].label, answer.boxes[0].y_min) == ("There.", "cup", 0.1)
     boxes, answer = both.ours.solve("boxes", "cup", IMAGES[:1], think=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 
 PLACE = "{instruction}"
@@ -21,12 +22,14 @@ _STEP = re.compile(r"^\s*\d+\s*[.):]\s*(\S.*?)\s*$", re.MULTILINE)
 class Judgement:
     """What the reasoner said to a yes-or-no question.
 
-    stamp: capture time of the oldest picture it was about, ns; 0 if there was no answer.
+    stamp: capture time of the oldest picture it was about, ns; 0 if there was no answer. yes: the
+    probability of yes; NaN if nobody knows.
     """
 
     question: str
     answer: str
     stamp: int
+    yes: float = math.nan
 
     @property
     def is_yes(self) -> bool | None:

@@ -44,6 +44,7 @@ class TaskRules:
     judge_every: int = 2 * NS  # ns between two questions; 0: nothing is judged
     confirmations: int = 2  # so many answers "yes" in a row, of different pictures, are a yes
     patience: int = 5 * NS  # ns without a chunk that is played
+    certainty: float = 0.5  # a "yes" whose probability is known and less is none
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class TaskRun:
             return  # another step by now, or no answer
         again = self.judgement is not None and judgement.stamp == self.judgement.stamp
         self.judgement = judgement
-        if not judgement.is_yes:
+        if not judgement.is_yes or judgement.yes < self.rules.certainty:
             self._agreed = 0
             return
         self._agreed += not again

@@ -254,6 +254,7 @@ class TaskNode(ManagedNode[Params]):
             seconds=(now - task.began) / NS,
             question=said.question if said else "",
             answer=said.answer if said else "",
+            yes=said.yes if said else math.nan,
             stamp=to_time(said.stamp if said else 0),
         )
 
@@ -284,8 +285,8 @@ class TaskNode(ManagedNode[Params]):
                 self.get_logger().warning(f"not judged: {why}", throttle_duration_sec=5.0)
                 then(Judgement(question, "", 0))
                 return
-            stamp = to_ns(response.scene.header.stamp)
-            then(Judgement(question, response.scene.text, stamp))
+            scene = response.scene
+            then(Judgement(question, scene.text, to_ns(scene.header.stamp), scene.yes))
 
         asked.add_done_callback(answered)
 

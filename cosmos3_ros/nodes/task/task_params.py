@@ -28,6 +28,9 @@ class Params(LifecycleParams):
     confirmations: int = param(
         2, "so many answers 'yes' in a row, of different pictures, are a yes", minimum=1, live=True
     )
+    certainty: float = param(
+        0.5, "a 'yes' whose probability is known and less than this is none", live=True
+    )
     plan_question: str = param(
         PLAN, "asked for the steps; {instruction} in it is replaced", live=True
     )
@@ -54,6 +57,8 @@ class Params(LifecycleParams):
             raise ValueError(
                 f"parameter 'judge_period': expected 0 or more, got {self.judge_period}"
             )
+        if not 0 <= self.certainty <= 1:
+            raise ValueError(f"parameter 'certainty': expected 0 to 1, got {self.certainty}")
         for name in ("question", "plan_question"):
             if not getattr(self, name).strip():
                 raise ValueError(f"parameter {name!r}: expected a question, got an empty one")
@@ -65,4 +70,5 @@ class Params(LifecycleParams):
             round(self.judge_period * NS),
             self.confirmations,
             round(self.patience * NS),
+            self.certainty,
         )

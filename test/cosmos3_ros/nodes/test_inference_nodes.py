@@ -2,6 +2,7 @@
 """Policy and reasoner node at odd moments, inside one process, with made-up networks."""
 
 import functools
+import math
 import os
 import signal
 import socket
@@ -137,6 +138,33 @@ def test_a_question_that_fails_is_answered_and_so_is_the_next(
     wait_until(answered.done, "an answer")
     assert answered.result().scene.text == "A table."
     assert not made.died.is_set()
+
+
+def test_a_scene_has_the_probability_of_yes_for_each_check(
+    host: Made, watcher: Any, wait_until: Any
+) -> None:
+    from cosmos3_ros.nodes.reasoner_node import ReasonerNode
+    from cosmos3_ros.ros import topics
+
+    class Sure(Thinker):
+        def ask(
+            self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128
+        ) -> Answer:
+            said = {"Is it red?": 0.25, "Is it there?": 0.75}.get(question, math.nan)
+            return Answer("A table.", tokens=max_tokens, yes=said)
+
+    scenes: list[Any] = []
+    watcher.create_subscription(
+        topics.SCENE.type, topics.SCENE.name, scenes.append, topics.SCENE.qos
+    )
+    checks = ["Is it red?", "Is it there?", "What is it?"]
+    see(host(ReasonerNode, Sure(), **{**REASONER, "rate": 20.0}, checks=checks))
+    wait_until(lambda: scenes, "a scene")
+    assert scenes[0].text == "A table."
+    assert math.isnan(scenes[0].yes)
+    assert list(scenes[0].checks) == checks
+    assert list(scenes[0].checks_yes)[:2] == [0.25, 0.75]
+    assert math.isnan(scenes[0].checks_yes[2])
 
 
 def test_the_reasoner_judges_stamps_and_says_which_clock_to_look_at(host: Made) -> None:
