@@ -189,6 +189,17 @@ class Box:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Clip:
+    """Some frames of a video of `fps` frames per second."""
+
+    # uint8 [H, W, 3] each.
+    frames: Sequence[np.ndarray]
+    # int64 [n]: the index of each frame in the video.
+    indices: np.ndarray
+    fps: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
     """What the reasoner said, and its cost."""
 
@@ -206,9 +217,12 @@ class Reasoner(Protocol):
     """The text tower as a vision-language model."""
 
     def ask(
-        self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128
+        self, question: str, images: Sequence[np.ndarray | Clip] = (), max_tokens: int = 128
     ) -> Answer:
-        """Answer about `images` (uint8 [H, W, 3] each), greedily, in at most `max_tokens`."""
+        """Answer about `images` (uint8 [H, W, 3] each) and videos, greedily.
+
+        In at most `max_tokens`. A remote one is shown images alone, ValueError for a video.
+        """
 
 
 def warm_up_reasoner(

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from .checkpoint_io.json_file import read_json
 from .checkpoint_io.loader import load_model
-from .interface import Answer, check_image
-from .language.chat import Clip, Turn
+from .interface import Answer, Clip, check_image
+from .language.chat import Turn
 from .language.decode_loop import DecodeLoopPool
 from .language.question_templates import TASKS, parse_boxes, split_thought
 from .language.token_sampling import GREEDY, Sampling, TokenPicker, TokenTransfer, pieces

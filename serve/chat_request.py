@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..model.language.chat import Clip, Turn
+from ..model.interface import Clip
+from ..model.language.chat import Turn
 from ..model.language.token_sampling import Sampling
 from .media_decoder import Decoder, Media, read_uri
 

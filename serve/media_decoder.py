@@ -21,7 +21,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from ..model.language.chat import Clip
+from ..model.interface import Clip
 from ..model.language.vision_encoder import sample_frames
 
 IMAGES = ("png", "jpeg", "webp", "bmp")

@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..model.interface import Answer, check_image
+from ..model.interface import Answer, Clip, check_image
 from ..model.language.question_templates import parse_boxes, split_thought
 
 CONNECT = 5.0  # seconds
@@ -55,19 +55,22 @@ class RemoteReasoner:
         self._cancelled = self._closed = False
 
     def ask(
-        self, question: str, images: Sequence[np.ndarray] = (), max_tokens: int = 128
+        self, question: str, images: Sequence[np.ndarray | Clip] = (), max_tokens: int = 128
     ) -> Answer:
         """See `Reasoner`.
 
         OSError if the endpoint does not answer, ValueError if it refuses or answers nonsense.
         """
         began = time.monotonic()
-        for number, image in enumerate(images):
+        shown = [image for image in images if not isinstance(image, Clip)]
+        if len(shown) < len(images):
+            raise ValueError("images: a remote reasoner is shown pictures alone, got a video")
+        for number, image in enumerate(shown):
             check_image(f"images[{number}]", image)
         with self._lock:
             self._cancelled = self._closed
         self._model = self._model or self._only_model()
-        pictures = [{"type": "image_url", "image_url": {"url": png_uri(image)}} for image in images]
+        pictures = [{"type": "image_url", "image_url": {"url": png_uri(image)}} for image in shown]
         content = [*pictures, {"type": "text", "text": question}]
         message = {"role": "user", "content": content}
         asked = {

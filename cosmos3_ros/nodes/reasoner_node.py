@@ -10,13 +10,15 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from lifecycle_msgs.msg import State
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
+from ..execution.recent_pictures import RecentPictures
 from ..execution.stamp_judge import StampJudge
-from ..model.interface import NS, Reasoner, warm_up_reasoner
+from ..model.interface import NS, Clip, Reasoner, warm_up_reasoner
 from ..msg import Scene
 from ..robot.images import to_rgb
 from ..ros import topics
@@ -48,7 +50,10 @@ class ReasonerNode(ManagedNode[Params]):
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "reason", os.nice, (LAST,))
         if (p.compile or p.cuda_graphs) and not self._remote:
             self._warm_up(self._thread)
-        self._images: dict[str, Image | CompressedImage] = {}
+        self._pictures = {
+            view: RecentPictures[Image | CompressedImage](p.video_seconds, p.video_rate)
+            for view in p.views
+        }
         self._refused: dict[str, str] = {}  # why the last image of a view is not used
         self._judges = {view: StampJudge(int(p.max_age * NS), self.most_ahead) for view in p.views}
         self._running: concurrent.futures.Future[Scene] | None = None
@@ -99,13 +104,14 @@ class ReasonerNode(ManagedNode[Params]):
             self._refused[view] = verdict.fault
             if not verdict.fault:
                 message.header.stamp = to_time(verdict.stamp)
-                self._images[view] = message
+                self._pictures[view].add(verdict.stamp, message)
 
         return store
 
     def _forget(self) -> None:
         """Nothing seen before counts any more."""
-        self._images.clear()
+        for pictures in self._pictures.values():
+            pictures.clear()
         self._refused.clear()
         for judge in self._judges.values():
             judge.forget()
@@ -118,9 +124,13 @@ class ReasonerNode(ManagedNode[Params]):
                 raise ValueError("the reasoner node is not active")
             if not request.question.strip():
                 raise ValueError("the question is empty")
-            views = list(request.views) or self.params.views
+            self._check_seconds(request.seconds)
             job = self._thread.submit(
-                self._reason, request.question, views, request.max_tokens or self.params.max_tokens
+                self._reason,
+                request.question,
+                list(request.views) or self.params.views,
+                request.max_tokens or self.params.max_tokens,
+                seconds=request.seconds,
             )
             done: Future = Future()
             job.add_done_callback(functools.partial(self._wake, done))
@@ -162,24 +172,45 @@ class ReasonerNode(ManagedNode[Params]):
         self._running.add_done_callback(self._publish)
 
     def _reason(
-        self, question: str, views: list[str], max_tokens: int, checks: tuple[str, ...] = ()
+        self,
+        question: str,
+        views: list[str],
+        max_tokens: int,
+        checks: tuple[str, ...] = (),
+        seconds: float = 0.0,
     ) -> Scene:
-        messages = [self._newest(view) for view in views]
-        stamp = min(to_ns(message.header.stamp) for message in messages)
-        images = []
-        for view, message in zip(views, messages, strict=True):
-            try:
-                images.append(to_rgb(message))
-            except ValueError as error:
-                raise ValueError(f"camera {view}: {error}") from error
+        stamp = min(to_ns(self._newest(view).header.stamp) for view in views)
+        images = [self._seen(view, seconds) for view in views]
         answer = self._reasoner.ask(question, images, max_tokens)
         yes = {check: self._reasoner.ask(check, images, 1).yes for check in checks}
         return scene_message(answer, stamp=stamp, views=views, question=question, checks=yes)
 
+    def _check_seconds(self, seconds: float) -> None:
+        """ValueError if no video of so many seconds can be shown."""
+        kept = self.params.video_seconds
+        if not 0 <= seconds <= kept:
+            raise ValueError(
+                f"seconds: expected 0 to {kept:g} (parameter video_seconds), got {seconds:g}"
+            )
+        if seconds and self._remote:
+            raise ValueError("seconds: expected 0, the reasoner elsewhere is shown pictures alone")
+
+    def _seen(self, view: str, seconds: float) -> np.ndarray | Clip:
+        """What the reasoner is shown of a view: its newest picture, or a video."""
+        newest = self._newest(view)
+        try:
+            if not seconds:
+                return to_rgb(newest)
+            seen = self._pictures[view].last(seconds)
+            since = [(stamp - seen[0][0]) // 1_000_000 for stamp, _ in seen]
+            return Clip([to_rgb(message) for _, message in seen], np.array(since), 1000.0)
+        except ValueError as error:
+            raise ValueError(f"camera {view}: {error}") from error
+
     def _newest(self, view: str) -> Image | CompressedImage:
         if view not in self.params.views:
             raise ValueError(f"no view {view!r}; there are {self.params.views}")
-        refused, message = self._refused.get(view), self._images.get(view)
+        refused, message = self._refused.get(view), self._pictures[view].newest
         if message is None:
             why = f", the last one cannot be used: {refused}" if refused else " yet"
             raise ValueError(f"no image from view {view!r}{why}")

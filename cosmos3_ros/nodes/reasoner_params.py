@@ -6,8 +6,8 @@ from __future__ import annotations
 import dataclasses
 
 from ..model.embodiment import SIMULATED
-from ..model.model_params import ReasonerModelParams
-from ..model.option_fields import check, param
+from ..model.model_params import MediaReasonerParams
+from ..model.option_fields import param
 from ..ros.lifecycle import LifecycleParams
 from ..ros.topics import IMAGE_RELIABILITY, RELIABILITIES
 from ..serve.auth import read_token
@@ -15,13 +15,17 @@ from ..serve.reasoner_client import RemoteReasoner
 
 
 @dataclasses.dataclass(frozen=True)
-class Params(ReasonerModelParams, LifecycleParams):
+class Params(MediaReasonerParams, LifecycleParams):
     """Parameters of the reasoner node."""
 
     views: list[str] = param(list(SIMULATED.views), "camera views it may look at")
     image_transport: str = param("raw", "raw or compressed")
     image_reliability: str = param("best_effort", IMAGE_RELIABILITY)
     max_age: float = param(1.0, "refuse to answer about images older than this [s]")
+    video_seconds: float = param(
+        0.0, "pictures are kept for so long, for questions about the last seconds [s]"
+    )
+    video_rate: float = param(2.0, "so many of them a second [Hz]")
     rate: float = param(
         0.2, "at most this many scenes per second; 0: only answer questions [Hz]", live=True
     )
@@ -45,7 +49,12 @@ class Params(ReasonerModelParams, LifecycleParams):
     remote_timeout: float = param(60.0, "give up what the endpoint has not answered after this [s]")
 
     def __post_init__(self) -> None:
-        check(self)
+        super().__post_init__()
+        if self.video_seconds < 0 or self.video_rate <= 0:
+            raise ValueError(
+                "parameters video_seconds, video_rate: expected >= 0 and > 0, got "
+                f"{self.video_seconds} and {self.video_rate}"
+            )
         for name, choices in (
             ("image_transport", ("raw", "compressed")),
             ("image_reliability", tuple(RELIABILITIES)),

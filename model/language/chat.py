@@ -4,22 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
+from ..interface import Clip
+
 ROLES = ("system", "user", "assistant")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Clip:
-    """Some frames of a video of `fps` frames per second."""
-
-    # uint8 [H, W, 3] each.
-    frames: Sequence[np.ndarray]
-    # int64 [n]: the index of each frame in the video.
-    indices: np.ndarray
-    fps: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .chat import Clip
+from ..interface import Clip
 from .vision_encoder import sample_frames
 
 # Demuxers that are tried. Others take any text for a film, or open files and addresses it names.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .chat import Clip
+from ..interface import Clip
 from .vision_encoder import Grid, VisionEncoder, image_patches, video_patches
 
 KEEP = 8  # pictures or videos

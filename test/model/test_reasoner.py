@@ -27,7 +27,8 @@ from transformers import (
 from cosmos3_ros.model.checkpoint_io.json_file import write_json
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint, write_tokenizer
-from cosmos3_ros.model.language.chat import Clip, Turn
+from cosmos3_ros.model.interface import Clip
+from cosmos3_ros.model.language.chat import Turn
 from cosmos3_ros.model.language.token_sampling import Sampling
 from cosmos3_ros.model.language.vision_encoder import (
     image_patches,

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,19 +98,24 @@ def image(node: Any) -> Any:
 
 
 def see(host: Any) -> None:
-    host.call(lambda: host.node._images.update(wrist=image(host.node)))
+    def add() -> None:
+        picture = image(host.node)
+        stamp = picture.header.stamp
+        host.node._pictures["wrist"].add(stamp.sec * 10**9 + stamp.nanosec, picture)
+
+    host.call(add)
 
 
 @pytest.fixture
-def ask(watcher: Any) -> Callable[[], Any]:
+def ask(watcher: Any) -> Callable[..., Any]:
     """Function that asks the reasoner node; a future of its answer."""
     from cosmos3_ros.srv import Ask
 
     client = watcher.create_client(Ask, "reasoner/ask")
 
-    def call() -> Any:
+    def call(**more: Any) -> Any:
         assert client.wait_for_service(20)
-        return client.call_async(Ask.Request(question="What is it?"))
+        return client.call_async(Ask.Request(question="What is it?", **more))
 
     return call
 
@@ -165,6 +171,33 @@ def test_a_scene_has_the_probability_of_yes_for_each_check(
     assert list(scenes[0].checks) == checks
     assert list(scenes[0].checks_yes)[:2] == [0.25, 0.75]
     assert math.isnan(scenes[0].checks_yes[2])
+
+
+def test_a_question_may_be_about_the_last_seconds(host: Made, ask: Any, wait_until: Any) -> None:
+    from cosmos3_ros.nodes.reasoner_node import ReasonerNode
+
+    shown: list[Any] = []
+
+    class Watcher(Thinker):
+        def ask(self, question: str, images: Sequence[Any] = (), max_tokens: int = 128) -> Answer:
+            shown.extend(images)
+            return Answer("A table.")
+
+    made = host(ReasonerNode, Watcher(), **REASONER, video_seconds=2.0, video_rate=10.0)
+    for _ in range(5):
+        see(made)
+        time.sleep(0.12)
+    for seconds in (0.0, 1.5, 3.0, -1.0, math.nan):
+        answered = ask(seconds=seconds)
+        wait_until(answered.done, "an answer")
+        if seconds not in (0.0, 1.5):
+            words = "seconds: expected 0 to 2 (parameter video_seconds), got "
+            assert answered.result().message.startswith(words)
+    picture, clip = shown
+    assert picture.shape == (32, 32, 3)
+    assert len(clip.frames) == 5
+    assert 450 < clip.indices[-1] < 3000
+    assert (clip.indices[0], clip.fps) == (0, 1000.0)
 
 
 def test_the_reasoner_judges_stamps_and_says_which_clock_to_look_at(host: Made) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cosmos3_ros.model.language.chat import Clip
+from cosmos3_ros.model.interface import Clip
 from cosmos3_ros.model.language.media_file import read_media
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)
