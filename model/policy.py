@@ -161,6 +161,40 @@ class Cosmos3Policy:
             text, negative = self.denoiser.read(caption), self.denoiser.read("")
             self._denoise(inputs, text, negative, seed)
 
+    def imagine(self, observation: Observation, candidate: ActionChunk) -> Prediction:
+        """`candidate` played after `observation`, and for `decode` what will be seen then.
+
+        Forward dynamics: nothing is decided, and the policy's own noise stays as it is. Rows of the chunk are what the candidate says at their
+        times; where it is over, its last command goes on. ValueError names what does not fit.
+        """
+        embodiment = self.embodiment
+        embodiment.check_state(observation.state)
+        if self.model.team:
+            raise ValueError("imagine: expected a policy that one process computes")
+        if candidate.names != embodiment.action_names:
+            raise ValueError(
+                f"candidate.names: expected {embodiment.action_names}, got {candidate.names}"
+            )
+        due = observation.stamp + embodiment.step * np.arange(1, embodiment.horizon + 1)
+        commands = [candidate.at(min(int(now), candidate.end)) for now in due]
+        values = np.stack([command for command in commands if command is not None])
+        rows = torch.zeros(self.row_shape)
+        if embodiment.state_row:
+            encoded = embodiment.encode_state(observation.state)
+            rows[0, : len(encoded)] = torch.from_numpy(encoded)
+        own = embodiment.encode_actions(values, observation.state)
+        rows[int(embodiment.state_row) :, : own.shape[1]] = torch.from_numpy(own)
+        with self.model.lock, self.stream:
+            text = self.denoiser.read(self.denoiser.checked(self.caption(observation.instruction)))
+            seen = self.encode(self.compose(observation))
+            nothing = torch.zeros(1, *self.latent_shape), torch.zeros(self.row_shape)
+            inputs = self.denoiser_input(seen, observation.state, *nothing)
+            frozen = _FrozenRows(inputs.frozen(rows[None].to(self.model.device)), text)
+        chunk = ActionChunk(
+            values, embodiment.action_names, observation.stamp, embodiment.step, embodiment.discrete
+        )
+        return Prediction(chunk, {}, frozen)
+
     def decode(self, prediction: Prediction) -> Future:
         """The video that goes with a prediction of this policy."""
         latents = prediction.latents

@@ -264,6 +264,37 @@ def test_the_future_may_be_imagined_again_for_the_rows_as_decided(model):
     assert np.abs(frames.astype(int) - others).max() <= 1
 
 
+def test_a_candidate_is_imagined_as_the_same_rows_of_a_chunk_are(model):
+    policy = Cosmos3Policy(model, num_steps=3, deterministic=True, future_steps=1)
+    decided = policy.infer(OBSERVATION)
+    wanted = policy.decode(decided)
+    imagined = policy.imagine(OBSERVATION, decided.chunk)
+    assert np.array_equal(imagined.chunk.values, decided.chunk.values)
+    future = policy.decode(imagined)
+    assert (future.stamp, future.step) == (wanted.stamp, wanted.step)
+    assert np.abs(future.frames.astype(int) - wanted.frames).max() <= 1
+    other = dataclasses.replace(decided.chunk, values=decided.chunk.values + np.float32(0.5))
+    changed = policy.decode(policy.imagine(OBSERVATION, other)).frames
+    assert np.abs(changed.astype(int) - wanted.frames).max() > 1, "it matters what is done"
+
+
+def test_a_candidate_of_another_rate_and_length_is_a_function_of_time(model):
+    policy = Cosmos3Policy(model, num_steps=1)
+    embodiment, state = policy.embodiment, OBSERVATION.state
+    step = 3 * embodiment.step
+    rows = np.stack([state, state + np.float32(0.3)])
+    chunk = ActionChunk(rows, embodiment.action_names, OBSERVATION.stamp, step, embodiment.discrete)
+    values = policy.imagine(OBSERVATION, chunk).chunk.values
+    assert values.shape == (embodiment.horizon, len(state))
+    assert np.allclose(values[:3, 0], state[0]), "not before its first row is due"
+    assert values[3:6, 0] == pytest.approx(state[0] + 0.3 * np.array([1, 2, 3]) / 3)
+    assert np.allclose(values[6:], rows[1])
+    with pytest.raises(ValueError, match=r"candidate.names: expected \("):
+        policy.imagine(
+            OBSERVATION, dataclasses.replace(chunk, names=tuple("abcdefgh")[:8], discrete=())
+        )
+
+
 def test_where_a_future_cannot_be_imagined_again_it_is_said(model):
     with pytest.raises(ValueError, match="future_steps: expected 0 or more, got -1"):
         Cosmos3Policy(model, future_steps=-1)
