@@ -164,8 +164,9 @@ class Cosmos3Policy:
     def imagine(self, observation: Observation, candidate: ActionChunk) -> Prediction:
         """`candidate` played after `observation`, and for `decode` what will be seen then.
 
-        Forward dynamics: nothing is decided, and the policy's own noise stays as it is. Rows of the chunk are what the candidate says at their
-        times; where it is over, its last command goes on. ValueError names what does not fit.
+        Forward dynamics: nothing is decided, and the policy's own noise stays as it is. Rows of the
+        chunk are what the candidate says at their times; where it is over, its last command goes
+        on. ValueError names what does not fit.
         """
         embodiment = self.embodiment
         embodiment.check_state(observation.state)

@@ -268,7 +268,9 @@ def test_a_candidate_is_imagined_as_the_same_rows_of_a_chunk_are(model):
     policy = Cosmos3Policy(model, num_steps=3, deterministic=True, future_steps=1)
     decided = policy.infer(OBSERVATION)
     wanted = policy.decode(decided)
+    before = policy._seeds.bit_generator.state
     imagined = policy.imagine(OBSERVATION, decided.chunk)
+    assert policy._seeds.bit_generator.state == before, "the next chunk is as it would have been"
     assert np.array_equal(imagined.chunk.values, decided.chunk.values)
     future = policy.decode(imagined)
     assert (future.stamp, future.step) == (wanted.stamp, wanted.step)
