@@ -56,6 +56,7 @@ setup(
     ],
     extras_require={
         "train": ["pyarrow>=15", "rosbags>=0.11"],
+        "poses": ["pin>=3"],
         "sim": ["mujoco>=3.3", "matplotlib>=3.9"],
         "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "openai>=2"],
     },

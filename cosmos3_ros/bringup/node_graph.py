@@ -27,6 +27,7 @@ from ..robot.robot_file import (
     find_robot_file,
     read_joints,
     remappings_of,
+    urdf_of,
 )
 from ..sim.arm_constants import JOINTS
 
@@ -298,6 +299,8 @@ class _Settings:
                 values[parameter] = value
         if node == "sim" and "publish_clock" not in (values | file) and self._follows_clock():
             values["publish_clock"] = True
+        if "urdf" in file and (described := urdf_of(self._path, file["urdf"].value)):
+            values["urdf"] = described
         # The embedded checkpoint moves the embedded simulation, in the place of whichever robot
         # that stands.
         embedded = self._options.sim and not self._value(values, file, "checkpoint")
@@ -324,5 +327,6 @@ class _Settings:
         return [
             f"{node}: {name} {value!r} instead of {said.value!r} ({said.place})"
             for name, value in given.items()
-            if (said := self._file[node].get(name)) and said.value != value
+            # the path of the robot description is only made whole
+            if (said := self._file[node].get(name)) and said.value != value and name != "urdf"
         ]

@@ -22,14 +22,16 @@ from ..execution.observation_buffer import STATE, ObservationBuffer, Sample
 from ..execution.progress import Progress
 from ..execution.replanner import Replanner
 from ..execution.stamp_judge import Verdict
+from ..model.embodiment import JOINTS, Embodiment
 from ..model.embodiment.plausibility import check_pictures, check_states, doubts
-from ..model.interface import NS, Observation, Policy, Prediction, warm_up
+from ..model.interface import NS, ActionChunk, Observation, Policy, Prediction, warm_up
 from ..msg import CommanderStatus
 from ..robot.frozen_camera import FrozenCamera
 from ..robot.frozen_joint import FrozenJoints
 from ..robot.images import to_rgb
 from ..robot.joint_map import map_joints
 from ..robot.joint_states import JointStates
+from ..robot.kinematics.tool_map import ToolMap
 from ..ros import topics
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
@@ -39,6 +41,7 @@ from ..ros.simulation_pause import Pause, PausingPolicy
 from ..ros.worker_thread import LAST, Worker
 from .known_parameters import KNOWN
 from .policy_params import Params
+from .robot_description import receive_description
 
 PATIENCE = NS // 2  # say why there is no inference only if it lasts
 OVERDUE = 5.0  # seconds without an inference that is due, or three times what the slowest took
@@ -63,9 +66,7 @@ class PolicyNode(ManagedNode[Params]):
         began = time.monotonic()
         self._policy = self._load(p)
         embodiment = self._policy.embodiment
-        self._robot = map_joints(
-            embodiment, p.joints, p.gripper_joint, p.gripper_open, p.gripper_closed, p.units
-        )
+        self._map(embodiment)
         self._joints, self._still = JointStates(p.joints), FrozenJoints(p.joints, p.gripper_joint)
         self._buffer = ObservationBuffer(
             embodiment.views,
@@ -111,6 +112,16 @@ class PolicyNode(ManagedNode[Params]):
         self.every(0.5, self._watch_inference, steady=True)
         self.every(1.0, self._diagnose, steady=True)
         self.get_logger().info(f"{embodiment.name} ready after {time.monotonic() - began:.1f} s")
+
+    def _map(self, embodiment: Embodiment) -> None:
+        """Tie the embodiment's numbers to the robot's joints, or to its tool and so to them."""
+        p = self.params
+        self._tool: ToolMap | None = None
+        self._robot = map_joints(
+            embodiment, p.joints, p.gripper_joint, p.gripper_open, p.gripper_closed, p.units
+        )
+        if embodiment.kind != JOINTS:
+            self._tool = ToolMap(embodiment, self._robot, p, receive_description(self, p.urdf))
 
     def start(self) -> None:
         self._forget()
@@ -239,7 +250,7 @@ class PolicyNode(ManagedNode[Params]):
         episode, instruction, sample = job
         began = self.now()
         images = {view: self._convert(view, message) for view, message in sample.images.items()}
-        state = sample.state.astype(np.float32)
+        state = self._tool.state(sample.state) if self._tool else sample.state.astype(np.float32)
         observation = Observation(images, state, instruction, sample.stamp)
         self._look_at(observation, episode)
         converted = self.now()
@@ -250,14 +261,14 @@ class PolicyNode(ManagedNode[Params]):
         if episode != self._episode or self.state_id != State.PRIMARY_STATE_ACTIVE:
             self._dropped += 1
             return
-        self._number += 1
         seconds = {
             "receive": (sample.received - sample.stamp) / NS,
             "wait": (began - sample.received) / NS,
             "convert": (converted - began) / NS,
             **prediction.seconds,
         }
-        chunk = self._robot.chunk(self._replanner.cut(prediction.chunk))
+        chunk = self._robot.chunk(self._joint_chunk(prediction.chunk, sample.state, seconds))
+        self._number += 1
         self._chunks.publish(
             chunk_message(
                 chunk,
@@ -274,6 +285,22 @@ class PolicyNode(ManagedNode[Params]):
             self._stages.setdefault(stage, LatencyWindow()).add(taken)
         if self._futures.get_subscription_count() and self._decode.idle:
             self._decode.submit((self._number, instruction, prediction))
+
+    def _joint_chunk(
+        self, chunk: ActionChunk, positions: np.ndarray, seconds: dict[str, float]
+    ) -> ActionChunk:
+        """The rows of a policy's chunk that can be executed, as rows of the robot's joints.
+
+        positions: of the joints at its stamp, in rad; seconds: gets how long it took, if it did.
+        """
+        chunk = self._replanner.cut(chunk)
+        if self._tool is None:
+            return chunk
+        began = time.monotonic()
+        chunk = self._tool.chunk(chunk, positions)
+        seconds["kinematics"] = time.monotonic() - began
+        self._faults.set("out of reach", self._tool.note)
+        return chunk
 
     def _look_at(self, observation: Observation, episode: int) -> None:
         """Refuse the first observation of an episode if it cannot be of this embodiment."""

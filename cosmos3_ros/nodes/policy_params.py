@@ -9,12 +9,13 @@ from ..execution.replanner import ReplanRules
 from ..execution.strategies import CHOICES, DEFAULT, STRATEGIES, find_strategy
 from ..model.model_params import PolicyModelParams
 from ..model.option_fields import param
+from ..robot.kinematics.tool_params import ToolActionParams
 from ..ros.lifecycle import LifecycleParams
 from ..ros.topics import IMAGE_RELIABILITY, RELIABILITIES
 
 
 @dataclasses.dataclass(frozen=True)
-class Params(PolicyModelParams, LifecycleParams):
+class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
     """Parameters of the policy node."""
 
     instruction: str = param(
@@ -69,6 +70,7 @@ class Params(PolicyModelParams, LifecycleParams):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_tool()
         for name, choices in (
             ("image_transport", ("raw", "compressed")),
             ("image_reliability", tuple(RELIABILITIES)),

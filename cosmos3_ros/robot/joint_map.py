@@ -88,14 +88,11 @@ def map_joints(
     """The joints of a robot for an embodiment; ValueError shows both sides if they do not fit.
 
     opened, closed: what the robot's gripper says, None: as the embodiment has it; units: of each
-    joint, (): as the embodiment has them.
+    joint, (): as the embodiment has them. For an embodiment that acts by poses or twists the
+    columns are any joints in rad, and its gripper; `kinematics.tool_map` makes its numbers of them.
     """
-    state = embodiment.state
-    if embodiment.kind != JOINTS:
-        raise ValueError(
-            f"parameter 'embodiment': expected one that acts by joints, {embodiment.name} "
-            f"acts by {embodiment.kind}"
-        )
+    acts_by_joints = embodiment.kind == JOINTS
+    state = embodiment.state if acts_by_joints else _arm(embodiment, joints, gripper)
     for name, values in (("joints", joints), ("units", units)):
         if len(values) != len(state) and (values or name == "joints"):
             raise ValueError(
@@ -103,7 +100,8 @@ def map_joints(
                 f"{embodiment.name} has {len(state)} state columns "
                 f"{[column.name for column in state]}"
             )
-    _check_order(embodiment, joints)
+    if acts_by_joints:
+        _check_order(embodiment, joints)
     grippers = [joint for joint, column in zip(joints, state, strict=True) if column.gripper]
     if [gripper] != (grippers or [""]):
         raise ValueError(
@@ -121,6 +119,21 @@ def map_joints(
         ends[0][0] if opened is None else opened,
         ends[0][1] if closed is None else closed,
         columns,
+    )
+
+
+def _arm(embodiment: Embodiment, joints: Sequence[str], gripper: str) -> tuple[Column, ...]:
+    """Columns for the joints of an arm whose tool acts, the gripper's as the embodiment has it."""
+    grippers = [column for column in embodiment.action if column.gripper]
+    if len(grippers) != (gripper in joints) or bool(gripper) != bool(grippers):
+        raise ValueError(
+            f"parameter 'gripper_joint' is {gripper!r} of 'joints' {[*joints]}, but embodiment "
+            f"{embodiment.name} acts by {embodiment.kind} and the grippers "
+            f"{[column.name for column in grippers]}"
+        )
+    return tuple(
+        dataclasses.replace(grippers[0], name=joint) if joint == gripper else Column(joint, "rad")
+        for joint in joints
     )
 
 

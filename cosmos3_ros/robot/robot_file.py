@@ -103,3 +103,12 @@ def embodiment_of(path: pathlib.Path, sections: Sections, node: str) -> str:
     if pathlib.Path(value).suffix in (".yaml", ".yml"):
         return str((path.parent / pathlib.Path(value).expanduser()).resolve())
     return value
+
+
+def urdf_of(path: pathlib.Path, value: Any) -> str:
+    """Where the robot description lies that a robot file calls `value`; "": where it says.
+
+    The path of a file that is there counts from the robot file.
+    """
+    found = path.parent / str(value)
+    return str(found.resolve()) if value and found.is_file() else ""

@@ -34,16 +34,20 @@ def read_limits(path: str | Path, joints: Sequence[str]) -> list[JointLimit]:
 
     ValueError names what is missing.
     """
+    return parse_limits(read_description(path), joints, str(path))
+
+
+def read_description(path: str | Path) -> bytes:
+    """What a URDF file holds; ValueError if it cannot be read."""
     if scheme := re.match(r"(\w+)://", str(path)):
         raise ValueError(
             f"robot description {str(path)!r}: {scheme[0]} is not followed; expected the path of "
             f"a URDF file, or {_TOPIC}/robot_description"
         )
     try:
-        content = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise ValueError(f"robot description {str(path)!r} cannot be read: {error}") from error
-    return parse_limits(content, joints, str(path))
 
 
 def parse_limits(content: str | bytes, joints: Sequence[str], source: str) -> list[JointLimit]:

@@ -84,6 +84,7 @@ def test_tests_mirror_the_tree(modules):
         "test_policy_observations",  # the policy node's inputs over time, a stepped clock
         "test_inference_nodes",  # policy and reasoner node in one process
         "test_openpi_closed_loop",  # the openpi server drives the simulation
+        "test_pose_embodiments",  # policy node, inverse kinematics, commander and simulation
         "test_lerobot_interop",  # lerobot's own reader and writer
     }
     unknown = {path.stem for path in tests if path.stem.removeprefix("test_") not in named}

@@ -19,6 +19,7 @@ FOLDERS = ("cosmos3_ros", "model", "sim", "training", "serve")
 EXECUTABLES = ("policy", "reasoner", "server", "brain", "commander", "sim", "cosmos3")
 # Import names that differ from the names of the packages that bring them.
 BROUGHT_BY = {
+    "pinocchio": "pin",
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
     "yaml": "python3-yaml",

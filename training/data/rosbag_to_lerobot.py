@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ...model.embodiment import JOINTS
 from ...model.interface import NS
 from ...robot import topic_names
 from ...robot.recorded_robot import RecordedRobot, read_robot
@@ -85,6 +86,11 @@ def convert(
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: expected a new or an empty folder")
     about = read_robot(robot)
+    if about.embodiment.kind != JOINTS:
+        raise ValueError(
+            f"robot file {robot}: expected an embodiment that acts by joints, for recordings are "
+            f"of joints; {about.embodiment.name} acts by {about.embodiment.kind}"
+        )
     log: list[dict] = []
     used: list[set[str]] = [set() for _ in about.joints.joints]
     sizes: dict[str, tuple[int, ...]] = {}

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint, write_tiny
-from cosmos3_ros.robot.robot_file import config_folder
+from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.robot.robot_file import config_folder, urdf_of
 
 pytestmark = pytest.mark.ros
 
@@ -55,6 +56,8 @@ def configure(domain: int) -> Iterator[Callable[..., str]]:
     }
 
     def run(path: Path, name: str, **changes: Any) -> str:
+        if urdf := urdf_of(path, given(path, name).get("urdf", "")):
+            changes = {"urdf": urdf, **changes}
         overrides = [Parameter(key, value=value) for key, value in changes.items()]
         arguments = ["--ros-args", "--params-file", str(path)]
         node = makers[name](cli_args=arguments, parameter_overrides=overrides)
@@ -91,10 +94,12 @@ def test_a_missing_joint_is_named_with_what_was_expected(
     trained, joints = str(checkpoint(policy["embodiment"])), policy["joints"][1:]
     refused = configure(path, "policy", checkpoint=trained, joints=joints)
     count = len(joints)
-    assert refused.startswith(
-        f"parameter 'joints' has {count} names {joints}, but embodiment {policy['embodiment']} has "
-    )
-    assert f"{count + 1} state columns" in refused
+    if EMBODIMENTS[policy["embodiment"]].kind == "joints":
+        expected = f"embodiment {policy['embodiment']} has {count + 1} state columns"
+        assert refused.startswith(f"parameter 'joints' has {count} names {joints}, but {expected}")
+    else:
+        assert f"is moved by ['{policy['joints'][0]}'] in robot description" in refused
+        assert f"which 'joints' {joints[:-1]} lacks" in refused
     with pytest.raises(
         ValueError, match=f"expected equal lengths, got {{'joints': {count - 1}, 'lower': {count}"
     ):
@@ -118,7 +123,7 @@ def test_a_missing_joint_is_named_with_what_was_expected(
         ),
         (
             {"embodiment": "droid_midtrain"},
-            "expected one that acts by joints, droid_midtrain acts by poses",
+            "embodiment droid_midtrain acts by poses: parameter 'urdf' is empty: expected a robot",
         ),
         (
             {"gripper_joint": ""},
