@@ -7,6 +7,7 @@ Pure; time is passed in.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..model.interface import NS, ActionChunk
 from ..robot.joint_plausibility import differences
 from .spline_motion import Limits, SplineMotion, brake, follow, rest, return_to
 from .strategies import DEFAULT, Strategy, find_strategy
+from .workspace import ToolLimits
 
 WAITING, PLAYING, HOLDING = "waiting", "playing", "holding"
 ROUNDING = 1e-6  # rows this far outside the position range are at the limit, rad or m
@@ -48,7 +50,7 @@ class ChunkPlayer:
     """The chunk being played, the motion that follows it, and why a chunk is not followed.
 
     joints: the arm's joints, in the order of `limits`; gripper: the joint that is commanded apart,
-    or "".
+    or ""; tool: what the arm's tool keeps to, None: nothing.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class ChunkPlayer:
         limits: Limits,
         gripper: str = "",
         rules: PlaybackRules | None = None,
+        tool: ToolLimits | None = None,
     ) -> None:
+        self._tool = tool
         self.joints, self.limits, self.gripper = joints, limits, gripper
         # of rows, which are float32: a limit that is rounded must not lie outside
         self._range = _rounded(limits.lower, np.inf), _rounded(limits.upper, -np.inf)
@@ -104,6 +108,9 @@ class ChunkPlayer:
             self._check_jump(arm, now, measured)
             arm, clipped = self._clipped(arm)
             motion = follow(arm, begin, now, self.limits)
+            if self._tool:
+                again = functools.partial(self._slower, arm, begin, now, motion.pace)
+                motion = self._tool.kept(motion, now, again)
         except ValueError as error:
             self.reject(number, str(error))
             return False
@@ -115,6 +122,12 @@ class ChunkPlayer:
             limit = clipped or f"played at {motion.pace:.2f} of its speed"
             self.last_limit = f"chunk {number}: {limit}"
         return True
+
+    def _slower(
+        self, arm: ActionChunk, begin: SplineMotion, now: int, pace: float, share: float
+    ) -> SplineMotion:
+        """The motion along a chunk at a share of this pace, its accelerations so much less."""
+        return follow(arm, begin, now, self.limits.eased(share), pace * share)
 
     def reject(self, number: int, why: str) -> None:
         """Count a chunk that is not played."""

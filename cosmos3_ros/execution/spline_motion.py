@@ -66,6 +66,12 @@ class Limits:
         """Largest magnitude of the first, second and third derivative of the position."""
         return self.velocity, self.acceleration, self.jerk
 
+    def eased(self, share: float) -> Limits:
+        """Those of the same motion when time passes at this share of its speed."""
+        return dataclasses.replace(
+            self, acceleration=self.acceleration * share**2, jerk=self.jerk * share**3
+        )
+
     def allow(self, points: np.ndarray) -> np.ndarray:
         """Whether the spline of control points [..., K >= 4, N] keeps the limits: bool [..., N].
 
@@ -197,19 +203,21 @@ def return_to(motion: SplineMotion, now: int, position: np.ndarray, limits: Limi
     return SplineMotion(stop.start, points)
 
 
-def follow(chunk: ActionChunk, motion: SplineMotion, now: int, limits: Limits) -> SplineMotion:
+def follow(
+    chunk: ActionChunk, motion: SplineMotion, now: int, limits: Limits, fastest: float = 1.0
+) -> SplineMotion:
     """Merge from a motion into the remaining rows of a chunk, and come to rest at its last row.
 
     chunk: columns = the joints of `limits`, rows within its position range. It is followed as fast
-    as it says if the limits let, else slower along the same path. ValueError if no row is left or
-    if the slowest pace is not slow enough.
+    as it says if the limits let, else slower along the same path. fastest: share of its speed that
+    is not exceeded. ValueError if no row is left or if the slowest pace is not slow enough.
     """
     start, head = motion.head(now)
     if chunk.end <= start:
         raise ValueError(f"chunk is over: its last row was due {(now - chunk.end) / NS:.3f} s ago")
     most = _pace(chunk, start, limits)
     failed = most < SLOWEST
-    paces = [float(pace) for pace in most.min() * PACES if pace >= SLOWEST]
+    paces = [float(pace) for pace in min(most.min(), fastest) * PACES if pace >= SLOWEST]
     for merges in (MERGES[:7], MERGES[7:]) if paces else ():
         pace, points, found = _fastest(chunk, start, head, paces, limits, merges)
         if found.all():

@@ -36,7 +36,7 @@ from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.node_runner import run
 from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
-from ..ros.sinks.command_sinks import SINKS, CommandedArm
+from ..ros.sinks.command_sinks import SINKS, CommandedArm, CommandedTool
 from ..ros.sinks.gripper_outputs import gripper_output
 from ..ros.watch.commander_watch import CommanderWatch
 from ..ros.watch.stop_signals import StopSignals
@@ -66,7 +66,10 @@ class CommanderNode(ManagedNode[Params]):
         limits, source = p.limits_and_source(description)
         if p.urdf:
             self.get_logger().info(source)
-        self._player = ChunkPlayer(joints, limits, p.gripper_joint, p.rules())
+        tool = p.tool_of_arm(description)
+        self._player = player = ChunkPlayer(
+            joints, limits, p.gripper_joint, p.rules(), p.tool_limits(tool, limits)
+        )
         self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS), self.most_ahead)
         tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)
         self._supervisor = MotionSupervisor(self._player, self._monitor, tracking)
@@ -90,6 +93,9 @@ class CommanderNode(ManagedNode[Params]):
             limits,
             p.trajectory_stamps,
             self._supervisor.away,
+            CommandedTool(tool, lambda: player.motion, lambda: self._monitor.measured)
+            if tool
+            else None,
         )
         self._sink = SINKS[p.sink](self.advertise, arm)
         self._supervisor.connect(self._sink)

@@ -9,18 +9,29 @@ import numpy as np
 
 from ..execution.chunk_player import PlaybackRules
 from ..execution.spline_motion import Limits
+from ..execution.workspace import ToolLimits, workspace
+from ..model.embodiment.units import ANGLE, LENGTH, UNITS
 from ..model.option_fields import check, param
 from ..robot.joint_limits import DESCRIBED, tighter
+from ..robot.kinematics.tool_frame import ToolFrame
+from ..robot.kinematics.tool_params import ToolParams
 from ..robot.urdf import JointLimit, parse_limits, read_limits
-from ..ros.sinks.command_sinks import SINKS
+from ..ros.sinks.command_sinks import SINKS, TOOL_SINKS
 from ..ros.sinks.gripper_outputs import GOALS, POSITION, GripperSettings
 
 _LIMITS = (*DESCRIBED, "acceleration", "jerk")
+_OF_TOOL = (
+    "workspace_lower",
+    "workspace_upper",
+    "keep_out",
+    "tool_velocity",
+    "tool_acceleration",
+)
 _POSITIVE = ("max_state_age", "max_tracking_error", "tracking_lag", "max_jump", "gripper_timeout")
 
 
 @dataclasses.dataclass(frozen=True)
-class Params:
+class Params(ToolParams):
     """Parameters of the commander.
 
     One value per arm joint, in the order of `joints`, for the limits.
@@ -36,7 +47,9 @@ class Params:
         "joint_trajectory",
         "joint_trajectory: whole motions to arm_controller/joint_trajectory; "
         "position_stream: positions to arm_position_controller/commands; "
-        "joint_command: positions by name, with the gripper, to joint_command",
+        "joint_command: positions by name, with the gripper, to joint_command; "
+        "tool_pose: poses of the tool to cartesian_controller/target_frame; "
+        "tool_twist: its velocities to servo_node/delta_twist_cmds",
     )
     trajectory_stamps: bool = param(
         True,
@@ -74,6 +87,28 @@ class Params:
     )
     jerk: list[float] = param(
         [], "largest change of the acceleration of each arm joint [rad/s^3 or m/s^3]"
+    )
+    units: list[str] = param(
+        [], "rad, deg, m or mm of each of `joints`, to know where the tool is; empty: rad and m"
+    )
+    workspace_lower: list[float] = param(
+        [], "lowest x, y, z of the tool in base_frame; empty: no limit [m]"
+    )
+    workspace_upper: list[float] = param(
+        [], "highest x, y, z of the tool in base_frame; empty: no limit [m]"
+    )
+    keep_out: list[float] = param(
+        [],
+        "nx, ny, nz, d of each plane, one after the other: the tool stays where "
+        "nx x + ny y + nz z >= d [m]",
+    )
+    tool_velocity: list[float] = param(
+        [], "largest speed of the tool, and how fast it turns; empty: no limit [m/s], [rad/s]"
+    )
+    tool_acceleration: list[float] = param(
+        [],
+        "largest acceleration of the tool, a stop's excepted, and of its turning; empty: no limit "
+        "[m/s^2], [rad/s^2]",
     )
     rate: float = param(50.0, "set points and checks per second, 15 to 250 [Hz]")
     realtime_priority: int = param(
@@ -146,6 +181,7 @@ class Params:
                     f"got {getattr(self, name)!r}"
                 )
         self._check_gripper()
+        self._check_tool()
 
     def _check_gripper(self) -> None:
         if self.gripper_output != POSITION and self.sink == "joint_command":
@@ -162,6 +198,22 @@ class Params:
                 f"parameter 'gripper_joint' is {self.gripper_joint!r}, one of 'joints' "
                 f"{self.joints}: expected the arm's joints alone there"
             )
+
+    def _check_tool(self) -> None:
+        for name in ("tool_velocity", "tool_acceleration"):
+            values = getattr(self, name)
+            if len(values) not in (0, 2) or min(values, default=1.0) <= 0:
+                raise ValueError(
+                    f"parameter {name!r}: expected two positive numbers, for moving and for "
+                    f"turning, got {values}"
+                )
+        known = [unit for unit, (quantity, _) in UNITS.items() if quantity in (ANGLE, LENGTH)]
+        if len(self.units) not in (0, len(self.joints)) or {*self.units} - {*known}:
+            raise ValueError(
+                f"parameter 'units': expected one of {known} for each of the {len(self.joints)} "
+                f"'joints', got {self.units}"
+            )
+        workspace(self.workspace_lower, self.workspace_upper, self.keep_out)
 
     def _is_described(self, name: str) -> bool:
         return bool(self.urdf) and name in DESCRIBED
@@ -192,9 +244,38 @@ class Params:
         return Limits(**arrays), f"limits: {words}"
 
     def _described(self, description: str) -> list[JointLimit]:
+        found: list[JointLimit] = []
         if description:
-            return parse_limits(description, self.joints, self.urdf)
-        return read_limits(self.urdf, self.joints) if self.urdf else []
+            found = parse_limits(description, self.joints, self.urdf)
+        elif self.urdf:
+            found = read_limits(self.urdf, self.joints)
+        return [
+            dataclasses.replace(
+                limit,
+                **{name: getattr(limit, name) / UNITS[unit][1] for name in DESCRIBED},
+            )
+            for limit, unit in zip(found, self.units or ["rad"] * len(found), strict=True)
+        ]
+
+    def tool_of_arm(self, description: str = "") -> ToolFrame | None:
+        """The arm's tool, if a parameter or the sink asks where it is; see `limits_and_source`."""
+        asking = [name for name in _OF_TOOL if getattr(self, name)]
+        asking += [f"sink {self.sink}"] * (self.sink in TOOL_SINKS)
+        if not asking:
+            return None
+        scale = [UNITS[unit][1] for unit in self.units]
+        try:
+            return ToolFrame(self.tool(self.urdf), self.joints, description, scale)
+        except ValueError as error:
+            raise ValueError(f"{asking[0]}: {error}") from None
+
+    def tool_limits(self, tool: ToolFrame | None, limits: Limits) -> ToolLimits | None:
+        """What the tool keeps to; limits: of the joints."""
+        if tool is None:
+            return None
+        space = workspace(self.workspace_lower, self.workspace_upper, self.keep_out)
+        rates = (tuple(getattr(self, name)) or (np.inf, np.inf) for name in _OF_TOOL[-2:])
+        return ToolLimits(tool, limits, space, *rates)
 
     def gripper(self) -> GripperSettings:
         """The way to the gripper."""

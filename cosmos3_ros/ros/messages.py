@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -20,6 +21,7 @@ from .. import msg
 from ..execution.chunk_player import ChunkPlayer
 from ..execution.strategies import DEFAULT
 from ..execution.trajectory_replacement import Waypoints
+from ..model.embodiment.rotations import transform_to_pose
 from ..model.interface import NS, ActionChunk, Answer, Future
 from ..robot.images import encode
 
@@ -161,6 +163,22 @@ def command_message(
 ) -> JointState:
     """The set points of `stamp` (ns), by joint name."""
     return JointState(header=header(stamp), name=names, position=positions, velocity=velocities)
+
+
+def pose_message(pose: np.ndarray, stamp: int, frame: str) -> PoseStamped:
+    """The pose of `stamp` (ns), a transform [4, 4] seen from `frame`."""
+    message, numbers = PoseStamped(header=header(stamp, frame)), transform_to_pose(pose).tolist()
+    place, turn = message.pose.position, message.pose.orientation
+    place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w = numbers
+    return message
+
+
+def twist_message(twist: np.ndarray, stamp: int, frame: str) -> TwistStamped:
+    """The velocity of `stamp` (ns), m/s and rad/s along the axes of `frame`, [6]."""
+    message, numbers = TwistStamped(header=header(stamp, frame)), twist.tolist()
+    line, turn = message.twist.linear, message.twist.angular
+    line.x, line.y, line.z, turn.x, turn.y, turn.z = numbers
+    return message
 
 
 def status_message(player: ChunkPlayer, armed: bool, now: int) -> msg.CommanderStatus:

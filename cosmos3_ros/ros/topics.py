@@ -13,6 +13,7 @@ import dataclasses
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
@@ -174,6 +175,18 @@ JOINT_COMMAND = Topic(
     RELIABLE,
     "positions by joint name, as Isaac Sim takes them",
 )
+TOOL_POSE = Topic(
+    "cartesian_controller/target_frame",
+    PoseStamped,
+    RELIABLE,
+    "poses of the tool, seen from base_frame, for a controller of Cartesian space",
+)
+TOOL_TWIST = Topic(
+    "servo_node/delta_twist_cmds",
+    TwistStamped,
+    RELIABLE,
+    "velocities of the tool along the axes of base_frame, m/s and rad/s, as for MoveIt Servo",
+)
 CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
 SEEN = (IMAGES, COMPRESSED_IMAGES.if_set("image_transport: compressed"))
@@ -197,6 +210,8 @@ COMMANDER = Interface(
         TRAJECTORY,
         POSITIONS.if_set("sink: position_stream"),
         JOINT_COMMAND.if_set("sink: joint_command"),
+        TOOL_POSE.if_set("sink: tool_pose"),
+        TOOL_TWIST.if_set("sink: tool_twist"),
         GRIPPER,
         COMMAND,
         COMMANDER_STATUS,

@@ -81,6 +81,8 @@ def test_tests_mirror_the_tree(modules):
         "test_gpu",  # everything that needs a CUDA device
         "test_golden_chunks",  # the whole policy, bit by bit
         "test_commander_arming",  # the commander node over time, one joint, a stepped clock
+        "test_commander_tool",  # the commander and Cartesian controllers over ROS
+        "test_tool_sinks",  # those of command_sinks that lead the tool
         "test_policy_observations",  # the policy node's inputs over time, a stepped clock
         "test_inference_nodes",  # policy and reasoner node in one process
         "test_openpi_closed_loop",  # the openpi server drives the simulation

@@ -29,23 +29,34 @@ class ToolSettings:
 class ToolFrame:
     """The tool's pose for positions of `joints`; other joints of the description stay at 0.
 
-    lower, upper: the position range of each joint by the description, infinite without one, float64
-    [N]. Not thread-safe: each thread has its own.
+    Positions are in rad or m, unless `scale` says otherwise. lower, upper: the position range of
+    each joint by the description, infinite without one, float64 [N]. Not thread-safe: each thread
+    has its own.
     """
 
-    def __init__(self, settings: ToolSettings, joints: Sequence[str], content: str = "") -> None:
-        """content: the description, if it came by a topic. ValueError says what is wrong."""
+    def __init__(
+        self,
+        settings: ToolSettings,
+        joints: Sequence[str],
+        content: str = "",
+        scale: Sequence[float] = (),
+    ) -> None:
+        """content: the description, if it came by a topic; scale: rad or m of 1.0 of each joint.
+
+        ValueError says what is wrong.
+        """
         try:
             import pinocchio
         except ImportError:
             raise ValueError(
                 f"the pose of {settings.tool!r} needs pinocchio, which is not installed: {INSTALL}"
             ) from None
-        self.joints, self.base = tuple(joints), settings.base
+        self.joints = tuple(joints)
+        self._scale = np.array(scale or [1.0] * len(joints), np.float64)
         text = content or read_description(settings.urdf)
         limits = parse_limits(text, joints, settings.urdf)
-        self.lower = np.array([limit.lower for limit in limits])
-        self.upper = np.array([limit.upper for limit in limits])
+        self.lower = np.array([limit.lower for limit in limits]) / self._scale
+        self.upper = np.array([limit.upper for limit in limits]) / self._scale
         self._pin: Any = pinocchio
         try:
             whole = pinocchio.buildModelFromXML(text)
@@ -55,6 +66,7 @@ class ToolFrame:
         numbers = {whole.getJointId(joint) for joint in joints}
         others = [number for number in range(1, whole.njoints) if number not in numbers]
         self._check(whole, settings, numbers)
+        self.base = settings.base or whole.frames[1].name  # the root of the description
         self._model = pinocchio.buildReducedModel(whole, others, pinocchio.neutral(whole))
         self._data = self._model.createData()
         self._tool = self._model.getFrameId(settings.tool)
@@ -95,7 +107,7 @@ class ToolFrame:
             )
 
     def pose(self, positions: np.ndarray) -> np.ndarray:
-        """Homogeneous transform [4, 4] of the tool for joint positions [N], rad or m."""
+        """Homogeneous transform [4, 4] of the tool for joint positions [N]."""
         self._pin.framesForwardKinematics(self._model, self._data, self._configuration(positions))
         return self._seen().homogeneous
 
@@ -119,7 +131,7 @@ class ToolFrame:
         pin.computeJointJacobians(model, data, self._configuration(positions))
         pin.updateFramePlacement(model, data, self._tool)
         full = pin.getFrameJacobian(model, data, self._tool, pin.LOCAL)
-        return full[:, self._columns]
+        return full[:, self._columns] * self._scale
 
     def error(self, target: Any) -> np.ndarray:
         """The motion from the tool, where it was asked for last, to a target along its own axes.
@@ -144,8 +156,8 @@ class ToolFrame:
 
     def _configuration(self, positions: np.ndarray) -> np.ndarray:
         q = np.zeros(self._model.nq)
-        q[self._places] = positions
+        q[self._places] = angles = positions * self._scale
         for column in self._turning:
-            place, angle = self._places[column], positions[column]
+            place, angle = self._places[column], angles[column]
             q[place], q[place + 1] = np.cos(angle), np.sin(angle)
         return q

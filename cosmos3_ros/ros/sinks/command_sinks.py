@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where set points go: three kinds of arm controllers, and the gripper that is commanded apart."""
+"""Where set points go: controllers of joints or of the tool, and of the gripper apart from both."""
 
 from __future__ import annotations
 
@@ -14,11 +14,26 @@ from std_msgs.msg import Float64MultiArray
 from ...execution.spline_motion import Limits, SplineMotion
 from ...execution.supervision.motion_supervisor import Controller
 from ...execution.trajectory_replacement import Away, TrajectoryReplacement, Waypoints
+from ...model.embodiment.rotations import matrix_to_rotation_vector
+from ...model.interface import NS
+from ...robot.kinematics.tool_frame import ToolFrame
 from .. import topics
-from ..messages import command_message, trajectory_message
+from ..messages import command_message, pose_message, trajectory_message, twist_message
 from .gripper_outputs import GripperOutput
 
+CATCH_UP = 2.0  # 1/s: how fast a twist makes up for what the tool is behind
+MOST_CORRECTION = np.array([0.05] * 3 + [0.25] * 3)  # m/s and rad/s along each axis
+
 Advertise = Callable[[topics.Topic], Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CommandedTool:
+    """What sinks that lead the tool are told about it."""
+
+    frame: ToolFrame
+    motion: Callable[[], SplineMotion | None]  # that is played now
+    measured: Callable[[], np.ndarray | None]  # positions of the arm [N]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +46,7 @@ class CommandedArm:
     limits: Limits
     stamped: bool  # trajectories say by the clock when each point is due
     away: Away  # where the arm is, if it may not be where it was led
+    tool: CommandedTool | None = None  # of sinks that lead it
 
 
 class CommandSink(Controller, Protocol):
@@ -117,8 +133,81 @@ class JointCommandSink:
         self.output.publish(command_message(names, positions, [], now))
 
 
+class ToolPoseSink:
+    """A Cartesian controller: a stream of poses of the tool.
+
+    The gripper has a controller of its own.
+    """
+
+    topic, streams = topics.TOOL_POSE, True
+
+    def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
+        assert arm.tool is not None  # the parameters see to it
+        self.output, self._tool = advertise(self.topic), arm.tool.frame
+        self.gripper = arm.grip() if arm.gripper else None
+
+    def begin(self, motion: SplineMotion, now: int) -> None:
+        if self.gripper:
+            self.gripper.repeat()
+
+    def point(
+        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+    ) -> None:
+        self.output.publish(pose_message(self._tool.pose(position), now, self._tool.base))
+        if self.gripper:
+            self.gripper.send(gripper)
+
+
+class ToolTwistSink:
+    """A controller of the tool's velocity, as MoveIt Servo: a stream of twists.
+
+    They make up for what the measured tool is behind. The last one of a motion is zero: a
+    controller may keep to it. The gripper has a controller of its own.
+    """
+
+    topic, streams = topics.TOOL_TWIST, True
+
+    def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
+        assert arm.tool is not None  # the parameters see to it
+        self.output, self._tool = advertise(self.topic), arm.tool
+        self.gripper = arm.grip() if arm.gripper else None
+        self._last = 0  # when a twist was sent
+
+    def begin(self, motion: SplineMotion, now: int) -> None:
+        if self.gripper:
+            self.gripper.repeat()
+
+    def point(
+        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+    ) -> None:
+        motion, period, self._last = self._tool.motion(), now - self._last, now
+        frame, twist = self._tool.frame, np.zeros(6)
+        # nothing more may be sent after the end, and the next period may be late
+        if motion is not None and now + min(2 * period, NS // 10) < motion.end:
+            twist = frame.twist(position, velocity) + self._correction(position)
+        self.output.publish(twist_message(twist, now, frame.base))
+        if self.gripper:
+            self.gripper.send(gripper)
+
+    def _correction(self, position: np.ndarray) -> np.ndarray:
+        """The twist [6] that brings the measured tool to where it is to be."""
+        measured, frame = self._tool.measured(), self._tool.frame
+        if measured is None:
+            return np.zeros(6)
+        wanted, seen = frame.pose(position), frame.pose(measured)
+        turn = matrix_to_rotation_vector(wanted[:3, :3] @ seen[:3, :3].T)
+        error = np.concatenate([wanted[:3, 3] - seen[:3, 3], turn])
+        return np.clip(CATCH_UP * error, -MOST_CORRECTION, MOST_CORRECTION)
+
+
+# sinks that need to know where the tool is
+TOOL_SINKS: dict[str, Callable[[Advertise, CommandedArm], CommandSink]] = {
+    "tool_pose": ToolPoseSink,
+    "tool_twist": ToolTwistSink,
+}
 SINKS: dict[str, Callable[[Advertise, CommandedArm], CommandSink]] = {
     "joint_trajectory": TrajectorySink,
     "position_stream": PositionStreamSink,
     "joint_command": JointCommandSink,
+    **TOOL_SINKS,
 }

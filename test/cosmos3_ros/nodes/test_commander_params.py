@@ -4,6 +4,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.ros
@@ -55,8 +56,21 @@ def test_a_robot_description_gives_positions_and_speeds(tmp_path: Path) -> None:
         ({"rate": 500.0}, "'rate': expected 15 to 250 Hz, got 500"),
         (
             {"sink": "wire"},
-            "'sink': expected joint_trajectory or position_stream or joint_command, got 'wire'",
+            "'sink': expected joint_trajectory or position_stream or joint_command or tool_pose or "
+            "tool_twist, got 'wire'",
         ),
+        (
+            {"tool_velocity": [1.0]},
+            "'tool_velocity': expected two positive numbers, for moving and",
+        ),
+        ({"tool_acceleration": [1.0, 0.0]}, "'tool_acceleration': expected two positive numbers"),
+        ({"keep_out": [1.0]}, "'keep_out': expected nx, ny, nz, d of each plane, got 1 numbers"),
+        ({"workspace_upper": [1.0]}, "'workspace_upper': expected x, y and z, got"),
+        (
+            {"units": ["deg", "yard"]},
+            r"'units': expected one of \['rad', 'deg', 'm', 'mm'\] for each",
+        ),
+        ({"units": ["deg"]}, "for each of the 2 'joints', got"),
         ({"recovery": "hope"}, "'recovery': expected automatic or explicit, got 'hope'"),
         ({"max_jump": 0.0}, "'max_jump': expected a positive number"),
         ({"watchdog_rows": -1}, "'watchdog_rows': expected 0 or more"),
@@ -111,3 +125,37 @@ def test_numbers_that_are_not_finite_are_refused(value: float) -> None:
     for change in ({"max_jump": value}, {"upper": [1.0, value]}, {"gripper_open": value}):
         with pytest.raises(ValueError, match="expected a finite number, got"):
             params(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"workspace_lower": [0.0, 0, 0]}, "workspace_lower: parameter 'urdf' is empty"),
+        ({"keep_out": [0.0, 0, 1, 0]}, "keep_out: parameter 'urdf' is empty"),
+        ({"sink": "tool_pose"}, "sink tool_pose: parameter 'urdf' is empty: expected a robot desc"),
+        (
+            {"tool_velocity": [1.0, 1.0], "urdf": "arm.urdf"},
+            "tool_velocity: parameter 'tool_frame' is empty: expected the tool's frame in it",
+        ),
+    ],
+)
+def test_where_the_tool_is_asked_for_it_has_to_be_known(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        params(**change).tool_of_arm()
+
+
+def test_an_arm_whose_tool_nobody_asks_for_needs_no_pinocchio(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pinocchio", None)
+    assert params(urdf=described(tmp_path), tool_frame="hand").tool_of_arm() is None
+    assert params().tool_limits(None, params().limits()) is None
+
+
+def test_a_description_is_read_in_the_units_of_the_topics(tmp_path: Path) -> None:
+    path, ends = described(tmp_path), {"lower": [], "upper": [], "velocity": []}
+    limits = params(urdf=path, units=["deg", "rad"], **ends).limits()
+    assert limits.upper == pytest.approx([np.degrees(0.6), 0.7])
+    assert limits.velocity == pytest.approx([np.degrees(3.0), 3.0])
