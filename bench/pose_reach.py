@@ -17,7 +17,6 @@ import functools
 import json
 import platform
 import statistics
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,8 +52,6 @@ class ThroughPoses:
         self._tool = ToolFrame(params.tool(urdf), ARM)
         self._map = ToolMap(POSES, joints, params)
         self.off: list[float] = []  # largest distance of the tool from a chunk's poses, m
-        self.seconds: list[float] = []
-        self.refused = 0
 
     def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
         done = self._inner.infer(observation, committed)
@@ -66,9 +63,7 @@ class ThroughPoses:
             names=POSES.action_names,
             discrete=POSES.discrete,
         )
-        began = time.perf_counter()
         made = self._map.chunk(chunk, observation.state.astype(np.float64))
-        self.seconds.append(time.perf_counter() - began)
         seen = self._tool.points(made.values[:, :7].astype(np.float64))
         self.off.append(float(np.linalg.norm(seen - poses[:, :3, 3], axis=1).max()))
         named = dataclasses.replace(made, names=done.chunk.names, discrete=done.chunk.discrete)
@@ -87,15 +82,15 @@ def through_poses(checkpoint: str, options: tuple[tuple[str, Any], ...]) -> Thro
     return ThroughPoses(load_once(checkpoint, options))
 
 
-def run(job: tuple[Trial, bool]) -> tuple[bool, Outcome, list[float], list[float]]:
+def run(job: tuple[Trial, bool]) -> tuple[bool, Outcome, list[float]]:
     """One episode; by poses or by joints."""
     trial, by_poses = job
     env = shared_env(trial.task, distractors=trial.distractors)
     if not by_poses:
-        return by_poses, play(load_once(trial.checkpoint, trial.options), env, trial), [], []
+        return by_poses, play(load_once(trial.checkpoint, trial.options), env, trial), []
     policy = through_poses(trial.checkpoint, trial.options)
-    policy.off, policy.seconds = [], []
-    return by_poses, play(policy, env, trial), policy.off, policy.seconds
+    policy.off = []
+    return by_poses, play(policy, env, trial), policy.off
 
 
 def summary(outcomes: list[Outcome]) -> dict[str, Any]:
@@ -127,11 +122,9 @@ def main() -> int:
     jobs = [(trial, by_poses) for trial in trials for by_poses in (False, True)]
     outcomes: dict[bool, list[Outcome]] = {False: [], True: []}
     off: list[float] = []
-    seconds: list[float] = []
-    for by_poses, outcome, errors, took in in_parallel(run, jobs, args.workers):
+    for by_poses, outcome, errors in in_parallel(run, jobs, args.workers):
         outcomes[by_poses].append(outcome)
         off += errors
-        seconds += took
     result = {
         "date": datetime.date.today().isoformat(),
         "command": f"python bench/pose_reach.py --episodes {args.episodes} --seed {args.seed}",
@@ -141,9 +134,6 @@ def main() -> int:
         "joints": summary(outcomes[False]),
         "poses": summary(outcomes[True]),
         "largest distance of the tool from its poses [m]": max(off),
-        "inverse kinematics of a chunk [ms], p50 and p99": [
-            1000 * float(np.percentile(seconds, share)) for share in (50, 99)
-        ],
     }
     text = json.dumps(result, indent=2)
     print(text)
