@@ -22,6 +22,7 @@ from ..execution.chunk_player import HOLDING, OVER, PLAYING, ChunkPlayer
 from ..execution.clock_offset import ClockOffset
 from ..execution.gripper import Gripper
 from ..execution.latency_window import LatencyWindow
+from ..execution.spline_motion import Limits
 from ..execution.strategies import DEFAULT
 from ..execution.supervision.arm_monitor import ArmMonitor
 from ..execution.supervision.goal_watch import GoalWatch
@@ -29,6 +30,7 @@ from ..execution.supervision.motion_supervisor import MotionSupervisor
 from ..execution.supervision.tracking_monitor import TrackingMonitor
 from ..model.interface import NS
 from ..msg import ActionChunk, TaskGoal
+from ..robot.kinematics.tool_frame import ToolFrame
 from ..ros import topics
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
@@ -36,7 +38,7 @@ from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.node_runner import run
 from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
-from ..ros.sinks.command_sinks import SINKS, CommandedArm, CommandedTool
+from ..ros.sinks.command_sinks import SINKS, CommandedArm, CommandedTool, CommandSink
 from ..ros.sinks.gripper_outputs import gripper_output
 from ..ros.watch.commander_watch import CommanderWatch
 from ..ros.watch.stop_signals import StopSignals
@@ -67,7 +69,7 @@ class CommanderNode(ManagedNode[Params]):
         if p.urdf:
             self.get_logger().info(source)
         tool = p.tool_of_arm(description)
-        self._player = player = ChunkPlayer(
+        self._player = ChunkPlayer(
             joints, limits, p.gripper_joint, p.rules(), p.tool_limits(tool, limits)
         )
         self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS), self.most_ahead)
@@ -86,18 +88,7 @@ class CommanderNode(ManagedNode[Params]):
         self._publisher_fault = self._listener_fault = self._arming_fault = ""
         self._arms_until = 0  # steady clock: the parameter `armed` still waits
         self._reported = ("", "")  # mode and reason in the last status
-        arm = CommandedArm(
-            joints,
-            p.gripper_joint,
-            functools.partial(gripper_output, self, p.gripper()),
-            limits,
-            p.trajectory_stamps,
-            self._supervisor.away,
-            CommandedTool(tool, lambda: player.motion, lambda: self._monitor.measured)
-            if tool
-            else None,
-        )
-        self._sink = SINKS[p.sink](self.advertise, arm)
+        self._sink = self._make_sink(limits, tool)
         self._supervisor.connect(self._sink)
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
@@ -120,6 +111,20 @@ class CommanderNode(ManagedNode[Params]):
         self.every(0.05, self._arm_if_ready, steady=True)
         self.every(0.2, self._report, steady=True)
         self.every(1.0, self._diagnose, steady=True)
+
+    def _make_sink(self, limits: Limits, tool: ToolFrame | None) -> CommandSink:
+        p, player, monitor = self.params, self._player, self._monitor
+        led = CommandedTool(tool, lambda: player.motion, lambda: monitor.measured) if tool else None
+        arm = CommandedArm(
+            tuple(p.joints),
+            p.gripper_joint,
+            functools.partial(gripper_output, self, p.gripper()),
+            limits,
+            p.trajectory_stamps,
+            self._supervisor.away,
+            led,
+        )
+        return SINKS[p.sink](self.advertise, arm)
 
     def start(self) -> None:
         self._set_armed(False)

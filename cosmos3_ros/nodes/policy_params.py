@@ -22,7 +22,9 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
         "", "what to do, in words; empty: wait for the topic cosmos3/instruction", live=True
     )
     joints: list[str] = param(
-        [], "robot joint of each state column, as in joint_states, in the embodiment's order"
+        [],
+        "robot joint of each state column, as in joint_states, in the embodiment's order; where it "
+        "acts by poses or twists: the arm's joints and the gripper's",
     )
     gripper_joint: str = param("", "the one of `joints` that is the gripper; empty: none")
     gripper_open: float | None = param(

@@ -19,7 +19,13 @@ from ..model.option_fields import coerce
 from . import topic_names
 from .joint_map import JointMap, map_joints
 from .parameter_file import read_sections
-from .robot_file import embodiment_of, find_robot_file, read_parameters, read_remappings
+from .robot_file import (
+    embodiment_of,
+    find_robot_file,
+    read_parameters,
+    read_remappings,
+    urdf_of,
+)
 from .urdf import read_limits
 
 FASTEST = 4 * math.pi  # no joint of an arm is faster, whatever its limit, rad/s
@@ -88,11 +94,11 @@ def _velocity(path: pathlib.Path, joints: JointMap) -> np.ndarray:
         speeds = coerce("velocity", list[float], fields.get("velocity", []))
     except ValueError as error:
         raise ValueError(f"robot file {path}: {error}") from None
-    if fields.get("urdf"):
+    if urdf := urdf_of(path, fields.get("urdf", "")) or str(fields.get("urdf", "")):
         with contextlib.suppress(ValueError):  # of another computer, or a topic
             described = [
                 limit.velocity * counted.get(joint, 1.0)
-                for joint, limit in zip(arm, read_limits(str(fields["urdf"]), arm), strict=True)
+                for joint, limit in zip(arm, read_limits(urdf, arm), strict=True)
             ]
             speeds = [*map(min, speeds, described)] if speeds else described
     known = dict(zip(arm, speeds, strict=False))

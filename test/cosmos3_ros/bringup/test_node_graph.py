@@ -331,6 +331,21 @@ def test_a_robot_file_may_hold_its_embodiment_or_name_a_file_beside_it(
     assert read_robot(str(robot)).embodiment == six
 
 
+def test_the_path_of_a_robot_description_counts_from_the_robot_file(tmp_path: pathlib.Path) -> None:
+    options = Options(robot="droid_sim_poses", checkpoint="mine", reasoner=False)
+    _, policy, commander = processes(options)
+    urdf = pathlib.Path(policy.parameters["policy"]["urdf"])
+    assert urdf.is_absolute()
+    assert urdf.read_text().startswith("<?xml")
+    assert policy.replaced == ()
+    assert "urdf" not in commander.parameters["commander"]
+    robot = tmp_path / "mine.yaml"
+    for value in ("topic:///robot_description", "/somewhere/else.urdf", "not/there.urdf"):
+        robot.write_text(f"/**/commander: {{ros__parameters: {{urdf: '{value}'}}}}")
+        (started,) = processes(Options(robot=str(robot), policy=False, reasoner=False, sim=False))
+        assert "urdf" not in started.parameters["commander"]
+
+
 def test_the_units_of_a_robot_are_its_own(tmp_path: pathlib.Path) -> None:
     """Degrees on its topics, rad in the embodiment; the gripper as the embodiment has it."""
     import numpy as np

@@ -192,6 +192,11 @@ def convert_one(bag: Path, folder: Path, **options: Any) -> tuple[list[Any], lis
     return list(read_episodes(folder, DROID_SINGLE_VIEW)), said
 
 
+def test_recordings_are_of_joints(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="droid_sim_poses: expected an embodiment that acts by jo"):
+        convert([], tmp_path / "d", "droid_sim_poses", ConvertOptions())
+
+
 @pytest.mark.parametrize(
     ("storage", "compression", "file"),
     [

@@ -118,6 +118,33 @@ def test_what_is_out_of_reach_is_said_and_far_out_of_reach_refused() -> None:
         robot.chunk(chunk_of(embodiment, values), start)
 
 
+def test_the_commanders_limits_slow_down_a_path_beside_a_singularity() -> None:
+    """The tool goes straight over the first axis, past it by 2 mm, at 0.3 m/s."""
+    from cosmos3_ros.execution.chunk_player import ChunkPlayer
+    from cosmos3_ros.training.evaluation.closed_loop import commander_settings
+
+    embodiment = EMBODIMENTS["droid_midtrain"]
+    _, robot = mapped(embodiment)
+    poses, start = np.tile(panda().pose(HOME), (32, 1, 1)), HOME
+    for part in (0, 1):  # first to above the table beside the axis, then over it
+        way = np.linspace(0, 1, 33)[1:]
+        poses[:, 0, 3] = 0.3 - 0.6 * way if part else 0.36 - 0.06 * way
+        poses[:, 1, 3] = 0.002 if part else 0.002 * way
+        poses[:, 2, 3] = 0.7 if part else 0.49 + 0.21 * way
+        values = np.concatenate([transform_to_pose(poses), np.zeros((32, 1))], axis=1)
+        made = robot.chunk(chunk_of(embodiment, values), np.append(start, 0.0))
+        begin, start = start, made.values[-1, :7].astype(float)
+    assert np.abs(np.diff(made.values, axis=0)).max() > 0.2  # 3 rad/s at the singularity
+    limits, _ = commander_settings()
+    player = ChunkPlayer(JOINTS, limits, FINGER)
+    player.start_at(made.stamp, begin)
+    played = player.load(made.stamp, made, 1, measured=begin)
+    assert played, player.last_rejection
+    assert player.motion is not None
+    assert 0.1 <= player.motion.pace < 0.8
+    assert "of its speed" in player.last_limit
+
+
 def test_limits_of_the_robot_file_are_kept_if_they_are_tighter() -> None:
     embodiment, high = EMBODIMENTS["droid_midtrain"], [2.0, -0.5, 2, -1, 2, 3, 2]
     _, robot = mapped(embodiment, upper=high)
