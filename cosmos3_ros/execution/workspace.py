@@ -17,7 +17,8 @@ from ..model.interface import NS
 from .spline_motion import SLOWEST, STEP, Limits, SplineMotion, brake
 
 AXES = "xyz"
-_STOPS = 4  # knots between two moments that are asked for their stop
+_STOPS = 4  # knots between two moments that are asked for their stop, and the most that are asked
+_MOST_STOPS = 100
 _ROUNDING = 1e-6  # m
 _TRIALS = 4  # paces that are tried
 _SPARE = 0.97  # share of a limit that is aimed at, for between two knots more is reached
@@ -159,7 +160,7 @@ class ToolLimits:
         # a tool that is outside may come back, but go no further
         least = np.minimum(margins[0], 0.0) - _ROUNDING
         _check(space, margins - least, least, points, "")
-        for knot in range(0, len(points), _STOPS):
+        for knot in range(0, len(points), max(_STOPS, len(points) // _MOST_STOPS)):
             if margins[knot].min() > reach[knot]:
                 continue
             at = now + knot * STEP

@@ -56,7 +56,8 @@ class InverseKinematics:
         """
         begin = np.clip(start, self._lower, self._upper)
         bounded = np.isfinite(self._lower) & np.isfinite(self._upper)
-        middle = np.where(bounded, (self._lower + self._upper) / 2, begin)
+        middle = begin.copy()
+        middle[bounded] = (self._lower[bounded] + self._upper[bounded]) / 2
         tried: list[Path] = []
         # a posture may lead a joint into a limit where another does not
         for posture, rate in ((middle, _CENTERING), (begin, 0.0), (begin, _KEEPING)):

@@ -59,7 +59,7 @@ class ToolFrame:
         self.upper = np.array([limit.upper for limit in limits]) / self._scale
         self._pin: Any = pinocchio
         try:
-            whole = pinocchio.buildModelFromXML(text)
+            whole = pinocchio.buildModelFromXML(text if isinstance(text, str) else text.decode())
         except (ValueError, RuntimeError) as error:
             line = str(error).strip().splitlines()[-1]
             raise ValueError(f"robot description {settings.urdf!r}: {line}") from error

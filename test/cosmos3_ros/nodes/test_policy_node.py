@@ -544,6 +544,47 @@ def test_images_that_cannot_be_used_give_no_chunk_and_recovery_does(
     wait_until(lambda: robot.chunks, "a chunk once the images are good")
 
 
+class Poses:
+    """A policy that moves the tool along its own axis, as far as it is told to."""
+
+    embodiment = EMBODIMENTS["droid_midtrain"]
+    far = 2.0  # m
+
+    def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
+        kind = self.embodiment
+        values = np.tile(observation.state, (kind.horizon, 1))
+        values[:, 2] += np.linspace(0, self.far, kind.horizon, dtype=np.float32)
+        chunk = ActionChunk(values, kind.action_names, observation.stamp, kind.step, kind.discrete)
+        return Prediction(chunk)
+
+    def reset(self) -> None: ...
+
+
+def test_poses_out_of_reach_give_no_chunk_and_are_said_and_others_do(
+    spun: Any, robot: Robot, wait_until: Any
+) -> None:
+    from std_msgs.msg import String
+
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+    from cosmos3_ros.robot.robot_file import config_folder
+
+    pytest.importorskip("pinocchio")
+    urdf, poses = str(config_folder() / "urdf" / "droid_sim.urdf"), Poses()
+    given = POLICY | {"urdf": urdf, "tool_frame": "panda_tcp", "check_observation": False}
+    node = spun(PolicyNode(lambda params: poses, parameter_overrides=overrides(given)))
+    assert bring_up(node), node.failure
+    robot.instruct.publish(String(data="go"))
+    wait_until(lambda: "out of reach by" in node._faults.now.get("no chunk", ""), "the words")
+    assert "ValueError: row 32 of 32, the tool at (" in node._faults.now["no chunk"]
+    assert not robot.chunks
+    poses.far = 0.1
+    wait_until(lambda: robot.chunks, "a chunk")
+    assert robot.chunks[0].number == 1
+    assert list(robot.chunks[0].joint_names) == JOINTS
+    assert "kinematics" in robot.chunks[0].latency_stages
+    wait_until(lambda: "no chunk" not in node._faults.now, "the end of the fault")
+
+
 def test_inferences_that_are_due_and_do_not_end_are_said(policy: Any, wait_until: Any) -> None:
     assert bring_up(policy)
     policy.call(lambda: policy._instruct("go"))

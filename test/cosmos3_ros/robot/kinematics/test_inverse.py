@@ -103,6 +103,15 @@ def test_what_is_out_of_reach_is_approached_and_says_by_how_much() -> None:
     assert np.abs(np.diff(path.rows, axis=0)).max() < 0.8  # it does not thrash about
 
 
+def test_a_joint_without_end_goes_on_beyond_a_turn() -> None:
+    tool = six("continuous")
+    begin = np.array([0.0, 0.4, 0.6, 0.3, 0.5, 9.0])
+    poses = tool.poses(way(begin, begin + np.array([0, 0, 0, 0, 0, 5.0]), 64))
+    path = solver(tool).path(poses, begin, 1 / 15)
+    assert (off(tool, path.rows, poses) <= (MILLIMETER, HALF_DEGREE)).all()
+    assert path.rows[-1, 5] == pytest.approx(14.0, abs=1e-3)
+
+
 def test_an_arm_with_a_spare_joint_begins_where_it_is_and_comes_to_the_middle() -> None:
     tool = panda()
     begin = HOME + np.array([0.8, 0, -0.8, 0, 0, 0, 0.5])  # an elbow that stands out
