@@ -25,7 +25,7 @@ from ..ros import topics
 from ..ros.lifecycle import ManagedNode
 from ..ros.messages import scene_message, to_ns, to_time
 from ..ros.worker_thread import LAST
-from ..serve.reasoner_client import RemoteReasoner
+from ..serve.clients.reasoner_client import RemoteReasoner
 from ..srv import Ask
 from .known_parameters import KNOWN
 from .reasoner_params import Params

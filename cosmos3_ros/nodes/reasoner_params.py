@@ -11,7 +11,7 @@ from ..model.option_fields import param
 from ..ros.lifecycle import LifecycleParams
 from ..ros.topics import IMAGE_RELIABILITY, RELIABILITIES
 from ..serve.auth import read_token
-from ..serve.reasoner_client import RemoteReasoner
+from ..serve.clients.reasoner_client import RemoteReasoner
 
 
 @dataclasses.dataclass(frozen=True)

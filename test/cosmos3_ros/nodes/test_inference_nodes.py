@@ -20,7 +20,7 @@ from PIL import Image
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Answer
-from cosmos3_ros.serve.reasoner_client import RemoteReasoner
+from cosmos3_ros.serve.clients.reasoner_client import RemoteReasoner
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
 
@@ -256,7 +256,7 @@ def test_a_reasoner_elsewhere_is_not_asked_after_the_cleanup(
 ) -> None:
     """The cleanup comes while pictures are converted, before the question is asked."""
     from cosmos3_ros.nodes import reasoner_node
-    from cosmos3_ros.serve.reasoner_client import RemoteReasoner
+    from cosmos3_ros.serve.clients.reasoner_client import RemoteReasoner
 
     converts, given_up = threading.Event(), threading.Event()
     to_rgb, cancel = reasoner_node.to_rgb, RemoteReasoner.cancel

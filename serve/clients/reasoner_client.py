@@ -17,8 +17,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..model.interface import Answer, Clip, check_image
-from ..model.language.question_templates import parse_boxes, split_thought
+from ...model.interface import Answer, Clip, check_image
+from ...model.language.question_templates import parse_boxes, split_thought
 
 CONNECT = 5.0  # seconds
 MAX_REPLY = 16 << 20
