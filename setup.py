@@ -51,7 +51,7 @@ setup(
         "av>=14",
         "opencv-python-headless>=4.10",
         "msgpack>=1",
-        "websockets>=13",
+        "websockets>=15",
         "aiohttp>=3.10",
     ],
     extras_require={

@@ -27,6 +27,7 @@ __all__ = [
     "Prediction",
     "Reasoner",
     "check_image",
+    "committed_rows",
     "warm_up",
     "warm_up_reasoner",
 ]
@@ -113,6 +114,25 @@ class ActionChunk:
             return None
         stamp = self.stamp + int(keep[0]) * self.step
         return dataclasses.replace(self, values=self.values[keep], stamp=stamp)
+
+
+def committed_rows(
+    committed: ActionChunk | None, embodiment: Embodiment, stamp: int
+) -> dict[int, np.ndarray]:
+    """Which rows of the chunk that answers `stamp` (ns) are committed, and their commands [D].
+
+    ValueError if the columns are not the embodiment's.
+    """
+    if committed is None:
+        return {}
+    if committed.names != embodiment.action_names:
+        raise ValueError(
+            f"committed.names: expected {embodiment.action_names}, got {committed.names}"
+        )
+    due = stamp + embodiment.step * np.arange(1, embodiment.horizon + 1)
+    first = committed.start - committed.step // 2  # stamps jitter by less than half a row
+    kept = {row: committed.at(int(now)) for row, now in enumerate(due) if now >= first}
+    return {row: command for row, command in kept.items() if command is not None}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from .diffusion.denoiser import Denoiser, numpy_noise
 from .diffusion.guidance import Guidance
 from .diffusion.sampler import Schedule, checkpoint_schedule, flow_schedule
 from .embodiment import Embodiment
-from .interface import ActionChunk, Future, Observation, Prediction
+from .interface import ActionChunk, Future, Observation, Prediction, committed_rows
 from .language.captions import action_json, action_plain, framing
 from .loaded_model import Model
 from .network.kv_cache import KVCache
@@ -94,7 +94,7 @@ class Cosmos3Policy:
         computed.
         """
         self.embodiment.check_state(observation.state)
-        kept = self._committed_rows(observation.stamp, committed)
+        kept = committed_rows(committed, self.embodiment, observation.stamp)
         with self.model.lock, self.stream:
             clock = self.stream.clock()
             caption = self.denoiser.checked(self.caption(observation.instruction))
@@ -289,20 +289,6 @@ class Cosmos3Policy:
         if self.model.device.type == "cuda":  # so that the copies are asynchronous
             noises = [noise.pin_memory() for noise in noises]
         return seed, noises[0], noises[1]
-
-    def _committed_rows(self, stamp: int, committed: ActionChunk | None) -> dict[int, np.ndarray]:
-        """Which rows of the new chunk are already committed, and their commands."""
-        if committed is None:
-            return {}
-        embodiment = self.embodiment
-        if committed.names != embodiment.action_names:
-            raise ValueError(
-                f"committed.names: expected {embodiment.action_names}, got {committed.names}"
-            )
-        due = stamp + embodiment.step * np.arange(1, embodiment.horizon + 1)
-        first = committed.start - committed.step // 2  # stamps jitter by less than half a row
-        kept = {row: committed.at(int(now)) for row, now in enumerate(due) if now >= first}
-        return {row: command for row, command in kept.items() if command is not None}
 
     def denoiser_input(
         self,

@@ -194,8 +194,11 @@ def _add_openpi(kinds: argparse._SubParsersAction) -> None:
     def function(chosen: argparse.Namespace) -> int:
         from .openpi_server import OpenPiOptions, OpenPiServer
 
-        options = OpenPiOptions(_token(chosen), chosen.sent_horizon, chosen.black, chosen.video)
-        return _run(chosen, OpenPiServer(_loader(_params(chosen)), options).run, "ws")
+        params = _params(chosen)
+        options = OpenPiOptions(
+            _token(chosen), chosen.sent_horizon, chosen.black, chosen.video, params.soft_rows
+        )
+        return _run(chosen, OpenPiServer(_loader(params), options).run, "ws")
 
     parser.set_defaults(function=function)
 

@@ -16,9 +16,16 @@ import numpy as np
 from ..model.embodiment import EMBODIMENTS, JOINTS, Embodiment
 from ..model.embodiment.canvas import Canvas
 from ..model.embodiment.droid_names import droid_image_name
-from ..model.interface import Observation, Prediction, check_image
+from ..model.embodiment.embodiment_yaml import to_fields
+from ..model.interface import NS, ActionChunk, Observation, Prediction, check_image
 
 COMPOSED = "observation/image"
+VLLM = "/v1/realtime/robot/openpi"  # who comes by this path speaks vLLM-Omni's dialect
+# What only this package's server and client say to each other. The header of the handshake tells
+# such a server; its answer to the endpoint is `description`.
+HEADER, DESCRIBE = "Cosmos3-Policy", "describe"
+COMMITTED, AHEAD = "committed/values", "committed/ahead"  # rows, and ns that they begin later
+MOST_ROWS, MOST_AHEAD = 1000, 60 * NS
 MAX_PROMPT = 1000  # characters
 ROBOLAB_CANVAS = EMBODIMENTS["droid_joint_pos"].canvas
 
@@ -94,6 +101,40 @@ def metadata(embodiment: Embodiment) -> dict[str, Any]:
         "needs_session_id": True,
         "action_space": "joint_position",
     }
+
+
+def description(embodiment: Embodiment, horizon: int, soft_rows: int) -> dict[str, Any]:
+    """What a server of this package says of its policy; horizon: rows that it sends, 0: all."""
+    return {
+        "embodiment": to_fields(embodiment),
+        "rows": min(horizon or embodiment.horizon, embodiment.horizon),
+        "soft_rows": soft_rows,
+    }
+
+
+def read_committed(
+    message: Mapping[str, Any], embodiment: Embodiment, stamp: int
+) -> ActionChunk | None:
+    """The rows that the client plays meanwhile, None if it says none; stamp: the observation's."""
+    if COMMITTED not in message:
+        return None
+    values, ahead = message[COMMITTED], message.get(AHEAD)
+    width = len(embodiment.action)
+    if (
+        not isinstance(values, np.ndarray)
+        or values.dtype != np.float32
+        or values.ndim != 2
+        or values.shape[1] != width
+        or not 0 < len(values) <= MOST_ROWS
+    ):
+        got = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else values
+        raise ValueError(
+            f"{COMMITTED}: expected float32 [1..{MOST_ROWS}, {width}], got {got!s:.80}"
+        )
+    if type(ahead) is not int or abs(ahead) > MOST_AHEAD:
+        raise ValueError(f"{AHEAD}: expected ns within a minute, got {ahead!s:.40}")
+    names, discrete = embodiment.action_names, embodiment.discrete
+    return ActionChunk(values, names, stamp + ahead, embodiment.step, discrete)
 
 
 def rows(prediction: Prediction, horizon: int = 0) -> np.ndarray:

@@ -24,13 +24,21 @@ from websockets.asyncio.server import serve as listen
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from ..model.interface import Observation, Policy, Prediction, warm_up
+from ..model.interface import ActionChunk, Observation, Policy, Prediction, warm_up
 from .auth import allows
 from .job_queue import BusyError, JobQueue, SupersededError
 from .msgpack_codec import MAX_BYTES, pack, unpack
-from .openpi_messages import metadata, read_observation, rows
+from .openpi_messages import (
+    DESCRIBE,
+    HEADER,
+    VLLM,
+    description,
+    metadata,
+    read_committed,
+    read_observation,
+    rows,
+)
 
-VLLM = "/v1/realtime/robot/openpi"  # who comes by this path speaks vLLM-Omni's dialect
 SESSIONS = 32  # that one connection may have; the one not used for longest is forgotten
 PIPELINE = 4  # requests of one connection that are read before the first is answered
 CONNECTIONS = 256
@@ -44,6 +52,7 @@ class OpenPiOptions:
     horizon: int = 0  # rows of a chunk to send, 0: all
     black: bool = False  # a missing camera is a black picture instead of an error
     video: bool = False  # send the predicted video too
+    soft_rows: int = 0  # of the policy, see PolicyOptions: clients that commit rows have to agree
 
     def __post_init__(self) -> None:
         if self.horizon < 0:
@@ -81,6 +90,7 @@ class OpenPiServer:
             host,
             port,
             process_request=self._admit,
+            process_response=_sign,
             origins=[None],  # no web page may speak to a robot's policy on this machine
             compression=None,
             max_size=MAX_BYTES,
@@ -197,6 +207,9 @@ class _Conversation:
             got = "a text frame" if isinstance(frame, str) else type(message).__name__
             raise ValueError(f"expected a binary frame with a msgpack dict, got {got}")
         endpoint = message.get("endpoint", "infer")
+        if endpoint == DESCRIBE:
+            options = self._server.options
+            return pack(description(self._body, options.horizon, options.soft_rows))
         if endpoint == "reset":
             self._reset(message)
             return pack({"status": "reset successful"}) if self._vllm else "reset successful"
@@ -220,7 +233,8 @@ class _Conversation:
         self._sessions[name] = policy
         while len(self._sessions) > SESSIONS:
             self._sessions.popitem(last=False)
-        job = _Job(policy, observation, options.video)
+        committed = read_committed(message, self._body, observation.stamp)
+        job = _Job(policy, observation, committed, options.video)
         await self._server.queue.run((id(self), name), job.run)
         assert job.prediction is not None
         values = rows(job.prediction, options.horizon)
@@ -243,8 +257,15 @@ class _Conversation:
 class _Job:
     """One inference, for the thread that does them."""
 
-    def __init__(self, policy: Policy, observation: Observation, video: bool) -> None:
-        self._policy, self._observation, self._video = policy, observation, video
+    def __init__(
+        self,
+        policy: Policy,
+        observation: Observation,
+        committed: ActionChunk | None,
+        video: bool,
+    ) -> None:
+        self._policy, self._video = policy, video
+        self._observation, self._committed = observation, committed
         self.prediction: Prediction | None = None
         self.frames: np.ndarray | None = None
         self.seconds = 0.0
@@ -252,12 +273,17 @@ class _Job:
     def run(self) -> None:
         began = time.perf_counter()
         try:
-            self.prediction = self._policy.infer(self._observation)
+            self.prediction = self._policy.infer(self._observation, self._committed)
             self.frames = self._policy.decode(self.prediction).frames if self._video else None
         # the request was checked: this one is not for the client's eyes
         except ValueError as error:
             raise RuntimeError(str(error)) from error
         self.seconds = time.perf_counter() - began
+
+
+def _sign(connection: ServerConnection, request: Request, response: Response) -> None:
+    """Tell clients of this package whose server this is; others do not look."""
+    response.headers[HEADER] = DESCRIBE
 
 
 def _name(session: Any) -> str:

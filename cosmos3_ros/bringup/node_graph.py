@@ -29,6 +29,7 @@ from ..robot.robot_file import (
     remappings_of,
     urdf_of,
 )
+from ..serve.clients.policy_dialects import CHOICES as DIALECTS
 from ..sim.arm_constants import JOINTS
 
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
@@ -47,6 +48,7 @@ FILE = "as the robot file says"
 _RUNS = ("compile", "cuda_graphs", "weights", "attention", "text_weights")
 _MODEL = {name: name for name in ("checkpoint", "device", *_RUNS, "use_sim_time")}
 _REMOTE = {name: name for name in ("remote_url", "remote_model", "remote_token_file")}
+_SERVED = {name: name for name in ("policy_url", "policy_dialect", "policy_token_file")}
 # The option that sets a parameter, by node and parameter.
 SETS: dict[str, dict[str, str]] = {
     "sim": {"task": "task", "seed": "seed", "publish_clock": "use_sim_time"},
@@ -57,6 +59,7 @@ SETS: dict[str, dict[str, str]] = {
         "instruction": "instruction",
         "image_transport": "image_transport",
         "strategy": "strategy",
+        **_SERVED,
     },
     "reasoner": {**_MODEL, "image_transport": "image_transport", **_REMOTE},
     "server": {
@@ -98,6 +101,19 @@ class Options:
     )
     instruction: str | None = param(
         None, "what to do, in words; empty: wait for the topic cosmos3/instruction", omitted=FILE
+    )
+    policy_url: str | None = param(
+        None,
+        "the policy asks this server instead of loading weights, ws(s)://HOST:PORT",
+        omitted=FILE,
+    )
+    policy_dialect: str | None = param(
+        None,
+        f"how the policy server is asked: {', '.join(DIALECTS[1:])}; auto: as it greets",
+        omitted=FILE,
+    )
+    policy_token_file: str | None = param(
+        None, "file with the policy server's token; empty: none is sent", omitted=FILE
     )
     policy: bool = param(True, "start the policy node")
     reasoner: bool = param(
@@ -250,9 +266,10 @@ def processes(
         _check_simulated(options, path)
         add("sim", "sim")
     brain = [node for node in ("policy", "reasoner", "server") if getattr(options, node)]
-    if "reasoner" in brain and graph.value("reasoner", "remote_url"):  # has no weights to share
-        brain.remove("reasoner")
-        add("reasoner", "reasoner")
+    for node, url in (("policy", "policy_url"), ("reasoner", "remote_url")):
+        if node in brain and graph.value(node, url):  # has no weights to share
+            brain.remove(node)
+            add(node, node)
     if brain:
         add("brain" if len(brain) > 1 else brain[0], *brain)
     if options.commander:
@@ -303,7 +320,9 @@ class _Settings:
             values["urdf"] = described
         # The embedded checkpoint moves the embedded simulation, in the place of whichever robot
         # that stands.
-        embedded = self._options.sim and not self._value(values, file, "checkpoint")
+        embedded = self._options.sim and not any(
+            self._value(values, file, name) for name in ("checkpoint", "policy_url")
+        )
         if node in EMBODIED and (wanted := embodiment_of(self._path, self._sections, node)):
             if embedded and wanted != SIMULATED.name:
                 values["embodiment"] = ""

@@ -39,6 +39,7 @@ from ..ros.messages import chunk_message, future_message, to_ns
 from ..ros.rate_cap import RateCap
 from ..ros.simulation_pause import Pause, PausingPolicy
 from ..ros.worker_thread import LAST, Worker
+from ..serve.clients.policy_client import RemotePolicy
 from .known_parameters import KNOWN
 from .policy_params import Params
 from .robot_description import receive_description
@@ -50,11 +51,15 @@ QUIET = NS // 10  # without a new image for so long: do not wait for one
 
 
 class PolicyNode(ManagedNode[Params]):
-    """See the module. `load` makes the policy from the parameters; it is called at configure."""
+    """See the module.
+
+    `load` makes the policy from the parameters; it is called at configure, if it is not remote.
+    """
 
     def __init__(self, load: Callable[[Params], Policy], **kwargs: Any) -> None:
         super().__init__("policy", Params, KNOWN, **kwargs)
         self._load = load
+        self._remote: RemotePolicy | None = None
         self._workers: list[Worker[Any]] = []
 
     def setup(self) -> None:
@@ -62,9 +67,8 @@ class PolicyNode(ManagedNode[Params]):
         pause = Pause(self) if p.pause_simulation else None
         if pause:
             self._made.append((self.destroy_client, pause.client))
-        self.get_logger().info(f"loading {p.checkpoint or 'the embedded checkpoint'}")
         began = time.monotonic()
-        self._policy = self._load(p)
+        self._policy = self._make_policy()
         embodiment = self._policy.embodiment
         self._map(embodiment)
         self._joints, self._still = JointStates(p.joints), FrozenJoints(p.joints, p.gripper_joint)
@@ -123,6 +127,14 @@ class PolicyNode(ManagedNode[Params]):
         if embodiment.kind != JOINTS:
             self._tool = ToolMap(embodiment, self._robot, p, receive_description(self, p.urdf))
 
+    def _make_policy(self) -> Policy:
+        """The policy server to ask, or else what is loaded."""
+        self._remote = self.params.remote()
+        if self._remote:
+            return self._remote
+        self.get_logger().info(f"loading {self.params.checkpoint or 'the embedded checkpoint'}")
+        return self._load(self.params)
+
     def start(self) -> None:
         self._forget()
         self._number = 0
@@ -133,18 +145,33 @@ class PolicyNode(ManagedNode[Params]):
         self._forget()
 
     def teardown(self) -> None:
+        if self._remote:
+            self._remote.close()
+        self._remote = None
         while self._workers:
             self._workers.pop().close()
         self._policy = None  # type: ignore[assignment]  # gives the memory back
 
     def _warm_up(self) -> None:
         """Have the policy do what happens only once before the first real chunk."""
+        if self._remote:
+            self._greet()
+            return
         if self.params.compile:
             self.get_logger().info(
                 "warm-up: compiling; a minute or so the first time, less when it was done before"
             )
         # the second chunk records the CUDA graphs
         warm_up(self._policy, self.params.instruction or "wait", 1 + self.params.cuda_graphs)
+
+    def _greet(self) -> None:
+        """Say whether the policy server answers; one that does not yet may come later."""
+        try:
+            warm_up(self._policy)
+        except (ValueError, OSError) as error:
+            self._faults.set("no chunk", f"{type(error).__name__}: {error}")
+        else:
+            self.get_logger().info(f"asks {self.params.policy_url}")
 
     # -- inputs ------------------------------------------------------------------------------------
 
@@ -254,10 +281,11 @@ class PolicyNode(ManagedNode[Params]):
         observation = Observation(images, state, instruction, sample.stamp)
         self._look_at(observation, episode)
         converted = self.now()
-        prediction = self._policy.infer(
-            observation, self._replanner.committed(sample.stamp, *self._playing)
-        )
+        committed = self._replanner.committed(sample.stamp, *self._playing)
+        prediction = self._policy.infer(observation, committed)
         self._faults.set("no chunk", "")
+        if self._remote:
+            self._faults.set("policy server", self._remote.note(committed is not None))
         if episode != self._episode or self.state_id != State.PRIMARY_STATE_ACTIVE:
             self._dropped += 1
             return
@@ -283,7 +311,8 @@ class PolicyNode(ManagedNode[Params]):
         self._replanner.published(prediction.chunk, self._number, now)
         for stage, taken in {**seconds, "capture to publish": (now - sample.stamp) / NS}.items():
             self._stages.setdefault(stage, LatencyWindow()).add(taken)
-        if self._futures.get_subscription_count() and self._decode.idle:
+        shows = prediction.latents is not None and self._futures.get_subscription_count()
+        if shows and self._decode.idle:
             self._decode.submit((self._number, instruction, prediction))
 
     def _joint_chunk(
@@ -358,6 +387,7 @@ class PolicyNode(ManagedNode[Params]):
             **{f"{name} age [s]": f"{age:.3f}" for name, age in self._buffer.ages(now).items()},
             **{f"{name} rate [Hz]": f"{rate:.1f}" for name, rate in self._buffer.rates().items()},
             **{f"{name} left out": count for name, count in self._left_out.items()},
+            **(self._remote.status() if self._remote else {}),
         }
         for stage, window in self._stages.copy().items():
             values |= window.table(stage)

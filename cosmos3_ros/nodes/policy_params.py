@@ -7,11 +7,16 @@ import dataclasses
 
 from ..execution.replanner import ReplanRules
 from ..execution.strategies import CHOICES, DEFAULT, STRATEGIES, find_strategy
+from ..model.embodiment import find_embodiment
 from ..model.model_params import PolicyModelParams
 from ..model.option_fields import param
 from ..robot.kinematics.tool_params import ToolActionParams
 from ..ros.lifecycle import LifecycleParams
 from ..ros.topics import IMAGE_RELIABILITY, RELIABILITIES
+from ..serve.auth import read_token
+from ..serve.clients.policy_client import RemotePolicy
+from ..serve.clients.policy_dialects import AUTO
+from ..serve.clients.policy_dialects import CHOICES as DIALECTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +74,20 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
         "simulation_interfaces",
     )
     future_rate: float = param(2.0, "at most this many predicted futures per second [Hz]")
+    policy_url: str = param(
+        "",
+        "policy server to ask, ws(s)://HOST:PORT, in place of a checkpoint; no weights are loaded "
+        "then, and how it samples is the server's to say",
+    )
+    policy_dialect: str = param(
+        AUTO, f"how the server is asked: {', '.join(DIALECTS[1:])}; auto: as it greets"
+    )
+    policy_token_file: str = param(
+        "", "file with the policy server's token in its first line; empty: none is sent"
+    )
+    policy_timeout: float = param(
+        5.0, "give up what the policy server has not answered after this [s]"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,13 +96,14 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
             ("image_transport", ("raw", "compressed")),
             ("image_reliability", tuple(RELIABILITIES)),
             ("strategy", STRATEGIES),
+            ("policy_dialect", DIALECTS),
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"parameter {name!r}: expected {' or '.join(choices)}, "
                     f"got {getattr(self, name)!r}"
                 )
-        for name in ("max_age", "max_skew", "future_rate"):
+        for name in ("max_age", "max_skew", "future_rate", "policy_timeout"):
             if getattr(self, name) <= 0:
                 raise ValueError(
                     f"parameter {name!r}: expected a positive number, got {getattr(self, name)}"
@@ -93,6 +113,28 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
                 raise ValueError(
                     f"parameter {name!r}: expected 0 or more, got {getattr(self, name)}"
                 )
+
+    def remote(self) -> RemotePolicy | None:
+        """The policy server to ask, if there is one.
+
+        ValueError or OSError says what is wrong with its parameters.
+        """
+        if not self.policy_url:
+            return None
+        if not self.embodiment:
+            raise ValueError(
+                "parameter 'embodiment': expected what the policy server's rows are for, got '' "
+                "(only a checkpoint has its own)"
+            )
+        return RemotePolicy(
+            self.policy_url,
+            find_embodiment(self.embodiment),
+            self.policy_dialect,
+            read_token(self.policy_token_file) if self.policy_token_file else "",
+            self.policy_timeout,
+            self.horizon,
+            self.soft_rows,
+        )
 
     def plan(self) -> ReplanRules:
         """How chunks follow each other."""

@@ -34,7 +34,11 @@ class ServerNode(ManagedNode[Params]):
     def setup(self) -> None:
         p = self.params
         self._options = OpenPiOptions(
-            read_token(p.token_file) if p.token_file else "", p.horizon, p.black, p.video
+            read_token(p.token_file) if p.token_file else "",
+            p.horizon,
+            p.black,
+            p.video,
+            p.soft_rows,
         )
         self._policy = self._load(p.policy())
 

@@ -57,17 +57,21 @@ class Canvas:
         self.check(images)
         picture = np.zeros((*self.composite, 3), np.uint8)
         for panel in self.panels:
-            check_image(f"images[{panel.view!r}]", images[panel.view])
             area = picture[
                 panel.top : panel.top + panel.height, panel.left : panel.left + panel.width
             ]
-            resized = resize(
-                images[panel.view], (panel.height, panel.width), cubic=False, antialias=self.smooth
-            )
-            area[:] = np.clip(resized, 0, 255).astype(np.uint8)
+            area[:] = self.fit(panel, images)
         if self.content != self.composite:
             picture = shrink(picture, self.content)
         return pad(picture, self.size)
+
+    def fit(self, panel: Panel, images: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The picture of one panel, uint8 [height, width, 3]; composed again it stays the same."""
+        check_image(f"images[{panel.view!r}]", images[panel.view])
+        resized = resize(
+            images[panel.view], (panel.height, panel.width), cubic=False, antialias=self.smooth
+        )
+        return np.clip(resized, 0, 255).astype(np.uint8)
 
 
 def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

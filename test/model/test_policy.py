@@ -13,7 +13,7 @@ from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.names import hub_name
 from cosmos3_ros.model.checkpoint_io.tiny import write_tiny
 from cosmos3_ros.model.embodiment import EMBODIMENTS
-from cosmos3_ros.model.interface import ActionChunk, Observation
+from cosmos3_ros.model.interface import ActionChunk, Observation, committed_rows
 from cosmos3_ros.model.language.captions import tokenize
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.positions import generator_positions
@@ -131,7 +131,7 @@ def test_committed_rows_shape_what_follows(model):
 def test_rows_of_the_past_are_ignored(policy):
     old = policy.infer(OBSERVATION).chunk
     gone = old.rows(STAMP, STAMP + 3 * old.step)
-    assert policy._committed_rows(STAMP + 3 * old.step, gone) == {}
+    assert committed_rows(gone, policy.embodiment, STAMP + 3 * old.step) == {}
 
 
 @pytest.mark.parametrize("name", ["libero", "bridge", "umi", "av", "droid_midtrain"])

@@ -27,7 +27,8 @@ from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.serve import openpi_server
 from cosmos3_ros.serve.asyncio_runner import in_background
 from cosmos3_ros.serve.msgpack_codec import MAX_BYTES, pack, unpack
-from cosmos3_ros.serve.openpi_server import VLLM, OpenPiOptions, OpenPiServer
+from cosmos3_ros.serve.openpi_messages import VLLM
+from cosmos3_ros.serve.openpi_server import OpenPiOptions, OpenPiServer
 
 # As RoboLab v0.2.1 sends it.
 REQUEST: dict[str, Any] = {

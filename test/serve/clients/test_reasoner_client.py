@@ -18,8 +18,8 @@ from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
 from cosmos3_ros.serve.asyncio_runner import in_background
-from cosmos3_ros.serve.openai_server import OpenAiServer
 from cosmos3_ros.serve.clients.reasoner_client import RemoteReasoner
+from cosmos3_ros.serve.openai_server import OpenAiServer
 
 PICTURES = [
     np.random.default_rng(seed).integers(0, 256, (40, 56, 3), dtype=np.uint8) for seed in range(3)
