@@ -18,6 +18,8 @@ def generate_launch_description():
         "weights",
         "attention",
         "text_weights",
+        "gpus",
+        "tensor_parallel",
         "placement",
         "host",
         "port",

@@ -45,8 +45,16 @@ class ModelParams:
         f"how the text tower's weights are rounded: {WEIGHT_FORMATS_TEXT}",
         choices=WEIGHT_FORMATS,
     )
+    gpus: int = param(
+        1,
+        "GPUs of this computer that share the network: a process for each beside this one; on a "
+        "CPU as many processes, see docs/performance.md",
+        minimum=1,
+    )
     tensor_parallel: int = param(
-        1, "GPUs that split every layer; processes of torchrun, see docs/performance.md"
+        1,
+        "how many of them split every layer: all, or half of them; 1 of 2 splits guidance",
+        minimum=1,
     )
 
 

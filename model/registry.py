@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import signal
 import sys
@@ -34,8 +35,12 @@ from .policy import Cosmos3Policy
 from .policy_options import PolicyOptions
 from .reasoner import Cosmos3Reasoner
 from .runtime.device import DTYPES, resolve
-from .runtime.process_group import InferenceGroup, join
+from .runtime.process_group import TIMEOUT, InferenceGroup, join
+from .runtime.rank_processes import RankProcesses, meet
 
+LOG = logging.getLogger("cosmos3_ros.model")
+FOLLOWER = (sys.executable, "-m", "cosmos3_ros.model.follower")
+LAST_WORDS = 10.0  # seconds to end in order after a process of the group was lost
 COMPILED = "~/.cache/cosmos3_ros/compiled"  # code that the next start need not compile again
 
 
@@ -52,9 +57,10 @@ class Models:
 
     policy, reasoner: who will ask, so that only their parts are loaded.
 
-    If torchrun started several processes, they share each checkpoint: whatever is loaded here is
-    loaded by the `follow` of the others too, until `close`. team: the group of a process that
-    follows.
+    If torchrun started several processes, or `gpus` asks for them, they share each checkpoint:
+    whatever is loaded here is loaded by the `follow` of the others too, until `close`. team: the
+    group of a process that follows. lost: whether one of those that `gpus` asked for has ended;
+    this process then ends too, by SIGTERM, and should say so by its exit code.
     """
 
     def __init__(
@@ -64,6 +70,8 @@ class Models:
         self._loaded: dict[tuple[str, str, str, RuntimeOptions], Any] = {}
         self._lock = threading.Lock()
         self._group = team
+        self._ranks: RankProcesses | None = None
+        self.lost = False
         if team:
             team.add(self)
 
@@ -75,6 +83,10 @@ class Models:
             # A model that several processes share imagines nothing again.
             changes = {"future_steps": 0} if self._group else {}
             options = select(PolicyOptions, params, **changes)
+            if self._group and self._group.splits_nothing(options.in_force().guidance):
+                LOG.warning(
+                    "two processes and no guidance to split: tensor_parallel 2 splits the layers"
+                )
             model = self._model(params, params.placement)
             return Cosmos3Policy(model, params.embodiment or None, **dataclasses.asdict(options))
 
@@ -102,10 +114,15 @@ class Models:
 
     def close(self) -> None:
         """Let the other processes go."""
+        if self._ranks and (self.lost or not self._group):
+            self._ranks.kill()
+            return
         if self._group:
             with self._group.lock:
                 self._group.leave()
             dist.destroy_process_group()
+        if self._ranks:
+            self._ranks.close()
 
     @contextlib.contextmanager
     def _everywhere(self, what: str, params: ModelParams) -> Iterator[None]:
@@ -125,17 +142,22 @@ class Models:
                 yield
 
     def _meet(self, params: ModelParams) -> InferenceGroup | None:
-        """The processes that torchrun started, if there are others."""
+        """The processes that share the model, if there are others: torchrun's, or `gpus`."""
         wanted = params.tensor_parallel
         with self._lock:
-            if (
-                self._group is None
-                and dist.is_torchelastic_launched()
-                and int(os.environ["WORLD_SIZE"]) > 1
-            ):
-                self._group = join(resolve(params.device, params.dtype)[0], wanted)
-                self._group.add(self)
+            if self._group is None:
+                torchrun = dist.is_torchelastic_launched() and int(os.environ["WORLD_SIZE"]) > 1
+                if not torchrun and params.gpus > 1:
+                    self._start(params)
+                if torchrun or self._ranks:
+                    self._group = join(resolve(params.device, params.dtype)[0], wanted)
+                    self._group.add(self)
         group = self._group
+        count = dist.get_world_size() if group else 1
+        if params.gpus not in (count, 1 if group and not self._ranks else count):
+            raise ValueError(
+                f"parameter 'gpus' is {params.gpus}, in this process it has been {count}"
+            )
         if group and group.tensor != wanted:
             raise ValueError(
                 f"parameter 'tensor_parallel' is {wanted}, in this process it has been "
@@ -143,9 +165,35 @@ class Models:
             )
         if wanted > 1 and not group:
             raise ValueError(
-                f"parameter 'tensor_parallel' is {wanted}, but there is one process; see torchrun"
+                f"parameter 'tensor_parallel' is {wanted}, but there is one process; see gpus"
             )
         return group
+
+    def _start(self, params: ModelParams) -> None:
+        """Start the other processes, and meet them; ValueError for more than there are GPUs."""
+        count, split = params.gpus, params.tensor_parallel
+        if count not in (split, 2 * split):
+            raise ValueError(
+                f"parameter 'gpus' is {count}, with tensor_parallel {split} expected {split} or "
+                f"{2 * split}"
+            )
+        gpu = resolve(params.device, params.dtype)[0].startswith("cuda")
+        if gpu and count > torch.cuda.device_count():
+            raise ValueError(
+                f"parameter 'gpus' is {count}, this computer has {torch.cuda.device_count()}"
+            )
+        self._ranks = RankProcesses(count, FOLLOWER, self._lose)
+        meet(self._ranks.meeting, 0, count, TIMEOUT)
+
+    def _lose(self, words: str) -> None:
+        """End this process: what the others compute cannot be had any more."""
+        self.lost = True
+        print(f"error: {words}; ending", file=sys.stderr, flush=True)
+        # whoever waits for the lost one in a collective operation of GPUs waits for ever
+        timer = threading.Timer(LAST_WORDS, os._exit, (1,))
+        timer.daemon = True
+        timer.start()
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _model(self, params: ModelParams, placement: str = "both") -> Any:
         """One copy per checkpoint, device, dtype and runtime, whoever asks.
@@ -188,5 +236,8 @@ def ask(question: str, files: Sequence[Path], params: MediaReasonerParams) -> st
 
     ValueError names a file that is neither.
     """
-    media = [read_media(path) for path in files]
-    return Models(policy=False).reasoner(params).ask(question, media).text
+    media, models = [read_media(path) for path in files], Models(policy=False)
+    try:
+        return models.reasoner(params).ask(question, media).text
+    finally:
+        models.close()

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import pathlib
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ..model.policy_options import PRESETS, PolicyOptions
 
 if TYPE_CHECKING:
     from ..model.policy import Cosmos3Policy
+    from ..model.registry import Models
     from .asyncio_runner import Serve
     from .libero_server import Batch
 
@@ -64,14 +66,20 @@ def add_sampling(
     add_arguments(group, PolicyOptions, flags={**SAMPLING_FLAGS, **flags}, defaults=defaults)
 
 
-def _add_policy(parser: argparse.ArgumentParser, embedded: bool = True, **defaults: Any) -> None:
-    """An option for each field of `PolicyModelParams` but those of several processes.
+def _add_policy(
+    parser: argparse.ArgumentParser,
+    embedded: bool = True,
+    without: Collection[str] = (),
+    **defaults: Any,
+) -> None:
+    """An option for each field of `PolicyModelParams`.
 
-    embedded: whether the checkpoint of this package will do; defaults: of the server that this one
-    stands in for.
+    embedded: whether the checkpoint of this package will do; without: fields that have none;
+    defaults: of the server that this one stands in for.
     """
-    group = parser.add_argument_group("the model", "--compile records CUDA graphs, too")
-    names = fields(PolicyModelParams).keys() - fields(PolicyOptions) - {"tensor_parallel"}
+    note = "" if "gpus" in without else ", but not with --gpus"
+    group = parser.add_argument_group("the model", f"--compile records CUDA graphs, too{note}")
+    names = fields(PolicyModelParams).keys() - fields(PolicyOptions) - {*without}
     add_arguments(group, PolicyModelParams, names, required=() if embedded else ("checkpoint",))
     usual = fields(PolicyOptions)["guidance"].default
     note = "" if "guidance" in defaults else f"guidance: {usual:g}, for the embedded checkpoint 1"
@@ -87,7 +95,7 @@ def add_reasoner_options(parser: argparse.ArgumentParser, max_tokens: int, compi
     """
     usual = "--compile and --cuda-graphs" if compiled else "--cuda-graphs"
     group = parser.add_argument_group("the model", f"on a GPU with {usual}, if not told otherwise")
-    apart = {"tensor_parallel", "weights", "attention"}  # of several processes, of the generator
+    apart = {"weights", "attention"}  # of the generator
     names = fields(MediaReasonerParams).keys() - apart
     defaults = {"max_tokens": max_tokens, "compile": None, "cuda_graphs": None}
     add_arguments(group, MediaReasonerParams, names, defaults=defaults)
@@ -102,7 +110,7 @@ def reasoner_params(chosen: argparse.Namespace, compiled: bool) -> MediaReasoner
 
     gpu = resolve_device(chosen.device).startswith("cuda")
     if chosen.cuda_graphs is None:
-        chosen.cuda_graphs = gpu
+        chosen.cuda_graphs = gpu and chosen.gpus == 1  # which several processes do not record
     if chosen.compile is None:
         chosen.compile = gpu and compiled
     return MediaReasonerParams(**argument_values(chosen, MediaReasonerParams))
@@ -136,20 +144,32 @@ def _params(chosen: argparse.Namespace, num_steps: int = 4) -> PolicyModelParams
     if chosen.num_steps is None:
         chosen.num_steps = PRESETS.get(chosen.preset, {}).get("num_steps", num_steps)
     values = argument_values(chosen, PolicyModelParams)
-    values["cuda_graphs"] |= values["compile"]
+    values["cuda_graphs"] |= values["compile"] and values.get("gpus", 1) == 1
     return PolicyModelParams(**values)
 
 
-def _loader(params: PolicyModelParams) -> Callable[[], Cosmos3Policy]:
+@contextlib.contextmanager
+def _models(policy: bool, reasoner: bool) -> Iterator[Models]:
+    """What loads; the processes that share a network end with this one, in order."""
+    from ..model.registry import Models
+
+    models = Models(policy, reasoner)
+    try:
+        yield models
+    finally:
+        models.close()
+
+
+def _loader(models: Models, params: PolicyModelParams) -> Callable[[], Cosmos3Policy]:
     """What loads the policy; a device or dtype that is not there is refused at once."""
-    from ..model.registry import Models, resolve
+    from ..model.runtime.device import resolve
 
     resolve(params.device, params.dtype)
     name = params.checkpoint or "the embedded checkpoint"
     used = select(PolicyOptions, params).in_force()
     sampling = f"{used.num_steps} steps, guidance {used.guidance:g}, {used.prompt_format} prompts"
     print(f"loading {name}: {sampling}", flush=True)
-    return lambda: Models(reasoner=False).policy(params)
+    return lambda: models.policy(params)
 
 
 def _run(chosen: argparse.Namespace, run: Serve, scheme: str) -> int:
@@ -198,7 +218,9 @@ def _add_openpi(kinds: argparse._SubParsersAction) -> None:
         options = OpenPiOptions(
             _token(chosen), chosen.sent_horizon, chosen.black, chosen.video, params.soft_rows
         )
-        return _run(chosen, OpenPiServer(_loader(params), options).run, "ws")
+        with _models(policy=True, reasoner=False) as models:
+            server = OpenPiServer(_loader(models, params), options)
+            return _run(chosen, server.run, "ws") or int(models.lost)
 
     parser.set_defaults(function=function)
 
@@ -209,7 +231,8 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
     )
     _add_address(parser)
     # the embedded checkpoint needs a state, which these clients do not send
-    _add_policy(parser, embedded=False, num_steps=None, guidance=1.0, deterministic=True)
+    alone = ("gpus", "tensor_parallel")  # several processes compute no batches
+    _add_policy(parser, False, alone, num_steps=None, guidance=1.0, deterministic=True)
     parser.add_argument(
         "--video",
         action=argparse.BooleanOptionalAction,
@@ -225,7 +248,10 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
         from .libero_server import LiberoOptions, LiberoServer
 
         params = _params(chosen, LIBERO_STEPS)
-        load, name = _loader(params), pathlib.Path(params.checkpoint).name
+        from ..model.registry import Models
+
+        load = _loader(Models(reasoner=False), params)
+        name = pathlib.Path(params.checkpoint).name
         about = {
             "run_name": name,
             "checkpoint": name,
@@ -260,26 +286,34 @@ def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
     )
 
     def function(chosen: argparse.Namespace) -> int:
-        from ..model.interface import warm_up_reasoner
-        from ..model.registry import Models, embedded_checkpoint
-        from .asyncio_runner import until_interrupted
-        from .openai_server import OpenAiServer
+        from ..model.registry import embedded_checkpoint
 
         params, token = reasoner_params(chosen, compiled=True), _token(chosen)
         checkpoint = params.checkpoint or str(embedded_checkpoint())
         name = chosen.name or pathlib.Path(checkpoint).resolve().name
         print(f"loading {params.checkpoint or 'the embedded checkpoint'}", flush=True)
-        reasoner = Models(policy=False).reasoner(params)
-        if params.compile or params.cuda_graphs:
-            print("warm-up: compiling and recording, a minute or so the first time", flush=True)
-            warm_up_reasoner(reasoner, pictures=1 if reasoner.vision else 0)
-        server = OpenAiServer(reasoner, name, token, chosen.waiting)
-
-        def ready(port: int) -> None:
-            print(f"ready: http://{chosen.host}:{port}/v1, model {name}", flush=True)
-
-        return until_interrupted(
-            lambda ready, ended: server.run(chosen.host, chosen.port, ready, ended), ready
-        )
+        with _models(policy=False, reasoner=True) as models:
+            return _serve_reasoner(chosen, models, params, name, token) or int(models.lost)
 
     parser.set_defaults(function=function)
+
+
+def _serve_reasoner(
+    chosen: argparse.Namespace, models: Models, params: MediaReasonerParams, name: str, token: str
+) -> int:
+    from ..model.interface import warm_up_reasoner
+    from .asyncio_runner import until_interrupted
+    from .openai_server import OpenAiServer
+
+    reasoner = models.reasoner(params)
+    if params.compile or params.cuda_graphs:
+        print("warm-up: compiling and recording, a minute or so the first time", flush=True)
+        warm_up_reasoner(reasoner, pictures=1 if reasoner.vision else 0)
+    server = OpenAiServer(reasoner, name, token, chosen.waiting)
+
+    def ready(port: int) -> None:
+        print(f"ready: http://{chosen.host}:{port}/v1, model {name}", flush=True)
+
+    return until_interrupted(
+        lambda ready, ended: server.run(chosen.host, chosen.port, ready, ended), ready
+    )

@@ -45,6 +45,7 @@ ORDER = (
     "model/generator",
     "model/reasoner",
     "model/registry",
+    "model/follower",
     "cosmos3_ros/robot",
     "cosmos3_ros/execution",
     "sim",

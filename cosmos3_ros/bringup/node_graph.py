@@ -45,7 +45,15 @@ MODULES = {
 
 
 FILE = "as the robot file says"
-_RUNS = ("compile", "cuda_graphs", "weights", "attention", "text_weights")
+_RUNS = (
+    "compile",
+    "cuda_graphs",
+    "weights",
+    "attention",
+    "text_weights",
+    "gpus",
+    "tensor_parallel",
+)
 _MODEL = {name: name for name in ("checkpoint", "device", *_RUNS, "use_sim_time")}
 _REMOTE = {name: name for name in ("remote_url", "remote_model", "remote_token_file")}
 _SERVED = {name: name for name in ("policy_url", "policy_dialect", "policy_token_file")}
@@ -92,6 +100,8 @@ class Options:
     weights: str | None = same_as(ModelParams, "weights", FILE)
     attention: str | None = same_as(ModelParams, "attention", FILE)
     text_weights: str | None = same_as(ModelParams, "text_weights", FILE)
+    gpus: int | None = same_as(ModelParams, "gpus", FILE)
+    tensor_parallel: int | None = same_as(ModelParams, "tensor_parallel", FILE)
     placement: str | None = same_as(PolicyModelParams, "placement", FILE)
     strategy: str | None = param(
         None, f"how one chunk of the policy follows another: {CHOICES}", omitted=FILE

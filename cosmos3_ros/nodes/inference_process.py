@@ -32,8 +32,13 @@ def _run(nodes: Sequence[str], args: list[str] | None) -> int:
 
     @functools.cache
     def models() -> Models:
-        # torch: slow to import, and a remote reasoner needs none
-        from ..model.registry import Models
+        # torch: slow to import, and a remote policy or reasoner needs none
+        try:
+            from ..model.registry import Models
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"{error}: a checkpoint needs it, policy_url and remote_url do not"
+            ) from None
 
         return Models(policy=bool({"policy", "server"} & {*nodes}), reasoner="reasoner" in nodes)
 
@@ -47,6 +52,8 @@ def _run(nodes: Sequence[str], args: list[str] | None) -> int:
     finally:
         if models.cache_info().currsize:
             models().close()
+    if models.cache_info().currsize and models().lost:
+        code = 1
     gc.freeze()  # nothing of torch's is worth looking for at the very end, which takes seconds
     return code
 

@@ -99,6 +99,10 @@ class InferenceGroup:
         self.leads, self.lock = dist.get_rank() == 0, threading.Lock()
         self._members: list[Member] = []
 
+    def splits_nothing(self, guidance: float) -> bool:
+        """Whether every rank computes the same, said by the leader; guidance: the scale."""
+        return self.leads and self.branch is not None and self.tensor == 1 and guidance == 1.0
+
     def add(self, member: Member) -> int:
         """Register a member for orders; all ranks add the same members in the same order."""
         self._members.append(member)

@@ -12,9 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
+from cosmos3_ros.model.embodiment import SIMULATED
+from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.model.policy import load_policy
+from cosmos3_ros.serve.clients.policy_client import RemotePolicy
+from cosmos3_ros.serve.openpi_messages import rows
 
 EMBEDDED = str(Path(__file__).resolve().parents[2] / "model" / "checkpoints" / "droid_sim")
 PYTHON = Path(sys.prefix) / "openpi" / "bin" / "python"
@@ -101,9 +107,28 @@ def test_openpi_client_talks_to_the_command(tmp_path: Path) -> None:
     assert "Traceback" not in result["error"]
 
 
+@pytest.mark.parametrize("tensor", ["1", "2"])
+def test_two_processes_serve_what_one_says(tensor: str) -> None:
+    """Guidance split, and layers split: the same chunk, and both processes end."""
+    seen = Observation(
+        {view: np.full((90, 160, 3), 90, np.uint8) for view in SIMULATED.views},
+        np.array([0, -0.6, 0, -2.5, 0, 1.9, 0, 0.25], np.float32),
+        "reach the cube",
+        1,
+    )
+    words = ("--checkpoint", str(tiny_checkpoint()), "--steps", "2", "--guidance", "3")
+    with command(*words, "--gpus", "2", "--tensor-parallel", tensor) as port:
+        policy = RemotePolicy(f"ws://127.0.0.1:{port}", SIMULATED)
+        got = policy.infer(seen).chunk.values
+        policy.close()
+    expected = rows(load_policy(tiny_checkpoint(), num_steps=2, guidance=3.0).infer(seen))
+    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["openpi", "--gpus", "3"], "parameter 'gpus' is 3, with tensor_parallel 1 expected 1 or"),
         (["openpi", "--device", "tpu"], "got 'tpu'"),
         (["openpi", "--checkpoint", "/nowhere"], "/nowhere"),
         (["openpi", "--token-file", "/nowhere"], "/nowhere"),

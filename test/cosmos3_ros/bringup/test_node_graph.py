@@ -99,7 +99,7 @@ def test_a_remote_reasoner_is_a_process_of_its_own() -> None:
     arguments = found[0].arguments()
     assert 'reasoner:remote_url:="http://gpu:8000/v1"' in arguments
     assert 'reasoner:remote_model:="nvidia/cosmos3"' in arguments
-    assert not any("remote" in word for p in found[1:] for word in p.arguments())
+    assert not any("remote_" in word for p in found[1:] for word in p.arguments())
 
 
 def test_words_keep_their_type_on_the_way_through_yaml() -> None:
@@ -168,6 +168,17 @@ def test_every_robot_file_fits_the_nodes(path: pathlib.Path) -> None:
     embodiment = find_embodiment(policy["embodiment"])
     assert len(policy["joints"]) == len(embodiment.state)
     assert set(made["/**/reasoner"].views) == set(embodiment.views)
+
+
+def test_a_remote_policy_is_a_process_of_its_own_for_the_robots_embodiment() -> None:
+    url = "ws://gpu:8000"
+    found = processes(Options(policy_url=url, server=True))
+    assert [p.executable for p in found] == ["sim", "policy", "brain", "commander"]
+    policy = in_nodes(found)["policy"]
+    assert (policy["policy_url"], policy["embodiment"]) == (url, "droid_sim")
+    found = processes(Options("isaac_droid", policy_url=url, sim=False, reasoner=False))
+    assert [p.executable for p in found] == ["policy", "commander"]
+    assert in_nodes(found)["policy"]["embodiment"] == "droid_joint_pos"
 
 
 SAID: dict[str, dict[str, Any]] = {

@@ -3,6 +3,7 @@
 
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import sys
@@ -99,11 +100,58 @@ def test_two_processes_share_the_network_and_end_together(start: Any) -> None:
     assert started.process.wait(30) == 0, started.output
 
 
+def brain_on_two(start: Any, tensor: int) -> tuple[Any, int]:
+    """The process with the nodes, ready, and the id of the one that it started."""
+    from cosmos3_ros.robot.robot_file import config_folder
+
+    words = ("--params-file", config_folder() / "droid_sim.yaml", "-p", "gpus:=2")
+    more = ("-p", f"tensor_parallel:={tensor}", "-p", "policy:guidance:=3.0")
+    started = start("brain", "policy", "--ros-args", *words, *more)
+    started.wait_for("policy]: droid_sim ready", 90)  # which took a chunk
+    (other,) = set(started.running()) - {started.process.pid}
+    return started, other
+
+
+def test_gpus_starts_a_process_that_ends_with_the_first(start: Any) -> None:
+    started, other = brain_on_two(start, tensor=2)
+    assert b"cosmos3_ros.model.follower" in Path(f"/proc/{other}/cmdline").read_bytes()
+    assert started.interrupt(30) == 0, started.output
+    assert "Traceback" not in started.output
+
+
+@pytest.mark.parametrize("victim", ["other", "first"])
+def test_when_one_of_two_is_killed_the_other_ends_with_words(
+    start: Any, wait_until: Any, victim: str
+) -> None:
+    started, other = brain_on_two(start, tensor=1)
+    os.kill(other if victim == "other" else started.process.pid, signal.SIGKILL)
+    wait_until(lambda: not started.running(), "the end", 30)
+    if victim == "other":
+        assert started.process.wait() == 1
+        words = f"error: process {other}, rank 1 of those that share the network, was ended by"
+        assert f"{words} SIGKILL; ending" in started.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"gpus": 0}, "gpus: expected at least 1, got 0"),
+        ({"gpus": 3}, "parameter 'gpus' is 3, with tensor_parallel 1 expected 1 or 2"),
+        ({"gpus": 2, "tensor_parallel": 4}, "with tensor_parallel 4 expected 4 or 8"),
+    ],
+)
+def test_gpus_that_cannot_be_are_refused(models: Any, changes: dict[str, int], words: str) -> None:
+    from cosmos3_ros.nodes import policy_node
+
+    with pytest.raises(ValueError, match=re.escape(words)):
+        models.policy(policy_node.Params(**changes))
+
+
 def test_one_process_cannot_split_a_layer(models: Any) -> None:
     from cosmos3_ros.nodes import policy_node
 
     with pytest.raises(
-        ValueError, match="parameter 'tensor_parallel' is 2, but there is one process; see torchrun"
+        ValueError, match="parameter 'tensor_parallel' is 2, but there is one process; see gpus"
     ):
         models.policy(policy_node.Params(tensor_parallel=2))
 
