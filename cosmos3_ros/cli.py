@@ -16,7 +16,7 @@ from typing import Any
 from .bringup.node_graph import Options
 from .embodiment_cli import add_embodiment
 from .model.embodiment import EMBODIMENTS, SIMULATED
-from .model.model_params import ModelParams
+from .model.model_params import PolicyModelParams
 from .model.option_fields import add_arguments, argument_values, fields, finite_float
 from .model.policy_options import PolicyOptions
 from .serve.cli import add_reasoner_options, add_sampling, add_serve, reasoner_params
@@ -37,6 +37,9 @@ _TASK = {
 }
 # Defaults of the sampling options of `eval`; they are always written to what it measured.
 EVALUATED = {"num_steps": 4, "guidance": 1.0, "future_steps": 1}
+# How `eval` runs the policy, and how the nodes do if it goes through them.
+RUNTIME = ("compile", "cuda_graphs", "weights", "attention", "text_weights", "placement")
+GRAPH = ("strategy", "image_transport", "gpus", "tensor_parallel")
 # Options of the graph that demo and replay leave to the user; `run` has all of them.
 SHARED = (
     "robot",
@@ -91,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _add_options(parser: argparse.ArgumentParser, *names: str) -> None:
+def _add_options(parser: argparse._ActionsContainer, *names: str) -> None:
     """One command line option for each of these fields of `Options`, by default for all."""
     add_arguments(parser, Options, names)
 
@@ -438,7 +441,11 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
         help="only compare with the expert's actions, at each noise level of the steps",
     )
 
-    add_arguments(parser, ModelParams, ("device", "dtype"), defaults={"device": "cpu"})
+    add_arguments(
+        parser, PolicyModelParams, ("device", "dtype", *RUNTIME), defaults={"device": "cpu"}
+    )
+    nodes = parser.add_argument_group("with --through nodes")
+    _add_options(nodes, *GRAPH)
     # --seed is that of the scene
     add_sampling(parser, EVALUATED, {"seed": "--noise-seed"})
     parser.set_defaults(function=_eval)
@@ -464,6 +471,12 @@ def _eval(chosen: argparse.Namespace) -> int:
 
     device, dtype = resolve(chosen.device, chosen.dtype)
     runtime: dict[str, Any] = {"options": options, "device": device, "dtype": dtype}
+    runtime["runtime"] = _given(chosen, PolicyModelParams, RUNTIME)
+    PolicyModelParams(**dict(runtime["runtime"]))  # says what does not fit
+    graph = _given(chosen, Options, GRAPH)
+    through = chosen.through.split(",")
+    if graph and (chosen.expert_error or "nodes" not in through):
+        raise ValueError(f"{graph[0][0]}: expected --through nodes, which alone have it")
     if chosen.expert_error:
         return _expert_error(chosen, tasks, seeds, runtime)
     from .training.evaluation.closed_loop import Trial
@@ -473,11 +486,25 @@ def _eval(chosen: argparse.Namespace) -> int:
     settings = [parse_setting(text, dict(options)) for text in chosen.compare]
     fixed = {name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")}
     trials = [
-        Trial(chosen.checkpoint, task, seed, **fixed, **runtime) for task in tasks for seed in seeds
+        Trial(chosen.checkpoint, task, seed, graph=graph, **fixed, **runtime)
+        for task in tasks
+        for seed in seeds
     ]
-    through = chosen.through.split(",")
     print(report(trials, through, chosen.workers, chosen.out, chosen.page, settings=settings))
     return 0
+
+
+def _given(
+    chosen: argparse.Namespace, cls: Any, names: Iterable[str]
+) -> tuple[tuple[str, Any], ...]:
+    """Name and value of the options of these names that are not as `cls` has them."""
+    mine = argparse.Namespace(**{name: getattr(chosen, name) for name in names})
+    values, known = argument_values(mine, cls), fields(cls)
+    return tuple(
+        (name, values[name])
+        for name in names
+        if name in values and values[name] != known[name].default
+    )
 
 
 def _expert_error(

@@ -147,9 +147,9 @@ class PolicyNode(ManagedNode[Params]):
     def teardown(self) -> None:
         if self._remote:
             self._remote.close()
-        self._remote = None
         while self._workers:
             self._workers.pop().close()
+        self._remote = None
         self._policy = None  # type: ignore[assignment]  # gives the memory back
 
     def _warm_up(self) -> None:

@@ -106,6 +106,8 @@ class Connection:
             raise ValueError(
                 f"{self.url}: expected a policy server, got status {status}{why}"
             ) from None
+        except ValueError as error:  # of an address, or a redirection
+            raise ValueError(f"{self.url}: {error}") from None
         except (OSError, EOFError, WebSocketException) as error:
             raise self._fault(what, error) from None
         finally:

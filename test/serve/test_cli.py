@@ -107,6 +107,7 @@ def test_openpi_client_talks_to_the_command(tmp_path: Path) -> None:
     assert "Traceback" not in result["error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tensor", ["1", "2"])
 def test_two_processes_serve_what_one_says(tensor: str) -> None:
     """Guidance split, and layers split: the same chunk, and both processes end."""

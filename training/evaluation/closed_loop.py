@@ -16,6 +16,7 @@ import numpy as np
 from ...execution.chunk_player import ChunkPlayer, PlaybackRules
 from ...execution.spline_motion import Limits
 from ...model.interface import NS, ActionChunk, Policy
+from ...model.model_params import PolicyModelParams
 from ...robot.robot_file import find_robot_file, read_parameters
 from ...sim.arm_constants import ARM, FINGER_CLOSED
 from ...sim.env import Env, shared_env
@@ -45,6 +46,8 @@ class Trial:
     options: tuple[tuple[str, Any], ...] = ()  # of PolicyOptions
     device: str = "cpu"  # of the policy
     dtype: str = "float32"
+    runtime: tuple[tuple[str, Any], ...] = ()  # of PolicyModelParams: weights, compile, ...
+    graph: tuple[tuple[str, Any], ...] = ()  # of the nodes' Options, through nodes only
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ def _distance(env: Env) -> float:
 def run_trial(trial: Trial) -> tuple[Outcome, list[Picture]]:
     """`play` in a process of its own, with some of what was seen if it failed."""
     seen: list[Picture] = []
-    policy = load_once(trial.checkpoint, trial.options, trial.device, trial.dtype)
+    policy = load_once(trial.checkpoint, trial.options, trial.device, trial.dtype, trial.runtime)
     env = shared_env(trial.task, distractors=trial.distractors)
     outcome = play(policy, env, trial, seen)
     indices = np.linspace(0, len(seen) - 1, min(STRIP, len(seen))).round().astype(int)
@@ -152,14 +155,19 @@ def load_once(
     options: tuple[tuple[str, Any], ...],
     device: str = "cpu",
     dtype: str = "float32",
+    runtime: tuple[tuple[str, Any], ...] = (),
 ) -> Policy:
     """The policy, made once per process, on one thread."""
     import torch
 
     from ...model.policy import load_policy
+    from ...model.registry import Models
     from ...model.runtime.device import DTYPES
 
     torch.set_num_threads(1)
+    if runtime:
+        given = {**dict(options), **dict(runtime), "device": device, "dtype": dtype}
+        return Models(reasoner=False).policy(PolicyModelParams(checkpoint, **given))
     return load_policy(checkpoint, device=device, dtype=DTYPES[dtype], **dict(options))
 
 

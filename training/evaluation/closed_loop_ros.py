@@ -21,8 +21,8 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
 
     Raises ValueError unless the nodes can do it.
 
-    The nodes have the robot file's settings, so latency and options of the trials do not count, and
-    wordings and distractors are the usual ones.
+    The nodes have the robot file's settings but for `runtime` and `graph`, so latency and options
+    of the trials do not count, and wordings and distractors are the usual ones.
     """
     first = trials[0]
     if (first.wording, first.distractors) != (0, 2):
@@ -41,6 +41,8 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
         reasoner=False,
         task=first.task,
         log_level="warn",
+        **dict(first.runtime),
+        **dict(first.graph),
     )
     with (
         tempfile.TemporaryDirectory() as folder,

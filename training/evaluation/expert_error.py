@@ -40,6 +40,7 @@ class ErrorTrial:
     levels: tuple[float, ...] = ()  # of noise, 0 to 1; none: those of the policy's own steps
     device: str = "cpu"  # of the policy
     dtype: str = "float32"
+    runtime: tuple[tuple[str, Any], ...] = ()  # of PolicyModelParams
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,7 +106,9 @@ class Guesses:
 
 def run_error_trial(trial: ErrorTrial) -> Errors:
     """All windows of one demonstration; nothing if the expert failed."""
-    policy: Any = load_once(trial.checkpoint, trial.options, trial.device, trial.dtype)
+    policy: Any = load_once(
+        trial.checkpoint, trial.options, trial.device, trial.dtype, trial.runtime
+    )
     levels = trial.levels or policy.schedule.sigmas[:-1]
     wanted = dataclasses.replace(trial.wanted, noise=0.0, astray=0.0, scatter=0.0)
     episode = record(wanted)

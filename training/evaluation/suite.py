@@ -114,6 +114,9 @@ def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
     settings = dataclasses.asdict(trials[0])
     checkpoint = Path(settings.pop("checkpoint"))
     del settings["device"], settings["dtype"]  # what is measured depends on neither
+    for name in ("runtime", "graph"):
+        if not settings[name]:  # as in what was measured before there were these
+            del settings[name]
     policy = read_json(checkpoint / "checkpoint.json")["policy"]
     what = {
         "weights": _digest(checkpoint),
@@ -221,6 +224,7 @@ def _futures(
             trial.options,
             trial.device,
             trial.dtype,
+            trial.runtime,
         )
         for trial in trials
     ]
@@ -253,6 +257,8 @@ def _inverse(errors: Sequence[ActionErrors]) -> dict[str, Any]:
 def about(began: datetime.datetime, trial: Trial | None = None) -> dict[str, Any]:
     """With what, on what and when, for whoever wants to do it again."""
     on = f", policy on {trial.device} in {trial.dtype}" if trial and trial.device != "cpu" else ""
+    for name, value in (*trial.runtime, *trial.graph) if trial else ():
+        on += f", {name} {value}"
     versions = {"python": platform.python_version()}
     for name in ("torch", "mujoco", "numpy", "diffusers", "transformers"):
         try:

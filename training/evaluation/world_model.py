@@ -195,12 +195,15 @@ class WorldModelTrial:
     options: tuple[tuple[str, Any], ...] = ()  # of PolicyOptions
     device: str = "cpu"  # of the policy
     dtype: str = "float32"
+    runtime: tuple[tuple[str, Any], ...] = ()  # of PolicyModelParams
 
 
 def run_world_model_trial(trial: WorldModelTrial) -> Findings:
     """`look_ahead`; policy and simulation are made once per process."""
     from .closed_loop import load_once
 
-    policy: Any = load_once(trial.checkpoint, trial.options, trial.device, trial.dtype)
+    policy: Any = load_once(
+        trial.checkpoint, trial.options, trial.device, trial.dtype, trial.runtime
+    )
     env = shared_env(trial.wanted.task, distractors=trial.wanted.distractors)
     return look_ahead(policy, env, trial.wanted)

@@ -112,6 +112,7 @@ def brain_on_two(start: Any, tensor: int) -> tuple[Any, int]:
     return started, other
 
 
+@pytest.mark.slow
 def test_gpus_starts_a_process_that_ends_with_the_first(start: Any) -> None:
     started, other = brain_on_two(start, tensor=2)
     assert b"cosmos3_ros.model.follower" in Path(f"/proc/{other}/cmdline").read_bytes()
@@ -119,17 +120,14 @@ def test_gpus_starts_a_process_that_ends_with_the_first(start: Any) -> None:
     assert "Traceback" not in started.output
 
 
-@pytest.mark.parametrize("victim", ["other", "first"])
-def test_when_one_of_two_is_killed_the_other_ends_with_words(
-    start: Any, wait_until: Any, victim: str
-) -> None:
+@pytest.mark.slow
+def test_when_one_of_two_is_killed_the_other_says_so_and_ends(start: Any, wait_until: Any) -> None:
     started, other = brain_on_two(start, tensor=1)
-    os.kill(other if victim == "other" else started.process.pid, signal.SIGKILL)
+    os.kill(other, signal.SIGKILL)
     wait_until(lambda: not started.running(), "the end", 30)
-    if victim == "other":
-        assert started.process.wait() == 1
-        words = f"error: process {other}, rank 1 of those that share the network, was ended by"
-        assert f"{words} SIGKILL; ending" in started.output
+    assert started.process.wait() == 1
+    words = f"error: process {other}, rank 1 of those that share the network, was ended by SIGKILL"
+    assert words in started.output
 
 
 @pytest.mark.parametrize(
