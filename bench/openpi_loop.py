@@ -17,64 +17,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from websockets.sync.client import ClientConnection, connect
 
-from cosmos3_ros.model.embodiment import Embodiment
-from cosmos3_ros.model.interface import ActionChunk, Future, Observation, Policy, Prediction
+from cosmos3_ros.model.interface import Policy
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.model.registry import embedded_checkpoint
 from cosmos3_ros.serve.asyncio_runner import in_background
-from cosmos3_ros.serve.msgpack_codec import pack, unpack
+from cosmos3_ros.serve.clients.policy_client import RemotePolicy
 from cosmos3_ros.serve.openpi_server import OpenPiServer
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.training.evaluation.closed_loop import Trial, play
 from cosmos3_ros.training.evaluation.statistics import wilson
 
-KEYS = {
-    "wrist": "observation/wrist_image_left",
-    "exterior_1": "observation/exterior_image_1_left",
-    "exterior_2": "observation/exterior_image_2_left",
-}
-
-
-class Remote:
-    """A policy at the other end of an openpi connection."""
-
-    def __init__(self, connection: ClientConnection, embodiment: Embodiment) -> None:
-        self.embodiment, self._connection = embodiment, connection
-        unpack(connection.recv())  # the metadata
-
-    def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
-        request = {KEYS[view]: image for view, image in observation.images.items()}
-        request["observation/joint_position"] = observation.state[:7]
-        request["observation/gripper_position"] = observation.state[7:]
-        self._connection.send(pack({**request, "prompt": observation.instruction}))
-        reply, body = self._connection.recv(), self.embodiment
-        if isinstance(reply, str):
-            raise RuntimeError(reply)
-        answer = unpack(reply)
-        chunk = ActionChunk(
-            answer["action"], body.action_names, observation.stamp, body.step, body.discrete
-        )
-        return Prediction(chunk, {"infer": answer["server_timing"]["infer_ms"] / 1000})
-
-    def decode(self, prediction: Prediction) -> Future:
-        raise NotImplementedError("the server was not asked for videos")
-
-    def reset(self) -> None:
-        self._connection.send(pack({"endpoint": "reset"}))
-        assert self._connection.recv() == "reset successful"
-
 
 @contextlib.contextmanager
-def served(policy: Policy) -> Iterator[Remote]:
+def served(policy: Policy) -> Iterator[RemotePolicy]:
     """The policy again, through a server of its own."""
     server = OpenPiServer(lambda: policy)
-    with (
-        in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)) as port,
-        connect(f"ws://127.0.0.1:{port}", compression=None) as connection,
-    ):
-        yield Remote(connection, policy.embodiment)
+    with in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)) as port:
+        remote = RemotePolicy(f"ws://127.0.0.1:{port}", policy.embodiment, timeout=30.0)
+        yield remote
+        remote.close()
 
 
 def client_15_hz(policy: Policy, env: Env, trial: Trial, rows: int) -> bool:
