@@ -35,7 +35,7 @@ from .policy import Cosmos3Policy
 from .policy_options import PolicyOptions
 from .reasoner import Cosmos3Reasoner
 from .runtime.device import DTYPES, resolve
-from .runtime.process_group import TIMEOUT, InferenceGroup, join
+from .runtime.process_group import TIMEOUT, InferenceGroup, check_device, join
 from .runtime.rank_processes import RankProcesses, meet
 
 LOG = logging.getLogger("cosmos3_ros.model")
@@ -177,8 +177,9 @@ class Models:
                 f"parameter 'gpus' is {count}, with tensor_parallel {split} expected {split} or "
                 f"{2 * split}"
             )
-        gpu = resolve(params.device, params.dtype)[0].startswith("cuda")
-        if gpu and count > torch.cuda.device_count():
+        device = resolve(params.device, params.dtype)[0]
+        check_device(device)
+        if device == "cuda" and count > torch.cuda.device_count():
             raise ValueError(
                 f"parameter 'gpus' is {count}, this computer has {torch.cuda.device_count()}"
             )

@@ -56,15 +56,20 @@ def take_gpu() -> torch.device:
     return device
 
 
+def check_device(device: str) -> None:
+    """ValueError unless every process of a group can take its own device of this kind."""
+    if device not in ("cpu", "cuda"):
+        raise ValueError(
+            f"device: expected 'cpu' or 'cuda', of which each process takes its own, got {device!r}"
+        )
+
+
 def join(device: str = "cpu", tensor: int = 1) -> InferenceGroup:
     """Join the processes that torchrun started; the arguments of rank 0 hold for all.
 
     See `InferenceGroup`.
     """
-    if device not in ("cpu", "cuda"):
-        raise ValueError(
-            f"device: expected 'cpu' or 'cuda', of which each process takes its own, got {device!r}"
-        )
+    check_device(device)
     init_processes(torch.cuda.is_available(), TIMEOUT)
     terms = torch.tensor([tensor, device == "cuda"])
     dist.broadcast(terms, src=0)

@@ -11,7 +11,6 @@ import datetime
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -90,7 +89,8 @@ def end_with_the_first() -> None:
     """End this process when the first one has: that holds the other end of our stdin."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # without a buffer, whose lock the interpreter's end would wait for
+            pass
         os._exit(1)  # a collective operation may hold the main thread for ever
 
     threading.Thread(target=wait, name="first process", daemon=True).start()

@@ -100,13 +100,13 @@ def test_two_processes_share_the_network_and_end_together(start: Any) -> None:
     assert started.process.wait(30) == 0, started.output
 
 
-def brain_on_two(start: Any, tensor: int) -> tuple[Any, int]:
+def brain_on_two(start: Any, tensor: int, *nodes: str) -> tuple[Any, int]:
     """The process with the nodes, ready, and the id of the one that it started."""
     from cosmos3_ros.robot.robot_file import config_folder
 
     words = ("--params-file", config_folder() / "droid_sim.yaml", "-p", "gpus:=2")
     more = ("-p", f"tensor_parallel:={tensor}", "-p", "policy:guidance:=3.0")
-    started = start("brain", "policy", "--ros-args", *words, *more)
+    started = start("brain", *nodes, "--ros-args", *words, *more)
     started.wait_for("policy]: droid_sim ready", 90)  # which took a chunk
     (other,) = set(started.running()) - {started.process.pid}
     return started, other
@@ -114,15 +114,17 @@ def brain_on_two(start: Any, tensor: int) -> tuple[Any, int]:
 
 @pytest.mark.slow
 def test_gpus_starts_a_process_that_ends_with_the_first(start: Any) -> None:
-    started, other = brain_on_two(start, tensor=2)
+    started, other = brain_on_two(start, 2, "policy", "reasoner")
+    started.wait_for("reasoner ready", 30)
     assert b"cosmos3_ros.model.follower" in Path(f"/proc/{other}/cmdline").read_bytes()
     assert started.interrupt(30) == 0, started.output
     assert "Traceback" not in started.output
+    assert "Fatal" not in started.output
 
 
 @pytest.mark.slow
 def test_when_one_of_two_is_killed_the_other_says_so_and_ends(start: Any, wait_until: Any) -> None:
-    started, other = brain_on_two(start, tensor=1)
+    started, other = brain_on_two(start, 1, "policy")
     os.kill(other, signal.SIGKILL)
     wait_until(lambda: not started.running(), "the end", 30)
     assert started.process.wait() == 1

@@ -60,6 +60,18 @@ def test_each_process_is_told_its_rank_and_ends_in_order(tmp_path: Path) -> None
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"1": "3", "2": "3"}
 
 
+def test_a_process_that_watches_for_the_first_may_end_before_it() -> None:
+    code = ENDS_WITH_THE_FIRST.replace("time.sleep(60)", "")
+    with subprocess.Popen(
+        command(code),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as alone:
+        assert alone.stderr
+        assert (alone.wait(30), alone.stderr.read()) == (0, b"")
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [

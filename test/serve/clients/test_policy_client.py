@@ -25,6 +25,7 @@ from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Observation
 from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.serve.asyncio_runner import in_background
+from cosmos3_ros.serve.clients import policy_client
 from cosmos3_ros.serve.clients.policy_client import RemotePolicy
 from cosmos3_ros.serve.msgpack_codec import pack, unpack
 from cosmos3_ros.serve.openpi_messages import VLLM, rows
@@ -476,7 +477,10 @@ NONSENSE: dict[str, tuple[Handler, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("case", NONSENSE)
-def test_nonsense_is_an_error_in_one_line_and_the_next_server_is_asked(case: str) -> None:
+def test_nonsense_is_an_error_in_one_line_and_the_next_server_is_asked(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy_client, "FIRST_PAUSE", 0.1)
     handler, kind, words = NONSENSE[case]
     wrong = [True]
 
