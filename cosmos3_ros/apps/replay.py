@@ -107,11 +107,11 @@ def parse_videos(words: list[str], views: tuple[str, ...]) -> dict[str, Clip]:
 def graph_for(options: Options, robot: RecordedRobot) -> list[Process]:
     """What to start; without a checkpoint the embedded one stands in for that of a like robot.
 
-    It keeps its own embodiment, if the robot has the same views, and else is told the robot's:
-    nothing moves here. ValueError for another arm.
+    Not where a policy server is asked. It keeps its own embodiment, if the robot has the same
+    views, and else is told the robot's: nothing moves here. ValueError for another arm.
     """
     found = processes(options)
-    if parameter_of(options, "policy", "checkpoint"):
+    if any(parameter_of(options, "policy", name) for name in ("checkpoint", "policy_url")):
         return found
     name = robot.embodiment.name
     if robot.embodiment.state != SIMULATED.state:

@@ -256,6 +256,10 @@ def test_without_a_checkpoint_the_embedded_one_stands_in_for_a_like_robot() -> N
     assert embodiment("generic_6axis", "/my/own") is None
     with pytest.raises(ValueError, match=r"expected --checkpoint FOLDER: .* know six_axis"):
         embodiment("generic_6axis")
+    served = Options("generic_6axis", policy_url="ws://gpu:1", sim=False, commander=False)
+    policy = graph_for(served, read_robot("generic_6axis"))[0]
+    assert policy.nodes == ("policy",)
+    assert "embodiment" not in policy.parameters["policy"], "that of the robot file"
 
 
 def test_an_arm_that_is_not_droids_needs_a_joint_log(tmp_path: Path) -> None:
