@@ -26,6 +26,7 @@ VLLM = "/v1/realtime/robot/openpi"  # who comes by this path speaks vLLM-Omni's 
 HEADER, DESCRIBE = "Cosmos3-Policy", "describe"
 COMMITTED, AHEAD = "committed/values", "committed/ahead"  # rows, and ns that they begin later
 MOST_ROWS, MOST_AHEAD = 1000, 60 * NS
+_POSE = {"observation/eef_pos": 3, "observation/eef_quat": 4}  # of a robot with one arm
 MAX_PROMPT = 1000  # characters
 ROBOLAB_CANVAS = EMBODIMENTS["droid_joint_pos"].canvas
 
@@ -183,15 +184,20 @@ def _state(message: Mapping[str, Any], embodiment: Embodiment) -> np.ndarray:
     """float32 [len(body.state)], from the keys of its parts or from the one key of the whole."""
     if not embodiment.state:
         return np.zeros(0, np.float32)
-    grippers = sum(column.gripper for column in embodiment.state)
-    parts = {"observation/eef_pos": 3, "observation/eef_quat": 4}
+    gripper = np.array([column.gripper for column in embodiment.state])
+    grippers, bodies = int(gripper.sum()), int((~gripper).sum())
+    parts = dict(_POSE)
     if embodiment.kind == JOINTS:
-        parts = {"observation/joint_position": len(embodiment.state) - grippers}
+        parts = {"observation/joint_position": bodies}
     if grippers:
         parts["observation/gripper_position"] = grippers
-    if "observation/state" in message and not set(parts) & set(message):
-        parts = {"observation/state": len(embodiment.state)}
-    state = np.concatenate([_numbers(message, key, count) for key, count in parts.items()])
+    several = embodiment.kind != JOINTS and bodies > sum(_POSE.values())
+    if several or ("observation/state" in message and not set(parts) & set(message)):
+        state = _numbers(message, "observation/state", len(gripper))
+    else:  # the joints or the pose, then the grippers, whichever columns these are
+        found = [_numbers(message, key, count) for key, count in parts.items()]
+        state = np.empty(len(gripper), np.float32)
+        state[np.argsort(gripper, kind="stable")] = np.concatenate(found)
     embodiment.check_state(state)
     return state
 

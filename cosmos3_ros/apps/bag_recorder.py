@@ -19,22 +19,26 @@ from rclpy.signals import SignalHandlerOptions
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from ..robot import topic_names
 from ..robot.recorded_robot import RecordedRobot, read_robot
 from ..ros import topics
 from ..ros.shutdown_signal import Stop, ignore_stop_signals
 
-TOPICS = (
-    topics.JOINT_STATES,
-    topics.INSTRUCTION,
-    topics.SIM_STATUS,
-    topics.COMMANDER_STATUS,
-    topics.TRAJECTORY,
-    topics.POSITIONS,
-    topics.JOINT_COMMAND,
-    topics.GRIPPER,
-    topics.COMMAND,
-    topics.ACTION_CHUNK,
-)
+TOPICS = {
+    topic.name: topic
+    for topic in (
+        topics.JOINT_STATES,
+        topics.INSTRUCTION,
+        topics.SIM_STATUS,
+        topics.COMMANDER_STATUS,
+        topics.TRAJECTORY,
+        topics.POSITIONS,
+        topics.JOINT_COMMAND,
+        topics.GRIPPER,
+        topics.COMMAND,
+        topics.ACTION_CHUNK,
+    )
+}
 DEPTH = 200  # messages that wait while the disk is busy
 
 
@@ -50,7 +54,12 @@ class BagRecorder(Node):
                 get_types_from_msg(file.read_text(), f"cosmos3_ros/msg/{file.stem}")
             )
         cameras = [topics.camera(view, transport) for view in robot.embodiment.views]
-        for topic in (*cameras, *TOPICS):
+        heard = [TOPICS[name] for name in topic_names.HEARD]
+        commands = [
+            TOPICS[topic_names.command(name)].of(group.name)
+            for name, group in robot.commands.items()
+        ]
+        for topic in (*cameras, *heard, *commands):
             self._listen(robot.topics[topic.name], topic)
 
     def _listen(self, name: str, topic: topics.Topic) -> None:

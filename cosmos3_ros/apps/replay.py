@@ -43,7 +43,7 @@ def start_pose(robot: RecordedRobot) -> list[float]:
             f"expected --joints FILE: {robot.embodiment.name} has no start pose that is known; a "
             f"CSV with the columns {['time', *robot.joints.joints]}"
         )
-    return [*map(float, HOME), robot.joints.gripper_open]
+    return [*map(float, HOME), robot.joints.units[-1].opened]
 
 
 class Clip:

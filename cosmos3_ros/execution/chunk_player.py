@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plays chunks by time: the motion the arm and the position the gripper should follow now.
+"""Plays chunks by time: the motion the arm and the positions the grippers should follow now.
 
 Pure; time is passed in.
 """
@@ -49,20 +49,20 @@ class LoadedChunk:
 class ChunkPlayer:
     """The chunk being played, the motion that follows it, and why a chunk is not followed.
 
-    joints: the arm's joints, in the order of `limits`; gripper: the joint that is commanded apart,
-    or ""; tool: what the arm's tool keeps to, None: nothing.
+    joints: those of all arms, in the order of `limits`; grippers: the joints that are commanded
+    apart; tool: what the arm's tool keeps to, None: nothing.
     """
 
     def __init__(
         self,
         joints: tuple[str, ...],
         limits: Limits,
-        gripper: str = "",
+        grippers: tuple[str, ...] = (),
         rules: PlaybackRules | None = None,
         tool: ToolLimits | None = None,
     ) -> None:
         self._tool = tool
-        self.joints, self.limits, self.gripper = joints, limits, gripper
+        self.joints, self.limits, self.grippers = joints, limits, grippers
         # of rows, which are float32: a limit that is rounded must not lie outside
         self._range = _rounded(limits.lower, np.inf), _rounded(limits.upper, -np.inf)
         self.rules = rules or PlaybackRules()
@@ -195,25 +195,28 @@ class ChunkPlayer:
             return f"{rows} rows were played and no newer chunk came"
         return OVER if now > self.motion.end else ""
 
-    def gripper_position(self, now: int) -> float | None:
-        """Position (the robot's unit) that the chunk wants of the gripper now.
+    def gripper_positions(self, now: int) -> dict[str, float]:
+        """Position (the robot's unit) that the chunk wants of each gripper now.
 
-        None without a chunk or a gripper.
+        Empty without a chunk.
         """
-        if not self.gripper or self.loaded is None or self.motion is None:
-            return None
-        # The gripper follows the arm on the chunk's own clock: it must not close before an arm
+        if not self.grippers or self.loaded is None or self.motion is None:
+            return {}
+        # Grippers follow the arm on the chunk's own clock: they must not close before an arm
         # that was slowed down has arrived.
         due = self.loaded.since + round(self.motion.pace * (now - self.loaded.since))
-        row = self.loaded.chunk.at(min(due, self.loaded.chunk.end))
-        return None if row is None else float(row[self.loaded.chunk.names.index(self.gripper)])
+        chunk = self.loaded.chunk
+        row = chunk.at(min(due, chunk.end))
+        if row is None:
+            return {}
+        return {joint: float(row[chunk.names.index(joint)]) for joint in self.grippers}
 
     def remaining(self, now: int) -> float:
         """Seconds until the chunk being played is over."""
         return max(0.0, (self.motion.end - now) / NS) if self.loaded and self.motion else 0.0
 
     def _check_names_and_stamp(self, chunk: ActionChunk, now: int) -> None:
-        expected = self.joints + ((self.gripper,) if self.gripper else ())
+        expected = self.joints + self.grippers
         if set(chunk.names) != set(expected):
             raise ValueError(f"joints {list(chunk.names)}, expected {list(expected)}")
         if chunk.stamp > now + NS // 20:

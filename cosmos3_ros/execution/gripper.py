@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class Gripper:
     """A two-state gripper with hysteresis and a shortest time between two changes.
@@ -30,3 +32,26 @@ class Gripper:
             ):
                 self._closed, self._changed = closing, now
         return None if self._closed is None else self._positions[self._closed]
+
+
+class Grippers:
+    """The grippers of a robot, by their joints."""
+
+    def __init__(self, grippers: Mapping[str, Gripper]) -> None:
+        self._grippers = dict(grippers)
+
+    def forget(self) -> None:
+        """They may be anywhere."""
+        for gripper in self._grippers.values():
+            gripper.forget()
+
+    def decide(self, wanted: Mapping[str, float], now: int) -> dict[str, float]:
+        """The position that each is to take at `now` (ns), without those nothing is known about.
+
+        wanted: what the policy wants of them now, as far as it wants anything.
+        """
+        decided = {
+            joint: gripper.decide(wanted.get(joint), now)
+            for joint, gripper in self._grippers.items()
+        }
+        return {joint: position for joint, position in decided.items() if position is not None}

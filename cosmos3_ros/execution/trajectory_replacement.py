@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from types import EllipsisType
 
 import numpy as np
 
@@ -59,6 +60,11 @@ class Waypoints:
         times = np.array([begin, *inner, end])
         states = [self.at(int(time)) for time in times]
         return Waypoints(begin, times, *(np.array(rows) for rows in zip(*states, strict=True)))
+
+    def of(self, joints: np.ndarray | EllipsisType) -> Waypoints:
+        """The same of some of the joints, by their numbers; ...: of all."""
+        positions, velocities = self.positions[:, joints], self.velocities[:, joints]
+        return Waypoints(self.start, self.times, positions, velocities)
 
     def then(self, other: Waypoints) -> Waypoints:
         """These points and later ones."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commander node: plays chunks by time within limits, and holds the arm after any fault.
+"""The commander node: plays chunks by time within limits, and holds all arms after any fault.
 
 A process of its own without torch in it, so that a dying GPU process can never leave a robot
 moving.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from lifecycle_msgs.msg import State
@@ -20,7 +21,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from ..execution.chunk_player import HOLDING, OVER, PLAYING, ChunkPlayer
 from ..execution.clock_offset import ClockOffset
-from ..execution.gripper import Gripper
+from ..execution.gripper import Gripper, Grippers
 from ..execution.latency_window import LatencyWindow
 from ..execution.spline_motion import Limits
 from ..execution.strategies import DEFAULT
@@ -30,6 +31,7 @@ from ..execution.supervision.motion_supervisor import MotionSupervisor
 from ..execution.supervision.tracking_monitor import TrackingMonitor
 from ..model.interface import NS
 from ..msg import ActionChunk, TaskGoal
+from ..robot.joint_map import JointGroup
 from ..robot.kinematics.tool_frame import ToolFrame
 from ..ros import topics
 from ..ros.diagnostics import Faults, diagnostics
@@ -38,8 +40,9 @@ from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.node_runner import run
 from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
-from ..ros.sinks.command_sinks import SINKS, CommandedArm, CommandedTool, CommandSink
-from ..ros.sinks.gripper_outputs import gripper_output
+from ..ros.sinks.command_sinks import Advertise, CommandedTool
+from ..ros.sinks.gripper_outputs import GripperOutput, gripper_output
+from ..ros.sinks.grouped_sinks import Commanded, GroupedSinks, grouped_sinks
 from ..ros.watch.commander_watch import CommanderWatch
 from ..ros.watch.stop_signals import StopSignals
 from .commander_params import Params
@@ -53,7 +56,7 @@ ARMING_PATIENCE = 30 * NS  # the parameter `armed` waits so long for what is in 
 
 
 class CommanderNode(ManagedNode[Params]):
-    """Chunks and joint states in, set points for one kind of controller out; see the module."""
+    """Chunks and joint states in, set points for the controllers of all arms out."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("commander", Params, KNOWN, **kwargs)
@@ -68,14 +71,13 @@ class CommanderNode(ManagedNode[Params]):
         limits, source = p.limits_and_source(description)
         if p.urdf:
             self.get_logger().info(source)
-        tool = p.tool_of_arm(description)
-        self._player = ChunkPlayer(
-            joints, limits, p.gripper_joint, p.rules(), p.tool_limits(tool, limits)
-        )
+        tool, ends, dwell = p.tool_of_arm(description), p.gripper_ends(), int(p.gripper_dwell * NS)
+        kept = p.tool_limits(tool, limits)
+        self._player = ChunkPlayer(joints, limits, tuple(ends), p.rules(), kept)
         self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS), self.most_ahead)
         tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)
         self._supervisor = MotionSupervisor(self._player, self._monitor, tracking)
-        self._gripper = Gripper(p.gripper_open, p.gripper_closed, int(p.gripper_dwell * NS))
+        self._grippers = Grippers({joint: Gripper(*end, dwell) for joint, end in ends.items()})
         self._faults, self._offset = Faults(self.get_logger()), ClockOffset()
         self._latency, self._delivery = LatencyWindow(), LatencyWindow()
         # set points until now; at the last diagnostics: set points, and when that was
@@ -88,7 +90,7 @@ class CommanderNode(ManagedNode[Params]):
         self._publisher_fault = self._listener_fault = self._arming_fault = ""
         self._arms_until = 0  # steady clock: the parameter `armed` still waits
         self._reported = ("", "")  # mode and reason in the last status
-        self._sink = self._make_sink(limits, tool)
+        self._sink = self._make_sinks(limits, tool)
         self._supervisor.connect(self._sink)
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
@@ -100,7 +102,7 @@ class CommanderNode(ManagedNode[Params]):
         self.subscribe(topics.TASK_GOAL, self._on_task_goal)
         for qos in topics.STOP_QOS:
             self.subscribe_with_info(topics.STOP, qos, self._on_stop_signal)
-        self._watch = CommanderWatch(self, self._sink, self.steady())
+        self._watch = CommanderWatch(self, self._sink.sinks, self.steady())
         self._made.append((CommanderWatch.close, self._watch))
         answers = self._on_arm, self._on_stop
         for service, answer in zip(topics.COMMANDER.offers, answers, strict=True):
@@ -112,19 +114,18 @@ class CommanderNode(ManagedNode[Params]):
         self.every(0.2, self._report, steady=True)
         self.every(1.0, self._diagnose, steady=True)
 
-    def _make_sink(self, limits: Limits, tool: ToolFrame | None) -> CommandSink:
+    def _make_sinks(self, limits: Limits, tool: ToolFrame | None) -> GroupedSinks:
         p, player, monitor = self.params, self._player, self._monitor
         led = CommandedTool(tool, lambda: player.motion, lambda: monitor.measured) if tool else None
-        arm = CommandedArm(
-            tuple(p.joints),
-            p.gripper_joint,
-            functools.partial(gripper_output, self, p.gripper()),
-            limits,
-            p.trajectory_stamps,
-            self._supervisor.away,
-            led,
-        )
-        return SINKS[p.sink](self.advertise, arm)
+        about = Commanded(limits, p.trajectory_stamps, self._supervisor.away, led)
+
+        def advertise(group: JointGroup) -> Advertise:
+            return lambda topic: self.advertise(topic.of(group.name))
+
+        def grip(group: JointGroup) -> Callable[[], GripperOutput]:
+            return functools.partial(gripper_output, self, p.gripper(group))
+
+        return grouped_sinks(p.group_sinks(), p.joints, about, advertise, grip)
 
     def start(self) -> None:
         self._set_armed(False)
@@ -137,7 +138,8 @@ class CommanderNode(ManagedNode[Params]):
         self._finish_braking()
         self._supervisor.end()
         # else the last words may die with the process
-        self._sink.output.wait_for_all_acked(Duration(seconds=1))
+        for sink in self._sink.sinks:
+            sink.output.wait_for_all_acked(Duration(seconds=1))
 
     # -- inputs
 
@@ -209,7 +211,7 @@ class CommanderNode(ManagedNode[Params]):
             return response
         if request.data != self._armed:
             self._set_armed(request.data)
-            self._gripper.forget()
+            self._grippers.forget()
             self._goal.forget()
         response.success, response.message = True, "armed" if request.data else "dry run"
         return response
@@ -255,8 +257,8 @@ class CommanderNode(ManagedNode[Params]):
             self.get_logger().info(f"{why}; {words}" if why else words)
         self._armed_at = self.now()
         self._supervisor.arm(armed, self._armed_at)
-        if not armed and self._sink.gripper:
-            self._sink.gripper.release()
+        if not armed:
+            self._sink.release()
 
     @property
     def _armed(self) -> bool:
@@ -291,7 +293,7 @@ class CommanderNode(ManagedNode[Params]):
         now = self.now()
         jump, self._last_tick = min(0, now - self._last_tick), now
         self._monitor.forget()
-        self._gripper.forget()
+        self._grippers.forget()
         self._supervisor.shift(jump)
         self._armed_at = now
         self._give_up("the clock jumped back")
@@ -327,14 +329,13 @@ class CommanderNode(ManagedNode[Params]):
             return
         position, velocity = player.motion.at(now)
         names, positions, velocities = list(player.joints), position.tolist(), velocity.tolist()
-        gripper = self._gripper.decide(player.gripper_position(now), now)
-        if gripper is not None:
-            names.append(player.gripper)
-            positions.append(gripper)
-            velocities.append(0.0)
+        grippers = self._grippers.decide(player.gripper_positions(now), now)
+        names += grippers
+        positions += grippers.values()
+        velocities += [0.0] * len(grippers)
         self._command.publish(command_message(names, positions, velocities, now))
         self._points += 1
-        supervisor.point(position, velocity, gripper if self._armed else None, now)
+        supervisor.point(position, velocity, grippers if self._armed else {}, now)
         if self._reported != (player.mode, player.reason):
             self._report()
 
@@ -367,7 +368,7 @@ class CommanderNode(ManagedNode[Params]):
         began, now = time.monotonic(), self.now()
         end = motion.end + int(2 * period * NS)
         while (at := now + int((time.monotonic() - began) * NS)) < end:
-            self._sink.point(*motion.at(at), None, at)
+            self._sink.point(*motion.at(at), {}, at)
             time.sleep(period)
 
     def _check_graph(self) -> None:

@@ -13,6 +13,7 @@ from ..execution.workspace import ToolLimits, workspace
 from ..model.embodiment.units import ANGLE, LENGTH, UNITS
 from ..model.option_fields import check, param
 from ..robot.joint_limits import DESCRIBED, tighter
+from ..robot.joint_map import JointGroup, joint_groups
 from ..robot.kinematics.tool_frame import ToolFrame
 from ..robot.kinematics.tool_params import ToolParams
 from ..robot.urdf import JointLimit, parse_limits, read_limits
@@ -51,6 +52,17 @@ class Params(ToolParams):
         "tool_pose: poses of the tool to cartesian_controller/target_frame; "
         "tool_twist: its velocities to servo_node/delta_twist_cmds",
     )
+    groups: list[str] = param(
+        [],
+        "of each of `joints` the group whose controllers move it, as [left, left, right, right]: "
+        "their topics and actions begin with its name, as left/arm_controller/joint_trajectory; "
+        "empty: one group, whose topics do not",
+    )
+    sinks: list[str] = param(
+        [],
+        "`sink` of each of the groups, in the order of their first joints: joint_trajectory for "
+        "all or for none; empty: `sink` for all",
+    )
     trajectory_stamps: bool = param(
         True,
         "sink joint_trajectory: trajectories say by the clock when each point is due; false, for "
@@ -59,6 +71,15 @@ class Params(ToolParams):
     gripper_joint: str = param("", "gripper joint as in joint_states; empty: none")
     gripper_open: float = param(0.0, "position of gripper_joint when open [rad or m]")
     gripper_closed: float = param(1.0, "position of gripper_joint when closed [rad or m]")
+    gripper_joints: list[str] = param(
+        [], "with `groups`, in place of gripper_joint: that of each group, '' for none"
+    )
+    grippers_open: list[float] = param(
+        [], "position of each of gripper_joints when open; empty: gripper_open for all"
+    )
+    grippers_closed: list[float] = param(
+        [], "position of each of gripper_joints when closed; empty: gripper_closed for all"
+    )
     gripper_dwell: float = param(0.3, "shortest time between two changes of the gripper [s]")
     gripper_output: str = param(
         POSITION,
@@ -180,11 +201,33 @@ class Params(ToolParams):
                     f"parameter {name!r}: expected {' or '.join(choices)}, "
                     f"got {getattr(self, name)!r}"
                 )
+        self._check_groups()
         self._check_gripper()
         self._check_tool()
 
+    def _check_groups(self) -> None:
+        """ValueError if groups, their sinks and their grippers do not fit together."""
+        count = len(self.joint_groups())
+        for name in ("sinks", "grippers_open", "grippers_closed"):
+            values = getattr(self, name)
+            if len(values) not in ((0, count) if self.groups else (0,)):
+                raise ValueError(
+                    f"parameter {name!r}: expected one of each group of 'groups' "
+                    f"{[*dict.fromkeys(self.groups)]}, got {values}"
+                )
+        if unknown := sorted({*self.sinks} - {*SINKS}):
+            raise ValueError(
+                f"parameter 'sinks': expected {' or '.join(SINKS)}, got {unknown[0]!r}"
+            )
+        if len({sink == "joint_trajectory" for sink in self.sinks}) > 1:
+            raise ValueError(
+                f"parameter 'sinks': expected joint_trajectory for all groups or for none, got "
+                f"{self.sinks}: an arm that knows its whole motion and one that is led point by "
+                "point do not stop alike"
+            )
+
     def _check_gripper(self) -> None:
-        if self.gripper_output != POSITION and self.sink == "joint_command":
+        if self.gripper_output != POSITION and "joint_command" in (self.sinks or [self.sink]):
             raise ValueError(
                 f"parameter 'gripper_output': expected {POSITION!r} with sink 'joint_command', "
                 f"whose message has the gripper in it, got {self.gripper_output!r}"
@@ -197,6 +240,12 @@ class Params(ToolParams):
             raise ValueError(
                 f"parameter 'gripper_joint' is {self.gripper_joint!r}, one of 'joints' "
                 f"{self.joints}: expected the arm's joints alone there"
+            )
+        named = [joint for joint in self.gripper_joints if joint]
+        if wrong := [each for each in named if each in self.joints or named.count(each) > 1]:
+            raise ValueError(
+                f"parameter 'gripper_joints': expected distinct names, none of them of 'joints', "
+                f"got {wrong[0]!r}"
             )
 
     def _check_tool(self) -> None:
@@ -233,8 +282,9 @@ class Params(ToolParams):
                 "parameter 'joints' is empty: expected the arm's joints; "
                 "give a robot file (config/<robot>.yaml)"
             )
-        if self.gripper_joint and self.gripper_open == self.gripper_closed:
-            raise ValueError(f"gripper_open and gripper_closed are both {self.gripper_open}")
+        for joint, (opened, closed) in self.gripper_ends().items():
+            if opened == closed:
+                raise ValueError(f"gripper_open and gripper_closed are both {opened} ({joint})")
         values: dict[str, list[float]] = {name: getattr(self, name) for name in _LIMITS}
         words = "all from the parameters"
         if described := self._described(description):
@@ -260,9 +310,14 @@ class Params(ToolParams):
     def tool_of_arm(self, description: str = "") -> ToolFrame | None:
         """The arm's tool, if a parameter or the sink asks where it is; see `limits_and_source`."""
         asking = [name for name in _OF_TOOL if getattr(self, name)]
-        asking += [f"sink {self.sink}"] * (self.sink in TOOL_SINKS)
+        asking += [f"sink {sink}" for sink in (self.sinks or [self.sink]) if sink in TOOL_SINKS]
         if not asking:
             return None
+        if self.groups:
+            raise ValueError(
+                f"{asking[0]}: expected one arm, whose tool it is of, got 'groups' "
+                f"{[*dict.fromkeys(self.groups)]}"
+            )
         scale = [UNITS[unit][1] for unit in self.units]
         try:
             return ToolFrame(self.tool(self.urdf), self.joints, description, scale)
@@ -277,14 +332,32 @@ class Params(ToolParams):
         rates = (tuple(getattr(self, name)) or (np.inf, np.inf) for name in _OF_TOOL[-2:])
         return ToolLimits(tool, limits, space, *rates)
 
-    def gripper(self) -> GripperSettings:
-        """The way to the gripper."""
+    def joint_groups(self) -> tuple[JointGroup, ...]:
+        """The joints that have controllers of their own."""
+        return joint_groups(self.joints, self.groups, self.gripper_joint, self.gripper_joints)
+
+    def group_sinks(self) -> list[tuple[JointGroup, str]]:
+        """The groups, and the kind of sink of each."""
+        groups = self.joint_groups()
+        return [*zip(groups, self.sinks or [self.sink] * len(groups), strict=True)]
+
+    def gripper_ends(self) -> dict[str, tuple[float, float]]:
+        """What each gripper says when open and when closed, by its joint."""
+        groups = self.joint_groups()
+        opened = self.grippers_open or [self.gripper_open] * len(groups)
+        closed = self.grippers_closed or [self.gripper_closed] * len(groups)
+        ends = zip(groups, opened, closed, strict=True)
+        return {group.gripper: (first, last) for group, first, last in ends if group.gripper}
+
+    def gripper(self, group: JointGroup) -> GripperSettings:
+        """The way to the gripper of a group."""
         return GripperSettings(
             self.gripper_output,
-            self.gripper_joint,
-            self.gripper_action,
+            group.gripper,
+            group.named(self.gripper_action),
             self.gripper_effort,
             self.gripper_timeout,
+            group.name,
         )
 
     def rules(self) -> PlaybackRules:

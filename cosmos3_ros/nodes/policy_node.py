@@ -71,7 +71,8 @@ class PolicyNode(ManagedNode[Params]):
         self._policy = self._make_policy()
         embodiment = self._policy.embodiment
         self._map(embodiment)
-        self._joints, self._still = JointStates(p.joints), FrozenJoints(p.joints, p.gripper_joint)
+        grippers = self._robot.grippers
+        self._joints, self._still = JointStates(p.joints), FrozenJoints(p.joints, grippers)
         self._buffer = ObservationBuffer(
             embodiment.views,
             int(p.max_age * NS),
@@ -121,9 +122,7 @@ class PolicyNode(ManagedNode[Params]):
         """Tie the embodiment's numbers to the robot's joints, or to its tool and so to them."""
         p = self.params
         self._tool: ToolMap | None = None
-        self._robot = map_joints(
-            embodiment, p.joints, p.gripper_joint, p.gripper_open, p.gripper_closed, p.units
-        )
+        self._robot = map_joints(embodiment, p.joints, *p.grippers(), p.units)
         if embodiment.kind != JOINTS:
             self._tool = ToolMap(embodiment, self._robot, p, receive_description(self, p.urdf))
 
@@ -336,7 +335,7 @@ class PolicyNode(ManagedNode[Params]):
         if self._looked == episode or not self.params.check_observation:
             return
         embodiment = self._policy.embodiment
-        self._robot.check_gripper(self._joints.positions)
+        self._robot.check_grippers(self._joints.positions)
         check_states(observation.state, embodiment.state)
         check_pictures(observation.images)
         doubt = doubts(embodiment, observation.state, observation.images)

@@ -10,6 +10,7 @@ from ..execution.strategies import CHOICES, DEFAULT, STRATEGIES, find_strategy
 from ..model.embodiment import find_embodiment
 from ..model.model_params import PolicyModelParams
 from ..model.option_fields import param
+from ..robot.joint_map import of_grippers
 from ..robot.kinematics.tool_params import ToolActionParams
 from ..ros.lifecycle import LifecycleParams
 from ..ros.topics import IMAGE_RELIABILITY, RELIABILITIES
@@ -37,6 +38,15 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
     )
     gripper_closed: float | None = param(
         None, "position of gripper_joint when closed; auto: as the embodiment has it"
+    )
+    gripper_joints: list[str] = param(
+        [], "with several grippers in place of gripper_joint: those of `joints` that are grippers"
+    )
+    grippers_open: list[float] = param(
+        [], "position of each of gripper_joints when open; empty: as the embodiment has them"
+    )
+    grippers_closed: list[float] = param(
+        [], "position of each of gripper_joints when closed; empty: as the embodiment has them"
     )
     units: list[str] = param(
         [], "rad, deg, m or mm of each of `joints`; empty: as the embodiment has them"
@@ -134,6 +144,14 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
             self.policy_timeout,
             self.horizon,
             self.soft_rows,
+        )
+
+    def grippers(self) -> tuple[list[str], list[float], list[float]]:
+        """The joints that are grippers, and what each says when open and when closed, see above."""
+        return (
+            of_grippers("gripper_joint(s)", self.gripper_joint, self.gripper_joints),
+            of_grippers("gripper(s)_open", self.gripper_open, self.grippers_open),
+            of_grippers("gripper(s)_closed", self.gripper_closed, self.grippers_closed),
         )
 
     def plan(self) -> ReplanRules:

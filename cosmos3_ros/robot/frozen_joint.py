@@ -16,9 +16,9 @@ MOVED = 0.3  # rad or m: if more than half of the other joints have moved so far
 class FrozenJoints:
     """Looks at the positions of an arm's joints; grippers, which may rest, are left out."""
 
-    def __init__(self, joints: Sequence[str], gripper: str = "") -> None:
+    def __init__(self, joints: Sequence[str], grippers: Sequence[str] = ()) -> None:
         self._joints = [*joints]
-        self._arm = np.array([joint != gripper for joint in joints])
+        self._arm = np.array([joint not in grippers for joint in joints])
         self.forget()
 
     def forget(self) -> None:

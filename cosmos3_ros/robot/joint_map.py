@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joint states and action chunks between robot and policy: names, order, units.
+"""Joint states and action chunks between robot and policy: names, order, units, groups.
 
 Pure numpy, no ROS types.
 """
@@ -7,7 +7,9 @@ Pure numpy, no ROS types.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,20 +24,19 @@ class JointMap:
     """Joint names of the robot for the columns of a policy, in the policy's order."""
 
     joints: tuple[str, ...]  # one name per column
-    gripper: str = ""  # the joint whose column of the policy is 0 = open .. 1 = closed; "": none
-    gripper_open: float = 0.0  # the robot's position of the gripper when open
-    gripper_closed: float = 1.0  # and when closed
-    units: tuple[Column, ...] = ()  # what the robot says of each joint; (): rad and m
+    # what the robot says of each joint, and of grippers what it says when open and closed, for
+    # which the policy has 0 and 1; (): rad and m, no gripper
+    units: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.joints or len(set(self.joints)) != len(self.joints):
             raise ValueError(f"joints: expected distinct joint names, got {list(self.joints)}")
-        if self.gripper and self.gripper not in self.joints:
-            raise ValueError(
-                f"gripper_joint {self.gripper!r} is not among joints {list(self.joints)}"
-            )
-        if self.gripper_open == self.gripper_closed:
-            raise ValueError(f"gripper_open and gripper_closed are both {self.gripper_open}")
+
+    @property
+    def grippers(self) -> tuple[str, ...]:
+        """The joints that are grippers."""
+        pairs = zip(self.joints, self._columns, strict=True)
+        return tuple(joint for joint, column in pairs if column.gripper)
 
     def chunk(self, chunk: ActionChunk) -> ActionChunk:
         """A policy's chunk in the robot's names and units."""
@@ -48,51 +49,96 @@ class JointMap:
             chunk,
             values=self._scale(chunk.values, to_robot=True),
             names=self.joints,
-            discrete=(self.gripper,) if self.gripper else (),
+            discrete=self.grippers,
         )
 
     def to_policy(self, values: np.ndarray) -> np.ndarray:
         """Positions [..., D] in the order of `joints` in policy units; NaN stays NaN."""
         return self._scale(values, to_robot=False)
 
-    def check_gripper(self, positions: np.ndarray) -> None:
-        """ValueError if the gripper is far beyond open and closed; positions: the robot's [D]."""
-        if self.gripper:
-            position = float(positions[self.joints.index(self.gripper)])
-            check_gripper(self.gripper, position, self.gripper_open, self.gripper_closed)
+    def check_grippers(self, positions: np.ndarray) -> None:
+        """ValueError if a gripper is far beyond open and closed; positions: the robot's [D]."""
+        for joint, column, position in zip(self.joints, self._columns, positions, strict=True):
+            if column.gripper:
+                check_gripper(joint, float(position), column.opened, column.closed)
 
     def _scale(self, values: np.ndarray, to_robot: bool) -> np.ndarray:
         return (from_si if to_robot else to_si)(values, self._columns)
 
     @property
-    def _columns(self) -> list[Column]:
-        given = self.units or tuple(Column(joint, "rad") for joint in self.joints)
-        return [
-            dataclasses.replace(
-                column, gripper=True, opened=self.gripper_open, closed=self.gripper_closed
+    def _columns(self) -> tuple[Column, ...]:
+        return self.units or tuple(Column(joint, "rad") for joint in self.joints)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JointGroup:
+    """Joints with controllers of their own: an arm and its gripper, a torso."""
+
+    name: str  # the topics of its controllers begin with it; "": the only group, they do not
+    joints: tuple[str, ...]  # without the gripper
+    gripper: str = ""  # "": none
+
+    def named(self, topic: str) -> str:
+        """What a topic or an action of its controllers is called."""
+        return f"{self.name}/{topic}" if self.name else topic
+
+
+def joint_groups(
+    joints: Sequence[str], groups: Sequence[str], gripper: str, grippers: Sequence[str]
+) -> tuple[JointGroup, ...]:
+    """The groups of a robot's joints, in the order of their first joints.
+
+    groups: of each joint, (): there is one without a name, with `gripper`; grippers: of each group,
+    "" for none, (): no group has one. ValueError names the parameter that does not fit.
+    """
+    if not groups:
+        if grippers:
+            raise ValueError(
+                f"parameter 'gripper_joints' is {[*grippers]}: expected 'groups', too, or "
+                "'gripper_joint' for the only gripper"
             )
-            if joint == self.gripper
-            else column
-            for joint, column in zip(self.joints, given, strict=True)
-        ]
+        return (JointGroup("", tuple(joints), gripper),)
+    if len(groups) != len(joints):
+        raise ValueError(
+            f"parameter 'groups': expected one of each of the {len(joints)} 'joints', got "
+            f"{len(groups)}: {[*groups]}"
+        )
+    names = [*dict.fromkeys(groups)]
+    if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII)]:
+        raise ValueError(f"parameter 'groups': expected names as of topics, got {wrong[0]!r}")
+    if gripper:
+        raise ValueError(
+            f"parameter 'gripper_joint' is {gripper!r}: expected 'gripper_joints' with 'groups'"
+        )
+    if len(grippers) not in (0, len(names)):
+        raise ValueError(
+            f"parameter 'gripper_joints': expected one of each of the groups {names}, '' for none, "
+            f"got {[*grippers]}"
+        )
+    pairs = [*zip(joints, groups, strict=True)]
+    return tuple(
+        JointGroup(name, tuple(joint for joint, group in pairs if group == name), own)
+        for name, own in zip(names, grippers or [""] * len(names), strict=True)
+    )
 
 
 def map_joints(
     embodiment: Embodiment,
     joints: Sequence[str],
-    gripper: str,
-    opened: float | None = None,
-    closed: float | None = None,
+    grippers: Sequence[str],
+    opened: Sequence[float] = (),
+    closed: Sequence[float] = (),
     units: Sequence[str] = (),
 ) -> JointMap:
     """The joints of a robot for an embodiment; ValueError shows both sides if they do not fit.
 
-    opened, closed: what the robot's gripper says, None: as the embodiment has it; units: of each
-    joint, (): as the embodiment has them. For an embodiment that acts by poses or twists the
-    columns are any joints in rad, and its gripper; `kinematics.tool_map` makes its numbers of them.
+    grippers: which of `joints` they are, in that order; opened, closed: what each of them says, ():
+    as the embodiment has it; units: of each joint, (): as the embodiment has them. For an
+    embodiment that acts by poses or twists the columns are any joints in rad, and its gripper;
+    `kinematics.tool_map` makes its numbers of them.
     """
     acts_by_joints = embodiment.kind == JOINTS
-    state = embodiment.state if acts_by_joints else _arm(embodiment, joints, gripper)
+    state = embodiment.state if acts_by_joints else _arm(embodiment, joints, [*grippers])
     for name, values in (("joints", joints), ("units", units)):
         if len(values) != len(state) and (values or name == "joints"):
             raise ValueError(
@@ -102,37 +148,74 @@ def map_joints(
             )
     if acts_by_joints:
         _check_order(embodiment, joints)
-    grippers = [joint for joint, column in zip(joints, state, strict=True) if column.gripper]
-    if [gripper] != (grippers or [""]):
+    expected = [joint for joint, column in zip(joints, state, strict=True) if column.gripper]
+    if [*grippers] != expected:
+        name, found = "gripper_joints", f"{[*grippers]}"
+        if len(grippers) < 2:
+            name, found = "gripper_joint", repr(next(iter(grippers), ""))
         raise ValueError(
-            f"parameter 'gripper_joint' is {gripper!r}, but the gripper of embodiment "
-            f"{embodiment.name} is where 'joints' has {grippers}"
+            f"parameter {name!r} is {found}, but the gripper of embodiment "
+            f"{embodiment.name} is where 'joints' has {expected}"
         )
     try:
         columns = tuple(map(in_unit, state, units)) if units else state
     except ValueError as error:
         raise ValueError(f"parameter 'units': {error}") from None
-    ends = [(column.opened, column.closed) for column in state if column.gripper] or [(0.0, 1.0)]
-    return JointMap(
-        tuple(joints),
-        gripper,
-        ends[0][0] if opened is None else opened,
-        ends[0][1] if closed is None else closed,
-        columns,
-    )
+    columns = _with_ends(columns, "opened", "grippers_open", opened)
+    columns = _with_ends(columns, "closed", "grippers_closed", closed)
+    for joint, column in zip(joints, columns, strict=True):
+        if column.gripper and column.opened == column.closed:
+            raise ValueError(f"gripper_open and gripper_closed are both {column.opened} ({joint})")
+    return JointMap(tuple(joints), columns)
 
 
-def _arm(embodiment: Embodiment, joints: Sequence[str], gripper: str) -> tuple[Column, ...]:
+def of_grippers(name: str, one: Any, each: Sequence[Any]) -> list[Any]:
+    """What is said of the grippers: by the parameter for the only one, or by that for several.
+
+    name: of both parameters; one: None or "": it is not given.
+    """
+    if one in (None, ""):
+        return [*each]
+    if each:
+        raise ValueError(f"parameters {name}: expected one of the two, got {one!r} and {[*each]}")
+    return [one]
+
+
+def _with_ends(
+    columns: tuple[Column, ...], end: str, parameter: str, values: Sequence[float]
+) -> tuple[Column, ...]:
+    """The columns with what grippers say at one of their ends, in their order; (): as they are."""
+    grippers = [number for number, column in enumerate(columns) if column.gripper]
+    if not values or not grippers:
+        return columns
+    if len(values) != len(grippers):
+        raise ValueError(
+            f"parameter {parameter!r}: expected {len(grippers)} numbers, one of each gripper, got "
+            f"{[*values]}"
+        )
+    found = [*columns]
+    for number, value in zip(grippers, values, strict=True):
+        change: dict[str, Any] = {end: value}
+        found[number] = dataclasses.replace(found[number], **change)
+    return tuple(found)
+
+
+def _arm(
+    embodiment: Embodiment, joints: Sequence[str], grippers: Sequence[str]
+) -> tuple[Column, ...]:
     """Columns for the joints of an arm whose tool acts, the gripper's as the embodiment has it."""
-    grippers = [column for column in embodiment.action if column.gripper]
-    if len(grippers) != (gripper in joints) or bool(gripper) != bool(grippers):
+    own, gripper = (
+        [column for column in embodiment.action if column.gripper],
+        next(iter(grippers), ""),
+    )
+    if len(own) != (gripper in joints) or len(grippers) != len(own):
         raise ValueError(
             f"parameter 'gripper_joint' is {gripper!r} of 'joints' {[*joints]}, but embodiment "
             f"{embodiment.name} acts by {embodiment.kind} and the grippers "
-            f"{[column.name for column in grippers]}"
+            f"{[column.name for column in own]}"
         )
     return tuple(
-        dataclasses.replace(grippers[0], name=joint) if joint == gripper else Column(joint, "rad")
+        dataclasses.replace(own[0], name=joint) if joint == gripper else Column(joint, "rad")
         for joint in joints
     )
 

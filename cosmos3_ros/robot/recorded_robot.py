@@ -8,6 +8,7 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ..model.embodiment.spec import Embodiment
 from ..model.embodiment.units import to_si
 from ..model.option_fields import coerce
 from . import topic_names
-from .joint_map import JointMap, map_joints
+from .joint_map import JointGroup, JointMap, joint_groups, map_joints, of_grippers
 from .parameter_file import read_sections
 from .robot_file import (
     embodiment_of,
@@ -38,9 +39,23 @@ class RecordedRobot:
     name: str
     embodiment: Embodiment
     joints: JointMap
+    groups: tuple[JointGroup, ...]  # which of them have controllers of their own
     topics: Mapping[str, str]  # name in this package -> name in the bag
     # limits of the joints [D] in the units of its topics, a second; infinite: not known
     velocity: np.ndarray
+
+    @property
+    def commands(self) -> Mapping[str, JointGroup]:
+        """The topics of commands by their names in this package, and whose each is.
+
+        In the order in which they are believed; what is for all joints comes with a group of all.
+        """
+        everything = JointGroup("", self.joints.joints)
+        return {
+            group.named(name): group
+            for name in topic_names.COMMANDS
+            for group in (self.groups if name in topic_names.OF_GROUPS else (everything,))
+        }
 
 
 def read_robot(robot: str) -> RecordedRobot:
@@ -57,11 +72,10 @@ def read_robot(robot: str) -> RecordedRobot:
         joints = map_joints(
             embodiment,
             coerce("joints", list[str], fields["joints"]),
-            coerce("gripper_joint", str, fields.get("gripper_joint", "")),
-            coerce("gripper_open", float | None, fields.get("gripper_open")),
-            coerce("gripper_closed", float | None, fields.get("gripper_closed")),
+            *_grippers(fields),
             coerce("units", list[str], fields.get("units", [])),
         )
+        groups = _groups(path, joints)
     except KeyError as error:
         raise ValueError(
             f"robot file {path}: expected a policy section with embodiment and joints ({error})"
@@ -73,10 +87,40 @@ def read_robot(robot: str) -> RecordedRobot:
         for view in embodiment.views
         for transport in ("raw", "compressed")
     ]
-    names = (*topic_names.RECORDED, *cameras)
+    found = RecordedRobot(path.stem, embodiment, joints, groups, {}, _velocity(path, joints))
+    names = (*topic_names.HEARD, *found.commands, *cameras)
     topics = {name: "/" + remapped.get(name, name).lstrip("/") for name in names}
-    velocity = _velocity(path, joints)
-    return RecordedRobot(path.stem, embodiment, joints, topics, velocity)
+    return dataclasses.replace(found, topics=topics)
+
+
+def _grippers(fields: Mapping[str, Any]) -> tuple[list[str], list[float], list[float]]:
+    """The grippers of the policy's section, and what they say when open and when closed."""
+
+    def either(one: str, each: str, kind: Any) -> list[Any]:
+        alone = fields.get(one)
+        alone = None if alone is None else coerce(one, kind | None, alone)
+        return of_grippers(f"{one}, {each}", alone, coerce(each, list[kind], fields.get(each, [])))
+
+    return (
+        either("gripper_joint", "gripper_joints", str),
+        either("gripper_open", "grippers_open", float),
+        either("gripper_closed", "grippers_closed", float),
+    )
+
+
+def _groups(path: pathlib.Path, joints: JointMap) -> tuple[JointGroup, ...]:
+    """The groups of the commander's section; without any, all joints are one."""
+    fields = read_parameters(path, "commander")
+    groups = coerce("groups", list[str], fields.get("groups", []))
+    if not groups:
+        arm = tuple(joint for joint in joints.joints if joint not in joints.grippers)
+        return (JointGroup("", arm, next(iter(joints.grippers), "")),)
+    return joint_groups(
+        coerce("joints", list[str], fields.get("joints", [])),
+        groups,
+        coerce("gripper_joint", str, fields.get("gripper_joint", "")),
+        coerce("gripper_joints", list[str], fields.get("gripper_joints", [])),
+    )
 
 
 def _velocity(path: pathlib.Path, joints: JointMap) -> np.ndarray:
@@ -104,7 +148,7 @@ def _velocity(path: pathlib.Path, joints: JointMap) -> np.ndarray:
     known = dict(zip(arm, speeds, strict=False))
     return np.array(
         [
-            np.inf if joint == joints.gripper else known.get(joint, FASTEST * counted[joint])
+            np.inf if joint in joints.grippers else known.get(joint, FASTEST * counted[joint])
             for joint in joints.joints
         ],
         np.float64,

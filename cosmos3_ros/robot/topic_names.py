@@ -15,7 +15,18 @@ SIM_STATUS = "sim/status"
 # where recorded commands are looked for, those that a controller got first: a later topic counts
 # for the joints that no earlier one names
 COMMANDS = (TRAJECTORY, POSITIONS, JOINT_COMMAND, GRIPPER, COMMAND, ACTION_CHUNK)
-RECORDED = (JOINT_STATES, INSTRUCTION, SIM_STATUS, COMMANDER_STATUS, *COMMANDS)  # beside cameras
+# of controllers: where joints have controllers of their own, the name of their group comes before
+OF_GROUPS = frozenset((TRAJECTORY, POSITIONS, JOINT_COMMAND, GRIPPER))
+HEARD = (JOINT_STATES, INSTRUCTION, SIM_STATUS, COMMANDER_STATUS)
+RECORDED = (*HEARD, *COMMANDS)  # beside cameras
+
+
+def command(name: str) -> str:
+    """Which of COMMANDS a topic of commands is, whatever group it is of; KeyError if none."""
+    for known in COMMANDS:
+        if name == known or (known in OF_GROUPS and name.endswith(f"/{known}")):
+            return known
+    raise KeyError(name)
 
 
 def camera(view: str, transport: str) -> str:

@@ -69,6 +69,10 @@ class Topic:
         """The same, for a node that has it only with this parameter."""
         return dataclasses.replace(self, instead=parameter)
 
+    def of(self, group: str) -> Topic:
+        """The same of a group of joints that has controllers of its own; "": the only one."""
+        return dataclasses.replace(self, name=f"{group}/{self.name}") if group else self
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .canvas import Canvas
-from .spec import JOINTS, POSES, Embodiment, Normalization
+from .spec import COLUMNS, JOINTS, POSES, TWISTS, Embodiment, Normalization, parts_of
 from .table import nearest
 from .units import ANGLE, CONTROLLER, COUNT, LENGTH, QUATERNION, Column
 
@@ -67,7 +67,7 @@ def check_embodiment(embodiment: Embodiment) -> None:
     """ValueError if its parts contradict each other."""
     _check_head(embodiment)
     for name, columns in (("state", embodiment.state), ("action", embodiment.action)):
-        _check_columns(name, columns)
+        _check_order(name, columns)
     _check_kind(embodiment)
     _check_canvas(embodiment.canvas)
     _check_rows(embodiment)
@@ -94,12 +94,13 @@ def _check_head(embodiment: Embodiment) -> None:
         )
 
 
-def _check_columns(name: str, columns: Sequence[Column]) -> None:
-    grippers = [column.gripper for column in columns]
-    if any(grippers) and not all(grippers[grippers.index(True) :]):
-        behind = [c.name for c in columns[grippers.index(True) :] if not c.gripper]
-        first = columns[grippers.index(True)].name
-        raise ValueError(f"{name}: expected grippers last, got {first!r} before {behind}")
+def _check_order(name: str, columns: Sequence[Column]) -> None:
+    """Grippers stand behind what they are mounted on; of several arms each may have its own."""
+    bodies = [column.name for column in columns if not column.gripper]
+    if bodies and columns[0].gripper:
+        raise ValueError(
+            f"{name}: expected grippers last of their arm, got {columns[0].name!r} before {bodies}"
+        )
 
 
 def _check_kind(embodiment: Embodiment) -> None:
@@ -109,20 +110,33 @@ def _check_kind(embodiment: Embodiment) -> None:
     if kind == JOINTS:
         _check_joints(state, action)
         return
-    fixed = _POSE if kind == POSES else (CONTROLLER,) * 6
     for name, columns in (("state", state if kind == POSES else ()), ("action", action)):
-        body = [column.quantity for column in columns if not column.gripper]
-        if columns and (len(body) != len(fixed) or (kind == POSES and tuple(body) != fixed)):
+        if columns and not _are_whole(kind, columns):
             expected = (
                 "7 columns x, y, z in m or mm and qx, qy, qz, qw of unit quaternion"
                 if kind == POSES
                 else "6 columns, a translation and a rotation vector"
             )
-            got = [f"{c.name} {c.unit}" for c in columns if not c.gripper]
-            raise ValueError(f"{name}: expected of {kind} {expected}, then grippers, got {got}")
-    if kind == POSES and state and len(state) != len(action):
+            got = [f"{c.name} {'gripper' if c.gripper else c.unit}" for c in columns]
+            raise ValueError(
+                f"{name}: expected of {kind} {expected} for each arm, and grippers between or "
+                f"after them, got {got}"
+            )
+    if kind == POSES and state and parts_of(kind, state) != parts_of(kind, action):
         names = [[column.name for column in columns] for columns in (state, action)]
         raise ValueError(f"state: expected the columns of action {names[1]}, got {names[0]}")
+
+
+def _are_whole(kind: str, columns: Sequence[Column]) -> bool:
+    """Whether the columns are whole poses or twists, at least one, and grippers."""
+    fixed = _POSE if kind == POSES else (CONTROLLER,) * COLUMNS[TWISTS]
+    bodies = [columns[part.columns] for part in parts_of(kind, columns) if not part.gripper]
+    return bool(bodies) and all(
+        not any(column.gripper for column in body)
+        and len(body) == len(fixed)
+        and (kind == TWISTS or tuple(column.quantity for column in body) == fixed)
+        for body in bodies
+    )
 
 
 def _check_joints(state: Sequence[Column], action: Sequence[Column]) -> None:

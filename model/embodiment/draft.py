@@ -42,7 +42,7 @@ def draft_embodiment(
     small: bool = False,
     domain: str = "",
 ) -> Embodiment:
-    """An embodiment with joint targets, grippers last, and an action head that is free.
+    """An embodiment with joint targets and an action head that is free.
 
     cameras: height and width by view; small: a canvas for small networks. ValueError if nothing
     was seen.
@@ -74,15 +74,20 @@ def draft_embodiment(
 
 
 def draft_columns(seen: Sequence[Seen]) -> tuple[Column, ...]:
-    """Columns, grippers last, with units that their source says, or else their ranges.
+    """Columns with units that their source says, or else their ranges.
 
-    The joints of one robot count alike: one that hardly moved says nothing of its unit.
+    One gripper is put last; of several each is behind its arm, if they come so. The joints of one
+    robot count alike: one that hardly moved says nothing of its unit.
     """
     joints = [each for each in seen if not GRIPPER.search(each.name)]
     largest = max((max(abs(each.low), abs(each.high)) for each in joints), default=0.0)
     guess = "ticks" if largest > 360 else "deg" if largest > TURNS else "rad"
-    columns = [_joint(each.name, each.unit or guess) for each in joints]
-    return (*columns, *(_gripper(each) for each in seen if GRIPPER.search(each.name)))
+    grippers = [each for each in seen if GRIPPER.search(each.name)]
+    order = seen if len(grippers) > 1 and seen[0] not in grippers else [*joints, *grippers]
+    return tuple(
+        _gripper(each) if each in grippers else _joint(each.name, each.unit or guess)
+        for each in order
+    )
 
 
 def _joint(name: str, unit: str) -> Column:

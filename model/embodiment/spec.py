@@ -71,9 +71,35 @@ class Normalization:
 RAW = Normalization()
 
 
+ROW = 9  # numbers of a pose, its delta or a twist in the model's row: translation and rot6d
+COLUMNS = {JOINTS: 1, POSES: 7, TWISTS: 6}  # of a joint, a pose or a twist in a command
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """One joint, pose, twist or gripper: where it stands in a command and in the model's row."""
+
+    columns: slice
+    row: slice
+    gripper: bool
+
+
+def parts_of(kind: str, columns: Sequence[Column]) -> tuple[Part, ...]:
+    """What a command or state with these columns consists of, in order."""
+    parts: list[Part] = []
+    column = row = 0
+    while column < len(columns):
+        gripper = columns[column].gripper
+        takes = 1 if gripper else COLUMNS[kind]
+        width = 1 if gripper or kind == JOINTS else ROW
+        parts.append(Part(slice(column, column + takes), slice(row, row + width), gripper))
+        column, row = column + takes, row + width
+    return tuple(parts)
+
+
 def row_width(kind: str, action: Sequence[Column]) -> int:
     """Numbers in one row inside the model, for commands with these columns."""
-    return len(action) if kind == JOINTS else 9 + sum(column.gripper for column in action)
+    return parts_of(kind, action)[-1].row.stop
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +108,8 @@ class Embodiment:
 
     kind: "joints" (rows = joint targets), "poses" (columns are absolute poses, rows are pose deltas
     frame by frame) or "twists" (columns are controller deltas: translation and rotation vector;
-    rows use rot6d).
+    rows use rot6d). A robot with several arms has several poses or twists; grippers stand where
+    they stand.
     """
 
     name: str
@@ -135,6 +162,16 @@ class Embodiment:
         """Numbers in one row inside the model."""
         return row_width(self.kind, self.action)
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The joints, poses, twists and grippers of a command, in order."""
+        return parts_of(self.kind, self.action)
+
+    @property
+    def row_grippers(self) -> np.ndarray:
+        """Which numbers of a row inside the model are grippers: bool [width]."""
+        return np.concatenate([np.full(p.row.stop - p.row.start, p.gripper) for p in self.parts])
+
     def compose(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
         """Camera images (uint8 [H, W, 3] by view name) -> uint8 [*canvas.size, 3]."""
         return self.canvas.compose(images)
@@ -154,9 +191,11 @@ class Embodiment:
         self.check_state(state)
         if self.kind == JOINTS:
             return self.state_normalization.forward(self._gripper_in(state)).astype(np.float32)
-        transform = self._to_model(pose_to_transform(state[:7]))
-        row = np.concatenate([transform[:3, 3], matrix_to_rot6d(transform[:3, :3]), state[7:]])
-        return self._gripper_in(row).astype(np.float32)
+        pieces = [
+            state[part.columns] if part.gripper else self._pose_row(state[part.columns])
+            for part in parts_of(POSES, self.state)
+        ]
+        return self._gripper_in(np.concatenate(pieces)).astype(np.float32)
 
     def encode_actions(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Commands [H, len(self.action)] after `state` -> the model's rows, float32 [H, width]."""
@@ -166,27 +205,25 @@ class Embodiment:
                 f"{values.shape}"
             )
         rows = values - self._origin(state) if self.relative else values
-        if self.kind == POSES:
-            poses = np.concatenate(
-                [self._start(state)[None], self._to_model(pose_to_transform(values[:, :7]))]
-            )
-            rows = np.concatenate([transforms_to_deltas(poses), values[:, 7:]], axis=1)
-        elif self.kind == TWISTS:
-            rotation = matrix_to_rot6d(rotation_vector_to_matrix(values[:, 3:6]))
-            rows = np.concatenate([values[:, :3], rotation, values[:, 6:]], axis=1)
+        if self.kind != JOINTS:
+            encode = self._pose_deltas if self.kind == POSES else _twist_rows
+            pieces = [
+                values[:, part.columns] if part.gripper else encode(values, part, state)
+                for part in self.parts
+            ]
+            rows = np.concatenate(pieces, axis=1)
         return self.normalization.forward(self._gripper_in(rows)).astype(np.float32)
 
     def decode_actions(self, rows: np.ndarray, state: np.ndarray) -> np.ndarray:
         """The model's rows [H, width] -> commands float32 [H, len(self.action)] after `state`."""
         raw = self._gripper_out(self.normalization.inverse(rows.astype(np.float64)))
-        if self.kind == POSES:
-            poses = deltas_to_transforms(raw[:, :9], self._start(state)) @ np.linalg.inv(
-                self._tool()
-            )
-            raw = np.concatenate([transform_to_pose(poses), raw[:, 9:]], axis=1)
-        elif self.kind == TWISTS:
-            rotation = matrix_to_rotation_vector(rot6d_to_matrix(raw[:, 3:9]))
-            raw = np.concatenate([raw[:, :3], rotation, raw[:, 9:]], axis=1)
+        if self.kind != JOINTS:
+            decode = self._poses if self.kind == POSES else _twists
+            pieces = [
+                raw[:, part.row] if part.gripper else decode(raw, part, state)
+                for part in self.parts
+            ]
+            raw = np.concatenate(pieces, axis=1)
         elif self.relative:
             raw = raw + self._origin(state)
         return raw.astype(np.float32)
@@ -195,9 +232,25 @@ class Embodiment:
         """What relative rows count from: the state, and 0 for grippers."""
         return np.where([column.gripper for column in self.action], 0.0, state)
 
-    def _start(self, state: np.ndarray) -> np.ndarray:
-        """The pose that the first delta starts from; a robot without state starts at the origin."""
-        return self._to_model(pose_to_transform(state[:7]) if self.state else np.eye(4))
+    def _start(self, part: Part, state: np.ndarray) -> np.ndarray:
+        """The pose that a first delta starts from; a robot without state starts at the origin."""
+        pose = pose_to_transform(state[part.columns]) if self.state else np.eye(4)
+        return self._to_model(pose)
+
+    def _pose_row(self, pose: np.ndarray) -> np.ndarray:
+        """A pose [7] -> translation and rot6d [9]."""
+        transform = self._to_model(pose_to_transform(pose))
+        return np.concatenate([transform[:3, 3], matrix_to_rot6d(transform[:3, :3])])
+
+    def _pose_deltas(self, values: np.ndarray, part: Part, state: np.ndarray) -> np.ndarray:
+        """The poses of a part of commands [H, D] -> deltas [H, 9]."""
+        poses = self._to_model(pose_to_transform(values[:, part.columns]))
+        return transforms_to_deltas(np.concatenate([self._start(part, state)[None], poses]))
+
+    def _poses(self, raw: np.ndarray, part: Part, state: np.ndarray) -> np.ndarray:
+        """The deltas of a part of rows [H, width] -> poses [H, 7]."""
+        poses = deltas_to_transforms(raw[:, part.row], self._start(part, state))
+        return transform_to_pose(poses @ np.linalg.inv(self._tool()))
 
     def _tool(self) -> np.ndarray:
         tool = np.eye(4)
@@ -218,8 +271,21 @@ class Embodiment:
     def _map_gripper(
         self, rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """Grippers are the last columns, inside and outside alike."""
-        count = len(self.discrete)
-        if not count:
-            return rows
-        return np.concatenate([rows[..., :-count], change(rows[..., -count:])], axis=-1)
+        """Grippers are numbers of their own, inside and outside alike."""
+        grippers = self.row_grippers
+        return np.where(grippers, change(rows), rows) if grippers.any() else rows
+
+
+def _twist_rows(values: np.ndarray, part: Part, state: np.ndarray) -> np.ndarray:
+    """The twists of a part of commands [H, D] -> rows [H, 9]."""
+    twists = values[:, part.columns]
+    rotation = matrix_to_rot6d(rotation_vector_to_matrix(twists[:, 3:]))
+    return np.concatenate([twists[:, :3], rotation], axis=1)
+
+
+def _twists(raw: np.ndarray, part: Part, state: np.ndarray) -> np.ndarray:
+    """A part of rows [H, width] -> twists [H, 6]."""
+    rows = raw[:, part.row]
+    return np.concatenate(
+        [rows[:, :3], matrix_to_rotation_vector(rot6d_to_matrix(rows[:, 3:]))], axis=1
+    )

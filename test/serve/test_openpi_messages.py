@@ -234,3 +234,21 @@ def test_grippers_are_clipped_and_rows_cut() -> None:
     assert sent.shape == (3, 8)
     assert sent[:, 7].tolist() == [0.0, 1.0, 1.0]
     assert (sent[:, :7] == 3.0).all()
+
+
+def test_numbers_of_two_arms_come_to_their_columns() -> None:
+    """Joints and grippers apart, or all at once; poses of several hands all at once only."""
+    twin, dual = EMBODIMENTS["robotwin"], EMBODIMENTS["robomind_franka_dual"]
+    apart = {
+        "observation/joint_position": np.arange(12, dtype=np.float32) / 10,
+        "observation/gripper_position": np.array([0.25, 0.75], np.float32),
+    }
+    expected = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.25, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 0.75]
+    views = {f"observation/{view}": picture(9) for view in twin.views}
+    seen = read_observation(views | apart | PROMPT, twin)
+    np.testing.assert_allclose(seen.state, expected)
+    whole = {"observation/state": np.array(expected, np.float32)}
+    np.testing.assert_allclose(read_observation(views | whole | PROMPT, twin).state, expected)
+    views = {f"observation/{view}": picture(9) for view in dual.views}
+    with pytest.raises(ValueError, match="expected observation/state"):
+        read_observation(views | apart | PROMPT, dual)

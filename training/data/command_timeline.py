@@ -12,8 +12,8 @@ import numpy as np
 
 from ...model.interface import NS
 from ...robot import topic_names
-from ...robot.joint_map import JointMap
-from ...robot.topic_names import COMMANDS
+from ...robot.joint_map import JointGroup, JointMap
+from ...robot.topic_names import COMMANDS, command
 
 MEASURED = "measured"  # no command: where the joints went
 _SLACK = NS  # what a stamp may differ from the time of reception
@@ -36,13 +36,16 @@ class Motion:
     values: np.ndarray
 
 
-def read_motion(joints: JointMap, source: str, received: int, message: Any) -> Motion:
-    """What a message of the topic `source` (a name of COMMANDS) commands.
+def read_motion(
+    joints: JointMap, source: str, received: int, message: Any, group: JointGroup
+) -> Motion:
+    """What a message of the topic `source` commands, one of COMMANDS of the joints in `group`.
 
     received: when it came, in the time of the stamps, ns. ValueError says what is wrong with it.
     """
-    begin = _stamp(source, received, message)
-    names, times, rows = _points(joints, source, message)
+    kind = command(source)
+    begin = _stamp(kind, received, message)
+    names, times, rows = _points(group, kind, message)
     full = np.full((len(rows), len(joints.joints)), np.nan)
     for row, values in zip(full, rows, strict=True):
         if len(values) != len(names) or not len(values):
@@ -56,7 +59,7 @@ def read_motion(joints: JointMap, source: str, received: int, message: Any) -> M
     if (np.diff(times) <= 0).any():
         raise ValueError("the times of its points do not rise")
     # its first points may be over when it comes
-    late = source in (topic_names.TRAJECTORY, topic_names.ACTION_CHUNK)
+    late = kind in (topic_names.TRAJECTORY, topic_names.ACTION_CHUNK)
     return Motion(
         source, max(begin, received) if late else begin, begin + times, joints.to_policy(full)
     )
@@ -75,10 +78,9 @@ def _stamp(source: str, received: int, message: Any) -> int:
 
 
 def _points(
-    joints: JointMap, source: str, message: Any
+    group: JointGroup, source: str, message: Any
 ) -> tuple[Sequence[str], np.ndarray, Sequence[Any]]:
     """Names [n], times from the beginning (ns) [points] and positions [points][n] of a message."""
-    arm = [joint for joint in joints.joints if joint != joints.gripper]
     once = np.zeros(1, np.int64)
     if source == topic_names.TRAJECTORY:
         after = [point.time_from_start for point in message.points]
@@ -93,18 +95,24 @@ def _points(
         values = np.reshape(message.values, (rows, -1))
         return message.joint_names, np.arange(1, rows + 1) * step, list(values)
     if source == topic_names.GRIPPER:
-        return [joints.gripper], once, [message.data[:1]]
+        return [group.gripper], once, [message.data[:1]]
     if source == topic_names.POSITIONS:
-        return arm, once, [message.data]
+        return group.joints, once, [message.data]
     return message.name, once, [message.position]
 
 
 def find_sources(motions: Sequence[Motion], width: int, only: str = "") -> list[str]:
     """For each joint the first topic of COMMANDS that commands it, by its name in this package.
 
-    only: the one topic to look at, or "measured": none.
+    only: the one of them to look at, or "measured": none.
     """
-    order = [name for name in COMMANDS if only in ("", name)]
+    heard = {motion.source for motion in motions}
+    order = [
+        name
+        for known in COMMANDS
+        for name in sorted(heard)
+        if command(name) == known and only in ("", known)
+    ]
     named = {name: np.zeros(width, bool) for name in order}
     for motion in motions:
         if motion.source in named:

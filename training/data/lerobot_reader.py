@@ -45,11 +45,13 @@ def camera_feature(view: str) -> str:
 
 
 def number_features(embodiment: Embodiment) -> dict[str, tuple[str, slice]]:
-    """Feature: (which numbers of an episode, their columns), named as DROID's.
+    """Feature: (which numbers of an episode, their columns), named as DROID's for its kind of arm.
 
-    Grippers are an embodiment's last.
+    That is joints and then grippers; poses, and arms that have each its gripper behind its joints,
+    are one feature as with LeRobot.
     """
-    if embodiment.kind != JOINTS:
+    arm, width = len(embodiment.action) - len(embodiment.discrete), len(embodiment.action)
+    if embodiment.kind != JOINTS or any(column.gripper for column in embodiment.action[:arm]):
         parts = {
             "observation.state": ("states", embodiment.state),
             "action": ("actions", embodiment.action),
@@ -59,7 +61,6 @@ def number_features(embodiment: Embodiment) -> dict[str, tuple[str, slice]]:
             for name, (field, columns) in parts.items()
             if columns
         }
-    arm, width = len(embodiment.action) - len(embodiment.discrete), len(embodiment.action)
     features = {
         "observation.state.joint_positions": ("states", slice(0, arm)),
         "observation.state.gripper_position": ("states", slice(arm, width)),

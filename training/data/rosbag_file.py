@@ -14,7 +14,7 @@ from ...model.interface import NS
 from ...robot import topic_names
 from ...robot.images import to_rgb
 from ...robot.recorded_robot import RecordedRobot
-from ...robot.topic_names import RECORDED
+from ...robot.topic_names import HEARD, command
 
 _NUMBERS = ("std_msgs/msg/Float64MultiArray",)
 _JOINTS = ("sensor_msgs/msg/JointState",)
@@ -60,8 +60,9 @@ def find_topics(
     cameras = {view: _camera(path, robot, view, counts) for view in robot.embodiment.views}
     if not counts.get(robot.topics[topic_names.JOINT_STATES]):
         raise _missing(path, robot, topic_names.JOINT_STATES, "sensor_msgs/JointState", counts)
-    keys = {topic: name for name, topic in robot.topics.items() if name in RECORDED}
-    types: dict[str, tuple[str, ...]] = {topic: _TYPES[name] for topic, name in keys.items()}
+    known = {name: name for name in HEARD} | {name: command(name) for name in robot.commands}
+    keys = {topic: name for name, topic in robot.topics.items() if name in known}
+    types: dict[str, tuple[str, ...]] = {topic: _TYPES[known[name]] for topic, name in keys.items()}
     types |= dict.fromkeys(cameras.values(), _PICTURES)
     for connection in bag.connections:
         expected = types.get(connection.topic)

@@ -18,7 +18,6 @@ import numpy as np
 from ...model.interface import NS
 from ...robot import topic_names
 from ...robot.recorded_robot import RecordedRobot
-from ...robot.topic_names import COMMANDS
 from .command_timeline import Motion, read_motion
 from .rosbag_file import find_topics, messages, opened
 from .stray_messages import FAR, Stray, stray_positions, stray_stamps
@@ -211,11 +210,13 @@ class _Gathered:
             )
 
     def _motions(self, when: When) -> list[Motion]:
-        motions, heard = [], {key for key, _, _ in self._others if key in COMMANDS}
+        motions, whose = [], self._robot.commands
+        heard = {key for key, _, _ in self._others if key in whose}
         for key, received, message in self._others:
-            if key in COMMANDS:
+            if group := whose.get(key):
                 try:
-                    motions.append(read_motion(self._robot.joints, key, when(received), message))
+                    joints, at = self._robot.joints, when(received)
+                    motions.append(read_motion(joints, key, at, message, group))
                 except ValueError as error:
                     self._faults[key][str(error)].append(received)
         for key in sorted(heard - {motion.source for motion in motions}):

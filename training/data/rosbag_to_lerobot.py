@@ -20,7 +20,7 @@ from ...model.embodiment import JOINTS
 from ...model.interface import NS
 from ...robot import topic_names
 from ...robot.recorded_robot import RecordedRobot, read_robot
-from ...robot.topic_names import COMMANDS
+from ...robot.topic_names import COMMANDS, command
 from .command_timeline import MEASURED, commanded, find_sources
 from .episodes import Episode
 from .ground_truth import GroundTruth
@@ -171,7 +171,7 @@ def make_episode(
 ) -> tuple[Episode, int]:
     """The demonstration in a piece, and how many actions are measured despite commanded joints."""
     later = piece.times + robot.embodiment.step
-    held = [joint == robot.joints.gripper for joint in robot.joints.joints]
+    held = [joint in robot.joints.grippers for joint in robot.joints.joints]
     motions = [motion for motion in recording.motions if piece.reset <= motion.begin < later[-1]]
     actions = commanded(
         motions, sources, later, held, lambda at: _states(recording, np.array([at]))[0]
@@ -302,8 +302,10 @@ def _states(recording: Recording, times: np.ndarray) -> np.ndarray:
 
 def _sources(recording: Recording, robot: RecordedRobot, options: ConvertOptions) -> list[str]:
     sources = find_sources(recording.motions, len(robot.joints.joints), options.actions)
-    if options.actions in COMMANDS and options.actions not in sources:
-        raise ValueError(f"{recording.path}: no commands on {robot.topics[options.actions]}")
+    wanted = [name for name in robot.commands if command(name) == options.actions]
+    if wanted and not {*wanted} & {*sources}:
+        where = " or ".join(robot.topics[name] for name in wanted)
+        raise ValueError(f"{recording.path}: no commands on {where}")
     return sources
 
 

@@ -80,7 +80,7 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
     env.reset(trial.task, trial.seed, trial.wording % wordings)
     policy.reset()
     simulation, (limits, rules) = env.simulation, commander_settings()
-    player = ChunkPlayer(ARM, limits, policy.embodiment.discrete[0], rules)
+    player = ChunkPlayer(ARM, limits, policy.embodiment.discrete, rules)
     player.start_at(0, simulation.layout.start)
     spent, path, miss, finger, free = [], [], math.inf, 0.0, 0
     coming: tuple[int, ActionChunk] | None = None
@@ -102,8 +102,8 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
         if reason := player.end_reason(now):
             player.hold(now, reason)
         assert player.motion is not None  # since start_at
-        closed = player.gripper_position(now)
-        finger = finger if closed is None else min(max(closed, 0.0), 1.0) * FINGER_CLOSED
+        for closed in player.gripper_positions(now).values():
+            finger = min(max(closed, 0.0), 1.0) * FINGER_CLOSED
         simulation.tick(player.motion.at(now + NS // TICKS_PER_SECOND)[0], finger)
         path.append(simulation.world.velocities()[:7])
         miss = min(miss, _distance(env))

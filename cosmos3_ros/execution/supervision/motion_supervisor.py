@@ -6,6 +6,7 @@ Pure; time is passed in, ns.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -20,19 +21,21 @@ RETURNING = "returning to where the arm was measured, for it did not follow"
 
 
 class Controller(Protocol):
-    """What moves the arm."""
+    """What moves the arm, or all arms of a robot together."""
 
-    streams: bool  # it knows only the last set point, not the whole motion
+    @property
+    def streams(self) -> bool:
+        """Whether it knows only the last set point, not the whole motion."""
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         """A new motion replaces the one before."""
 
     def point(
-        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+        self, position: np.ndarray, velocity: np.ndarray, grippers: Mapping[str, float], now: int
     ) -> None:
         """The set point of `now` (ns), in every control period.
 
-        gripper: the position to take, None if nothing is known about it.
+        grippers: the position that each is to take, without those nothing is known about.
         """
 
 
@@ -146,11 +149,11 @@ class MotionSupervisor:
             self.send(now)
 
     def point(
-        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+        self, position: np.ndarray, velocity: np.ndarray, grippers: Mapping[str, float], now: int
     ) -> None:
         """Send the set point of `now` if the controller follows the motion."""
         if self.drives_arm(now):
-            self._controller.point(position, velocity, gripper, now)
+            self._controller.point(position, velocity, grippers, now)
 
     def return_fault(self, now: int) -> str:
         """Why the motion back to the measured arm must end; empty if it need not."""

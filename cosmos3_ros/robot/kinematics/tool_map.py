@@ -39,7 +39,7 @@ class ToolMap:
         description: str = "",
     ) -> None:
         _check(embodiment)
-        arm = [joint for joint in joints.joints if joint != joints.gripper]
+        arm = [joint for joint in joints.joints if joint not in joints.grippers]
         try:
             tool = ToolFrame(params.tool(params.urdf), arm, description)
         except ValueError as error:
@@ -51,7 +51,7 @@ class ToolMap:
         self._inverse = InverseKinematics(tool, *_range(tool, joints, params))
         self.note = ""  # how the last chunk was changed, in words
         self._arm = [joints.joints.index(joint) for joint in tool.joints]
-        self._gripper = [joints.joints.index(joints.gripper)] if joints.gripper else []
+        self._gripper = [joints.joints.index(joint) for joint in joints.grippers]
 
     def state(self, positions: np.ndarray) -> np.ndarray:
         """The embodiment's state for joint positions [D] in the order of `joints`, float32.
@@ -80,7 +80,7 @@ class ToolMap:
         rows[:, self._arm] = path.rows
         if self._gripper:
             rows[:, self._gripper] = values[:, -1:]
-        discrete = (self._joints.gripper,) if self._gripper else ()
+        discrete = self._joints.grippers
         return dataclasses.replace(chunk, values=rows, names=self._joints.joints, discrete=discrete)
 
     def _short(self, path: Path, targets: np.ndarray) -> str:

@@ -6,13 +6,13 @@ from __future__ import annotations
 import array
 import dataclasses
 from collections.abc import Callable
+from types import EllipsisType
 from typing import Any, Protocol
 
 import numpy as np
 from std_msgs.msg import Float64MultiArray
 
 from ...execution.spline_motion import Limits, SplineMotion
-from ...execution.supervision.motion_supervisor import Controller
 from ...execution.trajectory_replacement import Away, TrajectoryReplacement, Waypoints
 from ...model.embodiment.rotations import matrix_to_rotation_vector
 from ...model.interface import NS
@@ -38,23 +38,37 @@ class CommandedTool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CommandedArm:
-    """What the sinks are told about the arm."""
+    """What the sinks are told about the arm, and about the robot that it is of.
 
-    joints: tuple[str, ...]  # the order of `limits` and of set points
+    A robot with several arms moves them all at one time: each of their sinks is told every motion
+    as a whole, and sends its own columns of it.
+    """
+
+    joints: tuple[str, ...]  # the order of what is sent
     gripper: str  # its joint; "": none
     grip: Callable[[], GripperOutput]  # makes the way to it
-    limits: Limits
+    limits: Limits  # of all joints of the robot
     stamped: bool  # trajectories say by the clock when each point is due
-    away: Away  # where the arm is, if it may not be where it was led
+    away: Away  # where all joints are, if they may not be where they were led
     tool: CommandedTool | None = None  # of sinks that lead it
+    columns: np.ndarray | EllipsisType = ...  # of `joints` among those of the robot
 
 
-class CommandSink(Controller, Protocol):
-    """A controller of the arm behind a topic."""
+class CommandSink(Protocol):
+    """A controller of the arm of one group behind a topic; see `Controller`."""
 
+    streams: bool
     topic: topics.Topic  # of the controller
     output: Any  # the publisher to it
     gripper: GripperOutput | None  # the way to the gripper's controller, None without one
+
+    def begin(self, motion: SplineMotion, now: int) -> None:
+        """A new motion replaces the one before."""
+
+    def point(
+        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
+    ) -> None:
+        """The set point of `now` (ns); gripper: the position to take, None: nothing is known."""
 
 
 class TrajectorySink:
@@ -66,7 +80,7 @@ class TrajectorySink:
     topic, streams = topics.TRAJECTORY, False
 
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
-        self.output, self._joints = advertise(self.topic), arm.joints
+        self.output, self._joints, self._columns = advertise(self.topic), arm.joints, arm.columns
         self.gripper = arm.grip() if arm.gripper else None
         self._replacement = TrajectoryReplacement(arm.limits, arm.stamped, arm.away)
 
@@ -85,7 +99,8 @@ class TrajectorySink:
     def _send(self, waypoints: Waypoints | None) -> None:
         if waypoints:
             stamped = self._replacement.stamped
-            self.output.publish(trajectory_message(waypoints, self._joints, stamped))
+            own = waypoints.of(self._columns)
+            self.output.publish(trajectory_message(own, self._joints, stamped))
 
 
 class PositionStreamSink:
@@ -97,7 +112,7 @@ class PositionStreamSink:
     topic, streams = topics.POSITIONS, True
 
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
-        self.output = advertise(self.topic)
+        self.output, self._columns = advertise(self.topic), arm.columns
         self.gripper = arm.grip() if arm.gripper else None
 
     def begin(self, motion: SplineMotion, now: int) -> None:
@@ -107,7 +122,7 @@ class PositionStreamSink:
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
     ) -> None:
-        self.output.publish(Float64MultiArray(data=array.array("d", position)))
+        self.output.publish(Float64MultiArray(data=array.array("d", position[self._columns])))
         if self.gripper:
             self.gripper.send(gripper)
 
@@ -121,13 +136,14 @@ class JointCommandSink:
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
         self.output = advertise(self.topic)
         self._joints, self._gripper_joint = list(arm.joints), arm.gripper
+        self._columns = arm.columns
 
     def begin(self, motion: SplineMotion, now: int) -> None: ...
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
     ) -> None:
-        names, positions = self._joints, position.tolist()
+        names, positions = self._joints, position[self._columns].tolist()
         if gripper is not None:
             names, positions = [*names, self._gripper_joint], [*positions, gripper]
         self.output.publish(command_message(names, positions, [], now))

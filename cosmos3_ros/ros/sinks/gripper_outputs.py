@@ -34,6 +34,7 @@ class GripperSettings:
     action: str  # name of the action
     effort: float  # largest effort of a goal, N or Nm; 0: none is given
     patience: float  # seconds until a goal has to have a result
+    group: str = ""  # the topic begins with its name; "": it does not
 
 
 class GripperOutput(Protocol):
@@ -196,7 +197,7 @@ def gripper_output(node: ManagedNode[Any], settings: GripperSettings) -> Gripper
     ValueError if it needs control_msgs, and that is not installed.
     """
     if settings.kind == POSITION:
-        return PositionTopic(node.advertise(topics.GRIPPER))
+        return PositionTopic(node.advertise(topics.GRIPPER.of(settings.group)))
     kind, _ = GOALS[settings.kind]
     try:
         action = getattr(importlib.import_module("control_msgs.action"), kind)

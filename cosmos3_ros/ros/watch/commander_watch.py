@@ -7,6 +7,7 @@ millisecond.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rclpy.node import Node
@@ -35,12 +36,12 @@ class CommanderWatch:
     """What the graph says about the commander's inputs and outputs.
 
     Faults are texts, empty if there is none. publisher_fault: of chunks, the arm is held;
-    listener_fault and rival_fault: of its controller, an armed arm is held; deaf: publishers of
+    listener_fault and rival_fault: of a controller, an armed robot is held; deaf: publishers of
     safety inputs that cannot be heard, it is not armed.
     """
 
-    def __init__(self, node: Node, sink: CommandSink, now: int) -> None:
-        self._node, self._sink = node, sink
+    def __init__(self, node: Node, sinks: Sequence[CommandSink], now: int) -> None:
+        self._node, self._sinks = node, sinks
         self._began = now
         self._found: dict[bytes, int] = {}  # latched publishers of the stop topic: since when
         self._deaf: dict[str, str] = {}
@@ -109,11 +110,11 @@ class CommanderWatch:
 
     def look(self, now: int) -> None:
         """Look at the next topic, at all if the number of somebody has changed."""
-        node, output = self._node, self._sink.output
+        node = self._node
         counts = (
             node.count_publishers(self._stop),
             node.count_publishers(self._chunk),
-            output.get_subscription_count(),
+            *(sink.output.get_subscription_count() for sink in self._sinks),
         )
         if counts != self._counts:
             self._counts = counts
@@ -185,14 +186,19 @@ class CommanderWatch:
         self._hear(topic, publishers, topics.JOINT_STATES.type, [topics.JOINT_STATES.qos])
 
     def _look_at_controller(self, now: int) -> None:
-        topic, name = self._sink.topic, self._sink.output.topic_name
-        self.listener_fault = nobody_takes(self._node, name, topic.type, topic.qos)
+        faults = [
+            nobody_takes(self._node, s.output.topic_name, s.topic.type, s.topic.qos)
+            for s in self._sinks
+        ]
+        self.listener_fault = "; ".join(filter(None, faults))
 
     def _look_at_gripper(self, now: int) -> None:
-        if gripper := self._sink.gripper:
-            self.gripper_fault = gripper.fault(self._node, now)
+        faults = [s.gripper.fault(self._node, now) for s in self._sinks if s.gripper]
+        self.gripper_fault = "; ".join(filter(None, faults))
 
     def _look_at_rivals(self, now: int) -> None:
-        name = self._sink.output.topic_name
-        others = other_publishers(self._node, name)
-        self.rival_fault = f"{', '.join(others)} commands {name}, too" if others else ""
+        faults = []
+        for name in (sink.output.topic_name for sink in self._sinks):
+            if others := other_publishers(self._node, name):
+                faults.append(f"{', '.join(others)} commands {name}, too")
+        self.rival_fault = "; ".join(faults)

@@ -166,7 +166,7 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
     times = log["stamp"] + np.arange(len(episode)) * STEP
     inner = (times > min(witness.commanded.copy())) & (times + STEP < max(witness.commanded.copy()))
     for column, name in enumerate(names):
-        scale = 0.8 if name == robot.joints.gripper else 1.0
+        scale = 0.8 if name in robot.joints.grippers else 1.0
         measured = witness.column(witness.measured, name, times)
         assert np.abs(episode.states[:, column] * scale - measured).max() < 0.01, name
         if column < 7:

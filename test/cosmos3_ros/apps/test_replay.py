@@ -223,7 +223,7 @@ def test_the_nodes_of_every_robot_file_see_the_clips(
     views, joints = about.embodiment.views, about.joints
     colors = {view: 40 * (number + 1) for number, view in enumerate(views)}
     images = {view: np.full((60, 80, 3), color, np.uint8) for view, color in colors.items()}
-    at = [joints.gripper_closed if name == joints.gripper else 0.125 for name in joints.joints]
+    at = [column.closed if column.gripper else 0.125 for column in joints.units]
     with listening(about, *transports) as (player, seen, heard):
         wait_until(player.is_heard, "the policy's subscriptions")
         for k in range(5):

@@ -32,13 +32,13 @@ def chunk_at(
 
 @pytest.fixture
 def player() -> ChunkPlayer:
-    made = ChunkPlayer(("a", "b"), LIMITS, "grip")
+    made = ChunkPlayer(("a", "b"), LIMITS, ("grip",))
     made.start_at(0, np.zeros(2))
     return made
 
 
 def test_waits_until_it_knows_where_the_arm_is() -> None:
-    unborn = ChunkPlayer(("a", "b"), LIMITS, "grip")
+    unborn = ChunkPlayer(("a", "b"), LIMITS, ("grip",))
     assert not unborn.load(0, chunk_at(0), 1)
     assert unborn.mode == WAITING
     assert "no joint states" in unborn.last_rejection
@@ -69,7 +69,7 @@ def test_permuted_columns_are_put_in_order(player: ChunkPlayer) -> None:
     values[:] = [0.8, 0.1, 0.2]
     assert player.load(0, ActionChunk(values, shuffled.names, 0, shuffled.step, ("grip",)), 1)
     assert np.allclose(player.motion.points[-1], [0.2, 0.1], atol=1e-3)  # type: ignore[union-attr]
-    assert player.gripper_position(NS // 2) == pytest.approx(0.8)
+    assert player.gripper_positions(NS // 2)["grip"] == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_hold_brakes_once(player: ChunkPlayer) -> None:
     assert (player.mode, player.reason) == (HOLDING, "because")
     assert not player.hold(now, "because")
     assert player.motion.end < now + NS // 2  # type: ignore[union-attr]
-    assert player.gripper_position(now) is None
+    assert player.gripper_positions(now) == {}
 
 
 def test_the_watchdog_ends_a_chunk_that_no_newer_one_follows() -> None:
-    player = ChunkPlayer(("a", "b"), LIMITS, "grip", PlaybackRules(watchdog=5))
+    player = ChunkPlayer(("a", "b"), LIMITS, ("grip",), PlaybackRules(watchdog=5))
     player.start_at(0, np.zeros(2))
     assert player.load(0, chunk_at(0), 1)
     assert player.end_reason(5 * (NS // 15)) == ""
@@ -163,7 +163,9 @@ def test_a_chunk_that_is_too_fast_is_slowed_down_and_the_gripper_waits_for_the_a
     assert pace < 0.95
     assert player.limited == 1
     assert f"played at {pace:.2f} of its speed" in player.last_limit
-    closes = next(k for k in range(300) if player.gripper_position(k * NS // 100) == 1.0) / 100
+    closes = (
+        next(k for k in range(300) if player.gripper_positions(k * NS // 100)["grip"] == 1.0) / 100
+    )
     assert closes == pytest.approx(8 / 15 / pace, abs=0.02)
 
 
@@ -202,7 +204,7 @@ def test_jitter_of_the_rows_does_not_slow_the_arm() -> None:
     jitter = np.where(np.arange(15) % 2, 0.02, -0.02).astype(np.float32)[:, None] * [1, 1, 0]
     paces = []
     for rows in (0.0, 6.0):
-        player = ChunkPlayer(("a", "b"), LIMITS, "grip", PlaybackRules(smooth=rows))
+        player = ChunkPlayer(("a", "b"), LIMITS, ("grip",), PlaybackRules(smooth=rows))
         player.start_at(0, np.zeros(2))
         assert player.load(
             0,
@@ -212,7 +214,7 @@ def test_jitter_of_the_rows_does_not_slow_the_arm() -> None:
             1,
         )
         paces.append(player.motion.pace)
-        assert player.gripper_position(NS // 2) in (0.0, 1.0)  # steps stay steps
+        assert player.gripper_positions(NS // 2)["grip"] in (0.0, 1.0)  # steps stay steps
     assert paces[0] < 0.8 < 0.99 < paces[1]
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gripper opens or closes, not in between, and not too often."""
 
-from cosmos3_ros.execution.gripper import Gripper
+from cosmos3_ros.execution.gripper import Gripper, Grippers
 from cosmos3_ros.model.interface import NS
 
 
@@ -16,3 +16,12 @@ def test_the_gripper_has_hysteresis_and_dwell() -> None:
     assert gripper.decide(0.6, 3 * NS) == 0.9
     gripper.forget()
     assert gripper.decide(None, 4 * NS) is None
+
+
+def test_several_grippers_are_decided_apart() -> None:
+    grippers = Grippers({"left": Gripper(0.0, 0.8, NS), "right": Gripper(1.0, 0.0, NS)})
+    assert grippers.decide({}, 0) == {}
+    assert grippers.decide({"left": 0.7}, 0) == {"left": 0.8}
+    assert grippers.decide({"left": 0.0, "right": 0.9}, 1) == {"left": 0.8, "right": 1.0}
+    grippers.forget()
+    assert grippers.decide({"right": 0.0}, 2) == {"right": 0.0}

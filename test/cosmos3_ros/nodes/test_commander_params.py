@@ -159,3 +159,51 @@ def test_a_description_is_read_in_the_units_of_the_topics(tmp_path: Path) -> Non
     limits = params(urdf=path, units=["deg", "rad"], **ends).limits()
     assert limits.upper == pytest.approx([np.degrees(0.6), 0.7])
     assert limits.velocity == pytest.approx([np.degrees(3.0), 3.0])
+
+
+def test_groups_have_their_sinks_and_grippers() -> None:
+    both = {"groups": ["left", "right"], "gripper_joints": ["", "grip"]}
+    found = params(**both, sinks=["position_stream", "joint_command"], grippers_closed=[9.0, 0.8])
+    left, right = found.group_sinks()
+    assert [(group.name, group.joints, sink) for group, sink in (left, right)] == [
+        ("left", ("a",), "position_stream"),
+        ("right", ("b",), "joint_command"),
+    ]
+    assert found.gripper_ends() == {"grip": (0.0, 0.8)}
+    way = params(**both).gripper(right[0])
+    assert (way.joint, way.action, way.group) == (
+        "grip",
+        "right/gripper_controller/gripper_cmd",
+        "right",
+    )
+    alone = params(gripper_joint="grip", gripper_closed=0.8)
+    assert alone.gripper_ends() == {"grip": (0.0, 0.8)}
+    assert alone.gripper(alone.joint_groups()[0]).action == "gripper_controller/gripper_cmd"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"groups": ["left"]}, "'groups': expected one of each of the 2 'joints'"),
+        ({"sinks": ["joint_trajectory"]}, r"'sinks': expected one of each group of 'groups' \[\]"),
+        (
+            {"groups": ["l", "r"], "sinks": ["joint_trajectory", "position_stream"]},
+            "'sinks': expected joint_trajectory for all groups or for none",
+        ),
+        ({"groups": ["l", "r"], "sinks": ["joint_trajectory", "x"]}, "'sinks': .*got 'x'"),
+        ({"groups": ["l", "r"], "gripper_joints": ["g", "g"]}, "distinct names.*got 'g'"),
+        ({"groups": ["l", "r"], "gripper_joints": ["a", ""]}, "none of them of 'joints', got 'a'"),
+        ({"groups": ["l", "r"], "grippers_open": [0.1]}, "'grippers_open': expected one of each"),
+        (
+            {
+                "groups": ["l", "r"],
+                "sinks": ["position_stream", "joint_command"],
+                "gripper_output": "gripper_command",
+            },
+            "'gripper_output': expected 'position' with sink 'joint_command'",
+        ),
+    ],
+)
+def test_groups_that_do_not_fit_are_named(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        params(**change)

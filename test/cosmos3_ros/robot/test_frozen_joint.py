@@ -10,7 +10,7 @@ JOINTS = ["a", "b", "c", "d", "finger"]
 
 
 def play(rows, joints=None):
-    joints = joints or FrozenJoints(JOINTS, "finger")
+    joints = joints or FrozenJoints(JOINTS, ("finger",))
     return [joints.look(np.array(row), round(0.1 * NS * number)) for number, row in enumerate(rows)]
 
 
@@ -35,7 +35,7 @@ def test_a_joint_that_stays_while_the_others_move_is_named():
 
 
 def test_it_is_over_when_the_joint_moves():
-    joints = FrozenJoints(JOINTS, "finger")
+    joints = FrozenJoints(JOINTS, ("finger",))
     rows = np.concatenate([swing((1,)), swing()])
     assert any(play(rows, joints)[:80])
     assert not any(play(rows)[81:120])

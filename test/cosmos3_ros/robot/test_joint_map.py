@@ -1,13 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joint names are put in order and grippers change their unit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from cosmos3_ros.model.embodiment import Embodiment
+from cosmos3_ros.model.embodiment.embodiment_file import embodiment_from
+from cosmos3_ros.model.embodiment.units import Column
 from cosmos3_ros.model.interface import ActionChunk
-from cosmos3_ros.robot.joint_map import JointMap
+from cosmos3_ros.robot.joint_map import JointMap, joint_groups, map_joints
 
-ROBOT = JointMap(("j1", "j2", "finger"), "finger", gripper_open=0.8, gripper_closed=0.0)
+ROBOT = JointMap(
+    ("j1", "j2", "finger"),
+    (
+        Column("a", "rad"),
+        Column("b", "rad"),
+        Column("gripper", "rad", gripper=True, opened=0.8, closed=0.0),
+    ),
+)
 
 
 def test_states_come_out_in_the_policys_units() -> None:
@@ -34,9 +46,86 @@ def test_a_chunk_comes_out_in_the_robots_names_and_units() -> None:
 
 
 def test_a_map_says_what_is_wrong() -> None:
-    with pytest.raises(ValueError, match="gripper_joint 'x'"):
-        JointMap(("a",), "x")
     with pytest.raises(ValueError, match="distinct"):
         JointMap(("a", "a"))
-    with pytest.raises(ValueError, match="both"):
-        JointMap(("a",), "a", 0.5, 0.5)
+
+
+def two_arms() -> Embodiment:
+    """Each arm's gripper behind its joints, and counted in other units."""
+    arm = {"unit": "rad"}
+    columns = {
+        "left": arm,
+        "left_grip": {"unit": "percent", "open": 100.0, "closed": 0.0},
+        "right": arm,
+        "right_grip": {"unit": "m", "open": 0.04, "closed": 0.0},
+    }
+    fields = {
+        "name": "two",
+        "domain": "two",
+        "domain_id": 10,
+        "kind": "joints",
+        "rate": 15.0,
+        "horizon": 4,
+        "state": columns,
+        "canvas": {"views": {"top": [0, 0, 32, 32]}, "composite": [32, 32]},
+    }
+    return embodiment_from(fields, "two")
+
+
+JOINTS = ("l1", "lg", "r1", "rg")
+
+
+def test_every_gripper_has_its_own_unit_and_place() -> None:
+    robot = map_joints(two_arms(), JOINTS, ["lg", "rg"])
+    assert robot.to_policy(np.array([0.5, 25.0, -0.5, 0.03])).tolist() == pytest.approx(
+        [0.5, 0.75, -0.5, 0.25]
+    )
+    chunk = ActionChunk(
+        np.array([[0.1, 1.0, 0.2, 0.5]], np.float32), ("a", "b", "c", "d"), 0, 1, ("b", "d")
+    )
+    out = robot.chunk(chunk)
+    assert out.discrete == robot.grippers == ("lg", "rg")
+    assert out.values[0].tolist() == pytest.approx([0.1, 0.0, 0.2, 0.02])
+    other = map_joints(two_arms(), JOINTS, ["lg", "rg"], [0.0, 1.0], [0.8, 0.0])
+    assert other.chunk(chunk).values[0].tolist() == pytest.approx([0.1, 0.8, 0.2, 0.5])
+    with pytest.raises(ValueError, match="rg"):
+        robot.check_grippers(np.array([0.0, 50.0, 0.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ((["rg", "lg"],), r"'gripper_joints' is \['rg', 'lg'\].*has \['lg', 'rg'\]"),
+        ((["x"],), r"'gripper_joint' is 'x'.*has \['lg', 'rg'\]"),
+        (([],), r"'gripper_joint' is ''.*has \['lg', 'rg'\]"),
+        ((["lg", "rg"], [0.1]), r"'grippers_open': expected 2 numbers.*got \[0.1\]"),
+        ((["lg", "rg"], [], [100.0, 0.0]), "gripper_open and gripper_closed are both 100.0 .lg"),
+    ],
+)
+def test_grippers_that_do_not_fit_are_refused_with_both_sides(wrong: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        map_joints(two_arms(), JOINTS, *wrong)
+
+
+def test_groups_have_their_joints_in_order_and_their_names_before_topics() -> None:
+    left, right = joint_groups(["a", "b", "c"], ["left", "right", "left"], "", ["grip", ""])
+    assert (left.joints, left.gripper) == (("a", "c"), "grip")
+    assert (right.joints, right.gripper) == (("b",), "")
+    assert left.named("arm_controller/joint_trajectory") == "left/arm_controller/joint_trajectory"
+    (only,) = joint_groups(["a", "b"], [], "grip", [])
+    assert (only.joints, only.gripper, only.named("x")) == (("a", "b"), "grip", "x")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ((["left"], "", []), "'groups': expected one of each of the 2 'joints', got 1"),
+        ((["left", "my arm"], "", []), "'groups': expected names as of topics, got 'my arm'"),
+        ((["left", "right"], "g", []), "'gripper_joint' is 'g': expected 'gripper_joints'"),
+        ((["left", "right"], "", ["g"]), r"of the groups \['left', 'right'\].*got \['g'\]"),
+        (([], "", ["g", "h"]), "expected 'groups', too"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(wrong: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        joint_groups(["a", "b"], *wrong)

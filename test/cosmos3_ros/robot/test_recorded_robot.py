@@ -82,7 +82,7 @@ def test_the_policy_is_read_from_the_sections_that_its_node_reads(
     path.write_text(f"'{name}': {{ros__parameters: {POLICY}}}")
     robot = read_robot(str(path))
     assert robot.joints.joints == ("a", "b", "c", "d", "e", "f", "h", "g")
-    assert robot.joints.gripper_closed == 0.8
+    assert robot.joints.units[-1].closed == 0.8
 
 
 def test_a_later_section_wins_as_it_does_for_the_node(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_later_section_wins_as_it_does_for_the_node(tmp_path: Path) -> None:
     path.write_text(
         f"policy: {{ros__parameters: {POLICY}}}\n/**: {{ros__parameters: {{gripper_closed: 0.5}}}}"
     )
-    assert read_robot(str(path)).joints.gripper_closed == 0.5
+    assert read_robot(str(path)).joints.units[-1].closed == 0.5
 
 
 @pytest.mark.parametrize(

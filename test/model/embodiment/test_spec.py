@@ -28,10 +28,15 @@ def pose(*shape):
 
 def sample(embodiment, rows):
     """A state and commands in robot units, gripper in 0..1."""
-    width = len(embodiment.action) - len(embodiment.discrete)
-    arm = pose(rows + 1) if embodiment.kind == "poses" else RNG.normal(size=(rows + 1, width)) / 2
-    grip = RNG.uniform(size=(rows + 1, len(embodiment.discrete)))
-    values = np.concatenate([arm, grip], axis=1).astype(np.float32)
+    pieces = [
+        RNG.uniform(size=(rows + 1, 1))
+        if part.gripper
+        else pose(rows + 1)
+        if embodiment.kind == "poses"
+        else RNG.normal(size=(rows + 1, part.columns.stop - part.columns.start)) / 2
+        for part in embodiment.parts
+    ]
+    values = np.concatenate(pieces, axis=1).astype(np.float32)
     return (values[0] if embodiment.state else np.zeros(0, np.float32)), values[1:]
 
 
@@ -108,7 +113,9 @@ def test_rates():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match=r"unknown 'franka', expected one of \['av', 'bridge'"):
+    with pytest.raises(
+        ValueError, match=r"unknown 'franka', expected one of \['agibot', 'av', 'bridge'"
+    ):
         find_embodiment("franka")
     with pytest.raises(
         ValueError, match=r"state of droid_joint_pos: expected 8 values .* got \(7,\)"
@@ -125,3 +132,34 @@ def test_bad_input_is_refused():
 def test_embodiments_do_without_torch():
     code = "import sys, cosmos3_ros.model.embodiment; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_two_arms_with_a_gripper_each_are_two_poses_and_two_grippers() -> None:
+    """Each arm's rows are those that it has alone, wherever its columns stand."""
+    dual = EMBODIMENTS["robomind_franka_dual"]
+    assert (dual.width, len(dual.action)) == (20, 16)
+    assert dual.row_grippers.nonzero()[0].tolist() == [9, 19]
+    assert dual.discrete == ("left_gripper", "right_gripper")
+    one = dataclasses.replace(dual, state=dual.state[:8], action=dual.action[:8])
+    state, values = sample(dual, 5)
+    rows, at = dual.encode_actions(values, state), dual.encode_state(state)
+    for arm in (0, 1):
+        columns, row = slice(8 * arm, 8 * arm + 8), slice(10 * arm, 10 * arm + 10)
+        alone = one.encode_actions(values[:, columns], state[columns])
+        np.testing.assert_array_equal(rows[:, row], alone)
+        np.testing.assert_array_equal(at[row], one.encode_state(state[columns]))
+
+
+def test_the_head_of_a_humanoid_is_a_pose_without_a_gripper() -> None:
+    agibot = EMBODIMENTS["agibot"]
+    assert agibot.width == 29
+    assert agibot.row_grippers.nonzero()[0].tolist() == [18, 28]
+
+
+def test_relative_joints_count_from_the_state_and_grippers_between_them_do_not() -> None:
+    twin = EMBODIMENTS["robotwin"]
+    twin = dataclasses.replace(twin, relative=True, gripper_values=(1.0, 0.0))
+    state = np.linspace(0.1, 1.4, 14).astype(np.float32)
+    state[[6, 13]] = 0.25, 1.0
+    rows = twin.encode_actions(state[None], state)
+    np.testing.assert_allclose(rows[0], [*[0.0] * 6, 0.75, *[0.0] * 6, 0.0], atol=1e-6)

@@ -64,7 +64,7 @@ def embodiment_of_dataset(folder: Path, name: str, small: bool = False) -> Draft
     if [column.name for column in embodiment.state] != names:
         raise ValueError(
             f"{folder}: state {list(state)} has grippers before joints {names}: an embodiment has "
-            "them last, and a dataset's columns are not reordered"
+            "one last, several behind their arms, and a dataset's columns are not reordered"
         )
     own = make_layout(embodiment, {})
     found: dict[str, Any] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -69,11 +69,11 @@ def measure(
         raise ValueError(f"{dataset}: expected episodes, got none")
     everything, all_states = np.concatenate(rows), np.concatenate(states)
     found = dataclasses.replace(
-        embodiment, normalization=normalize(everything, kind, _model_grippers(raw))
+        embodiment, normalization=normalize(everything, kind, raw.row_grippers, raw.gripper_values)
     )
     if embodiment.kind == JOINTS and embodiment.state:
         inside = np.stack([raw.encode_state(state) for state in all_states])
-        own = normalize(inside, kind, _model_grippers(raw))
+        own = normalize(inside, kind, raw.row_grippers, raw.gripper_values)
         found = dataclasses.replace(found, state_normalization=own)
     if embodiment.state:
         found = dataclasses.replace(found, observed=_observed(dataset, raw, layout, states))
@@ -107,25 +107,25 @@ def check_numbers(dataset: Path, embodiment: Embodiment, layout: Layout) -> str:
 
 
 def normalize(
-    rows: np.ndarray, kind: str, grippers: Sequence[tuple[float, float]]
+    rows: np.ndarray, kind: str, grippers: np.ndarray, ends: tuple[float, float]
 ) -> Normalization:
     """The normalization of raw rows [N, D].
 
-    grippers: what the last columns say when open and closed; they span the whole way.
+    grippers: which numbers of a row are grippers, bool [D]; they span the whole way between
+    `ends`, what they say when open and closed.
     """
     if kind == "none":
         return RAW
     if kind == "mean_std":
         low, high = rows.mean(axis=0), np.maximum(rows.std(axis=0), LEAST)
     else:
-        ends = (0.01, 0.99) if kind == "quantile" else (0.0, 1.0)
-        low, high = np.quantile(rows, ends, axis=0)
+        shares = (0.01, 0.99) if kind == "quantile" else (0.0, 1.0)
+        low, high = np.quantile(rows, shares, axis=0)
         middle, half = (low + high) / 2, np.maximum((high - low) / 2, LEAST / 2)
         low, high = middle - half, middle + half
-    for column, (opened, closed) in enumerate(grippers, len(low) - len(grippers)):
-        least, most = sorted((opened, closed))
-        ends = ((least + most) / 2, (most - least) / 2) if kind == "mean_std" else (least, most)
-        low[column], high[column] = ends
+    least, most = min(ends), max(ends)
+    whole = ((least + most) / 2, (most - least) / 2) if kind == "mean_std" else (least, most)
+    low[grippers], high[grippers] = whole
     return Normalization(kind, _rounded(low), _rounded(high))
 
 
@@ -145,10 +145,6 @@ def _observed(
         for view in raw.views
     }
     return observe(states, pictures)
-
-
-def _model_grippers(raw: Embodiment) -> list[tuple[float, float]]:
-    return [raw.gripper_values] * len(raw.discrete)
 
 
 def _rounded(values: np.ndarray) -> tuple[float, ...]:

@@ -272,7 +272,7 @@ def test_the_words_of_an_armed_commander_that_waits() -> None:
         info = warning
 
     said: list[str] = []
-    watch = CommanderWatch(Nobody(), None, 0)  # type: ignore[arg-type]
+    watch = CommanderWatch(Nobody(), (), 0)  # type: ignore[arg-type]
     for second in range(12):
         watch.report(second * 10**9, True, 7, 3)
     watch.report(12 * 10**9, True, 8, 4)

@@ -94,7 +94,7 @@ def test_statistics_of_pose_deltas_have_rotations_in_them(tmp_path):
     poses = np.stack([0.01 * np.arange(5), *np.zeros((4, 5)), np.sin(turn), np.cos(turn)], axis=1)
     values = np.hstack([poses, np.zeros((5, 1))])
     rows = bare.encode_actions(values[1:], values[0])
-    found = normalize(rows, "min_max", [bare.gripper_values])
+    found = normalize(rows, "min_max", bare.row_grippers, bare.gripper_values)
     middle = (np.array(found.low) + np.array(found.high)) / 2
     cosine = np.cos(np.pi / 4)
     np.testing.assert_allclose(middle[3:9], [cosine, cosine, 0, -cosine, cosine, 0], atol=1e-6)
