@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -16,6 +17,30 @@ PREFIX = "panda_"
 ARM = tuple(f"{PREFIX}joint{i}" for i in range(1, 8))
 FINGER = "finger_joint"
 JOINTS = (*ARM, FINGER)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mount:
+    """Where an arm stands, and what is its own: names of its joints, of its group of topics."""
+
+    group: str  # "": the only arm
+    prefix: str  # put before every name of the model
+    finger: str  # its gripper's joint in ROS
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of its base, m
+    yaw: float = 0.0  # rad
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """The arm's joints, without the finger."""
+        return tuple(f"{self.prefix}joint{number}" for number in range(1, 8))
+
+
+ALONE = (Mount("", PREFIX, FINGER),)
+# Two that face each other: what lies between them both reach as an arm that is alone does.
+FACING = (
+    Mount("left", "left_", "left_finger_joint"),
+    Mount("right", "right_", "right_finger_joint", (1.0, 0.0, 0.0), math.pi),
+)
 
 # finger_joint, rad: 0 is open, this is closed with nothing between the pads.
 FINGER_CLOSED = 0.8

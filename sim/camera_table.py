@@ -25,25 +25,33 @@ class Camera:
     view: str  # its name in topics, observations and embodiments
     stand: Stand | None = None
     fovy: float = 38.0  # vertical field of view with a stand, degrees
+    prefix: str = PREFIX  # of the arm that it is on, without a stand
 
     @property
     def mujoco_name(self) -> str:
-        return self.view if self.stand else PREFIX + self.view
+        return self.view if self.stand else self.prefix + WRIST
 
 
+WRIST = "wrist"  # the camera of the arm's model
 CAMERAS = (
-    Camera("wrist"),
+    Camera(WRIST),
     Camera("exterior_1", Stand((0.42, 0.75, 0.60))),
     Camera("exterior_2", Stand((0.42, -0.75, 0.60))),
 )
 VIEWS = tuple(camera.view for camera in CAMERAS)
+# of two arms that face each other; the front is the side from which both are seen
+TWO_ARM_CAMERAS = (
+    Camera("front", Stand((0.5, -0.95, 0.62), (0.5, 0.0, 0.10))),
+    Camera("left_wrist", prefix="left_"),
+    Camera("right_wrist", prefix="right_"),
+)
 # positions in VIEWS of the cameras that see the whole scene
 EXTERIOR = tuple(number for number, camera in enumerate(CAMERAS) if camera.stand)
 
 
 def find_camera(view: str) -> Camera:
     """The camera of a view. Raises ValueError with the list of views."""
-    for camera in CAMERAS:
+    for camera in (*CAMERAS, *TWO_ARM_CAMERAS):
         if camera.view == view:
             return camera
     raise ValueError(f"view: expected one of {', '.join(VIEWS)}, got {view!r}")

@@ -13,7 +13,6 @@ import numpy as np
 
 from ..model.interface import Observation
 from .arm_constants import FINGER_CLOSED, closure
-from .camera_table import VIEWS
 from .real_time_pace import TICKS_PER_SECOND
 from .simulation import Simulation
 
@@ -24,7 +23,7 @@ _TICKS = TICKS_PER_SECOND // ACTIONS_PER_SECOND
 class Env:
     """One episode at a time.
 
-    An action is [8]: seven joint positions (rad) and the closure of the gripper (0..1).
+    An action is [8] for each arm: seven joint positions (rad) and the closure of its gripper.
 
     It means what a row of an ActionChunk means: the joints arrive there at the end of the step, in
     a straight line, and the gripper begins to move there then. `views` may be empty, then nothing
@@ -33,14 +32,15 @@ class Env:
 
     def __init__(
         self,
-        views: Sequence[str] = VIEWS,
+        views: Sequence[str] | None = None,
         height: int = 180,
         width: int = 320,
         distractors: int = 2,
     ) -> None:
         self.simulation = Simulation(height, width, distractors)
-        self._views = tuple(views)
-        self._arm, self._finger = np.zeros(7), 0.0
+        """views: those that are rendered, None: of all cameras of the scene."""
+        self._views = None if views is None else tuple(views)
+        self._arms, self._fingers = np.zeros((1, 7)), np.zeros(1)  # by arm
 
     def reset(self, task: str, seed: int, wording: int = 0) -> Observation:
         """Begin an episode; time starts at 0.
@@ -48,23 +48,27 @@ class Env:
         Raises ValueError for an unknown task, seed or wording.
         """
         self.simulation.reset(task, seed, wording)
-        self._arm, self._finger = self.simulation.layout.start.copy(), 0.0
+        self._arms = self.simulation.layout.start.reshape(-1, 7).copy()
+        self._fingers = np.zeros(len(self._arms))
         return self.observe()
 
     def step(self, action: np.ndarray) -> Observation:
-        """Act for 1/15 s and look. Raises ValueError unless action is 8 finite numbers."""
+        """Act for 1/15 s and look. ValueError unless that is 8 finite numbers for each arm."""
         self.move(action)
         return self.observe()
 
     def move(self, action: np.ndarray) -> None:
-        """Act for 1/15 s without looking. Raises ValueError unless action is 8 finite numbers."""
-        action = np.asarray(action, float)
-        if action.shape != (8,) or not np.isfinite(action).all():
-            raise ValueError(f"action: expected 8 finite numbers, got {action.tolist()}")
-        before, self._arm = self._arm, action[:7].copy()
+        """Act for 1/15 s without looking. ValueError unless action is 8 finite numbers an arm."""
+        action, width = np.asarray(action, float), 8 * len(self._arms)
+        if action.shape != (width,) or not np.isfinite(action).all():
+            raise ValueError(f"action: expected {width} finite numbers, got {action.tolist()}")
+        rows = action.reshape(-1, 8)
+        alone = float(self._fingers[0]) if len(rows) == 1 else None
+        before, self._arms = self._arms, rows[:, :7].copy()
         for tick in range(1, _TICKS + 1):
-            self.simulation.tick(before + (self._arm - before) * (tick / _TICKS), self._finger)
-        self._finger = float(action[7]) * FINGER_CLOSED
+            joints = before + (self._arms - before) * (tick / _TICKS)
+            self.simulation.tick(joints.ravel(), self._fingers if alone is None else alone)
+        self._fingers = rows[:, 7] * FINGER_CLOSED
 
     @property
     def success(self) -> bool:
@@ -77,9 +81,10 @@ class Env:
         They cost most of the time.
         """
         joints = self.simulation.world.positions()
-        joints[7] = closure(joints[7])
+        joints[7::8] = [closure(finger) for finger in joints[7::8]]
+        views = self.simulation.views if self._views is None else self._views
         return Observation(
-            images={view: self.simulation.render(view) for view in self._views if look},
+            images={view: self.simulation.render(view) for view in views if look},
             state=joints.astype(np.float32),
             instruction=self.simulation.instruction,
             stamp=self.simulation.elapsed,

@@ -41,32 +41,26 @@ def _quaternion(rotation: np.ndarray) -> np.ndarray:
     return quaternion
 
 
-class Expert:
-    """Solves the running episode from the state it is in now; make a new one after a reset."""
+class _Mover:
+    """Moves one hand of an expert towards its aims, within speed and acceleration."""
 
-    def __init__(self, simulation: Simulation, speed: float = 1.0, twist: float = 0.0) -> None:
-        """speed: a factor for all speeds.
-
-        twist: by how much it is wrong about how cubes are turned, rad.
-        """
-        self._simulation, self._world = simulation, simulation.world
-        self._hand, self._speed = Hand(simulation, twist), speed
-        self._kinematics = Kinematics(self._world)
-        self._joints = self._world.positions()[:7]
+    def __init__(self, simulation: Simulation, speed: float, twist: float, number: int) -> None:
+        self.hand, self._speed = Hand(simulation, twist, number), speed
+        self._kinematics = Kinematics(simulation.world, number)
+        self._joints = self.hand.arm.positions()[:7]
         self._velocity = np.zeros(3)
-        self._turned, self._turning = _quaternion(self._world.tool_rotation()), np.zeros(3)
+        self._turned, self._turning = _quaternion(self.hand.arm.tool_rotation()), np.zeros(3)
         self._aim = AIMS[simulation.task]
 
     @property
-    def finished(self) -> bool:
-        """Whether the task is solved and the hand rests where it should then be."""
-        behind = float(np.linalg.norm(self._world.tool() - self._hand.point))
-        still = float(np.linalg.norm(self._velocity)) < 0.005 and behind < 0.006
-        return still and find(self._simulation.task).solved(self._world, self._hand.layout)
+    def is_still(self) -> bool:
+        """Whether the hand rests where it should be."""
+        behind = float(np.linalg.norm(self.hand.arm.tool() - self.hand.point))
+        return float(np.linalg.norm(self._velocity)) < 0.005 and behind < 0.006
 
     def act(self) -> np.ndarray:
-        """The next action [8]: seven joint positions (rad) and the closure of the gripper."""
-        hand, aim, turn = self._hand, self._aim(self._hand), np.zeros(3)
+        """Seven joint positions (rad) and the closure of the gripper [8]."""
+        hand, aim, turn = self.hand, self._aim(self.hand), np.zeros(3)
         mujoco.mju_subQuat(turn, _quaternion(downwards(aim.yaw)), self._turned)
         self._velocity = aim.velocity + _towards(
             aim.goal - hand.point,
@@ -84,3 +78,27 @@ class Expert:
         mujoco.mju_quat2Mat(rotation, self._turned)
         self._joints = self._kinematics.solve(self._joints, hand.point, rotation.reshape(3, 3))
         return np.append(self._joints, aim.gripper)
+
+
+class Expert:
+    """Solves the running episode from the state it is in now; make a new one after a reset."""
+
+    def __init__(self, simulation: Simulation, speed: float = 1.0, twist: float = 0.0) -> None:
+        """speed: a factor for all speeds.
+
+        twist: by how much it is wrong about how cubes are turned, rad.
+        """
+        self._simulation, self._world = simulation, simulation.world
+        arms = range(len(self._world.arms))
+        self._movers = [_Mover(simulation, speed, twist, number) for number in arms]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the task is solved and every hand rests where it should then be."""
+        solved = find(self._simulation.task).solved
+        still = all(mover.is_still for mover in self._movers)
+        return still and solved(self._world, self._simulation.layout)
+
+    def act(self) -> np.ndarray:
+        """The next action [8 for each arm]: joint positions (rad), closure of the gripper."""
+        return np.concatenate([mover.act() for mover in self._movers])

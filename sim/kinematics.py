@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .arm_constants import DOWN, HOME, LOWER, PREFIX, UPPER
+from .arm_constants import DOWN, HOME, LOWER, UPPER
 from .gl import mujoco
 from .world import World
 
@@ -39,10 +39,11 @@ def _rotation_error(goal: np.ndarray, now: np.ndarray) -> np.ndarray:
 class Kinematics:
     """Solves for joint positions, on a state of its own beside the world's."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, arm: int = 0) -> None:
+        """arm: which one of the world's."""
         self._model, self._data = world.model, mujoco.MjData(world.model)
-        self._tool = world.model.site(PREFIX + "tcp").id
-        self._q, self._v = world.arm_q, world.arm_v
+        self._tool = world.model.site(world.arms[arm].tcp).id
+        self._q, self._v = world.arms[arm].q, world.arms[arm].v
         self._jacobian = np.zeros((6, world.model.nv))
 
     def _at(self, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from .camera_table import CAMERAS
+from .arm_constants import ALONE, FACING, Mount
+from .camera_table import CAMERAS, TWO_ARM_CAMERAS, Camera
 
 Arrange = Callable[[np.random.Generator, int], dict[str, Any]]
 
 # of scenes
-KINDS = ("cubes", "bowl", "circle", "drawer", "small", "clutter", "ball", "turntable")
+KINDS = ("cubes", "bowl", "circle", "drawer", "small", "clutter", "ball", "turntable", "bar")
 COLORS = {"red": (0.85, 0.10, 0.10), "green": (0.10, 0.65, 0.20), "blue": (0.10, 0.25, 0.85)}
 CUBE, SMALL = 0.02, 0.015  # half the edge of a cube and of a small one, m
+BAR = (0.20, 0.014, 0.012)  # halves of length, width and height of a bar that two arms lift, m
 BALL = 0.022  # radius, m
 TURNTABLE = (0.10, 0.012)  # radius and height, m
 # Things of other shapes in the colors of the cubes, which no instruction names: name -> (shape of
@@ -63,7 +65,7 @@ class Layout:
     """Lengths in m, angles in rad; the table's surface is z = 0."""
 
     cubes: dict[str, tuple[float, float, float]]  # color -> (x, y, yaw) of those on the table
-    start: np.ndarray  # joint positions [7]
+    start: np.ndarray  # joint positions [7 for each arm]
     look: Look
     target: str = ""  # what the instruction names: color of a cube, or ball
     base: str = ""  # color of the cube to stack on, or to pick up next
@@ -186,7 +188,24 @@ def drawer(shut: bool) -> Arrange:
     return arrange
 
 
-def random_look(random: np.random.Generator) -> Look:
+def mounts_of(kind: str) -> tuple[Mount, ...]:
+    """The arms in a kind of scene."""
+    return FACING if kind == "bar" else ALONE
+
+
+def cameras_of(kind: str) -> tuple[Camera, ...]:
+    """The cameras of a kind of scene."""
+    return TWO_ARM_CAMERAS if kind == "bar" else CAMERAS
+
+
+def bar(random: np.random.Generator, distractors: int) -> dict[str, Any]:
+    """A bar between two arms, an end towards each."""
+    x, y = random.uniform(0.46, 0.54), random.uniform(-0.10, 0.10)
+    turn = random.uniform(-0.35, 0.35)
+    return {"cubes": {}, "things": {"bar": (float(x), float(y), float(turn))}}
+
+
+def random_look(random: np.random.Generator, views: tuple[Camera, ...] = CAMERAS) -> Look:
     """Cameras moved a little, light and colors of a scene."""
 
     def around(point: tuple[float, ...], spread: float) -> np.ndarray:
@@ -198,7 +217,7 @@ def random_look(random: np.random.Generator) -> Look:
                 around(stand.position, stand.position_jitter),
                 around(stand.looks_at, stand.looks_at_jitter),
             )
-            for camera in CAMERAS
+            for camera in views
             if (stand := camera.stand)
         },
         light=float(random.uniform(0.7, 1.3)),

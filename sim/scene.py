@@ -5,10 +5,19 @@ from __future__ import annotations
 
 import math
 
-from .arm_constants import MODEL, PREFIX
-from .camera_table import CAMERAS
+from .arm_constants import MODEL
 from .gl import mujoco
-from .layout import BALL, CLUTTER, COLORS, CUBE, SMALL, TURNTABLE
+from .layout import (
+    BALL,
+    BAR,
+    CLUTTER,
+    COLORS,
+    CUBE,
+    SMALL,
+    TURNTABLE,
+    cameras_of,
+    mounts_of,
+)
 
 # Simulation steps per second: at 2.1 ms the four-bar linkage of the gripper is stable while it
 # grasps.
@@ -109,6 +118,18 @@ def _ball() -> str:
     return f'<body name="ball"><freejoint name="ball"/>{geom} {_CONTACT}/></body>'
 
 
+def _bar() -> str:
+    """A bar with an end for each of two arms; its ends are marked, so that its turn is seen."""
+    length, width, height = BAR
+    tip = (0.02, width + 0.0005, height + 0.0005)
+    marking = 'contype="0" conaffinity="0" mass="0"'
+    return f"""<body name="bar" pos="0.5 0 {height:g}"><freejoint name="bar"/>
+      {_box(BAR, (0, 0, 0), _FRONT, f'name="bar" mass="0.15" {_CONTACT}')}
+      {_box(tip, (length - 0.02, 0, 0), "0.85 0.10 0.10 1", marking)}
+      {_box(tip, (0.02 - length, 0, 0), "0.10 0.25 0.85 1", marking)}
+      </body>"""
+
+
 def _turntable() -> str:
     """A disc that a motor turns at a steady speed, with a line that shows how it is turned."""
     radius, height = TURNTABLE
@@ -123,11 +144,11 @@ def _turntable() -> str:
       </body>"""
 
 
-def _cameras() -> str:
+def _cameras(kind: str) -> str:
     """Cameras with a stand; a layout says where."""
     return "".join(
         f'<camera name="{camera.mujoco_name}" fovy="{camera.fovy:g}"/>'
-        for camera in CAMERAS
+        for camera in cameras_of(kind)
         if camera.stand
     )
 
@@ -143,6 +164,7 @@ def _objects(kind: str) -> str:
         "clutter": lambda: _cubes() + _clutter(),
         "ball": _ball,
         "turntable": lambda: _cubes() + _turntable(),
+        "bar": _bar,
     }[kind]()
 
 
@@ -180,15 +202,17 @@ def _xml(kind: str) -> str:
         <geom name="table" type="box" size="0.6 0.7 0.02" pos="0.4 0 -0.02" material="table"
           friction="0.5 0.005 0.0001"/>
         <geom name="shelf" type="box" size="0.1 0.2 0.01" pos="0.2 0.1 -0.41"/>
-        {_cameras()}
+        {_cameras(kind)}
         {_objects(kind)}
       </worldbody>{exclude}{motor}
     </mujoco>"""
 
 
 def compile_scene(kind: str) -> mujoco.MjModel:
-    """The model of one of layout.KINDS, with the robot in it."""
+    """The model of one of layout.KINDS, with its arms in it."""
     scene = mujoco.MjSpec.from_string(_xml(kind))
-    robot = mujoco.MjSpec.from_file(str(MODEL))
-    scene.worldbody.add_frame().attach_body(robot.body("link0"), PREFIX, "")
+    for mount in mounts_of(kind):
+        arm = mujoco.MjSpec.from_file(str(MODEL))
+        frame = scene.worldbody.add_frame(pos=mount.position, euler=(0.0, 0.0, mount.yaw))
+        frame.attach_body(arm.body("link0"), mount.prefix, "")
     return scene.compile()

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..model.interface import NS
 from .cameras import Cameras
-from .layout import Layout
+from .layout import Layout, cameras_of
 from .real_time_pace import TICKS_PER_SECOND
 from .tasks import arrange, find, instruction
 from .world import World
@@ -59,8 +59,16 @@ class Simulation:
         """Simulated time since the reset, ns."""
         return self.ticks * NS // TICKS_PER_SECOND
 
-    def tick(self, arm: np.ndarray, finger: float) -> None:
-        """Advance by 1 / TICKS_PER_SECOND towards joint targets [7] and finger_joint, rad."""
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The cameras of the scene."""
+        return tuple(camera.view for camera in cameras_of(self.world.kind))
+
+    def tick(self, arm: np.ndarray, finger: float | np.ndarray) -> None:
+        """Advance by 1 / TICKS_PER_SECOND towards targets of joints [7] and finger, rad.
+
+        Of two arms [14] and [2].
+        """
         self.world.drive(arm, finger)
         self.world.tick()
         self.ticks += 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The physics of one scene, driven by joint positions and read in units of the real robot."""
+"""The physics of one scene, driven by joint positions and read in units of the real robots."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import math
 
 import numpy as np
 
-from .arm_constants import ARM, FINGER_CLOSED, FINGER_SPEED, LOWER, PREFIX, UPPER
+from .arm_in_world import ArmInWorld
 from .camera_table import find_camera
 from .gl import mujoco
-from .layout import BALL, COLORS, TURNTABLE, Knock, Layout, Look
+from .layout import BALL, COLORS, TURNTABLE, Knock, Layout, Look, mounts_of
 from .real_time_pace import TICKS_PER_SECOND
 from .scene import STEPS_PER_SECOND, compile_scene
 
 # kind of scene -> the body that stands where the layout's `place` is
 _FIXED = {"bowl": "bowl", "circle": "circle", "drawer": "cabinet", "turntable": "turntable"}
 _REST = 0.01  # m/s: slower than this a cube lies still
-_WITHOUT_CUBES = ("drawer", "ball")
+_WITHOUT_CUBES = ("drawer", "ball", "bar")
 STEPS_PER_TICK = STEPS_PER_SECOND // TICKS_PER_SECOND
 
 
@@ -41,14 +41,9 @@ class World:
         self.kind = kind
         self.model = compile_scene(kind)
         self.data = mujoco.MjData(self.model)
-        joints = [self.model.joint(name) for name in ARM]
-        self.arm_q = np.array([joint.qposadr[0] for joint in joints])
-        self.arm_v = np.array([joint.dofadr[0] for joint in joints])
-        driver = self.model.joint(PREFIX + "right_driver_joint")
-        self._finger_q, self._finger_v = int(driver.qposadr[0]), int(driver.dofadr[0])
-        self._arm_motors = np.array([self.model.actuator(name).id for name in ARM])
-        self._finger_motor = self.model.actuator(PREFIX + "fingers_actuator").id
-        self._finger = 0.0  # where the gripper's own drive wants its joint now
+        self.arms = tuple(ArmInWorld(self.model, self.data, mount) for mount in mounts_of(kind))
+        self.arm_q = np.concatenate([arm.q for arm in self.arms])
+        self.arm_v = np.concatenate([arm.v for arm in self.arms])
         self._knock: Knock | None = None  # that is still to come
         self._plain_table = self.model.mat_rgba[self.model.material("table").id].copy()
         self._plain_light = self.model.light_diffuse[0].copy()
@@ -72,9 +67,8 @@ class World:
             self._put("ball", x, y, BALL, 0.0)
             self.data.joint("ball").qvel[:] = (u, v, 0.0, -v / BALL, u / BALL, 0.0)
         self._knock = layout.knock
-        self.data.qpos[self.arm_q] = layout.start
-        self._finger = 0.0
-        self.drive(layout.start, 0.0)
+        for arm, start in zip(self.arms, np.split(layout.start, len(self.arms)), strict=True):
+            arm.place(start)
         self._dress(layout.look)
         mujoco.mj_forward(self.model, self.data)
 
@@ -100,17 +94,14 @@ class World:
         for color, tint in look.cube_tints.items() if self.kind not in _WITHOUT_CUBES else ():
             self.model.geom(color).rgba[:3] = np.clip(np.array(COLORS[color]) * tint, 0.0, 1.0)
 
-    def drive(self, arm: np.ndarray, finger: float) -> None:
-        """Set the targets of the servos for one tick: joints [7] and finger_joint, rad.
+    def drive(self, joints: np.ndarray, fingers: float | np.ndarray) -> None:
+        """Set the targets of the servos for one tick: joints [7 each] and fingers [1 each], rad.
 
         Targets are clipped to the joints' limits.
         """
-        self.data.ctrl[self._arm_motors] = np.clip(arm, LOWER, UPPER)
-        step = FINGER_SPEED / TICKS_PER_SECOND
-        self._finger = min(
-            max(finger, self._finger - step, 0.0), self._finger + step, FINGER_CLOSED
-        )
-        self.data.ctrl[self._finger_motor] = 255.0 * self._finger / FINGER_CLOSED
+        targets = np.split(joints, len(self.arms))
+        for arm, target, finger in zip(self.arms, targets, np.ravel(fingers), strict=True):
+            arm.drive(target, float(finger))
 
     def tick(self) -> None:
         """Advance by 1 / TICKS_PER_SECOND."""
@@ -135,20 +126,20 @@ class World:
         self.data.joint(cube).qvel[:2] = speed * way / length
 
     def positions(self) -> np.ndarray:
-        """Measured positions of robot.JOINTS, rad [8]."""
-        return np.append(self.data.qpos[self.arm_q], self.data.qpos[self._finger_q])
+        """Measured positions of each arm's joints and finger joint, rad [8 each]."""
+        return np.concatenate([arm.positions() for arm in self.arms])
 
     def velocities(self) -> np.ndarray:
-        """Measured velocities of robot.JOINTS, rad/s [8]."""
-        return np.append(self.data.qvel[self.arm_v], self.data.qvel[self._finger_v])
+        """Measured velocities of them, rad/s [8 each]."""
+        return np.concatenate([arm.velocities() for arm in self.arms])
 
     def tool(self) -> np.ndarray:
-        """Position of the point between the finger tips, m [3]."""
-        return self.data.site(PREFIX + "tcp").xpos.copy()
+        """Position of the point between the finger tips of the first arm, m [3]."""
+        return self.arms[0].tool()
 
     def tool_rotation(self) -> np.ndarray:
-        """Rotation of the gripper [3, 3]."""
-        return self.data.site(PREFIX + "tcp").xmat.reshape(3, 3).copy()
+        """Rotation of the gripper of the first arm [3, 3]."""
+        return self.arms[0].tool_rotation()
 
     def position(self, body: str) -> np.ndarray:
         """Position of a body, m [3]."""

@@ -30,7 +30,9 @@ from ..robot.robot_file import (
     urdf_of,
 )
 from ..serve.clients.policy_dialects import CHOICES as DIALECTS
-from ..sim.arm_constants import JOINTS
+from ..sim.arm_constants import ALONE
+from ..sim.layout import mounts_of
+from ..sim.tasks import find
 
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
 MODULES = {
@@ -232,10 +234,14 @@ def environment() -> dict[str, str]:
     return {} if name in os.environ else {name: str(config_folder() / "fastdds.xml")}
 
 
-def _check_simulated(options: Options, path: pathlib.Path) -> None:
+def _check_simulated(options: Options, path: pathlib.Path, sections: Sections) -> None:
     """Raise ValueError if nodes that move the arm are for joints that the simulation lacks."""
     nodes = [node for node in ("policy", "commander") if getattr(options, node)]
-    strange = [joint for node in nodes for joint in read_joints(path, node) if joint not in JOINTS]
+    setting = in_force(sections, "/sim").get("task")
+    task = options.task or (str(setting.value) if setting else "")
+    mounts = mounts_of(find(task).kind) if task else ALONE
+    known = {name for mount in mounts for name in (*mount.joints, mount.finger)}
+    strange = [joint for node in nodes for joint in read_joints(path, node) if joint not in known]
     if strange:
         raise ValueError(
             f"robot {path.stem}: the embedded simulation has no {', '.join(dict.fromkeys(strange))}"
@@ -273,7 +279,7 @@ def processes(
         found.append(process)
 
     if options.sim:
-        _check_simulated(options, path)
+        _check_simulated(options, path, sections)
         add("sim", "sim")
     brain = [node for node in ("policy", "reasoner", "server") if getattr(options, node)]
     for node, url in (("policy", "policy_url"), ("reasoner", "remote_url")):

@@ -11,7 +11,6 @@ from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 
 from ..ros.messages import header, to_ns
-from ..sim.arm_constants import JOINTS
 from ..sim.emulated_controllers import Point, Trajectory
 from ..sim.world import World
 
@@ -27,7 +26,8 @@ def trajectory(message: JointTrajectory) -> Trajectory:
 
 def joint_state(world: World, stamp: int) -> JointState:
     """What the joints measure now."""
-    message = JointState(header=header(stamp), name=list(JOINTS))
+    names = [name for arm in world.arms for name in (*arm.mount.joints, arm.mount.finger)]
+    message = JointState(header=header(stamp), name=names)
     message.position = array.array("d", world.positions())
     message.velocity = array.array("d", world.velocities())
     return message

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node `sim`: the simulated arm with the topics of a robot, its controllers and cameras.
+"""The node `sim`: the simulated arm, or two, with a robot's topics, controllers and cameras.
 
 Physics, rendering and publishing happen in the main thread; a second one spins and only puts what
 arrives into a queue.
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import rclpy
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
@@ -31,12 +32,12 @@ from ..ros.messages import header, to_time
 from ..ros.parameters import Parameters
 from ..ros.shutdown_signal import Stop, ignore_stop_signals
 from ..ros.spin_thread import spinning
-from ..sim.arm_constants import ARM, FINGER
-from ..sim.camera_table import VIEWS
 from ..sim.cameras import intrinsics
 from ..sim.emulated_controllers import ArmController, Robot, State
+from ..sim.layout import cameras_of, mounts_of
 from ..sim.real_time_pace import TICKS_PER_SECOND, Pace
 from ..sim.simulation import Simulation
+from ..sim.tasks import find
 from ..srv import ResetTask
 from .known_parameters import KNOWN, checker
 from .sim_messages import camera_info, joint_state, trajectory
@@ -57,19 +58,23 @@ class SimNode(Node):
         self.params = Parameters(self, Params, locked=lambda: True).values
         p = self.params
         self._simulation = Simulation(p.image_height, p.image_width, p.distractors)
-        self._robot = Robot(ArmController(ARM, PERIOD, p.interpolate_from_desired_state), FINGER)
+        kind, from_desired = find(p.task).kind, p.interpolate_from_desired_state
+        self._mounts = mounts_of(kind)  # of the arms, each with its controllers
+        self._views = tuple(camera.view for camera in cameras_of(kind))
+        self._robots = tuple(
+            Robot(ArmController(mount.joints, PERIOD, from_desired), mount.finger)
+            for mount in self._mounts
+        )
         self._ticks = self._episode = 0
         self._told_success = self._ended = False
         self._inbox: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
         self._pace = Pace(PERIOD, p.real_time_factor, time.monotonic_ns())
         self._advertise()
         self._reset(p.task, p.seed)
-        self._simulation.render(VIEWS[0])  # now, to say at once that there is no OpenGL
+        self._simulation.render(self._views[0])  # now, to say at once that there is no OpenGL
         self._pace = Pace(PERIOD, p.real_time_factor, time.monotonic_ns())
-        self._listen(topics.TRAJECTORY, self._on_trajectory)
-        self._listen(topics.POSITIONS, self._on_positions)
-        self._listen(topics.GRIPPER, lambda message: self._robot.grip(message.data))
-        self._listen(topics.JOINT_COMMAND, self._on_joint_command)
+        for mount, robot in zip(self._mounts, self._robots, strict=True):
+            self._obey(mount.group, robot)
         self.create_service(ResetTask, "sim/reset_task", self._on_reset)
 
     def _advertise(self) -> None:
@@ -81,13 +86,32 @@ class SimNode(Node):
         self._states = advertise(topics.JOINT_STATES)
         self._status = advertise(topics.SIM_STATUS)
         self._sim_clock = advertise(topics.CLOCK) if self.params.publish_clock else None
-        self._raw = {view: advertise(topics.camera(view, "raw")) for view in VIEWS}
-        self._compressed = {view: advertise(topics.camera(view, "compressed")) for view in VIEWS}
+        self._raw = {view: advertise(topics.camera(view, "raw")) for view in self._views}
+        self._compressed = {
+            view: advertise(topics.camera(view, "compressed")) for view in self._views
+        }
         name = topics.SIM_CAMERA_INFO.name
         self._infos = {
             view: self.create_publisher(CameraInfo, name.replace("<view>", view), topics.RELIABLE)
-            for view in VIEWS
+            for view in self._views
         }
+
+    def _obey(self, group: str, robot: Robot) -> None:
+        """Listen to what an arm's controllers are told."""
+
+        def on_trajectory(message: JointTrajectory) -> None:
+            robot.arm.follow(trajectory(message), self.now())
+
+        def on_positions(message: Float64MultiArray) -> None:
+            robot.arm.stream(message.data, self.now())
+
+        def on_joint_command(message: JointState) -> None:
+            robot.command(message.name, message.position, self.now())
+
+        self._listen(topics.TRAJECTORY.of(group), on_trajectory)
+        self._listen(topics.POSITIONS.of(group), on_positions)
+        self._listen(topics.GRIPPER.of(group), lambda message: robot.grip(message.data))
+        self._listen(topics.JOINT_COMMAND.of(group), on_joint_command)
 
     def _listen(self, topic: topics.Topic, handle: Callable[[Any], None]) -> None:
         def put(message: Any) -> None:
@@ -154,9 +178,13 @@ class SimNode(Node):
 
     def _advance(self) -> None:
         self._take()
-        world = self._simulation.world
-        measured = State(world.positions()[:7], world.velocities()[:7])
-        self._simulation.tick(*self._robot.update(self.now(), measured))
+        now, joints, fingers = self.now(), [], []
+        for arm, robot in zip(self._simulation.world.arms, self._robots, strict=True):
+            measured = State(arm.positions()[:7], arm.velocities()[:7])
+            target, finger = robot.update(now, measured)
+            joints.append(target)
+            fingers.append(finger)
+        self._simulation.tick(np.concatenate(joints), np.array(fingers))
         self._ticks += 1
 
     def _publish(self) -> None:
@@ -182,28 +210,24 @@ class SimNode(Node):
                 self.get_logger().warning(f"{name} refused: {error}", throttle_duration_sec=1.0)
 
     def _reset(self, task: str, seed: int) -> None:
+        if mounts_of(find(task).kind) != self._mounts:
+            arms = [mount.joints[0] for mount in self._mounts]
+            raise ValueError(f"task {task!r} is for other arms than those that begin with {arms}")
         self._simulation.reset(task, seed, self.params.wording)
         # each time anew: the system's clock may be set
         self._system_time = time.time_ns() - time.monotonic_ns()
         self._reset_at = self.now()
-        self._robot.hold(self._simulation.layout.start, 0.0, self._reset_at)
+        starts = np.split(self._simulation.layout.start, len(self._robots))
+        for robot, start in zip(self._robots, starts, strict=True):
+            robot.hold(start, 0.0, self._reset_at)
         self._episode += 1
         self._told_success = False
         self.get_logger().info(
             f"episode {self._episode}: {task}, seed {seed}: {self._simulation.instruction!r}"
         )
 
-    def _on_trajectory(self, message: JointTrajectory) -> None:
-        self._robot.arm.follow(trajectory(message), self.now())
-
-    def _on_positions(self, message: Float64MultiArray) -> None:
-        self._robot.arm.stream(message.data, self.now())
-
-    def _on_joint_command(self, message: JointState) -> None:
-        self._robot.command(message.name, message.position, self.now())
-
     def _publish_images(self, stamp: int) -> None:
-        for view in VIEWS:
+        for view in self._views:
             head = header(stamp, f"{view}_optical_frame")
             raw, compressed = (
                 pubs[view].get_subscription_count() > 0 for pubs in (self._raw, self._compressed)

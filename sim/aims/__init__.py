@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import hard, standard
+from . import hard, standard, two_arms
 from .hand import Aim, Hand
 
 __all__ = ["AIMS", "Aim", "Hand"]
@@ -25,4 +25,5 @@ AIMS: dict[str, Callable[[Hand], Aim]] = {
     "lift_turning": hard.lift_turning,
     "catch": hard.catch,
     "bowl_then_lift": hard.bowl_then_lift,
+    "lift_bar": two_arms.lift_bar,
 }

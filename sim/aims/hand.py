@@ -38,22 +38,30 @@ class Aim:
 class Hand:
     """The hand of an expert in the running episode, as far as its aims depend on it."""
 
-    def __init__(self, simulation: Simulation, twist: float = 0.0) -> None:
-        """twist: by how much the expert is wrong about how cubes are turned, rad."""
+    def __init__(self, simulation: Simulation, twist: float = 0.0, number: int = 0) -> None:
+        """twist: by how much the expert is wrong about how cubes are turned, rad.
+
+        number: of the arm that it is on.
+        """
         self.world, self.layout = simulation.world, simulation.layout
-        self._twist = twist
-        self.point = self.world.tool()  # where the arm is commanded to have the tool, m [3]
+        self.number, self.arm = number, self.world.arms[number]
+        self._simulation, self._twist = simulation, twist
+        self.point = self.arm.tool()  # where the arm is commanded to have the tool, m [3]
+
+    def other(self) -> Hand:
+        """The hand of the other of two arms, as it is now."""
+        return Hand(self._simulation, self._twist, 1 - self.number)
 
     # What it sees.
 
     @property
     def closed(self) -> float:
         """How far the gripper is closed, 0 to 1."""
-        return closure(self.world.positions()[7])
+        return closure(self.arm.positions()[7])
 
     def grips(self) -> bool:
         """Whether the fingers are kept apart by something."""
-        return 0.15 < self.closed < 0.95 and abs(float(self.world.velocities()[7])) < 0.15
+        return 0.15 < self.closed < 0.95 and abs(float(self.arm.velocities()[7])) < 0.15
 
     def around(self, thing: np.ndarray, gap: float = _CLOSE) -> bool:
         """Whether the fingers are around a thing.
@@ -61,11 +69,11 @@ class Hand:
         Those that are closing already may be further away.
         """
         gap = 0.02 if self.closed > 0.04 else gap
-        return bool(np.linalg.norm(self.world.tool() - thing) < gap)
+        return bool(np.linalg.norm(self.arm.tool() - thing) < gap)
 
     def holds(self, thing: np.ndarray) -> bool:
         """Whether a thing that is there is in the hand."""
-        return self.grips() and bool(np.linalg.norm(self.world.tool() - thing) < 0.03)
+        return self.grips() and bool(np.linalg.norm(self.arm.tool() - thing) < 0.03)
 
     def square_to(self, cube: str, less: float = 0.0, most: float = _TURNED) -> float:
         """The yaw that grasps a cube by two faces and is nearest to the present yaw of the gripper.
@@ -76,7 +84,7 @@ class Hand:
         If it were nearest to a fixed yaw, a learner who cannot quite tell which of two yaws that
         is would waver up to the end.
         """
-        now = yaw_of(self.world.tool_rotation()) - less
+        now = yaw_of(self.arm.tool_rotation()) - less
         yaw = now + math.remainder(self.world.yaw(cube) + self._twist - now, math.pi / 2)
         return yaw if abs(yaw) < most else yaw - math.copysign(math.pi / 2, yaw)
 
@@ -101,9 +109,9 @@ class Hand:
 
         carried: what is to come over the place, by default the tool.
         """
-        tool = self.world.tool()
+        tool = self.arm.tool()
         shift = np.array(place[:2]) - (tool if carried is None else carried)[:2]
-        turned = abs(math.remainder(yaw - yaw_of(self.world.tool_rotation()), 2 * math.pi))
+        turned = abs(math.remainder(yaw - yaw_of(self.arm.tool_rotation()), 2 * math.pi))
         off = max(0.0, float(np.hypot(*shift)) + _SQUARE * turned - _CLOSE)
         height = min(high, low + STEEP * off)
         sunk = (height - tool[2] - 0.015) / 0.04  # 1: too low to move sideways

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tasks of the simulation: their wordings, scene, random layout, steps and success.
 
-`standard` has those that the embedded checkpoint was trained for, `hard` the exam beyond them.
+`standard` has those that the embedded checkpoint was trained for, `hard` the exam beyond them,
+`two_arms` what two arms do together, which no suite has.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import zlib
 import numpy as np
 
 from ..arm_constants import HOME
-from ..layout import COLORS, Layout, random_look
+from ..layout import COLORS, Layout, cameras_of, mounts_of, random_look
 from .hard import HARD
 from .standard import RELEASE, STANDARD
 from .task import Place, Task, apart
+from .two_arms import TWO_ARMS
 
 __all__ = [
     "RELEASE",
     "SUITES",
     "TASKS",
     "TRAINED",
+    "TWO_ARMS",
     "Place",
     "Task",
     "apart",
@@ -28,6 +31,7 @@ __all__ = [
     "find",
     "instruction",
     "parse_names",
+    "robot_of",
 ]
 
 TASKS: dict[str, Task] = {**STANDARD, **HARD}
@@ -43,10 +47,10 @@ SUITES: dict[str, tuple[str, ...]] = {
 def parse_names(text: str) -> list[str]:
     """Names with commas, or a name of SUITES, as a list. Raises ValueError for an unknown one."""
     names = list(SUITES.get(text) or text.split(","))
-    if unknown := [name for name in names if name not in TASKS]:
+    if unknown := [name for name in names if name not in (*TASKS, *TWO_ARMS)]:
         raise ValueError(
             f"unknown task {', '.join(unknown)}: expected {', '.join(SUITES)} or some of "
-            f"{', '.join(TASKS)}"
+            f"{', '.join((*TASKS, *TWO_ARMS))}"
         )
     return names
 
@@ -54,9 +58,15 @@ def parse_names(text: str) -> list[str]:
 def find(name: str) -> Task:
     """The task of that name. Raises ValueError with the list of names."""
     try:
-        return TASKS[name]
+        return TASKS.get(name) or TWO_ARMS[name]
     except KeyError:
-        raise ValueError(f"task: expected one of {', '.join(TASKS)}, got {name!r}") from None
+        known = ", ".join((*TASKS, *TWO_ARMS))
+        raise ValueError(f"task: expected one of {known}, got {name!r}") from None
+
+
+def robot_of(name: str) -> str:
+    """Name of the robot file, and of the embodiment, of the arms that a task is for."""
+    return "two_arms_sim" if name in TWO_ARMS else "droid_sim"
 
 
 def arrange(name: str, seed: int, distractors: int = 2) -> Layout:
@@ -70,7 +80,11 @@ def arrange(name: str, seed: int, distractors: int = 2) -> Layout:
     if not 0 <= distractors < len(COLORS):
         raise ValueError(f"distractors: expected 0 to {len(COLORS) - 1}, got {distractors}")
     random = np.random.default_rng([zlib.crc32(name.encode()), seed])
-    look, start = random_look(random), HOME + random.uniform(-0.08, 0.08, 7)
+    look, homes = (
+        random_look(random, cameras_of(task.kind)),
+        np.tile(HOME, len(mounts_of(task.kind))),
+    )
+    start = homes + random.uniform(-0.08, 0.08, len(homes))
     return Layout(
         start=start, look=look, **task.arrange(random, int(random.integers(distractors + 1)))
     )

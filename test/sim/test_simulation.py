@@ -19,14 +19,14 @@ from cosmos3_ros.model.checkpoint_io.trained_tasks import trained_tasks
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.sim import tasks
-from cosmos3_ros.sim.arm_constants import ARM, FINGER_CLOSED, HOME, LOWER, UPPER
+from cosmos3_ros.sim.arm_constants import FINGER_CLOSED, HOME, LOWER, UPPER
 from cosmos3_ros.sim.camera_table import VIEWS
 from cosmos3_ros.sim.cameras import intrinsics
 from cosmos3_ros.sim.env import Env
 from cosmos3_ros.sim.expert import Expert
 from cosmos3_ros.sim.gl import mujoco
 from cosmos3_ros.sim.kinematics import Kinematics, downwards
-from cosmos3_ros.sim.layout import COLORS, KINDS
+from cosmos3_ros.sim.layout import COLORS, KINDS, mounts_of
 from cosmos3_ros.sim.real_time_pace import Pace
 from cosmos3_ros.sim.tasks import TASKS, arrange, instruction
 from cosmos3_ros.sim.world import World
@@ -139,8 +139,9 @@ def test_embodiment_has_a_panel_for_every_camera():
 @pytest.mark.parametrize("kind", KINDS)
 def test_numbers_of_the_robot_are_those_of_its_model(kind):
     model = World(kind).model
-    ranges = np.array([model.joint(name).range for name in ARM])
-    assert np.allclose(ranges, np.stack([LOWER, UPPER], axis=1))
+    for mount in mounts_of(kind):
+        ranges = np.array([model.joint(name).range for name in mount.joints])
+        assert np.allclose(ranges, np.stack([LOWER, UPPER], axis=1))
 
 
 def test_servos_hold_and_the_gripper_closes(env):

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ...model.embodiment import SIMULATED
-from ...sim.camera_table import VIEWS
+from ...model.embodiment import EMBODIMENTS, Embodiment
 from ...sim.env import Env, shared_env
 from ...sim.expert import Expert
 from ...sim.kinematics import Kinematics, downwards
 from ...sim.layout import COLORS
-from ...sim.tasks import find, instruction
+from ...sim.tasks import find, instruction, robot_of
 from .episodes import Episode
 from .ground_truth import TURN_RADIUS, GroundTruth, cube
 from .lerobot_writer import finish, has_shard, write_shard
@@ -70,7 +69,8 @@ def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> 
         action = expert.act()
         steps.append((seen, action, _truth(env)))
         held += expert.finished
-        env.move(action + np.append(random.normal(0.0, noise, 7), 0.0))
+        arms = len(env.simulation.world.arms)
+        env.move(action + _actions(random.normal(0.0, noise, 7 * arms), np.zeros(arms)))
         seen = env.observe(watch(len(steps)))
         if expert.finished and not env.success and held >= HOLD:
             return None
@@ -79,7 +79,8 @@ def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> 
     wordings = range(len(find(wanted.task).wordings) - 1)  # the last one is for tests
     return Episode(
         views={
-            view: np.stack([o.images[view] for o in observations if o.images]) for view in VIEWS
+            view: np.stack([o.images[view] for o in observations if o.images])
+            for view in env.simulation.views
         },
         states=np.stack([o.state for o in observations]),
         actions=np.stack(actions).astype(np.float32),
@@ -121,21 +122,26 @@ def _lead_astray(env: Env, random: np.random.Generator) -> None:
     """
     wrong = random.random() < MISTAKEN
     expert = Expert(env.simulation, twist=random.uniform(-np.pi / 4, np.pi / 4) if wrong else 0.0)
-    action = np.append(env.simulation.layout.start, 0.0)
+    start = env.simulation.layout.start
+    arms = len(start) // 7
+    action = _actions(start, np.zeros(arms))
     for _ in range(int(random.integers(0, find(env.simulation.task).lead))):
         if env.success:
             break
         action = expert.act()
         env.move(action)
-    pull, steps = random.normal(0.0, 0.12, 7) * [1, 1, 1, 1, 1, 1, 2], int(random.integers(5, 11))
+    pull = random.normal(0.0, 0.12, 7 * arms) * np.tile([1, 1, 1, 1, 1, 1, 2], arms)
+    steps = int(random.integers(5, 11))
     if wrong and random.random() < 0.5:
         pull[:] = 0.0
-    grip = action[7] if random.random() < 0.5 else float(random.random() < 0.3)
-    _sweep(env, action[:7], action[:7] + pull, steps, grip)
+    joints, grips = action.reshape(-1, 8)[:, :7].ravel(), action[7::8]
+    if random.random() >= 0.5:
+        grips = (random.random(arms) < 0.3).astype(float)
+    _sweep(env, joints, joints + pull, steps, grips)
 
 
 def _scatter(env: Env, random: np.random.Generator) -> None:
-    """Bring the hand to a random place over the table, in 2 s and at rest.
+    """Bring the hand to a random place over the table, in 2 s and at rest; of one arm only.
 
     Where a cube is to be grasped, in half of the cases down over it, turned in any way. Experts
     turn the hand long before: who learns from them alone has only seen hands near cubes that were
@@ -143,6 +149,8 @@ def _scatter(env: Env, random: np.random.Generator) -> None:
     turned for how the cube is, and does not turn it.
     """
     world, layout = env.simulation.world, env.simulation.layout
+    if len(world.arms) > 1:
+        return
     place, yaw = random_pose(random)
     if not find(env.simulation.task).grasps or random.random() < 0.5:
         _bring(env, layout.start, place, yaw, 30)
@@ -160,17 +168,27 @@ def _bring(env: Env, start: np.ndarray, place: np.ndarray, yaw: float, steps: in
     return goal
 
 
-def _sweep(env: Env, start: np.ndarray, goal: np.ndarray, steps: int, grip: float) -> None:
+def _sweep(
+    env: Env, start: np.ndarray, goal: np.ndarray, steps: int, grips: float | np.ndarray
+) -> None:
     """Move the joints there in so many steps, and three to rest."""
     for step in range(1, steps + 4):
         share = 0.5 - 0.5 * np.cos(np.pi * min(step / steps, 1.0))
-        env.move(np.append(start + share * (goal - start), grip))
+        env.move(_actions(start + share * (goal - start), np.atleast_1d(grips)))
+
+
+def _actions(joints: np.ndarray, grips: np.ndarray) -> np.ndarray:
+    """Joints [7 for each arm] and grippers [1 for each] as an action [8 for each]."""
+    return np.column_stack([joints.reshape(-1, 7), grips]).ravel()
 
 
 def _truth(env: Env) -> np.ndarray:
     """Where things are now: float64 [GroundTruth.WIDTH], NaN for things that are not there."""
     world, layout = env.simulation.world, env.simulation.layout
     truth = np.full(GroundTruth.WIDTH, np.nan)
+    if world.kind == "bar":
+        truth[GroundTruth.TARGET] = world.position("bar")
+        return truth
     truth[GroundTruth.TARGET] = world.position(layout.target) if layout.target else world.handle()
     if world.kind in ("bowl", "circle"):
         truth[GroundTruth.GOAL] = *layout.place, 0.0
@@ -206,6 +224,7 @@ def collect(
 
     Raises ValueError if the folder holds a recording of something else.
     """
+    _embodiment(wanted)
     folder.mkdir(parents=True, exist_ok=True)
     _remember(
         folder / "collect.json", [dataclasses.asdict(demonstration) for demonstration in wanted]
@@ -220,12 +239,20 @@ def collect(
     for ready, _ in enumerate(in_parallel(_write, jobs, workers), 1):
         left = (time.monotonic() - began) / ready * (len(jobs) - ready)
         tell(f"{done + ready}/{len(parts)} shards of {per_shard} episodes, {left:.0f} s left")
-    finish(folder, len(parts), SIMULATED, "panda_robotiq_2f85")
+    finish(folder, len(parts), _embodiment(wanted), "panda_robotiq_2f85")
 
 
 def _write(shard: _Shard) -> None:
     episodes = [_surely(demonstration) for demonstration in shard.wanted]
-    write_shard(shard.folder, shard.number, shard.first, episodes, SIMULATED)
+    write_shard(shard.folder, shard.number, shard.first, episodes, _embodiment(shard.wanted))
+
+
+def _embodiment(wanted: Sequence[Demonstration]) -> Embodiment:
+    """What the demonstrations are of; ValueError if that are several robots."""
+    robots = {robot_of(demonstration.task) for demonstration in wanted}
+    if len(robots) > 1:
+        raise ValueError(f"tasks: expected those of one robot, got those of {sorted(robots)}")
+    return EMBODIMENTS[robots.pop()]
 
 
 def _surely(wanted: Demonstration) -> Episode:

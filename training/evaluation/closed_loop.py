@@ -18,10 +18,10 @@ from ...execution.spline_motion import Limits
 from ...model.interface import NS, ActionChunk, Policy
 from ...model.model_params import PolicyModelParams
 from ...robot.robot_file import find_robot_file, read_parameters
-from ...sim.arm_constants import ARM, FINGER_CLOSED
+from ...sim.arm_constants import FINGER_CLOSED
 from ...sim.env import Env, shared_env
 from ...sim.real_time_pace import TICKS_PER_SECOND
-from ...sim.tasks import find
+from ...sim.tasks import find, robot_of
 from ..data.parallel import in_parallel
 from .plots import write_strip
 from .smoothness_metrics import log_dimensionless_jerk, spectral_arc_length
@@ -79,10 +79,13 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
     wordings = len(find(trial.task).wordings)
     env.reset(trial.task, trial.seed, trial.wording % wordings)
     policy.reset()
-    simulation, (limits, rules) = env.simulation, commander_settings()
-    player = ChunkPlayer(ARM, limits, policy.embodiment.discrete, rules)
+    simulation, (limits, rules) = env.simulation, commander_settings(robot_of(trial.task))
+    arms = simulation.world.arms
+    joints = tuple(joint for arm in arms for joint in arm.mount.joints)
+    player = ChunkPlayer(joints, limits, policy.embodiment.discrete, rules)
     player.start_at(0, simulation.layout.start)
-    spent, path, miss, finger, free = [], [], math.inf, 0.0, 0
+    spent, path, miss, free = [], [], math.inf, 0
+    fingers = dict.fromkeys(policy.embodiment.discrete, 0.0)
     coming: tuple[int, ActionChunk] | None = None
     while not simulation.success and simulation.elapsed < trial.limit * NS:
         now = simulation.elapsed
@@ -97,15 +100,18 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
                 now + round(trial.replan * NS),
             )
         if coming is not None and now >= coming[0]:
-            player.load(now, coming[1], len(spent), measured=simulation.world.positions()[:7])
+            player.load(
+                now, coming[1], len(spent), measured=_without_fingers(simulation.world.positions())
+            )
             coming = None
         if reason := player.end_reason(now):
             player.hold(now, reason)
         assert player.motion is not None  # since start_at
-        for closed in player.gripper_positions(now).values():
-            finger = min(max(closed, 0.0), 1.0) * FINGER_CLOSED
-        simulation.tick(player.motion.at(now + NS // TICKS_PER_SECOND)[0], finger)
-        path.append(simulation.world.velocities()[:7])
+        for name, closed in player.gripper_positions(now).items():
+            fingers[name] = min(max(closed, 0.0), 1.0) * FINGER_CLOSED
+        targets = player.motion.at(now + NS // TICKS_PER_SECOND)[0]
+        simulation.tick(targets, np.array([*fingers.values()]))
+        path.append(_without_fingers(simulation.world.velocities()))
         miss = min(miss, _distance(env))
     velocities = np.stack(path)
     return Outcome(
@@ -124,10 +130,15 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
     )
 
 
+def _without_fingers(numbers: np.ndarray) -> np.ndarray:
+    """Those of the arms' joints [7 each], of numbers of joints and fingers [8 each]."""
+    return numbers.reshape(-1, 8)[:, :7].ravel()
+
+
 @functools.cache
-def commander_settings() -> tuple[Limits, PlaybackRules]:
-    """What the commander of the simulated arm is told, from its robot file."""
-    fields = read_parameters(find_robot_file("droid_sim"), "commander")
+def commander_settings(robot: str = "droid_sim") -> tuple[Limits, PlaybackRules]:
+    """What the commander of a simulated robot is told, from its robot file."""
+    fields = read_parameters(find_robot_file(robot), "commander")
     limits = Limits(
         **{field.name: np.array(fields[field.name], float) for field in dataclasses.fields(Limits)}
     )

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...model.embodiment import find_embodiment
+from ...sim.tasks import robot_of
 from .closed_loop import Outcome, Trial
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
             f"through nodes: expected wording 0, 2 distractors, got {first.wording}, "
             f"{first.distractors}"
         )
+    if len({robot_of(trial.task) for trial in trials}) > 1:
+        raise ValueError("through nodes: expected tasks of one robot, one arm or two")
     from ...apps.demo import Show, check, is_ready, watching
     from ...apps.topic_recorder import wait_until
     from ...bringup.node_graph import Options, processes
@@ -40,6 +44,7 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
         device=first.device,
         reasoner=False,
         task=first.task,
+        robot=robot_of(first.task),
         log_level="warn",
         **dict(first.runtime),
         **dict(first.graph),
@@ -48,7 +53,7 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
         tempfile.TemporaryDirectory() as folder,
         (Path(folder) / "nodes.log").open("w", encoding="utf-8") as log,
         RunningGraph(processes(options), log) as graph,
-        watching(options, futures=False) as recorder,
+        watching(options, find_embodiment(options.robot).views, futures=False) as recorder,
     ):
 
         def alive() -> None:
