@@ -242,7 +242,7 @@ def test_real_time(client, start, wait_until):
             "task:=fly",
             "error: task: expected one of reach, lift, push, bowl, drawer, close_drawer, stack, "
             "lift_small, lift_edge, lift_clutter, lift_knocked, lift_turning, catch, "
-            "bowl_then_lift, got 'fly'",
+            "bowl_then_lift, lift_bar, got 'fly'",
         ),
         (
             "camera_rate:=7.0",

@@ -81,8 +81,20 @@ def test_policy_and_commander_take_every_shipped_file(
     assert configure(path, "policy", checkpoint=trained, num_steps=1, guidance=1.0) == ""
     assert configure(path, "commander") == ""
     policy, commander = given(path, "policy"), given(path, "commander")
-    assert policy["joints"] == [*commander["joints"], commander["gripper_joint"]]
-    for name in ("gripper_joint", "gripper_open", "gripper_closed"):
+    if "groups" in commander:  # joints of each arm, and its gripper behind them
+        arms = [*dict.fromkeys(commander["groups"])]
+        pairs = [*zip(commander["joints"], commander["groups"], strict=True)]
+        expected = [
+            joint
+            for arm, gripper in zip(arms, commander["gripper_joints"], strict=True)
+            for joint in [*(joint for joint, group in pairs if group == arm), gripper]
+        ]
+        of_grippers = ("gripper_joints", "grippers_open", "grippers_closed")
+    else:
+        expected = [*commander["joints"], commander["gripper_joint"]]
+        of_grippers = ("gripper_joint", "gripper_open", "gripper_closed")
+    assert policy["joints"] == expected
+    for name in of_grippers:
         assert policy[name] == commander[name]
 
 
@@ -100,8 +112,9 @@ def test_a_missing_joint_is_named_with_what_was_expected(
     else:
         assert f"is moved by ['{policy['joints'][0]}'] in robot description" in refused
         assert f"which 'joints' {joints[:-1]} lacks" in refused
+    arm = len(limits["joints"])
     with pytest.raises(
-        ValueError, match=f"expected equal lengths, got {{'joints': {count - 1}, 'lower': {count}"
+        ValueError, match=f"expected equal lengths, got {{'joints': {arm - 1}, 'lower': {arm}"
     ):
         configure(path, "commander", joints=limits["joints"][1:])
 
