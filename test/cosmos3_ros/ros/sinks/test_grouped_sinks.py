@@ -117,7 +117,7 @@ class Robot:
         self.at = {name: np.zeros(2) for name in self.arms}
         self.grips: dict[str, list[float]] = {name: [] for name in self.arms}
         self.trajectories: dict[str, list[Any]] = {name: [] for name in self.arms}
-        self.stuck = ""
+        self.stuck, self.heard = "", dict[tuple[str, str], Any]()
         self.states = node.create_publisher(JointState, "joint_states", 5)
 
         def follow(name: str) -> Any:
@@ -132,7 +132,10 @@ class Robot:
                 (topics.TRAJECTORY, follow(name)),
                 (topics.GRIPPER, lambda message, name=name: self.grips[name].extend(message.data)),
             ):
-                node.create_subscription(topic.type, f"{name}/{topic.name}", take, topic.qos)
+                heard = node.create_subscription(
+                    topic.type, f"{name}/{topic.name}", take, topic.qos
+                )
+                self.heard[name, topic.name] = heard
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -185,6 +188,7 @@ def test_two_arms_move_together_and_a_fault_of_one_holds_both(
         "acceleration": [8.0] * 4,
         "jerk": [200.0] * 4,
         "armed": True,
+        "max_state_age": 2.0,  # the machine may stand still for a moment
     }
     words = [w for name, value in settings.items() for w in ("-p", f"{name}:={yaml_value(value)}")]
     robot = Robot(watcher)
@@ -211,6 +215,8 @@ def test_two_arms_move_together_and_a_fault_of_one_holds_both(
         return bool(reports) and reports[-1].mode == "playing"
 
     def arrived() -> bool:
+        """Or on the way again, after a moment in which the machine stood still."""
+        is_playing()
         ends = np.array([[goal[0], goal[2]], [goal[1], goal[3]]])
         return bool(np.abs(np.array([robot.at["left"], robot.at["right"]]) - ends).max() < 1e-3)
 
@@ -220,13 +226,14 @@ def test_two_arms_move_together_and_a_fault_of_one_holds_both(
         wait_until(arrived, "both arms to arrive")
         assert {*robot.grips["left"]} == {0.8}
         assert {*robot.grips["right"]} == {0.0}
-        pairs = zip(robot.trajectories["left"], robot.trajectories["right"], strict=True)
-        for left, right in pairs:
+        wait_until(lambda: reports[-1].mode == "holding", "the end of the chunk")
+        sent = robot.trajectories.values()
+        wait_until(lambda: len({len(each) for each in sent}) == 1, "the last one of both")
+        for left, right in zip(*sent, strict=True):
             assert left.header.stamp == right.header.stamp
             assert [p.time_from_start for p in left.points] == [
                 p.time_from_start for p in right.points
             ]
-        wait_until(lambda: reports[-1].mode == "holding", "the end of the chunk")
         goal, robot.stuck = -goal, "right"
         wait_until(is_playing, "a chunk to be played")
         wait_until(lambda: reports[-1].mode == "holding", "a hold")
@@ -234,6 +241,11 @@ def test_two_arms_move_together_and_a_fault_of_one_holds_both(
         assert "left_" not in reports[-1].reason
         wait_until(lambda: not np.ptp([point_of(robot) for _ in range(5)], axis=0).any(), "rest")
         assert np.abs(robot.at["left"] - [goal[0], goal[2]]).max() > 0.2, "on the way, not there"
+        robot.stuck = ""
+        wait_until(is_playing, "a chunk to be played")
+        watcher.destroy_subscription(robot.heard["right", topics.TRAJECTORY.name])
+        lost = "no controller listens on /right/arm_controller/joint_trajectory"
+        wait_until(lambda: reports[-1].reason == lost, f"a hold because {lost}")
     finally:
         robot.close()
 
