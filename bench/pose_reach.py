@@ -48,7 +48,7 @@ class ThroughPoses:
         self.embodiment, self._inner = inner.embodiment, inner
         urdf = str(config_folder() / "urdf" / "droid_sim.urdf")
         params = ToolActionParams(urdf=urdf, tool_frame="panda_link8")
-        joints = map_joints(POSES, [*ARM, FINGER], FINGER, 0.0, 1.0)
+        joints = map_joints(POSES, [*ARM, FINGER], [FINGER], [0.0], [1.0])
         self._tool = ToolFrame(params.tool(urdf), ARM)
         self._map = ToolMap(POSES, joints, params)
         self.off: list[float] = []  # largest distance of the tool from a chunk's poses, m

@@ -72,8 +72,9 @@ class CommanderNode(ManagedNode[Params]):
         if p.urdf:
             self.get_logger().info(source)
         tool, ends, dwell = p.tool_of_arm(description), p.gripper_ends(), int(p.gripper_dwell * NS)
-        kept = p.tool_limits(tool, limits)
-        self._player = ChunkPlayer(joints, limits, tuple(ends), p.rules(), kept)
+        self._player = ChunkPlayer(
+            joints, limits, tuple(ends), p.rules(), p.tool_limits(tool, limits)
+        )
         self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS), self.most_ahead)
         tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)
         self._supervisor = MotionSupervisor(self._player, self._monitor, tracking)

@@ -71,8 +71,7 @@ class PolicyNode(ManagedNode[Params]):
         self._policy = self._make_policy()
         embodiment = self._policy.embodiment
         self._map(embodiment)
-        grippers = self._robot.grippers
-        self._joints, self._still = JointStates(p.joints), FrozenJoints(p.joints, grippers)
+        self._joints = JointStates(p.joints)
         self._buffer = ObservationBuffer(
             embodiment.views,
             int(p.max_age * NS),
@@ -123,6 +122,7 @@ class PolicyNode(ManagedNode[Params]):
         p = self.params
         self._tool: ToolMap | None = None
         self._robot = map_joints(embodiment, p.joints, *p.grippers(), p.units)
+        self._still = FrozenJoints(p.joints, self._robot.grippers)
         if embodiment.kind != JOINTS:
             self._tool = ToolMap(embodiment, self._robot, p, receive_description(self, p.urdf))
 

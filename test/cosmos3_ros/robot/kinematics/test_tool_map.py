@@ -24,7 +24,7 @@ PARAMS = ToolActionParams(urdf=str(PANDA), tool_frame="panda_tcp")
 def mapped(
     embodiment: Embodiment, units: tuple[str, ...] = (), **changes: Any
 ) -> tuple[JointMap, ToolMap]:
-    joints = map_joints(embodiment, [*JOINTS, FINGER], FINGER, 0.0, 0.8, units)
+    joints = map_joints(embodiment, [*JOINTS, FINGER], [FINGER], [0.0], [0.8], units)
     return joints, ToolMap(embodiment, joints, dataclasses.replace(PARAMS, **changes))
 
 
@@ -136,7 +136,7 @@ def test_the_commanders_limits_slow_down_a_path_beside_a_singularity() -> None:
         begin, start = start, made.values[-1, :7].astype(float)
     assert np.abs(np.diff(made.values, axis=0)).max() > 0.2  # 3 rad/s at the singularity
     limits, _ = commander_settings()
-    player = ChunkPlayer(JOINTS, limits, FINGER)
+    player = ChunkPlayer(JOINTS, limits, (FINGER,))
     player.start_at(made.stamp, begin)
     played = player.load(made.stamp, made, 1, measured=begin)
     assert played, player.last_rejection
@@ -171,13 +171,13 @@ def test_parameters_that_do_not_fit_are_said(changes: dict[str, Any], words: str
 
 def test_the_gripper_is_asked_for_if_the_embodiment_has_one() -> None:
     with pytest.raises(ValueError, match=r"'gripper_joint' is '' of 'joints' .* the grippers"):
-        map_joints(EMBODIMENTS["umi"], JOINTS, "")
+        map_joints(EMBODIMENTS["umi"], JOINTS, [])
     with pytest.raises(ValueError, match="'gripper_joint' is 'thumb' of 'joints'"):
-        map_joints(EMBODIMENTS["umi"], JOINTS, "thumb")
+        map_joints(EMBODIMENTS["umi"], JOINTS, ["thumb"])
 
 
 def test_other_embodiments_are_refused() -> None:
-    joints = map_joints(EMBODIMENTS["droid_sim"], [*JOINTS, FINGER], FINGER, 0.0, 0.8)
+    joints = map_joints(EMBODIMENTS["droid_sim"], [*JOINTS, FINGER], [FINGER], [0.0], [0.8])
     with pytest.raises(ValueError, match="droid_sim acts by joints"):
         ToolMap(EMBODIMENTS["droid_sim"], joints, PARAMS)
     told = dataclasses.replace(EMBODIMENTS["libero"], state=EMBODIMENTS["droid_sim"].state)
