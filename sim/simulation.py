@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..model.interface import NS
-from .cameras import Cameras
+from .cameras import Cameras, intrinsics
 from .layout import Layout, cameras_of
 from .real_time_pace import TICKS_PER_SECOND
 from .tasks import arrange, find, instruction
@@ -23,8 +23,11 @@ _CHECKS, _CHECKS_PER_SECOND = 3, 15
 class Simulation:
     """The running episode.
 
-    Everything about it is decided by task, seed, `distractors` and `wording`.
+    Everything about it is decided by task, seed, `distractors` and `wording`. opened: what a
+    gripper says when it is open.
     """
+
+    opened = 0.0
 
     def __init__(self, height: int = 180, width: int = 320, distractors: int = 2) -> None:
         """height, width: of the images, pixels.
@@ -75,6 +78,27 @@ class Simulation:
         if self.ticks % (TICKS_PER_SECOND // _CHECKS_PER_SECOND) == 0:
             self._held = self._held + 1 if find(self.task).solved(self.world, self.layout) else 0
             self.success = self.success or self._held >= _CHECKS
+
+    @property
+    def start(self) -> np.ndarray:
+        """Where the arm begins, rad [7]; two arms: [14]."""
+        return self.layout.start
+
+    def positions(self) -> np.ndarray:
+        """Measured positions of the joints, rad [8]; two arms: [16]."""
+        return self.world.positions()
+
+    def velocities(self) -> np.ndarray:
+        """Measured velocities of the joints, rad/s [8]; two arms: [16]."""
+        return self.world.velocities()
+
+    def size(self, view: str) -> tuple[int, int]:
+        """Height and width of a view's images, pixels: one for all."""
+        return self.height, self.width
+
+    def intrinsics(self, view: str) -> np.ndarray:
+        """The matrix K [3, 3] of a view's pinhole camera, pixels."""
+        return intrinsics(self.world, view, self.height, self.width)
 
     def render(self, view: str) -> np.ndarray:
         """What a view shows now: uint8 [height, width, 3]. Raises RuntimeError without OpenGL."""

@@ -22,7 +22,7 @@ _WITHOUT_CUBES = ("drawer", "ball", "bar")
 STEPS_PER_TICK = STEPS_PER_SECOND // TICKS_PER_SECOND
 
 
-def _facing(position: np.ndarray, point: np.ndarray) -> np.ndarray:
+def facing(position: np.ndarray, point: np.ndarray) -> np.ndarray:
     """Quaternion wxyz of a camera at `position` that looks at `point`, upright."""
     forward = (point - position) / np.linalg.norm(point - position)
     right = np.cross(forward, [0.0, 0.0, 1.0])
@@ -85,7 +85,7 @@ class World:
         for view, (position, point) in look.cameras.items():
             camera = self.model.camera(find_camera(view).mujoco_name)
             camera.pos[:] = position
-            camera.quat[:] = _facing(position, point)
+            camera.quat[:] = facing(position, point)
         self.model.light_diffuse[0] = self._plain_light * look.light
         self.model.light_dir[0] = look.light_direction
         self.model.mat_rgba[self.model.material("table").id, :3] = (

@@ -27,11 +27,13 @@ from ..robot.robot_file import (
     find_robot_file,
     read_joints,
     remappings_of,
+    scene_of,
     urdf_of,
 )
 from ..serve.clients.policy_dialects import CHOICES as DIALECTS
 from ..sim.arm_constants import ALONE
 from ..sim.layout import mounts_of
+from ..sim.scene_file.schema import read_scene
 from ..sim.tasks import find
 
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
@@ -234,19 +236,29 @@ def environment() -> dict[str, str]:
     return {} if name in os.environ else {name: str(config_folder() / "fastdds.xml")}
 
 
-def _check_simulated(options: Options, path: pathlib.Path, sections: Sections) -> None:
-    """Raise ValueError if nodes that move the arm are for joints that the simulation lacks."""
-    nodes = [node for node in ("policy", "commander") if getattr(options, node)]
+def _simulated_joints(options: Options, sections: Sections) -> set[str]:
+    """The joints of the arms that the task is for."""
     setting = in_force(sections, "/sim").get("task")
     task = options.task or (str(setting.value) if setting else "")
     mounts = mounts_of(find(task).kind) if task else ALONE
-    known = {name for mount in mounts for name in (*mount.joints, mount.finger)}
+    return {name for mount in mounts for name in (*mount.joints, mount.finger)}
+
+
+def _check_simulated(options: Options, path: pathlib.Path, sections: Sections, scene: str) -> None:
+    """Raise ValueError if nodes that move the arm are for joints that the simulation lacks."""
+    nodes = [node for node in ("policy", "commander") if getattr(options, node)]
+    known = set(read_scene(scene).names) if scene else _simulated_joints(options, sections)
     strange = [joint for node in nodes for joint in read_joints(path, node) if joint not in known]
+    if strange and scene:
+        raise ValueError(
+            f"robot {path.stem}: the scene {scene} has no {', '.join(dict.fromkeys(strange))}; it "
+            f"has {', '.join(read_scene(scene).names)}"
+        )
     if strange:
         raise ValueError(
             f"robot {path.stem}: the embedded simulation has no {', '.join(dict.fromkeys(strange))}"
-            "; expected a robot file with its joints, as droid_sim has them, or the robot itself "
-            "(sim:=false, --no-sim)"
+            "; expected a robot file with its joints, as droid_sim has them, a scene file "
+            "(scene of sim), or the robot itself (sim:=false, --no-sim)"
         )
 
 
@@ -279,7 +291,7 @@ def processes(
         found.append(process)
 
     if options.sim:
-        _check_simulated(options, path, sections)
+        _check_simulated(options, path, sections, scene_of(path, sections))
         add("sim", "sim")
     brain = [node for node in ("policy", "reasoner", "server") if getattr(options, node)]
     for node, url in (("policy", "policy_url"), ("reasoner", "remote_url")):
@@ -305,6 +317,11 @@ def parameter_of(options: Options, node: str, name: str) -> Any:
     path = find_robot_file(options.robot)
     sections = read_sections(path)
     return _Settings(options, path, sections, {}).value(node, name)
+
+
+def _same(said: Any, value: Any) -> bool:
+    """Whether a value is that of the robot file, whose paths count from where it lies."""
+    return bool(said == value or (str(value).startswith("/") and str(value).endswith(f"/{said}")))
 
 
 class _Settings:
@@ -336,9 +353,11 @@ class _Settings:
             values["urdf"] = described
         # The embedded checkpoint moves the embedded simulation, in the place of whichever robot
         # that stands.
-        embedded = self._options.sim and not any(
-            self._value(values, file, name) for name in ("checkpoint", "policy_url")
-        )
+        scene = scene_of(self._path, self._sections)
+        if node == "sim" and scene:
+            values["scene"] = scene
+        others = any(self._value(values, file, name) for name in ("checkpoint", "policy_url"))
+        embedded = self._options.sim and not others and not scene
         if node in EMBODIED and (wanted := embodiment_of(self._path, self._sections, node)):
             if embedded and wanted != SIMULATED.name:
                 values["embodiment"] = ""
@@ -362,6 +381,7 @@ class _Settings:
         return [
             f"{node}: {name} {value!r} instead of {said.value!r} ({said.place})"
             for name, value in given.items()
-            # the path of the robot description is only made whole
-            if (said := self._file[node].get(name)) and said.value != value and name != "urdf"
+            if (said := self._file[node].get(name))
+            and not _same(said.value, value)
+            and name != "urdf"  # the path of the robot description is only made whole
         ]

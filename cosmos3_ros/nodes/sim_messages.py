@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+from collections.abc import Sequence
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, JointState
@@ -12,7 +13,6 @@ from trajectory_msgs.msg import JointTrajectory
 
 from ..ros.messages import header, to_ns
 from ..sim.emulated_controllers import Point, Trajectory
-from ..sim.world import World
 
 
 def trajectory(message: JointTrajectory) -> Trajectory:
@@ -24,12 +24,13 @@ def trajectory(message: JointTrajectory) -> Trajectory:
     return Trajectory(message.joint_names, points, to_ns(message.header.stamp))
 
 
-def joint_state(world: World, stamp: int) -> JointState:
+def joint_state(
+    names: Sequence[str], positions: np.ndarray, velocities: np.ndarray, stamp: int
+) -> JointState:
     """What the joints measure now."""
-    names = [name for arm in world.arms for name in (*arm.mount.joints, arm.mount.finger)]
-    message = JointState(header=header(stamp), name=names)
-    message.position = array.array("d", world.positions())
-    message.velocity = array.array("d", world.velocities())
+    message = JointState(header=header(stamp), name=list(names))
+    message.position = array.array("d", positions)
+    message.velocity = array.array("d", velocities)
     return message
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node `sim`: the simulated arm, or two, with a robot's topics, controllers and cameras.
+"""The node `sim`: a simulated arm, or two, with a robot's topics, controllers and cameras.
 
 Physics, rendering and publishing happen in the main thread; a second one spins and only puts what
 arrives into a queue.
@@ -8,6 +8,7 @@ arrives into a queue.
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import functools
 import queue
 import sys
@@ -32,10 +33,11 @@ from ..ros.messages import header, to_time
 from ..ros.parameters import Parameters
 from ..ros.shutdown_signal import Stop, ignore_stop_signals
 from ..ros.spin_thread import spinning
-from ..sim.cameras import intrinsics
 from ..sim.emulated_controllers import ArmController, Robot, State
 from ..sim.layout import cameras_of, mounts_of
 from ..sim.real_time_pace import TICKS_PER_SECOND, Pace
+from ..sim.scene_file.scene_simulation import SceneSimulation
+from ..sim.scene_file.schema import read_scene
 from ..sim.simulation import Simulation
 from ..sim.tasks import find
 from ..srv import ResetTask
@@ -48,6 +50,20 @@ PERIOD = NS // TICKS_PER_SECOND
 STATUS_PER_SECOND = 5
 
 
+@dataclasses.dataclass(frozen=True)
+class _Arm:
+    """One arm of the scene, as its topics have it."""
+
+    group: str  # of its topics; "": the only arm
+    joints: tuple[str, ...]
+    finger: str  # its gripper's joint; "": none
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its joints in joint_states."""
+        return (*self.joints, self.finger) if self.finger else self.joints
+
+
 class SimNode(Node):
     """See the module. Raises ValueError for a wrong parameter and RuntimeError without OpenGL."""
 
@@ -57,13 +73,13 @@ class SimNode(Node):
         check_given("sim", given, KNOWN["sim"], KNOWN)
         self.params = Parameters(self, Params, locked=lambda: True).values
         p = self.params
-        self._simulation = Simulation(p.image_height, p.image_width, p.distractors)
-        kind, from_desired = find(p.task).kind, p.interpolate_from_desired_state
-        self._mounts = mounts_of(kind)  # of the arms, each with its controllers
-        self._views = tuple(camera.view for camera in cameras_of(kind))
+        self._simulation = _simulation(p)
+        self._arms = _arms_of(self._simulation, p.task)
+        self._views = _views_of(self._simulation, p.task)
+        self._names = [name for arm in self._arms for name in arm.names]
+        from_desired = p.interpolate_from_desired_state
         self._robots = tuple(
-            Robot(ArmController(mount.joints, PERIOD, from_desired), mount.finger)
-            for mount in self._mounts
+            Robot(ArmController(arm.joints, PERIOD, from_desired), arm.finger) for arm in self._arms
         )
         self._ticks = self._episode = 0
         self._told_success = self._ended = False
@@ -73,8 +89,8 @@ class SimNode(Node):
         self._reset(p.task, p.seed)
         self._simulation.render(self._views[0])  # now, to say at once that there is no OpenGL
         self._pace = Pace(PERIOD, p.real_time_factor, time.monotonic_ns())
-        for mount, robot in zip(self._mounts, self._robots, strict=True):
-            self._obey(mount.group, robot)
+        for arm, robot in zip(self._arms, self._robots, strict=True):
+            self._obey(arm.group, robot)
         self.create_service(ResetTask, "sim/reset_task", self._on_reset)
 
     def _advertise(self) -> None:
@@ -178,12 +194,14 @@ class SimNode(Node):
 
     def _advance(self) -> None:
         self._take()
-        now, joints, fingers = self.now(), [], []
-        for arm, robot in zip(self._simulation.world.arms, self._robots, strict=True):
-            measured = State(arm.positions()[:7], arm.velocities()[:7])
-            target, finger = robot.update(now, measured)
+        joints, fingers, begin = [], [], 0
+        positions, velocities = self._simulation.positions(), self._simulation.velocities()
+        for arm, robot in zip(self._arms, self._robots, strict=True):
+            part = slice(begin, begin + len(arm.joints))
+            target, finger = robot.update(self.now(), State(positions[part], velocities[part]))
             joints.append(target)
             fingers.append(finger)
+            begin += len(arm.names)
         self._simulation.tick(np.concatenate(joints), np.array(fingers))
         self._ticks += 1
 
@@ -192,7 +210,14 @@ class SimNode(Node):
         if self._sim_clock:
             self._sim_clock.publish(Clock(clock=to_time(stamp)))
         if self._is_due(self.params.joint_rate):
-            self._states.publish(joint_state(self._simulation.world, stamp))
+            self._states.publish(
+                joint_state(
+                    self._names,
+                    self._simulation.positions(),
+                    self._simulation.velocities(),
+                    stamp,
+                )
+            )
         if self._is_due(self.params.camera_rate):
             self._publish_images(stamp)
         if self._is_due(STATUS_PER_SECOND) or self._simulation.success != self._told_success:
@@ -210,16 +235,16 @@ class SimNode(Node):
                 self.get_logger().warning(f"{name} refused: {error}", throttle_duration_sec=1.0)
 
     def _reset(self, task: str, seed: int) -> None:
-        if mounts_of(find(task).kind) != self._mounts:
-            arms = [mount.joints[0] for mount in self._mounts]
+        if _arms_of(self._simulation, task) != self._arms:
+            arms = [arm.joints[0] for arm in self._arms]
             raise ValueError(f"task {task!r} is for other arms than those that begin with {arms}")
         self._simulation.reset(task, seed, self.params.wording)
         # each time anew: the system's clock may be set
         self._system_time = time.time_ns() - time.monotonic_ns()
         self._reset_at = self.now()
-        starts = np.split(self._simulation.layout.start, len(self._robots))
+        starts = np.split(self._simulation.start, len(self._robots))
         for robot, start in zip(self._robots, starts, strict=True):
-            robot.hold(start, 0.0, self._reset_at)
+            robot.hold(start, self._simulation.opened, self._reset_at)
         self._episode += 1
         self._told_success = False
         self.get_logger().info(
@@ -239,12 +264,8 @@ class SimNode(Node):
                 message = encode(image, self.params.jpeg_quality)
                 message.header = head
                 self._compressed[view].publish(message)
-            k = intrinsics(
-                self._simulation.world, view, self.params.image_height, self.params.image_width
-            )
-            self._infos[view].publish(
-                camera_info(head, k, self.params.image_height, self.params.image_width)
-            )
+            k = self._simulation.intrinsics(view)
+            self._infos[view].publish(camera_info(head, k, *self._simulation.size(view)))
 
     def _publish_status(self, stamp: int) -> None:
         simulation = self._simulation
@@ -264,6 +285,28 @@ class SimNode(Node):
             real_time_factor=self._pace.measure(time.monotonic_ns()),
         )
         self._status.publish(message)
+
+
+def _simulation(p: Params) -> Simulation | SceneSimulation:
+    """DROID's robot, or that of a scene file."""
+    if p.scene:
+        return SceneSimulation(read_scene(p.scene))
+    return Simulation(p.image_height, p.image_width, p.distractors)
+
+
+def _arms_of(simulation: Simulation | SceneSimulation, task: str) -> tuple[_Arm, ...]:
+    """The arms that a task is for."""
+    if isinstance(simulation, SceneSimulation):
+        return (_Arm("", simulation.arm, simulation.finger),)
+    mounts = mounts_of(find(task).kind)
+    return tuple(_Arm(mount.group, mount.joints, mount.finger) for mount in mounts)
+
+
+def _views_of(simulation: Simulation | SceneSimulation, task: str) -> tuple[str, ...]:
+    """The cameras of a task's scene."""
+    if isinstance(simulation, SceneSimulation):
+        return simulation.views
+    return tuple(camera.view for camera in cameras_of(find(task).kind))
 
 
 def main(args: list[str] | None = None) -> int:

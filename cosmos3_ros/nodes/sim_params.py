@@ -7,6 +7,7 @@ import dataclasses
 
 from ..model.option_fields import check, param
 from ..sim.real_time_pace import TICKS_PER_SECOND
+from ..sim.scene_file.schema import read_scene
 from ..sim.tasks import arrange, instruction
 
 
@@ -14,6 +15,9 @@ from ..sim.tasks import arrange, instruction
 class Params:
     """Parameters of the simulation."""
 
+    scene: str = param(
+        "", "scene file with a robot and cameras of its own (YAML); empty: DROID's robot"
+    )
     task: str = param("reach", "task of the first episode")
     seed: int = param(0, "seed of the first episode; it decides everything about the scene")
     wording: int = param(0, "which of a task's wordings the instruction has; 0: the usual one")
@@ -57,4 +61,7 @@ class Params:
             raise ValueError(
                 f"parameter 'real_time_factor': {expected}, got {self.real_time_factor}"
             )
+        if self.scene:
+            read_scene(self.scene).task(self.task)
+            return
         instruction(self.task, arrange(self.task, self.seed, self.distractors), self.wording)

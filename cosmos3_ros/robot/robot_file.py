@@ -11,6 +11,7 @@ from .parameter_file import Sections, in_force, read_sections
 
 REMAPPINGS = "remappings"  # sections of a robot file that are for no node
 EMBODIMENT = "embodiment"
+SCENE = "scene"  # parameter of the node sim
 
 
 def config_folder() -> pathlib.Path:
@@ -100,9 +101,17 @@ def embodiment_of(path: pathlib.Path, sections: Sections, node: str) -> str:
                 f"{EMBODIMENT!r} of its own: expected one of the two"
             )
         return str(path)
-    if pathlib.Path(value).suffix in (".yaml", ".yml"):
-        return str((path.parent / pathlib.Path(value).expanduser()).resolve())
-    return value
+    return _beside(path, value) if pathlib.Path(value).suffix in (".yaml", ".yml") else value
+
+
+def scene_of(path: pathlib.Path, sections: Sections) -> str:
+    """The scene file that a robot file gives the simulation; "": none, which is DROID's robot.
+
+    Its path counts from the robot file.
+    """
+    setting = in_force(sections, "/sim").get(SCENE)
+    value = "" if setting is None else coerce(SCENE, str, setting.value)
+    return _beside(path, value) if value else ""
 
 
 def urdf_of(path: pathlib.Path, value: Any) -> str:
@@ -112,3 +121,7 @@ def urdf_of(path: pathlib.Path, value: Any) -> str:
     """
     found = path.parent / str(value)
     return str(found.resolve()) if value and found.is_file() else ""
+
+
+def _beside(path: pathlib.Path, name: str) -> str:
+    return str((path.parent / pathlib.Path(name).expanduser()).resolve())

@@ -129,11 +129,11 @@ def embodiment_from(fields: Any, where: str) -> Embodiment:
 
 def _columns(table: Table, key: str) -> tuple[Column, ...]:
     columns = table.table(key)
-    return tuple(_column(columns, name) for name in columns.names())
+    return tuple(read_column(columns, name) for name in columns.names())
 
 
-def _column(columns: Table, name: str) -> Column:
-    """A unit, or a table with what differs."""
+def read_column(columns: Table, name: str) -> Column:
+    """The column of this name: a unit, or a table with what differs."""
     fields = columns.value(name)
     if isinstance(fields, str):
         fields = {"unit": fields}

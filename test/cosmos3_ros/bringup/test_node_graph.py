@@ -386,3 +386,32 @@ def test_the_units_of_a_robot_are_its_own(tmp_path: pathlib.Path) -> None:
     robot.write_text(yaml.safe_dump(shipped, sort_keys=False))
     with pytest.raises(ValueError, match=r"parameter 'units': joint_1: expected .*, got 'mm'"):
         read_robot(str(robot))
+
+
+def test_a_scene_file_says_which_joints_the_simulation_has(tmp_path: pathlib.Path) -> None:
+    """Its path counts from the robot file; the embedded checkpoint is for another robot."""
+    import yaml
+
+    here = pathlib.Path(__file__).parents[2] / "sim" / "scene_file"
+    robot = tmp_path / "robot.yaml"
+    sections = yaml.safe_load((config_folder() / "generic_6axis.yaml").read_text())
+    sections["/**/sim"] = {"ros__parameters": {"scene": "scene.yaml", "task": "bow"}}
+    for name in ("scene.yaml", "robot.xml"):
+        (tmp_path / name).write_text((here / name).read_text())
+
+    def start(**changes: Any) -> list[Any]:
+        robot.write_text(yaml.safe_dump(sections, sort_keys=False))
+        return processes(Options(str(robot), reasoner=False, **changes))
+
+    with pytest.raises(ValueError, match=r"scene.yaml has no joint_1, .*; it has turn, bow, grip"):
+        start()
+    sections["/**/policy"]["ros__parameters"]["joints"] = ["turn", "bow", "grip"]
+    sections["/**/commander"]["ros__parameters"]["joints"] = ["turn", "bow"]
+    sections["/**/commander"]["ros__parameters"]["gripper_joint"] = "grip"
+    sim, policy, _ = start()
+    assert sim.parameters["sim"]["scene"] == str(tmp_path / "scene.yaml")
+    assert sim.replaced == ()
+    assert "embodiment" not in policy.parameters["policy"]
+    sections["/**/sim"]["ros__parameters"]["scene"] = "elsewhere.yaml"
+    with pytest.raises(ValueError, match=r"elsewhere.yaml: no such file"):
+        start()

@@ -244,6 +244,7 @@ def test_real_time(client, start, wait_until):
             "lift_small, lift_edge, lift_clutter, lift_knocked, lift_turning, catch, "
             "bowl_then_lift, lift_bar, got 'fly'",
         ),
+        ("scene:=nowhere.yaml", "error: nowhere.yaml: no such file"),
         (
             "camera_rate:=7.0",
             "error: parameter 'camera_rate': expected a divisor of 120 Hz, got 7.0",
