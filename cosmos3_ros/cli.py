@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_inspect(commands)
     _add_tiny(commands)
     _add_collect(commands)
+    _add_demonstrate(commands)
     _add_record(commands)
     _add_convert(commands)
     add_embodiment(commands)
@@ -290,6 +291,25 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
         collect(chosen.folder, wanted, chosen.workers)
         print(f"wrote {chosen.folder}")
         return 0
+
+    parser.set_defaults(function=function)
+
+
+def _add_demonstrate(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "demonstrate", help="a scripted expert moves the simulated robot of a scene file, over ROS"
+    )
+    _add_options(parser, "robot")
+    parser.add_argument(
+        "--task", default="", help="of the scene file, with commas (default: all of them)"
+    )
+    parser.add_argument("--episodes", type=int, default=10, help="of each task (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first episode (default: 0)")
+
+    def function(chosen: argparse.Namespace) -> int:
+        from .apps.demonstration import demonstrate
+
+        return demonstrate(chosen.robot, chosen.task, chosen.episodes, chosen.seed)
 
     parser.set_defaults(function=function)
 

@@ -33,6 +33,7 @@ from ..ros.spin_thread import spinning
 from ..sim.camera_table import VIEWS
 from ..sim.tasks import TASKS, parse_names
 from ..srv import ResetTask
+from .demonstration import simulated_scene
 from .film import Film, frame, plot_joints
 from .topic_recorder import Recorder, wait_until
 
@@ -61,13 +62,16 @@ class Episode:
 
 @contextlib.contextmanager
 def watching(
-    options: Options, views: Sequence[str] = VIEWS, futures: bool = True
+    options: Options, views: Sequence[str] | None = None, futures: bool = True
 ) -> Iterator[Recorder]:
-    """A Recorder of these cameras for the robot of `options`, spinning in a thread.
+    """A Recorder of cameras for the robot of `options`, spinning in a thread.
 
-    Its topics have the names that the robot file gives them, as those of the nodes have.
+    Its topics have the names that the robot file gives them, as those of the nodes have. views:
+    None for all that the simulation has.
     """
-    robot = read_robot(options.robot)
+    robot, scene = read_robot(options.robot), simulated_scene(options.robot)
+    if views is None:
+        views = tuple(scene.cameras) if scene else VIEWS
     os.environ |= environment()  # room for raw pictures in shared memory, as the nodes have it
     # rclpy's would end it before we do
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -94,7 +98,9 @@ def demo(
 
     The exit code.
     """
-    names = choose_tasks(tasks, parameter_of(options, "policy", "checkpoint") or "")
+    checkpoint = parameter_of(options, "policy", "checkpoint") or ""
+    scene = simulated_scene(options.robot)
+    names = scene.choose(tasks) if scene else choose_tasks(tasks, checkpoint)
     if episodes < 1 or time_limit <= 0:
         raise ValueError(
             f"expected at least one episode and a positive time limit, got {episodes} and "
