@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ..model.checkpoint_io.trained_tasks import EMBEDDED
 from ..model.embodiment.checks import head_number
 from ..model.option_fields import check_finite
 from .options import (
@@ -32,7 +33,8 @@ class Recipe:
     0 the generator stays.
     """
 
-    start: str = ""  # checkpoint folder to go on from; empty: random weights
+    # Checkpoint folder to go on from, or "embedded", the package's own; empty: random weights.
+    start: str = ""
     # Fields of model.network.config.ModelConfig, for towers of random weights. With `start` as
     # well, everything except the towers comes from there.
     size: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -107,6 +109,8 @@ def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
         raise ValueError(f"{file}: expected a table of options, got {type(fields).__name__}")
     for change in changes:
         _change(fields, change)
+    if fields.get("start") == "embedded":
+        fields["start"] = str(EMBEDDED)
     parts = {
         name: _fill(kind, fields.pop(name), f"{file}: {name}")
         for name, kind in _PARTS.items()

@@ -80,3 +80,11 @@ def test_a_training_may_have_no_end(tmp_path):
     file = tmp_path / "r.yaml"
     file.write_text("start: somewhere\npolicy: {seconds: .inf}")
     assert read_recipe(file).policy.seconds == float("inf")
+
+
+def test_a_recipe_may_start_from_the_embedded_checkpoint(tmp_path: Path) -> None:
+    """Wherever the package is installed."""
+    (tmp_path / "mine.yaml").write_text("start: embedded\n")
+    start = Path(read_recipe(tmp_path / "mine.yaml").start)
+    assert (start / "embodiment.yaml").is_file()
+    assert start.is_absolute()

@@ -41,7 +41,8 @@ def noise_levels(count: int, shift: float, device: torch.device) -> Tensor:
 
 def draw_modes(count: int, options: ObjectiveOptions, device: torch.device) -> Tensor:
     """int64 [count]: POLICY, FORWARD or INVERSE."""
-    return torch.multinomial(torch.tensor(options.modes, device=device), count, replacement=True)
+    shares = torch.tensor(options.modes, dtype=torch.float32, device=device)
+    return torch.multinomial(shares, count, replacement=True)
 
 
 def video_levels(level: Tensor, apart: Tensor) -> Tensor:

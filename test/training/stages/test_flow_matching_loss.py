@@ -52,6 +52,12 @@ def test_what_is_known_is_never_noisy():
     )
 
 
+def test_whole_numbers_are_shares_as_well():
+    """As a recipe has them: modes: [1, 0, 0]."""
+    options = ObjectiveOptions(modes=(1, 0, 0))
+    assert (draw_modes(50, options, torch.device("cpu")) == 0).all()
+
+
 def test_what_was_not_seen_is_all_noise(tiny_small, episode):
     model = load_policy(tiny_small).model
     whole = episode(24, seed=1)
