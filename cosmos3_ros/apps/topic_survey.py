@@ -62,7 +62,10 @@ class Survey:
 
     def lines(self) -> list[str]:
         """For people: every joint and topic, and the remappings for the robot file."""
-        joints = [f"joint {each.name}: {each.low:.4f} to {each.high:.4f}" for each in self.joints]
+        joints = [
+            f"joint {each.name}: {each.low:.4f} to {each.high:.4f}{_still(each)}"
+            for each in self.joints
+        ]
         cameras = [
             f"camera/{view}/image_raw: {topic.removesuffix('/compressed')}    # "
             f"{self.cameras[view][1]}x{self.cameras[view][0]} at {self.rates[topic]:.1f} Hz"
@@ -148,6 +151,11 @@ class _Listener(Node):
             height, width, _ = to_rgb(heard[topic].picture).shape
             cameras[view] = (height, width)
         return Survey(joints, cameras, topics, {topic: s.rate for topic, s in heard.items()})
+
+
+def _still(seen: Seen) -> str:
+    """What to say of a joint that did not move, whose unit and ends nobody can guess."""
+    return ", does not move" if seen.high - seen.low < 1e-3 * max(1.0, abs(seen.high)) else ""
 
 
 def _view(topic: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from ..model.embodiment import find_embodiment
 from ..model.embodiment.plausibility import check_states
 from ..model.embodiment.spec import Embodiment
-from ..model.embodiment.units import to_si
+from ..model.embodiment.units import Column, to_si
 from ..model.option_fields import coerce
 from . import topic_names
 from .joint_map import JointGroup, JointMap, joint_groups, map_joints, of_grippers
@@ -29,6 +29,8 @@ from .robot_file import (
 )
 from .urdf import read_limits
 
+# of the commander, which compares them with positions of the topics
+THRESHOLDS = ("max_jump", "max_tracking_error", "clip")
 FASTEST = 4 * math.pi  # no joint of an arm is faster, whatever its limit, rad/s
 
 
@@ -155,10 +157,25 @@ def _velocity(path: pathlib.Path, joints: JointMap) -> np.ndarray:
     )
 
 
+def _check_thresholds(
+    path: pathlib.Path, fields: Mapping[str, Any], columns: Mapping[str, Column]
+) -> None:
+    """ValueError if thresholds are left at their defaults, in rad, and the arm counts otherwise."""
+    arm = [columns[joint] for joint in fields.get("joints", ()) if joint in columns]
+    others = [column for column in arm if not 0.5 < abs(column.span) < 2]
+    missing = [name for name in THRESHOLDS if name not in fields]
+    if others and missing:
+        raise ValueError(
+            f"robot file {path}: commander: lacks {', '.join(missing)}, whose defaults are in rad; "
+            f"expected them in {others[0].unit}, as the topics have {others[0].name}"
+        )
+
+
 def check_limits(path: pathlib.Path, robot: RecordedRobot) -> None:
-    """ValueError if the commander's limits are no positions in the units of the robot's topics."""
+    """ValueError if the commander's limits or thresholds are not in the units of the topics."""
     fields = read_parameters(path, "commander")
     columns = dict(zip(robot.joints.joints, robot.joints.units, strict=True))
+    _check_thresholds(path, fields, columns)
     for name in ("lower", "upper"):
         limits = zip(fields.get("joints", ()), fields.get(name, ()), strict=False)
         for joint, limit in limits:

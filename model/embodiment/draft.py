@@ -100,8 +100,8 @@ def _gripper(seen: Seen) -> Column:
     """With most drivers a larger number is further open."""
     if seen.unit == "fraction":
         return Column(seen.name, "fraction", gripper=True)
+    unit = seen.unit or ("percent" if seen.high > 10 else "rad" if seen.high > 0.2 else "m")
     low, high = (seen.low, seen.high) if seen.low < seen.high else (seen.low, seen.low + 1.0)
-    unit = seen.unit or ("percent" if high > 10 else "rad" if high > 0.2 else "m")
     return Column(seen.name, unit, gripper=True, opened=round(high, 4), closed=round(low, 4))
 
 

@@ -57,6 +57,8 @@ def test_an_embodiment_is_begun_from_what_is_published(
     words = ["embodiment", "init", "mine", "--topics", "--seconds", "3", "--out", str(file)]
     assert main(words) == 0
     said = capfd.readouterr().out
+    assert "joint elbow: 0.0000 to 0.0000, does not move\n" in said
+    assert said.count("does not move") == 1
     assert f"camera/wrist/image_raw: {TOPICS[1]}    # 64x48 at" in said
     assert "joint shoulder: -8" in said or "joint shoulder: -9" in said
     arm = find_embodiment(str(file))

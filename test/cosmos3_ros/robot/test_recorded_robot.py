@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosmos3_ros.robot.recorded_robot import FASTEST, read_robot
+from cosmos3_ros.robot.recorded_robot import FASTEST, check_limits, read_robot
 from cosmos3_ros.robot.robot_file import config_folder
 
 TEXT = (config_folder() / "droid_single_view.yaml").read_text()
@@ -118,3 +118,17 @@ def test_what_the_node_would_not_take_is_refused(tmp_path: Path, text: str, word
     with pytest.raises(ValueError, match=words) as caught:
         read_robot(str(path))
     assert str(path) in str(caught.value)
+
+
+def test_thresholds_of_a_robot_that_counts_in_degrees_have_to_be_given(tmp_path: Path) -> None:
+    """The commander compares them with positions of the topics; its defaults are rad."""
+    shipped = (config_folder() / "examples" / "so100" / "so100.yaml").read_text()
+    embodiment = config_folder() / "examples" / "so100" / "embodiment.yaml"
+    robot = tmp_path / "so100.yaml"
+    robot.write_text(shipped.replace("embodiment.yaml", str(embodiment)))
+    check_limits(robot, read_robot(str(robot)))
+    for name in ("max_jump", "max_tracking_error", "clip"):
+        lines = [line for line in robot.read_text().splitlines() if f" {name}:" not in line]
+        (tmp_path / "less.yaml").write_text("\n".join(lines))
+        with pytest.raises(ValueError, match=f"commander: lacks {name}, .* expected them in deg"):
+            check_limits(tmp_path / "less.yaml", read_robot(str(robot)))

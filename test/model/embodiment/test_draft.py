@@ -48,6 +48,14 @@ def test_the_joints_of_a_robot_count_alike(low, high, unit):
     assert said[0].unit == "rad"
 
 
+def test_a_gripper_that_did_not_move_keeps_the_unit_of_where_it_is():
+    """Its ends are to be corrected by a person."""
+    for at, unit in ((0.057, "m"), (0.5, "rad"), (40.0, "percent")):
+        (gripper,) = draft_columns([Seen("gripper", at, at)])
+        assert gripper.unit == unit
+        assert gripper.opened != gripper.closed
+
+
 def test_nothing_seen_is_nothing_to_describe():
     with pytest.raises(ValueError, match=r"expected joints and cameras, got \[\] and \['front'\]"):
         draft_embodiment("mine", [], {"front": (48, 64)}, 15.0)
