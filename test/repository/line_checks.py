@@ -31,6 +31,7 @@ ELSEWHERE = {
     ".": "the shell's own: a ROS installation, an environment",
     "mkdir": "the shell's own: a workspace",
     "cd": "the shell's own: a workspace",
+    "cp": "the shell's own; test_your_robot.py copies the folder",
     "touch": "the shell's own: a workspace",
     "git clone": "downloads",
     "hf download": "downloads",

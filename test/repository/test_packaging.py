@@ -134,7 +134,7 @@ def test_one_version():
 
 
 def test_pins_are_exact_unique_and_satisfy_setup_py():
-    files = [pins(f"requirements{name}.txt") for name in ("", "-ros", "-test")] + [
+    files = [pins(f"requirements{name}.txt") for name in ("", "-ros", "-test", "-robots")] + [
         pins("constraints.txt")
     ]
     names = [name.lower() for file in files for name in file]
