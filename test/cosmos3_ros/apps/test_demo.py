@@ -18,7 +18,7 @@ SIMULATED = [path.stem for path in ROBOTS if set(read_joints(path, "commander"))
 
 
 def test_robots_with_the_joints_of_the_simulation_are_known() -> None:
-    assert SIMULATED == ["droid_sim", "droid_single_view", "isaac_droid"]
+    assert SIMULATED == ["droid_sim", "droid_sim_poses", "droid_single_view", "isaac_droid"]
 
 
 @pytest.mark.parametrize("robot", [p.stem for p in ROBOTS if p.stem not in SIMULATED])
