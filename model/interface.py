@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .arrays import NS, check_array, check_image
-from .embodiment.spec import POSES, Embodiment
+from .embodiment.spec import Embodiment
 
 __all__ = [
     "NS",
@@ -189,9 +189,7 @@ def warm_up(policy: Policy, instruction: str = "wait", times: int = 1) -> None:
         panel.view: np.full((panel.height, panel.width, 3), 128, np.uint8)
         for panel in embodiment.canvas.panels
     }
-    state = np.zeros(len(embodiment.state), np.float32)
-    if embodiment.kind == POSES and len(state):
-        state[6] = 1.0  # the quaternion of no rotation
+    state = embodiment.neutral_state()
     for _ in range(times):
         policy.infer(Observation(gray, state, instruction, 0))
     policy.reset()

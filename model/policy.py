@@ -259,7 +259,7 @@ class Cosmos3Policy:
         """An input that shows nothing."""
         channels, _, *size = self.latent_shape
         seen = torch.zeros(1, channels, 1, *size, device=self.model.device)
-        state = np.zeros(len(self.embodiment.state), np.float32)
+        state = self.embodiment.neutral_state()
         _, noise, row_noise = self.draw_noise()
         return self.shortened(self.denoiser_input(seen, state, noise, row_noise))
 

@@ -172,6 +172,14 @@ class Embodiment:
         """Which numbers of a row inside the model are grippers: bool [width]."""
         return np.concatenate([np.full(p.row.stop - p.row.start, p.gripper) for p in self.parts])
 
+    def neutral_state(self) -> np.ndarray:
+        """A state of zeros, with poses that are not turned: float32 [len(self.state)]."""
+        state = np.zeros(len(self.state), np.float32)
+        for part in parts_of(self.kind, self.state) if self.kind == POSES else ():
+            if not part.gripper:
+                state[part.columns.stop - 1] = 1.0  # the last of a quaternion
+        return state
+
     def compose(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
         """Camera images (uint8 [H, W, 3] by view name) -> uint8 [*canvas.size, 3]."""
         return self.canvas.compose(images)

@@ -46,8 +46,7 @@ def test_a_tiny_checkpoint_of_any_embodiment_makes_chunks(name: str, tmp_path: P
     robot = policy.embodiment
     assert robot.name == name
     images = {view: np.full((90, 160, 3), 128, np.uint8) for view in robot.views}
-    state = np.array([float(column.name == "qw") for column in robot.state], np.float32)
-    chunk = policy.infer(Observation(images, state, "go there", stamp=1)).chunk
+    chunk = policy.infer(Observation(images, robot.neutral_state(), "go there", stamp=1)).chunk
     assert chunk.names == robot.action_names
     assert chunk.values.shape == (4, len(robot.action))
     assert np.isfinite(chunk.values).all()

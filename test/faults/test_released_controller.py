@@ -60,7 +60,7 @@ class Cell:
         self.node._check_graph = lambda: None
         self.node._listener_fault = ""
         self.node.trigger_activate()
-        self.node._sink.output.publish = self.hear
+        self.node._sink.sinks[0].output.publish = self.hear
 
     def hear(self, message: Any) -> None:
         from cosmos3_ros.nodes.sim_messages import trajectory

@@ -89,7 +89,9 @@ def test_base_checkpoints_and_students(folder):
         json.dumps({"fixed_step_sampler_config": {"t_list": [1.0, 0.5]}})
     )
     text = report(folder)
-    assert "names no embodiment; its action heads can hold av, bridge, droid_joint_pos" in text
+    assert (
+        "names no embodiment; its action heads can hold agibot, av, bridge, droid_joint_pos" in text
+    )
     assert "distilled: noise levels [1.0, 0.5]" in text
 
 
