@@ -10,17 +10,14 @@ import argparse
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 from .bringup.node_graph import Options
 from .embodiment_cli import add_embodiment
 from .model.embodiment import EMBODIMENTS, SIMULATED
-from .model.model_params import PolicyModelParams
-from .model.option_fields import add_arguments, argument_values, fields, finite_float
-from .model.policy_options import PolicyOptions
-from .serve.cli import add_reasoner_options, add_sampling, add_serve, reasoner_params
+from .model.option_fields import add_arguments, argument_values, finite_float
+from .serve.cli import add_reasoner_options, add_serve, reasoner_params
 from .task_cli import add_task
+from .training_cli import add_training
 
 ROS = (
     "rclpy",
@@ -30,16 +27,6 @@ ROS = (
     "cosmos3_ros.srv",
     "ament_index_python",
 )
-_TASK = {
-    "default": "trained",
-    "help": "tasks of the simulation, with commas, or a suite: trained, hard or all "
-    "(default: trained, what the embedded checkpoint was trained for)",
-}
-# Defaults of the sampling options of `eval`; they are always written to what it measured.
-EVALUATED = {"num_steps": 4, "guidance": 1.0, "future_steps": 1}
-# How `eval` runs the policy, and how the nodes do if it goes through them.
-RUNTIME = ("compile", "cuda_graphs", "weights", "attention", "text_weights", "placement")
-GRAPH = ("strategy", "image_transport", "gpus", "tensor_parallel")
 # Options of the graph that demo and replay leave to the user; `run` has all of them.
 SHARED = (
     "robot",
@@ -68,13 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
     add_task(commands)
     _add_inspect(commands)
     _add_tiny(commands)
-    _add_collect(commands)
+    add_training(commands)
     _add_demonstrate(commands)
     _add_record(commands)
     _add_convert(commands)
     add_embodiment(commands)
-    _add_train(commands)
-    _add_eval(commands)
     add_serve(commands)
     chosen = parser.parse_args(arguments)
     try:
@@ -256,45 +241,6 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(function=function)
 
 
-def _add_collect(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "collect", help="record demonstrations of the scripted experts as a LeRobotDataset"
-    )
-    parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--task", **_TASK)
-    parser.add_argument("--episodes", type=int, default=100, help="of each task (default: 100)")
-    parser.add_argument(
-        "--seed", type=int, default=1_000_000, help="of the first episode (default: 1000000)"
-    )
-    parser.add_argument(
-        "--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)"
-    )
-    parser.add_argument(
-        "--noise",
-        type=finite_float,
-        default=0.01,
-        help="on the executed arm positions [rad] (default: 0.01)",
-    )
-    parser.add_argument(
-        "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
-    )
-
-    def function(chosen: argparse.Namespace) -> int:
-        from .sim.tasks import parse_names
-        from .training.data.demonstrations import Demonstration, collect
-
-        wanted = [
-            Demonstration(task, seed, chosen.distractors, noise=chosen.noise)
-            for seed in range(chosen.seed, chosen.seed + chosen.episodes)
-            for task in parse_names(chosen.task)
-        ]
-        collect(chosen.folder, wanted, chosen.workers)
-        print(f"wrote {chosen.folder}")
-        return 0
-
-    parser.set_defaults(function=function)
-
-
 def _add_demonstrate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "demonstrate", help="a scripted expert moves the simulated robot of a scene file, over ROS"
@@ -378,176 +324,6 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
         return 0
 
     parser.set_defaults(function=function)
-
-
-def _add_train(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "train", help="train a checkpoint by a recipe; a second call goes on where it stopped"
-    )
-    parser.add_argument(
-        "--recipe", type=pathlib.Path, required=True, help="YAML file, see training/recipes"
-    )
-    parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("out/train"), help="(default: out/train)"
-    )
-    parser.add_argument(
-        "changes",
-        nargs="*",
-        metavar="KEY=VALUE",
-        help="instead of the recipe's: policy.seconds=600",
-    )
-
-    def function(chosen: argparse.Namespace) -> int:
-        from .training.recipe import read_recipe
-        from .training.train import train
-
-        train(read_recipe(chosen.recipe, chosen.changes), chosen.out)
-        return 0
-
-    parser.set_defaults(function=function)
-
-
-def _add_eval(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "eval", help="how good a checkpoint is: tasks x seeds in closed loop, futures, a page"
-    )
-    parser.add_argument("checkpoint")
-    parser.add_argument("--task", "--suite", **_TASK)
-    parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
-    parser.add_argument(
-        "--seed", dest="scene", type=int, default=0, help="of the first episode (default: 0)"
-    )
-    parser.add_argument(
-        "--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)"
-    )
-    parser.add_argument(
-        "--wording", type=int, default=0, help="which way to ask; -1: the one never trained on"
-    )
-    parser.add_argument(
-        "--latency", type=finite_float, default=0.3, help="s from pictures to chunk (default: 0.3)"
-    )
-    parser.add_argument(
-        "--limit", type=finite_float, default=10.0, help="s per episode (default: 10)"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
-    )
-    parser.add_argument(
-        "--through",
-        default="process",
-        help="process, nodes or both with a comma (default: process)",
-    )
-    parser.add_argument(
-        "--out",
-        type=pathlib.Path,
-        help="json file for all that was measured; pictures go beside it",
-    )
-    parser.add_argument(
-        "--page", type=pathlib.Path, help="measure also controls and futures, and write this page"
-    )
-    parser.add_argument(
-        "--questions",
-        action="store_true",
-        help="only ask the reasoner, at two moments of an episode",
-    )
-    parser.add_argument(
-        "--compare",
-        action="append",
-        default=[],
-        metavar="SETTING",
-        help="sample otherwise, too, on the same seeds: num_steps=2,shift=1.67 or latency=0.2; "
-        "again for another way; a paired table",
-    )
-    parser.add_argument(
-        "--expert-error",
-        action="store_true",
-        help="only compare with the expert's actions, at each noise level of the steps",
-    )
-
-    add_arguments(
-        parser, PolicyModelParams, ("device", "dtype", *RUNTIME), defaults={"device": "cpu"}
-    )
-    nodes = parser.add_argument_group("with --through nodes")
-    _add_options(nodes, *GRAPH)
-    # --seed is that of the scene
-    add_sampling(parser, EVALUATED, {"seed": "--noise-seed"})
-    parser.set_defaults(function=_eval)
-
-
-def _eval(chosen: argparse.Namespace) -> int:
-    from .sim.tasks import parse_names
-
-    tasks, seeds = parse_names(chosen.task), range(chosen.scene, chosen.scene + chosen.episodes)
-    if chosen.questions:
-        from .training.evaluation.reasoner_accuracy import quiz_table, reasoner_accuracy
-
-        answers = reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)
-        print(quiz_table(answers))
-        return 0
-    given = argument_values(chosen, PolicyOptions)
-    options = tuple(
-        (name, given[name])
-        for name, field in fields(PolicyOptions).items()
-        if name in EVALUATED or given[name] != field.default
-    )
-    from .model.runtime.device import resolve
-
-    device, dtype = resolve(chosen.device, chosen.dtype)
-    runtime: dict[str, Any] = {"options": options, "device": device, "dtype": dtype}
-    runtime["runtime"] = _given(chosen, PolicyModelParams, RUNTIME)
-    PolicyModelParams(**dict(runtime["runtime"]))  # says what does not fit
-    graph = _given(chosen, Options, GRAPH)
-    through = chosen.through.split(",")
-    if graph and (chosen.expert_error or "nodes" not in through):
-        raise ValueError(f"{graph[0][0]}: expected --through nodes, which alone have it")
-    if chosen.expert_error:
-        return _expert_error(chosen, tasks, seeds, runtime)
-    from .training.evaluation.closed_loop import Trial
-    from .training.evaluation.comparison import parse_setting
-    from .training.evaluation.suite import report
-
-    settings = [parse_setting(text, dict(options)) for text in chosen.compare]
-    fixed = {name: getattr(chosen, name) for name in ("wording", "distractors", "latency", "limit")}
-    trials = [
-        Trial(chosen.checkpoint, task, seed, graph=graph, **fixed, **runtime)
-        for task in tasks
-        for seed in seeds
-    ]
-    print(report(trials, through, chosen.workers, chosen.out, chosen.page, settings=settings))
-    return 0
-
-
-def _given(
-    chosen: argparse.Namespace, cls: Any, names: Iterable[str]
-) -> tuple[tuple[str, Any], ...]:
-    """Name and value of the options of these names that are not as `cls` has them."""
-    mine = argparse.Namespace(**{name: getattr(chosen, name) for name in names})
-    values, known = argument_values(mine, cls), fields(cls)
-    return tuple(
-        (name, values[name])
-        for name in names
-        if name in values and values[name] != known[name].default
-    )
-
-
-def _expert_error(
-    chosen: argparse.Namespace,
-    tasks: Iterable[str],
-    seeds: Iterable[int],
-    runtime: Mapping[str, Any],
-) -> int:
-    from .training.data.demonstrations import Demonstration
-    from .training.evaluation import expert_error
-
-    trials = [
-        expert_error.ErrorTrial(
-            chosen.checkpoint, Demonstration(task, seed, chosen.distractors), **runtime
-        )
-        for task in tasks
-        for seed in seeds
-    ]
-    print(expert_error.report_errors(trials, chosen.workers, chosen.out))
-    return 0
 
 
 if __name__ == "__main__":

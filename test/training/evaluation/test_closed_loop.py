@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmos3_ros.cli import GRAPH, RUNTIME, main
+from cosmos3_ros.cli import main
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Observation, Prediction
@@ -14,6 +14,7 @@ from cosmos3_ros.model.model_params import PolicyModelParams
 from cosmos3_ros.model.option_fields import fields
 from cosmos3_ros.model.runtime.quantize import QuantizedLinear
 from cosmos3_ros.training.evaluation.closed_loop import Trial, load_once, play
+from cosmos3_ros.training_cli import GRAPH, RUNTIME
 
 TINY = str(tiny_checkpoint())
 
