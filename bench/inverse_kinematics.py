@@ -11,16 +11,13 @@ almost straight, of a fifth the wrist.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import math
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from result_file import report
 
 from cosmos3_ros.robot.kinematics.inverse import InverseKinematics
 from cosmos3_ros.robot.kinematics.tool_frame import ToolFrame, ToolSettings
@@ -84,17 +81,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "command": f"python bench/inverse_kinematics.py --paths {args.paths} --seed {args.seed}",
-        "machine": platform.platform(),
-        "versions": {name: version(name) for name in ("pin", "numpy")},
-        **measure(args.paths, args.seed),
-    }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if args.out:
-        args.out.write_text(text + "\n")
+    command = f"python bench/inverse_kinematics.py --paths {args.paths} --seed {args.seed}"
+    report(command, ("pin", "numpy"), args.out, **measure(args.paths, args.seed))
     return 0
 
 

@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
 import functools
-import json
-import platform
 import statistics
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from result_file import report
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.embodiment.rotations import transform_to_pose
@@ -125,20 +122,14 @@ def main() -> int:
     for by_poses, outcome, errors in in_parallel(run, jobs, args.workers):
         outcomes[by_poses].append(outcome)
         off += errors
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "command": f"python bench/pose_reach.py --episodes {args.episodes} --seed {args.seed}",
-        "machine": platform.platform(),
-        "versions": {name: version(name) for name in ("pin", "numpy", "mujoco", "torch")},
+    measured = {
         "options": dict(options),
         "joints": summary(outcomes[False]),
         "poses": summary(outcomes[True]),
         "largest distance of the tool from its poses [m]": max(off),
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if args.out:
-        args.out.write_text(text + "\n")
+    command = f"python bench/pose_reach.py --episodes {args.episodes} --seed {args.seed}"
+    report(command, ("pin", "numpy", "mujoco", "torch"), args.out, **measured)
     return 0
 
 

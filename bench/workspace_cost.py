@@ -10,15 +10,12 @@ workspace, in a large one, and in one that some of them leave.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from result_file import report
 
 from cosmos3_ros.execution.chunk_player import ChunkPlayer, PlaybackRules
 from cosmos3_ros.execution.workspace import ToolLimits, Workspace, workspace
@@ -65,17 +62,9 @@ def main() -> int:
     parser.add_argument("--chunks", type=int, default=1000)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "command": f"python bench/workspace_cost.py --chunks {args.chunks}",
-        "machine": platform.platform(),
-        "versions": {name: version(name) for name in ("pin", "numpy")},
-        **{name: measure(space, args.chunks) for name, space in SPACES.items()},
-    }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if args.out:
-        args.out.write_text(text + "\n")
+    measured = {name: measure(space, args.chunks) for name, space in SPACES.items()}
+    command = f"python bench/workspace_cost.py --chunks {args.chunks}"
+    report(command, ("pin", "numpy"), args.out, **measured)
     return 0
 
 
