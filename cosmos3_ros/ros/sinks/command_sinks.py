@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import abc
 import array
 import dataclasses
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from types import EllipsisType
 from typing import Any, Protocol
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped, TwistStamped
 from std_msgs.msg import Float64MultiArray
 
 from ...execution.spline_motion import Limits, SplineMotion
@@ -103,17 +105,19 @@ class TrajectorySink:
             self.output.publish(trajectory_message(own, self._joints, stamped))
 
 
-class PositionStreamSink:
-    """A forward position controller: a stream of positions without names.
+class StreamSink(abc.ABC):
+    """A stream of set points; the gripper has a controller of its own."""
 
-    The gripper has a controller of its own.
-    """
-
-    topic, streams = topics.POSITIONS, True
+    topic: topics.Topic
+    streams = True
 
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
-        self.output, self._columns = advertise(self.topic), arm.columns
+        self.output = advertise(self.topic)
         self.gripper = arm.grip() if arm.gripper else None
+
+    @abc.abstractmethod
+    def message(self, position: np.ndarray, velocity: np.ndarray, now: int) -> Any:
+        """The set point of `now` (ns) for the controller."""
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         if self.gripper:
@@ -122,9 +126,22 @@ class PositionStreamSink:
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
     ) -> None:
-        self.output.publish(Float64MultiArray(data=array.array("d", position[self._columns])))
+        self.output.publish(self.message(position, velocity, now))
         if self.gripper:
             self.gripper.send(gripper)
+
+
+class PositionStreamSink(StreamSink):
+    """A forward position controller: a stream of positions without names."""
+
+    topic = topics.POSITIONS
+
+    def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
+        super().__init__(advertise, arm)
+        self._columns = arm.columns
+
+    def message(self, position: np.ndarray, velocity: np.ndarray, now: int) -> Float64MultiArray:
+        return Float64MultiArray(data=array.array("d", position[self._columns]))
 
 
 class JointCommandSink:
@@ -149,61 +166,42 @@ class JointCommandSink:
         self.output.publish(command_message(names, positions, [], now))
 
 
-class ToolPoseSink:
-    """A Cartesian controller: a stream of poses of the tool.
+class ToolPoseSink(StreamSink):
+    """A Cartesian controller: a stream of poses of the tool."""
 
-    The gripper has a controller of its own.
-    """
-
-    topic, streams = topics.TOOL_POSE, True
+    topic = topics.TOOL_POSE
 
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
         assert arm.tool is not None  # the parameters see to it
-        self.output, self._tool = advertise(self.topic), arm.tool.frame
-        self.gripper = arm.grip() if arm.gripper else None
+        super().__init__(advertise, arm)
+        self._tool = arm.tool.frame
 
-    def begin(self, motion: SplineMotion, now: int) -> None:
-        if self.gripper:
-            self.gripper.repeat()
-
-    def point(
-        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
-    ) -> None:
-        self.output.publish(pose_message(self._tool.pose(position), now, self._tool.base))
-        if self.gripper:
-            self.gripper.send(gripper)
+    def message(self, position: np.ndarray, velocity: np.ndarray, now: int) -> PoseStamped:
+        return pose_message(self._tool.pose(position), now, self._tool.base)
 
 
-class ToolTwistSink:
+class ToolTwistSink(StreamSink):
     """A controller of the tool's velocity, as MoveIt Servo: a stream of twists.
 
     They make up for what the measured tool is behind. The last one of a motion is zero: a
-    controller may keep to it. The gripper has a controller of its own.
+    controller may keep to it.
     """
 
-    topic, streams = topics.TOOL_TWIST, True
+    topic = topics.TOOL_TWIST
 
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
         assert arm.tool is not None  # the parameters see to it
-        self.output, self._tool = advertise(self.topic), arm.tool
-        self.gripper = arm.grip() if arm.gripper else None
+        super().__init__(advertise, arm)
+        self._tool = arm.tool
         self._last = 0  # when a twist was sent
 
-    def begin(self, motion: SplineMotion, now: int) -> None:
-        if self.gripper:
-            self.gripper.repeat()
-
-    def point(
-        self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
-    ) -> None:
+    def message(self, position: np.ndarray, velocity: np.ndarray, now: int) -> TwistStamped:
         motion, period, self._last = self._tool.motion(), now - self._last, now
         frame, twist = self._tool.frame, np.zeros(6)
         # nothing more may be sent after the end, and the next period may be late
         if motion is not None and now + min(2 * period, NS // 10) < motion.end:
             twist = frame.twist(position, velocity) + self._correction(position)
-        self.output.publish(twist_message(twist, now, frame.base))
-        if self.gripper:
-            self.gripper.send(gripper)
+        return twist_message(twist, now, frame.base)
 
     def _correction(self, position: np.ndarray) -> np.ndarray:
         """The twist [6] that brings the measured tool to where it is to be."""

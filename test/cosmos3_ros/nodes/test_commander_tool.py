@@ -8,18 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ..robot.kinematics.arms import six_axes
+
 pytestmark = pytest.mark.ros
 pytest.importorskip("pinocchio")
 
-AXES = (
-    ("a", "0 0 0.4", "0 0 1"),
-    ("b", "0.1 0 0", "0 1 0"),
-    ("c", "0 0 0.5", "0 1 0"),
-    ("d", "0.2 0 0", "1 0 0"),
-    ("e", "0.3 0 0", "0 1 0"),
-    ("f", "0.05 0 0", "1 0 0"),
-)
-JOINTS = [name for name, *_ in AXES]
+JOINTS = [*"abcdef"]
 START = np.array([0.0, 0.3, 0.6, 0.0, 0.5, 0.0])
 SIDE = np.array([0.5, 0.0, 0.0, 0.0, 0.0, 0.0])  # from y = 0 to y = 0.33
 ARM = {
@@ -35,16 +29,8 @@ ARM = {
 
 def described(folder: Path) -> str:
     """The path of the arm's description."""
-    body, parent = "<link name='base'/>", "base"
-    for name, place, axis in AXES:
-        body += (
-            f"<link name='link_{name}'/><joint name='{name}' type='revolute'>"
-            f"<parent link='{parent}'/><child link='link_{name}'/><origin xyz='{place}'/>"
-            f"<axis xyz='{axis}'/><limit lower='-2.5' upper='2.5' velocity='2' effort='1'/></joint>"
-        )
-        parent = f"link_{name}"
     path = folder / "six.urdf"
-    path.write_text(f"<robot name='six'>{body}</robot>")
+    path.write_text(six_axes())
     return str(path)
 
 
