@@ -125,10 +125,10 @@ class TaskNode(ManagedNode[Params]):
 
     async def _execute(self, handle: Any) -> ExecuteTask.Result:
         request, now = handle.request, self.steady()
-        task = TaskRun(
-            request.instruction.strip(), self._rules(request.time_limit), now, request.plan
-        )
-        if why := self._why_not(request):
+        why = self._why_not(request)
+        rules = self.params.rules(0.0 if why else request.time_limit)
+        task = TaskRun(request.instruction.strip(), rules, now, request.plan)
+        if why:
             task.finish(Outcome.REJECTED, why)
             return self._result(handle, task)
         if self._goal:
@@ -141,10 +141,6 @@ class TaskNode(ManagedNode[Params]):
         self._beat()
         await goal.over
         return self._result(handle, task)
-
-    def _rules(self, time_limit: float) -> Any:
-        usable = math.isfinite(time_limit) and time_limit >= 0
-        return self.params.rules(time_limit if usable else 0.0)
 
     def _why_not(self, request: ExecuteTask.Goal) -> str:
         """Why a goal is not begun; empty if it is."""
