@@ -14,7 +14,7 @@ from .model.option_fields import add_arguments, argument_values, fields, finite_
 from .model.policy_options import PolicyOptions
 from .serve.cli import add_sampling
 
-_TASK = {
+_TASK: dict[str, Any] = {
     "default": "trained",
     "help": "tasks of the simulation, with commas, or a suite: trained, hard or all "
     "(default: trained, what the embedded checkpoint was trained for)",
@@ -104,31 +104,7 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
         "eval", help="how good a checkpoint is: tasks x seeds in closed loop, futures, a page"
     )
     parser.add_argument("checkpoint")
-    parser.add_argument("--task", "--suite", **_TASK)
-    parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
-    parser.add_argument(
-        "--seed", dest="scene", type=int, default=0, help="of the first episode (default: 0)"
-    )
-    parser.add_argument(
-        "--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)"
-    )
-    parser.add_argument(
-        "--wording", type=int, default=0, help="which way to ask; -1: the one never trained on"
-    )
-    parser.add_argument(
-        "--latency", type=finite_float, default=0.3, help="s from pictures to chunk (default: 0.3)"
-    )
-    parser.add_argument(
-        "--limit", type=finite_float, default=10.0, help="s per episode (default: 10)"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
-    )
-    parser.add_argument(
-        "--through",
-        default="process",
-        help="process, nodes or both with a comma (default: process)",
-    )
+    _add_episodes(parser)
     parser.add_argument(
         "--out",
         type=pathlib.Path,
@@ -164,6 +140,35 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     # --seed is that of the scene
     add_sampling(parser, EVALUATED, {"seed": "--noise-seed"})
     parser.set_defaults(function=_eval)
+
+
+def _add_episodes(parser: argparse.ArgumentParser) -> None:
+    """Which episodes `eval` plays, and how."""
+    parser.add_argument("--task", "--suite", **_TASK)
+    parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
+    parser.add_argument(
+        "--seed", dest="scene", type=int, default=0, help="of the first episode (default: 0)"
+    )
+    parser.add_argument(
+        "--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)"
+    )
+    parser.add_argument(
+        "--wording", type=int, default=0, help="which way to ask; -1: the one never trained on"
+    )
+    parser.add_argument(
+        "--latency", type=finite_float, default=0.3, help="s from pictures to chunk (default: 0.3)"
+    )
+    parser.add_argument(
+        "--limit", type=finite_float, default=10.0, help="s per episode (default: 10)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
+    )
+    parser.add_argument(
+        "--through",
+        default="process",
+        help="process, nodes or both with a comma (default: process)",
+    )
 
 
 def _eval(chosen: argparse.Namespace) -> int:
