@@ -17,7 +17,7 @@ Picture = TypeVar("Picture")
 class RecentPictures(Generic[Picture]):
     """The newest picture, and earlier ones at most `rate` a second back to `seconds` ago.
 
-    seconds 0: the newest alone.
+    seconds 0: the newest alone. One thread adds, others may ask.
     """
 
     def __init__(self, seconds: float, rate: float) -> None:
@@ -45,11 +45,11 @@ class RecentPictures(Generic[Picture]):
 
     def last(self, seconds: float) -> list[tuple[int, Picture]]:
         """Stamps and pictures of the last `seconds` until the newest one, oldest first."""
-        if self._newest is None:
+        newest, kept = self._newest, tuple(self._kept)  # before another one is added
+        if newest is None:
             return []
-        since = self._newest[0] - int(seconds * NS)
-        found = [item for item in self._kept if since <= item[0] < self._newest[0]]
-        return [*found, self._newest]
+        since = newest[0] - int(seconds * NS)
+        return [*(item for item in kept if since <= item[0] < newest[0]), newest]
 
     def clear(self) -> None:
         """Nothing was seen."""

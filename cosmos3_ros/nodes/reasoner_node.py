@@ -179,8 +179,12 @@ class ReasonerNode(ManagedNode[Params]):
         checks: tuple[str, ...] = (),
         seconds: float = 0.0,
     ) -> Scene:
-        stamp = min(to_ns(self._newest(view).header.stamp) for view in views)
-        images = [self._seen(view, seconds) for view in views]
+        seen = [self._recent(view, seconds) for view in views]  # once: newer ones come meanwhile
+        stamp = min(to_ns(messages[-1].header.stamp) for messages in seen)
+        images = [
+            self._shown(view, messages, seconds > 0)
+            for view, messages in zip(views, seen, strict=True)
+        ]
         answer = self._reasoner.ask(question, images, max_tokens)
         yes = {check: self._reasoner.ask(check, images, 1).yes for check in checks}
         return scene_message(answer, stamp=stamp, views=views, question=question, checks=yes)
@@ -195,17 +199,25 @@ class ReasonerNode(ManagedNode[Params]):
         if seconds and self._remote:
             raise ValueError("seconds: expected 0, the reasoner elsewhere is shown pictures alone")
 
-    def _seen(self, view: str, seconds: float) -> np.ndarray | Clip:
-        """What the reasoner is shown of a view: its newest picture, or a video."""
+    def _recent(self, view: str, seconds: float) -> list[Image | CompressedImage]:
+        """The pictures of a view's last seconds, oldest first; of 0 s the newest."""
         newest = self._newest(view)
+        if not seconds:
+            return [newest]
+        return [message for _, message in self._pictures[view].last(seconds)]
+
+    def _shown(
+        self, view: str, messages: list[Image | CompressedImage], moves: bool
+    ) -> np.ndarray | Clip:
+        """What the reasoner is shown of a view: a video if it `moves`, else its only picture."""
         try:
-            if not seconds:
-                return to_rgb(newest)
-            seen = self._pictures[view].last(seconds)
-            since = [(stamp - seen[0][0]) // 1_000_000 for stamp, _ in seen]
-            return Clip([to_rgb(message) for _, message in seen], np.array(since), 1000.0)
+            pictures = [to_rgb(message) for message in messages]
         except ValueError as error:
             raise ValueError(f"camera {view}: {error}") from error
+        if not moves:
+            return pictures[0]
+        stamps = np.array([to_ns(message.header.stamp) for message in messages])
+        return Clip(pictures, (stamps - stamps[0]) // 1_000_000, 1000.0)
 
     def _newest(self, view: str) -> Image | CompressedImage:
         if view not in self.params.views:
