@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ..resting_arm import RestingArm
+
 pytestmark = pytest.mark.ros
 
 INSTALLED = importlib.util.find_spec("control_msgs") is not None
@@ -440,8 +442,10 @@ def test_without_control_msgs_configure_says_what_to_install(start: Any) -> None
     assert "apt-get install ros-jazzy-control-msgs" in lines[0]
 
 
-class Commander:
+class Commander(RestingArm):
     """The commander with one arm joint at 0.1 rad, and the controllers beside it, spun by hand."""
+
+    patience = 20.0
 
     def __init__(self, controller: Controller) -> None:
         import rclpy
@@ -469,23 +473,6 @@ class Commander:
             self.executor.add_node(node)
         assert bring_up(self.node), self.node.failure
         self.number = 0
-
-    def spin(self, condition: Callable[[], object], timeout: float = 20.0) -> bool:
-        end = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > end:
-                return False
-            self.measure()
-            self.executor.spin_once(timeout_sec=0.02)
-        return True
-
-    def measure(self) -> None:
-        from sensor_msgs.msg import JointState
-
-        from cosmos3_ros.ros.messages import header
-
-        stamp = header(self.node.now())
-        self.node._on_joint_state(JointState(header=stamp, name=["a"], position=[0.1]))
 
     def chunk(self, gripper: float) -> None:
         """The arm stays, the gripper goes."""

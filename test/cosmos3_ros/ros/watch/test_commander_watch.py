@@ -4,11 +4,12 @@
 Other nodes are participants of their own, each with a context, in this process.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from ..resting_arm import RestingArm
 
 pytestmark = pytest.mark.ros
 
@@ -23,7 +24,7 @@ ARM = {
 }
 
 
-class Graph:
+class Graph(RestingArm):
     """The commander, spun by hand, and other nodes by name."""
 
     def __init__(self, **parameters: Any) -> None:
@@ -60,24 +61,6 @@ class Graph:
 
         topic = topics.TRAJECTORY
         return self.other(name).create_subscription(topic.type, topic.name, print, topic.qos)
-
-    def spin(self, condition: Callable[[], object], timeout: float = 10.0) -> bool:
-        """Spin until it is so, measured joints coming in between."""
-        end = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > end:
-                return False
-            self.measure()
-            self.executor.spin_once(timeout_sec=0.02)
-        return True
-
-    def measure(self) -> None:
-        from sensor_msgs.msg import JointState
-
-        from cosmos3_ros.ros.messages import header
-
-        stamp = header(self.node.now())
-        self.node._on_joint_state(JointState(header=stamp, name=["a"], position=[0.1]))
 
     def arm(self, wanted: bool = True) -> str:
         from std_srvs.srv import SetBool
