@@ -8,8 +8,9 @@ encoders, a policy, an operator, and disturbances of all of them. Checked in eve
    than `speed x (tracking_lag + age + 2 periods) + max_tracking_error`. speed: the fastest of set
    points and arm in the last `tracking_lag + age + 1 s`; age: of what the commander was last told
    rightly about the arm. While another publisher says something else, what that can say without
-   being implausible is added. Never more than CAP rad, unless encoders repeated old values under
-   new stamps for longer than LIE: that an arm at rest is pushed meanwhile cannot be known. Left
+   being implausible is added. Never more than CAP rad and what is moved within `age` (joint states
+   may be missing for `max_age`, and an arm be pushed just then), unless encoders repeated old values
+   under new stamps for longer than LIE: that an arm at rest is pushed cannot be known. Left
    out: a brake along the motion under way while the commander says that it does not know where the
    arm is, or that what is measured is not what the controller moves, and an arm that was put
    elsewhere at once until it was measured there.
@@ -300,8 +301,8 @@ class History:
         if self._stopped and player.motion is not None and now > player.motion.end + 2 * PERIOD:
             self.violate("stop", f"a point {(now - player.motion.end) / NS:.2f} s after the brake")
         last, self._last_point = self._last_point, (now, world.time, position)
-        elapsed = 0 if last is None else now - last[0]
         # by the world's time: the node's clock may have been set
+        elapsed = 0 if last is None else max(now - last[0], world.time - last[1])
         still = last is None or world.time - last[1] > 3 * PERIOD
         paused = last is None or (still and world.time > self.stalled_until + NS)
         if player.mode == PLAYING or paused:
@@ -338,7 +339,7 @@ class History:
             interval = max(encoder.interval for encoder in world.encoders)
             bound += float(largest_change(self.limits.velocity, interval).max())
         away = float(world.away(begin).max())
-        if away > (bound if age > LIE else min(bound, CAP)):
+        if away > (bound if age > LIE else min(bound, CAP + speed * age)):
             self.violate(
                 "away",
                 f"{what} {away:.3f} from the arm, bound {bound:.3f}, speed {speed:.2f}, "

@@ -343,12 +343,11 @@ class CommanderNode(ManagedNode[Params]):
     def _resume_after_stall(self, now: int) -> None:
         """After a stall, or a clock set forward, let a stream go on where it stopped, no step."""
         late = now - self._last_tick - int(2 * NS / self.params.rate)
-        supervisor = self._supervisor
-        if late <= 0 or not self._last_tick or not supervisor.drives_arm(self._last_tick):
+        if late <= 0 or not self._last_tick or not self._sink.streams or self._is_simulated:
             return
-        if self._sink.streams and not self._is_simulated:
-            supervisor.shift(late)
-            self._last_tick += late
+        if self._supervisor.drives_arm(self._last_tick):
+            self._supervisor.shift(late)
+        self._last_tick += late  # without a stream, too: what begins afterwards is not late
 
     def _give_up(self, why: str) -> None:
         """Hold, and disarm with explicit recovery; a pause that the strategy makes is no fault."""

@@ -63,6 +63,18 @@ def test_undisturbed_it_moves(history: Any) -> None:
     assert np.abs(history.world.arm.position - before).max() > 0.02
 
 
+def test_a_chunk_that_comes_before_the_first_tick_after_a_stall_is_played_at_once(
+    history: Any,
+) -> None:
+    assert history.node.arm(False).success
+    history.run(25)
+    assert history.node.arm(True).success
+    history.stalled_until = history.world.time + 3 * 10**9
+    history.run(200)
+    assert history.node._player.motion.start <= history.node.now()
+    assert not history.violations
+
+
 def test_a_set_point_away_from_the_arm_and_a_step_are_noticed(history: Any) -> None:
     velocity = np.zeros(len(history.limits.velocity))
     history.node._player.mode = "playing"
