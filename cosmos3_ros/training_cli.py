@@ -15,9 +15,9 @@ from .model.policy_options import PolicyOptions
 from .serve.cli import add_sampling
 
 _TASK: dict[str, Any] = {
-    "default": "trained",
-    "help": "tasks of the simulation, with commas, or a suite: trained, hard or all "
-    "(default: trained, what the embedded checkpoint was trained for)",
+    "default": "basic",
+    "help": "tasks of the simulation, with commas, or a suite: basic, hard or all "
+    "(default: basic)",
 }
 # Defaults of the sampling options of `eval`; they are always written to what it measured.
 EVALUATED = {"num_steps": 4, "guidance": 1.0, "future_steps": 1}

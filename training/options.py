@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..model.checkpoint_io.trained_sampling import TrainedSampling
-from ..sim.tasks import TRAINED
+from ..sim.tasks import BASIC
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class ReasonerTrainingOptions(OptimizerOptions):
     warm_up: int = 256  # scenes to wait for before the first batch
     length: int = 288  # tokens of the longest question with its answer
     # The demonstrations whose scenes are asked about, see demonstrations.Demonstration.
-    tasks: tuple[str, ...] = TRAINED
+    tasks: tuple[str, ...] = BASIC
     episodes: int = 1000  # of each task
     first_seed: int = 1_000_000
     astray: float = 0.3

@@ -31,7 +31,7 @@ from ..robot.robot_file import find_robot_file, read_remappings
 from ..ros import topics
 from ..ros.spin_thread import spinning
 from ..sim.camera_table import VIEWS
-from ..sim.tasks import TASKS, parse_names
+from ..sim.tasks import BASIC, TASKS, parse_names
 from ..srv import ResetTask
 from .demonstration import simulated_scene
 from .film import Film, frame, plot_joints
@@ -148,10 +148,11 @@ def demo(
 
 
 def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
-    """The tasks to run: those wanted (with commas), "" for all that the checkpoint was trained for.
+    """The tasks to run: those wanted (with commas), "" for the basic ones it was trained for.
 
-    Tasks of the same words in other scenes may be wanted, too. ValueError for others, unless the
-    checkpoint ("": the embedded one) does not say what it was trained for.
+    For all of them, if none of them is basic. Tasks of the same words in other scenes may be wanted,
+    too. ValueError for others, unless the checkpoint ("": the embedded one) does not say what it was
+    trained for.
     """
     who = f"checkpoint {checkpoint}" if checkpoint else "the embedded checkpoint"
     trained = [name for name in trained_tasks(checkpoint) if name in TASKS]
@@ -160,7 +161,8 @@ def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
             f"{who} does not say what it was trained for: expected --task with some of "
             f"{', '.join(TASKS)}"
         )
-    names = parse_names(wanted) if wanted else trained
+    basic = [name for name in trained if name in BASIC]
+    names = parse_names(wanted) if wanted else basic or trained
     words = {TASKS[name].wordings for name in trained}
     able = [name for name, task in TASKS.items() if task.wordings in words]
     if trained and (others := [name for name in names if name not in able]):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tasks of the simulation: their wordings, scene, random layout, steps and success.
 
-`standard` has those that the embedded checkpoint was trained for, `hard` the exam beyond them,
+`standard` has the basic ones and two that go with them, `hard` those that are harder,
 `two_arms` what two arms do together, which no suite has.
 """
 
@@ -19,10 +19,10 @@ from .task import Place, Task, apart
 from .two_arms import TWO_ARMS
 
 __all__ = [
+    "BASIC",
     "RELEASE",
     "SUITES",
     "TASKS",
-    "TRAINED",
     "TWO_ARMS",
     "Place",
     "Task",
@@ -35,11 +35,11 @@ __all__ = [
 ]
 
 TASKS: dict[str, Task] = {**STANDARD, **HARD}
-TRAINED = tuple(name for name, task in TASKS.items() if task.trained)
-# Names that stand for several tasks. hard: what the embedded checkpoint was not trained for.
+BASIC = tuple(name for name, task in TASKS.items() if task.basic)
+# Names that stand for several tasks.
 SUITES: dict[str, tuple[str, ...]] = {
-    "trained": TRAINED,
-    "hard": tuple(name for name in TASKS if name not in TRAINED),
+    "basic": BASIC,
+    "hard": tuple(name for name in TASKS if name not in BASIC),
     "all": tuple(TASKS),
 }
 

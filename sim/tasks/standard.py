@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks that the embedded checkpoint was trained for, and the two that go with them."""
+"""The five basic tasks, and the two that go with them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ STANDARD: dict[str, Task] = {
         _reached,
         steps=_PICK[:1],
         progress="reach",
-        trained=True,
+        basic=True,
         grasps=True,
         length=20,
         lead=25,
@@ -78,7 +78,7 @@ STANDARD: dict[str, Task] = {
         some_cubes,
         _lifted,
         steps=(*_PICK, "Lift the {target} cube."),
-        trained=True,
+        basic=True,
         grasps=True,
         lead=50,
     ),
@@ -98,7 +98,7 @@ STANDARD: dict[str, Task] = {
             "Push the {target} cube to the yellow circle.",
         ),
         progress="push",
-        trained=True,
+        basic=True,
         lead=45,
     ),
     "bowl": Task(
@@ -113,7 +113,7 @@ STANDARD: dict[str, Task] = {
         cubes_and_bowl,
         _in_bowl,
         steps=(*_PICK, "Carry the {target} cube to the bowl.", RELEASE),
-        trained=True,
+        basic=True,
         grasps=True,
     ),
     "drawer": Task(
@@ -132,7 +132,7 @@ STANDARD: dict[str, Task] = {
             "Close the gripper.",
             "Pull the drawer open.",
         ),
-        trained=True,
+        basic=True,
         lead=45,
     ),
     "close_drawer": Task(

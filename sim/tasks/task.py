@@ -32,7 +32,7 @@ class Task:
     # how the step that is due follows from where things are: reach, push or carry, see
     # training.vqa.task_steps
     progress: str = "carry"
-    trained: bool = False  # whether the embedded checkpoint was trained for it
+    basic: bool = False  # of the suite `basic`
     grasps: bool = False  # whether the hand is to be turned as the cube is
     length: int = 65  # actions of a demonstration, about
     lead: int = 80  # actions, at most, before an arm that is led astray is pulled away

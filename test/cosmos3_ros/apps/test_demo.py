@@ -40,14 +40,18 @@ def test_it_runs_the_tasks_that_the_checkpoint_was_trained_for(
     from cosmos3_ros.apps.demo import choose_tasks
     from cosmos3_ros.model.checkpoint_io.trained_tasks import write_trained_tasks
 
+    basic = tmp_path / "basic"
+    basic.mkdir()
+    write_trained_tasks(basic, ("reach", "lift", "push"))
     assert choose_tasks("", "") == ["reach", "lift", "push", "bowl", "drawer"]
     assert capsys.readouterr().out.endswith("was trained for reach, lift, push, bowl, drawer\n")
     with pytest.raises(ValueError, match="was not trained for stack: expected some of reach, li"):
-        choose_tasks("reach,stack", "")
+        choose_tasks("reach,stack", str(basic))
     assert choose_tasks("lift,lift_small", "") == ["lift", "lift_small"]
     assert "knows the words of lift_small, but not such scenes" in capsys.readouterr().out
     with pytest.raises(ValueError, match="was not trained for stack, close_drawer, lift_turning"):
-        choose_tasks("stack,lift_edge,close_drawer,lift_turning", "")
+        choose_tasks("stack,lift_edge,close_drawer,lift_turning", str(basic))
+    assert choose_tasks("stack,lift", "") == ["stack", "lift"]
     with pytest.raises(ValueError, match="does not say what it was trained for: expected --task"):
         choose_tasks("", str(tmp_path))
     assert choose_tasks("stack", str(tmp_path)) == ["stack"]
