@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How probable "yes" is as an answer, from the scores of its first token."""
+"""How probable "yes" is as an answer, from the scores of its first token. Imports no torch."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # whoever asks a remote reasoner has none
+    from torch import Tensor
 
 SPELLINGS = (("Yes", "yes", "YES", " Yes", " yes"), ("No", "no", "NO", " No", " no"))
 MOST = 0.5  # of the probability must be yes or no, for the question to be of that kind
@@ -28,6 +29,25 @@ class YesOrNo:
 
     def probability(self, scores: Tensor) -> float:
         """Of yes against no, 0..1; NaN if neither is likely. scores: float32 [vocab]."""
-        shares = torch.softmax(scores, -1)
-        yes, no = (float(shares[tokens].sum()) for tokens in (self._yes, self._no))
-        return yes / (yes + no) if yes + no > MOST else math.nan
+        shares = scores.softmax(-1)
+        return _of_yes(*(float(shares[tokens].sum()) for tokens in (self._yes, self._no)))
+
+
+def probability_by_words(logprobs: Iterable[tuple[str, float]]) -> float:
+    """Of yes against no, 0..1, from the likeliest first tokens as text with their log-probability.
+
+    NaN if neither is likely. As an endpoint sends them, whose tokenizer nobody here knows: what a
+    spelling of one begins with counts for it, if no spelling of the other does.
+    """
+    yes, no = 0.0, 0.0
+    for word, logprob in logprobs:
+        begins_yes, begins_no = (
+            any(word and text.startswith(word) for text in texts) for texts in SPELLINGS
+        )
+        yes += math.exp(logprob) if begins_yes and not begins_no else 0.0
+        no += math.exp(logprob) if begins_no and not begins_yes else 0.0
+    return _of_yes(yes, no)
+
+
+def _of_yes(yes: float, no: float) -> float:
+    return yes / (yes + no) if yes + no > MOST else math.nan
