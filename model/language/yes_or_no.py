@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:  # whoever asks a remote reasoner has none
     from torch import Tensor
 
 SPELLINGS = (("Yes", "yes", "YES", " Yes", " yes"), ("No", "no", "NO", " No", " no"))
+_WORD = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 MOST = 0.5  # of the probability must be yes or no, for the question to be of that kind
 
 
@@ -31,6 +33,12 @@ class YesOrNo:
         """Of yes against no, 0..1; NaN if neither is likely. scores: float32 [vocab]."""
         shares = scores.softmax(-1)
         return _of_yes(*(float(shares[tokens].sum()) for tokens in (self._yes, self._no)))
+
+
+def says_yes(answer: str) -> bool | None:
+    """Whether the first word of an answer is yes; None if it is neither yes nor no."""
+    found = _WORD.match(answer)
+    return None if found is None else found[1].lower() == "yes"
 
 
 def probability_by_words(logprobs: Iterable[tuple[str, float]]) -> float:
