@@ -53,6 +53,11 @@ def add_judge(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--append", default="", help='after every question: "Answer yes or no." (default: nothing)'
     )
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="fit a temperature to the labeled answers and write it into --checkpoint",
+    )
     remote = parser.add_argument_group("a reasoner elsewhere, in place of a checkpoint")
     remote.add_argument(
         "--url", default="", help="OpenAI-compatible endpoint: http(s)://HOST:PORT/v1"
@@ -80,6 +85,8 @@ def _judge(chosen: argparse.Namespace) -> int:
         raise ValueError(
             f"--fps, --timeout: expected positive numbers, got {chosen.fps} and {chosen.timeout}"
         )
+    if chosen.calibrate and (chosen.url or not chosen.checkpoint):
+        raise ValueError("--calibrate: expected --checkpoint, into which it writes, and no --url")
     clips, questions = find_clips(chosen.folder), read_questions(chosen.questions)
     names = [clip.name for clip in clips]
     asked = pairs(questions, names)
@@ -89,7 +96,37 @@ def _judge(chosen: argparse.Namespace) -> int:
         content = report(reasoner, manner, asked, clips, chosen.out)
     print(text_table(content))
     print(f"wrote {chosen.out / 'judge.md'} and {chosen.out / 'judge.json'}")
+    if chosen.calibrate:
+        print(_calibrate(pathlib.Path(chosen.checkpoint), content["temperature"]))
     return 0
+
+
+def _calibrate(folder: pathlib.Path, fitted: float | None) -> str:
+    """Write a fitted temperature into a checkpoint, whose own the answers have already."""
+    from .model.checkpoint_io.yes_temperature import write_yes_temperature, yes_temperature
+    from .training.evaluation.calibration import LEAST, MOST
+
+    if fitted is None:
+        raise ValueError("--calibrate: expected labeled answers with a probability, got none")
+    if not 1.1 * LEAST < fitted < MOST / 1.1:
+        raise ValueError(
+            "--calibrate: expected answers of which most are right and some wrong, got such that "
+            f"fix no temperature ({fitted:.2f})"
+        )
+    before = yes_temperature(folder)
+    after = round(before * fitted, 3)
+    write_yes_temperature(folder, after)
+    return f"{folder}: yes_temperature {after:g}, it was {before:g}"
+
+
+def _name(checkpoint: str) -> str:
+    """A checkpoint and how it is calibrated; answers of another calibration are others."""
+    from .model.checkpoint_io.trained_tasks import EMBEDDED
+    from .model.checkpoint_io.yes_temperature import yes_temperature
+
+    folder = pathlib.Path(checkpoint) if checkpoint else EMBEDDED
+    name = checkpoint or "the embedded checkpoint"
+    return f"{name} at temperature {yes_temperature(folder):g}"
 
 
 @contextlib.contextmanager
@@ -98,7 +135,7 @@ def _asked(chosen: argparse.Namespace) -> Iterator[tuple[Reasoner, Manner]]:
     from .training.judge.judgement import Manner
 
     manner = Manner(
-        chosen.url or str(chosen.checkpoint or "the embedded checkpoint"),
+        chosen.url or _name(chosen.checkpoint),
         chosen.show == "last",
         chosen.fps,
         chosen.append,

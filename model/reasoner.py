@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .checkpoint_io.json_file import read_json
 from .checkpoint_io.loader import load_model
+from .checkpoint_io.yes_temperature import yes_temperature
 from .interface import Answer, Clip, check_image
 from .language.chat import Turn
 from .language.decode_loop import DecodeLoopPool
@@ -100,7 +101,7 @@ class Cosmos3Reasoner:
         self.video_pruning_rate = _check_pruning(video_pruning_rate)
         self.stop = stop_tokens(model)
         self._decoders = DecodeLoopPool(model)
-        self._yes_or_no = YesOrNo(self.tokenizer)
+        self._yes_or_no = YesOrNo(self.tokenizer, yes_temperature(model.path))
         added = self.tokenizer.added_tokens_decoder.items()
         self._reserved = {
             number for number, token in added if token.special and "think>" not in token.content

@@ -2,6 +2,7 @@
 """`cosmos3 judge` with a small checkpoint, with an endpoint that serves the same, and refusals."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from cosmos3_ros.cli import main
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
+from cosmos3_ros.model.checkpoint_io.yes_temperature import write_yes_temperature, yes_temperature
 from cosmos3_ros.model.reasoner import load_reasoner
 from cosmos3_ros.serve.asyncio_runner import in_background
 from cosmos3_ros.serve.openai_server import OpenAiServer
@@ -61,6 +63,24 @@ def test_a_checkpoint_and_an_endpoint_are_asked_alike(
     assert "b: Is it?" not in capsys.readouterr().out  # nothing was left to ask
 
 
+def test_calibration_is_kept_with_the_checkpoint(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cosmos3_ros.model.language.yes_or_no.MOST", 0.0)  # random weights
+    checkpoint = shutil.copytree(tiny_checkpoint(), folder / "checkpoint")
+    mine = ("--checkpoint", str(checkpoint), "--device", "cpu", "--calibrate")
+    assert judge(folder, "out", *mine) == 1  # two answers, both wrong
+    assert "such that fix no temperature" in capsys.readouterr().err
+    assert "reasoner" not in json.loads((checkpoint / "checkpoint.json").read_text())
+    write_yes_temperature(checkpoint, 2.0)
+    monkeypatch.setattr("cosmos3_ros.training.judge.summary.fit_temperature", lambda *_: 1.2)
+    assert judge(folder, "out", *mine) == 1  # the answers were given by another calibration
+    assert "choose another --out" in capsys.readouterr().err
+    assert judge(folder, "other", *mine) == 0
+    assert "yes_temperature 2.4, it was 2" in capsys.readouterr().out
+    assert yes_temperature(checkpoint) == 2.4
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -71,8 +91,12 @@ def test_a_checkpoint_and_an_endpoint_are_asked_alike(
             ("--url", "http://127.0.0.1:9/v1", "--video-pruning-rate", "0.5"),
             "--video-pruning-rate: expected 0 with --url, the endpoint prunes",
         ),
+        (
+            ("--calibrate",),
+            "--calibrate: expected --checkpoint, into which it writes, and no --url",
+        ),
     ],
-    ids=["questions", "fps", "url", "pruning"],
+    ids=["questions", "fps", "url", "pruning", "calibrate"],
 )
 def test_a_refusal_is_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], words: str

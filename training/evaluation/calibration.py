@@ -10,9 +10,11 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from ...model.language.yes_or_no import with_temperature
+
 BINS = 10
-_LEAST, _MOST = 0.05, 20.0  # temperatures that are tried
-_TINY = 1e-7  # of a probability: what float32 scores can tell from 0 and 1
+LEAST, MOST = 0.05, 20.0  # temperatures that are tried
+_TINY = 1e-12  # of a probability in the loss
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def brier(yes: Sequence[float], truths: Sequence[bool]) -> float:
 def fit_temperature(yes: Sequence[float], truths: Sequence[bool]) -> float:
     """The temperature with the least log loss on these answers; NaN among them are left out.
 
-    Temperature scaling, arXiv 1706.04599. By golden-section search: the loss has one minimum.
+    Temperature scaling, arXiv 1706.04599. By golden-section search: the loss has one minimum. It is
+    near LEAST if all answers are right, and near MOST if they are no better than chance.
     """
     known = [(p, t) for p, t in zip(yes, truths, strict=True) if not math.isnan(p)]
     if not known:
@@ -74,16 +77,8 @@ def fit_temperature(yes: Sequence[float], truths: Sequence[bool]) -> float:
         cooled = [(with_temperature(p, math.exp(log)), t) for p, t in known]
         return -math.fsum(math.log(max(p if t else 1 - p, _TINY)) for p, t in cooled)
 
-    low, high, ratio = math.log(_LEAST), math.log(_MOST), (math.sqrt(5) - 1) / 2
+    low, high, ratio = math.log(LEAST), math.log(MOST), (math.sqrt(5) - 1) / 2
     while high - low > 1e-4:
         left, right = high - ratio * (high - low), low + ratio * (high - low)
         low, high = (low, right) if loss(left) <= loss(right) else (left, high)
     return math.exp((low + high) / 2)
-
-
-def with_temperature(yes: float, temperature: float) -> float:
-    """The probability after its log odds are divided by `temperature` (> 0)."""
-    if math.isnan(yes):
-        return yes
-    share = min(max(yes, _TINY), 1 - _TINY)
-    return 1 / (1 + math.exp(-math.log(share / (1 - share)) / temperature))

@@ -26,7 +26,7 @@ def write_page(file: Path, content: Mapping[str, Any]) -> None:
         "",
         *_words_alone(content["all"]),
         *table(_HEAD, (_cells(name, row) for name, row in rows.items())),
-        *_reliability(content["reliability"], content["all"]),
+        *_reliability(content["reliability"], content["all"], content["temperature"]),
         *_wrong(content["answers"]),
         "## By aspect",
         "",
@@ -79,7 +79,9 @@ def _words_alone(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _reliability(bins: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> list[str]:
+def _reliability(
+    bins: Sequence[Mapping[str, Any]], row: Mapping[str, Any], temperature: float
+) -> list[str]:
     if not bins:
         return []
     head = ("probability of yes", "answers", "mean", "yes is right")
@@ -97,7 +99,8 @@ def _reliability(bins: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> l
         "",
         "How often yes is right among the answers that give it such a probability. The expected "
         f"calibration error, {row['calibration_error']:.3f}, is the mean distance of the last two "
-        "columns, weighted by the answers.",
+        f"columns, weighted by the answers. A temperature of {temperature:.2f} fits these answers "
+        "best (1: as they are; more: they are too sure).",
         "",
         *table(head, rows),
     ]

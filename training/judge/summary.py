@@ -8,7 +8,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..evaluation.calibration import brier, expected_calibration_error, reliability
+from ..evaluation.calibration import (
+    brier,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+)
 from ..evaluation.statistics import wilson
 from .judgement import Judged
 from .question_file import DIMENSIONS
@@ -17,11 +22,16 @@ Row = dict[str, Any]
 
 
 def summarize(judged: Sequence[Judged]) -> dict[str, Any]:
-    """Rows of all, of each dimension, aspect and clip, the reliability table, and every answer."""
+    """Rows of all, of each dimension, aspect and clip, the reliability table, and every answer.
+
+    temperature: the one by which the probabilities would fit these labels best.
+    """
     known = [one for one in judged if one.question.label is not None and not math.isnan(one.yes)]
-    bins = reliability([one.yes for one in known], [bool(one.question.label) for one in known])
+    yes, truths = [one.yes for one in known], [bool(one.question.label) for one in known]
+    bins = reliability(yes, truths)
     return {
         "all": row(judged),
+        "temperature": fit_temperature(yes, truths) if known else None,
         "dimensions": _by(judged, lambda one: one.question.dimension, DIMENSIONS),
         "aspects": _by(judged, lambda one: f"{one.question.dimension}: {one.question.aspect}"),
         "clips": _by(judged, lambda one: one.clip),

@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 
+from cosmos3_ros.model.language.yes_or_no import with_temperature
 from cosmos3_ros.training.evaluation.calibration import (
     Bin,
     brier,
     expected_calibration_error,
     fit_temperature,
     reliability,
-    with_temperature,
 )
 
 

@@ -78,7 +78,7 @@ def test_what_is_no_clip_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="file: expected a folder of clips, got a file"):
         find_clips(tmp_path / "file")
-    with pytest.raises(ValueError, match="expected clips .* got none"):
+    with pytest.raises(ValueError, match=r"expected clips .* got none"):
         find_clips(tmp_path)
     write_frames(tmp_path / "a", 2)
     write_video(tmp_path / "a" / "b.mp4")

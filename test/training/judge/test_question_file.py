@@ -2,6 +2,7 @@
 """Question files: ours line by line, HUE's with tags, and every way in which they are wrong."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +61,15 @@ LISTED = ", ".join(DIMENSIONS)
 )
 def test_a_wrong_line_is_named(write: Any, line: Any, words: str) -> None:
     file = write(GOOD, line)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=re.escape(f"{file}:2: {words}")):
         read_questions(file)
-    assert str(caught.value).startswith(f"{file}:2: {words}")
 
 
 def test_all_wrong_lines_are_named_up_to_five(write: Any) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"and 2 lines more$") as caught:
         read_questions(write(*["{"] * 3, GOOD, *["{"] * 4))
     text = str(caught.value)
     assert [number for number in range(1, 9) if f"jsonl:{number}: " in text] == [1, 2, 3, 5, 6]
-    assert text.endswith("; and 2 lines more")
 
 
 def test_a_file_of_nothing_or_of_bytes_is_refused(write: Any, tmp_path: Path) -> None:
@@ -114,15 +113,13 @@ def test_a_bank_of_hue_is_read_by_its_tags(write: Any, bare: bool) -> None:
     ids=["cut", "other", "nameless", "untagged", "empty"],
 )
 def test_a_wrong_bank_is_refused_in_words(write: Any, content: Any, words: str) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=re.escape(words)):
         read_questions(write(content, name="hue.json"))
-    assert words in str(caught.value)
 
 
 def test_a_question_about_no_clip_is_refused() -> None:
     one = Question("Is it?", "physical laws", clip="left_*", where="q.jsonl:4")
     assert pairs([one], ["left_1", "right", "left_2"]) == [("left_1", one), ("left_2", one)]
-    with pytest.raises(ValueError) as caught:
+    words = "q.jsonl:4: clip: expected one of the folder (a, b), got 'left_*'"
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         pairs([one], ["a", "b"])
-    wanted = "q.jsonl:4: clip: expected one of the folder (a, b), got 'left_*'"
-    assert str(caught.value) == wanted
