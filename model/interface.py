@@ -227,7 +227,8 @@ class Answer:
     tokens: int = 0
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of each stage
     # Probability that it begins with yes rather than with no, 0..1, from the scores of its first
-    # token; NaN where it most likely begins with neither, or nobody knows (a remote reasoner).
+    # token; NaN where it most likely begins with neither, or nobody knows (an endpoint that tells
+    # no log-probabilities).
     yes: float = math.nan
 
 
@@ -239,7 +240,7 @@ class Reasoner(Protocol):
     ) -> Answer:
         """Answer about `images` (uint8 [H, W, 3] each) and videos, greedily.
 
-        In at most `max_tokens`. A remote one is shown images alone, ValueError for a video.
+        In at most `max_tokens`.
         """
 
 

@@ -20,10 +20,12 @@ from torch import Tensor
 
 from .checkpoint_io.json_file import read_json
 from .checkpoint_io.loader import load_model
+from .checkpoint_io.yes_temperature import yes_temperature
 from .interface import Answer, Clip, check_image
 from .language.chat import Turn
 from .language.decode_loop import DecodeLoopPool
 from .language.question_templates import TASKS, parse_boxes, split_thought
+from .language.token_logprobs import LogprobReader, TokenLogprob
 from .language.token_sampling import GREEDY, Sampling, TokenPicker, TokenTransfer, pieces
 from .language.vision_cache import Picture, VisionCache
 from .language.vision_encoder import Grid, VisionEncoder, retained, sample_frames, timestamps
@@ -99,7 +101,7 @@ class Cosmos3Reasoner:
         self.video_pruning_rate = _check_pruning(video_pruning_rate)
         self.stop = stop_tokens(model)
         self._decoders = DecodeLoopPool(model)
-        self._yes_or_no = YesOrNo(self.tokenizer)
+        self._yes_or_no = YesOrNo(self.tokenizer, yes_temperature(model.path))
         added = self.tokenizer.added_tokens_decoder.items()
         self._reserved = {
             number for number, token in added if token.special and "think>" not in token.content
@@ -207,11 +209,12 @@ class Cosmos3Reasoner:
         prompt: Prompt,
         max_tokens: int,
         sampling: Sampling | None = None,
-        first: Callable[[Tensor], None] = lambda scores: None,
+        see: Callable[[Tensor], None] = lambda scores: None,
     ) -> Iterator[int]:
         """The tokens of the answer as they are decided, without the one that ends it.
 
-        first: is called with the scores of the first one, float32 [vocab].
+        see: is called with the scores of each before it is chosen, float32 [vocab], whose memory
+        the next ones may take.
         """
         since = time.perf_counter()
         decoder = self._decoders.take()
@@ -225,9 +228,9 @@ class Cosmos3Reasoner:
                 max_tokens,
             )
             since = self._lap(prompt.seconds, "prefill", since)
-            first(scores)
             pick = TokenPicker(sampling or self.sampling, prompt.ids, len(scores))
             for left in reversed(range(max_tokens)):
+                see(scores)
                 chosen = pick(scores)
                 transfer = TokenTransfer(chosen)
                 if left and self._decoders.ahead:
@@ -242,11 +245,20 @@ class Cosmos3Reasoner:
         finally:
             self._decoders.give(decoder)
 
+    def scored_tokens(
+        self, prompt: Prompt, max_tokens: int, sampling: Sampling | None = None, top: int = 0
+    ) -> Iterator[TokenLogprob]:
+        """Like `tokens`, each with its log-probability and those of the `top` likeliest."""
+        reader = LogprobReader(top)
+        for token in self.tokens(prompt, max_tokens, sampling, reader.see):
+            yield reader.read(token)
+
     def _answer(self, limit: int, sampling: Sampling | None, prompt: Prompt) -> Answer:
         yes: list[float] = []
 
         def note(scores: Tensor) -> None:
-            yes.append(self._yes_or_no.probability(scores))
+            if not yes:
+                yes.append(self._yes_or_no.probability(scores))
 
         tokens = list(self.tokens(prompt, limit, sampling, note))
         thought, text = split_thought(self.tokenizer.decode(tokens))

@@ -23,7 +23,6 @@ from .media_decoder import Decoder, Media, read_uri
 # Fields that are not implemented -> the values that ask for nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
-    "logprobs": (False,),
     "frequency_penalty": (0,),
     "logit_bias": ({},),
     "tools": ([],),
@@ -38,6 +37,7 @@ NUMBERS = {
     "presence_penalty": ("presence", -2.0, 2.0),
     "repetition_penalty": ("repetition", 1e-3, 10.0),
 }
+TOP_LOGPROBS = 20  # OpenAI's limit of likeliest tokens in a token's place
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
@@ -59,6 +59,8 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     stream: bool = False
     usage: bool = False
+    # How many likeliest tokens to name in each token's place; None: no log-probabilities at all.
+    logprobs: int | None = None
 
     def turns(self) -> list[Turn]:
         """The conversation with its media decoded; ValueError if one does not."""
@@ -90,6 +92,7 @@ def read_chat_request(body: Any, sampling: Sampling, max_tokens: int) -> ChatReq
         stop=_stop(body),
         stream=_get(body, "stream", bool, False),
         usage=_get(options, "include_usage", bool, False),
+        logprobs=_logprobs(body),
     )
 
 
@@ -115,6 +118,20 @@ def _max_tokens(body: Mapping[str, Any], most: int) -> int:
                 raise BadRequestError(f"{name}: expected 1 to {most}, got {wanted}", name)
             return wanted
     return most
+
+
+def _logprobs(body: Mapping[str, Any]) -> int | None:
+    """How many likeliest tokens are asked for, None if log-probabilities are not."""
+    asked, top = _get(body, "logprobs", bool, False), _get(body, "top_logprobs", int, None)
+    if top is None:
+        return 0 if asked else None
+    if not asked:
+        raise BadRequestError("top_logprobs: expected logprobs to be true with it", "top_logprobs")
+    if not 0 <= top <= TOP_LOGPROBS:
+        raise BadRequestError(
+            f"top_logprobs: expected 0 to {TOP_LOGPROBS}, got {top}", "top_logprobs"
+        )
+    return top
 
 
 def _sampling(body: Mapping[str, Any], default: Sampling) -> Sampling:

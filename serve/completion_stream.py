@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ..model.language.chat import Turn
 from ..model.language.token_sampling import Sampling, pieces
+from .chat_logprobs import TokenLogprob
 from .chat_request import ChatRequest
 
 
@@ -30,6 +31,19 @@ class ChatModel(Protocol):
         self, prompt: Any, max_tokens: int, sampling: Sampling | None = None
     ) -> Iterator[int]:
         """The tokens of the answer, each as soon as it is sampled."""
+
+    def scored_tokens(
+        self, prompt: Any, max_tokens: int, sampling: Sampling | None = None, top: int = 0
+    ) -> Iterator[TokenLogprob]:
+        """Like `tokens`, each with its log-probability and those of the `top` likeliest."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """Text that can be sent, and what is known of the tokens that were decided since the last."""
+
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,33 +87,50 @@ class StopWords:
 
 def generate_completion(
     model: ChatModel, request: ChatRequest, stopped: Callable[[], bool]
-) -> Iterator[Started | str | Finished]:
+) -> Iterator[Started | Piece | Finished]:
     """The events of a completion, token by token, until `stopped`.
 
     ValueError if the model cannot answer the conversation.
     """
     prompt = model.chat(request.turns())
     yield Started(len(prompt.ids))
-    count = 0
+    count, waiting = 0, list[TokenLogprob]()
 
     def tokens() -> Iterator[int]:
         nonlocal count
-        for token in model.tokens(prompt, request.max_tokens, request.sampling):
+        for token in _decided(model, prompt, request, waiting):
             if stopped():
                 return
             count += 1
             yield token
 
+    def told(text: str) -> Piece:
+        piece = Piece(text, tuple(waiting))
+        waiting.clear()
+        return piece
+
     stop_words = StopWords(request.stop)
-    for piece in pieces(tokens(), model.tokenizer):
-        if text := stop_words.feed(piece):
-            yield text
+    for words in pieces(tokens(), model.tokenizer):
+        if text := stop_words.feed(words):
+            yield told(text)
         if stop_words.found:
             yield Finished("stop", count)
             return
-    if text := stop_words.rest():
-        yield text
+    if (text := stop_words.rest()) or waiting:
+        yield told(text)
     yield Finished("length" if count == request.max_tokens else "stop", count)
+
+
+def _decided(
+    model: ChatModel, prompt: Any, request: ChatRequest, scored: list[TokenLogprob]
+) -> Iterator[int]:
+    """The tokens as the model decides them; what the request asks of each goes to `scored`."""
+    if request.logprobs is None:
+        yield from model.tokens(prompt, request.max_tokens, request.sampling)
+        return
+    for one in model.scored_tokens(prompt, request.max_tokens, request.sampling, request.logprobs):
+        scored.append(one)
+        yield one.token
 
 
 class CompletionStream:
@@ -129,8 +160,8 @@ class CompletionStream:
         assert isinstance(event, Started)
         return event.tokens
 
-    async def rest(self) -> AsyncIterator[str | Finished]:
-        """The events after that: pieces of text, then Finished."""
+    async def rest(self) -> AsyncIterator[Piece | Finished]:
+        """The events after that: pieces, then Finished."""
         while True:
             event = await self._next()
             yield event

@@ -13,13 +13,14 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
 
+from .chat_logprobs import TokenLogprob, write_logprobs
 from .chat_request import BadRequestError, ChatRequest, read_chat_request
-from .completion_stream import ChatModel, CompletionStream, Finished
+from .completion_stream import ChatModel, CompletionStream, Finished, Piece
 from .http_server import RefusedError, make_app, run_app
 from .job_queue import BusyError, JobQueue
 
@@ -114,12 +115,14 @@ class OpenAiServer:
         model = self._chat_model
         asked = read_chat_request(body, model.sampling, model.max_tokens)
         with self._begin(asked) as completion:
-            reply = Reply(self._name, await completion.started())
+            decode = None if asked.logprobs is None else model.tokenizer.decode
+            reply = Reply(self._name, await completion.started(), decode)
             if asked.stream:
                 return await self._stream(request, reply, completion, asked.usage)
-            parts = [part async for part in completion.rest()]
-        text = "".join(part for part in parts if isinstance(part, str))
-        return web.json_response(reply.whole(text, parts[-1]))
+            events = [event async for event in completion.rest()]
+        parts = [event for event in events if isinstance(event, Piece)]
+        finished = next(event for event in events if isinstance(event, Finished))
+        return web.json_response(reply.whole(parts, finished))
 
     async def _read(self, request: web.Request) -> Any:
         try:
@@ -159,8 +162,8 @@ class OpenAiServer:
         await send(reply.piece({"role": "assistant", "content": ""}))
         try:
             async for part in completion.rest():
-                if isinstance(part, str):
-                    await send(reply.piece({"content": part}))
+                if isinstance(part, Piece):
+                    await send(reply.piece({"content": part.text}, logprobs=part.logprobs))
                 else:
                     await send(reply.piece({}, part.reason))
                     if usage:
@@ -184,23 +187,29 @@ def refuse_web_pages(request: web.Request) -> None:
 
 
 class Reply:
-    """The JSON around an answer."""
+    """The JSON around an answer.
 
-    def __init__(self, model: str, prompt: int) -> None:
-        self._prompt = prompt
+    prompt: its length in tokens; decode: the text of token ids, if their log-probabilities are
+    asked for.
+    """
+
+    def __init__(
+        self, model: str, prompt: int, decode: Callable[[Sequence[int]], str] | None = None
+    ) -> None:
+        self._prompt, self._decode = prompt, decode
         self._head = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
             "model": model,
         }
 
-    def whole(self, text: str, finished: Any) -> dict[str, Any]:
+    def whole(self, parts: Sequence[Piece], finished: Finished) -> dict[str, Any]:
         """The answer in one piece."""
-        message = {"role": "assistant", "content": text}
+        message = {"role": "assistant", "content": "".join(part.text for part in parts)}
         choice = {
             "index": 0,
             "message": message,
-            "logprobs": None,
+            "logprobs": self._logprobs([one for part in parts for one in part.logprobs]),
             "finish_reason": finished.reason,
         }
         return {
@@ -210,10 +219,19 @@ class Reply:
             "usage": self._usage(finished),
         }
 
-    def piece(self, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-        """One event of a stream."""
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def piece(
+        self,
+        delta: dict[str, Any],
+        reason: str | None = None,
+        logprobs: Sequence[TokenLogprob] | None = None,
+    ) -> dict[str, Any]:
+        """One event of a stream; logprobs: of its tokens, None if it has none."""
+        told = None if logprobs is None else self._logprobs(logprobs)
+        choice = {"index": 0, "delta": delta, "logprobs": told, "finish_reason": reason}
         return {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
+
+    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        return write_logprobs(tokens, self._decode) if self._decode else None
 
     def usage_piece(self, finished: Finished) -> dict[str, Any]:
         """The event with the counts, for those who ask for it."""

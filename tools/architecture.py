@@ -61,11 +61,13 @@ ORDER = (
     "training/data",
     "training/vqa",
     "training/evaluation",
+    "training/judge",
     "training/optim",
     "training/stages",
     "training/train",
     "cosmos3_ros/embodiment_cli",
     "cosmos3_ros/task_cli",
+    "cosmos3_ros/judge_cli",
     "cosmos3_ros/training_cli",
     "cosmos3_ros/cli",
 )

@@ -216,6 +216,9 @@ class ReasonerTrainingOptions(OptimizerOptions):
     scatter: float = 0.3
     looks: int = 4  # scenes of a demonstration at moments of its execution, see samples.Watch
     stills: int = 4  # scenes of other layouts at rest, see samples.Watch
+    # Scenes of attempts that are over, near misses among them, see samples.Watch. They teach to
+    # judge outcomes; an attempt takes as long as a demonstration.
+    endings: int = 0
     workers: int = 0  # rendering processes; 0: one less than there are cores
 
 

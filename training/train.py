@@ -19,6 +19,7 @@ from ..model.checkpoint_io.own_embodiment import own_embodiment, write_own
 from ..model.checkpoint_io.tiny import write_tiny
 from ..model.checkpoint_io.trained_sampling import write_trained_sampling
 from ..model.checkpoint_io.trained_tasks import write_trained_tasks
+from ..model.checkpoint_io.yes_temperature import write_yes_temperature
 from ..model.embodiment import Embodiment, find_embodiment
 from ..model.loaded_model import Model
 from ..model.network.config import TINY, ModelConfig
@@ -191,6 +192,8 @@ def begin(recipe: Recipe, folder: Path) -> None:
         _copy_start(recipe, folder, config)
     elif not folder.exists():
         write_tiny(folder, recipe.seed, config, recipe.embodiment)
+    if recipe.size or recipe.reasoner or (recipe.policy.steps and recipe.policy.text):
+        write_yes_temperature(folder, None)  # it will answer otherwise than it was fitted to
     if recipe.policy.steps:  # nobody knows what a dataset shows
         write_trained_tasks(folder, () if recipe.data.dataset else recipe.data.tasks)
         write_trained_sampling(folder, recipe.objective.sampling)

@@ -196,8 +196,6 @@ class ReasonerNode(ManagedNode[Params]):
             raise ValueError(
                 f"seconds: expected 0 to {kept:g} (parameter video_seconds), got {seconds:g}"
             )
-        if seconds and self._remote:
-            raise ValueError("seconds: expected 0, the reasoner elsewhere is shown pictures alone")
 
     def _recent(self, view: str, seconds: float) -> list[Image | CompressedImage]:
         """The pictures of a view's last seconds, oldest first; of 0 s the newest."""

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.client
 import json
+import math
 import socket
 import threading
 import time
@@ -14,18 +14,33 @@ import urllib.parse
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ...model.interface import Answer, Clip, check_image
 from ...model.language.question_templates import parse_boxes, split_thought
+from ..chat_logprobs import read_yes
+from .media_uri import frame_rate, media_part
 
 CONNECT = 5.0  # seconds
 MAX_REPLY = 16 << 20
+# Statuses by which endpoints refuse a field that they do not know or offer.
+NOT_OFFERED = (400, 422)
+LOGPROBS = {"logprobs": True, "top_logprobs": 20}  # as many as vLLM and OpenAI tell at most
+
+
+class RefusedError(ValueError):
+    """A reply of another status than 200."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class RemoteReasoner:
     """A `Reasoner`: one thread asks, any other may `cancel`. It connects anew for each question.
+
+    The answer's probability of yes comes from the log-probabilities of its first token; of an
+    endpoint that refuses to tell them, they are not asked for again.
 
     url: up to and with /v1; model: its name there, "": the first one that is offered; token: sent
     as Bearer token; timeout: seconds for an answer. ValueError if the url is none.
@@ -50,6 +65,7 @@ class RemoteReasoner:
         )
         self._url, self._model, self._timeout = url, model, timeout
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._tells = True  # log-probabilities, as far as is known
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._cancelled = self._closed = False
@@ -62,16 +78,14 @@ class RemoteReasoner:
         OSError if the endpoint does not answer, ValueError if it refuses or answers nonsense.
         """
         began = time.monotonic()
-        shown = [image for image in images if not isinstance(image, Clip)]
-        if len(shown) < len(images):
-            raise ValueError("images: a remote reasoner is shown pictures alone, got a video")
-        for number, image in enumerate(shown):
-            check_image(f"images[{number}]", image)
+        clips = [image for image in images if isinstance(image, Clip)]
+        for number, image in enumerate(images):
+            for frame in image.frames if isinstance(image, Clip) else [image]:
+                check_image(f"images[{number}]", frame)
         with self._lock:
             self._cancelled = self._closed
         self._model = self._model or self._only_model()
-        pictures = [{"type": "image_url", "image_url": {"url": png_uri(image)}} for image in shown]
-        content = [*pictures, {"type": "text", "text": question}]
+        content = [*map(media_part, images), {"type": "text", "text": question}]
         message = {"role": "user", "content": content}
         asked = {
             "model": self._model,
@@ -79,9 +93,13 @@ class RemoteReasoner:
             "max_tokens": max_tokens,
             "temperature": 0,
         }
-        reply = self._exchange("POST", "/chat/completions", json.dumps(asked).encode())
+        if rates := [frame_rate(clip) for clip in clips if len(clip.frames) > 1]:
+            # of vLLM and of our server: look at every frame
+            asked["media_io_kwargs"] = {"video": {"fps": math.ceil(max(rates))}}
+        reply = self._complete(asked)
         try:
-            said = reply["choices"][0]["message"]
+            choice = reply["choices"][0]
+            said = choice["message"]
             thought, text = split_thought(said.get("content") or "")
             thought = thought or said.get("reasoning_content") or said.get("reasoning") or ""
             tokens = int((reply.get("usage") or {}).get("completion_tokens", 0))
@@ -89,9 +107,8 @@ class RemoteReasoner:
             raise ValueError(
                 f"{self._url}: expected a chat completion, got something else ({error!r})"
             ) from None
-        return Answer(
-            text, thought, parse_boxes(text), tokens, {"remote": time.monotonic() - began}
-        )
+        seconds = {"remote": time.monotonic() - began}
+        return Answer(text, thought, parse_boxes(text), tokens, seconds, read_yes(choice))
 
     def cancel(self, for_good: bool = False) -> None:
         """Give up the running question: its `ask` raises ConnectionError at once.
@@ -104,6 +121,22 @@ class RemoteReasoner:
             if self._socket:
                 with contextlib.suppress(OSError):  # the other side was faster
                     self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _complete(self, asked: dict[str, Any]) -> Any:
+        """The reply, with log-probabilities where the endpoint tells them."""
+        plain = json.dumps(asked).encode()
+        if not self._tells:
+            return self._exchange("POST", "/chat/completions", plain)
+        try:
+            return self._exchange(
+                "POST", "/chat/completions", json.dumps(asked | LOGPROBS).encode()
+            )
+        except RefusedError as error:
+            if error.status not in NOT_OFFERED:
+                raise
+        reply = self._exchange("POST", "/chat/completions", plain)
+        self._tells = False  # it was that: without them it answers
+        return reply
 
     def _only_model(self) -> str:
         try:
@@ -159,20 +192,10 @@ class RemoteReasoner:
         except (ValueError, RecursionError):
             reply = None
         if status != 200:
-            raise ValueError(f"{self._url}: status {status}: {_complaint(reply)}")
+            raise RefusedError(status, f"{self._url}: status {status}: {_complaint(reply)}")
         if not isinstance(reply, dict):
             raise ValueError(f"{self._url}: expected a JSON object, got {text[:80]!r}")
         return reply
-
-
-def png_uri(image: np.ndarray) -> str:
-    """uint8 [H, W, 3] RGB as a data URI, lossless: same answer as an onboard reasoner."""
-    done, png = cv2.imencode(
-        ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    )
-    if not done:
-        raise ValueError(f"image {list(image.shape)} cannot be encoded as PNG")
-    return f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode()}"
 
 
 def _complaint(reply: Any) -> str:

@@ -18,6 +18,7 @@ import av
 import numpy as np
 import openai
 import pytest
+import torch
 from PIL import Image
 
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
@@ -31,6 +32,10 @@ from cosmos3_ros.serve.openai_server import OpenAiServer
 PICTURES = [
     np.random.default_rng(seed).integers(0, 256, (40, 56, 3), dtype=np.uint8) for seed in range(3)
 ]
+
+
+class Empty:
+    content = ()
 
 
 def image_part(image: np.ndarray, kind: str = "png") -> dict:
@@ -186,6 +191,49 @@ def test_sampling_fields_reach_the_decoder(served, reasoner):
     )
 
 
+def first_logprobs(reasoner: Cosmos3Reasoner, question: str) -> torch.Tensor:
+    """Log-probabilities of the first token of an answer, float32 [vocab]."""
+    seen: list[torch.Tensor] = []
+    list(reasoner.tokens(reasoner.prompt(question), 1, see=seen.append))
+    return seen[0].log_softmax(-1)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_log_probabilities_are_told_of_every_token(served, reasoner, stream):
+    reply = served.ask("What is it?", logprobs=True, top_logprobs=5, stream=stream)
+    if stream:
+        with reply:
+            choices = [chunk.choices[0] for chunk in reply]
+        told = [one for choice in choices for one in (choice.logprobs or Empty()).content]
+        text = "".join(choice.delta.content or "" for choice in choices)
+    else:
+        told, text = reply.choices[0].logprobs.content, reply.choices[0].message.content
+    assert len(told) == 12
+    shares = first_logprobs(reasoner, "What is it?")
+    best = shares.topk(5)
+    decode = reasoner.tokenizer.decode
+    assert [one.token for one in told[0].top_logprobs] == [decode([i]) for i in best.indices]
+    values = [one.logprob for one in told[0].top_logprobs]
+    assert values == pytest.approx(best.values.tolist(), abs=1e-5)
+    for one in told:  # greedy: the best is the one that was chosen
+        assert (one.token, one.logprob) == (one.top_logprobs[0].token, one.top_logprobs[0].logprob)
+        assert one.bytes == (None if "\ufffd" in one.token else [*one.token.encode()])
+        assert len(one.top_logprobs) == 5
+    if "\ufffd" not in "".join(one.token for one in told):
+        assert "".join(one.token for one in told) == text
+
+
+def test_log_probabilities_are_of_the_network_not_of_the_sampling(served, reasoner):
+    shares = first_logprobs(reasoner, "What is it?")
+    ask = {"temperature": 2.0, "seed": 3, "logprobs": True, "max_tokens": 1}
+    (told,) = served.ask("What is it?", **ask).choices[0].logprobs.content
+    assert told.top_logprobs == []
+    near = (shares - told.logprob).abs()
+    assert near.min() < 1e-5
+    assert told.token in {reasoner.tokenizer.decode([int(i)]) for i in (near < 1e-5).nonzero()}
+    assert served.ask("What is it?", max_tokens=1).choices[0].logprobs is None
+
+
 def test_stop_words_end_the_answer_before_them(served, reasoner):
     text = "".join(reasoner.stream("What is it?", max_tokens=40))
     word = text[12:15]
@@ -320,6 +368,10 @@ def test_media_have_limits(monkeypatch):
         ({"seed": 1 << 70}, "seed: expected 64 bits"),
         ({"stop": [""]}, "stop: expected a text, or up to 4 in a list, none of them empty"),
         ({"n": 2}, "n: not offered here, expected 1 or nothing"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs: expected 0 to 20, got 21"),
+        ({"logprobs": True, "top_logprobs": -1}, "top_logprobs: expected 0 to 20, got -1"),
+        ({"top_logprobs": 3}, "top_logprobs: expected logprobs to be true with it"),
+        ({"logprobs": 5}, "logprobs: expected bool, got int"),
         ({"extra_body": {"stream": "yes"}}, "stream: expected bool, got str"),
         (
             {"extra_body": {"media_io_kwargs": {"video": {"fps": 0}}}},

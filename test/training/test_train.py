@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.checkpoint_io.yes_temperature import write_yes_temperature, yes_temperature
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.embodiment.embodiment_yaml import write_embodiment
 from cosmos3_ros.model.policy import load_policy
@@ -70,6 +71,16 @@ def test_a_training_from_another_embodiments_checkpoint_writes_its_own(tmp_path,
     untouched = tmp_path / "asked"
     begin(dataclasses.replace(recipe, policy=PolicyTrainingOptions(steps=0)), untouched)
     assert load_policy(untouched).embodiment.name == "droid_sim"
+
+
+@pytest.mark.parametrize(("text", "kept"), [(True, 1.0), (False, 2.0)], ids=["learns", "stays"])
+def test_the_temperature_of_answers_stays_if_the_text_tower_does(tmp_path, tiny_small, text, kept):
+    start = copytree(tiny_small, tmp_path / "start")
+    write_yes_temperature(start, 2.0)
+    policy = PolicyTrainingOptions(steps=1, text=text)
+    begin(Recipe(start=str(start), device="cpu", policy=policy), tmp_path / "out" / "checkpoint")
+    assert yes_temperature(tmp_path / "out" / "checkpoint") == kept
+    assert yes_temperature(start) == 2.0
 
 
 def test_a_head_that_does_not_exist_is_refused():

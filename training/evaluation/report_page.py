@@ -101,7 +101,8 @@ def _origins(parts: Mapping[str, Any]) -> list[str]:
     return [f"- {', '.join(names)}: {how}" for how, names in alike.items()]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table and an empty line after it."""
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)] + [""]
 
 
@@ -124,7 +125,7 @@ def _success(runs: Mapping[str, Any]) -> list[str]:
         "",
         "Solved, with 95 % Wilson intervals.",
         "",
-        *_table(["task", *runs], rows),
+        *table(["task", *runs], rows),
     ]
 
 
@@ -168,7 +169,7 @@ def _motion(runs: Mapping[str, Any], chunk: float) -> list[str]:
         "beside everything else on the machine. SPARC and LDLJ (log dimensionless jerk; nearer "
         "to 0 is smoother) are of the joint velocities at 120 Hz over the whole episode.",
         "",
-        *_table(head, rows),
+        *table(head, rows),
     ]
 
 
@@ -201,7 +202,7 @@ def _compared(found: Mapping[str, Any]) -> list[str]:
         "difference in the time that those take which both solve. A loss counts as excluded "
         "only where the interval excludes it.",
         "",
-        *_table(head, rows),
+        *table(head, rows),
     ]
 
 
@@ -242,7 +243,7 @@ def _futures(ahead: Mapping[str, Any], chunk: float) -> list[str]:
         f"prediction would come to. A chunk ends after {chunk:.2f} s: nothing is predicted "
         "beyond.",
         "",
-        *_table([*head, "windows"], rows),
+        *table([*head, "windows"], rows),
     ]
 
 
@@ -272,7 +273,7 @@ def _grades(grades: Mapping[str, Any]) -> list[str]:
         "Questions about scenes on the way through a task; *state* is all those about the "
         "state together, *balanced* the mean over the true answers of how often each was given.",
         "",
-        *_table(["question", "right", "balanced, %", "ms per answer"], rows),
+        *table(["question", "right", "balanced, %", "ms per answer"], rows),
     ]
 
 

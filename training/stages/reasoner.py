@@ -97,9 +97,8 @@ class ReasonerTrainer:
         pixels = self.vision_encoder.pixels
         size = fit(HEIGHT, WIDTH, pixels.side, pixels.image_area)
         jobs = watches(options, size, self.group)
-        self._dataset = VqaDataset(
-            reader, size, len(jobs) * (options.looks + options.stills), options.length
-        )
+        scenes = options.looks + options.stills + options.endings
+        self._dataset = VqaDataset(reader, size, len(jobs) * scenes, options.length)
         loss = AnswerLoss(model.transformer, self.vision_encoder)
         self._loss = (
             torch.compile(loss, dynamic=False, mode=options.compile) if options.compile else loss
@@ -157,6 +156,7 @@ def watches(
             options.looks,
             options.stills,
             size=size,
+            endings=options.endings,
         )
         for seed in range(options.first_seed, options.first_seed + options.episodes)[
             group.rank :: group.size

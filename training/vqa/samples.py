@@ -21,10 +21,14 @@ from ...sim.kinematics import Kinematics, downwards
 from ...sim.tasks import find
 from ..data.demonstrations import HOLD, LIMIT, Demonstration, begin, env_of, random_pose
 from ..data.parallel import in_parallel
+from .endings import Attempt, attempt
 from .questions import Lesson, lessons
 from .scene_state import DESCRIBED, Facts, Goal, achieved, read_facts
 
 _FAR = 1_000_000_000  # seeds of stills: beyond those of all demonstrations
+_FARTHER = 2_000_000_000  # seeds of endings
+# How their attempts end, in turn: near misses, which are the hardest to judge, most often.
+_ENDS = ("short", "halted", "short", "spoiled")
 _DOUBT = 5  # steps before and after a goal is reached in which one cannot tell
 
 
@@ -45,6 +49,9 @@ class Watch:
     stills: int = 0  # scenes of further layouts, with the hand anywhere and nothing moving: cheap
     each: int = 2  # questions of a kind, see questions.lessons
     size: tuple[int, int] | None = None  # (height, width) to scale the images to
+    # scenes of attempts at the task that are over, near misses among them, see endings: what is
+    # done is known of them to the millimeter, while looks leave out what is about to change
+    endings: int = 0
 
     def __post_init__(self) -> None:
         task = self.demonstration.task
@@ -84,9 +91,19 @@ def watch(wanted: Watch) -> list[Scene]:
     for number in range(wanted.stills):
         _arrange_anew(env, demonstration.task, _FAR + 100 * demonstration.seed + number, random)
         moments.append((read_facts(env.simulation), _pictures(env, wanted.size)))
+    moments += [_end(wanted, number) for number in range(wanted.endings)]
     return [
         Scene(pictures, tuple(lessons(facts, random, wanted.each))) for facts, pictures in moments
     ]
+
+
+def _end(wanted: Watch, number: int) -> tuple[Facts, np.ndarray]:
+    """Facts and pictures of another attempt that is over."""
+    seed = _FARTHER + 100 * wanted.demonstration.seed + number
+    demonstration = dataclasses.replace(wanted.demonstration, seed=seed)
+    how = _ENDS[(wanted.demonstration.seed + number) % len(_ENDS)]
+    ending = attempt(Attempt(demonstration, how))
+    return ending.facts, _scaled([*ending.frames[-1]], wanted.size)
 
 
 def _arrange_anew(env: Env, task: str, seed: int, random: np.random.Generator) -> None:
@@ -114,7 +131,10 @@ def settled(reached: Sequence[Mapping[Goal, bool]], step: int, goal: Goal) -> bo
 
 
 def _pictures(env: Env, size: tuple[int, int] | None) -> np.ndarray:
-    pictures = [env.simulation.render(view) for view in VIEWS]
+    return _scaled([env.simulation.render(view) for view in VIEWS], size)
+
+
+def _scaled(pictures: list[np.ndarray], size: tuple[int, int] | None) -> np.ndarray:
     if size is None or size == pictures[0].shape[:2]:
         return np.stack(pictures)
     return np.stack([resize(picture, size) for picture in pictures])

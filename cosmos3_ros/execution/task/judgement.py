@@ -7,6 +7,8 @@ import dataclasses
 import math
 import re
 
+from ...model.language.yes_or_no import says_yes
+
 PLACE = "{instruction}"
 QUESTION = f'Is this done: "{PLACE}"? Answer yes or no.'
 PLAN = (
@@ -14,7 +16,6 @@ PLAN = (
     "list of short instructions; a single step is enough where one instruction can be followed "
     "at once."
 )
-_YES_OR_NO = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 _STEP = re.compile(r"^\s*\d+\s*[.):]\s*(\S.*?)\s*$", re.MULTILINE)
 
 
@@ -34,8 +35,7 @@ class Judgement:
     @property
     def is_yes(self) -> bool | None:
         """None if it is neither yes nor no."""
-        found = _YES_OR_NO.match(self.answer)
-        return None if found is None else found[1].lower() == "yes"
+        return says_yes(self.answer)
 
 
 def question_about(instruction: str, template: str = QUESTION) -> str:

@@ -7,7 +7,7 @@ import types
 import pytest
 import torch
 
-from cosmos3_ros.model.language.yes_or_no import YesOrNo
+from cosmos3_ros.model.language.yes_or_no import YesOrNo, probability_by_words
 
 WORDS = ["Yes", "yes", "No", "no", "N", "the", "Y"]
 
@@ -42,3 +42,22 @@ def test_a_token_that_begins_both_counts_for_neither() -> None:
         return types.SimpleNamespace(input_ids=[0])
 
     assert math.isnan(YesOrNo(letters).probability(scores(Yes=1.0)))
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        ({"Yes": 0.6, "Y": 0.1, " yes": 0.1, "No": 0.1, "n": 0.1}, 0.8),
+        ({"Yes": 0.4, "The": 0.5}, math.nan),
+        ({" ": 0.9, "Yes": 0.1}, math.nan),  # begins both
+        ({"": 0.9, "Yes": 0.1}, math.nan),
+        ({"Yesterday": 0.9, "Yes": 0.1}, math.nan),
+        ({}, math.nan),
+    ],
+    ids=["spellings", "neither", "space", "empty", "longer", "none"],
+)
+def test_words_of_an_endpoint_count_as_spellings_or_their_beginnings(
+    told: dict[str, float], wanted: float
+) -> None:
+    found = probability_by_words((word, math.log(share)) for word, share in told.items())
+    assert found == pytest.approx(wanted, nan_ok=True)

@@ -4,6 +4,7 @@
 import contextlib
 import http.server
 import json
+import math
 import re
 import socket
 import threading
@@ -15,10 +16,12 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
-from cosmos3_ros.model.interface import NS
+from cosmos3_ros.model.interface import NS, Clip
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner, load_reasoner
 from cosmos3_ros.serve.asyncio_runner import in_background
+from cosmos3_ros.serve.clients.media_uri import media_part, mp4_uri
 from cosmos3_ros.serve.clients.reasoner_client import RemoteReasoner
+from cosmos3_ros.serve.media_decoder import Decoder, read_uri
 from cosmos3_ros.serve.openai_server import OpenAiServer
 
 PICTURES = [
@@ -89,6 +92,101 @@ def test_the_answer_is_that_of_an_onboard_reasoner(
     onboard = reasoner.ask("What is it?", images, 12)
     assert (told.text, told.thought, told.tokens) == (onboard.text, onboard.thought, 12)
     assert set(told.seconds) == {"remote"}
+    assert told.yes == pytest.approx(onboard.yes, nan_ok=True)
+
+
+@pytest.mark.parametrize(("yes", "no"), [(9.0, 7.0), (7.0, 9.0)], ids=["yes", "no"])
+def test_the_probability_of_yes_is_that_of_an_onboard_reasoner(
+    url: str, reasoner: Cosmos3Reasoner, monkeypatch: pytest.MonkeyPatch, yes: float, no: float
+) -> None:
+    """Of a network that says yes or no, which one with random weights does not."""
+    numbers = [reasoner.tokenizer(word).input_ids[0] for word in ("Yes", "No")]
+    step = reasoner._decoders.read
+
+    def read(*given: Any) -> Any:
+        scores = step(*given).clone()
+        scores[:] = -5.0
+        scores[numbers] = scores.new_tensor([yes, no])
+        return scores
+
+    monkeypatch.setattr(reasoner._decoders, "read", read)
+    onboard = reasoner.ask("Is it open?", PICTURES[:1], 1)
+    told = RemoteReasoner(url, "tiny", "secret").ask("Is it open?", PICTURES[:1], 1)
+    assert told.yes == pytest.approx(1 / (1 + math.exp(no - yes)), abs=1e-4)
+    assert told.yes == pytest.approx(onboard.yes, abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(48, 64, 3), (41, 55, 3)], ids=["even", "odd"])
+def test_a_clip_is_shown_as_a_video(url: str, reasoner: Cosmos3Reasoner, shape: tuple) -> None:
+    frames = [np.full(shape, 20 * number, np.uint8) for number in range(6)]
+    clip = Clip(frames, np.arange(6) * 15, 30.0)
+    sent = RemoteReasoner(url, "tiny", "secret").ask("What moves?", [clip, PICTURES[0]], 4)
+    assert sent.tokens == 4
+    size = tuple(side + side % 2 for side in shape[:2])
+    decoded = Decoder()(read_uri("video", mp4_uri(clip), rate=2.0))
+    assert isinstance(decoded, Clip)
+    assert decoded.frames[0].shape[:2] == size
+    assert (decoded.indices / decoded.fps).tolist() == pytest.approx([0.0, 0.5, 1.0, 1.5, 2.0, 2.5])
+    for shown, frame in zip(decoded.frames, frames, strict=True):
+        even = shown[: shape[0], : shape[1]]
+        assert np.abs(even.astype(int) - frame).mean() < 3
+    alone = media_part(Clip(frames[:1], np.array([7]), 30.0))
+    assert alone == media_part(frames[0])
+
+
+class Grudging(http.server.BaseHTTPRequestHandler):
+    """Tells no log-probabilities: refuses to be asked for them, with `status`."""
+
+    asked: list[dict]
+    status = 400
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(body)
+        refused = "logprobs" in body
+        text = b'{"choices": [{"message": {"content": "Yes."}}]}'
+        self.send_response(self.status if refused else 200)
+        self.send_header("Content-Length", str(0 if refused else len(text)))
+        self.end_headers()
+        self.wfile.write(b"" if refused else text)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_an_endpoint_that_tells_no_log_probabilities_is_asked_without(status: int) -> None:
+    handler = type("Handler", (Grudging,), {"status": status, "asked": []})
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        remote = RemoteReasoner(f"http://127.0.0.1:{server.server_port}/v1", "m")
+        answers = [remote.ask("Is it open?") for _ in range(2)]
+        server.shutdown()
+        thread.join()
+    assert [(one.text, math.isnan(one.yes)) for one in answers] == [("Yes.", True)] * 2
+    assert ["logprobs" in body for body in handler.asked] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        ([("Yes", -0.2), ("No", -2.0), (" yes", -5.0), (" ", -5.0)], 0.8591),
+        ([("The", -0.1), ("Yes", -2.5)], math.nan),
+        ([("N", -0.01)], 0.0),
+        ([], math.nan),
+    ],
+    ids=["yes", "neither", "no", "none"],
+)
+def test_yes_is_read_from_what_an_endpoint_tells(told: list, wanted: float) -> None:
+    top = [{"token": word, "logprob": value} for word, value in told]
+    first = {**top[0], "top_logprobs": top} if top else None
+    choice = {
+        "message": {"content": "Perhaps."},
+        "logprobs": {"content": [first] if first else []},
+    }
+    with endpoint(200, json.dumps({"choices": [choice]}).encode()) as url:
+        answer = RemoteReasoner(url, "m").ask("Is it open?")
+    assert answer.yes == pytest.approx(wanted, abs=1e-3, nan_ok=True)
 
 
 def test_without_a_name_the_first_model_is_asked(url: str) -> None:

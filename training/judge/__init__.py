@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Yes-or-no questions about clips, put to a reasoner: answers, accuracy, calibration, a page."""
