@@ -9,7 +9,7 @@ encoders, a policy, an operator, and disturbances of all of them. Checked in eve
    points and arm in the last `tracking_lag + age + 1 s`; age: of what the commander was last told
    rightly about the arm. While another publisher says something else, what that can say without
    being implausible is added. Never more than CAP rad and what is moved within `age` (joint states
-   may be missing for `max_age`, and an arm be pushed just then), unless encoders repeated old values
+   may be missing for `max_age`, an arm be pushed just then), unless encoders repeated old values
    under new stamps for longer than LIE: that an arm at rest is pushed cannot be known. Left
    out: a brake along the motion under way while the commander says that it does not know where the
    arm is, or that what is measured is not what the controller moves, and an arm that was put

@@ -150,9 +150,9 @@ def demo(
 def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
     """The tasks to run: those wanted (with commas), "" for the basic ones it was trained for.
 
-    For all of them, if none of them is basic. Tasks of the same words in other scenes may be wanted,
-    too. ValueError for others, unless the checkpoint ("": the embedded one) does not say what it was
-    trained for.
+    For all of them, if none of them is basic. Tasks of the same words in other scenes may be
+    wanted, too. ValueError for others, unless the checkpoint ("": the embedded one) does not say
+    what it was trained for.
     """
     who = f"checkpoint {checkpoint}" if checkpoint else "the embedded checkpoint"
     trained = [name for name in trained_tasks(checkpoint) if name in TASKS]
