@@ -42,6 +42,7 @@ ORDER = (
     "model/shortcuts",
     "model/policy",
     "model/policy_batch",
+    "model/dynamics",
     "model/generator",
     "model/reasoner",
     "model/registry",
@@ -61,12 +62,14 @@ ORDER = (
     "training/data",
     "training/vqa",
     "training/evaluation",
+    "training/dynamics",
     "training/optim",
     "training/stages",
     "training/train",
     "cosmos3_ros/embodiment_cli",
     "cosmos3_ros/task_cli",
     "cosmos3_ros/training_cli",
+    "cosmos3_ros/dynamics_cli",
     "cosmos3_ros/cli",
 )
 
