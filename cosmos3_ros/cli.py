@@ -12,6 +12,7 @@ import pathlib
 import sys
 
 from .bringup.node_graph import Options
+from .dynamics_cli import add_dynamics
 from .embodiment_cli import add_embodiment
 from .judge_cli import add_judge
 from .model.embodiment import EMBODIMENTS, SIMULATED
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_inspect(commands)
     _add_tiny(commands)
     add_training(commands)
+    add_dynamics(commands)
     _add_demonstrate(commands)
     _add_record(commands)
     _add_convert(commands)

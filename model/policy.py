@@ -215,15 +215,18 @@ class Cosmos3Policy:
             self.stream.wait()  # another one goes on with them
         return latents
 
-    def caption(self, instruction: str) -> str:
-        """The text the model reads for an instruction."""
+    def caption(self, instruction: str, idle: bool = True) -> str:
+        """The text the model reads for an instruction; idle: say that it is to be moved all along.
+
+        That is told where actions are wanted or given, not where they are read out of a video.
+        """
         embodiment = self.embodiment
         frames, size = embodiment.horizon + 1, embodiment.canvas.size
         words = (instruction, frames, embodiment.fps, size, self._camera)
         if self.options.prompt_format == "plain":
             return action_plain(*words)
-        idle = f"0 out of {embodiment.horizon}." if embodiment.idle_frames else ""
-        return action_json(*words, idle=idle)
+        told = idle and embodiment.idle_frames
+        return action_json(*words, idle=f"0 out of {embodiment.horizon}." if told else "")
 
     def _make_schedule(self) -> Schedule:
         if self.options.schedule == "checkpoint":

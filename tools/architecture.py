@@ -42,6 +42,7 @@ ORDER = (
     "model/shortcuts",
     "model/policy",
     "model/policy_batch",
+    "model/dynamics",
     "model/generator",
     "model/reasoner",
     "model/registry",
@@ -62,6 +63,7 @@ ORDER = (
     "training/vqa",
     "training/evaluation",
     "training/judge",
+    "training/dynamics",
     "training/optim",
     "training/stages",
     "training/train",
@@ -69,6 +71,7 @@ ORDER = (
     "cosmos3_ros/task_cli",
     "cosmos3_ros/judge_cli",
     "cosmos3_ros/training_cli",
+    "cosmos3_ros/dynamics_cli",
     "cosmos3_ros/cli",
 )
 

@@ -65,6 +65,23 @@ class Canvas:
             picture = shrink(picture, self.content)
         return pad(picture, self.size)
 
+    def cut(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+        """The views in a composed picture, with or without padding: uint8 [height, width, 3] each.
+
+        The inverse of `compose`, as far as the panels' resolution goes.
+        """
+        height, width = self.content
+        whole = pad(picture[:height, :width], self.content)  # latents are whole cells of it
+        if self.content != self.composite:
+            grown = resize(whole, self.composite, cubic=True, antialias=True)
+            whole = np.clip(np.rint(grown), 0, 255).astype(np.uint8)
+        return {
+            panel.view: whole[
+                panel.top : panel.top + panel.height, panel.left : panel.left + panel.width
+            ]
+            for panel in self.panels
+        }
+
     def fit(self, panel: Panel, images: Mapping[str, np.ndarray]) -> np.ndarray:
         """The picture of one panel, uint8 [height, width, 3]; composed again it stays the same."""
         check_image(f"images[{panel.view!r}]", images[panel.view])

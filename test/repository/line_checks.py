@@ -107,8 +107,9 @@ def check_cosmos3(words: list[str]) -> None:
     from cosmos3_ros.training.recipe import read_recipe
 
     chosen = parse(lambda: main(words))
-    if not str(getattr(chosen, "robot", "x.yaml")).endswith(".yaml"):
-        find_robot_file(chosen.robot)
+    robot = str(getattr(chosen, "robot", ""))  # "": none is named
+    if robot and not robot.endswith(".yaml"):
+        find_robot_file(robot)
     if (getattr(chosen, "task", "") or "").islower():
         parse_names(chosen.task)
     if str(getattr(chosen, "recipe", "")).startswith("training/"):

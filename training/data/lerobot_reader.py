@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,16 +141,39 @@ def read_episodes(
     layout: Layout | None = None,
     rank: int = 0,
     size: int = 1,
+    partial: bool = False,
+    numbers: Collection[int] | None = None,
 ) -> Iterator[Episode]:
     """The episodes of a folder at the embodiment's rate: the share of process `rank` of `size`.
 
-    ValueError names what is missing or differs.
+    partial: a dataset without states, without actions or without tasks is read too, states and
+    actions are NaN then; numbers: only these episodes. ValueError names what is missing or differs.
     """
     root, layout = Path(folder), layout or make_layout(embodiment, {})
     info = read_info(root)
-    check_dataset(root, info, embodiment, layout)
-    for row in itertools.islice(_rows(root, info), rank, None, size):
+    if partial:
+        layout = _present(layout, info["features"])
+    check_dataset(root, info, embodiment, layout, partial)
+    rows = _rows(root, info)
+    if numbers is not None:
+        every = list(rows)
+        chosen = [row for row in every if row["episode_index"] in numbers]
+        if len(chosen) < len({*numbers}):
+            raise ValueError(
+                f"{root}: expected episodes of 0 to {len(every) - 1}, got {sorted(numbers)}"
+            )
+        rows = iter(chosen)
+    for row in itertools.islice(rows, rank, None, size):
         yield _read_episode(root, info, row, embodiment, layout)
+
+
+def _present(layout: Layout, features: Mapping[str, Any]) -> Layout:
+    """Without the states or the actions of which a dataset has none at all."""
+    state, action = (
+        names if any(name in features for name in names) else ()
+        for names in (layout.state, layout.action)
+    )
+    return dataclasses.replace(layout, state=state, action=action)
 
 
 def read_info(root: Path) -> dict[str, Any]:
@@ -172,8 +195,17 @@ def read_info(root: Path) -> dict[str, Any]:
     return info
 
 
-def check_dataset(root: Path, info: dict[str, Any], embodiment: Embodiment, layout: Layout) -> None:
-    """Before any episode is read: rate, names, order, units, widths; errors have both sides."""
+def check_dataset(
+    root: Path,
+    info: dict[str, Any],
+    embodiment: Embodiment,
+    layout: Layout,
+    partial: bool = False,
+) -> None:
+    """Before any episode is read: rate, names, order, units, widths; errors have both sides.
+
+    partial: no features at all for the states, or for the actions, will do.
+    """
     features = info["features"]
     if missing := [
         name
@@ -199,6 +231,8 @@ def check_dataset(root: Path, info: dict[str, Any], embodiment: Embodiment, layo
         ("state", layout.state, embodiment.state),
         ("action", layout.action, embodiment.action),
     ):
+        if partial and not names:
+            continue
         width = sum(int(np.prod(features[name]["shape"])) for name in names)
         if width != len(columns):
             expected = f"{len(columns)}: {[column.name for column in columns]}"
@@ -266,6 +300,8 @@ def _read_episode(
         (states, layout.state, embodiment.state),
         (actions, layout.action, embodiment.action),
     ):
+        if not names:
+            continue
         if not np.isfinite(values).all():
             raise ValueError(
                 f"{where}: expected finite numbers in {[*layout.state, *layout.action]}"
@@ -274,7 +310,7 @@ def _read_episode(
             values, dataset_columns(features, names, columns, layout.units, layout.gripper)
         )
     try:
-        check_states(states, embodiment.state)
+        check_states(states, embodiment.state if layout.state else ())
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     tasks = [
@@ -287,6 +323,13 @@ def _read_episode(
         raise ValueError(
             f"{where} has no task: say with `instruction` of the recipe's data what is done"
         )
+    states, actions = (
+        values if names else np.full((table.num_rows, len(columns)), np.nan, np.float32)
+        for values, names, columns in (
+            (states, layout.state, embodiment.state),
+            (actions, layout.action, embodiment.action),
+        )
+    )
     frames, states, actions = _resampled(states, actions, info["fps"] / embodiment.fps, grippers)
     known = TRUTH_FEATURE in table.column_names
     truth = (

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ...model.embodiment import JOINTS
@@ -28,6 +27,7 @@ from .lerobot_writer import finish, write_shard
 from .rosbag_file import check_size, read_pictures
 from .rosbag_reader import Recording, latest, read_recording
 from .stray_messages import leaps
+from .video_io import fit
 
 Tell = Callable[[str], None]
 
@@ -96,7 +96,7 @@ def convert(
     sizes: dict[str, tuple[int, ...]] = {}
     for bag in bags:
         recording = read_recording(bag, about, tell)
-        sources = _sources(recording, about, options)
+        sources = command_sources(recording, about, options)
         for joint, source in zip(used, sources, strict=True):
             joint.add(source)
         for piece in cut(recording, about, options, tell):
@@ -187,7 +187,7 @@ def make_episode(
             recording.numbers[view][which].tolist(),
             stamps[which].tolist(),
         )
-        views[view] = np.stack([_shrink(picture, options.height) for picture in pictures])
+        views[view] = np.stack([fit(picture, options.height) for picture in pictures])
     episode = Episode(
         views=views,
         states=_states(recording, piece.times).astype(np.float32),
@@ -300,23 +300,16 @@ def _states(recording: Recording, times: np.ndarray) -> np.ndarray:
     )
 
 
-def _sources(recording: Recording, robot: RecordedRobot, options: ConvertOptions) -> list[str]:
+def command_sources(
+    recording: Recording, robot: RecordedRobot, options: ConvertOptions
+) -> list[str]:
+    """Where the commands of each joint are taken from; ValueError if the wanted topic has none."""
     sources = find_sources(recording.motions, len(robot.joints.joints), options.actions)
     wanted = [name for name in robot.commands if command(name) == options.actions]
     if wanted and not {*wanted} & {*sources}:
         where = " or ".join(robot.topics[name] for name in wanted)
         raise ValueError(f"{recording.path}: no commands on {where}")
     return sources
-
-
-def _shrink(picture: np.ndarray, height: int) -> np.ndarray:
-    """At most so high, and with even sides, as H.264 wants them."""
-    tall, wide = picture.shape[:2]
-    if height and tall > height:
-        return cv2.resize(
-            picture, (round(wide * height / tall / 2) * 2, height), interpolation=cv2.INTER_AREA
-        )
-    return picture[: tall // 2 * 2, : wide // 2 * 2]
 
 
 def _beginning(recording: Recording) -> int:

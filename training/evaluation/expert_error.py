@@ -19,7 +19,7 @@ from ..data.demonstrations import Demonstration, record
 from ..data.parallel import in_parallel
 from .closed_loop import load_once
 from .suite import about
-from .world_model import Window, encode_frames, windows
+from .world_model import Window, windows
 
 if TYPE_CHECKING:
     from ...model.policy import Cosmos3Policy
@@ -60,12 +60,13 @@ class Guesses:
         import torch
 
         from ...model.diffusion.denoiser import numpy_noise
+        from ...model.dynamics import Dynamics
 
         self._policy, self._state = policy, window.observation.state
         noise, row_noise = (
             numpy_noise(shape, seed) for shape in ((1, *policy.latent_shape), policy.row_shape)
         )
-        self._video = encode_frames(policy, window.frames)
+        self._video = Dynamics(policy).encode(window.frames)
         # all noise but the seen frame and the state
         self._start = policy.denoiser_input(self._video[:, :, :1], self._state, noise, row_noise)
         assert self._start.actions is not None  # it has rows

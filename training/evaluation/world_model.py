@@ -140,44 +140,16 @@ def action_errors(policy: Cosmos3Policy, window: Window) -> ActionErrors:
 
 def inverse_dynamics(policy: Cosmos3Policy, window: Window) -> np.ndarray:
     """The rows predicted from the frames, in robot units: all frames and the state are given."""
+    from ...model.dynamics import Dynamics
 
-    from ...model.diffusion.denoiser import numpy_noise
-    from ...model.diffusion.guidance import Guidance
-    from ...model.diffusion.sampler import flow_schedule
-
-    embodiment, options = policy.embodiment, policy.options
-    latents, state = encode_frames(policy, window.frames), window.observation.state
-    row_noise = numpy_noise(policy.row_shape, options.seed)
-    known = range(latents.shape[2])
-    inputs = policy.denoiser_input(latents, state, latents, row_noise, known)
-    text = policy.denoiser.read(policy.caption(window.observation.instruction))
-    schedule = flow_schedule(options.num_steps, options.shift)
-    actions = policy.denoiser.run(inputs, text, text, schedule, Guidance(1.0))[1]
-    assert actions is not None  # `inputs` has actions
-    rows = actions[0, int(embodiment.state_row) :, : embodiment.width].cpu().numpy()
-    return embodiment.decode_actions(rows, state)
+    return Dynamics(policy).infer_actions(window.frames, window.observation).values
 
 
 def reconstruct(policy: Cosmos3Policy, frames: np.ndarray) -> np.ndarray:
     """The frames after the autoencoder alone."""
-    from ...model.autoencoder.vae import frames_from_video
+    from ...model.dynamics import Dynamics
 
-    assert policy.model.vae is not None  # a policy has one
-    return frames_from_video(policy.model.vae.decode(encode_frames(policy, frames)))[: len(frames)]
-
-
-def encode_frames(policy: Cosmos3Policy, frames: np.ndarray) -> Any:
-    """All frames encoded.
-
-    A clip that ends within a latent frame is continued with its last picture.
-    """
-    from ...model.autoencoder.vae import video_from_frames
-
-    vae = policy.model.vae
-    assert vae is not None  # a policy has one
-    missing = -(len(frames) - 1) % vae.temporal
-    longer = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
-    return vae.encode(video_from_frames(longer, policy.model.device))
+    return Dynamics(policy).reconstruct(frames)
 
 
 def _canvas(policy: Policy, images: Any) -> np.ndarray:

@@ -32,6 +32,7 @@ from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
 from cosmos3_ros.training.data.rosbag_reader import read_recording
 from cosmos3_ros.training.data.rosbag_to_lerobot import ConvertOptions, convert
+from cosmos3_ros.training.dynamics.sources import of_bag
 
 DROID_SINGLE_VIEW = EMBODIMENTS["droid_single_view"]
 
@@ -703,3 +704,27 @@ def test_all_bags_of_a_dataset_have_pictures_of_one_size(tmp_path: Path) -> None
             [tmp_path / "a", tmp_path / "b"], tmp_path / "d", ROBOT,
             ConvertOptions(instruction="x"), lambda _: None,
         )  # fmt: skip
+
+
+def test_dynamics_are_asked_about_the_same_episodes(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        bag.streams(0.0, 6.0)
+        bag.instruct(0.0, "one")
+        bag.instruct(3.0, "two")
+        bag.array(topic_names.POSITIONS, 3.5, [1.0] * 7)
+    episodes, said = convert_one(tmp_path / "bag", tmp_path / "d")
+    place = str(tmp_path / "bag")
+    clips = list(of_bag(place, ROBOT, DROID_SINGLE_VIEW, tell=said.append))
+    assert [clip.name for clip in clips] == [f"{place}:0", f"{place}:1"]
+    for clip, episode in zip(clips, episodes, strict=True):
+        assert np.allclose(clip.episode.states, episode.states, atol=1e-6)
+        assert np.allclose(clip.episode.actions, episode.actions, atol=1e-6)
+        assert clip.episode.instructions == episode.instructions
+    assert clips[0].stamps[0] == START
+    assert clips[1].stamps[0] - START == pytest.approx(3 * NS, abs=NS // 15)
+    (second,) = of_bag(f"{place}:1", ROBOT, DROID_SINGLE_VIEW, tell=said.append)
+    assert second.episode.instructions == ("two",)
+    with pytest.raises(ValueError, match="bag: expected an episode of 0 to 1, got 2"):
+        next(of_bag(f"{place}:2", ROBOT, DROID_SINGLE_VIEW, tell=said.append))
+    with pytest.raises(ValueError, match="droid_single_view is for droid_single_view, not droid_s"):
+        next(of_bag(place, ROBOT, EMBODIMENTS["droid_sim"], tell=said.append))

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cosmos3 dynamics`: videos of recorded actions, and actions of recorded videos."""
