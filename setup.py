@@ -45,6 +45,7 @@ setup(
         "diffusers>=0.38",
         "huggingface_hub>=1",
         "safetensors>=0.5",
+        "tqdm>=4.60",
         "tokenizers>=0.22",
         "pillow",
         "PyYAML",

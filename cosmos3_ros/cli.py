@@ -15,6 +15,7 @@ from .bringup.node_graph import Options
 from .dynamics_cli import add_dynamics
 from .embodiment_cli import add_embodiment
 from .judge_cli import add_judge
+from .generate_cli import add_generate
 from .model.embodiment import EMBODIMENTS, SIMULATED
 from .model.option_fields import add_arguments, argument_values, finite_float
 from .serve.cli import add_reasoner_options, add_serve, reasoner_params
@@ -54,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_demo(commands)
     _add_replay(commands)
     _add_ask(commands)
+    add_generate(commands)
     add_task(commands)
     add_judge(commands)
     _add_inspect(commands)

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .autoencoder.tiled_decoder import Tile
 from .autoencoder.vae import frames_from_video, video_from_frames
 from .diffusion.conditioning import ActionInput, DenoiserInput, build_input
-from .diffusion.denoiser import Denoiser, numpy_noise
+from .diffusion.denoiser import Denoiser, Progress, numpy_noise
 from .diffusion.guidance import Guidance
 from .diffusion.sampler import Schedule, checkpoint_schedule, flow_schedule
 from .embodiment.canvas import cover, pad, shrink
@@ -30,6 +31,7 @@ from .language.captions import (
     TIERS,
     action_json,
     framing,
+    is_structured,
     nearest_aspect_ratio,
     video_caption,
 )
@@ -78,7 +80,7 @@ class ActionRequest:
 class Request:
     """What to generate. The mode follows from what is given, as in diffusers."""
 
-    prompt: str
+    prompt: str  # a sentence, or a structured caption, which holds its duration and size
     frames: int = 1  # 1 without action: an image
     size: tuple[int, int] = (0, 0)  # H, W, multiples of 16; an action has its tier instead
     fps: float = 24.0
@@ -157,8 +159,8 @@ class Generator:
         self._vae = model.vae
         self._denoiser = Denoiser(model)
 
-    def generate(self, request: Request) -> Generated:
-        """Everything but decoding the video."""
+    def generate(self, request: Request, progress: Progress | None = None) -> Generated:
+        """Everything but decoding the video; progress: is called after each step."""
         self._check_width(request.action)
         condition = self._condition(request)
         wanted, unwanted, system = self._captions(request, condition)
@@ -166,15 +168,30 @@ class Generator:
         inputs = self._input(request, condition)
         guidance = dataclasses.replace(request.guidance, precise=self.reference)
         latents, rows = self._denoiser.run(
-            inputs, text, negative, self._schedule(request), guidance, request.seed
+            inputs,
+            text,
+            negative,
+            self._schedule(request),
+            guidance,
+            request.seed,
+            progress=progress,
         )
         action = request.action
         if rows is None or action is None or action.mode == "forward_dynamics":
             return Generated(latents, None)
         return Generated(latents, rows[0, :, : action.width].cpu().numpy())
 
-    def decode(self, generated: Generated) -> np.ndarray:
-        """The video of what was generated: uint8 [T, H, W, 3]."""
+    def steps(self, request: Request) -> int:
+        """How many steps `generate` takes."""
+        return len(self._schedule(request).times)
+
+    def decode(self, generated: Generated, tile: Tile | None = None) -> np.ndarray:
+        """The video of what was generated: uint8 [T, H, W, 3].
+
+        tile: decode so large a part at a time, into the host's memory.
+        """
+        if tile is not None:
+            return frames_from_video(self._vae.decode_tiled(generated.latents, tile))
         return frames_from_video(self._vae.decode(generated.latents))
 
     def _check_width(self, action: ActionRequest | None) -> None:
@@ -206,6 +223,8 @@ class Generator:
             unwanted = request.negative
             if self.reference:
                 unwanted = video_caption(unwanted, *shape, negative=True)
+            elif is_structured(request.prompt):
+                return request.prompt, unwanted, system
             return video_caption(request.prompt, *shape), unwanted, system
         if self.reference:
             camera, ratio = framing(action.viewpoint), nearest_aspect_ratio(*condition.size)

@@ -21,6 +21,13 @@ def needed(config: ModelConfig, runtime: RuntimeOptions, ranks: int = 1) -> floa
 
     ranks: how many GPUs split the layers, which are loaded in bfloat16 and quantized there.
     """
+    return weights(config, runtime, ranks) + WORKSPACE
+
+
+def weights(
+    config: ModelConfig, runtime: RuntimeOptions, ranks: int = 1, reasoner: bool = True
+) -> float:
+    """GiB of the weights alone, see `needed`; reasoner: with lm_head and vision encoder."""
 
     def bytes_per_weight(tower: str) -> float:
         kind = getattr(runtime, tower) if ranks == 1 else "none"
@@ -34,9 +41,10 @@ def needed(config: ModelConfig, runtime: RuntimeOptions, ranks: int = 1) -> floa
     if runtime.placement == "policy":
         total += layer * bytes_per_weight("text")
     else:
-        head = 2.0 * config.vocab * config.hidden / ranks
-        total += config.layers * layer * bytes_per_weight("text") + head + 2 * VISION_ENCODER
-    return total / GIB + WORKSPACE
+        head = 2.0 * config.vocab * config.hidden / ranks if reasoner else 0.0
+        total += config.layers * layer * bytes_per_weight("text") + head
+        total += 2 * VISION_ENCODER if reasoner else 0
+    return total / GIB
 
 
 def check_memory(config: ModelConfig, runtime: RuntimeOptions, free: float, ranks: int = 1) -> None:

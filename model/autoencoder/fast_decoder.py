@@ -9,7 +9,7 @@ two becomes four 2 x 2 ones before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -77,8 +77,12 @@ def decode_video(module: Any, latents: Tensor, step: DecodeStep) -> Tensor:
 
     module: AutoencoderKLWan; step: `decode_step`, or its compiled form.
     """
+    return torch.cat(list(decode_parts(module, latents, step))).transpose(0, 1)
+
+
+def decode_parts(module: Any, latents: Tensor, step: DecodeStep) -> Iterator[Tensor]:
+    """The video of `decode_video` in parts as they are decoded, each [T, 3, H, W]."""
     past: Sequence[Tensor] = []
-    frames = []
     pictures = latents.transpose(0, 1).contiguous()
     for part in (
         pictures[:1],
@@ -89,8 +93,7 @@ def decode_video(module: Any, latents: Tensor, step: DecodeStep) -> Tensor:
     ):
         pairs = torch.cat([part, part[-1:]]) if past and len(part) % 2 else part
         decoded, past = step(module, pairs, past)
-        frames.append(decoded[: len(decoded) // len(pairs) * len(part)])
-    return torch.cat(frames).transpose(0, 1)
+        yield decoded[: len(decoded) // len(pairs) * len(part)]
 
 
 def decode_step(

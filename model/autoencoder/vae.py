@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ..runtime.cuda_graph import CudaGraph
-from .fast_decoder import DecodeStep, decode_step, decode_video, to_channels_last
+from .fast_decoder import DecodeStep, decode_parts, decode_step, decode_video, to_channels_last
 from .first_frame_encoder import make_first_frame_encoder, optimize_first_frame
+from .tiled_decoder import OVERLAP, Tile, decode_tiled
 
 
 class VideoAutoencoder:
@@ -86,6 +87,22 @@ class VideoAutoencoder:
                 lambda frame: (self.first_frame_encoder(frame),), (video,)
             )
         return self._graphs[video.shape](video)[0]
+
+    @torch.no_grad()
+    def decode_tiled(self, latents: Tensor, tile: Tile | None = None) -> Tensor:
+        """Like `decode` for one video, into the host's memory: a few latents of a tile at a time.
+
+        tile: None for the whole picture, then frames equal those of `decode`; see `tiled_decoder`.
+        """
+        mean, inverse = self.scale()
+        raw = (latents.to(mean) / inverse + mean)[0]
+        with self._decoding, _cudnn_benchmark():
+            return decode_tiled(
+                lambda part: decode_parts(self.module, part, self.decode_step),
+                raw,
+                tile or Tile(*(max(side, 2 * OVERLAP) for side in raw.shape[2:])),
+                (self.temporal, self.spatial),
+            )[None]
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from ..loaded_model import Model
 from ..network.config import config_from_json
 from ..network.transformer import Transformer
 from ..runtime.device import default_dtype
+from .foreign import check_family
 from .json_file import read_json
 from .names import NO_PART_OF_TRANSFORMER, transformer_names
 from .safetensors_io import fill, find_tensors
@@ -66,6 +67,7 @@ def load_model(
         )
     if not folder.is_dir():
         raise ValueError(f"checkpoint: no folder {folder}")
+    check_family(folder)
     device = torch.device(device)
     dtype = dtype or default_dtype(device)
     dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
@@ -118,6 +120,7 @@ def load_fast(
         )
     if runtime.placement != "both":
         reasoner, generator = runtime.placement == "reasoner", runtime.placement == "policy"
+    check_family(Path(path))  # before memory is spoken of
     if device.startswith("cuda"):
         config = config_from_json(read_json(Path(path) / "transformer" / "config.json"))
         free = torch.cuda.mem_get_info(device)[0] / GIB

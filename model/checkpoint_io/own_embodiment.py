@@ -7,6 +7,7 @@ checkpoint.json has the released layout, which knows domain, rate and rows only.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from ..embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from ..embodiment.agreement import joined
 from ..embodiment.embodiment_file import FILE, read_embodiment
 from ..embodiment.embodiment_yaml import write_embodiment
+from ..embodiment.spec import BASE, POST_TRAINED
 from .json_file import read_json, write_json
 
 ABOUT = "checkpoint.json"
+LOG = logging.getLogger("cosmos3_ros.model")
 
 
 def own_embodiment(folder: Path, policy: Mapping[str, Any]) -> Embodiment | None:
@@ -92,6 +95,7 @@ def choose_embodiment(
             f"embodiment: {asked.name} is of domain {asked.domain!r}, the checkpoint of "
             f"{policy['domain_name']!r}"
         )
+    _check_weights(folder, policy, own, asked)
     if own is None:
         found = _as_trained(asked, policy)
     else:
@@ -106,6 +110,47 @@ def choose_embodiment(
             f"horizon: expected at most {found.horizon} rows as trained, got {horizon}"
         )
     return dataclasses.replace(found, horizon=horizon or found.horizon)
+
+
+def _check_weights(
+    folder: Path, policy: Mapping[str, Any], own: Embodiment | None, asked: Embodiment
+) -> None:
+    """ValueError for the numbers of base weights with a policy, a warning for the reverse."""
+    if policy and own is None and asked.weights == BASE:
+        raise ValueError(
+            f"embodiment: {asked.name} has the numbers of base weights "
+            f"({asked.normalization.text()}), {folder} is a post-trained policy"
+        )
+    if not policy and own is None and asked.weights == POST_TRAINED:
+        LOG.warning(
+            "%s names no embodiment: as base weights it would know %s",
+            folder,
+            _base_numbers(asked.domain) or "other numbers",
+        )
+
+
+def _base_numbers(domain: str) -> str:
+    """The embodiments of a domain whose numbers base weights know, with their scaling."""
+    return ", ".join(
+        f"{each.name} ({each.normalization.text()})"
+        for each in EMBODIMENTS.values()
+        if each.domain == domain and each.weights == BASE
+    )
+
+
+def row_scaling(folder: Path, policy: Mapping[str, Any]) -> list[str]:
+    """How action rows are scaled, a line for each embodiment that may be the checkpoint's."""
+    own = own_embodiment(folder, policy) if policy else None
+    if own:
+        return [f"{own.name}: {own.normalization.text()}"]
+    domain = policy.get("domain_name")
+    fits = [
+        each
+        for each in EMBODIMENTS.values()
+        if (each.domain == domain and each.weights != BASE if policy else each.weights)
+    ]
+    of = {BASE: ", as base weights", POST_TRAINED: ", of post-trained weights"}
+    return [f"{each.name}: {each.normalization.text()}{of.get(each.weights, '')}" for each in fits]
 
 
 def _of_domain(folder: Path, policy: Mapping[str, Any]) -> Embodiment:

@@ -14,9 +14,10 @@ from ..embodiment import EMBODIMENTS
 from ..embodiment.embodiment_file import FILE
 from ..network.config import PRESETS, ModelConfig, config_from_json
 from ..network.transformer import Transformer
+from .foreign import SOUND_RUNS_ELSEWHERE, find_foreign
 from .json_file import read_json
 from .names import SOUND, transformer_names
-from .own_embodiment import own_embodiment
+from .own_embodiment import own_embodiment, row_scaling
 from .safetensors_io import find_tensors, read_header
 from .trained_sampling import trained_sampling
 
@@ -37,6 +38,7 @@ POLICY = (
     "vision and time heads",
     "video autoencoder",
 )
+SOUND_HEADS = "sound heads (not loaded)"
 REASONER = ("embeddings", "lm_head", "text tower", "vision encoder")
 
 
@@ -51,11 +53,14 @@ def report(path: str | Path) -> str:
     sizes: dict[str, int] = {}
     problems: list[str] = []
     lines = [f"checkpoint  {folder}"]
+    if foreign := find_foreign(folder):
+        return "\n".join([*lines, f"not ours    {foreign.what}; {foreign.who}"])
     try:
         config = config_from_json(read_json(folder / "transformer" / "config.json"))
         lines.append(f"network     {_describe(config)}")
         sizes |= _transformer_sizes(folder / "transformer", config, problems)
         lines.append(f"policy      {_embodiments(folder, config)}")
+        lines += _rows(folder, config)
     except ValueError as error:
         problems.append(str(error))
     for name, part in (("vae", "video autoencoder"), ("vision_encoder", "vision encoder")):
@@ -70,6 +75,8 @@ def report(path: str | Path) -> str:
     problems += [] if tokenizer.exists() else [f"checkpoint: missing file {tokenizer}"]
     lines += ["", f"{'part':24}{'parameters':>16}"]
     lines += [f"{part:24}{count:16,}" for part, count in sizes.items()]
+    if SOUND_HEADS in sizes:
+        lines.append(f"sound heads are left out; {SOUND_RUNS_ELSEWHERE}")
     lines += ["", f"{'weights in GiB':24}{'bfloat16':>16}{'float32':>16}"]
     for placement in PLACEMENTS:
         count = sum(sizes.get(part, 0) for part in _parts(placement))
@@ -127,7 +134,7 @@ def _transformer_sizes(folder: Path, config: ModelConfig, problems: list[str]) -
     sound = sum(
         math.prod(shape) for name, shape in shapes.items() if any(part in name for part in SOUND)
     )
-    return sizes | ({"sound heads (not loaded)": sound} if sound else {})
+    return sizes | ({SOUND_HEADS: sound} if sound else {})
 
 
 def _embodiments(folder: Path, config: ModelConfig) -> str:
@@ -149,6 +156,13 @@ def _embodiments(folder: Path, config: ModelConfig) -> str:
     sampling = f", sampling {trained}" if trained else ""
     about = f"embodiment {said}{carried}{tasks}{sampling}"
     return f"domain {domain}, {rows} rows at {rate} Hz, {about}"
+
+
+def _rows(folder: Path, config: ModelConfig) -> list[str]:
+    """How action rows are scaled for these weights, a line for each embodiment."""
+    policy = read_json(folder / "checkpoint.json", optional=True).get("policy") or {}
+    said = row_scaling(folder, policy) if config.action_width else []
+    return [f"{'' if place else 'rows':12}{line}" for place, line in enumerate(said)]
 
 
 def _schedule(folder: Path, problems: list[str]) -> str:

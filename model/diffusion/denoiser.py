@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from .conditioning import DenoiserInput, flatten
 from .guidance import BranchCombiner, Guidance
 from .sampler import Schedule, Solver, denoise
 from .velocities import Step, Velocities, plan_steps
+
+Progress = Callable[[], None]  # called after each step of a loop
 
 
 class Denoiser:
@@ -66,13 +68,19 @@ class Denoiser:
         guidance: Guidance,
         seed: int = 0,
         full_steps: tuple[int, ...] = (),
+        progress: Progress | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Denoise.
 
         Returns latents and actions in the shapes of `inputs`. seed: for the fresh noise of
-        students; full_steps: see `check_full_steps`.
+        students; full_steps: see `check_full_steps`; progress: is called after each step, and
+        keeps the loop from being recorded.
         """
         prompts = (Prompts((text,)), Prompts((negative,)))
+        if progress:
+            return _pair(
+                self._loop(inputs, prompts, schedule, guidance, seed, full_steps, progress)
+            )
         key = (*inputs.shape(), id(text), id(negative), schedule, guidance, full_steps)
         if key not in self._loops:
             if self.model.graphs and schedule.recordable:
@@ -119,13 +127,14 @@ class Denoiser:
         guidance: Guidance,
         seed: int,
         full_steps: tuple[int, ...],
+        progress: Progress | None = None,
     ) -> tuple[Tensor, ...]:
         """Latents and, if there are any, actions, from noise to clean."""
         velocities = Velocities(
             self.model.transformer, inputs, prompts, self._rope, guidance.batched, self.model.team
         )
         if schedule.rule != "unipc":
-            return _follow_student(velocities, inputs, schedule, guidance, seed)
+            return _follow_student(velocities, inputs, schedule, guidance, seed, progress)
         full = full_steps or range(len(schedule.times))
         video = Solver(inputs.latents, schedule.thinned(full), inputs.clean_latents())
         rows = None
@@ -139,6 +148,8 @@ class Denoiser:
             if rows is not None:
                 guided = row_combiner.guided(*(one[1] for one in said if one[1] is not None))
                 rows.step(inputs.guide(rows.sample, guided, step.time))
+            if progress:
+                progress()
         return (video.sample,) if rows is None else (video.sample, rows.sample)
 
     def _rope(self, inputs: DenoiserInput, prompts: Prompts) -> Rope:
@@ -189,6 +200,7 @@ def _follow_student(
     schedule: Schedule,
     guidance: Guidance,
     seed: int,
+    progress: Progress | None = None,
 ) -> tuple[Tensor, ...]:
     """The loop of a student, whose fresh noise is one draw for latents and actions."""
     combiner = BranchCombiner(guidance)
@@ -197,6 +209,8 @@ def _follow_student(
         latents, actions = inputs.split(flat)
         guided = guidance.applies(time)
         said = velocities(latents, actions, Step(time, True, False, guided, guided))
+        if progress:
+            progress()
         parts = [[part for part in one if part is not None] for one in said]
         moved = combiner.guided(*(torch.cat([part.flatten() for part in one]) for one in parts))
         vision, action = inputs.split(moved)

@@ -13,7 +13,7 @@ from .table import show
 
 # What need not agree: the name, how long a chunk is, and what the demonstrations looked like.
 # Columns are compared by what they are, not by the units of one robot or dataset.
-_FREE = {"name", "horizon", "observed", "state", "action"}
+_FREE = {"name", "horizon", "observed", "state", "action", "weights"}
 
 
 def contradiction(trained: Embodiment, wanted: Embodiment) -> str:

@@ -15,7 +15,7 @@ from ..arrays import NS
 from .canvas import Canvas, Panel
 from .checks import check_embodiment
 from .observed import SKETCH, Observed
-from .spec import JOINTS, POSES, RAW, TWISTS, Embodiment, Normalization
+from .spec import BASE, JOINTS, POSES, POST_TRAINED, RAW, TWISTS, Embodiment, Normalization
 from .table import Table, read_yaml
 from .units import COUNT, UNITS, Column
 
@@ -38,6 +38,7 @@ KEYS = (
     "prompt",
     "normalization",
     "state_normalization",
+    "weights",
     "observed",
 )
 VIEWPOINTS = (
@@ -118,6 +119,7 @@ def embodiment_from(fields: Any, where: str) -> Embodiment:
         viewpoint=prompt.text("viewpoint", "ego_view", VIEWPOINTS),
         view_description=prompt.text("view_description", ""),
         idle_frames=prompt.flag("idle_frames"),
+        weights=table.text("weights", choices=(BASE, POST_TRAINED)) if "weights" in table else "",
         observed=_observed(table) if "observed" in table else None,
     )
     try:
@@ -187,7 +189,7 @@ def _size(table: Table, key: str, default: tuple[int, int] | None = None) -> tup
 def _normalization(table: Table, key: str) -> Normalization:
     if key not in table:
         return RAW
-    known = ("kind", "low", "high", "mean", "std", "floor")
+    known = ("kind", "low", "high", "mean", "std", "floor", "clamp")
     fields = table.table(key, known)
     kind = fields.text("kind", choices=("none", "quantile", "min_max", "mean_std"))
     names = {"none": (), "mean_std": ("mean", "std")}.get(kind, ("low", "high"))
@@ -200,7 +202,7 @@ def _normalization(table: Table, key: str) -> Normalization:
     floor = fields.number("floor", RAW.floor)
     if floor <= 0:
         raise fields.fail("floor", "a number above 0")
-    return Normalization(kind, low, high, floor)
+    return Normalization(kind, low, high, floor, fields.flag("clamp"))
 
 
 def _observed(table: Table) -> Observed:

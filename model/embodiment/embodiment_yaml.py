@@ -81,6 +81,7 @@ def to_fields(embodiment: Embodiment) -> dict[str, Any]:
         ),
         "normalization": _normalization(embodiment.normalization),
         "state_normalization": _normalization(embodiment.state_normalization),
+        "weights": embodiment.weights,
         "observed": _observed(embodiment.observed) if embodiment.observed else {},
     }
     return _without_defaults(**fields)
@@ -124,7 +125,7 @@ def _normalization(rows: Normalization) -> dict[str, Any]:
     names = ("mean", "std") if rows.kind == "mean_std" else ("low", "high")
     floor = {} if rows.floor == RAW.floor else {"floor": rows.floor}
     numbers = dict(zip(names, ([*rows.low], [*rows.high]), strict=True))
-    return {"kind": rows.kind, **numbers, **floor}
+    return {"kind": rows.kind, **numbers, **floor, **({"clamp": True} if rows.clamp else {})}
 
 
 def _observed(seen: Observed) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from .rotations import (
 from .units import Column
 
 JOINTS, POSES, TWISTS = "joints", "poses", "twists"
+BASE, POST_TRAINED = "base", "post_trained"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,13 +32,15 @@ class Normalization:
     """How the raw values of each column are scaled for the model.
 
     kind: with "quantile" or "min_max" the model sees low and high as -1 and 1; with "mean_std" low
-    is the mean and high the standard deviation; "none": raw.
+    is the mean and high the standard deviation; "none": raw. clamp: what lies beyond -1 and 1 is
+    shown to the model as -1 and 1.
     """
 
     kind: str = "none"
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     floor: float = 1e-8  # least span or standard deviation
+    clamp: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in ("none", "quantile", "min_max", "mean_std"):
@@ -58,7 +61,14 @@ class Normalization:
         if self.kind == "none":
             return rows
         center, scale = self._scale()
-        return (rows - center) / scale
+        scaled = (rows - center) / scale
+        return scaled.clip(-1, 1) if self.clamp else scaled
+
+    def text(self) -> str:
+        """What it does, in a few words."""
+        words = {"none": "raw", "mean_std": "by mean and deviation", "min_max": "by least and most"}
+        said = words.get(self.kind, "by quantiles")
+        return f"{said}, clamped to -1..1" if self.clamp else said
 
     def inverse(self, rows: np.ndarray) -> np.ndarray:
         """What the network says [..., D] -> raw."""
@@ -136,6 +146,8 @@ class Embodiment:
     viewpoint: str = "ego_view"
     view_description: str = ""
     idle_frames: bool = False
+    # Which weights were trained on these numbers: BASE, POST_TRAINED, or "": it is not said.
+    weights: str = ""
     observed: Observed | None = None  # what its demonstrations show, None: not known
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 VIEWPOINTS = {
@@ -62,6 +63,10 @@ TIERS: dict[str, dict[str, tuple[int, int]]] = {
         "9,16": (1360, 768),
     },
 }
+
+
+# Of a structured caption, what the request decides.
+_FACTS = ("resolution", "aspect_ratio", "duration", "fps")
 
 
 def framing(viewpoint: str, view_description: str = "") -> str:
@@ -146,6 +151,33 @@ def video_caption(
         text = text.rstrip(".")
         text = f"{text}. {said}" if text else said
     return text
+
+
+def is_structured(text: str) -> bool:
+    """Whether a caption is a JSON object, as `structured_caption` writes it."""
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def structured_caption(
+    fields: Mapping[str, Any], frames: int, fps: float, size: tuple[int, int]
+) -> str:
+    """A caption of named fields, with the resolution and the duration of what is generated.
+
+    Those come last, as in NVIDIA's published prompts for Cosmos 3; an image has no duration.
+    """
+    facts: dict[str, Any] = {
+        "resolution": {"W": size[1], "H": size[0]},
+        "aspect_ratio": aspect_ratio(*size),
+    }
+    if frames > 1:
+        facts |= {"duration": f"{int(frames / fps)}s", "fps": int(fps) if fps == int(fps) else fps}
+    kept = {key: value for key, value in fields.items() if key not in _FACTS}
+    return json.dumps(kept | facts, ensure_ascii=False)
 
 
 def tokenize(tokenizer: Any, text: str, limit: int = 4096, system: str = "") -> list[int]:

@@ -43,7 +43,7 @@ def read_media(path: Path) -> np.ndarray | Clip:
 def _read_video(path: Path) -> Clip:
     """Decodes twice, because only the end tells how many frames there are, and few are used."""
     try:
-        with _open(path) as container:
+        with open_video(path) as container:
             if not container.streams.video:
                 raise ValueError(f"{path} has sound, but no pictures: {_EXPECTED}")
             stream = container.streams.video[0]
@@ -52,7 +52,7 @@ def _read_video(path: Path) -> Clip:
         if not (count and fps):
             raise ValueError(f"{path} is a video without frames")
         indices = sample_frames(count, fps)
-        with _open(path) as container:
+        with open_video(path) as container:
             return Clip([*_frames(container, {*indices.tolist()})], indices, fps)
     except av.FFmpegError as error:
         raise ValueError(
@@ -67,5 +67,6 @@ def _frames(container: av.container.InputContainer, wanted: set[int]) -> Iterato
             yield np.ascontiguousarray(upright)
 
 
-def _open(path: Path) -> av.container.InputContainer:
+def open_video(path: Path) -> av.container.InputContainer:
+    """A video file of a known kind, open; av.FFmpegError for any other."""
     return av.open(str(path), "r", options={"format_whitelist": _VIDEOS})

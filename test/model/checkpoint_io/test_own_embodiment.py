@@ -11,6 +11,7 @@ from cosmos3_ros.model.checkpoint_io.own_embodiment import (
     own_embodiment,
     policy_json,
     relabel,
+    row_scaling,
     write_own,
 )
 from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
@@ -121,6 +122,28 @@ def test_released_checkpoints_name_a_domain_rows_and_a_rate(tmp_path):
     assert choose_embodiment(tmp_path, policy, "droid_midtrain").kind == "poses"
     with pytest.raises(ValueError, match="umi is of domain 'umi', the checkpoint of 'droid_lero"):
         choose_embodiment(tmp_path, policy, "umi")
+
+
+def test_the_numbers_of_base_weights_and_of_policies_are_told_apart(tmp_path, caplog):
+    policy = {"domain_name": "droid_lerobot"}
+    with pytest.raises(
+        ValueError,
+        match=r"droid_nano_base has the numbers of base weights \(by quantiles, clamped to -1..1\)"
+        r", .* is a post-trained policy",
+    ):
+        choose_embodiment(tmp_path, policy, "droid_nano_base")
+    assert choose_embodiment(tmp_path, {}, "droid_nano_base").normalization.clamp
+    assert not caplog.messages
+    choose_embodiment(tmp_path, {}, "droid_midtrain")  # may be post-trained without saying so
+    (said,) = caplog.messages
+    assert "as base weights it would know droid_nano_base (by quantiles, clamped" in said
+    assert row_scaling(tmp_path, {}) == [
+        "droid_midtrain: raw, of post-trained weights",
+        "droid_nano_base: by quantiles, clamped to -1..1, as base weights",
+    ]
+    said = row_scaling(tmp_path, policy)
+    assert "droid_joint_pos: raw" in said
+    assert not any("nano_base" in line for line in said)
 
 
 def test_the_embedded_checkpoint_carries_its_own():

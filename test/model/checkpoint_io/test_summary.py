@@ -32,6 +32,7 @@ def test_a_complete_checkpoint(folder):
     assert "tiny: 6 layers, hidden 192, 6/2 heads of 32" in text
     assert "domain droid_lerobot, 16 rows at 15.0 Hz, embodiment droid_sim" in text
     assert "schedule    UniPC, Karras" in text
+    assert "rows        droid_sim: " in text
     modules = (model.transformer, model.vae.module, model.vision)
     count = sum(parameter.numel() for module in modules for parameter in module.parameters())
     assert f"{count * 4 / 2**30:.2f}" in next(
@@ -108,3 +109,19 @@ def test_a_broken_file_is_a_line_of_the_report(folder):
 def test_no_folder():
     with pytest.raises(ValueError, match="no folder"):
         report("/does/not/exist")
+
+
+def test_base_weights_say_how_their_rows_are_scaled(folder):
+    (folder / "checkpoint.json").unlink()
+    (folder / "embodiment.yaml").unlink()
+    text = report(folder)
+    assert "droid_nano_base: by quantiles, clamped to -1..1, as base weights" in text
+    assert "droid_midtrain: raw, of post-trained weights" in text
+
+
+def test_sound_heads_are_named_with_who_runs_them(folder):
+    tensors = load_file(folder / WEIGHTS)
+    save_file({**tensors, "audio_proj_in.weight": torch.zeros(4, 4)}, folder / WEIGHTS)
+    text = report(folder)
+    assert "sound heads (not loaded)" in text
+    assert "sound heads are left out; vLLM-Omni and the Cosmos framework run them" in text

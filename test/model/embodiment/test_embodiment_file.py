@@ -348,7 +348,7 @@ def test_whatever_stands_anywhere_is_read_or_refused_in_one_line(base):
 
 def test_every_key_is_one_that_a_file_may_have(tmp_path):
     """The list that errors repeat is the list that is read."""
-    assert set(SOUND) | {"action", "model_gripper", "tool"} == set(KEYS)
+    assert set(SOUND) | {"action", "model_gripper", "tool", "weights"} == set(KEYS)
 
 
 def test_the_page_explains_every_key_and_its_example_is_a_file(tmp_path):

@@ -42,11 +42,32 @@ def sample(embodiment, rows):
 
 @pytest.mark.parametrize("embodiment", EMBODIMENTS.values(), ids=EMBODIMENTS)
 def test_commands_survive_the_way_through_the_model(embodiment):
+    free = dataclasses.replace(embodiment.normalization, clamp=False)
+    embodiment = dataclasses.replace(embodiment, normalization=free)
     state, values = sample(embodiment, embodiment.horizon)
     rows = embodiment.encode_actions(values, state)
     assert rows.shape == (embodiment.horizon, embodiment.width)
     assert rows.dtype == np.float32
     np.testing.assert_allclose(embodiment.decode_actions(rows, state), values, atol=2e-5)
+
+
+def test_base_weights_see_droid_rows_scaled_and_clamped():
+    """By the quantiles of NVIDIA's statistics, as its correction of August 2026 has it."""
+    base = EMBODIMENTS["droid_nano_base"]
+    low, high = np.array(base.normalization.low), np.array(base.normalization.high)
+    rows = np.stack([low, high, (low + high) / 2, low - 1, high + 1])
+    seen = base.normalization.forward(rows)
+    np.testing.assert_allclose(seen, np.array([-1, 1, 0, -1, 1])[:, None] * np.ones(10), atol=1e-9)
+    np.testing.assert_allclose(base.normalization.inverse(seen[:2]), rows[:2], atol=1e-12)
+    assert base.normalization.text() == "by quantiles, clamped to -1..1"
+    # a closing gripper rises, as in the data set; of the raw rows 55 times larger
+    state = base.neutral_state()
+    closed = np.array([[0.01, 0, 0, 0, 0, 0, 1, 0.43]], np.float32)
+    (row,) = base.encode_actions(closed, state)
+    (raw,) = EMBODIMENTS["droid_midtrain"].encode_actions(closed, state)
+    assert row[-1] == pytest.approx(2 * 0.43 - 1, abs=1e-6)
+    assert raw[-1] == pytest.approx(1 - 0.43, abs=1e-6)
+    assert np.abs(row[:3]).max() > 40 * np.abs(raw[:3]).max()
 
 
 @pytest.mark.parametrize("embodiment", EMBODIMENTS.values(), ids=EMBODIMENTS)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `cosmos3 generate`: pictures and videos of a prompt, a picture or a video."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import typing
+from typing import Any
+
+from .model.generation.options import GenerateOptions
+from .model.model_params import PolicyModelParams
+from .model.option_fields import add_arguments, argument_values, fields, parse
+
+RUNTIME = (
+    "checkpoint",
+    "device",
+    "dtype",
+    "compile",
+    "weights",
+    "text_weights",
+    "attention",
+    "placement",
+)
+
+
+def add_generate(commands: argparse._SubParsersAction) -> None:
+    """Add `generate`."""
+    parser = commands.add_parser(
+        "generate", help="make a picture or a video of a prompt, a picture or a video"
+    )
+    parser.add_argument("prompt", nargs="?", help=fields(GenerateOptions)["prompt"].metadata["doc"])
+    for name, field in fields(GenerateOptions).items():
+        if name == "prompt":
+            continue
+        about, flag = field.metadata, "--" + name.replace("_", "-")
+        text = about["doc"].replace("%", "%%")
+        if isinstance(field.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+            continue
+        shown = about["omitted"] or (field.default if field.default != "" else "none")
+        # read below, so that a wrong value is one line as everywhere else
+        metavar = "|".join(about["choices"]) or None
+        parser.add_argument(flag, metavar=metavar, help=f"{text} (default: {shown})")
+    parser.add_argument(
+        "--batch",
+        type=pathlib.Path,
+        help="file of requests, a JSON object with these fields a line",
+    )
+    parser.add_argument("--name", default="", help="of the result (default: result)")
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("out/generate"),
+        help="folder of the results (default: out/generate)",
+    )
+    add_arguments(parser, PolicyModelParams, RUNTIME)
+    parser.set_defaults(function=_generate)
+
+
+def _given(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the request that the command line names."""
+    values: dict[str, Any] = {}
+    kinds = typing.get_type_hints(GenerateOptions)
+    for name in fields(GenerateOptions):
+        value = getattr(chosen, name)
+        if value is None:
+            continue
+        text = isinstance(value, str) and str not in (kinds[name], *typing.get_args(kinds[name]))
+        values[name] = parse(GenerateOptions, name, value) if text else value
+    return values
+
+
+def _generate(chosen: argparse.Namespace) -> int:
+    given = _given(chosen)
+    from .model.generation.batch import Job, check_name, make_all, make_one, rank, read_batch
+
+    if chosen.batch:
+        if chosen.name:
+            raise ValueError("name: expected none beside a batch, whose lines have their own")
+        jobs = read_batch(chosen.batch, given)
+    else:
+        check_name(chosen.name or "result")
+        jobs = [Job(chosen.name or "result", GenerateOptions(**given))]
+    runtime = argparse.Namespace(**{name: getattr(chosen, name) for name in RUNTIME})
+    kind, place = _where(argument_values(runtime, PolicyModelParams))
+    tally = (
+        make_all(kind, place, jobs, chosen.out)
+        if chosen.batch
+        else make_one(kind, place, jobs[0], chosen.out)
+    )
+    if rank()[0] == 0 or tally.failed:
+        print(f"{chosen.out}: {tally.text()}")
+    return int(tally.failed > 0)
+
+
+def _where(values: dict[str, Any]) -> tuple[Any, Any]:
+    """The checkpoint's kind, and the device that this process runs it on."""
+    from .model.acceleration.options import RuntimeOptions
+    from .model.generation.batch import rank
+    from .model.generation.checkpoint_kind import read_kind
+    from .model.generation.worker import Place, free_memory
+    from .model.registry import embedded_checkpoint
+    from .model.runtime.device import resolve
+
+    params = PolicyModelParams(**values)
+    device, dtype = resolve(params.device, params.dtype)
+    if device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    runtime = RuntimeOptions(
+        compiled=params.compile,
+        generator=params.weights,
+        text=params.text_weights,
+        attention=params.attention,
+        placement=params.placement,
+    )
+    folder = pathlib.Path(params.checkpoint) if params.checkpoint else embedded_checkpoint()
+    free = free_memory(device) / (rank()[1] if device == "cpu" else 1)
+    return read_kind(folder.expanduser()), Place(device, dtype, runtime, free)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results as files: PNG, H.264 MP4 and a contact sheet, each with the request inside it.
+
+A file is written beside its place and then moved there, so that nobody finds half of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw, PngImagePlugin
+
+KEY = "cosmos3"  # of the request in a PNG; in an MP4 it is the comment
+SHEET_FRAMES, SHEET_COLUMNS, SHEET_WIDTH = 8, 4, 320
+
+
+def write_png(file: Path, picture: np.ndarray, about: dict[str, Any]) -> None:
+    """Write uint8 [H, W, 3] with the request as a text chunk."""
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt(KEY, json.dumps(about, ensure_ascii=False))
+    with _in_place(file) as draft:
+        Image.fromarray(picture).save(draft, format="png", pnginfo=text)
+
+
+def write_mp4(file: Path, frames: np.ndarray, fps: float, about: dict[str, Any]) -> None:
+    """Write uint8 [T, H, W, 3] (even sides) with the request as the file's comment."""
+    rate = Fraction(fps).limit_denominator(1001)
+    with _in_place(file) as draft, av.open(str(draft), "w", format="mp4") as container:
+        container.metadata["comment"] = json.dumps(about, ensure_ascii=False)
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "16"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def read_about(file: Path) -> dict[str, Any]:
+    """The request inside a file that these functions wrote; {} if there is none."""
+    if file.suffix == ".png":
+        with Image.open(file) as image:
+            text = image.info.get(KEY, "{}")
+    else:
+        with av.open(str(file)) as container:
+            text = container.metadata.get("comment", "{}")
+    found = json.loads(text)
+    return found if isinstance(found, dict) else {}
+
+
+def contact_sheet(frames: np.ndarray, fps: float) -> np.ndarray:
+    """Up to eight frames, evenly from first to last, with their times: uint8 [H, W, 3]."""
+    count = min(SHEET_FRAMES, len(frames))
+    indices = np.linspace(0, len(frames) - 1, count).round().astype(int)
+    height, width = frames.shape[1:3]
+    scale = min(1.0, SHEET_WIDTH / width)
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    columns = min(SHEET_COLUMNS, count)
+    sheet = Image.new("RGB", (columns * size[0], -(-count // columns) * size[1]))
+    for place, index in enumerate(indices):
+        tile = Image.fromarray(frames[index]).resize(size)
+        ImageDraw.Draw(tile).text(
+            (3, 2), f"{index / fps:.2f} s", fill="white", stroke_width=1, stroke_fill="black"
+        )
+        sheet.paste(tile, (place % columns * size[0], place // columns * size[1]))
+    return np.asarray(sheet)
+
+
+def write_report(file: Path, fields: dict[str, Any]) -> None:
+    """Write a JSON object for people and for the next run."""
+    with _in_place(file) as draft:
+        draft.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder if there is none; OSError names one that cannot be written into."""
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".write-{os.getpid()}"
+    probe.touch()
+    probe.unlink()
+
+
+@contextlib.contextmanager
+def _in_place(file: Path) -> Iterator[Path]:
+    draft = file.with_name(f".{file.name}.draft")  # whose next run, if killed, writes it anew
+    try:
+        yield draft
+        os.replace(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)

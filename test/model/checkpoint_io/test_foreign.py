@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of the family that are not run here are refused by name, wherever one is loaded."""
+
+import json
+
+import pytest
+
+from cosmos3_ros.cli import main
+from cosmos3_ros.model.checkpoint_io.foreign import check_family, find_foreign
+from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
+from cosmos3_ros.model.registry import embedded_checkpoint
+
+BIMANUAL, TRANSFER = "Cosmos3-Nano-Sim-Bimanual", "Cosmos3-Nano-Sim-Transfer"
+AUTO, CAMERAS = "Cosmos3-Nano-Sim-Auto", "Cosmos3-Nano-Transfer-Auto"
+
+
+def write(folder, name="checkpoint", config=None, index=None):
+    """A folder with these additions to the json files of the tiny checkpoint, and its weights."""
+    made = folder / name
+    (made / "transformer").mkdir(parents=True)
+    tiny = tiny_checkpoint()
+    for file, more in (("transformer/config.json", config), ("model_index.json", index)):
+        fields = json.loads((tiny / file).read_text())
+        (made / file).write_text(json.dumps(fields | (more or {})))
+    for part in tiny.iterdir():
+        if not (made / part.name).exists():
+            (made / part.name).symlink_to(part)
+    for part in (tiny / "transformer").glob("*.safetensors"):
+        (made / "transformer" / part.name).symlink_to(part)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"config": {"cosmos3_nano_sim_bimanual": {"schema_version": 1}}}, BIMANUAL),
+        ({"config": {"cosmos_dreams": {"chunk_size": 4}}}, BIMANUAL),
+        ({"index": {"_class_name": "Cosmos3NanoSimBimanualPipeline"}}, BIMANUAL),
+        ({"index": {"_name_or_path": "nvidia/Cosmos3-Nano-Sim-Bimanual"}}, BIMANUAL),
+        ({"name": "Cosmos3-Nano-Sim-Bimanual"}, BIMANUAL),
+        ({"name": "models--nvidia--Cosmos3-Nano-Sim-Bimanual/snapshots/0a1b"}, BIMANUAL),
+        (
+            {"config": {"cosmos3_nano_sim_bimanual": {"conditioning": {"mode": "control_video"}}}},
+            TRANSFER,
+        ),
+        ({"index": {"_class_name": "CosmosDreamsTransferPipeline"}}, TRANSFER),
+        ({"config": {"cosmos3_nano_sim_auto": {}}}, AUTO),
+        ({"config": {"multiview": {"max_views": 11}}}, CAMERAS),
+        ({"config": {"backbone_type": "cosmos3_multiview"}}, CAMERAS),
+    ],
+)
+def test_who_runs_it_is_said_in_one_line(tmp_path, capfd, change, name):
+    folder = write(tmp_path, **change)
+    with pytest.raises(ValueError, match=f"is a .*{name}.*, not run here; vLLM-Omni .*runs it$"):
+        load_model(folder)
+    assert (
+        main(["generate", "a cup", "--out", str(tmp_path / "out"), "--checkpoint", str(folder)])
+        == 1
+    )
+    said = capfd.readouterr().err.strip()
+    assert name in said
+    assert "\n" not in said
+    assert not (tmp_path / "out").exists()
+    assert main(["inspect", str(folder)]) == 0
+    assert f"not ours    {find_foreign(folder).what}" in capfd.readouterr().out
+
+
+def test_ours_are_not_refused(tmp_path):
+    for folder in (tiny_checkpoint(), embedded_checkpoint()):
+        check_family(folder)
+    # names that only look alike, and base checkpoints with their sound heads
+    check_family(write(tmp_path, "my-cosmos3-nano-transfer-automation"))
+    check_family(write(tmp_path, "base", {"sound_gen": True}))
+    check_family(tmp_path)  # that nothing is there, the loader says
+
+
+def test_sound_is_refused_where_it_is_asked_for(tmp_path, capfd):
+    lines = tmp_path / "batch.jsonl"
+    lines.write_text('{"prompt": "a cup", "enable_sound": true}\n{"prompt": "b", "edge": 1}\n')
+    assert main(["generate", "--batch", str(lines), "--out", str(tmp_path / "out")]) == 1
+    said = capfd.readouterr().err
+    assert "batch.jsonl:1: enable_sound: sound is not generated here" in said
+    assert "vLLM-Omni and the Cosmos framework run them" in said
+    assert "batch.jsonl:2: unknown field 'edge'" in said
