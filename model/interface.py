@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ __all__ = [
     "ActionChunk",
     "Answer",
     "Box",
+    "ForwardDynamics",
     "Future",
     "Observation",
     "Policy",
@@ -177,6 +178,17 @@ class Policy(Protocol):
 
     def reset(self) -> None:
         """Forget everything about the running episode."""
+
+
+@runtime_checkable
+class ForwardDynamics(Policy, Protocol):
+    """A policy that can be asked what will be seen while a given chunk is played."""
+
+    def imagine(self, observation: Observation, candidate: ActionChunk) -> Prediction:
+        """What is seen after `observation` if the candidate is played; for `decode`.
+
+        Its chunk is what the candidate says at the times of the embodiment's rows.
+        """
 
 
 def warm_up(policy: Policy, instruction: str = "wait", times: int = 1) -> None:

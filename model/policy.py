@@ -186,15 +186,20 @@ class Cosmos3Policy:
         own = embodiment.encode_actions(values, observation.state)
         rows[int(embodiment.state_row) :, : own.shape[1]] = torch.from_numpy(own)
         with self.model.lock, self.stream:
+            clock = self.stream.clock()
             text = self.denoiser.read(self.denoiser.checked(self.caption(observation.instruction)))
+            clock.lap("text")
             seen = self.encode(self.compose(observation))
+            clock.lap("encode")
             nothing = torch.zeros(1, *self.latent_shape), torch.zeros(self.row_shape)
             inputs = self.denoiser_input(seen, observation.state, *nothing)
-            frozen = _FrozenRows(inputs.frozen(rows[None].to(self.model.device)), text)
+            frozen = inputs.frozen(rows[None].to(self.model.device))
+            latents = self._seen(_FrozenRows(frozen, text))
+            clock.lap("denoise")
         chunk = ActionChunk(
             values, embodiment.action_names, observation.stamp, embodiment.step, embodiment.discrete
         )
-        return Prediction(chunk, {}, frozen)
+        return Prediction(chunk, clock.seconds(), latents)
 
     def decode(self, prediction: Prediction) -> Future:
         """The video that goes with a prediction of this policy."""
@@ -207,12 +212,16 @@ class Cosmos3Policy:
 
     def _imagine(self, frozen: _FrozenRows) -> Tensor:
         """The latents of what will be seen while these rows are played."""
-        schedule = flow_schedule(self.options.future_steps or 1, self.options.shift)
         with self.model.lock, self.stream:
-            latents = self.denoiser.run(
-                frozen.inputs, frozen.text, frozen.text, schedule, Guidance(1.0)
-            )[0]
-            self.stream.wait()  # another one goes on with them
+            return self._seen(frozen)
+
+    def _seen(self, frozen: _FrozenRows) -> Tensor:
+        """As `_imagine`, for who holds the model."""
+        schedule = flow_schedule(self.options.future_steps or 1, self.options.shift)
+        latents, _ = self.denoiser.run(
+            frozen.inputs, frozen.text, frozen.text, schedule, Guidance(1.0)
+        )
+        self.stream.wait()  # another one goes on with them
         return latents
 
     def caption(self, instruction: str) -> str:
