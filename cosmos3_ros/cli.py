@@ -13,6 +13,7 @@ import sys
 
 from .bringup.node_graph import Options
 from .embodiment_cli import add_embodiment
+from .imagine_cli import add_imagine
 from .model.embodiment import EMBODIMENTS, SIMULATED
 from .model.option_fields import add_arguments, argument_values, finite_float
 from .serve.cli import add_reasoner_options, add_serve, reasoner_params
@@ -53,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_replay(commands)
     _add_ask(commands)
     add_task(commands)
+    add_imagine(commands)
     _add_inspect(commands)
     _add_tiny(commands)
     add_training(commands)

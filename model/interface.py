@@ -29,6 +29,7 @@ __all__ = [
     "Reasoner",
     "check_image",
     "committed_rows",
+    "gray_observation",
     "warm_up",
     "warm_up_reasoner",
 ]
@@ -196,15 +197,18 @@ def warm_up(policy: Policy, instruction: str = "wait", times: int = 1) -> None:
 
     Their results are thrown away.
     """
-    embodiment = policy.embodiment
+    for _ in range(times):
+        policy.infer(gray_observation(policy.embodiment, instruction))
+    policy.reset()
+
+
+def gray_observation(embodiment: Embodiment, instruction: str) -> Observation:
+    """Gray pictures and a neutral state at stamp 0, to warm up with."""
     gray = {
         panel.view: np.full((panel.height, panel.width, 3), 128, np.uint8)
         for panel in embodiment.canvas.panels
     }
-    state = embodiment.neutral_state()
-    for _ in range(times):
-        policy.infer(Observation(gray, state, instruction, 0))
-    policy.reset()
+    return Observation(gray, embodiment.neutral_state(), instruction, 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

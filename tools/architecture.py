@@ -66,6 +66,7 @@ ORDER = (
     "training/train",
     "cosmos3_ros/embodiment_cli",
     "cosmos3_ros/task_cli",
+    "cosmos3_ros/imagine_cli",
     "cosmos3_ros/training_cli",
     "cosmos3_ros/cli",
 )

@@ -159,7 +159,6 @@ class PolicyNode(ManagedNode[Params]):
             sample=lambda: self._buffer.sample(self.now()),
             observe=self._observation,
             spare=spare,
-            expected=lambda: self._replanner.latency.quantile(1.0),
             wake=lambda: self.executor.wake() if self.executor else None,
         )
         self._imagine = ImagineService(
@@ -171,6 +170,7 @@ class PolicyNode(ManagedNode[Params]):
             lambda: self._instruction,
             self.get_logger(),
         )
+        self._imagine.warm_up(1 + self.params.cuda_graphs)
         self.offer(
             topics.POLICY.offers[0], self._imagine.answer, callback_group=ReentrantCallbackGroup()
         )

@@ -98,7 +98,9 @@ def candidate_from(message: JointTrajectory) -> Candidate:
             )
     times = [to_ns(point.time_from_start) / NS for point in points]
     positions = np.array([point.positions for point in points], np.float64)
-    return Candidate(tuple(message.joint_names), np.array(times), positions.reshape(len(points), width))
+    return Candidate(
+        tuple(message.joint_names), np.array(times), positions.reshape(len(points), width)
+    )
 
 
 def candidate_message(candidate: Candidate) -> JointTrajectory:

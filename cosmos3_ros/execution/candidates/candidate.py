@@ -112,6 +112,18 @@ class CandidateReader:
     lower: tuple[float, ...] = ()
     upper: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name, limits in (("lower", self.lower), ("upper", self.upper)):
+            if len(limits) not in (0, len(self._arm)):
+                raise ValueError(
+                    f"parameter {name!r}: expected a number for each of {self._arm}, got "
+                    f"{len(limits)}"
+                )
+
+    @property
+    def _arm(self) -> list[str]:
+        return [joint for joint in self.robot.joints if joint not in self.robot.grippers]
+
     def chunk(self, candidate: Candidate, state: np.ndarray, stamp: int) -> ActionChunk:
         """The candidate played after an observation; state: float32 [D]; stamp: ns.
 
@@ -123,7 +135,7 @@ class CandidateReader:
         points = candidate.rows(joints, self.robot.grippers, measured, candidate.times)
         for point in points:
             self.robot.check_grippers(point)
-        self._check_range(points)
+        self._check_range(candidate)
         rows = candidate.rows(joints, self.robot.grippers, measured, due)
         planned = self.robot.to_policy(rows)
         self._check_plausible(planned, state)
@@ -135,20 +147,26 @@ class CandidateReader:
             embodiment.discrete,
         )
 
-    def _check_range(self, points: np.ndarray) -> None:
-        """ValueError for a joint outside of its limits; points: [N, D] in the robot's units."""
-        arm = [joint for joint in self.robot.joints if joint not in self.robot.grippers]
-        for limits, compare, word in (
+    def at_rest(self, state: np.ndarray) -> ActionChunk:
+        """The chunk that stays where the robot is, at stamp 0."""
+        embodiment = self.embodiment
+        values = np.tile(state.astype(np.float32), (embodiment.horizon, 1))
+        return ActionChunk(values, embodiment.action_names, 0, embodiment.step, embodiment.discrete)
+
+    def _check_range(self, candidate: Candidate) -> None:
+        """ValueError for a point outside of the limits of its joint."""
+        arm = self._arm
+        for limits, beyond, word in (
             (self.lower, np.less, "at least"),
             (self.upper, np.greater, "at most"),
         ):
-            for joint, limit in zip(arm, limits, strict=bool(limits)):
-                values = points[:, self.robot.joints.index(joint)]
-                if (wrong := compare(values, limit)).any():
+            known = dict(zip(arm, limits, strict=True)) if limits else {}
+            for name, values in zip(candidate.names, candidate.positions.T, strict=True):
+                if name in known and (wrong := beyond(values, known[name])).any():
                     number = int(wrong.argmax())
                     raise ValueError(
-                        f"candidate: {joint} is at {values[number]:.3f} in point {number + 1} of "
-                        f"{len(points)}, expected {word} {limit:.3f}"
+                        f"candidate: {name} is at {values[number]:.3f} in point {number + 1} of "
+                        f"{len(values)}, expected {word} {known[name]:.3f}"
                     )
 
     def _check_plausible(self, rows: np.ndarray, state: np.ndarray) -> None:

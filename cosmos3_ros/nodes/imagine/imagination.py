@@ -17,7 +17,14 @@ from rclpy.task import Future as Awaited
 from ...execution.candidates.candidate import Candidate, CandidateReader
 from ...execution.latency_window import LatencyWindow
 from ...execution.observation_buffer import Sample
-from ...model.interface import NS, ActionChunk, ForwardDynamics, Future, Observation
+from ...model.interface import (
+    NS,
+    ActionChunk,
+    ForwardDynamics,
+    Future,
+    Observation,
+    gray_observation,
+)
 from ...ros.worker_thread import LAST
 
 
@@ -36,7 +43,6 @@ class Around:
     sample: Callable[[], Sample | str]  # the newest one, or why there is none
     observe: Callable[[str, Sample], Observation]  # of an instruction
     spare: Callable[[], float]  # s for which the policy need begin no chunk
-    expected: Callable[[], float]  # s that it may take, as long as that was never seen
     wake: Callable[[], None]  # the node's thread
 
 
@@ -70,6 +76,16 @@ class Imagination:
         self._taken = LatencyWindow(8)  # s for which it had the model
         self._computing = threading.Event()
         self._request: _Request | None = None
+
+    def warm_up(self, times: int) -> None:
+        """Do what happens only once, and see how long it takes, before the policy runs."""
+        embodiment = self._policy.embodiment
+        observation = gray_observation(embodiment, "wait")
+        rest = self._reader.at_rest(observation.state)
+        for _ in range(times):
+            began = time.monotonic()
+            self._policy.imagine(observation, rest)
+        self._taken.add(time.monotonic() - began)
 
     @property
     def is_computing(self) -> bool:
@@ -106,7 +122,7 @@ class Imagination:
         except ValueError as error:
             request.done.set_exception(error)
             return
-        needs = self._taken.quantile(1.0) or self._around.expected()
+        needs = self._taken.quantile(1.0)
         if self._around.spare() < needs:
             self._wait(request, f"busy: the policy has no {needs:.2f} s to spare between chunks")
             return

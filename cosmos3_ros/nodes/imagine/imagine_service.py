@@ -41,6 +41,11 @@ class ImagineService:
             reader = CandidateReader(embodiment, robot, tuple(params.lower), tuple(params.upper))
             self._imagination = Imagination(policy, reader, around, params.imagine_patience)
 
+    def warm_up(self, times: int) -> None:
+        """Imagine a candidate `times` times, so that the first real one takes no longer."""
+        if self._imagination:
+            self._imagination.warm_up(times)
+
     @property
     def has_model(self) -> bool:
         """Whether it computes: the policy is to begin no chunk then."""

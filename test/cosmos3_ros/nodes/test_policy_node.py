@@ -68,7 +68,8 @@ class Drift:
 
     def imagine(self, observation: Observation, candidate: ActionChunk) -> Prediction:
         """Takes the time that it is let, and remembers what it was asked."""
-        self.asked.append((observation, candidate))
+        if observation.stamp:  # not the warm-up
+            self.asked.append((observation, candidate))
         self.imagines.set()
         assert self.may_imagine.wait(20)
         return Prediction(candidate, {}, observation.stamp)

@@ -105,7 +105,17 @@ def test_what_this_robot_cannot_play(names: list, times: list, points: list, wor
         READER.chunk(candidate(names, times, *points), STATE, 0)
 
 
+def test_limits_are_those_of_the_arm_and_bind_what_is_asked_for() -> None:
+    with pytest.raises(
+        ValueError, match="parameter 'upper': expected a number for each of .'panda"
+    ):
+        CandidateReader(DROID_SIM, ROBOT, (-2.9,) * 7, (3.8,) * 8)
+    outside = STATE.copy()
+    outside[0] = 3.85  # where it is, not where it is to be
+    READER.chunk(candidate(["panda_joint2"], [0.0], [-0.5]), outside, 0)
+
+
 def test_degrees_are_noticed_where_no_limits_are_known() -> None:
     reader = CandidateReader(DROID_SIM, ROBOT)
-    with pytest.raises(ValueError, match="candidate: panda_joint1 is at 48.1 rad, .*degrees"):
+    with pytest.raises(ValueError, match=r"candidate: panda_joint1 is at 48.1 rad, .*degrees"):
         reader.chunk(candidate(["panda_joint1"], [20.0], [900.0]), STATE, 0)
