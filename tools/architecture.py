@@ -44,6 +44,7 @@ ORDER = (
     "model/policy_batch",
     "model/generator",
     "model/reasoner",
+    "model/best_of",
     "model/registry",
     "model/follower",
     "cosmos3_ros/robot",

@@ -65,6 +65,17 @@ class Canvas:
             picture = shrink(picture, self.content)
         return pad(picture, self.size)
 
+    def split(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+        """The views on a composed picture, of `content` or padded to `size`: [h, w, 3] by name."""
+        down, right = (have / want for have, want in zip(self.content, self.composite, strict=True))
+        return {
+            panel.view: picture[
+                round(panel.top * down) : round((panel.top + panel.height) * down),
+                round(panel.left * right) : round((panel.left + panel.width) * right),
+            ]
+            for panel in self.panels
+        }
+
     def fit(self, panel: Panel, images: Mapping[str, np.ndarray]) -> np.ndarray:
         """The picture of one panel, uint8 [height, width, 3]; composed again it stays the same."""
         check_image(f"images[{panel.view!r}]", images[panel.view])

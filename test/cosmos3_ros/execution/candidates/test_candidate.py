@@ -107,7 +107,7 @@ def test_what_this_robot_cannot_play(names: list, times: list, points: list, wor
 
 def test_limits_are_those_of_the_arm_and_bind_what_is_asked_for() -> None:
     with pytest.raises(
-        ValueError, match="parameter 'upper': expected a number for each of .'panda"
+        ValueError, match=r"parameter 'upper': expected a number for each of .'panda"
     ):
         CandidateReader(DROID_SIM, ROBOT, (-2.9,) * 7, (3.8,) * 8)
     outside = STATE.copy()
