@@ -39,7 +39,8 @@ class BestOfPolicy:
     ) -> None:
         self.embodiment = policy.embodiment
         self.counts = Counts()
-        self._policy, self._options, self._reasoner = policy, options, reasoner
+        self.reasoner = reasoner
+        self._policy, self._options = policy, options
         self._wanted = parse_wanted(options.best_of_questions)
         if self._wanted and reasoner is None:
             raise ValueError("best_of_questions: expected none without a reasoner")
@@ -100,9 +101,9 @@ class BestOfPolicy:
 
     def _share(self, sample: Prediction, instruction: str) -> float:
         """Mean probability of the wanted answers about the last frame of its future."""
-        assert self._reasoner  # it is there if there are questions
+        assert self.reasoner  # it is there if there are questions
         views = [*self.embodiment.canvas.split(self.decode(sample).frames[-1]).values()]
         return statistics.fmean(
-            one.share(self._reasoner.ask(one.about(instruction), views, 1).yes)
+            one.share(self.reasoner.ask(one.about(instruction), views, 1).yes)
             for one in self._wanted
         )

@@ -76,6 +76,7 @@ class Imagination:
         self._taken = LatencyWindow(8)  # s for which it had the model
         self._computing = threading.Event()
         self._request: _Request | None = None
+        self._job: concurrent.futures.Future[Imagined] | None = None
 
     def warm_up(self, times: int) -> None:
         """Do what happens only once, and see how long it takes, before the policy runs."""
@@ -122,14 +123,17 @@ class Imagination:
         except ValueError as error:
             request.done.set_exception(error)
             return
+        if self._job and not self._job.done():  # of a request that was given up
+            self._wait(request, "busy: the last candidate is still computed")
+            return
         needs = self._taken.quantile(1.0)
         if self._around.spare() < needs:
             self._wait(request, f"busy: the policy has no {needs:.2f} s to spare between chunks")
             return
         request.begun = True
         self._computing.set()
-        job = self._thread.submit(self._run, request, sample, chunk)
-        job.add_done_callback(functools.partial(self._end, request))
+        self._job = self._thread.submit(self._run, request, sample, chunk)
+        self._job.add_done_callback(functools.partial(self._end, request))
 
     def cancel(self, why: str) -> None:
         """Give up what waits or is computed; in the node's thread."""
