@@ -14,8 +14,9 @@ import sys
 from .bringup.node_graph import Options
 from .dynamics_cli import add_dynamics
 from .embodiment_cli import add_embodiment
-from .judge_cli import add_judge
 from .generate_cli import add_generate
+from .imagine_cli import add_imagine
+from .judge_cli import add_judge
 from .model.embodiment import EMBODIMENTS, SIMULATED
 from .model.option_fields import add_arguments, argument_values, finite_float
 from .serve.cli import add_reasoner_options, add_serve, reasoner_params
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_generate(commands)
     add_task(commands)
     add_judge(commands)
+    add_imagine(commands)
     _add_inspect(commands)
     _add_tiny(commands)
     add_training(commands)

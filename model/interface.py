@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ __all__ = [
     "ActionChunk",
     "Answer",
     "Box",
+    "ForwardDynamics",
     "Future",
     "Observation",
     "Policy",
@@ -28,6 +29,7 @@ __all__ = [
     "Reasoner",
     "check_image",
     "committed_rows",
+    "gray_observation",
     "warm_up",
     "warm_up_reasoner",
 ]
@@ -179,20 +181,34 @@ class Policy(Protocol):
         """Forget everything about the running episode."""
 
 
+@runtime_checkable
+class ForwardDynamics(Policy, Protocol):
+    """A policy that can be asked what will be seen while a given chunk is played."""
+
+    def imagine(self, observation: Observation, candidate: ActionChunk) -> Prediction:
+        """What is seen after `observation` if the candidate is played; for `decode`.
+
+        Its chunk is what the candidate says at the times of the embodiment's rows.
+        """
+
+
 def warm_up(policy: Policy, instruction: str = "wait", times: int = 1) -> None:
     """Infer `times` chunks from gray pictures, so that the first real chunk is not late.
 
     Their results are thrown away.
     """
-    embodiment = policy.embodiment
+    for _ in range(times):
+        policy.infer(gray_observation(policy.embodiment, instruction))
+    policy.reset()
+
+
+def gray_observation(embodiment: Embodiment, instruction: str) -> Observation:
+    """Gray pictures and a neutral state at stamp 0, to warm up with."""
     gray = {
         panel.view: np.full((panel.height, panel.width, 3), 128, np.uint8)
         for panel in embodiment.canvas.panels
     }
-    state = embodiment.neutral_state()
-    for _ in range(times):
-        policy.infer(Observation(gray, state, instruction, 0))
-    policy.reset()
+    return Observation(gray, embodiment.neutral_state(), instruction, 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

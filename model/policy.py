@@ -63,6 +63,8 @@ class Cosmos3Policy:
                 "policy: the checkpoint was loaded without its generator (generator=False)"
             )
         self.options = PolicyOptions(**options).in_force()
+        if self.options.best_of > 1:
+            raise ValueError("best_of: expected 1, `BestOfPolicy` draws several of this policy's")
         self.model = model
         self.embodiment = fit_embodiment(model, embodiment, self.options.horizon)
         if model.team and self.options.future_steps:
@@ -100,7 +102,7 @@ class Cosmos3Policy:
             caption = self.denoiser.checked(self.caption(observation.instruction))
             canvas = self.compose(observation)
             clock.lap("compose")
-            seed, noise, row_noise = self._ahead or self.draw_noise()
+            seed, noise, row_noise = self.next_noise()
             seen = self.encode(canvas)
             whole = self.denoiser_input(seen, observation.state, noise, row_noise, kept=kept)
             inputs = self.shortened(whole)
@@ -115,9 +117,13 @@ class Cosmos3Policy:
             rows = actions[0].cpu().numpy()
             clock.lap("denoise")
         chunk = self.chunk(rows, observation)
+        self.keep(chunk, kept)
+        return Prediction(chunk, clock.seconds(), self.future(whole, latents, actions, text))
+
+    def keep(self, chunk: ActionChunk, kept: Mapping[int, np.ndarray]) -> None:
+        """Put the committed rows but the soft ones back into a chunk, to the last bit."""
         for row in self._frozen(kept):
             chunk.values[row] = kept[row]
-        return Prediction(chunk, clock.seconds(), self.future(whole, latents, actions, text))
 
     def future(self, whole: DenoiserInput, latents: Tensor, actions: Tensor, text: KVCache) -> Any:
         """What `decode` makes the video of; whole: all of the input, see `shortened`."""
@@ -186,15 +192,20 @@ class Cosmos3Policy:
         own = embodiment.encode_actions(values, observation.state)
         rows[int(embodiment.state_row) :, : own.shape[1]] = torch.from_numpy(own)
         with self.model.lock, self.stream:
+            clock = self.stream.clock()
             text = self.denoiser.read(self.denoiser.checked(self.caption(observation.instruction)))
+            clock.lap("text")
             seen = self.encode(self.compose(observation))
+            clock.lap("encode")
             nothing = torch.zeros(1, *self.latent_shape), torch.zeros(self.row_shape)
             inputs = self.denoiser_input(seen, observation.state, *nothing)
-            frozen = _FrozenRows(inputs.frozen(rows[None].to(self.model.device)), text)
+            frozen = inputs.frozen(rows[None].to(self.model.device))
+            latents = self._seen(_FrozenRows(frozen, text))
+            clock.lap("denoise")
         chunk = ActionChunk(
             values, embodiment.action_names, observation.stamp, embodiment.step, embodiment.discrete
         )
-        return Prediction(chunk, {}, frozen)
+        return Prediction(chunk, clock.seconds(), latents)
 
     def decode(self, prediction: Prediction) -> Future:
         """The video that goes with a prediction of this policy."""
@@ -207,12 +218,16 @@ class Cosmos3Policy:
 
     def _imagine(self, frozen: _FrozenRows) -> Tensor:
         """The latents of what will be seen while these rows are played."""
-        schedule = flow_schedule(self.options.future_steps or 1, self.options.shift)
         with self.model.lock, self.stream:
-            latents = self.denoiser.run(
-                frozen.inputs, frozen.text, frozen.text, schedule, Guidance(1.0)
-            )[0]
-            self.stream.wait()  # another one goes on with them
+            return self._seen(frozen)
+
+    def _seen(self, frozen: _FrozenRows) -> Tensor:
+        """As `_imagine`, for who holds the model."""
+        schedule = flow_schedule(self.options.future_steps or 1, self.options.shift)
+        latents, _ = self.denoiser.run(
+            frozen.inputs, frozen.text, frozen.text, schedule, Guidance(1.0)
+        )
+        self.stream.wait()  # another one goes on with them
         return latents
 
     def caption(self, instruction: str, idle: bool = True) -> str:
@@ -284,14 +299,23 @@ class Cosmos3Policy:
         rows = int(self.embodiment.state_row) + self.embodiment.horizon
         return (rows, self.model.config.action_width)
 
+    def next_noise(self) -> tuple[int, Tensor, Tensor]:
+        """As `draw_noise`; what was drawn while the device computed the last chunk, if it was."""
+        drawn, self._ahead = self._ahead or self.draw_noise(), None
+        return drawn
+
     def draw_noise(self) -> tuple[int, Tensor, Tensor]:
         """The next chunk's seed, and its noise for latents and actions, not yet on the device."""
         options = self.options
         seed = options.seed if options.deterministic else int(self._seeds.integers(0, 2**31))
+        return seed, *self.noise_of(seed)
+
+    def noise_of(self, seed: int) -> tuple[Tensor, Tensor]:
+        """The noise of a seed for latents and actions, not yet on the device."""
         noises = [numpy_noise(shape, seed) for shape in ((1, *self.latent_shape), self.row_shape)]
         if self.model.device.type == "cuda":  # so that the copies are asynchronous
             noises = [noise.pin_memory() for noise in noises]
-        return seed, noises[0], noises[1]
+        return noises[0], noises[1]
 
     def denoiser_input(
         self,

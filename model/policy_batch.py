@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from .diffusion.conditioning import DenoiserInput
-from .interface import Observation, Prediction
+from .interface import ActionChunk, Observation, Prediction, committed_rows
 from .policy import Cosmos3Policy
 
 
@@ -54,6 +56,54 @@ def infer_batch(policy: Cosmos3Policy, observations: Sequence[Observation]) -> l
     return [
         Prediction(chunk, seconds, future) for chunk, future in zip(chunks, futures, strict=True)
     ]
+
+
+def infer_samples(
+    policy: Cosmos3Policy, observation: Observation, committed: ActionChunk | None, count: int
+) -> list[Prediction]:
+    """`count` chunks for one observation, for the cost of one batch.
+
+    The first has the noise that `policy.infer` would have drawn; that of the others follows from
+    its seed, so that the next chunk's stays what it would be. ValueError as of `policy.infer`.
+    """
+    policy.embodiment.check_state(observation.state)
+    kept = committed_rows(committed, policy.embodiment, observation.stamp)
+    denoiser = policy.denoiser
+    with policy.model.lock, policy.stream:
+        clock = policy.stream.clock()
+        caption = denoiser.checked(policy.caption(observation.instruction))
+        canvas = policy.compose(observation)
+        clock.lap("compose")
+        seen = policy.encode(canvas)
+        seed, *first = policy.next_noise()
+        seeds = np.random.SeedSequence(seed).generate_state(count - 1)
+        noises = [(first[0], first[1]), *(policy.noise_of(int(one)) for one in seeds)]
+        whole = [
+            policy.denoiser_input(seen, observation.state, noise, rows, kept=kept)
+            for noise, rows in noises
+        ]
+        clock.lap("encode")
+        text, negative = denoiser.read(caption), denoiser.read("")
+        clock.lap("text")
+        latents, actions = denoiser.run_batch(
+            [policy.shortened(each) for each in whole],
+            [text] * count,
+            negative,
+            policy.schedule,
+            policy.guidance,
+            policy.options.full_steps,
+        )
+        rows = actions.cpu().numpy()
+        clock.lap("denoise")
+    seconds = clock.seconds()
+    found = []
+    for row, inputs, each, action in zip(
+        rows, whole, latents.split(1), actions.split(1), strict=True
+    ):
+        chunk = policy.chunk(row, observation)
+        policy.keep(chunk, kept)
+        found.append(Prediction(chunk, seconds, policy.future(inputs, each, action, text)))
+    return found
 
 
 def _input(policy: Cosmos3Policy, observation: Observation) -> DenoiserInput:

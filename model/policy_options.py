@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from .language.wanted_answers import parse_wanted
 from .option_fields import check, fields, param
+
+MOST_SAMPLES = 64  # of one observation
 
 # Named sets of options, slowest first; docs/performance.md has what each costs and saves.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -93,6 +96,30 @@ class PolicyOptions:
         minimum=0,
     )
 
+    best_of: int = param(
+        1,
+        "chunks drawn in one batch with different noise, of which one is played: that which is "
+        "judged best, and most agree with; 1: off",
+        minimum=1,
+    )
+    best_of_gate: float = param(
+        0.0,
+        "play the first of them where no two are further apart: mean over the rows of the absolute "
+        "difference, of the column where it is largest [rad or m; of a gripper its range]",
+        minimum=0,
+    )
+    best_of_questions: tuple[str, ...] = param(
+        (),
+        "yes-or-no questions to the reasoner about the end of each of their futures, with the "
+        "answer that is wanted: 'Is the drawer open? no' ({instruction} stands for what is done); "
+        "empty: agreement alone decides",
+    )
+    best_of_budget: float = param(
+        0.0,
+        "for these futures and questions, else agreement alone decides; 0: as long as it takes [s]",
+        minimum=0,
+    )
+
     def __post_init__(self) -> None:
         if not (math.isfinite(self.guidance) and math.isfinite(self.shift) and self.shift > 0):
             raise ValueError(
@@ -100,6 +127,11 @@ class PolicyOptions:
                 f"{self.guidance} and {self.shift}"
             )
         check(self)
+        if self.best_of > MOST_SAMPLES:
+            raise ValueError(f"best_of: expected at most {MOST_SAMPLES}, got {self.best_of}")
+        if self.best_of == 1 and self.best_of_questions:
+            raise ValueError("best_of_questions: expected none where best_of is 1")
+        parse_wanted(self.best_of_questions)
         self.in_force()
 
     def in_force(self) -> PolicyOptions:

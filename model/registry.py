@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 
 from .acceleration.options import RuntimeOptions
+from .best_of.best_of_policy import BestOfPolicy
 from .checkpoint_io.loader import load_fast
 from .checkpoint_io.tiny import tiny_checkpoint
 from .checkpoint_io.trained_tasks import EMBEDDED
@@ -67,7 +68,7 @@ class Models:
         self, policy: bool = True, reasoner: bool = True, team: InferenceGroup | None = None
     ) -> None:
         self._towers = (reasoner, policy)
-        self._loaded: dict[tuple[str, str, str, RuntimeOptions], Any] = {}
+        self._loaded: dict[tuple[str, str, str, RuntimeOptions, bool], Any] = {}
         self._lock = threading.Lock()
         self._group = team
         self._ranks: RankProcesses | None = None
@@ -75,7 +76,7 @@ class Models:
         if team:
             team.add(self)
 
-    def policy(self, params: PolicyModelParams) -> Cosmos3Policy:
+    def policy(self, params: PolicyModelParams) -> Cosmos3Policy | BestOfPolicy:
         """The policy that the node's parameters describe."""
         if params.threads:
             torch.set_num_threads(params.threads)
@@ -87,8 +88,13 @@ class Models:
                 LOG.warning(
                     "two processes and no guidance to split: tensor_parallel 2 splits the layers"
                 )
-            model = self._model(params, params.placement)
-            return Cosmos3Policy(model, params.embodiment or None, **dataclasses.asdict(options))
+            asks = bool(options.best_of_questions)
+            model = self._model(params, params.placement, asks)
+            alone = dataclasses.replace(options, best_of=1, best_of_questions=())
+            policy = Cosmos3Policy(model, params.embodiment or None, **dataclasses.asdict(alone))
+            if options.best_of == 1:
+                return policy
+            return BestOfPolicy(policy, options, Cosmos3Reasoner(model) if asks else None)
 
     def reasoner(self, params: ReasonerModelParams) -> Cosmos3Reasoner:
         """The reasoner of the reasoner node, of `cosmos3 serve reasoner` and of `cosmos3 ask`."""
@@ -196,11 +202,17 @@ class Models:
         timer.start()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _model(self, params: ModelParams, placement: str = "both") -> Any:
+    def _model(self, params: ModelParams, placement: str = "both", asks: bool = False) -> Any:
         """One copy per checkpoint, device, dtype and runtime, whoever asks.
 
-        placement: see `RuntimeOptions`; where no policy asks, it is the reasoner's.
+        placement: see `RuntimeOptions`; where no policy asks, it is the reasoner's. asks: the
+        policy asks a reasoner, which is loaded too then.
         """
+        if asks and placement != "both":
+            raise ValueError(
+                f"best_of_questions: expected placement both for the reasoner, got {placement!r}"
+            )
+        reasoner = self._towers[0] or asks
         device, dtype = resolve(params.device, params.dtype)
         device = str(self._group.device) if self._group else device
         runtime = RuntimeOptions(
@@ -212,11 +224,17 @@ class Models:
             placement=placement if self._towers[1] else "reasoner",
             kept=COMPILED if params.compile else "",
         )
-        key = (params.checkpoint or str(embedded_checkpoint()), device, dtype, runtime)
+        key = (params.checkpoint or str(embedded_checkpoint()), device, dtype, runtime, reasoner)
         with self._lock:
             if key not in self._loaded:
                 self._loaded[key] = load_fast(
-                    key[0], device, DTYPES[dtype], runtime, *self._towers, team=self._group
+                    key[0],
+                    device,
+                    DTYPES[dtype],
+                    runtime,
+                    reasoner,
+                    self._towers[1],
+                    team=self._group,
                 )
             return self._loaded[key]
 

@@ -17,6 +17,7 @@ from ..model.option_fields import add_arguments, argument_values, fields, select
 from ..model.policy_options import PRESETS, PolicyOptions
 
 if TYPE_CHECKING:
+    from ..model.best_of.best_of_policy import BestOfPolicy
     from ..model.policy import Cosmos3Policy
     from ..model.registry import Models
     from .asyncio_runner import Serve
@@ -160,7 +161,9 @@ def _models(policy: bool, reasoner: bool) -> Iterator[Models]:
         models.close()
 
 
-def _loader(models: Models, params: PolicyModelParams) -> Callable[[], Cosmos3Policy]:
+def _loader(
+    models: Models, params: PolicyModelParams
+) -> Callable[[], Cosmos3Policy | BestOfPolicy]:
     """What loads the policy; a device or dtype that is not there is refused at once."""
     from ..model.runtime.device import resolve
 
@@ -244,10 +247,13 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
     )
 
     def function(chosen: argparse.Namespace) -> int:
+        from ..model.policy import Cosmos3Policy
         from ..model.policy_batch import infer_batch
         from .libero_server import LiberoOptions, LiberoServer
 
         params = _params(chosen, LIBERO_STEPS)
+        if params.best_of > 1:
+            raise ValueError("best_of: expected 1, several environments are one batch already")
         from ..model.registry import Models
 
         load = _loader(Models(reasoner=False), params)
@@ -262,6 +268,7 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
 
         def load_both() -> tuple[Cosmos3Policy, Batch]:
             policy = load()
+            assert isinstance(policy, Cosmos3Policy)  # best_of is 1
             return policy, functools.partial(infer_batch, policy)
 
         server = LiberoServer(

@@ -68,18 +68,19 @@ def frame(
 
 
 class Film:
-    """An mp4 (H.264) that grows frame by frame; a context manager."""
+    """An mp4 (H.264) that grows frame by frame; a context manager.
 
-    def __init__(self, path: pathlib.Path, rate: int) -> None:
+    size: height and width, both even.
+    """
+
+    def __init__(
+        self, path: pathlib.Path, rate: int, size: tuple[int, int] = (HEIGHT + BAND, 2 * LEFT)
+    ) -> None:
         self._container = av.open(str(path), "w")
         self._stream = self._container.add_stream(
             "libx264", rate=rate, options={"preset": "veryfast", "crf": "23"}
         )
-        self._stream.height, self._stream.width, self._stream.pix_fmt = (
-            HEIGHT + BAND,
-            2 * LEFT,
-            "yuv420p",
-        )
+        (self._stream.height, self._stream.width), self._stream.pix_fmt = size, "yuv420p"
         # the robot and the network need the other cores
         self._stream.codec_context.thread_count = 1
         self.frames = 0
@@ -92,7 +93,7 @@ class Film:
         self._container.close()
 
     def add(self, picture: np.ndarray) -> None:
-        """Append a picture as `frame` makes it."""
+        """Append a picture, as `frame` makes it: uint8 [H, W, 3]."""
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         self.frames += 1
 

@@ -55,6 +55,18 @@ class Replanner:
         ahead = int(self.latency.quantile(0.95) * NS) + self.rules.margin * self._last.step
         return self._last.stamp + rows * self._last.step - ahead
 
+    def spare(self, now: int) -> float:
+        """Seconds for which no chunk need be begun, if the next is to come before the last ends.
+
+        At `now` (ns). 0 or less: none.
+        """
+        if self._last is None:
+            return 0.0
+        if self.rules.strategy.pauses_between_chunks:
+            return (self.due() - now) / NS
+        ahead = int(self.latency.quantile(0.95) * NS) + self.rules.margin * self._last.step
+        return (self._last.end - ahead - now) / NS
+
     def is_newer(self, stamp: int) -> bool:
         """Whether an observation captured at `stamp` (ns) is newer than what was answered last."""
         return stamp > self.answered_until()

@@ -7,6 +7,7 @@ video.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from textwrap import shorten
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from lifecycle_msgs.msg import State
+from rclpy.callback_groups import ReentrantCallbackGroup
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
@@ -24,7 +26,14 @@ from ..execution.replanner import Replanner
 from ..execution.stamp_judge import Verdict
 from ..model.embodiment import JOINTS, Embodiment
 from ..model.embodiment.plausibility import check_pictures, check_states, doubts
-from ..model.interface import NS, ActionChunk, Observation, Policy, Prediction, warm_up
+from ..model.interface import (
+    NS,
+    ActionChunk,
+    Observation,
+    Policy,
+    Prediction,
+    warm_up,
+)
 from ..msg import CommanderStatus
 from ..robot.frozen_camera import FrozenCamera
 from ..robot.frozen_joint import FrozenJoints
@@ -40,6 +49,8 @@ from ..ros.rate_cap import RateCap
 from ..ros.simulation_pause import Pause, PausingPolicy
 from ..ros.worker_thread import LAST, Worker
 from ..serve.clients.policy_client import RemotePolicy
+from .imagine.imagination import Around
+from .imagine.imagine_service import ImagineService
 from .known_parameters import KNOWN
 from .policy_params import Params
 from .robot_description import receive_description
@@ -61,6 +72,7 @@ class PolicyNode(ManagedNode[Params]):
         self._load = load
         self._remote: RemotePolicy | None = None
         self._workers: list[Worker[Any]] = []
+        self._imagine: ImagineService | None = None
 
     def setup(self) -> None:
         p = self.params
@@ -93,6 +105,7 @@ class PolicyNode(ManagedNode[Params]):
         self._stages: dict[str, LatencyWindow] = {}
         self._faults, self._progress = Faults(self.get_logger()), Progress()  # of inferences
         self._warm_up()
+        self._offer_imagination()
         if pause:
             self._policy = PausingPolicy(self._policy, pause)
         self._chunks = self.advertise(topics.ACTION_CHUNK)
@@ -109,7 +122,7 @@ class PolicyNode(ManagedNode[Params]):
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
         self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
         self._infer = Worker("infer", self._run, self._failed)
-        self._decode = Worker("decode", self._imagine, self._failed, LAST)
+        self._decode = Worker("decode", self._decode_future, self._failed, LAST)
         self._workers = [self._infer, self._decode]
         self.parameters.changed = self._on_parameters
         self.every(QUIET / NS, self._plan_in_silence, steady=True)
@@ -134,6 +147,38 @@ class PolicyNode(ManagedNode[Params]):
         self.get_logger().info(f"loading {self.params.checkpoint or 'the embedded checkpoint'}")
         return self._load(self.params)
 
+    def _offer_imagination(self) -> None:
+        """~/imagine, on the policy itself: a simulation is not paused for it."""
+
+        def spare() -> float:
+            if not self._instruction:
+                return math.inf
+            return self._replanner.spare(self.now()) if self._infer.idle else 0.0
+
+        around = Around(
+            sample=lambda: self._buffer.sample(self.now()),
+            observe=self._observation,
+            spare=spare,
+            wake=lambda: self.executor.wake() if self.executor else None,
+        )
+        self._imagine = ImagineService(
+            self._policy,
+            self._robot,
+            self.params,
+            around,
+            lambda: "" if self._is_active else "the policy node is not active",
+            lambda: self._instruction,
+            self.get_logger(),
+        )
+        self._imagine.warm_up(1 + self.params.cuda_graphs)
+        self.offer(
+            topics.POLICY.offers[0], self._imagine.answer, callback_group=ReentrantCallbackGroup()
+        )
+
+    @property
+    def _is_active(self) -> bool:
+        return self.state_id == State.PRIMARY_STATE_ACTIVE
+
     def start(self) -> None:
         self._forget()
         self._number = 0
@@ -141,6 +186,8 @@ class PolicyNode(ManagedNode[Params]):
             self.get_logger().info("waiting for an instruction on cosmos3/instruction")
 
     def stop(self) -> None:
+        if self._imagine:
+            self._imagine.cancel()
         self._forget()
 
     def teardown(self) -> None:
@@ -148,6 +195,9 @@ class PolicyNode(ManagedNode[Params]):
             self._remote.close()
         while self._workers:
             self._workers.pop().close()
+        if self._imagine:
+            self._imagine.close()
+        self._imagine = None
         self._remote = None
         self._policy = None  # type: ignore[assignment]  # gives the memory back
 
@@ -179,7 +229,7 @@ class PolicyNode(ManagedNode[Params]):
             self._newest_image = now = self.now()
             self._cameras[view].look(message.data, now, self._joints.positions)
             self._store(view, message.header, message)
-            if self.state_id == State.PRIMARY_STATE_ACTIVE:
+            if self._is_active:
                 self._plan()
 
         return store
@@ -198,7 +248,7 @@ class PolicyNode(ManagedNode[Params]):
         if not verdict.fault:
             self._joints.take(values, verdict.stamp)
             self._faults.set("frozen joint", self._still.look(row, verdict.stamp))
-        if self._is_waiting and self.state_id == State.PRIMARY_STATE_ACTIVE:
+        if self._is_waiting and self._is_active:
             self._plan()
 
     def _store(self, stream: str, message_header: Any, payload: Any) -> Verdict:
@@ -252,6 +302,10 @@ class PolicyNode(ManagedNode[Params]):
 
     def _plan(self) -> None:
         now = self.now()
+        if self._imagine:
+            self._imagine.poll()
+            if self._imagine.has_model:
+                return
         if not self._instruction or not self._infer.idle or now < self._replanner.due():
             return
         sample = self._buffer.ready(now, self._replanner.answered_until())
@@ -275,9 +329,7 @@ class PolicyNode(ManagedNode[Params]):
     def _run(self, job: tuple[int, str, Sample]) -> None:
         episode, instruction, sample = job
         began = self.now()
-        images = {view: self._convert(view, message) for view, message in sample.images.items()}
-        state = self._tool.state(sample.state) if self._tool else sample.state.astype(np.float32)
-        observation = Observation(images, state, instruction, sample.stamp)
+        observation = self._observation(instruction, sample)
         self._look_at(observation, episode)
         converted = self.now()
         committed = self._replanner.committed(sample.stamp, *self._playing)
@@ -285,7 +337,7 @@ class PolicyNode(ManagedNode[Params]):
         self._faults.set("no chunk", "")
         if self._remote:
             self._faults.set("policy server", self._remote.note(committed is not None))
-        if episode != self._episode or self.state_id != State.PRIMARY_STATE_ACTIVE:
+        if episode != self._episode or not self._is_active:
             self._dropped += 1
             return
         seconds = {
@@ -313,6 +365,11 @@ class PolicyNode(ManagedNode[Params]):
         shows = prediction.latents is not None and self._futures.get_subscription_count()
         if shows and self._decode.idle:
             self._decode.submit((self._number, instruction, prediction))
+
+    def _observation(self, instruction: str, sample: Sample) -> Observation:
+        images = {view: self._convert(view, message) for view, message in sample.images.items()}
+        state = self._tool.state(sample.state) if self._tool else sample.state.astype(np.float32)
+        return Observation(images, state, instruction, sample.stamp)
 
     def _joint_chunk(
         self, chunk: ActionChunk, positions: np.ndarray, seconds: dict[str, float]
@@ -348,7 +405,7 @@ class PolicyNode(ManagedNode[Params]):
         except ValueError as error:
             raise ValueError(f"camera {view}: {error}") from error
 
-    def _imagine(self, job: tuple[int, str, Prediction]) -> None:
+    def _decode_future(self, job: tuple[int, str, Prediction]) -> None:
         number, instruction, prediction = job
         began = time.monotonic()
         future = self._policy.decode(prediction)

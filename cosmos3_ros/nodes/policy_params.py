@@ -84,6 +84,10 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
         "simulation_interfaces",
     )
     future_rate: float = param(2.0, "at most this many predicted futures per second [Hz]")
+    imagine_patience: float = param(
+        2.0,
+        "~/imagine: give up if there is no time for a candidate between two chunks for so long [s]",
+    )
     policy_url: str = param(
         "",
         "policy server to ask, ws(s)://HOST:PORT, in place of a checkpoint; no weights are loaded "
@@ -113,7 +117,7 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
                     f"parameter {name!r}: expected {' or '.join(choices)}, "
                     f"got {getattr(self, name)!r}"
                 )
-        for name in ("max_age", "max_skew", "future_rate", "policy_timeout"):
+        for name in ("max_age", "max_skew", "future_rate", "imagine_patience", "policy_timeout"):
             if getattr(self, name) <= 0:
                 raise ValueError(
                     f"parameter {name!r}: expected a positive number, got {getattr(self, name)}"

@@ -56,6 +56,10 @@ class JointMap:
         """Positions [..., D] in the order of `joints` in policy units; NaN stays NaN."""
         return self._scale(values, to_robot=False)
 
+    def to_robot(self, values: np.ndarray) -> np.ndarray:
+        """Positions [..., D] in policy units as the robot says them; the inverse of `to_policy`."""
+        return self._scale(values, to_robot=True)
+
     def check_grippers(self, positions: np.ndarray) -> None:
         """ValueError if a gripper is far beyond open and closed; positions: the robot's [D]."""
         for joint, column, position in zip(self.joints, self._columns, positions, strict=True):

@@ -18,12 +18,13 @@ from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from .. import msg
+from ..execution.candidates.candidate import Candidate
 from ..execution.chunk_player import ChunkPlayer
 from ..execution.strategies import DEFAULT
 from ..execution.trajectory_replacement import Waypoints
 from ..model.embodiment.rotations import transform_to_pose
 from ..model.interface import NS, ActionChunk, Answer, Future
-from ..robot.images import encode
+from ..robot.images import encode, to_rgb
 
 
 def to_ns(time: Time | Duration) -> int:
@@ -84,6 +85,41 @@ def chunk_from(message: msg.ActionChunk) -> ActionChunk:
         step=to_ns(message.step),
         discrete=tuple(message.discrete_joints),
     )
+
+
+def candidate_from(message: JointTrajectory) -> Candidate:
+    """The candidate in a message; ValueError of one line if names and points do not fit."""
+    points, width = message.points, len(message.joint_names)
+    for number, point in enumerate(points, start=1):
+        if len(point.positions) != width:
+            raise ValueError(
+                f"candidate: expected {width} positions, one of each joint, in point {number} of "
+                f"{len(points)}, got {len(point.positions)}"
+            )
+    times = [to_ns(point.time_from_start) / NS for point in points]
+    positions = np.array([point.positions for point in points], np.float64)
+    return Candidate(
+        tuple(message.joint_names), np.array(times), positions.reshape(len(points), width)
+    )
+
+
+def candidate_message(candidate: Candidate) -> JointTrajectory:
+    """The same as a message."""
+    points = [
+        JointTrajectoryPoint(
+            positions=array.array("d", row), time_from_start=to_duration(round(seconds * NS))
+        )
+        for seconds, row in zip(candidate.times, candidate.positions, strict=True)
+    ]
+    return JointTrajectory(joint_names=list(candidate.names), points=points)
+
+
+def future_from(message: msg.Future) -> Future:
+    """The video in a message; ValueError if it has none, or pictures that cannot be read."""
+    if not message.frames:
+        raise ValueError("future: expected frames, got none")
+    frames = np.stack([to_rgb(frame) for frame in message.frames])
+    return Future(frames, to_ns(message.header.stamp), to_ns(message.step))
 
 
 def future_message(future: Future, *, number: int, instruction: str) -> msg.Future:

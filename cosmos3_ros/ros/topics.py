@@ -24,7 +24,7 @@ from trajectory_msgs.msg import JointTrajectory
 from ..action import ExecuteTask
 from ..msg import ActionChunk, CommanderStatus, Future, Scene, TaskGoal, TaskStatus
 from ..robot import topic_names
-from ..srv import Ask, ResetTask
+from ..srv import Ask, Imagine, ResetTask
 
 
 def _qos(depth: int, best_effort: bool = False, latched: bool = False) -> QoSProfile:
@@ -195,12 +195,15 @@ CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
 SEEN = (IMAGES, COMPRESSED_IMAGES.if_set("image_transport: compressed"))
 POLICY = Interface(
-    (*SEEN, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS), (ACTION_CHUNK, FUTURE, DIAGNOSTICS)
+    (*SEEN, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS),
+    (ACTION_CHUNK, FUTURE, DIAGNOSTICS),
+    (Service("~/imagine", Imagine, "what would be seen if these joint positions were played"),),
 )
 REASONER = Interface(
     SEEN, (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),)
 )
 ASK = Service("reasoner/ask", Ask, "the reasoner's, from outside")
+IMAGINE = Service("policy/imagine", Imagine, "the policy's, from outside")
 EXECUTE_TASK = Service(
     "cosmos3/execute_task", ExecuteTask, "an action: do what is said until it is judged to be done"
 )

@@ -90,14 +90,15 @@ def doubts(embodiment: Embodiment, state: np.ndarray, images: Mapping[str, np.nd
     if seen is None:
         return ""
     found = (
-        _out_of_range(embodiment.state, state, seen),
+        out_of_range(embodiment.state, state, seen),
         _turned_grippers(embodiment.state, state, seen),
         _swapped_cameras(images, seen),
     )
     return "; ".join(text for text in found if text)
 
 
-def _out_of_range(columns: Sequence[Column], state: np.ndarray, seen: Observed) -> str:
+def out_of_range(columns: Sequence[Column], state: np.ndarray, seen: Observed) -> str:
+    """Which joint of a state [D] is far from all demonstrations, in words; empty if none is."""
     low, high = np.array(seen.low), np.array(seen.high)
     arm = np.array([not column.gripper for column in columns])
     if not len(low) or not arm.any():

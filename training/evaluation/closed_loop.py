@@ -176,7 +176,7 @@ def load_once(
     from ...model.runtime.device import DTYPES
 
     torch.set_num_threads(1)
-    if runtime:
+    if runtime or dict(options).get("best_of", 1) > 1:
         given = {**dict(options), **dict(runtime), "device": device, "dtype": dtype}
         return Models(reasoner=False).policy(PolicyModelParams(checkpoint, **given))
     return load_policy(checkpoint, device=device, dtype=DTYPES[dtype], **dict(options))

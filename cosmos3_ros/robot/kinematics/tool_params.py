@@ -42,8 +42,8 @@ class ToolActionParams(ToolParams):
     )
     lower: list[float] = param(
         [],
-        "lowest position of each arm joint that inverse kinematics gives, as the commander's "
-        "[rad or m]; empty: of the robot description",
+        "lowest position of each arm joint that inverse kinematics gives, as the commander's, and "
+        "that a candidate of ~/imagine may have [rad or m]; empty: of the robot description",
     )
     upper: list[float] = param([], "highest position, likewise [rad or m]")
     twist_scale: tuple[float, float] = param(

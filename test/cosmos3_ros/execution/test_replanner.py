@@ -93,3 +93,14 @@ def test_the_rules_may_change_while_running() -> None:
     made.rules = dataclasses.replace(made.rules, strategy=find_strategy("sync"))
     assert made.due() == CHUNK.stamp + 14 * STEP
     assert made.remaining(CHUNK.stamp + 5 * STEP) == 15
+
+
+def test_what_can_be_spared_lasts_until_the_last_row_less_latency_and_margin() -> None:
+    """The latency is 4 rows, the margin 2; the chunk has 20."""
+    published = CHUNK.stamp + 4 * STEP
+    assert replanner().spare(published) == pytest.approx((20 - 4 - 4 - 2) / 10)
+    assert replanner(horizon=0).spare(published) == replanner().spare(published)
+    assert replanner().spare(CHUNK.stamp + 19 * STEP) < 0
+    assert Replanner(ReplanRules(find_strategy("rtc"), 10, 2, 0)).spare(0) == 0.0
+    waits = replanner("sync")
+    assert waits.spare(published) == pytest.approx(1.0), "nothing is due before it is played"

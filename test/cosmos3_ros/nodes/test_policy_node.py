@@ -46,8 +46,11 @@ class Drift:
 
     def __init__(self) -> None:
         self.seen: list[Observation] = []
-        self.gate = threading.Event()
+        self.gate, self.may_imagine = threading.Event(), threading.Event()
         self.gate.set()
+        self.may_imagine.set()
+        self.imagines = threading.Event()
+        self.asked: list[tuple[Observation, ActionChunk]] = []
 
     def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
         self.gate.wait(20)
@@ -62,6 +65,14 @@ class Drift:
 
     def decode(self, prediction: Prediction) -> Future:
         return Future(np.zeros((3, 32, 32, 3), np.uint8), prediction.latents, 4 * DROID_SIM.step)
+
+    def imagine(self, observation: Observation, candidate: ActionChunk) -> Prediction:
+        """Takes the time that it is let, and remembers what it was asked."""
+        if observation.stamp:  # not the warm-up
+            self.asked.append((observation, candidate))
+        self.imagines.set()
+        assert self.may_imagine.wait(20)
+        return Prediction(candidate, {}, observation.stamp)
 
     def reset(self) -> None: ...
 
@@ -677,3 +688,84 @@ def test_three_cameras_at_30_hz_arrive_without_loss_of_the_newest(
     pytest.fail(
         f"of 90 arrived: { ({view: (len(stamps), stamps[-1:]) for view, stamps in seen.items()}) }"
     )
+
+
+def ask(robot: Robot, *targets: float, **more: Any) -> Any:
+    """A future of what ~/imagine answers about these positions of the first joints."""
+    from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+    from cosmos3_ros.ros import topics
+
+    if not hasattr(robot, "imagine"):
+        robot.imagine = robot.node.create_client(topics.IMAGINE.type, topics.IMAGINE.name)
+    assert robot.imagine.wait_for_service(30)
+    names = [f"panda_joint{k}" for k in range(1, 1 + len(targets))]
+    point = JointTrajectoryPoint(positions=targets)
+    candidate = JointTrajectory(joint_names=more.pop("names", names), points=[point])
+    return robot.imagine.call_async(topics.IMAGINE.type.Request(candidate=candidate, **more))
+
+
+def test_a_candidate_is_imagined_beside_the_policy_and_no_chunk_waits_for_it(
+    policy: Any, robot: Robot, wait_until: Any
+) -> None:
+    """One graph: refusals, a clip without and with a policy that runs, two at once, no time."""
+    from std_msgs.msg import String
+
+    from cosmos3_ros.ros.messages import future_from, to_ns
+
+    def answer(asked: Any) -> Any:
+        wait_until(asked.done, "an answer of ~/imagine")
+        return asked.result()
+
+    assert bring_up(policy)
+    refused = answer(ask(robot, 0.3))
+    assert not refused.success
+    assert "expected a sentence, and none is followed either" in refused.message
+    robot.running.clear()
+    wait_until(lambda: policy.call(lambda: policy._buffer.faults(policy.now())), "no pictures")
+    refused = answer(ask(robot, 0.3, instruction="wait"))
+    assert "limit 0.50 s" in refused.message or "nothing received" in refused.message
+    assert "; waited 2 s" in refused.message
+    robot.running = {*DROID_SIM.views, "joints"}
+    seen = answer(ask(robot, 0.3, instruction="wait"))
+    assert (seen.success, policy.drift.seen) == (True, []), "no chunk was made for it"
+    assert seen.message.startswith("a target, reached after 1.07 s; not named, so at rest")
+    observation, candidate = policy.drift.asked[0]
+    assert observation.instruction == "wait"
+    assert candidate.values[-1, 0] == pytest.approx(0.3)
+    assert (candidate.stamp, seen.future.number) == (observation.stamp, 0)
+    future = future_from(seen.future)
+    assert (future.stamp, future.step) == (observation.stamp, to_ns(seen.future.step))
+    assert future.frames.shape == (3, 32, 32, 3)
+    wrong = answer(ask(robot, 0.3, names=["elbow"], instruction="wait"))
+    assert (wrong.success, len(policy.drift.asked)) == (False, 1)
+    assert wrong.message.startswith("candidate: no joint 'elbow'; there are ['panda_joint1'")
+
+    robot.instruct.publish(String(data="reach the cube"))
+    wait_until(lambda: len(robot.chunks) >= 3, "chunks")
+    policy.drift.imagines.clear()
+    policy.drift.may_imagine.clear()
+    first = ask(robot, 0.1)
+    assert policy.drift.imagines.wait(20)
+    made = len(policy.drift.seen)
+    second = answer(ask(robot, 0.2))
+    assert (second.success, second.message[:6]) == (False, "busy: ")
+    wait_until(lambda: policy.call(lambda: policy._replanner.due() < policy.now()), "a chunk due")
+    assert len(policy.drift.seen) == made, "none is begun that would have to wait for the model"
+    policy.drift.may_imagine.set()
+    assert answer(first).success
+    assert policy.drift.asked[-1][0].instruction == "reach the cube"
+    before = len(robot.chunks)
+    wait_until(lambda: len(robot.chunks) > before + 1, "chunks again")
+
+    policy.drift.gate.clear()
+    wait_until(lambda: not policy._infer.idle, "an inference that does not end")
+    busy = answer(ask(robot, 0.1))
+    assert busy.message.startswith("busy: the policy has no ")
+    assert busy.message.endswith(" s to spare between chunks; waited 2 s")
+    waiting = ask(robot, 0.1)
+    wait_until(lambda: policy.call(lambda: policy._imagine._imagination._request), "a request")
+    policy.call(policy.trigger_deactivate)
+    assert answer(waiting).message == "the policy node was stopped"
+    policy.drift.gate.set()
+    assert answer(ask(robot, 0.1)).message == "the policy node is not active"

@@ -100,3 +100,49 @@ def test_a_scene_carries_text_and_boxes() -> None:
         0.75,
         "cube",
     )
+
+
+def test_a_candidate_survives_the_way_through_a_message() -> None:
+    from cosmos3_ros.execution.candidates.candidate import Candidate
+    from cosmos3_ros.ros.messages import candidate_from, candidate_message
+
+    sent = Candidate(("a", "b"), np.array([0.25, 1.5]), np.array([[0.1, 0.2], [0.3, -0.4]]))
+    found = candidate_from(candidate_message(sent))
+    assert found.names == sent.names
+    assert np.array_equal(found.times, sent.times)
+    assert np.array_equal(found.positions, sent.positions)
+
+
+@pytest.mark.parametrize(
+    ("names", "points", "words"),
+    [
+        (["a", "b"], [[1.0, 2.0], [1.0]], "2 positions, one of each joint, in point 2 of 2, got 1"),
+        (["a"], [[1.0, 2.0]], "1 positions, one of each joint, in point 1 of 1, got 2"),
+        (["a"], [], "expected 1 to 1000 points, got 0"),
+        ([], [], "expected distinct joint names"),
+        ([], [[]], "expected distinct joint names"),
+        (["a"], [[1.0], [1.0]], "expected rising times from 0 to 30 s, got 0, 0"),
+    ],
+)
+def test_a_message_that_is_no_candidate_is_one_line(names, points, words) -> None:
+    from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+    from cosmos3_ros.ros.messages import candidate_from
+
+    message = JointTrajectory(
+        joint_names=names, points=[JointTrajectoryPoint(positions=point) for point in points]
+    )
+    with pytest.raises(ValueError, match=f"^candidate: .*{words}"):
+        candidate_from(message)
+
+
+def test_the_frames_of_a_future_come_back() -> None:
+    from cosmos3_ros import msg
+    from cosmos3_ros.ros.messages import future_from, future_message
+
+    sent = Future(np.full((3, 16, 16, 3), 90, np.uint8), 7 * NS, NS // 15)
+    found = future_from(future_message(sent, number=0, instruction="wait"))
+    assert (found.stamp, found.step, found.frames.shape) == (sent.stamp, sent.step, (3, 16, 16, 3))
+    assert np.abs(found.frames.astype(int) - 90).max() <= 2
+    with pytest.raises(ValueError, match="future: expected frames, got none"):
+        future_from(msg.Future())

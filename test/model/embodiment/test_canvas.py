@@ -81,3 +81,17 @@ def test_missing_views_and_wrong_images_are_refused():
         DROID_JOINT_POS.compose({view: views[view] for view in ("exterior_1", "exterior_2")})
     with pytest.raises(ValueError, match=r"images\['wrist'\]: expected a uint8 array"):
         DROID_JOINT_POS.compose({**views, "wrist": views["wrist"][..., :1]})
+
+
+@pytest.mark.parametrize("name", ["droid_sim", "droid_joint_pos", "libero"])
+def test_views_are_cut_out_where_they_were_put(name):
+    """Of pictures of one color each; also of a canvas that is shrunk and padded."""
+    canvas = EMBODIMENTS[name].canvas
+    shades = {view: 60 * (1 + number) for number, view in enumerate(canvas.views)}
+    images = {view: np.full((90, 160, 3), shade, np.uint8) for view, shade in shades.items()}
+    found = canvas.cut(canvas.compose(images))
+    assert [*found] == [*canvas.views]
+    for view, picture in found.items():
+        assert min(picture.shape[:2]) > 8
+        assert np.median(picture) == shades[view]
+        assert np.abs(picture[2:-2, 2:-2].astype(int) - shades[view]).max() <= 1

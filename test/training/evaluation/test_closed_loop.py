@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.cli import main
+from cosmos3_ros.model.best_of.best_of_policy import BestOfPolicy
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import ActionChunk, Observation, Prediction
@@ -14,6 +15,7 @@ from cosmos3_ros.model.model_params import PolicyModelParams
 from cosmos3_ros.model.option_fields import fields
 from cosmos3_ros.model.runtime.quantize import QuantizedLinear
 from cosmos3_ros.training.evaluation.closed_loop import Trial, load_once, play
+from cosmos3_ros.training.evaluation.comparison import parse_setting
 from cosmos3_ros.training_cli import GRAPH, RUNTIME
 
 TINY = str(tiny_checkpoint())
@@ -41,6 +43,18 @@ def test_weights_are_rounded_as_asked(runtime, towers) -> None:
     assert quantized(policy) == towers
     assert (policy.options.num_steps, policy.options.guidance) == (1, 1.0)
     assert policy.model.vision is None
+
+
+def test_several_samples_are_drawn_as_asked_and_the_reasoner_comes_with_questions() -> None:
+    options = (("num_steps", 1), ("guidance", 1.0), ("best_of", 2))
+    several = load_once(TINY, options)
+    assert isinstance(several, BestOfPolicy)
+    assert several.reasoner is None
+    asked = load_once(TINY, (*options, ("best_of_questions", ("Is it up?",))))
+    assert isinstance(asked, BestOfPolicy)
+    assert asked.reasoner is not None
+    setting = parse_setting("best_of=4,best_of_gate=0.05", dict(options[:2]))
+    assert dict(setting.options) == {"best_of": 4, "best_of_gate": 0.05}
 
 
 def test_the_nodes_have_every_option_of_eval_that_is_theirs() -> None:
