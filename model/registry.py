@@ -37,6 +37,7 @@ from .reasoner import Cosmos3Reasoner
 from .runtime.device import DTYPES, resolve
 from .runtime.process_group import TIMEOUT, InferenceGroup, check_device, join
 from .runtime.rank_processes import RankProcesses, meet
+from .surprise.meter import SurpriseMeter, load_meter
 
 LOG = logging.getLogger("cosmos3_ros.model")
 FOLLOWER = (sys.executable, "-m", "cosmos3_ros.model.follower")
@@ -89,6 +90,10 @@ class Models:
                 )
             model = self._model(params, params.placement)
             return Cosmos3Policy(model, params.embodiment or None, **dataclasses.asdict(options))
+
+    def surprise_meter(self, policy: Cosmos3Policy) -> SurpriseMeter:
+        """What compares this policy's predictions with what comes; ValueError without reference."""
+        return load_meter(policy)
 
     def reasoner(self, params: ReasonerModelParams) -> Cosmos3Reasoner:
         """The reasoner of the reasoner node, of `cosmos3 serve reasoner` and of `cosmos3 ask`."""

@@ -41,6 +41,7 @@ ORDER = (
     "model/model_params",
     "model/shortcuts",
     "model/policy",
+    "model/surprise",
     "model/policy_batch",
     "model/generator",
     "model/reasoner",

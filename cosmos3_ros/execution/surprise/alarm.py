@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a surprise is an alarm, and what is done about it. Pure."""
+"""Whether a surprise is an alarm, and what may be done about one. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
 
-NONE, REPLAN, SHORTEN, HOLD = "none", "replan", "shorten", "hold"
-REACTIONS = (NONE, REPLAN, SHORTEN, HOLD)
+OFF, REPORT, REPLAN, SHORTEN, HOLD = "off", "report", "replan", "shorten", "hold"
+REACTIONS = (OFF, REPORT, REPLAN, SHORTEN, HOLD)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AlarmRules:
-    """Settings of the alarm.
+    """Settings of the alarm, which may change while it runs.
 
     threshold: a surprise of so much counts; persistence: so many in a row are an alarm.
     """
@@ -21,17 +21,24 @@ class AlarmRules:
 
 
 class Alarm:
-    """Looks at one comparison after the other."""
+    """Looks at one comparison after the other. value: of the last one, 0 before."""
 
     def __init__(self, rules: AlarmRules) -> None:
         self.rules = rules
-        self._row = 0
+        self.forget()
 
     def forget(self) -> None:
-        """A new episode."""
-        self._row = 0
+        """A new episode: nothing was compared."""
+        self._row, self.value = 0, 0.0
+
+    @property
+    def rings(self) -> bool:
+        """Whether it is an alarm; it stays one until a comparison does not count."""
+        return self._row >= self.rules.persistence
 
     def look(self, value: float) -> bool:
-        """Whether this comparison makes it an alarm; it stays one until one does not count."""
+        """Take the value of a comparison. Whether an alarm begins with it."""
+        rang = self.rings
+        self.value = value
         self._row = self._row + 1 if value >= self.rules.threshold else 0
-        return self._row >= self.rules.persistence
+        return self.rings and not rang

@@ -22,15 +22,16 @@ WAITING = 2  # predictions that are kept at most: that which is played, and the 
 class DuePictures:
     """Pictures of the moments that one more latent of a prediction is about.
 
-    index: of the latent, 0 is the observed moment; pictures: of each moment, by view. stamp: of the
-    last moment.
+    index: of the latent, 0 is the observed moment; moments: ns; pictures: of each, by view. base:
+    the stamp that the rows of the prediction's chunk count from as it was played, ns.
     """
 
     number: int
     prediction: Prediction
+    base: int
     index: int
+    moments: tuple[int, ...]
     pictures: tuple[dict[str, Any], ...]
-    stamp: int
 
 
 @dataclasses.dataclass(slots=True)
@@ -48,7 +49,7 @@ class _Clip:
 class PictureKeeper:
     """Keeps the pictures that are or may become due. One thread at a time.
 
-    step: ns between two moments; pieces: moments of each latent after the first, which has one.
+    step: ns between two moments; piece: moments of each latent after the first, which has one.
     """
 
     def __init__(self, views: Sequence[str], step: int, piece: int) -> None:
@@ -119,8 +120,10 @@ class PictureKeeper:
                 clip.until = 0  # a gap: the latents after it would be of another clip
                 return None
             sets.append({view: self._pictures[view][nearest[view]] for view in self._views})
-        last = clip.base + self._moments(clip)[-1] * self._step
-        return DuePictures(clip.number, clip.prediction, clip.index, tuple(sets), last)
+        moments = tuple(clip.base + row * self._step for row in self._moments(clip))
+        return DuePictures(
+            clip.number, clip.prediction, clip.base, clip.index, moments, tuple(sets)
+        )
 
     def _nearest(self, view: str, moment: int) -> int | None:
         """Index of the picture nearest to a moment; None while a nearer one may come."""
