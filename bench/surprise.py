@@ -37,7 +37,7 @@ from cosmos3_ros.training.evaluation.surprise.episodes import (
     read,
     record,
 )
-from cosmos3_ros.training.evaluation.surprise.fit import fit
+from cosmos3_ros.training.evaluation.surprise.fit import usual
 
 OPTIONS = (("num_steps", 4), ("guidance", 1.0), ("future_steps", 1))
 TASKS = ("reach", "lift", "push", "bowl", "drawer")
@@ -56,7 +56,9 @@ def trials(args: argparse.Namespace) -> list[tuple[Trial, str]]:
     counts = {"": args.undisturbed, **dict.fromkeys(KINDS, args.others), "moved": args.moved}
     found = []
     for kind, count in counts.items():
-        tasks = TASKS if kind in ("", "blocked") else ("lift", "bowl") if kind == "slip" else WITH_CUBE
+        tasks = (
+            TASKS if kind in ("", "blocked") else ("lift", "bowl") if kind == "slip" else WITH_CUBE
+        )
         first = CALIBRATION if not kind else FIRST
         for number in range(count):
             seed, task = first + number, tasks[number % len(tasks)]
@@ -67,13 +69,16 @@ def trials(args: argparse.Namespace) -> list[tuple[Trial, str]]:
 
 def scored(episodes: Sequence[WatchedEpisode]) -> list[Scored]:
     """Every comparison of every episode, judged by the other folds."""
-    places = places_of(EMBODIMENTS["droid_sim"].canvas, episodes[0].seen[0].comparison.seen.shape[1:])
+    places = places_of(
+        EMBODIMENTS["droid_sim"].canvas, episodes[0].seen[0].comparison.seen.shape[1:]
+    )
     views = EMBODIMENTS["droid_sim"].views
     found: list[Scored] = [[] for _ in episodes]
     for fold in range(FOLDS):
         rest = [e for number, e in enumerate(episodes) if number % FOLDS != fold]
-        usual = [[seen.comparison for seen in episode.before()] for episode in rest]
-        reference = fit([part for part in usual if part], views, places, period(rest))
+        reference = usual(
+            [[seen.comparison for seen in episode.before()] for episode in rest], views, places
+        )
         for number in range(fold, len(episodes), FOLDS):
             found[number] = [
                 (seen.seconds, reference.excess(seen.comparison)) for seen in episodes[number].seen

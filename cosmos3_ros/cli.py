@@ -12,6 +12,7 @@ import pathlib
 import sys
 
 from .bringup.node_graph import Options
+from .calibrate_cli import add_calibrate
 from .embodiment_cli import add_embodiment
 from .model.embodiment import EMBODIMENTS, SIMULATED
 from .model.option_fields import add_arguments, argument_values, finite_float
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_inspect(commands)
     _add_tiny(commands)
     add_training(commands)
+    add_calibrate(commands)
     _add_demonstrate(commands)
     _add_record(commands)
     _add_convert(commands)

@@ -68,6 +68,7 @@ ORDER = (
     "cosmos3_ros/embodiment_cli",
     "cosmos3_ros/task_cli",
     "cosmos3_ros/training_cli",
+    "cosmos3_ros/calibrate_cli",
     "cosmos3_ros/cli",
 )
 

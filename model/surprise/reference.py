@@ -139,7 +139,8 @@ def read_reference(file: Path) -> Reference:
     try:
         with safe_open(file, framework="numpy") as content:
             metadata = content.metadata() or {}
-            arrays = {name: content.get_tensor(name) for name in content.keys()}
+            names = content.keys()
+            arrays = {name: content.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{file}: not a safetensors file ({error})") from None
     if metadata.get("layout") != LAYOUT:

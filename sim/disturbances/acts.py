@@ -81,7 +81,7 @@ class Slip(Act):
 
 
 class Bump(Act):
-    """Somebody runs into the stand of a camera: it moves by 1 to 3 cm and turns by 2 to 4 degrees."""
+    """Somebody runs into a camera's stand: it moves by 1 to 3 cm and turns by 2 to 4 degrees."""
 
     def at(self, world: World, seconds: float, targets: np.ndarray) -> np.ndarray:
         if seconds == 0.0:
@@ -106,7 +106,9 @@ class Light(Act):
     def at(self, world: World, seconds: float, targets: np.ndarray) -> np.ndarray:
         if seconds == 0.0:
             darker = self.random.random() < 0.5
-            world.model.light_diffuse[0] *= self.random.uniform(*((0.4, 0.6) if darker else (1.5, 2)))
+            world.model.light_diffuse[0] *= self.random.uniform(
+                *((0.4, 0.6) if darker else (1.5, 2))
+            )
         return targets
 
 

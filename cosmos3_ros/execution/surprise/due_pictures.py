@@ -92,7 +92,7 @@ class PictureKeeper:
         self._drop_useless(view)
 
     def take(self) -> list[DuePictures]:
-        """What can be compared now, each once, in the order of its moments."""
+        """What can be compared now, each once; of a prediction in the order of its latents."""
         found = []
         for clip in self._clips:
             while clip.played and (due := self._next(clip)):
@@ -112,14 +112,16 @@ class PictureKeeper:
             return None
         sets = []
         for row in self._moments(clip):
-            moment = clip.base + row * self._step
-            nearest = {view: self._nearest(view, moment) for view in self._views}
-            if any(index is None for index in nearest.values()):
-                return None
-            if any(self._is_far(view, nearest[view], moment) for view in self._views):
-                clip.until = 0  # a gap: the latents after it would be of another clip
-                return None
-            sets.append({view: self._pictures[view][nearest[view]] for view in self._views})
+            moment, views = clip.base + row * self._step, {}
+            for view in self._views:
+                nearest = self._nearest(view, moment)
+                if nearest is None:
+                    return None
+                if abs(self._stamps[view][nearest] - moment) > self._step:
+                    clip.until = 0  # a gap: the latents after it would be of another clip
+                    return None
+                views[view] = self._pictures[view][nearest]
+            sets.append(views)
         moments = tuple(clip.base + row * self._step for row in self._moments(clip))
         return DuePictures(
             clip.number, clip.prediction, clip.base, clip.index, moments, tuple(sets)
@@ -133,10 +135,6 @@ class PictureKeeper:
             return None
         before = max(0, after - 1)
         return min(before, after, key=lambda index: abs(stamps[index] - moment))
-
-    def _is_far(self, view: str, index: int | None, moment: int) -> bool:
-        assert index is not None
-        return abs(self._stamps[view][index] - moment) > self._step
 
     def _is_over(self, clip: _Clip) -> bool:
         """Whether nothing more of a prediction counts: the rest of it was not played."""

@@ -103,7 +103,10 @@ class SurpriseWatch:
         """Its chunk was published under this number."""
         with self._lock:
             self._keeper.predicted(number, prediction)
-            self._clips[number] = self._meter.begin(observation, prediction), observation.instruction
+            self._clips[number] = (
+                self._meter.begin(observation, prediction),
+                observation.instruction,
+            )
             for old in sorted(self._clips)[:-3]:
                 del self._clips[old]
 

@@ -23,7 +23,10 @@ CALIBRATION = 500_000  # the first seed by default: none of the evaluation, nor 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Watched:
-    """An episode to play. disturbance: a kind of `sim.disturbances`, "": none; file: to be written."""
+    """An episode to play.
+
+    disturbance: a kind of `sim.disturbances`, "": none; file: where what was seen goes.
+    """
 
     trial: Trial
     disturbance: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statistics of undisturbed episodes: what residuals are usual at each place, and how often more."""
+"""Statistics of undisturbed episodes: which residuals are usual where, and how rare others are."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fit(
     """
     if len(episodes) < FOLDS:
         raise ValueError(f"episodes: expected at least {FOLDS}, got {len(episodes)}")
-    draft = _usual(episodes, views, places)
+    draft = usual(episodes, views, places)
     once = _once(episodes, views, places, period)
     return dataclasses.replace(draft, once=once, about=dict(about or {}))
 
@@ -46,7 +46,7 @@ def _once(
     largest = []
     for fold in range(FOLDS):
         rest = [episode for number, episode in enumerate(episodes) if number % FOLDS != fold]
-        reference = _usual(rest, views, places)
+        reference = usual(rest, views, places)
         for comparison in (c for episode in episodes[fold::FOLDS] for c in episode):
             grid = reference.excess(comparison)
             largest.append([grid[places == view].max(initial=0.0) for view in range(len(views))])
@@ -62,19 +62,19 @@ def _exceeded(values: np.ndarray, chance: float) -> float:
     return float(top[0]) + slope * max(0.0, float(np.log(count / len(values) / chance)))
 
 
-def _usual(
-    episodes: Sequence[Episode], views: tuple[str, ...], places: np.ndarray
-) -> Reference:
+def usual(episodes: Sequence[Episode], views: tuple[str, ...], places: np.ndarray) -> Reference:
     """Whitening and tails, without the threshold."""
     found = [comparison for episode in episodes for comparison in episode]
     last = max((comparison.index for comparison in found), default=0)
     by_latent = [[c for c in found if c.index == index] for index in range(1, last + 1)]
     if not by_latent or min(map(len, by_latent)) < FOLDS:
         raise ValueError("episodes: expected some comparisons of each latent, got too few")
-    parts = [
-        [_of_view(comparisons, places == view) for view in range(len(views))]
-        for comparisons in by_latent
-    ]
+    parts = []
+    for comparisons in by_latent:
+        residuals = np.array([residual_of(comparison) for comparison in comparisons])
+        changes = np.array([change_of(comparison) for comparison in comparisons])
+        mine = [places == view for view in range(len(views))]
+        parts.append([_of_view(residuals[:, here], changes[:, here]) for here in mine])
     edges, whitening, level, slope = (
         np.array([[part[field] for part in row] for row in parts], np.float32) for field in range(4)
     )
@@ -82,11 +82,10 @@ def _usual(
 
 
 def _of_view(
-    comparisons: Sequence[Comparison], mine: np.ndarray
+    residuals: np.ndarray, changes: np.ndarray
 ) -> tuple[np.ndarray, list[np.ndarray], list[float], list[float]]:
-    """Edges, whitening, level and slope of one latent of one view."""
-    residuals = np.concatenate([residual_of(c)[mine] for c in comparisons])
-    changes = np.concatenate([change_of(c)[mine] for c in comparisons])
+    """Edges, whitening, level and slope of a latent of a view: [n, places, C], [n, places]."""
+    residuals, changes = residuals.reshape(-1, residuals.shape[-1]), changes.ravel()
     edges = np.quantile(changes, np.linspace(0, 1, SORTS + 1)[1:-1])
     sorts = np.digitize(changes, edges)
     whitening, level, slope = [], [], []
