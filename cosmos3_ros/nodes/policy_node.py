@@ -26,7 +26,7 @@ from ..execution.surprise.alarm import HOLD, OFF, REPLAN
 from ..model.embodiment import JOINTS, Embodiment
 from ..model.embodiment.plausibility import check_pictures, check_states, doubts
 from ..model.interface import NS, ActionChunk, Observation, Policy, Prediction, warm_up
-from ..msg import CommanderStatus
+from ..msg import CommanderStatus, Surprise
 from ..robot.frozen_camera import FrozenCamera
 from ..robot.frozen_joint import FrozenJoints
 from ..robot.images import to_rgb
@@ -154,11 +154,16 @@ class PolicyNode(ManagedNode[Params]):
                 "a server keeps its predictions"
             )
         self.subscribe(topics.COMMAND, self._on_command, callback_group=RateCap())
-        publish = self.advertise(topics.SURPRISE).publish
-        meter = self._measure(self._policy)
-        return SurpriseWatch(
-            self._policy, meter, self.params, self._convert, publish, self._failed_to_compare
-        )
+        publisher, meter = self.advertise(topics.SURPRISE), self._measure(self._policy)
+
+        def publish(message: Surprise) -> None:
+            self._faults.set("surprise", "")
+            publisher.publish(message)
+
+        def failed(error: Exception) -> None:
+            self._faults.set("surprise", f"{type(error).__name__}: {error}")
+
+        return SurpriseWatch(self._policy, meter, self.params, self._convert, publish, failed)
 
     def start(self) -> None:
         self._forget()
@@ -417,9 +422,6 @@ class PolicyNode(ManagedNode[Params]):
         future = self._policy.decode(prediction)
         self._futures.publish(future_message(future, number=number, instruction=instruction))
         time.sleep(max(0.0, 1.0 / self.params.future_rate - (time.monotonic() - began)))
-
-    def _failed_to_compare(self, error: Exception) -> None:
-        self._faults.set("surprise", f"{type(error).__name__}: {error}")
 
     def _failed(self, error: Exception) -> None:
         self._refused += 1

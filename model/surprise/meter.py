@@ -11,7 +11,7 @@ import numpy as np
 from ..interface import ActionChunk, Observation, Prediction, Surprise
 from ..policy import Cosmos3Policy
 from .comparison import ClipComparer
-from .reference import FILE, Reference, places_of, read_reference
+from .reference import FILE, Reference, places_of, read_reference, weights_mark
 
 
 class SurpriseMeter:
@@ -60,8 +60,12 @@ class ClipMeter:
 
 
 def load_meter(policy: Cosmos3Policy, file: Path | None = None) -> SurpriseMeter:
-    """The meter of a policy, by the reference in its checkpoint folder.
+    """The meter of a policy, by the reference in its checkpoint folder or another file.
 
-    ValueError if there is none: `cosmos3 calibrate` makes it.
+    ValueError if there is none or it was made with other weights: `cosmos3 calibrate` makes it.
     """
-    return SurpriseMeter(policy, read_reference(file or policy.model.path / FILE))
+    file = file or policy.model.path / FILE
+    reference = read_reference(file)
+    if reference.about.get("weights") != weights_mark(policy.model.path):
+        raise ValueError(f"{file}: made with other weights: make it again with `cosmos3 calibrate`")
+    return SurpriseMeter(policy, reference)

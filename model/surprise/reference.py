@@ -9,6 +9,7 @@ changes around them since the observed moment, and each sort is whitened by its 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ FILE = "surprise.safetensors"  # in a checkpoint folder
 LAYOUT = "1"  # of the file; read by no other
 TAIL = 0.02  # share of the places of a sort whose residuals are the largest
 TINY = 1e-12
+MARKED = 1 << 16  # bytes at the end of a file of weights that tell it from others
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,6 +123,19 @@ def places_of(canvas: Canvas, shape: tuple[int, int]) -> np.ndarray:
         inside &= (x >= panel.left) & (x < panel.left + panel.width)
         found[inside] = number
     return found
+
+
+def weights_mark(checkpoint: Path) -> str:
+    """What tells the weights of two trainings apart, by a little of each file: a hash."""
+    mark = hashlib.sha256()
+    for file in sorted(checkpoint.glob("*/*.safetensors")):
+        if file.parent.name not in ("transformer", "vae"):
+            continue
+        with file.open("rb") as content:
+            size = content.seek(0, 2)
+            content.seek(max(0, size - MARKED))
+            mark.update(f"{file.parent.name}/{file.name} {size}".encode() + content.read())
+    return mark.hexdigest()[:16]
 
 
 def write_reference(file: Path, reference: Reference) -> None:

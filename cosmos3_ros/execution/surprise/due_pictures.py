@@ -14,7 +14,7 @@ from typing import Any
 
 from ...model.interface import Prediction
 
-MOST_PICTURES = 100  # of one view: a bound on memory
+MOST_PICTURES = 60  # of one view: a bound on memory
 WAITING = 2  # predictions that are kept at most: that which is played, and the one that is to come
 
 

@@ -2,19 +2,24 @@
 """A policy's predictions beside what comes: latents that were predicted against latents seen."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from cosmos3_ros.model.autoencoder.vae import video_from_frames
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
-from cosmos3_ros.model.interface import NS, ActionChunk, Observation, Prediction
+from cosmos3_ros.model.interface import NS, Observation, Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.model.surprise.comparison import ClipComparer
 from cosmos3_ros.model.surprise.meter import SurpriseMeter, load_meter
-from cosmos3_ros.model.surprise.reference import Reference, places_of
+from cosmos3_ros.model.surprise.reference import (
+    Reference,
+    places_of,
+    weights_mark,
+    write_reference,
+)
 
 
 @pytest.fixture(scope="module")
@@ -114,19 +119,18 @@ def test_a_meter_says_how_surprising_and_where(policy: Cosmos3Policy, case: Any)
     assert surprise.value == surprise.grid.max()
 
 
-def test_a_missing_or_another_reference_is_refused_in_one_line(policy: Cosmos3Policy) -> None:
+def test_a_missing_or_another_reference_is_refused_in_one_line(
+    policy: Cosmos3Policy, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=r"missing file .*surprise\.safetensors: make it with"):
         load_meter(policy)
     wrong = dataclasses.replace(usual(policy), views=("front",))
     with pytest.raises(ValueError, match=r"of views \['front'\].* the policy has \['wrist'"):
         SurpriseMeter(policy, wrong)
-
-
-def test_a_candidate_of_other_columns_is_refused(policy: Cosmos3Policy, case: Any) -> None:
-    observation, prediction, moments = case
-    comparer = ClipComparer(policy, observation, prediction)
-    comparer.add(moments[:1])
-    other = ActionChunk(np.zeros((4, 1), np.float32), ("x",), NS, prediction.chunk.step)
-    with pytest.raises((ValueError, RuntimeError)):
-        comparer.add(moments[1:5], other)
-    assert torch.is_inference_mode_enabled() is False
+    file = tmp_path / "kept.safetensors"
+    write_reference(file, usual(policy))
+    with pytest.raises(ValueError, match="made with other weights: make it again"):
+        load_meter(policy, file)
+    mark = {"weights": weights_mark(policy.model.path)}
+    write_reference(file, dataclasses.replace(usual(policy), about=mark))
+    assert load_meter(policy, file).piece == 4

@@ -14,7 +14,13 @@ from ....model.checkpoint_io.trained_tasks import EMBEDDED
 from ....model.interface import ActionChunk, Observation
 from ....model.policy import Cosmos3Policy
 from ....model.surprise.comparison import ClipComparer, Comparison
-from ....model.surprise.reference import FILE, Reference, places_of, write_reference
+from ....model.surprise.reference import (
+    FILE,
+    Reference,
+    places_of,
+    weights_mark,
+    write_reference,
+)
 from ...data.clip_source import layout_of
 from ...data.episodes import Episode
 from ...data.lerobot_reader import read_episodes
@@ -84,6 +90,7 @@ def _fit(
     shape = policy.latent_shape[2:]
     about = {
         "source": source,
+        "weights": weights_mark(policy.model.path),
         "episodes": len(parts),
         "minutes": round(seconds / 60, 1),
         "comparisons": sum(map(len, parts)),

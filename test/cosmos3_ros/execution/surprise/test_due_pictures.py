@@ -101,7 +101,7 @@ def test_a_gap_in_the_pictures_ends_the_comparison(keeper: PictureKeeper) -> Non
 def test_memory_is_bounded_and_old_pictures_are_let_go(keeper: PictureKeeper) -> None:
     keeper.expect(NS)
     feed(keeper, 0.0, 60.0, rate=60.0)
-    assert len(keeper._stamps["a"]) <= 100
+    assert len(keeper._stamps["a"]) <= 60
     keeper.predicted(1, prediction(NS + 59 * NS))
     keeper.playing(1, NS + 59 * NS, NS + 59 * NS)
     feed(keeper, 60.0, 62.0)
