@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How soon disturbances are noticed by comparing predicted futures with what comes, and how often
-nothing is the matter.
+"""How soon disturbances are noticed by comparing predicted futures with what comes.
 
 python bench/surprise.py FOLDER [--undisturbed 100] [--moved 100] [--others 20] [--workers 0]
-[--out surprise.json]
+[--seen | --cost] [--out surprise.json]
 
 Episodes of the embedded checkpoint in closed loop, without ROS, some of them disturbed: the cube of
 the task is moved by a hand, slips out of the gripper, a camera is bumped, the light changes, the
@@ -16,8 +15,11 @@ second count as one.
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import math
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,11 @@ from result_file import report
 
 from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
 from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.model.surprise.comparison import ClipComparer
 from cosmos3_ros.model.surprise.reference import places_of
 from cosmos3_ros.sim.disturbances import KINDS
-from cosmos3_ros.training.evaluation.closed_loop import Trial
+from cosmos3_ros.training.evaluation.closed_loop import Trial, load_once
 from cosmos3_ros.training.evaluation.statistics import wilson
 from cosmos3_ros.training.evaluation.surprise.episodes import (
     CALIBRATION,
@@ -193,6 +197,37 @@ def roc(
     return rows
 
 
+def cost(checkpoint: Path, times: int = 5) -> dict[str, float]:
+    """What comparing takes on one thread, ms of processor time, medians."""
+    policy: Any = load_once(str(checkpoint), OPTIONS)
+    random = np.random.default_rng(0)
+    moments = [
+        {view: random.integers(0, 256, (180, 320, 3), np.uint8) for view in policy.embodiment.views}
+        for _ in range(1 + 3 * policy.model.vae.temporal)
+    ]
+    observation = Observation(moments[0], policy.embodiment.neutral_state(), "wait", 0)
+    spent: dict[str, list[float]] = {}
+
+    def timed(name: str, function: Callable[[], Any]) -> Any:
+        began = time.thread_time()
+        result = function()
+        spent.setdefault(name, []).append(1000 * (time.thread_time() - began))
+        return result
+
+    for _ in range(times):
+        prediction = timed("a chunk", lambda: policy.infer(observation))
+        comparer = ClipComparer(policy, observation, prediction)
+        timed("the observed moment", functools.partial(comparer.add, moments[:1]))
+        timed("the first four pictures, as planned", functools.partial(comparer.add, moments[1:5]))
+        timed(
+            "four pictures, no step of the network", functools.partial(comparer.add, moments[5:9])
+        )
+        played = dataclasses.replace(prediction.chunk, values=prediction.chunk.values[:12])
+        last = functools.partial(comparer.add, moments[9:13], played)
+        timed("four pictures, as commanded", last)
+    return {name: statistics.median(values) for name, values in spent.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -203,7 +238,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seen", action="store_true", help="judge what FOLDER has, play nothing")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--cost", action="store_true", help="only what comparing takes")
     args = parser.parse_args()
+    packages = ("torch", "numpy", "mujoco", "diffusers")
+    if args.cost:
+        command = "OMP_NUM_THREADS=1 python bench/surprise.py FOLDER --cost"
+        report(command, packages, args.out, milliseconds=cost(args.checkpoint))
+        return
     files = [] if args.seen else record(args.folder, trials(args), args.workers)
     episodes = [read(file) for file in files or sorted(args.folder.glob("*.npz"))]
     episodes = [episode for episode in episodes if episode.seen]
@@ -215,7 +256,7 @@ def main() -> None:
     report(
         f"python bench/surprise.py FOLDER --undisturbed {args.undisturbed} --moved {args.moved} "
         f"--others {args.others}",
-        ("torch", "numpy", "mujoco", "diffusers"),
+        packages,
         args.out,
         episodes=len(episodes),
         undisturbed_minutes=seconds / 60,

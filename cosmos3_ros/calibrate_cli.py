@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 
-from .model.option_fields import argument_values, fields
+from .model.option_fields import argument_values, fields, finite_float
 from .model.policy_options import PolicyOptions
 from .serve.cli import add_sampling
 from .training_cli import EVALUATED
@@ -31,6 +31,9 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--episodes", type=int, default=20, help="of each task, or of the dataset (default: 20)"
+    )
+    parser.add_argument(
+        "--limit", type=finite_float, default=8.0, help="s per episode (default: 8)"
     )
     parser.add_argument(
         "--keep",
@@ -76,7 +79,7 @@ def _calibrate(chosen: argparse.Namespace) -> int:
                 tasks[number % len(tasks)],
                 CALIBRATION + number,
                 options=options,
-                limit=8.0,
+                limit=chosen.limit,
             )
             for number in range(chosen.episodes * len(tasks))
         ]

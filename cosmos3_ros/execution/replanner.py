@@ -35,7 +35,7 @@ class Replanner:
         """A new episode: the next chunk is the first one."""
         self._last: ActionChunk | None = None
         self._number, self._published = 0, 0
-        self._hurried: int | None = None
+        self._hurried: int | None = None  # what is answered next was captured then, or later
 
     def hurry(self, stamp: int) -> None:
         """A chunk is due now that answers what was captured at `stamp` (ns) or later.

@@ -93,3 +93,23 @@ def test_the_rules_may_change_while_running() -> None:
     made.rules = dataclasses.replace(made.rules, strategy=find_strategy("sync"))
     assert made.due() == CHUNK.stamp + 14 * STEP
     assert made.remaining(CHUNK.stamp + 5 * STEP) == 15
+
+
+def test_a_hurried_chunk_is_due_until_one_answers_what_was_captured_since() -> None:
+    made, since = replanner(), CHUNK.stamp + 5 * STEP
+    made.hurry(since)
+    assert made.due() == 0
+    begun = dataclasses.replace(CHUNK, stamp=since - 1)
+    made.published(begun, 4, since + 2 * STEP)
+    assert made.due() == 0, "it had begun before"
+    made.published(dataclasses.replace(CHUNK, stamp=since), 5, since + 4 * STEP)
+    assert made.due() > 0
+
+
+def test_a_strategy_that_pauses_is_not_hurried() -> None:
+    made = replanner("sync")
+    due = made.due()
+    made.hurry(CHUNK.stamp + STEP)
+    assert made.due() == due
+    made.forget()
+    assert made.due() == 0
