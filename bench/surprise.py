@@ -134,15 +134,15 @@ def series(found: Scored, statistic: Callable[[Sequence[np.ndarray]], float]) ->
     """Times and values: [n, 2]."""
     grids = [grid for _, grid in found]
     values = [statistic(grids[max(0, end - 2) : end]) for end in range(1, len(grids) + 1)]
-    return np.array([(time, value) for (time, _), value in zip(found, values, strict=True)])
+    return np.array([(one[0], value) for one, value in zip(found, values, strict=True)])
 
 
 def alarms(times: np.ndarray) -> int:
     """How many alarms these moments are, if those of one second count as one."""
     count, since = 0, -math.inf
-    for time in times:
-        if time - since > SOON:
-            count, since = count + 1, time
+    for moment in times:
+        if moment - since > SOON:
+            count, since = count + 1, moment
     return count
 
 

@@ -65,7 +65,7 @@ class SurpriseWatch:
         self._due: collections.deque[DuePictures] = collections.deque()
         self._lock = threading.Lock()  # of all that is above
         self._episode = 0
-        self._worker: Worker[None] = Worker("surprise", self._compare, failed, LAST)
+        self._worker: Worker[bool] = Worker("surprise", self._compare, failed, LAST)
 
     def close(self) -> None:
         """End the thread."""
@@ -129,11 +129,11 @@ class SurpriseWatch:
             due = self._keeper.take()
             self._due += due
         if due:
-            self._worker.submit(None)
+            self._worker.submit(True)
 
     # -- in the thread of the watch
 
-    def _compare(self, _: None) -> None:
+    def _compare(self, _: bool) -> None:
         while True:
             with self._lock:
                 if not self._due:
