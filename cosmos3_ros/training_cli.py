@@ -16,8 +16,7 @@ from .serve.cli import add_sampling
 
 _TASK: dict[str, Any] = {
     "default": "basic",
-    "help": "tasks of the simulation, with commas, or a suite: basic, hard or all "
-    "(default: basic)",
+    "help": "tasks of the simulation, with commas, or a suite: basic, hard or all (default: basic)",
 }
 # Defaults of the sampling options of `eval`; they are always written to what it measured.
 EVALUATED = {"num_steps": 4, "guidance": 1.0, "future_steps": 1}
