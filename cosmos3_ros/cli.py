@@ -13,6 +13,7 @@ import sys
 
 from .bringup.node_graph import Options
 from .dynamics_cli import add_dynamics
+from .calibrate_cli import add_calibrate
 from .embodiment_cli import add_embodiment
 from .generate_cli import add_generate
 from .imagine_cli import add_imagine
@@ -64,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_tiny(commands)
     add_training(commands)
     add_dynamics(commands)
+    add_calibrate(commands)
     _add_demonstrate(commands)
     _add_record(commands)
     _add_convert(commands)

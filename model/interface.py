@@ -27,6 +27,7 @@ __all__ = [
     "Policy",
     "Prediction",
     "Reasoner",
+    "Surprise",
     "check_image",
     "committed_rows",
     "gray_observation",
@@ -161,6 +162,28 @@ class Prediction:
     chunk: ActionChunk
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of each stage
     latents: Any = None  # what the policy's own `decode` turns into a Future; opaque elsewhere
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Surprise:
+    """How far what came was from what had been predicted, for one piece of a future.
+
+    1 is as much as undisturbed episodes show once in ten minutes.
+    """
+
+    stamp: int  # of the last picture that was compared, ns
+    values: Mapping[str, float]  # by view
+    grid: np.ndarray  # float32 [rows, columns]: where in the canvas, without its padding
+
+    def __post_init__(self) -> None:
+        check_array("Surprise.grid", self.grid, 2)
+        if not self.values:
+            raise ValueError("Surprise.values: expected a value for each view, got none")
+
+    @property
+    def value(self) -> float:
+        """The largest of all views."""
+        return max(self.values.values())
 
 
 class Policy(Protocol):

@@ -209,12 +209,18 @@ class Cosmos3Policy:
 
     def decode(self, prediction: Prediction) -> Future:
         """The video that goes with a prediction of this policy."""
-        latents = prediction.latents
-        if isinstance(latents, _FrozenRows):
-            latents = self._imagine(latents)
+        latents = self.latents(prediction)
         with self._decode_stream:
             frames = frames_from_video(self._vae.decode(latents))[: self.embodiment.horizon + 1]
         return Future(frames, prediction.chunk.stamp, self.embodiment.step)
+
+    def latents(self, prediction: Prediction) -> Tensor:
+        """That video as latents, float32 [1, *latent_shape], not decoded.
+
+        With `future_steps` and from `imagine` it is computed now.
+        """
+        latents = prediction.latents
+        return self._imagine(latents) if isinstance(latents, _FrozenRows) else latents
 
     def _imagine(self, frozen: _FrozenRows) -> Tensor:
         """The latents of what will be seen while these rows are played."""

@@ -38,6 +38,7 @@ from .reasoner import Cosmos3Reasoner
 from .runtime.device import DTYPES, resolve
 from .runtime.process_group import TIMEOUT, InferenceGroup, check_device, join
 from .runtime.rank_processes import RankProcesses, meet
+from .surprise.meter import SurpriseMeter, load_meter
 
 LOG = logging.getLogger("cosmos3_ros.model")
 FOLLOWER = (sys.executable, "-m", "cosmos3_ros.model.follower")
@@ -95,6 +96,10 @@ class Models:
             if options.best_of == 1:
                 return policy
             return BestOfPolicy(policy, options, Cosmos3Reasoner(model) if asks else None)
+
+    def surprise_meter(self, policy: Cosmos3Policy) -> SurpriseMeter:
+        """What compares this policy's predictions with what comes; ValueError without reference."""
+        return load_meter(policy)
 
     def reasoner(self, params: ReasonerModelParams) -> Cosmos3Reasoner:
         """The reasoner of the reasoner node, of `cosmos3 serve reasoner` and of `cosmos3 ask`."""

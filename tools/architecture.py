@@ -41,6 +41,7 @@ ORDER = (
     "model/model_params",
     "model/shortcuts",
     "model/policy",
+    "model/surprise",
     "model/policy_batch",
     "model/dynamics",
     "model/generator",
@@ -76,6 +77,7 @@ ORDER = (
     "cosmos3_ros/imagine_cli",
     "cosmos3_ros/training_cli",
     "cosmos3_ros/dynamics_cli",
+    "cosmos3_ros/calibrate_cli",
     "cosmos3_ros/cli",
 )
 

@@ -48,6 +48,8 @@ def _perform(node: Node, goal: ExecuteTask.Goal, stopped: Stop) -> ExecuteTask.R
             line += f" ({said.step} of {said.steps})"
         if said.progress:
             line += f"; {said.progress}"
+        if said.surprise >= 1:
+            line += "; surprised"
         if line != last[0]:
             print(f"{said.elapsed:6.1f} s  {line}", flush=True)
         last[0] = line

@@ -35,10 +35,20 @@ class Replanner:
         """A new episode: the next chunk is the first one."""
         self._last: ActionChunk | None = None
         self._number, self._published = 0, 0
+        self._hurried: int | None = None  # what is answered next was captured then, or later
+
+    def hurry(self, stamp: int) -> None:
+        """A chunk is due now that answers what was captured at `stamp` (ns) or later.
+
+        Not with a strategy that pauses between chunks: nothing is seen before it rests.
+        """
+        self._hurried = stamp
 
     def published(self, chunk: ActionChunk, number: int, now: int) -> None:
         """A chunk was published at `now` (ns); `chunk` in the policy's own names and units."""
         self._last, self._number, self._published = chunk, number, now
+        if self._hurried is not None and chunk.stamp >= self._hurried:
+            self._hurried = None
         self.latency.add((now - chunk.stamp) / NS)
 
     def remaining(self, now: int) -> int:
@@ -48,6 +58,8 @@ class Replanner:
     def due(self) -> int:
         """Time (ns) from which the next chunk is to be begun, from the newest observation."""
         if self._last is None:
+            return 0
+        if self._hurried is not None and not self.rules.strategy.pauses_between_chunks:
             return 0
         rows = min(self.rules.horizon or len(self._last.values), len(self._last.values))
         if self.rules.strategy.pauses_between_chunks:

@@ -30,7 +30,7 @@ from ..execution.supervision.goal_watch import GoalWatch
 from ..execution.supervision.motion_supervisor import MotionSupervisor
 from ..execution.supervision.tracking_monitor import TrackingMonitor
 from ..model.interface import NS
-from ..msg import ActionChunk, TaskGoal
+from ..msg import ActionChunk, Surprise, TaskGoal
 from ..robot.joint_map import JointGroup
 from ..robot.kinematics.tool_frame import ToolFrame
 from ..ros import topics
@@ -99,8 +99,11 @@ class CommanderNode(ManagedNode[Params]):
         self._joint_states = self.subscribe(
             topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap()
         )
-        self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
-        self.subscribe(topics.TASK_GOAL, self._on_task_goal)
+        hears = self._on_chunk, self._on_task_goal, self._on_surprise
+        for topic, hear in zip(
+            (topics.ACTION_CHUNK, topics.TASK_GOAL, topics.SURPRISE), hears, strict=True
+        ):
+            self.subscribe(topic, hear)
         for qos in topics.STOP_QOS:
             self.subscribe_with_info(topics.STOP, qos, self._on_stop_signal)
         self._watch = CommanderWatch(self, self._sink.sinks, self.steady())
@@ -197,6 +200,12 @@ class CommanderNode(ManagedNode[Params]):
         now, steady = self._keep_time(), self.steady()
         if why := self._goal.hear(message.active, message.instruction, now, steady):
             self._hold(why)
+
+    def _on_surprise(self, message: Surprise) -> None:
+        """What was captured before is not played any more: the policy has dropped it, too."""
+        if message.alarm and message.reaction == Surprise.HOLD:
+            self._goal.surprise(to_ns(message.header.stamp))
+            self._hold("surprised: not what was predicted")
 
     def _on_arm(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         now = self.now()

@@ -43,7 +43,9 @@ def _run(nodes: Sequence[str], args: list[str] | None) -> int:
         return Models(policy=bool({"policy", "server"} & {*nodes}), reasoner="reasoner" in nodes)
 
     makers: dict[str, Callable[[], ManagedNode[Any]]] = {
-        "policy": lambda: PolicyNode(lambda params: models().policy(params)),
+        "policy": lambda: PolicyNode(
+            lambda params: models().policy(params), lambda policy: models().surprise_meter(policy)
+        ),
         "reasoner": lambda: ReasonerNode(lambda params: models().reasoner(params)),
         "server": lambda: ServerNode(lambda params: models().policy(params)),
     }

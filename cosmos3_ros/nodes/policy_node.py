@@ -24,17 +24,11 @@ from ..execution.observation_buffer import STATE, ObservationBuffer, Sample
 from ..execution.progress import Progress
 from ..execution.replanner import Replanner
 from ..execution.stamp_judge import Verdict
+from ..execution.surprise.alarm import HOLD, OFF, REPLAN
 from ..model.embodiment import JOINTS, Embodiment
 from ..model.embodiment.plausibility import check_pictures, check_states, doubts
-from ..model.interface import (
-    NS,
-    ActionChunk,
-    Observation,
-    Policy,
-    Prediction,
-    warm_up,
-)
-from ..msg import CommanderStatus
+from ..model.interface import NS, ActionChunk, Observation, Policy, Prediction, warm_up
+from ..msg import CommanderStatus, Surprise
 from ..robot.frozen_camera import FrozenCamera
 from ..robot.frozen_joint import FrozenJoints
 from ..robot.images import to_rgb
@@ -54,6 +48,7 @@ from .imagine.imagine_service import ImagineService
 from .known_parameters import KNOWN
 from .policy_params import Params
 from .robot_description import receive_description
+from .surprise.surprise_watch import Meter, SurpriseWatch
 
 PATIENCE = NS // 2  # say why there is no inference only if it lasts
 OVERDUE = 5.0  # seconds without an inference that is due, or three times what the slowest took
@@ -67,9 +62,16 @@ class PolicyNode(ManagedNode[Params]):
     `load` makes the policy from the parameters; it is called at configure, if it is not remote.
     """
 
-    def __init__(self, load: Callable[[Params], Policy], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        load: Callable[[Params], Policy],
+        measure: Callable[[Policy], Meter] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """measure: what compares the policy's predictions with what comes, see `SurpriseWatch`."""
         super().__init__("policy", Params, KNOWN, **kwargs)
-        self._load = load
+        self._load, self._measure = load, measure
+        self._surprise: SurpriseWatch | None = None
         self._remote: RemotePolicy | None = None
         self._workers: list[Worker[Any]] = []
         self._imagine: ImagineService | None = None
@@ -111,6 +113,7 @@ class PolicyNode(ManagedNode[Params]):
         self._chunks = self.advertise(topics.ACTION_CHUNK)
         self._futures = self.advertise(topics.FUTURE)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
+        self._surprise = self._watch_surprise()
         # first: of what is ready the executor takes the earliest subscription's, and pictures wait
         # for the joints of their moment
         self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
@@ -179,6 +182,27 @@ class PolicyNode(ManagedNode[Params]):
     def _is_active(self) -> bool:
         return self.state_id == State.PRIMARY_STATE_ACTIVE
 
+    def _watch_surprise(self) -> SurpriseWatch | None:
+        """What compares the predictions with what comes; None if nobody asked for it."""
+        if self.params.surprise == OFF:
+            return None
+        if self._remote or self._measure is None:
+            raise ValueError(
+                f"parameter 'surprise' is {self.params.surprise!r}: expected off with policy_url, "
+                "a server keeps its predictions"
+            )
+        self.subscribe(topics.COMMAND, self._on_command, callback_group=RateCap())
+        publisher, meter = self.advertise(topics.SURPRISE), self._measure(self._policy)
+
+        def publish(message: Surprise) -> None:
+            self._faults.set("surprise", "")
+            publisher.publish(message)
+
+        def failed(error: Exception) -> None:
+            self._faults.set("surprise", f"{type(error).__name__}: {error}")
+
+        return SurpriseWatch(self._policy, meter, self.params, self._convert, publish, failed)
+
     def start(self) -> None:
         self._forget()
         self._number = 0
@@ -198,6 +222,9 @@ class PolicyNode(ManagedNode[Params]):
         if self._imagine:
             self._imagine.close()
         self._imagine = None
+        if self._surprise:
+            self._surprise.close()
+        self._surprise = None
         self._remote = None
         self._policy = None  # type: ignore[assignment]  # gives the memory back
 
@@ -251,6 +278,14 @@ class PolicyNode(ManagedNode[Params]):
         if self._is_waiting and self._is_active:
             self._plan()
 
+    def _on_command(self, message: JointState) -> None:
+        """Set points: of joints that act by poses nothing can be said in the policy's columns."""
+        if self._surprise and self._tool is None:
+            at = dict(zip(message.name, message.position, strict=False))
+            row = np.array([at.get(joint, np.nan) for joint in self._joints.joints])
+            row = np.where(np.isnan(row), self._joints.positions, row)
+            self._surprise.commanded(to_ns(message.header.stamp), self._robot.to_policy(row))
+
     def _store(self, stream: str, message_header: Any, payload: Any) -> Verdict:
         verdict = self._buffer.add(stream, to_ns(message_header.stamp), self.now(), payload)
         if verdict.jumped:
@@ -262,6 +297,8 @@ class PolicyNode(ManagedNode[Params]):
             self.get_logger().info(f"{stream}: {verdict.note}")
         if verdict.fault:
             self._faults.set(stream, verdict.fault)
+        elif self._surprise and stream != STATE:
+            self._surprise.picture(stream, verdict.stamp, payload)
         return verdict
 
     def _on_instruction(self, message: String) -> None:
@@ -270,9 +307,13 @@ class PolicyNode(ManagedNode[Params]):
     def _on_commander(self, message: CommanderStatus) -> None:
         playing = message.mode == CommanderStatus.PLAYING
         self._playing = (message.chunk, to_ns(message.chunk_stamp)) if playing else (0, 0)
+        if self._surprise:
+            self._surprise.playing(message)
 
     def _on_parameters(self, names: set[str]) -> None:
         self._replanner.rules = self.params.plan()
+        if self._surprise:
+            self._surprise.alarm.rules = self.params.alarm()
         if "instruction" in names:
             self._instruct(self.params.instruction)
 
@@ -297,10 +338,26 @@ class PolicyNode(ManagedNode[Params]):
         self._is_waiting, self._waiting_since = False, 0
         self._replanner.forget()
         self._policy.reset()
+        if self._surprise:
+            self._surprise.forget()
 
     # -- work --------------------------------------------------------------------------------------
 
+    def _react(self, watch: SurpriseWatch) -> None:
+        """Do what is to be done about an alarm, in the executor's thread."""
+        self._replanner.rules = self.params.plan(self.params.surprise_horizon * watch.shortens)
+        if not (stamp := watch.take_alarm()):
+            return
+        said = f"surprised ({watch.alarm.value:.1f}): not what was predicted"
+        self.get_logger().warning(f"{said}; {self.params.surprise}")
+        if self.params.surprise == REPLAN:
+            self._replanner.hurry(stamp)
+        elif self.params.surprise == HOLD:
+            self._instruct("")
+
     def _plan(self) -> None:
+        if self._surprise:
+            self._react(self._surprise)
         now = self.now()
         if self._imagine:
             self._imagine.poll()
@@ -332,6 +389,8 @@ class PolicyNode(ManagedNode[Params]):
         observation = self._observation(instruction, sample)
         self._look_at(observation, episode)
         converted = self.now()
+        if self._surprise:
+            self._surprise.expect(sample.stamp)
         committed = self._replanner.committed(sample.stamp, *self._playing)
         prediction = self._policy.infer(observation, committed)
         self._faults.set("no chunk", "")
@@ -360,6 +419,8 @@ class PolicyNode(ManagedNode[Params]):
         )
         now = self.now()
         self._replanner.published(prediction.chunk, self._number, now)
+        if self._surprise:
+            self._surprise.predicted(self._number, observation, prediction)
         for stage, taken in {**seconds, "capture to publish": (now - sample.stamp) / NS}.items():
             self._stages.setdefault(stage, LatencyWindow()).add(taken)
         shows = prediction.latents is not None and self._futures.get_subscription_count()

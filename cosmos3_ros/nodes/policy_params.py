@@ -18,10 +18,11 @@ from ..serve.auth import read_token
 from ..serve.clients.policy_client import RemotePolicy
 from ..serve.clients.policy_dialects import AUTO
 from ..serve.clients.policy_dialects import CHOICES as DIALECTS
+from .surprise.surprise_params import SurpriseParams
 
 
 @dataclasses.dataclass(frozen=True)
-class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
+class Params(PolicyModelParams, LifecycleParams, ToolActionParams, SurpriseParams):
     """Parameters of the policy node."""
 
     instruction: str = param(
@@ -106,6 +107,7 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_tool()
+        self.check_surprise()
         for name, choices in (
             ("image_transport", ("raw", "compressed")),
             ("image_reliability", tuple(RELIABILITIES)),
@@ -158,8 +160,8 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
             of_grippers("gripper(s)_closed", self.gripper_closed, self.grippers_closed),
         )
 
-    def plan(self) -> ReplanRules:
-        """How chunks follow each other."""
-        return ReplanRules(
-            find_strategy(self.strategy), self.execution_horizon, self.margin_rows, self.soft_rows
-        )
+    def plan(self, most: int = 0) -> ReplanRules:
+        """How chunks follow each other; most: rows of one that are executed, 0: as many as say."""
+        rows = self.execution_horizon
+        rows = min(rows or most, most) if most else rows
+        return ReplanRules(find_strategy(self.strategy), rows, self.margin_rows, self.soft_rows)

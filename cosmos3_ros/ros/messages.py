@@ -23,7 +23,7 @@ from ..execution.chunk_player import ChunkPlayer
 from ..execution.strategies import DEFAULT
 from ..execution.trajectory_replacement import Waypoints
 from ..model.embodiment.rotations import transform_to_pose
-from ..model.interface import NS, ActionChunk, Answer, Future
+from ..model.interface import NS, ActionChunk, Answer, Future, Surprise
 from ..robot.images import encode, to_rgb
 
 
@@ -135,6 +135,26 @@ def future_message(future: Future, *, number: int, instruction: str) -> msg.Futu
         step=to_duration(future.step),
         number=number,
         instruction=instruction,
+    )
+
+
+def surprise_message(
+    surprise: Surprise, *, number: int, instruction: str, alarm: bool, reaction: str
+) -> msg.Surprise:
+    """How far what came was from the future of chunk `number`; reaction: to alarms."""
+    rows, columns = surprise.grid.shape
+    return msg.Surprise(
+        header=header(surprise.stamp, "cosmos3_canvas"),
+        number=number,
+        instruction=instruction,
+        views=list(surprise.values),
+        values=array.array("f", surprise.values.values()),
+        value=surprise.value,
+        rows=rows,
+        columns=columns,
+        grid=array.array("f", np.ascontiguousarray(surprise.grid).tobytes()),
+        alarm=alarm,
+        reaction=reaction,
     )
 
 

@@ -22,7 +22,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from ..action import ExecuteTask
-from ..msg import ActionChunk, CommanderStatus, Future, Scene, TaskGoal, TaskStatus
+from ..msg import ActionChunk, CommanderStatus, Future, Scene, Surprise, TaskGoal, TaskStatus
 from ..robot import topic_names
 from ..srv import Ask, Imagine, ResetTask
 
@@ -126,6 +126,12 @@ FUTURE = Topic(
     RELIABLE,
     "the video the policy expects; decoded only if somebody subscribes",
 )
+SURPRISE = Topic(
+    "cosmos3/surprise",
+    Surprise,
+    RELIABLE,
+    "how far what the cameras show is from what the policy predicted, and where",
+)
 SCENE = Topic("cosmos3/scene", Scene, RELIABLE, "what the reasoner sees, at a bounded rate")
 COMMAND = Topic(
     topic_names.COMMAND,
@@ -194,9 +200,10 @@ TOOL_TWIST = Topic(
 CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
 SEEN = (IMAGES, COMPRESSED_IMAGES.if_set("image_transport: compressed"))
+_SURPRISED = "surprise: report"
 POLICY = Interface(
-    (*SEEN, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS),
-    (ACTION_CHUNK, FUTURE, DIAGNOSTICS),
+    (*SEEN, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS, COMMAND.if_set(_SURPRISED)),
+    (ACTION_CHUNK, FUTURE, SURPRISE.if_set(_SURPRISED), DIAGNOSTICS),
     (Service("~/imagine", Imagine, "what would be seen if these joint positions were played"),),
 )
 REASONER = Interface(
@@ -208,11 +215,13 @@ EXECUTE_TASK = Service(
     "cosmos3/execute_task", ExecuteTask, "an action: do what is said until it is judged to be done"
 )
 TASK_SERVER = Interface(
-    (COMMANDER_STATUS, ACTION_CHUNK, SCENE, INSTRUCTION), (INSTRUCTION, TASK_GOAL), (EXECUTE_TASK,)
+    (COMMANDER_STATUS, ACTION_CHUNK, SCENE, SURPRISE, INSTRUCTION),
+    (INSTRUCTION, TASK_GOAL),
+    (EXECUTE_TASK,),
 )
 SERVER = Interface((), ())  # its clients come by websocket
 COMMANDER = Interface(
-    (ACTION_CHUNK, JOINT_STATES, STOP, TASK_GOAL),
+    (ACTION_CHUNK, JOINT_STATES, STOP, TASK_GOAL, SURPRISE),
     (
         TRAJECTORY,
         POSITIONS.if_set("sink: position_stream"),

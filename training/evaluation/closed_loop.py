@@ -15,7 +15,7 @@ import numpy as np
 
 from ...execution.chunk_player import ChunkPlayer, PlaybackRules
 from ...execution.spline_motion import Limits
-from ...model.interface import NS, ActionChunk, Policy
+from ...model.interface import NS, ActionChunk, Observation, Policy, Prediction
 from ...model.model_params import PolicyModelParams
 from ...robot.robot_file import find_robot_file, read_parameters
 from ...sim.arm_constants import FINGER_CLOSED
@@ -71,11 +71,39 @@ class Outcome:
     real_time: float = math.nan  # simulated seconds per second
 
 
-def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = None) -> Outcome:
+class Probe:
+    """Looks on while an episode is played, and may interfere. This one does neither."""
+
+    def inferred(self, observation: Observation, prediction: Prediction) -> None:
+        """The policy has answered; the world stands still."""
+
+    def playing(self, number: int, base: int, now: int) -> None:
+        """The chunk of this number (from 1) is played from now on, its rows count from `base`, ns.
+
+        0: none is.
+        """
+
+    def tick(self, env: Env, targets: np.ndarray) -> np.ndarray:
+        """Before a tick of the simulation: what the servos get in place of these targets, rad."""
+        return targets
+
+    def goes_on(self, solved: bool, now: int) -> bool:
+        """Whether the episode goes on, within its limit."""
+        return not solved
+
+
+def play(
+    policy: Policy,
+    env: Env,
+    trial: Trial,
+    seen: list[Picture] | None = None,
+    probe: Probe | None = None,
+) -> Outcome:
     """Run one episode; during an inference the world stands still, then `latency` passes for it.
 
     seen: gets what the policy saw.
     """
+    probe = probe or Probe()
     wordings = len(find(trial.task).wordings)
     env.reset(trial.task, trial.seed, trial.wording % wordings)
     policy.reset()
@@ -87,11 +115,14 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
     spent, path, miss, free = [], [], math.inf, 0
     fingers = dict.fromkeys(policy.embodiment.discrete, 0.0)
     coming: tuple[int, ActionChunk] | None = None
-    while not simulation.success and simulation.elapsed < trial.limit * NS:
+    while simulation.elapsed < trial.limit * NS:
         now = simulation.elapsed
+        if not probe.goes_on(simulation.success, now):
+            break
         if coming is None and now >= free:
             observation = env.observe()
             prediction = policy.infer(observation)
+            probe.inferred(observation, prediction)
             if seen is not None:
                 seen.append((now / NS, policy.embodiment.compose(observation.images)))
             spent.append(sum(prediction.seconds.values()))
@@ -100,17 +131,18 @@ def play(policy: Policy, env: Env, trial: Trial, seen: list[Picture] | None = No
                 now + round(trial.replan * NS),
             )
         if coming is not None and now >= coming[0]:
-            player.load(
-                now, coming[1], len(spent), measured=_without_fingers(simulation.world.positions())
-            )
+            measured = _without_fingers(simulation.world.positions())
+            if player.load(now, coming[1], len(spent), measured=measured) and player.loaded:
+                probe.playing(len(spent), player.loaded.chunk.stamp, now)
             coming = None
         if reason := player.end_reason(now):
             player.hold(now, reason)
+            probe.playing(0, 0, now)
         assert player.motion is not None  # since start_at
         for name, closed in player.gripper_positions(now).items():
             fingers[name] = min(max(closed, 0.0), 1.0) * FINGER_CLOSED
         targets = player.motion.at(now + NS // TICKS_PER_SECOND)[0]
-        simulation.tick(targets, np.array([*fingers.values()]))
+        simulation.tick(probe.tick(env, targets), np.array([*fingers.values()]))
         path.append(_without_fingers(simulation.world.velocities()))
         miss = min(miss, _distance(env))
     velocities = np.stack(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a goal of the task server is over: the arm holds then, and its chunks are not played.
+"""Whether a goal or an instruction is over: the arm holds then, and its chunks are not played.
 
 Pure; times are passed in, ns.
 """
@@ -12,6 +12,7 @@ SILENCE = NS // 2  # a task server that says nothing for so long is gone
 LATE = NS // 2  # of a goal that is over: what is captured later answers somebody else
 ENDED = "the task is over"
 SILENT = "the task server is silent"
+SURPRISED = "the policy was surprised"
 
 
 class GoalWatch:
@@ -22,6 +23,7 @@ class GoalWatch:
         self._heard_at = 0  # steady clock
         self._over: str | None = None  # the instruction whose chunks are not played
         self._over_until: int | None = None  # captured until then; None: for ever
+        self._surprised_at = 0  # the policy dropped its instruction because of what it saw then
 
     def hear(self, active: bool, instruction: str, now: int, steady: int) -> str:
         """Take a message of the task server. Why the arm must hold now; empty: it need not."""
@@ -45,12 +47,18 @@ class GoalWatch:
     def refusal(self, instruction: str, captured: int, steady: int) -> str:
         """Why a chunk is not played: it belongs to a goal that is over; empty if it does not."""
         self.silence(steady)
+        if captured <= self._surprised_at:
+            return f"captured before {SURPRISED}"
         if self._over is None or instruction.strip() != self._over:
             return ""
         if self._over_until is None:
             return f"{SILENT}: its chunks are not played until armed again, or a new goal"
         return f"captured before {ENDED}" if captured < self._over_until else ""
 
+    def surprise(self, stamp: int) -> None:
+        """The policy has dropped its instruction because of what was captured at `stamp` (ns)."""
+        self._surprised_at = stamp
+
     def forget(self) -> None:
         """Somebody armed the arm: what is over does not matter any more."""
-        self._over = None
+        self._over, self._surprised_at = None, 0

@@ -24,6 +24,7 @@ class Outcome(enum.Enum):
     PREEMPTED = "preempted"
     STOPPED = "stopped"
     STALE_INPUT = "stale_input"
+    SURPRISE = "surprise"
     REJECTED = "rejected"
 
 

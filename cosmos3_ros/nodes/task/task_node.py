@@ -20,7 +20,7 @@ from ...action import ExecuteTask
 from ...execution.task.judgement import Judgement, question_about, steps_of
 from ...execution.task.task_run import Outcome, TaskRun
 from ...model.interface import NS
-from ...msg import ActionChunk, CommanderStatus, Scene, TaskGoal
+from ...msg import ActionChunk, CommanderStatus, Scene, Surprise, TaskGoal
 from ...ros import topics
 from ...ros.lifecycle import ManagedNode
 from ...ros.messages import header, to_ns, to_time
@@ -58,6 +58,7 @@ class TaskNode(ManagedNode[Params]):
         self._heard_at = self._beats = self._farewell = 0
         self._chunks: dict[int, ActionChunk] = {}  # the newest ones, by number
         self._progress, self._last = "", ""
+        self._surprise = math.nan
         self._echoes: list[tuple[int, str]] = []  # of what was published, and when: comes back
         self._question: tuple[Future, int] | None = None  # being asked, and since when
         self._instructions = self.advertise(topics.INSTRUCTION)
@@ -65,6 +66,7 @@ class TaskNode(ManagedNode[Params]):
         self.subscribe(topics.COMMANDER_STATUS, self._on_status)
         self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
         self.subscribe(topics.SCENE, self._on_scene)
+        self.subscribe(topics.SURPRISE, self._on_surprise)
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
         self._reasoner = self.create_client(Ask, topics.ASK.name)
         self._made.append((self.destroy_client, self._reasoner))
@@ -104,6 +106,17 @@ class TaskNode(ManagedNode[Params]):
 
     def _on_scene(self, message: Scene) -> None:
         self._progress = message.text
+
+    def _on_surprise(self, message: Surprise) -> None:
+        self._surprise = message.value
+        goal = self._goal
+        if not goal or not message.alarm or message.reaction != Surprise.HOLD:
+            return
+        if message.instruction == goal.task.instruction:
+            views = zip(message.views, message.values, strict=True)
+            where = max(views, key=lambda view: view[1])[0]
+            words = f"not what was predicted, most of all in view {where} ({message.value:.1f})"
+            goal.task.finish(Outcome.SURPRISE, words)
 
     def _on_instruction(self, message: String) -> None:
         """Somebody else's instruction replaces that of the goal."""
@@ -227,6 +240,7 @@ class TaskNode(ManagedNode[Params]):
                 chunk=task.chunk,
                 latency=task.latency,
                 progress=self._progress,
+                surprise=self._surprise,
                 elapsed=(now - task.began) / NS,
             )
         )

@@ -104,3 +104,23 @@ def test_what_can_be_spared_lasts_until_the_last_row_less_latency_and_margin() -
     assert Replanner(ReplanRules(find_strategy("rtc"), 10, 2, 0)).spare(0) == 0.0
     waits = replanner("sync")
     assert waits.spare(published) == pytest.approx(1.0), "nothing is due before it is played"
+
+
+def test_a_hurried_chunk_is_due_until_one_answers_what_was_captured_since() -> None:
+    made, since = replanner(), CHUNK.stamp + 5 * STEP
+    made.hurry(since)
+    assert made.due() == 0
+    begun = dataclasses.replace(CHUNK, stamp=since - 1)
+    made.published(begun, 4, since + 2 * STEP)
+    assert made.due() == 0, "it had begun before"
+    made.published(dataclasses.replace(CHUNK, stamp=since), 5, since + 4 * STEP)
+    assert made.due() > 0
+
+
+def test_a_strategy_that_pauses_is_not_hurried() -> None:
+    made = replanner("sync")
+    due = made.due()
+    made.hurry(CHUNK.stamp + STEP)
+    assert made.due() == due
+    made.forget()
+    assert made.due() == 0

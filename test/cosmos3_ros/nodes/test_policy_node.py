@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS
-from cosmos3_ros.model.interface import NS, ActionChunk, Future, Observation, Prediction
+from cosmos3_ros.model.interface import (
+    NS,
+    ActionChunk,
+    Future,
+    Observation,
+    Prediction,
+    Surprise,
+)
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
 
@@ -769,3 +776,64 @@ def test_a_candidate_is_imagined_beside_the_policy_and_no_chunk_waits_for_it(
     assert answer(waiting).message == "the policy node was stopped"
     policy.drift.gate.set()
     assert answer(ask(robot, 0.1)).message == "the policy node is not active"
+
+
+class Startled:
+    """Compares nothing: every piece of a future is as surprising as the test says."""
+
+    piece = 4
+
+    def __init__(self) -> None:
+        self.value = 0.2
+        self.pieces: list[tuple[int, int, bool]] = []  # pictures, stamp, whether rows are known
+
+    def begin(self, observation: Observation, prediction: Prediction) -> "Startled":
+        return self
+
+    def add(self, pictures: Any, stamp: int, played: ActionChunk | None = None) -> Surprise | None:
+        assert all(set(views) == set(DROID_SIM.views) for views in pictures)
+        self.pieces.append((len(pictures), stamp, played is not None))
+        grid = np.full((2, 3), self.value, np.float32)
+        return Surprise(stamp, {"wrist": self.value}, grid) if len(pictures) > 1 else None
+
+
+def test_what_was_not_predicted_is_said_and_the_arm_holds_until_told_again(
+    spun: Callable[[Any], Any], commander: Any, robot: Robot, wait_until: Any
+) -> None:
+    from std_msgs.msg import String
+
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+    from cosmos3_ros.ros import topics
+
+    meter, heard = Startled(), []
+    values = overrides(POLICY | {"surprise": "hold"})
+    policy = spun(PolicyNode(lambda params: Drift(), lambda _: meter, parameter_overrides=values))
+    topic = topics.SURPRISE
+    robot.node.create_subscription(topic.type, topic.name, heard.append, topic.qos)
+    assert bring_up(policy)
+    assert bring_up(commander)
+    wait_until(lambda: robot.status and robot.instruct.get_subscription_count() > 0, "the nodes")
+    wait_until(lambda: robot.call(robot.arm, data=True).success, "arming")
+    robot.follows = True
+    robot.instruct.publish(String(data="go"))
+    wait_until(lambda: len(heard) >= 3, "comparisons")
+    assert {(said.alarm, said.reaction, said.instruction) for said in heard} == {
+        (False, "hold", "go")
+    }
+    first = heard[0]
+    assert (first.rows, first.columns, list(first.views)) == (2, 3, ["wrist"])
+    assert first.value == pytest.approx(0.2)
+    assert {stamp_of(chunk) for chunk in robot.chunks if chunk.number == first.number}
+    assert {count for count, _, _ in meter.pieces} == {1, 4}
+    assert any(known for count, _, known in meter.pieces if count == 4)
+    meter.value = 3.0
+    wait_until(lambda: robot.mode == "holding", "a hold")
+    assert robot.status.reason == "surprised: not what was predicted"
+    assert heard[-1].alarm
+    ticks, count = len(robot.stamps), policy._number
+    wait_until(lambda: len(robot.stamps) > ticks + 15, "a second more")
+    assert policy._number <= count + 1, "what had begun may have ended"
+    assert robot.mode == "holding"
+    meter.value = 0.1
+    robot.instruct.publish(String(data="go"))
+    wait_until(lambda: robot.mode == "playing", "the arm to be driven again")

@@ -38,6 +38,30 @@ def test_a_policy_server_that_cannot_be_is_refused(changes: dict[str, Any], word
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"surprise": "panic"}, "parameter 'surprise': expected off or report or replan or"),
+        ({"surprise_threshold": 0.0}, "parameter 'surprise_threshold': expected a positive number"),
+        ({"surprise_persistence": 0}, "surprise_persistence"),
+        ({"surprise_horizon": 0}, "surprise_horizon"),
+    ],
+)
+def test_a_surprise_that_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
+    from cosmos3_ros.nodes.policy_params import Params
+
+    with pytest.raises(ValueError, match=words) as caught:
+        Params(**changes)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_while_an_alarm_lasts_no_more_rows_are_executed_than_it_says() -> None:
+    from cosmos3_ros.nodes.policy_params import Params
+
+    assert [Params(execution_horizon=rows).plan(4).horizon for rows in (8, 2, 0)] == [4, 2, 4]
+    assert [Params(execution_horizon=rows).plan(0).horizon for rows in (8, 0)] == [8, 0]
+
+
 def test_without_an_address_a_checkpoint_is_loaded() -> None:
     from cosmos3_ros.nodes.policy_params import Params
 

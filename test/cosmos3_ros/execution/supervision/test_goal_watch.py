@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a goal of the task server is over, and which chunks are not played then."""
 
-from cosmos3_ros.execution.supervision.goal_watch import ENDED, SILENT, GoalWatch
+from cosmos3_ros.execution.supervision.goal_watch import (
+    ENDED,
+    SILENT,
+    SURPRISED,
+    GoalWatch,
+)
 from cosmos3_ros.model.interface import NS
 
 DO, OTHER = "lift the cube", "push the cube"
@@ -53,3 +58,13 @@ def test_the_instruction_of_a_goal_may_change() -> None:
     assert watch.silence(2 * NS) == SILENT
     assert watch.refusal(DO, 12 * NS, steady=2 * NS) == ""
     assert SILENT in watch.refusal(OTHER, 12 * NS, steady=2 * NS)
+
+
+def test_after_a_surprise_only_what_was_captured_later_is_played() -> None:
+    watch = GoalWatch()
+    watch.surprise(10 * NS)
+    for instruction in (DO, OTHER):
+        assert watch.refusal(instruction, 10 * NS, steady=0) == f"captured before {SURPRISED}"
+        assert watch.refusal(instruction, 10 * NS + 1, steady=0) == ""
+    watch.forget()
+    assert watch.refusal(DO, 9 * NS, steady=0) == "", "armed again"

@@ -48,9 +48,14 @@ class World:
             (topics.TRAJECTORY, lambda message: None),
         ):
             node.create_subscription(topic.type, topic.name, heard, topic.qos)
-        self.states, self.chunks, self.instructions = (
+        self.states, self.chunks, self.instructions, self.surprises = (
             node.create_publisher(topic.type, topic.name, topics.RELIABLE)
-            for topic in (topics.JOINT_STATES, topics.ACTION_CHUNK, topics.INSTRUCTION)
+            for topic in (
+                topics.JOINT_STATES,
+                topics.ACTION_CHUNK,
+                topics.INSTRUCTION,
+                topics.SURPRISE,
+            )
         )
         node.create_service(Ask, topics.ASK.name, self.on_ask)
         node.create_timer(0.02, self.measure)
@@ -116,6 +121,16 @@ class World:
             assert time.monotonic() < end, "no answer"
             time.sleep(0.02)
         return future.result()
+
+    def surprise(self, value: float, alarm: bool, reaction: str) -> None:
+        """What the policy would say about the newest chunk."""
+        from cosmos3_ros.model.interface import Surprise
+        from cosmos3_ros.ros.messages import surprise_message
+
+        grid = np.full((1, 2), value, np.float32)
+        found = Surprise(self.now(), {"wrist": value / 2, "left": value}, grid)
+        words = {"number": self.number, "instruction": self.instruction}
+        self.surprises.publish(surprise_message(found, **words, alarm=alarm, reaction=reaction))
 
     def phases(self) -> list[str]:
         return [said.phase for said in self.feedback]
@@ -315,3 +330,21 @@ def test_the_command_shows_how_it_goes_and_is_interrupted(
     assert command.process.wait(60) == 0
     assert "succeeded after" in command.output
     assert "asked: Is it there?\nanswer: Yes." in command.output
+
+
+def test_a_surprise_is_in_the_feedback_and_one_that_holds_ends_the_task(
+    world: World, server: Any, wait_until: Any
+) -> None:
+    server()
+    handle = world.send(LIFT)
+    wait_until(world.acts, "the arm to be driven")
+    assert np.isnan(world.feedback[-1].surprise)
+    world.surprise(0.4, alarm=False, reaction="hold")
+    wait_until(lambda: world.feedback[-1].surprise == pytest.approx(0.4), "the surprise")
+    world.surprise(1.6, alarm=True, reaction="replan")
+    wait_until(lambda: world.feedback[-1].surprise == pytest.approx(1.6), "another one")
+    world.surprise(2.5, alarm=True, reaction="hold")
+    result = world.result(handle)
+    assert result.outcome == "surprise"
+    assert result.message == "not what was predicted, most of all in view left (2.5)"
+    wait_until(world.holds, "a hold")

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `cosmos3 calibrate`: what a checkpoint's predictions are off by, undisturbed."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+from .model.option_fields import argument_values, fields, finite_float
+from .model.policy_options import PolicyOptions
+from .serve.cli import add_sampling
+from .training_cli import EVALUATED
+
+
+def add_calibrate(commands: argparse._SubParsersAction) -> None:
+    """Add `calibrate`."""
+    parser = commands.add_parser(
+        "calibrate",
+        help="measure how far undisturbed episodes are from what a checkpoint predicts, and keep "
+        "it in its folder: the surprise of the policy node is judged by it",
+    )
+    parser.add_argument("checkpoint")
+    parser.add_argument(
+        "--dataset",
+        type=pathlib.Path,
+        help="a LeRobotDataset of undisturbed episodes, none of the training's, in place of the "
+        "simulation",
+    )
+    parser.add_argument(
+        "--task", default="trained", help="tasks of the simulation, as of `eval` (default: trained)"
+    )
+    parser.add_argument(
+        "--episodes", type=int, default=20, help="of each task, or of the dataset (default: 20)"
+    )
+    parser.add_argument(
+        "--limit", type=finite_float, default=8.0, help="s per episode (default: 8)"
+    )
+    parser.add_argument(
+        "--keep",
+        type=pathlib.Path,
+        help="folder for what was seen in the simulation: a second call goes on where it stopped",
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, help="file to write (default: in the checkpoint's folder)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
+    )
+    # seeds are those of the calibration
+    add_sampling(parser, EVALUATED, {"seed": "--noise-seed"})
+    parser.set_defaults(function=_calibrate)
+
+
+def _calibrate(chosen: argparse.Namespace) -> int:
+    if chosen.episodes < 1:
+        raise ValueError(f"--episodes: expected 1 or more, got {chosen.episodes}")
+    given = argument_values(chosen, PolicyOptions)
+    options = tuple(
+        (name, given[name])
+        for name, field in fields(PolicyOptions).items()
+        if name in EVALUATED or given[name] != field.default
+    )
+    from .training.evaluation.surprise import calibration
+
+    if chosen.dataset:
+        from .training.evaluation.closed_loop import load_once
+
+        policy = load_once(chosen.checkpoint, options)
+        reference = calibration.calibrate_on_dataset(policy, chosen.dataset, chosen.episodes)
+    else:
+        from .sim.tasks import parse_names
+        from .training.evaluation.closed_loop import Trial
+        from .training.evaluation.surprise.episodes import CALIBRATION
+
+        tasks = parse_names(chosen.task)
+        trials = [
+            Trial(
+                chosen.checkpoint,
+                tasks[number % len(tasks)],
+                CALIBRATION + number,
+                options=options,
+                limit=chosen.limit,
+            )
+            for number in range(chosen.episodes * len(tasks))
+        ]
+        reference = calibration.calibrate_in_simulation(trials, chosen.keep, chosen.workers)
+    file = calibration.write(reference, chosen.checkpoint, chosen.out)
+    about = reference.about
+    print(
+        f"{about['comparisons']} comparisons in {about['minutes']} min of {about['episodes']} "
+        f"episodes; wrote {file}"
+    )
+    return 0
