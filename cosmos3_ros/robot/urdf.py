@@ -50,6 +50,16 @@ def read_description(path: str | Path) -> bytes:
         raise ValueError(f"robot description {str(path)!r} cannot be read: {error}") from error
 
 
+def movable_joints(content: str | bytes, source: str) -> list[str]:
+    """Names of the joints of a URDF that move by themselves; source: what errors call it."""
+    root = _root(content, f"robot description {source!r}", source)
+    return [
+        joint.get("name", "")
+        for joint in root.findall("joint")
+        if joint.get("type", "revolute") in _MOVABLE and joint.find("mimic") is None
+    ]
+
+
 def parse_limits(content: str | bytes, joints: Sequence[str], source: str) -> list[JointLimit]:
     """The same out of a URDF itself; source: what errors call it."""
     where = f"robot description {source!r}"

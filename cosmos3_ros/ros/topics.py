@@ -14,6 +14,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, TwistStamped
+from nav_msgs.msg import Path
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
@@ -121,12 +122,32 @@ ACTION_CHUNK = Topic(
     topic_names.ACTION_CHUNK, ActionChunk, RELIABLE, "the next actions, as a function of time"
 )
 FUTURE = Topic(
-    "cosmos3/future",
+    topic_names.FUTURE,
     Future,
     RELIABLE,
     "the video the policy expects; decoded only if somebody subscribes",
 )
-SCENE = Topic("cosmos3/scene", Scene, RELIABLE, "what the reasoner sees, at a bounded rate")
+FUTURE_FRAME = Topic(
+    f"{topic_names.FUTURE}/compressed",
+    CompressedImage,
+    RELIABLE,
+    "the frame of the newest future that is due now, when it is due; decoded only if somebody "
+    "subscribes",
+)
+PATH = Topic(
+    topic_names.PATH,
+    Path,
+    RELIABLE,
+    "where the newest chunk leads the tool, seen from base_frame: a pose for each row, stamped "
+    "with when it is due; computed only if somebody subscribes",
+)
+CHUNK_END = Topic(
+    "cosmos3/chunk_end",
+    JointState,
+    RELIABLE,
+    "where the newest chunk ends, as joint_states: for a second robot model",
+)
+SCENE = Topic(topic_names.SCENE, Scene, RELIABLE, "what the reasoner sees, at a bounded rate")
 COMMAND = Topic(
     topic_names.COMMAND,
     JointState,
@@ -207,6 +228,7 @@ EXECUTE_TASK = Service(
 TASK_SERVER = Interface(
     (COMMANDER_STATUS, ACTION_CHUNK, SCENE, INSTRUCTION), (INSTRUCTION, TASK_GOAL), (EXECUTE_TASK,)
 )
+DISPLAY = Interface((ACTION_CHUNK, FUTURE), (PATH, CHUNK_END, FUTURE_FRAME))
 SERVER = Interface((), ())  # its clients come by websocket
 COMMANDER = Interface(
     (ACTION_CHUNK, JOINT_STATES, STOP, TASK_GOAL),
