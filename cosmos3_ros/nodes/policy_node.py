@@ -8,12 +8,13 @@ video.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from textwrap import shorten
 from typing import Any
 
 import numpy as np
 from lifecycle_msgs.msg import State
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
@@ -29,7 +30,7 @@ from ..msg import CommanderStatus
 from ..robot.frozen_camera import FrozenCamera
 from ..robot.frozen_joint import FrozenJoints
 from ..robot.images import to_rgb
-from ..robot.joint_map import map_joints
+from ..robot.joint_map import check_mobile_base, map_joints
 from ..robot.joint_states import JointStates
 from ..robot.kinematics.tool_map import ToolMap
 from ..ros import topics
@@ -98,14 +99,7 @@ class PolicyNode(ManagedNode[Params]):
         self._chunks = self.advertise(topics.ACTION_CHUNK)
         self._futures = self.advertise(topics.FUTURE)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
-        # first: of what is ready the executor takes the earliest subscription's, and pictures wait
-        # for the joints of their moment
-        self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
-        for view in embodiment.views:
-            self.subscribe(
-                topics.camera(view, p.image_transport, p.image_reliability),
-                self._on_image(view),
-            )
+        self._subscribe(embodiment.views)
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
         self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
         self._infer = Worker("infer", self._run, self._failed)
@@ -117,12 +111,26 @@ class PolicyNode(ManagedNode[Params]):
         self.every(1.0, self._diagnose, steady=True)
         self.get_logger().info(f"{embodiment.name} ready after {time.monotonic() - began:.1f} s")
 
+    def _subscribe(self, views: Sequence[str]) -> None:
+        p = self.params
+        # first: of what is ready the executor takes the earliest subscription's, and pictures wait
+        # for the joints of their moment
+        self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
+        if p.mobile_base:
+            self.subscribe(topics.ODOMETRY, self._on_odometry, callback_group=RateCap())
+        for view in views:
+            self.subscribe(
+                topics.camera(view, p.image_transport, p.image_reliability),
+                self._on_image(view),
+            )
+
     def _map(self, embodiment: Embodiment) -> None:
         """Tie the embodiment's numbers to the robot's joints, or to its tool and so to them."""
         p = self.params
         self._tool: ToolMap | None = None
         self._robot = map_joints(embodiment, p.joints, *p.grippers(), p.units)
-        self._still = FrozenJoints(p.joints, self._robot.grippers)
+        base = check_mobile_base(embodiment, p.joints, p.mobile_base)
+        self._still = FrozenJoints(p.joints, (*self._robot.grippers, *base))
         if embodiment.kind != JOINTS:
             self._tool = ToolMap(embodiment, self._robot, p, receive_description(self, p.urdf))
 
@@ -200,6 +208,15 @@ class PolicyNode(ManagedNode[Params]):
             self._faults.set("frozen joint", self._still.look(row, verdict.stamp))
         if self._is_waiting and self.state_id == State.PRIMARY_STATE_ACTIVE:
             self._plan()
+
+    def _on_odometry(self, message: Odometry) -> None:
+        """Velocities are columns as others are, each measured at its own moment."""
+        twist = message.twist.twist
+        speeds = (twist.linear.x, twist.linear.y, twist.angular.z)
+        known = {name: v for name, v in zip(self.params.mobile_base, speeds, strict=True) if name}
+        self._on_joint_state(
+            JointState(header=message.header, name=list(known), position=list(known.values()))
+        )
 
     def _store(self, stream: str, message_header: Any, payload: Any) -> Verdict:
         verdict = self._buffer.add(stream, to_ns(message_header.stamp), self.now(), payload)

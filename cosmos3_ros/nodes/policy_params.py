@@ -48,6 +48,11 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams):
     grippers_closed: list[float] = param(
         [], "position of each of gripper_joints when closed; empty: as the embodiment has them"
     )
+    mobile_base: list[str] = param(
+        [],
+        "those of `joints` that are velocities of a mobile base, as odom measures them: forward, "
+        "to the left, turning to the left; '' for what it cannot do; empty: no base",
+    )
     units: list[str] = param(
         [], "rad, deg, m or mm of each of `joints`; empty: as the embodiment has them"
     )

@@ -13,8 +13,8 @@ import dataclasses
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped, TwistStamped
-from nav_msgs.msg import Path
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+from nav_msgs.msg import Odometry, Path
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
@@ -212,11 +212,22 @@ TOOL_TWIST = Topic(
     RELIABLE,
     "velocities of the tool along the axes of base_frame, m/s and rad/s, as for MoveIt Servo",
 )
+BASE_TWIST_STAMPED = Topic(
+    "mobile_base_controller/cmd_vel",
+    TwistStamped,
+    RELIABLE,
+    "velocities of a mobile base; zero before silence",
+)
+BASE_TWIST = dataclasses.replace(BASE_TWIST_STAMPED, type=Twist)
+ODOMETRY = Topic(
+    "odom", Odometry, MERGED, "measured velocities of a mobile base, in its twist", continuous=True
+)
 CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
 SEEN = (IMAGES, COMPRESSED_IMAGES.if_set("image_transport: compressed"))
 POLICY = Interface(
-    (*SEEN, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS), (ACTION_CHUNK, FUTURE, DIAGNOSTICS)
+    (*SEEN, JOINT_STATES, ODOMETRY.if_set("mobile_base: base_x"), INSTRUCTION, COMMANDER_STATUS),
+    (ACTION_CHUNK, FUTURE, DIAGNOSTICS),
 )
 REASONER = Interface(
     SEEN, (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),)
@@ -238,6 +249,8 @@ COMMANDER = Interface(
         JOINT_COMMAND.if_set("sink: joint_command"),
         TOOL_POSE.if_set("sink: tool_pose"),
         TOOL_TWIST.if_set("sink: tool_twist"),
+        BASE_TWIST_STAMPED.if_set("mobile_base_output: twist_stamped"),
+        BASE_TWIST.if_set("mobile_base_output: twist"),
         GRIPPER,
         COMMAND,
         COMMANDER_STATUS,

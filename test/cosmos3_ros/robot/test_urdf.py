@@ -58,7 +58,7 @@ def test_joints_that_move_by_themselves_are_listed() -> None:
     mimic = '<joint name="g" type="prismatic"><mimic joint="a"/></joint>'
     text = ROBOT.replace("</robot>", f"{mimic}</robot>")
     assert movable_joints(text, "r.urdf") == ["a", "b", "c", "e", "f"]
-    with pytest.raises(ValueError, match="'r.urdf' is <sdf>, expected a URDF"):
+    with pytest.raises(ValueError, match=r"'r.urdf' is <sdf>, expected a URDF"):
         movable_joints("<sdf/>", "r.urdf")
 
 
