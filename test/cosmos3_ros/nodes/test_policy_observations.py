@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy node's inputs over time, by its own callbacks and a stepped clock."""
 
+import contextlib
+import dataclasses
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +11,8 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.execution.observation_buffer import Sample
-from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.embodiment import EMBODIMENTS, Embodiment
+from cosmos3_ros.model.embodiment.units import Column
 from cosmos3_ros.model.interface import NS, ActionChunk, Observation
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
@@ -26,7 +29,8 @@ LATENCY = 30 * MS
 class Idle:
     """A policy whose network is never asked."""
 
-    embodiment = DROID_SIM
+    def __init__(self, embodiment: Embodiment = DROID_SIM) -> None:
+        self.embodiment = embodiment
 
     def reset(self) -> None: ...
 
@@ -54,6 +58,13 @@ class AtOnce:
 
 @pytest.fixture
 def policy(domain: int) -> Iterator[Any]:
+    with configured(Idle()) as node:
+        yield node
+
+
+@contextlib.contextmanager
+def configured(idle: Idle, **parameters: Any) -> Iterator[Any]:
+    """The active node of a policy, with a stepped clock."""
     import rclpy
     from rclpy.parameter import Parameter
     from rclpy.signals import SignalHandlerOptions
@@ -75,19 +86,22 @@ def policy(domain: int) -> Iterator[Any]:
         "gripper_closed": 0.8,
         "instruction": "go",
         "autostart": False,
+        **parameters,
     }
     overrides = [Parameter(name, value=value) for name, value in given.items()]
-    node = Stepped(lambda params: Idle(), parameter_overrides=overrides)  # type: ignore[arg-type, return-value]
+    node = Stepped(lambda params: idle, parameter_overrides=overrides)  # type: ignore[arg-type, return-value]
     node.trigger_configure()
     node._infer.close()
     node._infer = AtOnce(node)
     node._workers = [node._decode]
     node.trigger_activate()
-    yield node
-    node.trigger_deactivate()
-    node.trigger_cleanup()
-    node.destroy_node()
-    rclpy.shutdown()
+    try:
+        yield node
+    finally:
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 def image(stamp: int, data: bytes = b"") -> Any:
@@ -169,6 +183,34 @@ def test_arm_and_gripper_of_two_drivers_are_merged(policy: Any) -> None:
         moment = 0.1 * (sample.stamp - begin) / NS
         expected = [*[moment] * 7, moment / 0.8]  # the gripper in the policy's unit
         assert sample.state.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_base_is_measured_by_its_odometry_and_may_stand(domain: int) -> None:
+    from nav_msgs.msg import Odometry
+
+    from cosmos3_ros.ros.messages import header
+
+    base = (Column("base_x", "m/s"), Column("base_yaw", "rad/s"))
+    kind = dataclasses.replace(
+        DROID_SIM, state=(*DROID_SIM.state, *base), action=(*DROID_SIM.action, *base)
+    )
+    names = {"joints": [*JOINTS, "vx", "wz"], "mobile_base": ["vx", "", "wz"]}
+    with configured(Idle(kind), **names) as node:
+        events = cameras(node, 6, 15, [0.0] * 3) + states(node, 6, 50, JOINTS)
+        seen = play(node, events)
+        assert seen == []
+        assert "vx" in node._faults.now["no inference"]
+        node._forget()
+        events = cameras(node, 6, 15, [0.0] * 3) + states(node, 6, 50, JOINTS)
+        for k in range(6 * 20):
+            at = k * NS // 20
+            message = Odometry(header=header(node.clock + at))
+            message.twist.twist.linear.x, message.twist.twist.linear.y = 0.25, 7.0
+            events.append((at, lambda m=message: node._on_odometry(m)))
+        seen = play(node, events)
+        assert len(seen) > 12
+        assert all(sample.state[-2:].tolist() == [0.25, 0.0] for _, sample in seen)
+        assert "frozen joint" not in node._faults.now  # the arm moved by 0.6 rad meanwhile
 
 
 def test_names_that_differ_are_listed_both_ways(policy: Any) -> None:
