@@ -33,10 +33,11 @@ from ..robot.images import to_rgb
 from ..robot.joint_map import check_mobile_base, map_joints
 from ..robot.joint_states import JointStates
 from ..robot.kinematics.tool_map import ToolMap
+from ..robot.kinematics.vehicle import check_vehicle, vehicle_poses
 from ..ros import topics
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
-from ..ros.messages import chunk_message, future_message, to_ns
+from ..ros.messages import chunk_message, future_message, header, path_message, to_ns
 from ..ros.rate_cap import RateCap
 from ..ros.simulation_pause import Pause, PausingPolicy
 from ..ros.worker_thread import LAST, Worker
@@ -96,8 +97,8 @@ class PolicyNode(ManagedNode[Params]):
         self._warm_up()
         if pause:
             self._policy = PausingPolicy(self._policy, pause)
-        self._chunks = self.advertise(topics.ACTION_CHUNK)
-        self._futures = self.advertise(topics.FUTURE)
+        output = topics.VEHICLE_PATH if p.vehicle_frame else topics.ACTION_CHUNK
+        self._chunks, self._futures = self.advertise(output), self.advertise(topics.FUTURE)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
         self._subscribe(embodiment.views)
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
@@ -115,7 +116,8 @@ class PolicyNode(ManagedNode[Params]):
         p = self.params
         # first: of what is ready the executor takes the earliest subscription's, and pictures wait
         # for the joints of their moment
-        self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
+        if not p.vehicle_frame:
+            self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
         if p.mobile_base:
             self.subscribe(topics.ODOMETRY, self._on_odometry, callback_group=RateCap())
         for view in views:
@@ -128,6 +130,9 @@ class PolicyNode(ManagedNode[Params]):
         """Tie the embodiment's numbers to the robot's joints, or to its tool and so to them."""
         p = self.params
         self._tool: ToolMap | None = None
+        if p.vehicle_frame:
+            check_vehicle(embodiment, p.joints, p.mobile_base)
+            return
         self._robot = map_joints(embodiment, p.joints, *p.grippers(), p.units)
         base = check_mobile_base(embodiment, p.joints, p.mobile_base)
         self._still = FrozenJoints(p.joints, (*self._robot.grippers, *base))
@@ -187,6 +192,8 @@ class PolicyNode(ManagedNode[Params]):
             self._newest_image = now = self.now()
             self._cameras[view].look(message.data, now, self._joints.positions)
             self._store(view, message.header, message)
+            if self.params.vehicle_frame and view == self._buffer.views[0]:
+                self._store(STATE, message.header, np.zeros(1))  # without joints: one of no meaning
             if self.state_id == State.PRIMARY_STATE_ACTIVE:
                 self._plan()
 
@@ -293,8 +300,7 @@ class PolicyNode(ManagedNode[Params]):
         episode, instruction, sample = job
         began = self.now()
         images = {view: self._convert(view, message) for view, message in sample.images.items()}
-        state = self._tool.state(sample.state) if self._tool else sample.state.astype(np.float32)
-        observation = Observation(images, state, instruction, sample.stamp)
+        observation = Observation(images, self._state(sample), instruction, sample.stamp)
         self._look_at(observation, episode)
         converted = self.now()
         committed = self._replanner.committed(sample.stamp, *self._playing)
@@ -311,18 +317,9 @@ class PolicyNode(ManagedNode[Params]):
             "convert": (converted - began) / NS,
             **prediction.seconds,
         }
-        chunk = self._robot.chunk(self._joint_chunk(prediction.chunk, sample.state, seconds))
+        message = self._message(prediction.chunk, sample, instruction, seconds)
         self._number += 1
-        self._chunks.publish(
-            chunk_message(
-                chunk,
-                number=self._number,
-                instruction=instruction,
-                embodiment=self._policy.embodiment.name,
-                seconds=seconds,
-                strategy=self._replanner.rules.strategy.name,
-            )
-        )
+        self._chunks.publish(message)
         now = self.now()
         self._replanner.published(prediction.chunk, self._number, now)
         for stage, taken in {**seconds, "capture to publish": (now - sample.stamp) / NS}.items():
@@ -330,6 +327,31 @@ class PolicyNode(ManagedNode[Params]):
         shows = prediction.latents is not None and self._futures.get_subscription_count()
         if shows and self._decode.idle:
             self._decode.submit((self._number, instruction, prediction))
+
+    def _state(self, sample: Sample) -> np.ndarray:
+        """The embodiment's state, float32."""
+        if self.params.vehicle_frame:
+            return np.zeros(0, np.float32)
+        return self._tool.state(sample.state) if self._tool else sample.state.astype(np.float32)
+
+    def _message(
+        self, chunk: ActionChunk, sample: Sample, instruction: str, seconds: dict[str, float]
+    ) -> Any:
+        """A policy's chunk for those who follow it; seconds: how long each stage took."""
+        if frame := self.params.vehicle_frame:
+            chunk = self._replanner.cut(chunk)
+            path = path_message(vehicle_poses(chunk), chunk.times().tolist(), frame)
+            path.header = header(chunk.stamp, frame)
+            return path
+        chunk = self._robot.chunk(self._joint_chunk(chunk, sample.state, seconds))
+        return chunk_message(
+            chunk,
+            number=self._number + 1,
+            instruction=instruction,
+            embodiment=self._policy.embodiment.name,
+            seconds=seconds,
+            strategy=self._replanner.rules.strategy.name,
+        )
 
     def _joint_chunk(
         self, chunk: ActionChunk, positions: np.ndarray, seconds: dict[str, float]
@@ -352,7 +374,8 @@ class PolicyNode(ManagedNode[Params]):
         if self._looked == episode or not self.params.check_observation:
             return
         embodiment = self._policy.embodiment
-        self._robot.check_grippers(self._joints.positions)
+        if not self.params.vehicle_frame:
+            self._robot.check_grippers(self._joints.positions)
         check_states(observation.state, embodiment.state)
         check_pictures(observation.images)
         doubt = doubts(embodiment, observation.state, observation.images)

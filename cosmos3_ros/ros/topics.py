@@ -141,6 +141,13 @@ PATH = Topic(
     "where the newest chunk leads the tool, seen from base_frame: a pose for each row, stamped "
     "with when it is due; computed only if somebody subscribes",
 )
+VEHICLE_PATH = Topic(
+    "cosmos3/trajectory",
+    Path,
+    RELIABLE,
+    "where a vehicle is to be: poses seen from vehicle_frame as it was at the stamp of the path, "
+    "each stamped with when it is due",
+)
 CHUNK_END = Topic(
     "cosmos3/chunk_end",
     JointState,
@@ -227,7 +234,7 @@ CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 SEEN = (IMAGES, COMPRESSED_IMAGES.if_set("image_transport: compressed"))
 POLICY = Interface(
     (*SEEN, JOINT_STATES, ODOMETRY.if_set("mobile_base: base_x"), INSTRUCTION, COMMANDER_STATUS),
-    (ACTION_CHUNK, FUTURE, DIAGNOSTICS),
+    (ACTION_CHUNK, VEHICLE_PATH.if_set("vehicle_frame: base_link"), FUTURE, DIAGNOSTICS),
 )
 REASONER = Interface(
     SEEN, (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),)

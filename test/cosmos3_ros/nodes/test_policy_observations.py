@@ -13,7 +13,7 @@ import pytest
 from cosmos3_ros.execution.observation_buffer import Sample
 from cosmos3_ros.model.embodiment import EMBODIMENTS, Embodiment
 from cosmos3_ros.model.embodiment.units import Column
-from cosmos3_ros.model.interface import NS, ActionChunk, Observation
+from cosmos3_ros.model.interface import NS, ActionChunk, Observation, Prediction
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
 
@@ -88,7 +88,8 @@ def configured(idle: Idle, **parameters: Any) -> Iterator[Any]:
         "autostart": False,
         **parameters,
     }
-    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    # an empty list has no type
+    overrides = [Parameter(name, value=value) for name, value in given.items() if value != []]
     node = Stepped(lambda params: idle, parameter_overrides=overrides)  # type: ignore[arg-type, return-value]
     node.trigger_configure()
     node._infer.close()
@@ -211,6 +212,60 @@ def test_a_base_is_measured_by_its_odometry_and_may_stand(domain: int) -> None:
         assert len(seen) > 12
         assert all(sample.state[-2:].tolist() == [0.25, 0.0] for _, sample in seen)
         assert "frozen joint" not in node._faults.now  # the arm moved by 0.6 rad meanwhile
+
+
+class Road(Idle):
+    """A policy that drives along an arc."""
+
+    def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
+        kind, rows = self.embodiment, np.zeros((self.embodiment.horizon, 7), np.float32)
+        assert observation.state.shape == (0,)
+        turn = 0.02 * np.arange(1, len(rows) + 1)
+        rows[:, 0], rows[:, 1] = 10 * np.sin(turn), 10 * (1 - np.cos(turn))
+        rows[:, 5], rows[:, 6] = np.sin(turn / 2), np.cos(turn / 2)
+        return Prediction(ActionChunk(rows, kind.action_names, observation.stamp, kind.step))
+
+
+def test_a_vehicle_gets_poses_that_are_due_and_needs_no_joints(domain: int) -> None:
+    from cosmos3_ros.robot.images import encode
+    from cosmos3_ros.ros.messages import header, to_ns
+
+    kind = EMBODIMENTS["av"]
+    own = {"joints": [], "gripper_joint": "", "vehicle_frame": "base_link"}
+    with configured(Road(kind), **own) as node:
+        sent: list[Any] = []
+        assert node._chunks.topic_name == "/cosmos3/trajectory"
+        node._chunks.publish = sent.append
+        events = []
+        for k in range(20):
+            picture = encode(np.full((72, 128, 3), k, np.uint8))
+            picture.header = header(node.clock + k * NS // 10)
+            events.append((k * NS // 10 + LATENCY, lambda m=picture: node._on_image("front")(m)))
+        sample = play(node, events)[-1][1]
+        node._run((node._episode, "drive on", sample))
+    (path,) = sent
+    assert (path.header.frame_id, to_ns(path.header.stamp)) == ("base_link", sample.stamp)
+    dues = sample.stamp + kind.step * np.arange(1, kind.horizon + 1)
+    assert [to_ns(pose.header.stamp) for pose in path.poses] == dues.tolist()
+    last = path.poses[-1].pose
+    assert last.position.x == pytest.approx(10 * np.sin(1.2), abs=1e-5)
+    assert last.orientation.z == pytest.approx(np.sin(0.6), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "words"),
+    [
+        ("droid_sim", {"joints": []}, "expected an embodiment of one pose without a state"),
+        ("droid_midtrain", {"joints": []}, "expected an embodiment of one pose without a state"),
+        ("av", {}, "parameter 'joints' is ['panda_joint1', "),
+    ],
+)
+def test_what_is_no_vehicle_is_refused(name: str, own: dict[str, Any], words: str) -> None:
+    from cosmos3_ros.robot.kinematics.vehicle import check_vehicle
+
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 (its words are compared below)
+        check_vehicle(EMBODIMENTS[name], own.get("joints", JOINTS))
+    assert words in str(refused.value)
 
 
 def test_names_that_differ_are_listed_both_ways(policy: Any) -> None:
