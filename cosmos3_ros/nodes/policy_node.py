@@ -130,6 +130,7 @@ class PolicyNode(ManagedNode[Params]):
         """Tie the embodiment's numbers to the robot's joints, or to its tool and so to them."""
         p = self.params
         self._tool: ToolMap | None = None
+        self._still = FrozenJoints(())
         if p.vehicle_frame:
             check_vehicle(embodiment, p.joints, p.mobile_base)
             return
