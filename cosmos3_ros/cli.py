@@ -12,8 +12,8 @@ import pathlib
 import sys
 
 from .bringup.node_graph import Options
-from .dynamics_cli import add_dynamics
 from .calibrate_cli import add_calibrate
+from .dynamics_cli import add_dynamics
 from .embodiment_cli import add_embodiment
 from .generate_cli import add_generate
 from .imagine_cli import add_imagine
@@ -279,11 +279,17 @@ def _add_record(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--transport", choices=("compressed", "raw"), default="compressed", help="of the pictures"
     )
+    parser.add_argument(
+        "--future",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="predicted videos too, which the policy then has to decode",
+    )
 
     def function(chosen: argparse.Namespace) -> int:
         from .apps.bag_recorder import record
 
-        return record(chosen.folder, chosen.robot, chosen.transport)
+        return record(chosen.folder, chosen.robot, chosen.transport, chosen.future)
 
     parser.set_defaults(function=function)
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cosmos3 record`: `ros2 bag record` without the ROS command line.
 
-It records the topics that `cosmos3 convert` reads: the bytes as received, with the time of receipt.
+It records the topics that `cosmos3 convert` reads, and what people look at beside them: future,
+scene and path. The bytes as received, with the time of receipt.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ TOPICS = {
         topics.GRIPPER,
         topics.COMMAND,
         topics.ACTION_CHUNK,
+        topics.FUTURE,
+        topics.SCENE,
+        topics.PATH,
     )
 }
 DEPTH = 200  # messages that wait while the disk is busy
@@ -45,7 +49,10 @@ DEPTH = 200  # messages that wait while the disk is busy
 class BagRecorder(Node):
     """Writes every message of a robot's topics to a bag, unread; spun by one thread."""
 
-    def __init__(self, writer: Writer, robot: RecordedRobot, transport: str) -> None:
+    def __init__(
+        self, writer: Writer, robot: RecordedRobot, transport: str, future: bool = True
+    ) -> None:
+        """future: record futures, which the policy decodes only if somebody listens."""
         super().__init__("bag_recorder")
         self.counts: dict[str, int] = {}
         self._writer, self._store = writer, get_typestore(Stores.ROS2_JAZZY)
@@ -59,7 +66,8 @@ class BagRecorder(Node):
             TOPICS[topic_names.command(name)].of(group.name)
             for name, group in robot.commands.items()
         ]
-        for topic in (*cameras, *heard, *commands):
+        shown = [TOPICS[name] for name in topic_names.SHOWN if future or name != topic_names.FUTURE]
+        for topic in (*cameras, *heard, *commands, *shown):
             self._listen(robot.topics[topic.name], topic)
 
     def _listen(self, name: str, topic: topics.Topic) -> None:
@@ -79,14 +87,14 @@ class BagRecorder(Node):
         self.create_subscription(topic.type, name, keep, qos, raw=True)
 
 
-def record(folder: Path, robot: str, transport: str) -> int:
+def record(folder: Path, robot: str, transport: str, future: bool = True) -> int:
     """Record until Ctrl-C and say what came; ValueError if the folder exists. The exit code."""
     if folder.exists():
         raise ValueError(f"{folder} exists: expected a new folder")
     about, ended = read_robot(robot), Stop().on_signals()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        node: Any = BagRecorder(writer, about, transport)
+        node: Any = BagRecorder(writer, about, transport, future)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         print(f"recording {len(node.counts)} topics into {folder}; Ctrl-C ends it", flush=True)

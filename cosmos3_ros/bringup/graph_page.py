@@ -40,6 +40,12 @@ NODES: dict[str, tuple[topics.Interface, type, str]] = {
         PARAMS["task_server"],
         "does what is said until it is judged to be done, see docs/tasks.md",
     ),
+    "display": (
+        topics.DISPLAY,
+        PARAMS["display"],
+        "chunk and future in messages that every viewer draws, see docs/watching.md; it listens "
+        "to futures only while somebody does to their frames",
+    ),
     "sim": (topics.SIM, PARAMS["sim"], "the embedded simulation in place of a robot"),
 }
 PICTURE = """\

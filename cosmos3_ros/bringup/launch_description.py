@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -20,8 +21,9 @@ from launch.events import Shutdown
 from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
-from ..model.option_fields import fields
+from ..model.option_fields import fields, parse
 from .node_graph import (
     Options,
     Process,
@@ -30,6 +32,7 @@ from .node_graph import (
     parse_argument,
     processes,
 )
+from .view_graph import Viewer, ViewOptions, view
 
 
 def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
@@ -82,3 +85,50 @@ def _actions(process: Process) -> list[Any]:
 
     said = [LogInfo(msg=line) for line in process.replaced]
     return [*said, node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
+
+
+def describe_view() -> LaunchDescription:
+    """What `view.launch.py` starts: `view_graph.view`, without what is not installed."""
+    declared = [
+        DeclareLaunchArgument(
+            name,
+            default_value=argument_text(name, field.default),
+            description=field.metadata["doc"],
+        )
+        for name, field in fields(ViewOptions).items()
+    ]
+
+    def start(context: LaunchContext) -> list[Any]:
+        texts = {name: LaunchConfiguration(name).perform(context) for name in fields(ViewOptions)}
+        chosen = {name: parse(ViewOptions, name, text) for name, text in texts.items()}
+        found = view(ViewOptions(**chosen))
+        said = [LogInfo(msg=line) for line in found.missing]
+        viewers = [_viewer(viewer) for viewer in found.viewers]
+        return [*said, *_actions(found.display), *viewers]
+
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])
+
+
+def _viewer(viewer: Viewer) -> Any:
+    """The program of another package, or one line that it is not installed."""
+    try:
+        get_package_prefix(viewer.package)
+    except PackageNotFoundError:
+        name = viewer.package.replace("_", "-")
+        return LogInfo(
+            msg=f"no {viewer.purpose}: {viewer.package} is not installed: apt-get install "
+            f"ros-jazzy-{name}"
+        )
+    # as text: launch would read a description as YAML
+    values = {
+        name: ParameterValue(value, value_type=type(value))
+        for name, value in viewer.parameters.items()
+    }
+    return Node(
+        package=viewer.package,
+        executable=viewer.executable,
+        namespace=viewer.namespace or None,
+        arguments=list(viewer.arguments),
+        parameters=[values],
+        remappings=list(viewer.remappings),
+    )

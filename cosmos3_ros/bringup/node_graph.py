@@ -45,6 +45,7 @@ MODULES = {
     "server": ("cosmos3_ros.brain", "server"),
     "commander": ("cosmos3_ros.nodes.commander_node",),
     "task_server": ("cosmos3_ros.nodes.task.task_node",),
+    "display": ("cosmos3_ros.nodes.display.display_node",),
 }
 
 
@@ -83,6 +84,7 @@ SETS: dict[str, dict[str, str]] = {
     },
     "commander": {"armed": "armed", "use_sim_time": "use_sim_time"},
     "task_server": {"use_sim_time": "use_sim_time"},
+    "display": {"use_sim_time": "use_sim_time"},
 }
 
 EMBODIED = ("policy", "server")  # nodes that have the parameter `embodiment`
@@ -152,6 +154,9 @@ class Options:
     commander: bool = param(True, "start the commander node, which alone moves the robot")
     task_server: bool = param(
         False, "start the task server, which does what `cosmos3 task` asks for until it is done"
+    )
+    display: bool = param(
+        False, "start the display node, which gives RViz and Foxglove chunk and future to draw"
     )
     sim: bool = param(True, "start the embedded simulation in place of a robot")
     armed: bool | None = param(
@@ -304,10 +309,12 @@ def processes(
         add("commander", "commander")
     if options.task_server:
         add("task_server", "task_server")
+    if options.display:
+        add("display", "display")
     if not found:
         raise ValueError(
-            "nothing to start: policy, reasoner, server, commander, task_server and sim are all "
-            "false"
+            "nothing to start: policy, reasoner, server, commander, task_server, display and sim "
+            "are all false"
         )
     return found
 

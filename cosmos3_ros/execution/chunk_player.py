@@ -50,7 +50,7 @@ class ChunkPlayer:
     """The chunk being played, the motion that follows it, and why a chunk is not followed.
 
     joints: those of all arms, in the order of `limits`; grippers: the joints that are commanded
-    apart; tool: what the arm's tool keeps to, None: nothing.
+    apart; tool: what the arm's tool keeps to, None: nothing; velocities: columns of a mobile base.
     """
 
     def __init__(
@@ -60,8 +60,9 @@ class ChunkPlayer:
         grippers: tuple[str, ...] = (),
         rules: PlaybackRules | None = None,
         tool: ToolLimits | None = None,
+        velocities: tuple[str, ...] = (),
     ) -> None:
-        self._tool = tool
+        self._tool, self._velocities = tool, velocities
         self.joints, self.limits, self.grippers = joints, limits, grippers
         # of rows, which are float32: a limit that is rounded must not lie outside
         self._range = _rounded(limits.lower, np.inf), _rounded(limits.upper, -np.inf)
@@ -200,23 +201,36 @@ class ChunkPlayer:
 
         Empty without a chunk.
         """
-        if not self.grippers or self.loaded is None or self.motion is None:
+        return self._wanted(self.grippers, now, stays=True)
+
+    def base_velocities(self, now: int) -> dict[str, float]:
+        """Velocity that the chunk wants of the base now, by column; empty: none, after its end."""
+        pace = self.motion.pace if self.motion else 1.0  # as far as the chunk says, in more time
+        wanted = self._wanted(self._velocities, now, stays=False)
+        return {name: pace * value for name, value in wanted.items()}
+
+    def _wanted(self, names: tuple[str, ...], now: int, stays: bool) -> dict[str, float]:
+        """What the chunk says of columns that are no joints of the arm.
+
+        stays: the last row holds on after the end.
+        """
+        if not names or self.loaded is None or self.motion is None:
             return {}
-        # Grippers follow the arm on the chunk's own clock: they must not close before an arm
-        # that was slowed down has arrived.
+        # They follow the arm on the chunk's own clock: grippers must not close before an arm that
+        # was slowed down has arrived.
         due = self.loaded.since + round(self.motion.pace * (now - self.loaded.since))
         chunk = self.loaded.chunk
-        row = chunk.at(min(due, chunk.end))
+        row = chunk.at(min(due, chunk.end) if stays else due)
         if row is None:
             return {}
-        return {joint: float(row[chunk.names.index(joint)]) for joint in self.grippers}
+        return {name: float(row[chunk.names.index(name)]) for name in names}
 
     def remaining(self, now: int) -> float:
         """Seconds until the chunk being played is over."""
         return max(0.0, (self.motion.end - now) / NS) if self.loaded and self.motion else 0.0
 
     def _check_names_and_stamp(self, chunk: ActionChunk, now: int) -> None:
-        expected = self.joints + self.grippers
+        expected = self.joints + self.grippers + self._velocities
         if set(chunk.names) != set(expected):
             raise ValueError(f"joints {list(chunk.names)}, expected {list(expected)}")
         if chunk.stamp > now + NS // 20:

@@ -40,9 +40,10 @@ from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.node_runner import run
 from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
-from ..ros.sinks.command_sinks import Advertise, CommandedTool
+from ..ros.sinks.command_sinks import Advertise, CommandedTool, CommandSink
 from ..ros.sinks.gripper_outputs import GripperOutput, gripper_output
 from ..ros.sinks.grouped_sinks import Commanded, GroupedSinks, grouped_sinks
+from ..ros.sinks.mobile_base import NONE, MobileBase
 from ..ros.watch.commander_watch import CommanderWatch
 from ..ros.watch.stop_signals import StopSignals
 from .commander_params import Params
@@ -73,7 +74,7 @@ class CommanderNode(ManagedNode[Params]):
             self.get_logger().info(source)
         tool, ends, dwell = p.tool_of_arm(description), p.gripper_ends(), int(p.gripper_dwell * NS)
         self._player = ChunkPlayer(
-            joints, limits, tuple(ends), p.rules(), p.tool_limits(tool, limits)
+            joints, limits, tuple(ends), p.rules(), p.tool_limits(tool, limits), p.base_columns
         )
         self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS), self.most_ahead)
         tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)
@@ -85,14 +86,15 @@ class CommanderNode(ManagedNode[Params]):
         self._points, self._counted = 0, (0, self.now())
         # chunks that were lost on the way, and the number of the newest chunk
         self._lost = self._newest = 0
-        # when the arm was armed or disarmed, and the last tick
-        self._armed_at = self._last_tick = 0
+        # when the arm was armed or disarmed, and the last tick; until when (steady clock) the
+        # parameter `armed` still waits
+        self._armed_at = self._last_tick = self._arms_until = 0
         self._is_simulated = bool(self.get_parameter("use_sim_time").value)
         self._publisher_fault = self._listener_fault = self._arming_fault = ""
-        self._arms_until = 0  # steady clock: the parameter `armed` still waits
         self._reported = ("", "")  # mode and reason in the last status
         self._sink = self._make_sinks(limits, tool)
         self._supervisor.connect(self._sink)
+        self._base = self._make_base([*joints, *ends])
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
@@ -106,7 +108,7 @@ class CommanderNode(ManagedNode[Params]):
             self.subscribe(topic, hear)
         for qos in topics.STOP_QOS:
             self.subscribe_with_info(topics.STOP, qos, self._on_stop_signal)
-        self._watch = CommanderWatch(self, self._sink.sinks, self.steady())
+        self._watch = CommanderWatch(self, self._controllers(), self.steady())
         self._made.append((CommanderWatch.close, self._watch))
         answers = self._on_arm, self._on_stop
         for service, answer in zip(topics.COMMANDER.offers, answers, strict=True):
@@ -131,6 +133,15 @@ class CommanderNode(ManagedNode[Params]):
 
         return grouped_sinks(p.group_sinks(), p.joints, about, advertise, grip)
 
+    def _make_base(self, joints: list[str]) -> MobileBase | None:
+        self.params.check_mobile_base(joints)
+        if self.params.mobile_base_output == NONE:
+            return None
+        return MobileBase(self.advertise, self.params)
+
+    def _controllers(self) -> tuple[CommandSink | MobileBase, ...]:
+        return (*self._sink.sinks, self._base) if self._base else self._sink.sinks
+
     def start(self) -> None:
         self._set_armed(False)
         if self.params.armed:
@@ -142,7 +153,7 @@ class CommanderNode(ManagedNode[Params]):
         self._finish_braking()
         self._supervisor.end()
         # else the last words may die with the process
-        for sink in self._sink.sinks:
+        for sink in self._controllers():
             sink.output.wait_for_all_acked(Duration(seconds=1))
 
     # -- inputs
@@ -335,6 +346,8 @@ class CommanderNode(ManagedNode[Params]):
             self._give_up(fault)  # between two chunks, too
         elif not self._monitor.fault(now) and supervisor.was_moved(now):
             self._give_up(fault)  # the arm was moved while it held: it holds there now
+        if self._base:
+            self._base.drive(player.base_velocities(now), now, self._armed)
         if player.motion is None:
             return
         position, velocity = player.motion.at(now)
@@ -370,14 +383,19 @@ class CommanderNode(ManagedNode[Params]):
             self._hold(why)
 
     def _finish_braking(self) -> None:
-        """Stream until the arm is at rest: at the end of a stream it would stop dead."""
-        motion, period = self._player.motion, 1.0 / self.params.rate
-        if motion is None or not self._supervisor.is_sending or not self._sink.streams:
-            return
-        began, now = time.monotonic(), self.now()
-        end = motion.end + int(2 * period * NS)
-        while (at := now + int((time.monotonic() - began) * NS)) < end:
-            self._sink.point(*motion.at(at), {}, at)
+        """Stream until the arm is at rest: at the end of a stream it would stop dead.
+
+        The base, too.
+        """
+        motion, base, period = self._player.motion, self._base, 1.0 / self.params.rate
+        began, now, end = time.monotonic(), self.now(), 0
+        if motion and self._supervisor.is_sending and self._sink.streams:
+            end = motion.end + int(2 * period * NS)
+        while (at := now + int((time.monotonic() - began) * NS)) < end or (base and base.is_moving):
+            if motion and at < end:
+                self._sink.point(*motion.at(at), {}, at)
+            if base:
+                base.drive({}, at, armed=False)
             time.sleep(period)
 
     def _check_graph(self) -> None:

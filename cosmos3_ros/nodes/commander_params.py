@@ -19,6 +19,7 @@ from ..robot.kinematics.tool_params import ToolParams
 from ..robot.urdf import JointLimit, parse_limits, read_limits
 from ..ros.sinks.command_sinks import SINKS, TOOL_SINKS
 from ..ros.sinks.gripper_outputs import GOALS, POSITION, GripperSettings
+from ..ros.sinks.mobile_base import MobileBaseParams
 
 _LIMITS = (*DESCRIBED, "acceleration", "jerk")
 _OF_TOOL = (
@@ -32,7 +33,7 @@ _POSITIVE = ("max_state_age", "max_tracking_error", "tracking_lag", "max_jump", 
 
 
 @dataclasses.dataclass(frozen=True)
-class Params(ToolParams):
+class Params(ToolParams, MobileBaseParams):
     """Parameters of the commander.
 
     One value per arm joint, in the order of `joints`, for the limits.

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from textwrap import shorten
 from typing import Any
 
 import numpy as np
 from lifecycle_msgs.msg import State
+from nav_msgs.msg import Odometry
 from rclpy.callback_groups import ReentrantCallbackGroup
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
@@ -32,13 +33,14 @@ from ..msg import CommanderStatus, Surprise
 from ..robot.frozen_camera import FrozenCamera
 from ..robot.frozen_joint import FrozenJoints
 from ..robot.images import to_rgb
-from ..robot.joint_map import map_joints
+from ..robot.joint_map import check_mobile_base, map_joints
 from ..robot.joint_states import JointStates
 from ..robot.kinematics.tool_map import ToolMap
+from ..robot.kinematics.vehicle import check_vehicle, vehicle_poses
 from ..ros import topics
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
-from ..ros.messages import chunk_message, future_message, to_ns
+from ..ros.messages import chunk_message, future_message, header, path_message, to_ns
 from ..ros.rate_cap import RateCap
 from ..ros.simulation_pause import Pause, PausingPolicy
 from ..ros.worker_thread import LAST, Worker
@@ -107,21 +109,15 @@ class PolicyNode(ManagedNode[Params]):
         self._stages: dict[str, LatencyWindow] = {}
         self._faults, self._progress = Faults(self.get_logger()), Progress()  # of inferences
         self._warm_up()
-        self._offer_imagination()
+        if not p.vehicle_frame:  # candidates are positions of joints
+            self._offer_imagination()
         if pause:
             self._policy = PausingPolicy(self._policy, pause)
-        self._chunks = self.advertise(topics.ACTION_CHUNK)
-        self._futures = self.advertise(topics.FUTURE)
+        output = topics.VEHICLE_PATH if p.vehicle_frame else topics.ACTION_CHUNK
+        self._chunks, self._futures = self.advertise(output), self.advertise(topics.FUTURE)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
         self._surprise = self._watch_surprise()
-        # first: of what is ready the executor takes the earliest subscription's, and pictures wait
-        # for the joints of their moment
-        self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
-        for view in embodiment.views:
-            self.subscribe(
-                topics.camera(view, p.image_transport, p.image_reliability),
-                self._on_image(view),
-            )
+        self._subscribe(embodiment.views)
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
         self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
         self._infer = Worker("infer", self._run, self._failed)
@@ -133,12 +129,31 @@ class PolicyNode(ManagedNode[Params]):
         self.every(1.0, self._diagnose, steady=True)
         self.get_logger().info(f"{embodiment.name} ready after {time.monotonic() - began:.1f} s")
 
+    def _subscribe(self, views: Sequence[str]) -> None:
+        p = self.params
+        # first: of what is ready the executor takes the earliest subscription's, and pictures wait
+        # for the joints of their moment
+        if not p.vehicle_frame:
+            self.subscribe(topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap())
+        if p.mobile_base:
+            self.subscribe(topics.ODOMETRY, self._on_odometry, callback_group=RateCap())
+        for view in views:
+            self.subscribe(
+                topics.camera(view, p.image_transport, p.image_reliability),
+                self._on_image(view),
+            )
+
     def _map(self, embodiment: Embodiment) -> None:
         """Tie the embodiment's numbers to the robot's joints, or to its tool and so to them."""
         p = self.params
         self._tool: ToolMap | None = None
+        self._still = FrozenJoints(())
+        if p.vehicle_frame:
+            check_vehicle(embodiment, p.joints, p.mobile_base)
+            return
         self._robot = map_joints(embodiment, p.joints, *p.grippers(), p.units)
-        self._still = FrozenJoints(p.joints, self._robot.grippers)
+        base = check_mobile_base(embodiment, p.joints, p.mobile_base)
+        self._still = FrozenJoints(p.joints, (*self._robot.grippers, *base))
         if embodiment.kind != JOINTS:
             self._tool = ToolMap(embodiment, self._robot, p, receive_description(self, p.urdf))
 
@@ -190,6 +205,11 @@ class PolicyNode(ManagedNode[Params]):
             raise ValueError(
                 f"parameter 'surprise' is {self.params.surprise!r}: expected off with policy_url, "
                 "a server keeps its predictions"
+            )
+        if self.params.vehicle_frame:
+            raise ValueError(
+                f"parameter 'surprise' is {self.params.surprise!r}: expected off with "
+                "vehicle_frame, no commander says what was driven"
             )
         self.subscribe(topics.COMMAND, self._on_command, callback_group=RateCap())
         publisher, meter = self.advertise(topics.SURPRISE), self._measure(self._policy)
@@ -256,6 +276,8 @@ class PolicyNode(ManagedNode[Params]):
             self._newest_image = now = self.now()
             self._cameras[view].look(message.data, now, self._joints.positions)
             self._store(view, message.header, message)
+            if self.params.vehicle_frame and view == self._buffer.views[0]:
+                self._store(STATE, message.header, np.zeros(1))  # without joints: one of no meaning
             if self._is_active:
                 self._plan()
 
@@ -285,6 +307,15 @@ class PolicyNode(ManagedNode[Params]):
             row = np.array([at.get(joint, np.nan) for joint in self._joints.joints])
             row = np.where(np.isnan(row), self._joints.positions, row)
             self._surprise.commanded(to_ns(message.header.stamp), self._robot.to_policy(row))
+
+    def _on_odometry(self, message: Odometry) -> None:
+        """Velocities are columns as others are, each measured at its own moment."""
+        twist = message.twist.twist
+        speeds = (twist.linear.x, twist.linear.y, twist.angular.z)
+        known = {name: v for name, v in zip(self.params.mobile_base, speeds, strict=True) if name}
+        self._on_joint_state(
+            JointState(header=message.header, name=list(known), position=list(known.values()))
+        )
 
     def _store(self, stream: str, message_header: Any, payload: Any) -> Verdict:
         verdict = self._buffer.add(stream, to_ns(message_header.stamp), self.now(), payload)
@@ -405,18 +436,9 @@ class PolicyNode(ManagedNode[Params]):
             "convert": (converted - began) / NS,
             **prediction.seconds,
         }
-        chunk = self._robot.chunk(self._joint_chunk(prediction.chunk, sample.state, seconds))
+        message = self._message(prediction.chunk, sample, instruction, seconds)
         self._number += 1
-        self._chunks.publish(
-            chunk_message(
-                chunk,
-                number=self._number,
-                instruction=instruction,
-                embodiment=self._policy.embodiment.name,
-                seconds=seconds,
-                strategy=self._replanner.rules.strategy.name,
-            )
-        )
+        self._chunks.publish(message)
         now = self.now()
         self._replanner.published(prediction.chunk, self._number, now)
         if self._surprise:
@@ -429,8 +451,32 @@ class PolicyNode(ManagedNode[Params]):
 
     def _observation(self, instruction: str, sample: Sample) -> Observation:
         images = {view: self._convert(view, message) for view, message in sample.images.items()}
-        state = self._tool.state(sample.state) if self._tool else sample.state.astype(np.float32)
-        return Observation(images, state, instruction, sample.stamp)
+        return Observation(images, self._state(sample), instruction, sample.stamp)
+
+    def _state(self, sample: Sample) -> np.ndarray:
+        """The embodiment's state, float32."""
+        if self.params.vehicle_frame:
+            return np.zeros(0, np.float32)
+        return self._tool.state(sample.state) if self._tool else sample.state.astype(np.float32)
+
+    def _message(
+        self, chunk: ActionChunk, sample: Sample, instruction: str, seconds: dict[str, float]
+    ) -> Any:
+        """A policy's chunk for those who follow it; seconds: how long each stage took."""
+        if frame := self.params.vehicle_frame:
+            chunk = self._replanner.cut(chunk)
+            path = path_message(vehicle_poses(chunk), chunk.times().tolist(), frame)
+            path.header = header(chunk.stamp, frame)
+            return path
+        chunk = self._robot.chunk(self._joint_chunk(chunk, sample.state, seconds))
+        return chunk_message(
+            chunk,
+            number=self._number + 1,
+            instruction=instruction,
+            embodiment=self._policy.embodiment.name,
+            seconds=seconds,
+            strategy=self._replanner.rules.strategy.name,
+        )
 
     def _joint_chunk(
         self, chunk: ActionChunk, positions: np.ndarray, seconds: dict[str, float]
@@ -453,7 +499,8 @@ class PolicyNode(ManagedNode[Params]):
         if self._looked == episode or not self.params.check_observation:
             return
         embodiment = self._policy.embodiment
-        self._robot.check_grippers(self._joints.positions)
+        if not self.params.vehicle_frame:
+            self._robot.check_grippers(self._joints.positions)
         check_states(observation.state, embodiment.state)
         check_pictures(observation.images)
         doubt = doubts(embodiment, observation.state, observation.images)

@@ -49,6 +49,16 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams, SurpriseParam
     grippers_closed: list[float] = param(
         [], "position of each of gripper_joints when closed; empty: as the embodiment has them"
     )
+    mobile_base: list[str] = param(
+        [],
+        "those of `joints` that are velocities of a mobile base, as odom measures them: forward, "
+        "to the left, turning to the left; '' for what it cannot do; empty: no base",
+    )
+    vehicle_frame: str = param(
+        "",
+        "frame of a vehicle whose poses the embodiment's rows are (av): they go to "
+        "cosmos3/trajectory, no chunk to cosmos3/action_chunk; empty: a robot with joints",
+    )
     units: list[str] = param(
         [], "rad, deg, m or mm of each of `joints`; empty: as the embodiment has them"
     )

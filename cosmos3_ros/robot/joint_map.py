@@ -15,8 +15,10 @@ import numpy as np
 
 from ..model.embodiment import JOINTS, Embodiment
 from ..model.embodiment.plausibility import check_gripper
-from ..model.embodiment.units import Column, from_si, in_unit, to_si
+from ..model.embodiment.units import SPEED, TURN_RATE, Column, from_si, in_unit, to_si
 from ..model.interface import ActionChunk
+
+_OF_BASE = (SPEED, SPEED, TURN_RATE)  # forward, to the left, turning
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -171,6 +173,31 @@ def map_joints(
         if column.gripper and column.opened == column.closed:
             raise ValueError(f"gripper_open and gripper_closed are both {column.opened} ({joint})")
     return JointMap(tuple(joints), columns)
+
+
+def check_mobile_base(
+    embodiment: Embodiment, joints: Sequence[str], base: Sequence[str]
+) -> tuple[str, ...]:
+    """The joints that are velocities of a mobile base; ValueError if the embodiment has others.
+
+    base: names of forward, to the left and turning; "": the base lacks it; (): there is no base.
+    """
+    if len(base) not in (0, 3):
+        raise ValueError(
+            "parameter 'mobile_base': expected three of 'joints', forward, to the left and "
+            f"turning, '' for one that the base lacks, got {[*base]}"
+        )
+    wanted = [(name, unit) for name, unit in zip(base, _OF_BASE, strict=False) if name]
+    columns = embodiment.state if embodiment.kind == JOINTS else ()
+    pairs = zip(joints, columns, strict=False)
+    found = {name: c.quantity for name, c in pairs if c.quantity in (SPEED, TURN_RATE)}
+    if dict(wanted) != found or len(wanted) != len(found):
+        raise ValueError(
+            f"parameter 'mobile_base' is {[*base]}, but embodiment {embodiment.name} has "
+            f"velocities where 'joints' has {[*found.items()]}: expected a speed (m/s) for the "
+            "first two, a turn rate (rad/s) for the third"
+        )
+    return tuple(name for name, _ in wanted)
 
 
 def of_grippers(name: str, one: Any, each: Sequence[Any]) -> list[Any]:

@@ -90,7 +90,7 @@ def read_robot(robot: str) -> RecordedRobot:
         for transport in ("raw", "compressed")
     ]
     found = RecordedRobot(path.stem, embodiment, joints, groups, {}, _velocity(path, joints))
-    names = (*topic_names.HEARD, *found.commands, *cameras)
+    names = (*topic_names.HEARD, *found.commands, *topic_names.SHOWN, *cameras)
     topics = {name: "/" + remapped.get(name, name).lstrip("/") for name in names}
     return dataclasses.replace(found, topics=topics)
 

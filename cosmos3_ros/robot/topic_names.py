@@ -11,6 +11,9 @@ GRIPPER = "gripper_controller/commands"
 POSITIONS = "arm_position_controller/commands"
 JOINT_COMMAND = "joint_command"
 SIM_STATUS = "sim/status"
+FUTURE = "cosmos3/future"
+SCENE = "cosmos3/scene"
+PATH = "cosmos3/path"
 
 # where recorded commands are looked for, those that a controller got first: a later topic counts
 # for the joints that no earlier one names
@@ -18,7 +21,9 @@ COMMANDS = (TRAJECTORY, POSITIONS, JOINT_COMMAND, GRIPPER, COMMAND, ACTION_CHUNK
 # of controllers: where joints have controllers of their own, the name of their group comes before
 OF_GROUPS = frozenset((TRAJECTORY, POSITIONS, JOINT_COMMAND, GRIPPER))
 HEARD = (JOINT_STATES, INSTRUCTION, SIM_STATUS, COMMANDER_STATUS)
-RECORDED = (*HEARD, *COMMANDS)  # beside cameras
+# of no use to a training, but to those who look at a recording
+SHOWN = (FUTURE, SCENE, PATH)
+RECORDED = (*HEARD, *COMMANDS, *SHOWN)  # beside cameras
 
 
 def command(name: str) -> str:

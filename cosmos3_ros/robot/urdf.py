@@ -50,6 +50,28 @@ def read_description(path: str | Path) -> bytes:
         raise ValueError(f"robot description {str(path)!r} cannot be read: {error}") from error
 
 
+def movable_joints(content: str | bytes, source: str) -> list[str]:
+    """Names of the joints of a URDF that move by themselves; source: what errors call it."""
+    root = _root(content, f"robot description {source!r}", source)
+    return [
+        joint.get("name", "")
+        for joint in root.findall("joint")
+        if joint.get("type", "revolute") in _MOVABLE and joint.find("mimic") is None
+    ]
+
+
+def root_link(content: str | bytes, source: str) -> str:
+    """The link of a URDF that no joint carries; ValueError if that is none or several."""
+    where = f"robot description {source!r}"
+    root = _root(content, where, source)
+    carried = {child.get("link", "") for child in root.findall("joint/child")}
+    links = [link.get("name", "") for link in root.findall("link")]
+    found = [name for name in links if name not in carried]
+    if len(found) != 1:
+        raise ValueError(f"{where}: expected one link that no joint carries, got {found}")
+    return found[0]
+
+
 def parse_limits(content: str | bytes, joints: Sequence[str], source: str) -> list[JointLimit]:
     """The same out of a URDF itself; source: what errors call it."""
     where = f"robot description {source!r}"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import array
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import PoseStamped, TwistStamped
+from nav_msgs.msg import Path
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -227,6 +228,13 @@ def pose_message(pose: np.ndarray, stamp: int, frame: str) -> PoseStamped:
     place, turn = message.pose.position, message.pose.orientation
     place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w = numbers
     return message
+
+
+def path_message(poses: np.ndarray, times: Sequence[int], frame: str) -> Path:
+    """Poses [T, 4, 4] seen from `frame`, each with the time it is due at (ns)."""
+    path = Path(header=header(times[0], frame))
+    path.poses = [pose_message(pose, at, frame) for pose, at in zip(poses, times, strict=True)]
+    return path
 
 
 def twist_message(twist: np.ndarray, stamp: int, frame: str) -> TwistStamped:

@@ -13,7 +13,8 @@ import dataclasses
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped, TwistStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+from nav_msgs.msg import Odometry, Path
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
@@ -121,7 +122,7 @@ ACTION_CHUNK = Topic(
     topic_names.ACTION_CHUNK, ActionChunk, RELIABLE, "the next actions, as a function of time"
 )
 FUTURE = Topic(
-    "cosmos3/future",
+    topic_names.FUTURE,
     Future,
     RELIABLE,
     "the video the policy expects; decoded only if somebody subscribes",
@@ -132,7 +133,34 @@ SURPRISE = Topic(
     RELIABLE,
     "how far what the cameras show is from what the policy predicted, and where",
 )
-SCENE = Topic("cosmos3/scene", Scene, RELIABLE, "what the reasoner sees, at a bounded rate")
+FUTURE_FRAME = Topic(
+    f"{topic_names.FUTURE}/compressed",
+    CompressedImage,
+    RELIABLE,
+    "the frame of the newest future that is due now, when it is due; decoded only if somebody "
+    "subscribes",
+)
+PATH = Topic(
+    topic_names.PATH,
+    Path,
+    RELIABLE,
+    "where the newest chunk leads the tool, seen from base_frame: a pose for each row, stamped "
+    "with when it is due; computed only if somebody subscribes",
+)
+VEHICLE_PATH = Topic(
+    "cosmos3/trajectory",
+    Path,
+    RELIABLE,
+    "where a vehicle is to be: poses seen from vehicle_frame as it was at the stamp of the path, "
+    "each stamped with when it is due",
+)
+CHUNK_END = Topic(
+    "cosmos3/chunk_end",
+    JointState,
+    RELIABLE,
+    "where the newest chunk ends, as joint_states: for a second robot model",
+)
+SCENE = Topic(topic_names.SCENE, Scene, RELIABLE, "what the reasoner sees, at a bounded rate")
 COMMAND = Topic(
     topic_names.COMMAND,
     JointState,
@@ -197,13 +225,36 @@ TOOL_TWIST = Topic(
     RELIABLE,
     "velocities of the tool along the axes of base_frame, m/s and rad/s, as for MoveIt Servo",
 )
+BASE_TWIST_STAMPED = Topic(
+    "mobile_base_controller/cmd_vel",
+    TwistStamped,
+    RELIABLE,
+    "velocities of a mobile base; zero before silence",
+)
+BASE_TWIST = dataclasses.replace(BASE_TWIST_STAMPED, type=Twist)
+ODOMETRY = Topic(
+    "odom", Odometry, MERGED, "measured velocities of a mobile base, in its twist", continuous=True
+)
 CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
 SEEN = (IMAGES, COMPRESSED_IMAGES.if_set("image_transport: compressed"))
 _SURPRISED = "surprise: report"
 POLICY = Interface(
-    (*SEEN, JOINT_STATES, INSTRUCTION, COMMANDER_STATUS, COMMAND.if_set(_SURPRISED)),
-    (ACTION_CHUNK, FUTURE, SURPRISE.if_set(_SURPRISED), DIAGNOSTICS),
+    (
+        *SEEN,
+        JOINT_STATES,
+        ODOMETRY.if_set("mobile_base: base_x"),
+        INSTRUCTION,
+        COMMANDER_STATUS,
+        COMMAND.if_set(_SURPRISED),
+    ),
+    (
+        ACTION_CHUNK,
+        VEHICLE_PATH.if_set("vehicle_frame: base_link"),
+        FUTURE,
+        SURPRISE.if_set(_SURPRISED),
+        DIAGNOSTICS,
+    ),
     (Service("~/imagine", Imagine, "what would be seen if these joint positions were played"),),
 )
 REASONER = Interface(
@@ -219,6 +270,7 @@ TASK_SERVER = Interface(
     (INSTRUCTION, TASK_GOAL),
     (EXECUTE_TASK,),
 )
+DISPLAY = Interface((ACTION_CHUNK, FUTURE), (PATH, CHUNK_END, FUTURE_FRAME))
 SERVER = Interface((), ())  # its clients come by websocket
 COMMANDER = Interface(
     (ACTION_CHUNK, JOINT_STATES, STOP, TASK_GOAL, SURPRISE),
@@ -228,6 +280,8 @@ COMMANDER = Interface(
         JOINT_COMMAND.if_set("sink: joint_command"),
         TOOL_POSE.if_set("sink: tool_pose"),
         TOOL_TWIST.if_set("sink: tool_twist"),
+        BASE_TWIST_STAMPED.if_set("mobile_base_output: twist_stamped"),
+        BASE_TWIST.if_set("mobile_base_output: twist"),
         GRIPPER,
         COMMAND,
         COMMANDER_STATUS,

@@ -10,7 +10,16 @@ import numpy as np
 from .canvas import Canvas
 from .spec import COLUMNS, JOINTS, POSES, TWISTS, Embodiment, Normalization, parts_of
 from .table import nearest
-from .units import ANGLE, CONTROLLER, COUNT, LENGTH, QUATERNION, Column
+from .units import (
+    ANGLE,
+    CONTROLLER,
+    COUNT,
+    LENGTH,
+    QUATERNION,
+    SPEED,
+    TURN_RATE,
+    Column,
+)
 
 CELL = 16  # pixels; the autoencoder's
 # Action heads of the released checkpoints, by the name of their domain. Numbers that stand in no
@@ -44,6 +53,7 @@ HEADS = {
 }
 LARGEST = 32  # number of heads
 _POSE = (LENGTH,) * 3 + (QUATERNION,) * 4
+_OF_JOINTS = (ANGLE, LENGTH, COUNT, SPEED, TURN_RATE)
 
 
 def free_heads() -> list[int]:
@@ -153,10 +163,10 @@ def _check_joints(state: Sequence[Column], action: Sequence[Column]) -> None:
                 f"{'state' if ours.gripper else 'action'}"
             )
     for column in (*state, *action):
-        if not column.gripper and column.quantity not in (ANGLE, LENGTH, COUNT):
+        if not column.gripper and column.quantity not in _OF_JOINTS:
             raise ValueError(
                 f"{column.name}: expected a unit of a joint: rad, deg, m, mm, ticks, percent or "
-                f"fraction, got {column.unit!r}"
+                f"fraction, or of a mobile base: m/s or rad/s, got {column.unit!r}"
             )
 
 

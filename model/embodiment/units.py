@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 ANGLE, LENGTH, QUATERNION, CONTROLLER, COUNT = "angle", "length", "quaternion", "twist", "count"
+SPEED, TURN_RATE = "speed", "turn rate"  # of a mobile base
 # Unit: what it measures, and how much of rad or m one of it is. Of a count (an encoder's ticks, a
 # share of a joint's range) the column has to say it.
 UNITS = {
@@ -23,6 +24,8 @@ UNITS = {
     "m": (LENGTH, 1.0),
     "mm": (LENGTH, 1e-3),
     "quaternion": (QUATERNION, 1.0),
+    "m/s": (SPEED, 1.0),
+    "rad/s": (TURN_RATE, 1.0),
     "controller": (CONTROLLER, 1.0),  # a number that the robot's own controller scales
     "fraction": (COUNT, 1.0),
     "ticks": (COUNT, 1.0),

@@ -28,6 +28,7 @@ STARTED = [  # file, arguments, lifecycle nodes that become active, other nodes
     ("reasoner.launch.py", {}, ("reasoner",), ()),
     ("reasoner.launch.py", {"remote_url": "http://127.0.0.1:9/v1"}, ("reasoner",), ()),
     ("server.launch.py", {"port": "0", "policy": "true"}, ("server", "policy"), ()),
+    ("view.launch.py", {"rviz": "false"}, ("display",), ()),
     (
         "isaac.launch.py",
         {"sim": "true", "reasoner": "false"},

@@ -40,6 +40,9 @@ ELSEWHERE = {
     "python3 -m venv": "the standard library's",
     "python -m colcon build": "test_setup_env.py and test_packaging.py build the package",
     "ros2 control": "ros2_control's, of which nothing is here",
+    "ros2 bag play": "plays, which needs a recording",
+    "ros2 launch foxglove_bridge": "Foxglove's",
+    "rerun": "its own; test_bag_recorder.py reads a recording by what it says of itself",
     "python policies/cosmos3/run.py": "RoboLab's",
     "closed_loop_eval.py": "the framework's",
 }
@@ -243,18 +246,20 @@ def check_message(
 def check_launch(words: list[str]) -> None:
     """A launch file of the package, with arguments it declares, and a graph that can be started."""
     from cosmos3_ros.bringup.node_graph import Options, processes
+    from cosmos3_ros.bringup.view_graph import ViewOptions, view
 
     package, file, *rest = words
     assert package == "cosmos3_ros", package
     assert (ROOT / "launch" / file).is_file(), file
     stub = types.ModuleType("stub")
-    stub.describe = lambda names=(), **fixed: (names, fixed)  # type: ignore[attr-defined]
+    stub.describe = lambda names=(), **fixed: (Options, names, fixed)  # type: ignore[attr-defined]
+    stub.describe_view = lambda: (ViewOptions, (), {})  # type: ignore[attr-defined]
     with mock.patch.dict(sys.modules, {"cosmos3_ros.bringup.launch_description": stub}):
         loaded = runpy.run_path(str(ROOT / "launch" / file))
-        names, chosen = loaded["generate_launch_description"]()
+        options, names, chosen = loaded["generate_launch_description"]()
     kinds = {
         name: next(kind for kind in (*typing.get_args(hint), hint) if kind is not type(None))
-        for name, hint in typing.get_type_hints(Options).items()
+        for name, hint in typing.get_type_hints(options).items()
     }
     for word in rest:
         if word == "--show-args":
@@ -264,7 +269,7 @@ def check_launch(words: list[str]) -> None:
         assert kinds[name] is not bool or value in ("true", "false"), word
         chosen[name] = value == "true" if kinds[name] is bool else kinds[name](value)
     if not str(chosen.get("robot")).startswith("/path/to/"):
-        processes(Options(**chosen))
+        (view if options is ViewOptions else processes)(options(**chosen))
 
 
 def check_run(words: list[str]) -> None:

@@ -8,7 +8,7 @@ millisecond.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rclpy.node import Node
 from std_msgs.msg import Bool
@@ -17,7 +17,7 @@ from ...execution.progress import Progress
 from ...model.interface import NS
 from .. import topics
 from ..diagnostics import Faults
-from ..sinks.command_sinks import CommandSink
+from ..sinks.gripper_outputs import GripperOutput
 from .graph_endpoints import (
     is_latched,
     nobody_takes,
@@ -32,6 +32,22 @@ NO_POINTS = NS  # armed, and no set point for so long
 NO_CHUNKS = 10 * NS  # armed, and no chunk for so long
 
 
+class Sink(Protocol):
+    """A controller behind a topic."""
+
+    @property
+    def topic(self) -> topics.Topic:
+        """What it listens to."""
+
+    @property
+    def output(self) -> Any:
+        """The publisher to it."""
+
+    @property
+    def gripper(self) -> GripperOutput | None:
+        """The way to its gripper's controller, None without one."""
+
+
 class CommanderWatch:
     """What the graph says about the commander's inputs and outputs.
 
@@ -40,7 +56,7 @@ class CommanderWatch:
     safety inputs that cannot be heard, it is not armed.
     """
 
-    def __init__(self, node: Node, sinks: Sequence[CommandSink], now: int) -> None:
+    def __init__(self, node: Node, sinks: Sequence[Sink], now: int) -> None:
         self._node, self._sinks = node, sinks
         self._began = now
         self._found: dict[bytes, int] = {}  # latched publishers of the stop topic: since when

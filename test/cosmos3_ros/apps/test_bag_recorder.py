@@ -38,6 +38,7 @@ class Witness:
             node.create_subscription(topic.type, topic.name, self.keep(kept, positions), 100)
         self.instruction = node.create_publisher(String, topics.INSTRUCTION.name, 5)
         self.chunks = node.create_publisher(topics.ACTION_CHUNK.type, topics.ACTION_CHUNK.name, 5)
+        self.futures = node.create_publisher(topics.FUTURE.type, topics.FUTURE.name, 5)
 
     @property
     def now(self) -> int:
@@ -56,6 +57,7 @@ class Witness:
         from cosmos3_ros.ros.messages import header, to_duration
 
         stamp, self.number = self.now, self.number + 1
+        self.future(stamp)
         due = (stamp + np.arange(1, 17) * STEP) / NS
         rows = np.zeros((16, 8), np.float32)
         rows[:, :7] = start + 0.15 * np.sin(2 * (due - self.began))[:, None]
@@ -68,6 +70,15 @@ class Witness:
                 instruction="wave",
             )
         )  # fmt: skip
+
+    def future(self, stamp: int) -> None:
+        """Two gray frames that are expected from this moment on."""
+        from cosmos3_ros.model.interface import Future
+        from cosmos3_ros.ros.messages import future_message
+
+        frames = np.full((2, 32, 32, 3), 100, np.uint8)
+        seen = Future(frames, stamp, STEP)
+        self.futures.publish(future_message(seen, number=self.number, instruction="wave"))
 
     def perform(self, wait_until: Any, names: list[str], seconds: float) -> None:
         """A chunk every third of a second."""
@@ -107,6 +118,20 @@ def compare_pictures(episode: Any, witness: Witness, times: np.ndarray) -> None:
         assert same < 0.8 * min(before, after), view
 
 
+def check_future(bag: Path, count: int) -> None:
+    """A reader that knows only what the recording says of its types has every future."""
+    from rosbags.highlevel import AnyReader
+
+    with AnyReader([bag]) as reader:
+        assert {"/cosmos3/scene", "/cosmos3/path"} <= reader.topics.keys()
+        connections = [each for each in reader.connections if each.topic == "/cosmos3/future"]
+        futures = [
+            reader.deserialize(data, each.msgtype) for each, _, data in reader.messages(connections)
+        ]
+    assert [future.number for future in futures] == [*range(1, count + 1)]
+    assert [frame.format for frame in futures[0].frames] == ["jpeg", "jpeg"]
+
+
 def test_what_is_recorded_of_a_closed_loop_is_what_happened(
     start: Any, watcher: Any, wait_until: Any, tmp_path: Path
 ) -> None:
@@ -126,7 +151,7 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
     ):
         start(process.executable, *process.arguments())
     recorder = start(sys.executable, "-m", "cosmos3_ros.cli", "record", tmp_path / "bag")
-    recorder.wait_for("recording 13 topics")
+    recorder.wait_for("recording 16 topics")
     witness = Witness(watcher, robot.embodiment.views)
     for topic in ("cosmos3/instruction", "cosmos3/action_chunk"):
         wait_until(
@@ -139,6 +164,7 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
     witness.perform(wait_until, names, 4.0)
     assert recorder.interrupt() == 0
     assert " 0 /joint_states" not in recorder.output
+    check_future(tmp_path / "bag", witness.number)
 
     convert = [
         sys.executable,

@@ -29,12 +29,15 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(
     from cosmos3_ros.bringup import graph_page
     from cosmos3_ros.bringup.node_graph import Options, processes
     from cosmos3_ros.robot.robot_file import config_folder
+    from cosmos3_ros.ros import topics
 
     robot = str(config_folder() / "droid_sim.yaml")
-    options = Options(robot=robot, use_sim_time=True, server=True, port=0, task_server=True)
+    options = Options(robot, use_sim_time=True, server=True, port=0, task_server=True, display=True)
     running = [start(p.executable, *p.arguments()) for p in processes(options)]
     rclpy.init(args=[])
     node = rclpy.create_node("watcher")
+    frame = topics.FUTURE_FRAME  # which makes the display node listen to futures
+    node.create_subscription(frame.type, frame.name, lambda message: None, frame.qos)
     try:
         # The server is the last of the slow process. Until it is up, topics are still being made,
         # and only then does the time for discovery begin.
@@ -58,7 +61,7 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(
     finally:
         node.destroy_node()
         rclpy.shutdown()
-    assert [process.interrupt(60) for process in running] == [0, 0, 0, 0]
+    assert [process.interrupt(60) for process in running] == [0, 0, 0, 0, 0]
 
 
 def test_topics_that_are_there_instead_name_a_parameter_of_their_node() -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy node's inputs over time, by its own callbacks and a stepped clock."""
 
+import contextlib
+import dataclasses
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +11,9 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.execution.observation_buffer import Sample
-from cosmos3_ros.model.embodiment import EMBODIMENTS
-from cosmos3_ros.model.interface import NS, ActionChunk, Observation
+from cosmos3_ros.model.embodiment import EMBODIMENTS, Embodiment
+from cosmos3_ros.model.embodiment.units import Column
+from cosmos3_ros.model.interface import NS, ActionChunk, Observation, Prediction
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
 
@@ -26,7 +29,8 @@ LATENCY = 30 * MS
 class Idle:
     """A policy whose network is never asked."""
 
-    embodiment = DROID_SIM
+    def __init__(self, embodiment: Embodiment = DROID_SIM) -> None:
+        self.embodiment = embodiment
 
     def reset(self) -> None: ...
 
@@ -54,6 +58,13 @@ class AtOnce:
 
 @pytest.fixture
 def policy(domain: int) -> Iterator[Any]:
+    with configured(Idle()) as node:
+        yield node
+
+
+@contextlib.contextmanager
+def configured(idle: Idle, **parameters: Any) -> Iterator[Any]:
+    """The active node of a policy, with a stepped clock."""
     import rclpy
     from rclpy.parameter import Parameter
     from rclpy.signals import SignalHandlerOptions
@@ -75,19 +86,23 @@ def policy(domain: int) -> Iterator[Any]:
         "gripper_closed": 0.8,
         "instruction": "go",
         "autostart": False,
+        **parameters,
     }
-    overrides = [Parameter(name, value=value) for name, value in given.items()]
-    node = Stepped(lambda params: Idle(), parameter_overrides=overrides)  # type: ignore[arg-type, return-value]
+    # an empty list has no type
+    overrides = [Parameter(name, value=value) for name, value in given.items() if value != []]
+    node = Stepped(lambda params: idle, parameter_overrides=overrides)  # type: ignore[arg-type, return-value]
     node.trigger_configure()
     node._infer.close()
     node._infer = AtOnce(node)
     node._workers = [node._decode]
     node.trigger_activate()
-    yield node
-    node.trigger_deactivate()
-    node.trigger_cleanup()
-    node.destroy_node()
-    rclpy.shutdown()
+    try:
+        yield node
+    finally:
+        node.trigger_deactivate()
+        node.trigger_cleanup()
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 def image(stamp: int, data: bytes = b"") -> Any:
@@ -169,6 +184,88 @@ def test_arm_and_gripper_of_two_drivers_are_merged(policy: Any) -> None:
         moment = 0.1 * (sample.stamp - begin) / NS
         expected = [*[moment] * 7, moment / 0.8]  # the gripper in the policy's unit
         assert sample.state.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_base_is_measured_by_its_odometry_and_may_stand(domain: int) -> None:
+    from nav_msgs.msg import Odometry
+
+    from cosmos3_ros.ros.messages import header
+
+    base = (Column("base_x", "m/s"), Column("base_yaw", "rad/s"))
+    kind = dataclasses.replace(
+        DROID_SIM, state=(*DROID_SIM.state, *base), action=(*DROID_SIM.action, *base)
+    )
+    names = {"joints": [*JOINTS, "vx", "wz"], "mobile_base": ["vx", "", "wz"]}
+    with configured(Idle(kind), **names) as node:
+        events = cameras(node, 6, 15, [0.0] * 3) + states(node, 6, 50, JOINTS)
+        seen = play(node, events)
+        assert seen == []
+        assert "vx" in node._faults.now["no inference"]
+        node._forget()
+        events = cameras(node, 6, 15, [0.0] * 3) + states(node, 6, 50, JOINTS)
+        for k in range(6 * 20):
+            at = k * NS // 20
+            message = Odometry(header=header(node.clock + at))
+            message.twist.twist.linear.x, message.twist.twist.linear.y = 0.25, 7.0
+            events.append((at, lambda m=message: node._on_odometry(m)))
+        seen = play(node, events)
+        assert len(seen) > 12
+        assert all(sample.state[-2:].tolist() == [0.25, 0.0] for _, sample in seen)
+        assert "frozen joint" not in node._faults.now  # the arm moved by 0.6 rad meanwhile
+
+
+class Road(Idle):
+    """A policy that drives along an arc."""
+
+    def infer(self, observation: Observation, committed: ActionChunk | None = None) -> Prediction:
+        kind, rows = self.embodiment, np.zeros((self.embodiment.horizon, 7), np.float32)
+        assert observation.state.shape == (0,)
+        turn = 0.02 * np.arange(1, len(rows) + 1)
+        rows[:, 0], rows[:, 1] = 10 * np.sin(turn), 10 * (1 - np.cos(turn))
+        rows[:, 5], rows[:, 6] = np.sin(turn / 2), np.cos(turn / 2)
+        return Prediction(ActionChunk(rows, kind.action_names, observation.stamp, kind.step))
+
+
+def test_a_vehicle_gets_poses_that_are_due_and_needs_no_joints(domain: int) -> None:
+    from cosmos3_ros.robot.images import encode
+    from cosmos3_ros.ros.messages import header, to_ns
+
+    kind = EMBODIMENTS["av"]
+    own = {"joints": [], "gripper_joint": "", "vehicle_frame": "base_link"}
+    with configured(Road(kind), **own) as node:
+        sent: list[Any] = []
+        assert node._chunks.topic_name == "/cosmos3/trajectory"
+        node._chunks.publish = sent.append
+        events = []
+        for k in range(20):
+            picture = encode(np.full((72, 128, 3), k, np.uint8))
+            picture.header = header(node.clock + k * NS // 10)
+            events.append((k * NS // 10 + LATENCY, lambda m=picture: node._on_image("front")(m)))
+        sample = play(node, events)[-1][1]
+        node._run((node._episode, "drive on", sample))
+    (path,) = sent
+    assert (path.header.frame_id, to_ns(path.header.stamp)) == ("base_link", sample.stamp)
+    dues = sample.stamp + kind.step * np.arange(1, kind.horizon + 1)
+    assert [to_ns(pose.header.stamp) for pose in path.poses] == dues.tolist()
+    last = path.poses[-1].pose
+    assert last.position.x == pytest.approx(10 * np.sin(1.2), abs=1e-5)
+    assert last.orientation.z == pytest.approx(np.sin(0.6), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "words"),
+    [
+        ("droid_sim", {"joints": []}, "expected an embodiment of one pose without a state"),
+        ("droid_midtrain", {"joints": []}, "expected an embodiment of one pose without a state"),
+        ("av", {}, "parameter 'joints' is ['panda_joint1', "),
+    ],
+)
+def test_what_is_no_vehicle_is_refused(name: str, own: dict[str, Any], words: str) -> None:
+    from cosmos3_ros.robot.kinematics.vehicle import check_vehicle
+
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 (its words are compared below)
+        check_vehicle(EMBODIMENTS[name], own.get("joints", JOINTS))
+    assert words in str(refused.value)
 
 
 def test_names_that_differ_are_listed_both_ways(policy: Any) -> None:

@@ -10,7 +10,7 @@ from cosmos3_ros.model.embodiment import Embodiment
 from cosmos3_ros.model.embodiment.embodiment_file import embodiment_from
 from cosmos3_ros.model.embodiment.units import Column
 from cosmos3_ros.model.interface import ActionChunk
-from cosmos3_ros.robot.joint_map import JointMap, joint_groups, map_joints
+from cosmos3_ros.robot.joint_map import JointMap, check_mobile_base, joint_groups, map_joints
 
 ROBOT = JointMap(
     ("j1", "j2", "finger"),
@@ -129,3 +129,45 @@ def test_groups_have_their_joints_in_order_and_their_names_before_topics() -> No
 def test_groups_that_do_not_fit_are_refused(wrong: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         joint_groups(["a", "b"], *wrong)
+
+
+MOBILE = embodiment_from(
+    {
+        "name": "mobile",
+        "domain": "mine",
+        "domain_id": 24,
+        "kind": "joints",
+        "rate": 10.0,
+        "horizon": 8,
+        "canvas": {
+            "views": {"front": [0, 0, 64, 64]},
+            "composite": [64, 64],
+            "content": [64, 64],
+            "size": [64, 64],
+        },
+        "state": {"lift": "m", "forward": "m/s", "turn": "rad/s"},
+        "prompt": {"viewpoint": "ego_view"},
+    },
+    "mobile.yaml",
+)
+
+
+def test_a_base_has_the_columns_that_are_velocities() -> None:
+    joints = ("z", "vx", "wz")
+    assert check_mobile_base(MOBILE, joints, ("vx", "", "wz")) == ("vx", "wz")
+    assert map_joints(MOBILE, joints, ()).to_policy(np.array([1.0, 2.0, 3.0])).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "base", [(), ("vx", "", ""), ("wz", "", "vx"), ("z", "", "wz"), ("vx", "vx", "wz")]
+)
+def test_a_base_of_other_columns_is_refused_with_both_sides(base: tuple[str, ...]) -> None:
+    with pytest.raises(
+        ValueError, match=r"'mobile_base' is \[.*velocities where 'joints' has \[\('vx'"
+    ):
+        check_mobile_base(MOBILE, ("z", "vx", "wz"), base)
+
+
+def test_a_base_is_three_names() -> None:
+    with pytest.raises(ValueError, match="expected three of 'joints'"):
+        check_mobile_base(MOBILE, ("z", "vx", "wz"), ("vx", "wz"))

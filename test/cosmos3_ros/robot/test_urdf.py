@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from cosmos3_ros.robot.urdf import JointLimit, description_topic, parse_limits, read_limits
+from cosmos3_ros.robot.urdf import (
+    JointLimit,
+    description_topic,
+    movable_joints,
+    parse_limits,
+    read_limits,
+    root_link,
+)
 
 ROBOT = """<robot name="r">
   <joint name="a" type="revolute"><limit lower="-1.5" upper="2" velocity="3" effort="40"/></joint>
@@ -45,6 +52,22 @@ def test_limits_are_read_in_the_order_asked_for(robot: Path) -> None:
 def test_missing_limits_are_named(robot: Path, joints: list[str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read_limits(robot, joints)
+
+
+def test_joints_that_move_by_themselves_are_listed() -> None:
+    mimic = '<joint name="g" type="prismatic"><mimic joint="a"/></joint>'
+    text = ROBOT.replace("</robot>", f"{mimic}</robot>")
+    assert movable_joints(text, "r.urdf") == ["a", "b", "c", "e", "f"]
+    with pytest.raises(ValueError, match=r"'r.urdf' is <sdf>, expected a URDF"):
+        movable_joints("<sdf/>", "r.urdf")
+
+
+def test_the_root_is_the_one_link_that_nothing_carries() -> None:
+    links = '<link name="hand"/><link name="base"/>'
+    joint = '<joint name="j" type="fixed"><parent link="base"/><child link="hand"/></joint>'
+    assert root_link(f"<robot>{links}{joint}</robot>", "r.urdf") == "base"
+    with pytest.raises(ValueError, match=r"'r.urdf': expected one link .* got \['hand', 'base'\]"):
+        root_link(f"<robot>{links}</robot>", "r.urdf")
 
 
 def test_a_file_that_is_no_description_is_named(tmp_path: Path) -> None:
