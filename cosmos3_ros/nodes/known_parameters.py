@@ -9,6 +9,7 @@ from functools import partial
 from ..model.option_fields import fields
 from ..ros.arguments import check_arguments
 from . import commander_params, policy_params, reasoner_params, server_params, sim_params
+from .console import console_params
 from .task import task_params
 
 PARAMS: dict[str, type] = {
@@ -18,6 +19,7 @@ PARAMS: dict[str, type] = {
     "commander": commander_params.Params,
     "sim": sim_params.Params,
     "task_server": task_params.Params,
+    "console": console_params.Params,
 }
 KNOWN = {node: frozenset(fields(params)) for node, params in PARAMS.items()}
 

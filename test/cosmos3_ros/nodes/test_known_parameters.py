@@ -9,7 +9,7 @@ import pytest
 from cosmos3_ros.robot.robot_file import config_folder
 
 pytestmark = pytest.mark.ros
-NODES = ("policy", "reasoner", "server", "commander", "sim", "task_server")
+NODES = ("policy", "reasoner", "server", "commander", "sim", "task_server", "console")
 
 
 @pytest.mark.parametrize("path", sorted(config_folder().glob("*.yaml")), ids=lambda path: path.stem)
