@@ -59,7 +59,7 @@ setup(
         "train": ["pyarrow>=15", "rosbags>=0.11"],
         "poses": ["pin>=3"],
         "sim": ["mujoco>=3.3", "matplotlib>=3.9"],
-        "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "openai>=2"],
+        "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "openai>=2", "playwright>=1.50"],
     },
     entry_points={"console_scripts": ["cosmos3 = cosmos3_ros.cli:main"]},
 )

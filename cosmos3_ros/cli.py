@@ -45,6 +45,8 @@ SHARED = (
     "remote_model",
     "remote_token_file",
 )
+# Options of the console.
+VIEW = ("view_port", "view_host", "view_token_file", "view_control")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_view(commands)
     _add_demo(commands)
     _add_replay(commands)
     _add_ask(commands)
@@ -117,6 +120,22 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(function=function)
 
 
+def _add_view(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("view", help="show a running graph in the browser: the console")
+    _add_options(parser, "robot", *VIEW, "use_sim_time", "log_level")
+
+    def function(chosen: argparse.Namespace) -> int:
+        import rclpy  # noqa: F401  # without it nothing would start
+
+        from .bringup.node_graph import processes
+        from .bringup.process_runner import run
+
+        nothing = dict.fromkeys(("policy", "reasoner", "commander", "sim"), False)
+        return run(processes(_options(chosen, view=True, **nothing)))
+
+    parser.set_defaults(function=function)
+
+
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
     parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
@@ -135,18 +154,13 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         default=pathlib.Path("out/demo"),
         help="folder for what it writes (default: out/demo)",
     )
-    parser.add_argument(
-        "--view", action="store_true", help="show the cameras in a window while it runs"
-    )
-    _add_options(parser, *SHARED, "seed")
+    _add_options(parser, *SHARED, "seed", "view", *VIEW)
 
     def function(chosen: argparse.Namespace) -> int:
         from .apps.demo import demo
 
         options = _options(chosen, task="reach", log_level="warn")
-        return demo(
-            options, chosen.task, chosen.episodes, chosen.time_limit, chosen.out, chosen.view
-        )
+        return demo(options, chosen.task, chosen.episodes, chosen.time_limit, chosen.out)
 
     parser.set_defaults(function=function)
 

@@ -66,7 +66,7 @@ async def run_app(
     address: tuple[str, int],
     ready: Callable[[int], None],
     ended: asyncio.Event,
-    queue: JobQueue,
+    queue: JobQueue | None = None,
     load: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Listen, load, call `ready` with the port, serve until `ended`, close the queue.
@@ -76,7 +76,7 @@ async def run_app(
         address: Host and port; port 0: any that is free.
         ready: Is called once.
         ended: Is set by whoever wants the server to end.
-        queue: The jobs of the handlers.
+        queue: The jobs of the handlers, if they have some.
         load: What has to be done before the server is ready, while clients may connect already.
 
     Raises:
@@ -99,4 +99,5 @@ async def run_app(
         # nobody closes its socket (python/cpython#109564).
         await asyncio.sleep(0.001)
         await runner.cleanup()
-        queue.close()
+        if queue:
+            queue.close()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures for tests with ROS: a domain of their own, and processes that are gone afterwards.
 
-What is skipped, and why, is decided here from the markers: `ros`, `sim`, `gpu`, `ros2_control`.
+What is skipped, and why, is decided here from the markers: `ros`, `sim`, `gpu`, `browser`,
+`ros2_control`.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import functools
 import importlib.util
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,9 +63,19 @@ def _missing_controllers() -> str:
     return ""
 
 
+def _missing_browser() -> str:
+    """What is not installed of a browser and what drives it; empty if all is."""
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is not installed"
+    return "" if shutil.which("chromium") else "no chromium: apt-get install chromium"
+
+
 @functools.cache
 def _why_not(marker: str) -> str:
     """Why tests with this marker cannot run here; empty if they can."""
+    installed = {"browser": _missing_browser, "ros2_control": _missing_controllers}
+    if marker in installed:
+        return installed[marker]()
     if marker == "ros":
         if importlib.util.find_spec("rclpy") is None:
             return "rclpy is not installed"
@@ -80,8 +92,6 @@ def _why_not(marker: str) -> str:
 
         if os.environ["MUJOCO_GL"] == "disable":
             return NO_GL
-    if marker == "ros2_control":
-        return _missing_controllers()
     if marker == "gpu":
         import torch
 
@@ -109,7 +119,7 @@ def pytest_sessionstart() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run, with the reason."""
     for item in items:
-        for marker in ("ros", "sim", "gpu", "ros2_control"):
+        for marker in ("ros", "sim", "gpu", "browser", "ros2_control"):
             if item.get_closest_marker(marker) and (reason := _why_not(marker)):
                 item.add_marker(pytest.mark.skip(reason=f"{marker}: {reason}"))
 

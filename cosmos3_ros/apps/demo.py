@@ -14,7 +14,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,11 +92,10 @@ def demo(
     episodes: int,
     time_limit: float,
     out: pathlib.Path,
-    view: bool = False,
 ) -> int:
     """Run `episodes` episodes of each task (see `choose_tasks`), write `out`.
 
-    The exit code.
+    With the console, the nodes then stay until Ctrl-C. The exit code.
     """
     checkpoint = parameter_of(options, "policy", "checkpoint") or ""
     scene = simulated_scene(options.robot)
@@ -111,40 +110,40 @@ def demo(
     began = time.monotonic()
     say(f"starting simulation, policy, reasoner and commander (log: {out / 'nodes.log'})")
     done: list[Episode] = []
-    with (
-        (out / "nodes.log").open("w") as log,
-        Film(out / "demo.mp4", RATE) as film,
-        RunningGraph(wanted, log) as graph,
-        watching(options) as recorder,
-    ):
-        show = Show(recorder, film, view)
-        wait_until(lambda: is_ready(recorder), 120, "the nodes' start", lambda: check(graph, out))
-        say(
-            f"ready after {time.monotonic() - began:.1f} s; episodes of up to {time_limit:.0f} s "
-            "each"
-        )
-        for k in range(episodes):
-            for name in names:
-                done.append(
-                    show.episode(
-                        name, (options.seed or 0) + k, time_limit, lambda: check(graph, out)
-                    )
-                )
-                if len(done) == 1:
-                    joints = (
-                        recorder.joints,
-                        np.array(recorder.commanded),
-                        np.array(recorder.measured),
-                    )
-                    chunk_times = list(recorder.chunk_times)
-    first = done[0]
-    title = f"{first.task}, seed {first.seed}: {first.instruction}"
-    plot_joints(out / "joints.png", *joints, chunk_times, title)
-    summary = summarize(done, options, film.frames, time.monotonic() - began)
-    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    print(table(done))
-    say(f"wrote {out}/demo.mp4 ({film.frames} frames), joints.png, summary.json, nodes.log")
+    with (out / "nodes.log").open("w") as log, RunningGraph(wanted, log) as graph:
+        alive = lambda: check(graph, out)  # noqa: E731
+        with Film(out / "demo.mp4", RATE) as film, watching(options) as recorder:
+            show = Show(recorder, film)
+            wait_until(lambda: is_ready(recorder), 120, "the nodes' start", alive)
+            say(
+                f"ready after {time.monotonic() - began:.1f} s; episodes of up to "
+                f"{time_limit:.0f} s each"
+            )
+            for seed in range(options.seed or 0, (options.seed or 0) + episodes):
+                for name in names:
+                    done.append(show.episode(name, seed, time_limit, alive))
+                    if len(done) == 1:
+                        motion = np.array(recorder.commanded), np.array(recorder.measured)
+                        chunk_times = list(recorder.chunk_times)
+        first = done[0]
+        title = f"{first.task}, seed {first.seed}: {first.instruction}"
+        plot_joints(out / "joints.png", recorder.joints, *motion, chunk_times, title)
+        summary = summarize(done, options, film.frames, time.monotonic() - began)
+        (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        print(table(done))
+        say(f"wrote {out}/demo.mp4 ({film.frames} frames), joints.png, summary.json, nodes.log")
+        if options.view:
+            stay(alive)
     return 0
+
+
+def stay(alive: Callable[[], None]) -> None:
+    """Let the nodes run, for whoever looks at them in the browser, until Ctrl-C."""
+    say("the page in the browser stays, and its buttons work, until Ctrl-C")
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            alive()
+            time.sleep(0.1)
 
 
 def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
@@ -196,7 +195,7 @@ def is_ready(recorder: Recorder) -> bool:
 
 def check(graph: RunningGraph, out: pathlib.Path) -> None:
     """Raise if a process of the graph has ended; its last words are in the log."""
-    if ended := graph.ended():
+    if ended := graph.essential_ended():
         lines = (out / "nodes.log").read_text().strip().splitlines()
         errors = [line for line in lines if "rror" in line] or lines[-1:]
         names = ", ".join(f"{name} ended with exit code {code}" for name, code in ended.items())
@@ -206,11 +205,10 @@ def check(graph: RunningGraph, out: pathlib.Path) -> None:
 class Show:
     """Runs episodes on a recorder and films them, if there is a film."""
 
-    def __init__(self, recorder: Recorder, film: Film | None = None, view: bool = False) -> None:
+    def __init__(self, recorder: Recorder, film: Film | None = None) -> None:
         self._recorder, self._film, self._filming = recorder, film, False
         self._last = self._title = ""
         self._next = 0
-        self._window = Window() if view else None
         if film:
             recorder.on_image = self._on_image
 
@@ -273,8 +271,6 @@ class Show:
         if sys.stdout.isatty():
             print(f"\r{line}  ", end="", flush=True)
         self._last = line
-        if self._window:
-            self._window.update()
 
     def _on_image(self, stamp: int) -> None:
         if not self._filming or stamp < self._next:
@@ -285,41 +281,6 @@ class Show:
         )
         assert self._film is not None  # else nobody calls this
         self._film.add(picture)
-        if self._window:
-            self._window.show(picture)
-
-
-class Window:
-    """A window with the newest picture; made and updated in the main thread."""
-
-    def __init__(self) -> None:
-        try:
-            import tkinter
-        except ImportError:
-            raise OSError("the window needs Python's tkinter: apt-get install python3-tk") from None
-        try:
-            self._root = tkinter.Tk()
-        except tkinter.TclError as error:
-            raise OSError(f"the window needs a screen: {error}") from error
-        self._root.title("cosmos3_ros")
-        self._label = tkinter.Label(self._root)
-        self._label.pack()
-        self._make = tkinter.PhotoImage
-        self._picture: np.ndarray | None = None
-
-    def show(self, picture: np.ndarray) -> None:
-        """Hand over a picture (from any thread)."""
-        self._picture = picture
-
-    def update(self) -> None:
-        """Draw what was handed over last."""
-        if self._picture is not None:
-            height, width = self._picture.shape[:2]
-            self._image = self._make(
-                data=b"P6 %d %d 255\n" % (width, height) + self._picture.tobytes()
-            )
-            self._label.configure(image=self._image)
-        self._root.update()
 
 
 def percentile(values: list[float], part: float) -> float:

@@ -46,6 +46,11 @@ NODES: dict[str, tuple[topics.Interface, type, str]] = {
         "chunk and future in messages that every viewer draws, see docs/watching.md; it listens "
         "to futures only while somebody does to their frames",
     ),
+    "console": (
+        topics.CONSOLE,
+        PARAMS["console"],
+        "a page in the browser that shows the others and has buttons, see docs/console.md",
+    ),
     "sim": (topics.SIM, PARAMS["sim"], "the embedded simulation in place of a robot"),
 }
 PICTURE = """\
@@ -99,8 +104,10 @@ def _rows(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
 
 def _node(name: str) -> list[str]:
     interface, params, doc = NODES[name]
-    ways = [("in", topic) for topic in interface.subscribes] + [
-        ("out", topic) for topic in interface.publishes
+    ways = [
+        *(("in", topic) for topic in interface.subscribes),
+        *(("in, while somebody looks", topic) for topic in interface.watched),
+        *(("out", topic) for topic in interface.publishes),
     ]
     lines = [f"## {name}", "", f"{doc[0].upper()}{doc[1:]}.", ""]
     if ways:

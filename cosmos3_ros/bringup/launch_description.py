@@ -68,7 +68,7 @@ def describe(arguments: Sequence[str] = (), **fixed: Any) -> LaunchDescription:
 
 
 def _actions(process: Process) -> list[Any]:
-    """One process, and the end of everything when it ends; with an error if that was one."""
+    """One process, and the end of everything when an essential one ends; an error if that was."""
     node = Node(
         package="cosmos3_ros",
         executable=process.executable,
@@ -83,6 +83,8 @@ def _actions(process: Process) -> list[Any]:
             raise RuntimeError(f"{process.executable} ended with exit code {event.returncode}")
         return [EmitEvent(event=Shutdown(reason=f"{process.executable} ended"))]
 
+    if not process.essential:
+        return [*(LogInfo(msg=line) for line in process.replaced), node]
     said = [LogInfo(msg=line) for line in process.replaced]
     return [*said, node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=ended))]
 

@@ -46,6 +46,7 @@ MODULES = {
     "commander": ("cosmos3_ros.nodes.commander_node",),
     "task_server": ("cosmos3_ros.nodes.task.task_node",),
     "display": ("cosmos3_ros.nodes.display.display_node",),
+    "console": ("cosmos3_ros.nodes.console.console_node",),
 }
 
 
@@ -85,6 +86,13 @@ SETS: dict[str, dict[str, str]] = {
     "commander": {"armed": "armed", "use_sim_time": "use_sim_time"},
     "task_server": {"use_sim_time": "use_sim_time"},
     "display": {"use_sim_time": "use_sim_time"},
+    "console": {
+        "host": "view_host",
+        "port": "view_port",
+        "token_file": "view_token_file",
+        "control": "view_control",
+        "use_sim_time": "use_sim_time",
+    },
 }
 
 EMBODIED = ("policy", "server")  # nodes that have the parameter `embodiment`
@@ -158,6 +166,23 @@ class Options:
     display: bool = param(
         False, "start the display node, which gives RViz and Foxglove chunk and future to draw"
     )
+    view: bool = param(
+        False, "start the console, a page in the browser that shows the graph: docs/console.md"
+    )
+    view_port: int | None = param(None, "port of the console; 0: any that is free", omitted=FILE)
+    view_host: str | None = param(
+        None, "address the console listens on; another one needs view_token_file", omitted=FILE
+    )
+    view_token_file: str | None = param(
+        None,
+        "file with the token of the console's link; empty: a new one at every start",
+        omitted=FILE,
+    )
+    view_control: bool | None = param(
+        None,
+        "the console may arm, instruct and reset; the simulation it may unless this is false",
+        omitted=FILE,
+    )
     sim: bool = param(True, "start the embedded simulation in place of a robot")
     armed: bool | None = param(
         None,
@@ -185,6 +210,7 @@ class Process:
     remappings: tuple[tuple[str, str], ...]
     log_level: str = "info"
     replaced: tuple[str, ...] = ()  # in words, what of the robot file the parameters replace
+    essential: bool = True  # its end ends the others
 
     def arguments(self) -> list[str]:
         """The arguments after the program's name."""
@@ -290,7 +316,14 @@ def processes(
         parameters = {node: graph.given(node) for node in nodes}
         replaced = tuple(line for node in nodes for line in graph.replaced(node, parameters[node]))
         process = Process(
-            executable, nodes, path, parameters, remappings, options.log_level, replaced
+            executable,
+            nodes,
+            path,
+            parameters,
+            remappings,
+            options.log_level,
+            replaced,
+            essential=executable != "console",
         )
         check_arguments(process.arguments(), nodes, KNOWN)
         found.append(process)
@@ -311,10 +344,12 @@ def processes(
         add("task_server", "task_server")
     if options.display:
         add("display", "display")
+    if options.view:
+        add("console", "console")
     if not found:
         raise ValueError(
-            "nothing to start: policy, reasoner, server, commander, task_server, display and sim "
-            "are all false"
+            "nothing to start: policy, reasoner, server, commander, task_server, display, sim and "
+            "view are all false"
         )
     return found
 
@@ -347,7 +382,7 @@ class _Settings:
 
     def given(self, node: str) -> dict[str, Any]:
         """The parameters that are set for a node, beside those of the robot file."""
-        file, values = self._file[node], {}
+        file, values = self._file[node], dict(self._shown if node == "console" else {})
         for parameter, option in SETS[node].items():
             value = getattr(self._options, option)
             if value is None and parameter not in file:
@@ -371,6 +406,13 @@ class _Settings:
             elif wanted.endswith((".yaml", ".yml")):
                 values["embodiment"] = wanted
         return values
+
+    @property
+    def _shown(self) -> dict[str, Any]:
+        """What the console shows, and that a simulation may be moved by whoever looks."""
+        shown: dict[str, Any] = {"robot": str(self._path), "simulation": self._options.sim}
+        says = "control" in self._file["console"]
+        return shown | ({"control": True} if self._options.sim and not says else {})
 
     def value(self, node: str, parameter: str) -> Any:
         """What a node will have as a parameter; None if its own default."""

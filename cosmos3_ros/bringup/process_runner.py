@@ -60,6 +60,13 @@ class RunningGraph:
             if (code := popen.poll()) is not None
         }
 
+    def essential_ended(self) -> dict[str, int]:
+        """Those of `ended` without which the others are not to go on; of the last one: itself."""
+        ended = self.ended()
+        essential = {process.executable for process in self._processes if process.essential}
+        missing = {name: code for name, code in ended.items() if name in essential}
+        return missing or (ended if len(ended) == len(self._running) else {})
+
     def stop(self) -> None:
         """End all processes, the commander first, so that the arm is held while the rest ends.
 
@@ -83,12 +90,14 @@ class RunningGraph:
     def _start(self, process: Process) -> None:
         for line in process.replaced:
             print(line, file=self._output, flush=True)
+        # what the console prints is for a person, wherever the others' logs go
+        output = self._output if process.essential else None
         command = [sys.executable, "-m", *MODULES[process.executable], *process.arguments()]
         # a group of its own: Ctrl-C in a terminal reaches only us, and we end the others in order
         self._running[process.executable] = subprocess.Popen(
             command,
-            stdout=self._output,
-            stderr=self._output,
+            stdout=output,
+            stderr=output,
             text=True,
             process_group=0,
             env={**os.environ, **environment()},
@@ -106,10 +115,15 @@ def _wait(popen: subprocess.Popen[str]) -> None:
 def run(processes: Sequence[Process]) -> int:
     """Run the graph until Ctrl-C (exit code 0) or the end of a process (its code, at least 1)."""
     stopped = Stop().on_signals(signal.SIGHUP)
+    told: set[str] = set()
     with RunningGraph(processes) as graph:
         while not stopped.wait(0.1):
-            if ended := graph.ended():
+            if ended := graph.essential_ended():
                 names = ", ".join(f"{name} (exit code {code})" for name, code in ended.items())
                 print(f"error: {names} ended; ending the others", file=sys.stderr)
                 return max(1, *(abs(code) for code in ended.values()))
+            for name, code in graph.ended().items():
+                if name not in told:
+                    print(f"warning: {name} ended (exit code {code})", file=sys.stderr)
+                    told.add(name)
     return 0

@@ -9,6 +9,7 @@ from functools import partial
 from ..model.option_fields import fields
 from ..ros.arguments import check_arguments
 from . import commander_params, policy_params, reasoner_params, server_params, sim_params
+from .console import console_params
 from .display import display_params
 from .task import task_params
 
@@ -20,6 +21,7 @@ PARAMS: dict[str, type] = {
     "sim": sim_params.Params,
     "task_server": task_params.Params,
     "display": display_params.Params,
+    "console": console_params.Params,
 }
 KNOWN = {node: frozenset(fields(params)) for node, params in PARAMS.items()}
 

@@ -118,8 +118,6 @@ class PolicyNode(ManagedNode[Params]):
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
         self._surprise = self._watch_surprise()
         self._subscribe(embodiment.views)
-        self.subscribe(topics.INSTRUCTION, self._on_instruction)
-        self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
         self._infer = Worker("infer", self._run, self._failed)
         self._decode = Worker("decode", self._decode_future, self._failed, LAST)
         self._workers = [self._infer, self._decode]
@@ -142,6 +140,8 @@ class PolicyNode(ManagedNode[Params]):
                 topics.camera(view, p.image_transport, p.image_reliability),
                 self._on_image(view),
             )
+        self.subscribe(topics.INSTRUCTION, self._on_instruction)
+        self.subscribe(topics.COMMANDER_STATUS, self._on_commander)
 
     def _map(self, embodiment: Embodiment) -> None:
         """Tie the embodiment's numbers to the robot's joints, or to its tool and so to them."""

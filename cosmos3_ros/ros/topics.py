@@ -72,7 +72,11 @@ class Topic:
 
     def of(self, group: str) -> Topic:
         """The same of a group of joints that has controllers of its own; "": the only one."""
-        return dataclasses.replace(self, name=f"{group}/{self.name}") if group else self
+        return self.named(f"{group}/{self.name}") if group else self
+
+    def named(self, name: str) -> Topic:
+        """The same by another name."""
+        return dataclasses.replace(self, name=name)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,11 +90,15 @@ class Service:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Interface:
-    """What one node subscribes to, publishes and offers."""
+    """What one node subscribes to, publishes and offers.
+
+    watched: what it subscribes to only while somebody looks at it.
+    """
 
     subscribes: tuple[Topic, ...]
     publishes: tuple[Topic, ...]
     offers: tuple[Service, ...] = ()
+    watched: tuple[Topic, ...] = ()
 
 
 def camera(view: str, transport: str, reliability: str = "best_effort") -> Topic:
@@ -235,6 +243,9 @@ BASE_TWIST = dataclasses.replace(BASE_TWIST_STAMPED, type=Twist)
 ODOMETRY = Topic(
     "odom", Odometry, MERGED, "measured velocities of a mobile base, in its twist", continuous=True
 )
+ROBOT_DESCRIPTION = Topic(
+    "/robot_description", String, LATCHED, "the URDF, where the robot file names none"
+)
 CLOCK = Topic("/clock", Clock, RELIABLE, "simulated time, if publish_clock")
 
 SEEN = (IMAGES, COMPRESSED_IMAGES.if_set("image_transport: compressed"))
@@ -264,6 +275,12 @@ ASK = Service("reasoner/ask", Ask, "the reasoner's, from outside")
 IMAGINE = Service("policy/imagine", Imagine, "the policy's, from outside")
 EXECUTE_TASK = Service(
     "cosmos3/execute_task", ExecuteTask, "an action: do what is said until it is judged to be done"
+)
+TASK_FEEDBACK = Topic(
+    "cosmos3/execute_task/_action/feedback",
+    ExecuteTask.Impl.FeedbackMessage,
+    RELIABLE,
+    "how a running task goes, as the caller of the action is told",
 )
 TASK_SERVER = Interface(
     (COMMANDER_STATUS, ACTION_CHUNK, SCENE, SURPRISE, INSTRUCTION),
@@ -296,8 +313,26 @@ COMMANDER = Interface(
         Service("~/stop", Trigger, "decelerate, hold, and disarm"),
     ),
 )
+ARM = Service("commander/arm", SetBool, "the commander's, from outside")
+STOP_ARM = Service("commander/stop", Trigger, "the commander's, from outside")
+RESET_TASK = Service("sim/reset_task", ResetTask, "begin an episode of a task with a seed")
 SIM = Interface(
     (TRAJECTORY, POSITIONS, GRIPPER, JOINT_COMMAND),
     (JOINT_STATES, IMAGES, COMPRESSED_IMAGES, SIM_CAMERA_INFO, SIM_STATUS, CLOCK),
-    (Service("sim/reset_task", ResetTask, "begin an episode of a task with a seed"),),
+    (RESET_TASK,),
+)
+CONSOLE = Interface(
+    (
+        COMMANDER_STATUS,
+        ACTION_CHUNK,
+        SCENE,
+        INSTRUCTION,
+        DIAGNOSTICS,
+        SIM_STATUS,
+        TASK_GOAL,
+        TASK_FEEDBACK,
+        ROBOT_DESCRIPTION.if_set("robot: generic_6axis"),
+    ),
+    (INSTRUCTION,),
+    watched=(*SEEN, JOINT_STATES, COMMAND, FUTURE),
 )

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("cosmos3_ros", "model", "sim", "training", "serve")
-EXECUTABLES = ("policy", "reasoner", "server", "brain", "commander", "sim", "cosmos3")
+EXECUTABLES = ("policy", "reasoner", "server", "brain", "commander", "sim", "console", "cosmos3")
 # Import names that differ from the names of the packages that bring them.
 BROUGHT_BY = {
     "pinocchio": "pin",

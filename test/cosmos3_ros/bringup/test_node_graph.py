@@ -51,6 +51,25 @@ def test_parts_can_be_left_out(options: Options, executables: list[str]) -> None
     assert [p.executable for p in processes(options)] == executables
 
 
+@pytest.mark.parametrize(
+    ("options", "control"),
+    [
+        (Options(view=True), True),
+        (Options(view=True, view_control=False), False),
+        (Options("franka_robotiq", sim=False, view=True), None),
+        (Options("franka_robotiq", sim=False, view=True, view_control=True), True),
+    ],
+)
+def test_only_a_simulation_is_moved_from_the_page_unless_it_is_asked_for(
+    options: Options, control: bool | None
+) -> None:
+    *others, console = processes(options)
+    assert [process.essential for process in (*others, console)] == [True] * len(others) + [False]
+    given = console.parameters["console"]
+    assert (given.get("control"), given["simulation"]) == (control, options.sim)
+    assert given["robot"] == str(find_robot_file(options.robot))
+
+
 def test_the_server_runs_in_the_process_of_the_policy() -> None:
     (brain,) = processes(Options(sim=False, commander=False, reasoner=False, server=True, port=9))
     assert (brain.executable, brain.nodes) == ("brain", ("policy", "server"))

@@ -78,6 +78,26 @@ def test_when_one_process_dies_the_others_end(start: Any, wait_until: Any) -> No
     assert "commander (exit code -9) ended" in started.output
 
 
+def test_when_the_console_dies_the_others_go_on(start: Any, wait_until: Any) -> None:
+    rest = ("--no-policy", "--no-reasoner", "--no-sim", "--view", "--view-port", "0")
+    started = start(*cosmos3("run", *rest))
+    started.wait_for("console: open http://127.0.0.1:", 60)
+    os.kill(next(p for p in started.running() if "console_node" in words_of(p)), signal.SIGKILL)
+    started.wait_for("warning: console ended (exit code -9)")
+    assert any("commander" in words_of(pid) for pid in started.running())
+    assert started.interrupt() == 0
+
+
+def test_the_console_beside_a_running_graph_ends_alone(start: Any) -> None:
+    started = start(*cosmos3("view", "--robot", "franka_robotiq", "--view-port", "0"))
+    started.wait_for("console: open http://127.0.0.1:", 60)
+    (console,) = (p for p in started.running() if "console_node" in words_of(p))
+    assert "control:=true" not in words_of(console)
+    os.kill(console, signal.SIGKILL)
+    assert started.process.wait(20) != 0
+    assert "console (exit code -9) ended" in started.output
+
+
 # Two processes that ignore SIGINT, and signals as a terminal has them, whatever this test was
 # started from.
 STUBBORN = """

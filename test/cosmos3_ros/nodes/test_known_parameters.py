@@ -9,7 +9,16 @@ import pytest
 from cosmos3_ros.robot.robot_file import config_folder
 
 pytestmark = pytest.mark.ros
-NODES = ("policy", "reasoner", "server", "commander", "sim", "task_server", "display")
+NODES = (
+    "policy",
+    "reasoner",
+    "server",
+    "commander",
+    "sim",
+    "task_server",
+    "display",
+    "console",
+)
 
 
 @pytest.mark.parametrize("path", sorted(config_folder().glob("*.yaml")), ids=lambda path: path.stem)

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console: shows a running graph in a browser, and does what is pressed there.
+
+A process of its own, whose end ends nothing. It hears pictures, futures and joints only while
+somebody looks, and passes JPEGs on as they came.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+import secrets
+import sys
+import webbrowser
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
+
+from ...model.interface import NS
+from ...msg import ActionChunk, Future
+from ...robot.images import encode, to_rgb
+from ...ros import topics
+from ...ros.lifecycle import ManagedNode
+from ...ros.messages import to_ns
+from ...ros.node_runner import run
+from ...ros.rate_cap import RateCap
+from ...serve.asyncio_runner import in_background
+from ...serve.auth import read_token
+from ...serve.console.board import Board
+from ...serve.console.server import ConsoleServer, RobotModel
+from ...srv import Ask, ResetTask
+from ..known_parameters import KNOWN, checker
+from . import page_values
+from .console_params import Params
+from .robot_model import read_model
+from .shown_robot import read_shown
+
+LOOK = 0.25  # s between two looks whether somebody looks
+WARNING = DiagnosticStatus.WARN
+
+
+class ConsoleNode(ManagedNode[Params]):
+    """See the module."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("console", Params, KNOWN, **kwargs)
+        self._listening = contextlib.ExitStack()
+        self._watched: dict[str, Any] = {}  # subscriptions while somebody looks
+
+    @property
+    def control(self) -> bool:
+        """Whether the page may arm, instruct and reset."""
+        return self.params.control
+
+    def model(self) -> RobotModel | None:
+        """The robot description, as soon as it is known."""
+        return self._model
+
+    def setup(self) -> None:
+        p = self.params
+        self._token = read_token(p.token_file) if p.token_file else secrets.token_urlsafe(24)
+        self._shown = read_shown(p.robot, p.simulation)
+        self.board = Board()
+        self._model: RobotModel | None = None
+        self._positions: dict[str, float] = {}
+        self._diagnoses: dict[str, list[str]] = {}
+        self.board.put("robot", self._shown.value(p.control))
+        self._hear()
+        self._describe()
+        self._instructions = self.advertise(topics.INSTRUCTION)
+        self._callers = {
+            service: self._client(service)
+            for service in (topics.ARM, topics.STOP_ARM, topics.ASK, topics.RESET_TASK)
+        }
+        self.every(LOOK, self._look, steady=True)
+
+    def start(self) -> None:
+        p = self.params
+        server = ConsoleServer(self, self._token, self.get_logger().error)
+        port = self._listening.enter_context(
+            in_background(lambda ready, ended: server.run(p.host, p.port, ready, ended))
+        )
+        host = f"[{p.host}]" if ":" in p.host else p.host
+        link = f"http://{host}:{port}/?token={self._token}"
+        # not by the logger, which publishes what it says to everybody
+        print(f"console: open {link}", flush=True)
+        if p.browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            webbrowser.open(link)
+
+    def stop(self) -> None:
+        self._listening.close()
+
+    def teardown(self) -> None:
+        self._unwatch()
+
+    # -- what is heard
+
+    def _hear(self) -> None:
+        """What is small and rare, always: a page that opens shows the last of it at once."""
+        board, values = self.board, page_values
+        self.subscribe(
+            topics.COMMANDER_STATUS, lambda m: board.put("status", values.status_value(m))
+        )
+        self.subscribe(topics.ACTION_CHUNK, self._on_chunk)
+        self.subscribe(topics.SCENE, lambda m: board.put("scene", values.scene_value(m)))
+        self.subscribe(topics.INSTRUCTION, lambda m: board.put("instruction", m.data))
+        self.subscribe(topics.DIAGNOSTICS, self._on_diagnostics)
+        self.subscribe(
+            topics.SIM_STATUS,
+            lambda m: board.put("simulation", values.fields(m, values.SIMULATION)),
+        )
+        self.subscribe(
+            topics.TASK_FEEDBACK,
+            lambda m: board.put("task", values.fields(m.feedback, values.TASK)),
+        )
+        self.subscribe(topics.TASK_GOAL, lambda m: board.put("task_active", m.active))
+
+    def _look(self) -> None:
+        """Subscribe to what is large or frequent while somebody looks, and only then."""
+        if not self.board.is_watched:
+            self._unwatch()
+            return
+        self.board.put("now", self.now() / NS)
+        for topic, heard in (
+            (topics.JOINT_STATES, self._on_joints),
+            (topics.COMMAND, self._on_command),
+            (topics.FUTURE, self._on_future),
+        ):
+            if topic.name not in self._watched:
+                self._watch(topic.name, topic, heard)
+        for view in self._shown.canvas.views:
+            if view not in self._watched and (camera := self._camera(view)):
+                self._watch(view, camera, self._picture_of(view))
+
+    def _unwatch(self) -> None:
+        for subscription in self._watched.values():
+            self.destroy_subscription(subscription)
+        self._watched.clear()
+
+    def _watch(self, key: str, topic: topics.Topic, heard: Callable[[Any], None]) -> None:
+        self._watched[key] = self.create_subscription(
+            topic.type, topic.name, heard, topic.qos, callback_group=RateCap()
+        )
+
+    def _camera(self, view: str) -> topics.Topic | None:
+        """The topic of a view that somebody publishes, JPEGs rather than pixels; None: neither."""
+        for transport in ("compressed", "raw"):
+            topic = topics.camera(view, transport)
+            if self.count_publishers(self.resolve_topic_name(topic.name)):
+                return topic
+        return None
+
+    def _picture_of(self, view: str) -> Callable[[Any], None]:
+        def heard(message: Image | CompressedImage) -> None:
+            stamp = to_ns(message.header.stamp) / NS
+            try:
+                if not isinstance(message, CompressedImage):
+                    message = encode(to_rgb(message))
+            except ValueError as error:
+                self.get_logger().warning(f"{view}: {error}", throttle_duration_sec=10.0)
+                return
+            self.board.put(f"view {view}", {"stamp": stamp}, [bytes(message.data)])
+
+        return heard
+
+    def _on_joints(self, message: JointState) -> None:
+        """Publishers may each have some of the joints."""
+        self._positions.update(zip(message.name, message.position, strict=False))
+        self._put_joints("joints", self._positions, message)
+
+    def _on_command(self, message: JointState) -> None:
+        commanded = dict(zip(message.name, message.position, strict=False))
+        self._put_joints("command", commanded, message)
+
+    def _put_joints(self, kind: str, positions: Mapping[str, float], message: JointState) -> None:
+        stamp = to_ns(message.header.stamp)
+        self.board.put(kind, page_values.joints_value(positions, stamp, self._shown.scales))
+
+    def _on_chunk(self, message: ActionChunk) -> None:
+        try:
+            value = page_values.chunk_value(message, self._shown.scales)
+        except ValueError as error:
+            self.get_logger().warning(f"chunk: {error}", throttle_duration_sec=10.0)
+            return
+        value["seconds"] = self.now() / NS - value["stamp"]
+        self.board.put("chunk", value)
+
+    def _on_future(self, message: Future) -> None:
+        frames = [bytes(frame.data) for frame in message.frames]
+        self.board.put("future", page_values.future_value(message), frames)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            level = status.level[0] if isinstance(status.level, bytes) else status.level
+            if level < WARNING[0]:
+                self._diagnoses.pop(status.name, None)
+            else:
+                self._diagnoses[status.name] = [status.name, status.message]
+        self.board.put("diagnostics", [*self._diagnoses.values()][:8])
+
+    def _describe(self) -> None:
+        """Read the robot description, or wait for it on its topic."""
+        if self._shown.urdf is not None:
+            self._set_model(self._shown.urdf.read_text())
+            return
+        described = topics.ROBOT_DESCRIPTION.named(self._shown.topic)
+        self.subscribe(described, lambda message: self._set_model(message.data))
+
+    def _set_model(self, urdf: str) -> None:
+        try:
+            folder = self._shown.urdf.parent if self._shown.urdf else None
+            self._model = read_model(urdf, folder)
+        except ValueError as error:
+            self.get_logger().warning(str(error))
+            return
+        self.board.put("model", len(self._model.meshes))
+
+    # -- what is pressed
+
+    def act(
+        self, name: str, fields: Mapping[str, Any]
+    ) -> concurrent.futures.Future[tuple[bool, str]]:
+        """See serve.console.server.Robot."""
+        if name == "instruct":
+            return self._instruct(fields["instruction"])
+        service, request = {
+            "arm": (topics.ARM, SetBool.Request(data=True)),
+            "disarm": (topics.ARM, SetBool.Request(data=False)),
+            "stop": (topics.STOP_ARM, Trigger.Request()),
+            "ask": (topics.ASK, Ask.Request(question=fields.get("question", ""))),
+            "reset": (
+                topics.RESET_TASK,
+                ResetTask.Request(task=fields.get("task", ""), seed=fields.get("seed", -1)),
+            ),
+        }[name]
+        self.get_logger().info(f"pressed: {name} {dict(fields) or ''}".rstrip())
+        return self._call(service, request)
+
+    def _instruct(self, text: str) -> concurrent.futures.Future[tuple[bool, str]]:
+        self.get_logger().info(f"pressed: instruct {text!r}")
+        done: concurrent.futures.Future[tuple[bool, str]] = concurrent.futures.Future()
+        name = self.resolve_topic_name(topics.INSTRUCTION.name)
+        # this node hears it, too
+        if self.count_subscribers(name) < 2:
+            done.set_result((False, f"nobody listens to {name}"))
+        else:
+            self._instructions.publish(String(data=text))
+            done.set_result((True, f"sent: {text}"))
+        return done
+
+    def _call(
+        self, service: topics.Service, request: Any
+    ) -> concurrent.futures.Future[tuple[bool, str]]:
+        done: concurrent.futures.Future[tuple[bool, str]] = concurrent.futures.Future()
+        client = self._callers[service]
+        if not client.service_is_ready():
+            done.set_result((False, f"nobody offers {self.resolve_service_name(service.name)}"))
+            return done
+
+        def answered(asked: Any) -> None:
+            response = asked.result()
+            if isinstance(response, Ask.Response) and response.success:
+                self.board.put("answer", page_values.scene_value(response.scene))
+            if not done.cancelled():  # the page waits no more
+                done.set_result((bool(response.success), str(response.message)))
+
+        client.call_async(request).add_done_callback(answered)
+        return done
+
+    def _client(self, service: topics.Service) -> Any:
+        client = self.create_client(service.type, service.name)
+        self._made.append((self.destroy_client, client))
+        return client
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the console until a signal comes."""
+    return run([ConsoleNode], args, checker("console"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What can be pressed. Requests of their own: a stop does not wait behind pictures.
+const element = (id) => document.getElementById(id);
+
+export async function act(name, body = {}) {
+  const said = element("said");
+  said.dataset.done = "";
+  said.textContent = `${name} ...`;
+  let reply;
+  try {
+    const answer = await fetch(`/do/${name}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    reply = await answer.json();
+  } catch (error) {
+    reply = { done: false, message: `the console does not answer (${error.message})` };
+  }
+  said.dataset.done = reply.done;
+  said.textContent = `${name}: ${reply.message || (reply.done ? "done" : "refused")}`;
+  return reply;
+}
+
+export class Controls {
+  constructor() {
+    for (const name of ["stop", "arm", "disarm"]) element(name).onclick = () => act(name);
+    addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !event.repeat) act("stop");
+    });
+    this.on_submit("instruct", () => act("instruct", { instruction: element("instruction").value }));
+    this.on_submit("ask", async () => {
+      const question = element("question").value;
+      element("answer_question").textContent = question;
+      element("answer_text").textContent = "...";
+      const reply = await act("ask", { question });
+      if (!reply.done) element("answer_text").textContent = reply.message;
+    });
+    this.on_submit("reset", () => {
+      const seed = element("sim_seed").value;
+      act("reset", { task: element("sim_task").value, seed: seed === "" ? -1 : Number(seed) });
+    });
+  }
+
+  on_submit(id, action) {
+    element(id).onsubmit = (event) => {
+      event.preventDefault();
+      action();
+    };
+  }
+
+  draw({ values }, fresh) {
+    if (fresh.robot) {
+      const { control, tasks } = values.robot;
+      const why = control ? "" : "this console only looks, stops and disarms: see view_control";
+      for (const one of document.querySelectorAll("#arm, #instruct input, #instruct button, #reset *")) {
+        one.disabled = !control;
+        one.title = why;
+      }
+      element("sim_task").replaceChildren(...tasks.map((name) => new Option(name)));
+    }
+    const field = element("instruction");
+    const said = values.instruction ?? values.simulation?.instruction ?? values.chunk?.instruction;
+    if (said !== undefined && said !== this.said && document.activeElement !== field) {
+      this.said = field.value = said;
+    }
+    if (fresh.simulation && values.simulation.episode !== this.episode) {
+      this.episode = values.simulation.episode;
+      element("sim_task").value = values.simulation.task;
+    }
+    element("simulation").hidden = values.simulation === undefined;
+    const armed = values.status?.armed;
+    element("disarm").disabled = armed === false;
+    if (values.robot?.control) element("arm").disabled = armed !== false;
+  }
+}

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console's page in a real browser, on the real graph: every control does what it says.
+
+Chromium by Playwright. CONSOLE_PICTURE=docs/console.png keeps the screenshot, which the pages show.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.ros, pytest.mark.sim, pytest.mark.browser, pytest.mark.slow]
+
+PATIENCE = 60_000  # ms: machines that test are busy
+OPTIONS = ("--no-sandbox", "--disable-dev-shm-usage")
+SOFTWARE_GL = ("--enable-unsafe-swiftshader", "--use-angle=swiftshader")
+TEXT = "put the red cube in the bowl"
+# a page of the same site: what SameSite=Strict lets pass
+ELSEWHERE = "http://127.0.0.1:9/"
+ATTACK = """async (own) => {
+  const post = {method: "POST", mode: "no-cors", credentials: "include", body: "{}"};
+  await fetch(own + "/do/arm", post).catch(() => null);
+  const socket = new WebSocket(own.replace("http", "ws") + "/socket");
+  const opened = await new Promise((done) => {
+    socket.onopen = () => done("opened");
+    socket.onerror = () => done("refused");
+  });
+  const form = document.createElement("form");
+  Object.assign(form, {method: "post", action: own + "/do/arm", target: "frame"});
+  const frame = Object.assign(document.createElement("iframe"), {name: "frame"});
+  document.body.append(frame, form);
+  form.submit();
+  return opened;
+}"""
+
+
+class Heard:
+    """The newest of what the graph says."""
+
+    def __init__(self, node: Any) -> None:
+        from cosmos3_ros.ros import topics
+
+        self.newest: dict[str, Any] = {}
+        for topic in (
+            topics.COMMANDER_STATUS,
+            topics.SIM_STATUS,
+            topics.JOINT_STATES,
+            topics.INSTRUCTION,
+            topics.ACTION_CHUNK,
+            topics.SCENE,
+        ):
+            node.create_subscription(topic.type, topic.name, self._keep(topic.name), topic.qos)
+
+    def _keep(self, name: str) -> Callable[[Any], None]:
+        return lambda message: self.newest.__setitem__(name, message)
+
+    def armed(self) -> bool:
+        return bool(self.newest["cosmos3/commander_status"].armed)
+
+    def stamp(self) -> float:
+        stamp = self.newest["joint_states"].header.stamp
+        return float(stamp.sec + 1e-9 * stamp.nanosec)
+
+
+@contextlib.contextmanager
+def browser(*options: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=[*OPTIONS, *options]
+        )
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+def opened(running: Any, link: str) -> tuple[Any, list[str]]:
+    """A page with the console, connected, and its errors as they come."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)
+    page = running.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.set_default_timeout(PATIENCE)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda one: "Error:" in one.text and errors.append(one.text))
+    page.goto(link)
+    expect(page.locator("body")).to_have_attribute("data-connection", "open")
+    return page, errors
+
+
+def spread(page: Any, selector: str) -> float:
+    """How much the pixels of an element differ: 0 of one that is blank."""
+    data = page.locator(selector).screenshot()
+    return float(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).std())
+
+
+def link_of(console: Any) -> str:
+    console.wait_for("console: open ")
+    found = re.search(r"http://\S+", console.output)
+    assert found is not None
+    return found[0]
+
+
+def press_everything(page: Any, heard: Heard, wait_until: Callable[..., None]) -> None:
+    """Every control, and what comes of it on the topics."""
+    from playwright.sync_api import expect
+
+    page.fill("#instruction", TEXT)
+    page.click("#instruct button")
+    wait_until(
+        lambda: getattr(heard.newest.get("cosmos3/instruction"), "data", "") == TEXT, "the words"
+    )
+    page.select_option("#sim_task", "drawer")
+    page.fill("#sim_seed", "7")
+    page.click("#reset button")
+    wait_until(
+        lambda: (heard.newest["sim/status"].task, heard.newest["sim/status"].seed) == ("drawer", 7),
+        "the new episode",
+    )
+    expect(page.locator("#episodes tr").first).to_contain_text("drawer")
+    for end in (
+        lambda: page.click("#stop"),
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.click("#disarm"),
+    ):
+        page.click("#arm")
+        wait_until(heard.armed, "the arm to be armed")
+        expect(page.locator("#mode")).to_contain_text("armed")
+        end()
+        wait_until(lambda: not heard.armed(), "the arm to be disarmed")
+        expect(page.locator("#mode")).to_contain_text("dry run")
+    page.fill("#question", "Is the drawer open?")
+    page.click("#ask button")
+    expect(page.locator("#answer_question")).to_have_text("Is the drawer open?")
+    expect(page.locator("#answer_text")).not_to_have_text(re.compile(r"^(\.\.\.)?$"))
+
+
+def attack(running: Any, page: Any, own: str, heard: Heard) -> None:
+    """From another page of the same site, with the cookie."""
+    other = page.context.new_page()
+    other.route(ELSEWHERE, lambda route: route.fulfill(body="<html><body></body></html>"))
+    sent: list[str] = []
+    other.on("request", lambda one: "/do/arm" in one.url and sent.append(one.method))
+    other.goto(ELSEWHERE)
+    assert other.evaluate(ATTACK, own) == "refused"
+    other.wait_for_timeout(2000)
+    assert sent == ["POST", "POST"], "both were tried"
+    assert not heard.armed()
+    other.close()
+
+
+def lags(page: Any, heard: Heard) -> list[float]:
+    """s between what is drawn and what is so, of a page on a processor a sixth as fast."""
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    found = []
+    for _ in range(20):
+        page.wait_for_timeout(250)
+        drawn = float(page.locator("body").get_attribute("data-stamp"))
+        found.append(heard.stamp() - drawn)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+    return found
+
+
+def test_the_page_in_a_browser(
+    start: Any, watcher: Any, wait_until: Any, tmp_path: Path, record_property: Any
+) -> None:
+    from playwright.sync_api import expect
+
+    from cosmos3_ros.bringup.node_graph import Options, processes
+
+    token = tmp_path / "token"
+    token.write_text("a-word-that-nobody-guesses\n")
+    options = Options(
+        view=True,
+        view_port=0,
+        view_token_file=str(token),
+        task="bowl",
+        instruction="put the blue cube in the bowl",
+    )
+    *others, last = processes(options)
+    for process in others:
+        start(process.executable, *process.arguments())
+    console = start(last.executable, *last.arguments())
+    heard = Heard(watcher)
+    link = link_of(console)
+    own = link.partition("/?")[0]
+    with browser(*SOFTWARE_GL) as running:
+        page, errors = opened(running, link)
+        assert page.url == f"{own}/", "the token is not left in the address"
+        expect(page.locator("#stage")).to_have_attribute("data-loaded", "true")
+        expect(page.locator("#mode")).to_contain_text("dry run")
+        wait_until(lambda: "cosmos3/action_chunk" in heard.newest, "a chunk", 120)
+        expect(page.locator("#stages span").first).to_be_attached()
+        expect(page.locator("#due")).to_contain_text("for", timeout=3 * PATIENCE)
+        page.click("#arm")
+        expect(page.locator("#scene_text")).not_to_have_text("nothing said yet")
+        with contextlib.suppress(AssertionError):  # a busy machine has no chunk in time
+            expect(page.locator("#mode")).to_have_text("armed · moving", timeout=20_000)
+        page.wait_for_timeout(700)
+        picture = tmp_path / "console.png"
+        page.screenshot(path=picture)
+        for selector in ("#stage", "#seen", "#predicted", "#strip", "#latency", "#joints"):
+            assert spread(page, selector) > 5, f"{selector} is blank"
+        page.click("#disarm")
+        press_everything(page, heard, wait_until)
+        attack(running, page, own, heard)
+        found = lags(page, heard)
+        record_property("table: lag of a page that is drawn six times as slowly", f"{found}")
+        assert min(found) < 0.5, "a queue would make all of them late"
+
+        port = own.rpartition(":")[2]
+        console.process.kill()
+        expect(page.locator("body")).to_have_attribute("data-connection", "closed")
+        expect(page.locator("#mode")).to_have_text("disconnected")
+        start(last.executable, *last.arguments(), "-p", f"console:port:={port}")
+        expect(page.locator("body")).to_have_attribute("data-connection", "open")
+        expect(page.locator("#mode")).to_contain_text("dry run")
+        assert errors == []
+    with browser("--disable-3d-apis") as running:
+        page, errors = opened(running, link)
+        expect(page.locator("#stage")).to_contain_text("no 3-D view here")
+        page.click("#arm")
+        wait_until(heard.armed, "the arm to be armed")
+        page.click("#stop")
+        wait_until(lambda: not heard.armed(), "the arm to be disarmed")
+        assert spread(page, "#seen") > 5
+        assert errors == []
+    if os.environ.get("CONSOLE_PICTURE"):
+        shutil.copy(picture, os.environ["CONSOLE_PICTURE"])
