@@ -95,6 +95,13 @@ SETS: dict[str, dict[str, str]] = {
     },
 }
 
+# Options that start a node in a process of its own.
+ALONE = {
+    "commander": "commander",
+    "task_server": "task_server",
+    "display": "display",
+    "view": "console",
+}
 EMBODIED = ("policy", "server")  # nodes that have the parameter `embodiment`
 
 
@@ -338,14 +345,9 @@ def processes(
             add(node, node)
     if brain:
         add("brain" if len(brain) > 1 else brain[0], *brain)
-    if options.commander:
-        add("commander", "commander")
-    if options.task_server:
-        add("task_server", "task_server")
-    if options.display:
-        add("display", "display")
-    if options.view:
-        add("console", "console")
+    for option, node in ALONE.items():
+        if getattr(options, option):
+            add(node, node)
     if not found:
         raise ValueError(
             "nothing to start: policy, reasoner, server, commander, task_server, display, sim and "
