@@ -63,9 +63,9 @@ def _calibrate(chosen: argparse.Namespace) -> int:
     from .training.evaluation.surprise import calibration
 
     if chosen.dataset:
-        from .training.evaluation.closed_loop import load_once
+        from .model.policy import load_policy
 
-        policy = load_once(chosen.checkpoint, options)
+        policy = load_policy(chosen.checkpoint, **dict(options))
         reference = calibration.calibrate_on_dataset(policy, chosen.dataset, chosen.episodes)
     else:
         from .sim.tasks import parse_names

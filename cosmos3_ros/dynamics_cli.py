@@ -160,11 +160,15 @@ def _inverse(chosen: argparse.Namespace) -> int:
 
 def _load(chosen: argparse.Namespace) -> Dynamics:
     from .model.dynamics import Dynamics
+    from .model.policy import Cosmos3Policy
     from .model.registry import Models
 
     folder = "" if chosen.checkpoint == "embedded" else chosen.checkpoint
     given = argument_values(chosen, PolicyModelParams) | {"checkpoint": folder}
-    return Dynamics(Models(reasoner=False).policy(PolicyModelParams(**given)))
+    policy = Models(reasoner=False).policy(PolicyModelParams(**given))
+    if not isinstance(policy, Cosmos3Policy):
+        raise ValueError(f"--best-of: expected 1, nothing is chosen here, got {given['best_of']}")
+    return Dynamics(policy)
 
 
 def _clips(chosen: argparse.Namespace, dynamics: Dynamics) -> Iterator[SourceClip]:

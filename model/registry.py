@@ -24,6 +24,7 @@ from .best_of.best_of_policy import BestOfPolicy
 from .checkpoint_io.loader import load_fast
 from .checkpoint_io.tiny import tiny_checkpoint
 from .checkpoint_io.trained_tasks import EMBEDDED
+from .interface import Policy
 from .language.media_file import read_media
 from .model_params import (
     MediaReasonerParams,
@@ -97,9 +98,12 @@ class Models:
                 return policy
             return BestOfPolicy(policy, options, Cosmos3Reasoner(model) if asks else None)
 
-    def surprise_meter(self, policy: Cosmos3Policy) -> SurpriseMeter:
+    def surprise_meter(self, policy: Policy) -> SurpriseMeter:
         """What compares this policy's predictions with what comes; ValueError without reference."""
-        return load_meter(policy)
+        inner = policy.inner if isinstance(policy, BestOfPolicy) else policy
+        if not isinstance(inner, Cosmos3Policy):
+            raise ValueError(f"surprise: expected a policy of these weights, got {inner!r}")
+        return load_meter(inner)
 
     def reasoner(self, params: ReasonerModelParams) -> Cosmos3Reasoner:
         """The reasoner of the reasoner node, of `cosmos3 serve reasoner` and of `cosmos3 ask`."""

@@ -96,7 +96,7 @@ SETS: dict[str, dict[str, str]] = {
 }
 
 # Options that start a node in a process of its own.
-ALONE = {
+SINGLE = {
     "commander": "commander",
     "task_server": "task_server",
     "display": "display",
@@ -345,7 +345,7 @@ def processes(
             add(node, node)
     if brain:
         add("brain" if len(brain) > 1 else brain[0], *brain)
-    for option, node in ALONE.items():
+    for option, node in SINGLE.items():
         if getattr(options, option):
             add(node, node)
     if not found:

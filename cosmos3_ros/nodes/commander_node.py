@@ -101,10 +101,12 @@ class CommanderNode(ManagedNode[Params]):
         self._joint_states = self.subscribe(
             topics.JOINT_STATES, self._on_joint_state, callback_group=RateCap()
         )
-        hears = self._on_chunk, self._on_task_goal, self._on_surprise
-        for topic, hear in zip(
-            (topics.ACTION_CHUNK, topics.TASK_GOAL, topics.SURPRISE), hears, strict=True
-        ):
+        heard: tuple[tuple[topics.Topic, Callable[[Any], None]], ...] = (
+            (topics.ACTION_CHUNK, self._on_chunk),
+            (topics.TASK_GOAL, self._on_task_goal),
+            (topics.SURPRISE, self._on_surprise),
+        )
+        for topic, hear in heard:
             self.subscribe(topic, hear)
         for qos in topics.STOP_QOS:
             self.subscribe_with_info(topics.STOP, qos, self._on_stop_signal)

@@ -111,12 +111,12 @@ class PolicyNode(ManagedNode[Params]):
         self._warm_up()
         if not p.vehicle_frame:  # candidates are positions of joints
             self._offer_imagination()
+        self._surprise = self._watch_surprise()
         if pause:
             self._policy = PausingPolicy(self._policy, pause)
         output = topics.VEHICLE_PATH if p.vehicle_frame else topics.ACTION_CHUNK
         self._chunks, self._futures = self.advertise(output), self.advertise(topics.FUTURE)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
-        self._surprise = self._watch_surprise()
         self._subscribe(embodiment.views)
         self._infer = Worker("infer", self._run, self._failed)
         self._decode = Worker("decode", self._decode_future, self._failed, LAST)

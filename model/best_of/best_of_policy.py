@@ -65,6 +65,11 @@ class BestOfPolicy:
         seconds = {**chosen.seconds, "judge": time.perf_counter() - began}
         return dataclasses.replace(chosen, seconds=seconds)
 
+    @property
+    def inner(self) -> Cosmos3Policy:
+        """The policy that draws the samples."""
+        return self._policy
+
     def decode(self, prediction: Prediction) -> Future:
         return self._policy.decode(prediction)
 

@@ -87,7 +87,7 @@ def _watch(wanted: Watched) -> str:
 
 def _write(wanted: Watched, probe: SurpriseProbe, seconds: float) -> None:
     found = [seen.comparison for seen in probe.seen]
-    latents = {
+    latents: dict[str, Any] = {
         name: np.array([getattr(comparison, name) for comparison in found], np.float16)
         for name in ("begin", "predicted", "seen")
     }
