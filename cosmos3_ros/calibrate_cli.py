@@ -27,7 +27,7 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
         "simulation",
     )
     parser.add_argument(
-        "--task", default="trained", help="tasks of the simulation, as of `eval` (default: trained)"
+        "--task", default="basic", help="tasks of the simulation, as of `eval` (default: basic)"
     )
     parser.add_argument(
         "--episodes", type=int, default=20, help="of each task, or of the dataset (default: 20)"

@@ -70,7 +70,7 @@ def test_the_running_graph_has_the_topics_and_services_of_the_page(
     finally:
         node.destroy_node()
         rclpy.shutdown()
-    assert [process.interrupt(60) for process in running] == [0, 0, 0, 0, 0]
+    assert [process.interrupt(60) for process in running] == [0] * len(running)
 
 
 def test_topics_that_are_there_instead_name_a_parameter_of_their_node() -> None:

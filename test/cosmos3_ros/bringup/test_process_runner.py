@@ -196,7 +196,7 @@ def test_the_demo_runs_episodes_and_writes_what_it_says(domain: int, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["demo", "--task", "dance"], "unknown task dance: expected trained, hard, all or some of"),
+        (["demo", "--task", "dance"], "unknown task dance: expected basic, hard, all or some of"),
         (["run", "--robot", "nobody"], "unknown robot 'nobody'"),
         (["replay", "nowhere.mp4", "--instruction", "go"], "video 'nowhere.mp4' does not exist"),
         (["replay", "nowhere.mp4"], "--instruction is empty"),
