@@ -23,7 +23,7 @@ class GoalWatch:
         self._heard_at = 0  # steady clock
         self._over: str | None = None  # the instruction whose chunks are not played
         self._over_until: int | None = None  # captured until then; None: for ever
-        self._surprised_at = 0  # the policy dropped its instruction because of what it saw then
+        self._surprised_at = -1  # the policy dropped its instruction because of what it saw then
 
     def hear(self, active: bool, instruction: str, now: int, steady: int) -> str:
         """Take a message of the task server. Why the arm must hold now; empty: it need not."""
@@ -61,4 +61,4 @@ class GoalWatch:
 
     def forget(self) -> None:
         """Somebody armed the arm: what is over does not matter any more."""
-        self._over, self._surprised_at = None, 0
+        self._over, self._surprised_at = None, -1
