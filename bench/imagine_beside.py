@@ -68,6 +68,8 @@ def summary(windows: Sequence[dict[str, list]], answers: Sequence[Any]) -> dict[
     found: dict[str, Any] = {}
     for kind in ("latency", "interval"):
         values = [value for one in windows for value in one[kind]]
+        if not values:
+            raise ValueError(f"no {kind} of chunks was seen: expected a longer --seconds")
         found["chunks"] = len(values) if kind == "latency" else found["chunks"]
         for name, share in (("p50", 0.5), ("p95", 0.95), ("max", 1.0)):
             found[f"{kind} {name}_ms"] = round(float(np.quantile(values, share)), 1)

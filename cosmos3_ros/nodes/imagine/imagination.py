@@ -52,6 +52,7 @@ class _Request:
     instruction: str
     until: float  # when it is given up, monotonic s
     done: Awaited
+    checked: bool = False  # it can be played from where the robot was
     begun: bool = False
 
 
@@ -113,21 +114,22 @@ class Imagination:
         request = self._request
         if request is None or request.begun or request.done.done():
             return
-        sample = self._around.sample()
-        if isinstance(sample, str):
-            self._wait(request, sample)
-            return
-        try:
-            state = sample.state.astype(np.float32)
-            chunk = self._reader.chunk(request.candidate, state, sample.stamp)
-        except ValueError as error:
-            request.done.set_exception(error)
-            return
-        if self._job and not self._job.done():  # of a request that was given up
-            self._wait(request, "busy: the last candidate is still computed")
-            return
         needs = self._taken.quantile(1.0)
-        if self._around.spare() < needs:
+        is_over = self._job is None or self._job.done()  # that of a request that was given up
+        has_room = is_over and self._around.spare() >= needs
+        if has_room or not request.checked:
+            sample = self._around.sample()
+            if isinstance(sample, str):
+                self._wait(request, sample)
+                return
+            try:
+                state = sample.state.astype(np.float32)
+                chunk = self._reader.chunk(request.candidate, state, sample.stamp)
+            except ValueError as error:
+                request.done.set_exception(error)
+                return
+            request.checked = True
+        if not has_room:
             self._wait(request, f"busy: the policy has no {needs:.2f} s to spare between chunks")
             return
         request.begun = True
