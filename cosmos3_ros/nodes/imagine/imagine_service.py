@@ -42,9 +42,15 @@ class ImagineService:
             self._imagination = Imagination(policy, reader, around, params.imagine_patience)
 
     def warm_up(self, times: int) -> None:
-        """Imagine a candidate `times` times, so that the first real one takes no longer."""
+        """Imagine a candidate `times` times, so that the first real one takes no longer.
+
+        A policy that cannot, as one of several processes, says why; so it will to whoever asks.
+        """
         if self._imagination:
-            self._imagination.warm_up(times)
+            try:
+                self._imagination.warm_up(times)
+            except ValueError as error:
+                self._log.info(f"~/imagine is not answered: {error}")
 
     @property
     def has_model(self) -> bool:
