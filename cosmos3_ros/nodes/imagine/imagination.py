@@ -118,10 +118,11 @@ class Imagination:
         is_over = self._job is None or self._job.done()  # that of a request that was given up
         has_room = is_over and self._around.spare() >= needs
         if has_room or not request.checked:
-            sample = self._around.sample()
-            if isinstance(sample, str):
-                self._wait(request, sample)
+            found = self._around.sample()
+            if isinstance(found, str):
+                self._wait(request, found)
                 return
+            sample = found
             try:
                 state = sample.state.astype(np.float32)
                 chunk = self._reader.chunk(request.candidate, state, sample.stamp)
