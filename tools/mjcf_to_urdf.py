@@ -14,8 +14,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-import mujoco
 import numpy as np
+
+from cosmos3_ros.sim.gl import mujoco
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "sim" / "assets" / "droid_robot" / "droid.xml"

@@ -350,11 +350,13 @@ def test_a_reset_that_comes_while_it_ends_is_refused(domain):
     from cosmos3_ros.srv import ResetTask
 
     rclpy.init(args=[])
-    node, stop = SimNode(), Stop()
-    stop.set()
-    node.run(stop)
-    answer = node._on_reset(ResetTask.Request(), ResetTask.Response())
-    assert (answer.success, answer.message) == (False, "the simulation is ending")
-    node.close()
-    node.destroy_node()
-    rclpy.shutdown()
+    try:
+        node, stop = SimNode(), Stop()
+        stop.set()
+        node.run(stop)
+        answer = node._on_reset(ResetTask.Request(), ResetTask.Response())
+        assert (answer.success, answer.message) == (False, "the simulation is ending")
+        node.close()
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
