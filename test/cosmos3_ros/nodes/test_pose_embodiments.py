@@ -104,6 +104,7 @@ def test_the_hand_goes_where_the_embodiment_says(start: Any, watcher: Any, wait_
 
         wait_until(there, f"{name}: the hand at its goal; {hand.status}", 30.0)
         assert hand.status.rejected == 0, hand.status.last_rejection
+        wait_until(lambda: hand.chunks, "a chunk, if the first ones came before it was heard")
         assert set(hand.chunks[0].joint_names) == {*ARM, "finger_joint"}
         aside = hand.pose[:3, 3] - first[:3, 3]
         aside -= (aside @ way) / (way @ way) * way
