@@ -6,10 +6,9 @@ from __future__ import annotations
 import argparse
 import pathlib
 
-from .model.option_fields import argument_values, fields, finite_float
-from .model.policy_options import PolicyOptions
+from .model.option_fields import finite_float
 from .serve.cli import add_sampling
-from .training_cli import EVALUATED
+from .training_cli import EVALUATED, sampling_options
 
 
 def add_calibrate(commands: argparse._SubParsersAction) -> None:
@@ -54,12 +53,7 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
 def _calibrate(chosen: argparse.Namespace) -> int:
     if chosen.episodes < 1:
         raise ValueError(f"--episodes: expected 1 or more, got {chosen.episodes}")
-    given = argument_values(chosen, PolicyOptions)
-    options = tuple(
-        (name, given[name])
-        for name, field in fields(PolicyOptions).items()
-        if name in EVALUATED or given[name] != field.default
-    )
+    options = sampling_options(chosen)
     from .training.evaluation.surprise import calibration
 
     if chosen.dataset:

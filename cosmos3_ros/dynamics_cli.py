@@ -166,8 +166,7 @@ def _load(chosen: argparse.Namespace) -> Dynamics:
     folder = "" if chosen.checkpoint == "embedded" else chosen.checkpoint
     given = argument_values(chosen, PolicyModelParams) | {"checkpoint": folder}
     policy = Models(reasoner=False).policy(PolicyModelParams(**given))
-    if not isinstance(policy, Cosmos3Policy):
-        raise ValueError(f"--best-of: expected 1, nothing is chosen here, got {given['best_of']}")
+    assert isinstance(policy, Cosmos3Policy)  # `best_of` is no option of these commands
     return Dynamics(policy)
 
 

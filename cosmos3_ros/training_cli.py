@@ -180,12 +180,7 @@ def _eval(chosen: argparse.Namespace) -> int:
         answers = reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)
         print(quiz_table(answers))
         return 0
-    given = argument_values(chosen, PolicyOptions)
-    options = tuple(
-        (name, given[name])
-        for name, field in fields(PolicyOptions).items()
-        if name in EVALUATED or given[name] != field.default
-    )
+    options = sampling_options(chosen)
     from .model.runtime.device import resolve
 
     device, dtype = resolve(chosen.device, chosen.dtype)
@@ -211,6 +206,16 @@ def _eval(chosen: argparse.Namespace) -> int:
     ]
     print(report(trials, through, chosen.workers, chosen.out, chosen.page, settings=settings))
     return 0
+
+
+def sampling_options(chosen: argparse.Namespace) -> tuple[tuple[str, Any], ...]:
+    """Name and value of the policy options in force: those of EVALUATED, and what was changed."""
+    given = argument_values(chosen, PolicyOptions)
+    return tuple(
+        (name, given[name])
+        for name, field in fields(PolicyOptions).items()
+        if name in EVALUATED or given[name] != field.default
+    )
 
 
 def _given(
