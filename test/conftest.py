@@ -6,6 +6,7 @@ What is skipped, and why, is decided here from the markers: `ros`, `sim`, `gpu`,
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import functools
 import importlib.util
@@ -304,6 +305,21 @@ def start(
     for process in started:
         process.kill()
     _free_shared_memory()
+
+
+@pytest.fixture(scope="session")
+def smallest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the smallest network and autoencoder: its folder."""
+    from cosmos3_ros.model.checkpoint_io import tiny
+    from cosmos3_ros.model.network.config import TINY
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tiny.VAE, "base_dim", 4)
+        patch.setitem(tiny.VAE, "decoder_base_dim", 4)
+        size = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
+        tiny.write_tiny(folder, config=size)
+    return folder
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cosmos3 dynamics`: pictures and a table to a video, its views to actions; what is refused."""
 
-import dataclasses
 from pathlib import Path
 
 import cv2
@@ -9,26 +8,12 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.cli import main
-from cosmos3_ros.model.checkpoint_io import tiny
 from cosmos3_ros.model.embodiment import EMBODIMENTS
-from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.training.data.lerobot_reader import read_episodes
 from cosmos3_ros.training.dynamics.action_table import read_actions, write_actions
 
 ARM = EMBODIMENTS["droid_sim"]
 STATE = "--state=0,-0.6,0,-2.5,0,1.9,0,0"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the smallest network and autoencoder."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tiny.VAE, "base_dim", 4)
-        patch.setitem(tiny.VAE, "decoder_base_dim", 4)
-        size = dataclasses.replace(TINY, hidden=64, layers=2, heads=2, kv_heads=2, mlp=128)
-        tiny.write_tiny(folder, config=size)
-    return folder
 
 
 def files(folder: Path, suffix: str) -> list[str]:
@@ -43,16 +28,16 @@ def pictures(folder: Path) -> list[str]:
     return files(folder, ".png")
 
 
-def test_pictures_and_actions_to_a_video_and_back(checkpoint: Path, tmp_path: Path) -> None:
+def test_pictures_and_actions_to_a_video_and_back(smallest: Path, tmp_path: Path) -> None:
     table, out = tmp_path / "a.csv", tmp_path / "future.mp4"
     values = np.full((18, 8), 0.1, np.float32)
     write_actions(table, values, np.arange(18) * ARM.step, ARM)
     start = ["--instruction", "lift the cube", STATE]
-    common = ["dynamics", "forward", str(checkpoint), "--picture", *pictures(tmp_path), *start]
+    common = ["dynamics", "forward", str(smallest), "--picture", *pictures(tmp_path), *start]
     words = [*common, "--actions", str(table), "--out", str(out)]
     assert main([*words, "--per-view"]) == 0
     videos = [f"{view}={out.with_name(f'future.{view}.mp4')}" for view in ARM.views]
-    read = ["dynamics", "inverse", str(checkpoint), "--video", *videos, *start, "--steps", "1"]
+    read = ["dynamics", "inverse", str(smallest), "--video", *videos, *start, "--steps", "1"]
     said = tmp_path / "b.csv"
     assert main([*read, "--out", str(tmp_path / "d"), "--csv", str(said)]) == 0
     (episode,) = read_episodes(tmp_path / "d", ARM)
@@ -77,11 +62,11 @@ def test_pictures_and_actions_to_a_video_and_back(checkpoint: Path, tmp_path: Pa
     ],
 )
 def test_what_does_not_fit_is_one_line(
-    checkpoint: Path, capfd: pytest.CaptureFixture[str], words: list[str], told: str
+    smallest: Path, capfd: pytest.CaptureFixture[str], words: list[str], told: str
 ) -> None:
     mode, *rest = words
     option = "--video" if mode == "inverse" else "--picture"
-    assert main(["dynamics", mode, str(checkpoint), option, "wrist=a", *rest]) == 1
+    assert main(["dynamics", mode, str(smallest), option, "wrist=a", *rest]) == 1
     error = capfd.readouterr().err
     assert error.startswith(f"error: {told}")
     assert error.count("\n") == 1
