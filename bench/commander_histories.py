@@ -347,11 +347,12 @@ class History:
             )
 
     def _is_measured_there(self, position: np.ndarray, most: np.ndarray) -> np.ndarray:
-        """Whether the arm is said to stand within a step of this position, per joint."""
+        """Whether this is within a step of where the arm is said to be, or of its range's near end."""
         measured = self.node._monitor.measured
         if measured is None:
             return np.zeros(len(position), bool)
-        near = np.abs(differences(measured, position, self.limits.continuous)) < 0.01 + most
+        within = np.clip(measured, self.limits.lower, self.limits.upper)
+        near = np.abs(differences(within, position, self.limits.continuous)) < 0.01 + most
         return near & (np.ptp(np.array(self._measured), axis=0) < 0.02)
 
     def violate(self, rule: str, what: str) -> None:
