@@ -201,6 +201,10 @@ class ReasonerTrainingOptions(OptimizerOptions):
     # Policy steps from one batch of questions to the next. 0: a stage of its own before the policy
     # (then set policy.text to false), which alone uses the optimizer's options except `batch`.
     every: int = 4
+    # Whether what the generator's prompts are read with learns too. False: only the vision encoder,
+    # the head, and of the text tower what follows the keys and values of its last layer. Every chunk
+    # stays the same to the last bit. Needs `every: 0`.
+    prompts: bool = True
     weight: float = 1.0  # of the loss of a batch of questions beside the policy's
     batch: int = 128
     compile: str = ""  # mode of torch.compile for the loss; empty: none
@@ -220,6 +224,13 @@ class ReasonerTrainingOptions(OptimizerOptions):
     # judge outcomes; an attempt takes as long as a demonstration.
     endings: int = 0
     workers: int = 0  # rendering processes; 0: one less than there are cores
+
+    def __post_init__(self) -> None:
+        if self.every and not self.prompts:
+            raise ValueError(
+                "reasoner: expected every: 0 (a stage of its own) with prompts: false, "
+                f"got every: {self.every}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

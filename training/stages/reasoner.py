@@ -37,6 +37,8 @@ from .vqa_dataset import Questions, VqaDataset
 
 ANSWER = 64  # tokens that an answer may have, its end included
 HEIGHT, WIDTH = 180, 320  # of the camera pictures that the reasoner node gets
+# Parts of a layer that its keys and values do not depend on.
+BEHIND_KEYS = ("attention.q.", "attention.q_norm.", "attention.out.", "mlp_norm.", "mlp.")
 
 
 class AnswerLoss(nn.Module):
@@ -166,13 +168,14 @@ def watches(
 
 
 def train_reasoner(trainer: ReasonerTrainer, out: Path, log: Log) -> None:
-    """Train text tower, head and vision encoder alone; write their averages.
+    """Train text tower, head and vision encoder alone, as far as the options let them learn.
 
-    Goes on from out/reasoner.safetensors if there is one.
+    Writes their averages. Goes on from out/reasoner.safetensors if there is one.
     """
     model, options, state = trainer.model, trainer.options, out / "reasoner.safetensors"
+    learned = answering_weights(model.transformer.config.layers, options.prompts)
     for name, parameter in model.transformer.named_parameters():
-        parameter.requires_grad_(name.startswith(("text.", "embed.", "head.")))
+        parameter.requires_grad_(name.startswith(learned))
     trainer.vision_encoder.requires_grad_(True)
     optimizer = Optimizer(
         {"transformer": model.transformer, "vision": trainer.vision_encoder}, options, trainer.group
@@ -200,6 +203,18 @@ def train_reasoner(trainer: ReasonerTrainer, out: Path, log: Log) -> None:
     with torch.no_grad():
         for name, average in optimizer.averaged().items():
             optimizer.named[name].copy_(average)
+
+
+def answering_weights(layers: int, prompts: bool) -> tuple[str, ...]:
+    """How the names of the weights that learn to answer begin.
+
+    Without `prompts` those that no key or value depends on, which is all that the generator reads
+    of its prompts: its chunks stay what they are.
+    """
+    if prompts:
+        return "text.", "embed.", "head."
+    last = f"text.layers.{layers - 1}."
+    return "text.norm.", "head.", *(last + part for part in BEHIND_KEYS)
 
 
 def write_averages(
