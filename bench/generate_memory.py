@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peak memory and time a step of a text-to-video, ours and diffusers': full size, random weights.
 
-python bench/generate_memory.py [--preset nano] [--device cuda] [--compile] [--steps 4]
-    [--sizes 93x480x832 189x720x1280] [--seconds 540] [--out generate.json]
+python bench/generate_memory.py [--preset nano] [--device cuda] [--compile] [--weights fp8] [--attention fp8]
+    [--steps 4] [--sizes 93x480x832 189x720x1280] [--no-decode] [--seconds 540] [--out generate.json]
 
 Memory is what PyTorch allocates above the weights, beside what `generation_memory` computes; the
 decoder runs with the tile that fits a card of 24, one of 48 GB, and this one. On a CPU only times
@@ -84,7 +84,9 @@ class Laps:
 class Bench:
     """Both implementations on one set of weights."""
 
-    def __init__(self, preset: str, device: str, steps: int, compiled: bool):
+    def __init__(
+        self, preset: str, device: str, steps: int, runtime: RuntimeOptions, decode: bool
+    ):
         self.gpu = device.startswith("cuda")
         self.number = 2 if self.gpu else 4
         dtype = torch.bfloat16 if self.gpu else torch.float32
@@ -92,8 +94,7 @@ class Bench:
         self.vae = {**VAE, **({} if preset == "tiny" else WAN)}
         self.full = make(preset, device, dtype)
         self.model = self.full.model()
-        self.compiled = compiled
-        self.runtime = RuntimeOptions(compiled=compiled)
+        self.runtime, self.decode = runtime, decode
         self.generator: Generator | None = None
 
     def ours(self, video: Video) -> dict[str, Any]:
@@ -116,6 +117,8 @@ class Bench:
         computed = denoise_bytes(self.config, latents, self.number) / GIB
         found: dict[str, Any] = {"step_s": laps.median()}
         found |= {"denoise_gib": peak.gib, "denoise_computed_gib": computed}
+        if not self.decode:
+            return found
         slim = RuntimeOptions(generator="fp8", text="fp8", placement="policy")
         for card, room in (*CARDS.items(), ("this", 1e3)):
             runtime = slim if card == "24" else self.runtime
@@ -191,6 +194,9 @@ def main() -> None:
     parser.add_argument("--preset", default="nano", choices=tuple(PRESETS))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--weights", default="none")
+    parser.add_argument("--attention", default="none")
+    parser.add_argument("--no-decode", action="store_true", help="only the steps")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--sizes", nargs="+", default=["93x480x832", "189x720x1280"])
     parser.add_argument("--seconds", type=float, default=540.0)
@@ -206,7 +212,13 @@ def main() -> None:
             chosen.out.write_text(json.dumps(facts | compare(found), indent=2) + "\n")
 
     with torch.no_grad():
-        bench = Bench(chosen.preset, chosen.device, chosen.steps, chosen.compile)
+        runtime = RuntimeOptions(
+            compiled=chosen.compile, generator=chosen.weights, attention=chosen.attention
+        )
+        facts["options"] = dataclasses.asdict(runtime)
+        bench = Bench(
+            chosen.preset, chosen.device, chosen.steps, runtime, decode=not chosen.no_decode
+        )
         stages: dict[str, Any] = {}
         for each in ("diffusers", "ours"):
             for text, video in videos.items():

@@ -93,12 +93,13 @@ class VideoAutoencoder:
         """Like `decode` for one video, into the host's memory: a few latents of a tile at a time.
 
         tile: None for the whole picture, then frames equal those of `decode`; see `tiled_decoder`.
+        Never compiled: every size of a tile would be, for a minute, to be slower than cuDNN's own.
         """
         mean, inverse = self.scale()
         raw = (latents.to(mean) / inverse + mean)[0]
         with self._decoding, _cudnn_benchmark():
             return decode_tiled(
-                lambda part: decode_parts(self.module, part, self.decode_step),
+                lambda part: decode_parts(self.module, part, decode_step),
                 raw,
                 tile or Tile(*(max(side, 2 * OVERLAP) for side in raw.shape[2:])),
                 (self.temporal, self.spatial),
