@@ -27,10 +27,11 @@ SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(VIEW),--view)
 
-train: build  ## the embedded checkpoint from nothing: 51 minutes of one H100, then 18 of two GPUs with 32 cores
+train: build  ## the embedded checkpoint from nothing: 51 minutes of one H100, then 18 of two GPUs with 32 cores, 7 of one
 	@$(TRAIN) --recipe training/recipes/droid_sim_h100.yaml --out out/towers
 	@$(TRAIN) --recipe training/recipes/polish.yaml --out out/polish start=out/towers/checkpoint
-	@$(TRAIN) --recipe training/recipes/ten_tasks.yaml --out out/droid_sim start=out/polish/checkpoint
+	@$(TRAIN) --recipe training/recipes/ten_tasks.yaml --out out/ten_tasks start=out/polish/checkpoint
+	@$(TRAIN) --recipe training/recipes/endings.yaml --out out/droid_sim start=out/ten_tasks/checkpoint
 
 test: lint client  ## all checks; TEST=test/model/test_policy.py for some of the tests
 	@$(RUN) pytest -n 2 $(TEST) || { code=$$?; test $$code = 1 || exit $$code; $(AGAIN); }
