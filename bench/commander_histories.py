@@ -347,7 +347,7 @@ class History:
             )
 
     def _is_measured_there(self, position: np.ndarray, most: np.ndarray) -> np.ndarray:
-        """Whether this is within a step of where the arm is said to be, or of its range's near end."""
+        """Whether this is a step at most from the measured arm, or from its range's near end."""
         measured = self.node._monitor.measured
         if measured is None:
             return np.zeros(len(position), bool)

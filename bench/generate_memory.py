@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peak memory and time a step of a text-to-video, ours and diffusers': full size, random weights.
 
-python bench/generate_memory.py [--preset nano] [--device cuda] [--compile] [--weights fp8] [--attention fp8]
-    [--steps 4] [--sizes 93x480x832 189x720x1280] [--no-decode] [--seconds 540] [--out generate.json]
+python bench/generate_memory.py [--preset nano] [--device cuda] [--compile] [--weights fp8]
+    [--attention fp8] [--steps 4] [--sizes 93x480x832 189x720x1280] [--no-decode]
+    [--seconds 540] [--out generate.json]
 
 Memory is what PyTorch allocates above the weights, beside what `generation_memory` computes; the
 decoder runs with the tile that fits a card of 24, one of 48 GB, and this one. On a CPU only times
@@ -84,9 +85,7 @@ class Laps:
 class Bench:
     """Both implementations on one set of weights."""
 
-    def __init__(
-        self, preset: str, device: str, steps: int, runtime: RuntimeOptions, decode: bool
-    ):
+    def __init__(self, preset: str, device: str, steps: int, runtime: RuntimeOptions, decode: bool):
         self.gpu = device.startswith("cuda")
         self.number = 2 if self.gpu else 4
         dtype = torch.bfloat16 if self.gpu else torch.float32

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import pathlib
 import sys
 
@@ -50,9 +51,36 @@ VIEW = ("view_port", "view_host", "view_token_file", "view_control")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one subcommand; an expected error is one line on stderr and exit code 1."""
+    """Run one subcommand; any error is one line on stderr and exit code 1.
+
+    `--debug`, anywhere among the arguments, shows where it was raised.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in words
+    chosen = _parser().parse_args([word for word in words if word != "--debug"])
+    for name, value in vars(chosen).items():
+        setattr(chosen, name, _expanded(value))
+    try:
+        return chosen.function(chosen) or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130  # as shells say it
+    except BrokenPipeError:  # nobody reads on, as behind `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as shells say it
+    except Exception as error:  # of whatever library
+        if debug:
+            raise
+        print("error:", *_words(error).split(), file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    """All subcommands."""
     parser = argparse.ArgumentParser(
-        "cosmos3", description=__doc__.splitlines()[0] if __doc__ else None
+        "cosmos3",
+        description=__doc__.splitlines()[0] if __doc__ else None,
+        epilog="--debug, anywhere: show where an error was raised, not only its line",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
@@ -74,26 +102,28 @@ def main(arguments: list[str] | None = None) -> int:
     _add_convert(commands)
     add_embodiment(commands)
     add_serve(commands)
-    chosen = parser.parse_args(arguments)
-    try:
-        return chosen.function(chosen) or 0
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130  # as shells say it
-    except ModuleNotFoundError as error:
-        ros = (
-            "; this needs ROS 2: source its setup.bash, or use `make`" if error.name in ROS else ""
-        )
-        print(f"error: {error}{ros}", file=sys.stderr)
-        return 1
-    except (ValueError, OSError) as error:
-        text = (
-            f"{error.filename}: {error.strerror}"
-            if isinstance(error, OSError) and error.filename
-            else str(error)
-        )
-        print("error:", *text.split(), file=sys.stderr)
-        return 1
+    return parser
+
+
+def _expanded(value: object) -> object:
+    """Paths and texts that begin with ~, also in a list, below the home folder it stands for."""
+    if isinstance(value, list):
+        return [_expanded(entry) for entry in value]
+    if isinstance(value, pathlib.Path):
+        return pathlib.Path(os.path.expanduser(value))
+    return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+def _words(error: Exception) -> str:
+    """What an error says; of one that nobody here has worded, its kind too."""
+    if isinstance(error, ModuleNotFoundError):
+        ros = "this needs ROS 2: source its setup.bash, or use `make`"
+        return f"{error}; {ros}" if error.name in ROS else str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, ValueError | OSError) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error} (--debug shows where)"
 
 
 def _add_options(parser: argparse._ActionsContainer, *names: str) -> None:

@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import functools
 import math
+import os
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -115,8 +116,8 @@ def to_plain(kind: Any, value: Any) -> Any:
 def coerce(name: str, kind: Any, value: Any) -> Any:
     """`value` as `kind`: bool, int, float, str, a list or tuple of them, or one of these and None.
 
-    An int may stand for a float, which has to be finite. ValueError says what was expected of the
-    parameter `name`.
+    An int may stand for a float, which has to be finite; a text that begins with ~ is a path below
+    a home folder. ValueError says what was expected of the parameter `name`.
     """
     base = _without_none(kind)
     items = typing.get_args(base)
@@ -132,7 +133,7 @@ def coerce(name: str, kind: Any, value: Any) -> Any:
             f"parameter {name!r}: expected {expected}, got {type(value).__name__} {value!r}"
         )
     check_finite(f"parameter {name!r}", value)
-    return value
+    return os.path.expanduser(value) if base is str else value
 
 
 def _coerce_items(

@@ -201,9 +201,9 @@ class ReasonerTrainingOptions(OptimizerOptions):
     # Policy steps from one batch of questions to the next. 0: a stage of its own before the policy
     # (then set policy.text to false), which alone uses the optimizer's options except `batch`.
     every: int = 4
-    # Whether what the generator's prompts are read with learns too. False: only the vision encoder,
-    # the head, and of the text tower what follows the keys and values of its last layer. Every chunk
-    # stays the same to the last bit. Needs `every: 0`.
+    # Whether what the generator reads its prompts with learns too. False: only the vision encoder,
+    # the head, and of the text tower what follows the keys and values of its last layer: chunks
+    # stay the same to the last bit. Needs `every: 0`.
     prompts: bool = True
     weight: float = 1.0  # of the loss of a batch of questions beside the policy's
     batch: int = 128

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `cosmos3`: help that is true, and one line for what is wrong."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -35,6 +38,49 @@ def test_what_is_wrong_is_said_in_one_line(
     assert main(command.replace("{}", str(tmp_path)).split()) == 1
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"error: {said.replace('{}', str(tmp_path))}")
+
+
+def test_an_error_of_any_library_is_one_line_unless_asked_for_more(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: out of\nmemory\n")
+
+    monkeypatch.setattr("cosmos3_ros.model.checkpoint_io.tiny.write_tiny", fail)
+    assert main(["tiny", "out"]) == 1
+    line = "error: RuntimeError: CUDA error: out of memory (--debug shows where)\n"
+    assert capfd.readouterr().err == line
+    with pytest.raises(RuntimeError):
+        main(["tiny", "--debug", "out"])
+
+
+def test_a_tilde_is_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["inspect", "~/nobody"]) == 1
+    assert f"{tmp_path}/nobody" in capfd.readouterr().err
+    assert main(["tiny", "~/tiny"]) == 0
+    assert (tmp_path / "tiny" / "checkpoint.json").is_file()
+
+
+def test_nobody_reads_on(tmp_path: Path) -> None:
+    """As behind `| head`: nothing is said, and the exit code is that of a broken pipe."""
+    code = (
+        "import sys; from cosmos3_ros.cli import main; "
+        "sys.exit(main(['embodiment', 'show', 'bridge']))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-u", "-c", code],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("name", EMBODIMENTS)

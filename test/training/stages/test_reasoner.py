@@ -192,7 +192,7 @@ def test_a_few_answers_are_learned_by_heart(small, tmp_path, monkeypatch):
         finally:
             trainer.close()
     assert [line["step"] for line in lines] == [30, 50, 80]
-    assert lines[-1]["answers"] < first / 2, lines0
+    assert lines[-1]["answers"] < first / 20
     trained = load_reasoner(tmp_path / "checkpoint", max_tokens=48)
     for scene in made:
         for lesson in scene.lessons:
@@ -226,7 +226,7 @@ def test_answers_are_learned_while_prompts_are_read_as_before(small, tmp_path, m
         train_reasoner(trainer, tmp_path, lines.append)
     finally:
         trainer.close()
-    assert lines[-1]["answers"] < first / 2, lines
+    assert lines[-1]["answers"] < first / 2
     with torch.no_grad():
         changed, after = model.transformer.prefill(tokens)
     assert not torch.equal(states, changed)
