@@ -7,7 +7,8 @@ import argparse
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from .model.option_fields import finite_float
@@ -98,7 +99,14 @@ def _judge(chosen: argparse.Namespace) -> int:
     print(f"wrote {chosen.out / 'judge.md'} and {chosen.out / 'judge.json'}")
     if chosen.calibrate:
         print(_calibrate(pathlib.Path(chosen.checkpoint), content["temperature"]))
-    return 0
+    return _complain(content["left_out"])
+
+
+def _complain(left_out: Mapping[str, str]) -> int:
+    """Say on stderr which clips could not be read; the exit code."""
+    for clip, why in left_out.items():
+        print(f"error: {clip} is left out: {why}", file=sys.stderr)
+    return 1 if left_out else 0
 
 
 def _calibrate(folder: pathlib.Path, fitted: float | None) -> str:

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import rclpy
+from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.wait_for_message import wait_for_message
 from trajectory_msgs.msg import JointTrajectory
@@ -21,6 +22,7 @@ from ..srv import Imagine
 from .film import Film
 
 PATIENCE = 10.0  # s for the policy, and for a message of the topic
+LOADING = 300.0  # s for a policy that is there but does not offer it yet
 LONGEST = 60.0  # s for the answer: a large network on a CPU takes its time
 
 
@@ -90,11 +92,25 @@ def _type(node: Node, topic: str) -> Any:
     raise ValueError(f"topic {topic}: nobody publishes it")
 
 
+def _wait_for(node: Node, client: Client) -> None:
+    """Return when the service is there; ValueError if it does not come."""
+    if client.wait_for_service(PATIENCE):
+        return
+    policy = client.srv_name.rsplit("/", 1)[0]
+    found = {f"{space.rstrip('/')}/{name}" for name, space in node.get_node_names_and_namespaces()}
+    if policy not in found:
+        raise ValueError(f"no policy node offers {client.srv_name}: start one with `cosmos3 run`")
+    print(f"waiting for {policy}, which is there but not ready: it may still load", flush=True)
+    if not client.wait_for_service(LOADING):
+        raise ValueError(
+            f"{policy} does not offer {client.srv_name} after {LOADING:g} s: its log says why"
+        )
+
+
 def _ask(node: Node, candidate: Candidate, instruction: str) -> Imagine.Response:
     service = topics.IMAGINE
     client = node.create_client(service.type, service.name)
-    if not client.wait_for_service(PATIENCE):
-        raise ValueError(f"no policy node offers {client.srv_name}: start one with `cosmos3 run`")
+    _wait_for(node, client)
     request = Imagine.Request(candidate=candidate_message(candidate), instruction=instruction)
     answer = client.call_async(request)
     rclpy.spin_until_future_complete(node, answer, timeout_sec=LONGEST)

@@ -34,11 +34,15 @@ TAKEN = (".json", ".failed", ".sheet", ".frames")  # what is written beside a re
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """A request with the name of its result; error: why it cannot be made, if that is known."""
+    """A request with the name of its result.
+
+    error: why it cannot be made, if that is known; line: its name by its place in a batch.
+    """
 
     name: str
     options: GenerateOptions | None
     error: str = ""
+    line: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,8 +97,18 @@ def _job(
         if name in taken:
             raise ValueError(f"name: {name!r} stands twice")
     except ValueError as error:
-        return Job(usual, None, f"{where}: {error}")
-    return Job(name, options)
+        return Job(_readable_name(line, taken) or usual, None, f"{where}: {error}", usual)
+    return Job(name, options, line=usual)
+
+
+def _readable_name(line: str, taken: Collection[str]) -> str:
+    """The name in a line that is wrong, if it has one of its own."""
+    try:
+        name = json.loads(line)["name"]
+        check_name(name)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return "" if name in taken else str(name)
 
 
 def check_name(name: str) -> None:
@@ -138,6 +152,7 @@ def make_all(kind: CheckpointKind, place: Place, jobs: Sequence[Job], folder: Pa
                 plans.append(plan)
             else:
                 tally.kept += 1
+                _forget_failure(folder, job)
         except (ValueError, OSError) as error:
             _fail(folder, job, error, tally)
     if not plans:
@@ -147,6 +162,7 @@ def make_all(kind: CheckpointKind, place: Place, jobs: Sequence[Job], folder: Pa
         try:
             _make(worker, kind, plan, folder)
             tally.made += 1
+            _forget_failure(folder, plan.job)
         except (ValueError, OSError) as error:
             _fail(folder, plan.job, error, tally)
     return tally
@@ -176,6 +192,12 @@ def _fail(folder: Path, job: Job, error: Exception, tally: Tally) -> None:
     asked = dataclasses.asdict(job.options) if job.options else None
     print(f"{job.name}: {words}", file=sys.stderr)
     write_report(folder / f"{job.name}.failed.json", {"error": words, "request": asked})
+
+
+def _forget_failure(folder: Path, job: Job) -> None:
+    """Of an earlier run, also one in which the line could not be read as far as its name."""
+    for name in {job.name, job.line} - {""}:
+        (folder / f"{name}.failed.json").unlink(missing_ok=True)
 
 
 def _is_there(folder: Path, name: str, digest: str) -> bool:

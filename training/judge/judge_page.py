@@ -24,6 +24,7 @@ def write_page(file: Path, content: Mapping[str, Any]) -> None:
         "probability of yes from the scores of an answer's first token. What is neither counts as "
         "no, and as wrong where the right answer is known.",
         "",
+        *_left_out(content.get("left_out", {})),
         *_words_alone(content["all"]),
         *table(_HEAD, (_cells(name, row) for name, row in rows.items())),
         *_reliability(content["reliability"], content["all"], content["temperature"]),
@@ -66,6 +67,12 @@ def _cells(name: str, row: Mapping[str, Any]) -> Sequence[str]:
         "-" if error is None else f"{error:.3f}",
         "-" if square is None else f"{square:.3f}",
     )
+
+
+def _left_out(clips: Mapping[str, str]) -> list[str]:
+    if not clips:
+        return []
+    return [f"**Left out: {len(clips)} clips that cannot be read**: " + "; ".join(clips), ""]
 
 
 def _words_alone(row: Mapping[str, Any]) -> list[str]:

@@ -57,43 +57,49 @@ Key = tuple[str, str, str]  # name and state of the clip, question
 class AnswerFile:
     """Answers in a file that grows line by line, so that an interrupted run goes on where it was.
 
-    The first line says how was asked. ValueError if that was otherwise, or for a line that is no
-    answer; a last line that was cut off is dropped.
+    The first line, written with the first answer, says how was asked. ValueError if that was
+    otherwise, or for a line that is no answer; a last line that was cut off is dropped.
     """
 
     def __init__(self, file: Path, manner: Manner) -> None:
         self.known: dict[Key, tuple[str, float]] = {}
-        self._file, asked = file, dataclasses.asdict(manner)
+        self._file, self._asked = file, dataclasses.asdict(manner)
         file.parent.mkdir(parents=True, exist_ok=True)
         lines = self._whole_lines()
         for number, line in enumerate(lines, 1):
             try:
-                self._take(json.loads(line), number, asked)
+                self._take(json.loads(line), number)
             except (LookupError, TypeError, json.JSONDecodeError) as error:
                 raise ValueError(
                     f"{file}:{number}: expected an answer of an earlier run, got {line[:60]!r} "
                     f"({type(error).__name__})"
                 ) from None
         self._stream: IO[str] = file.open("a", encoding="utf-8")
-        if not lines:
-            self._write({"asked": asked})
+        self._begun = bool(lines)
 
     def add(self, key: Key, said: str, yes: float) -> None:
         """Keep an answer, on the disk when this returns."""
         self.known[key] = said, yes
         clip, state, question = key
         told = None if math.isnan(yes) else yes
+        if not self._begun:
+            self._write({"asked": self._asked})
+            self._begun = True
         self._write({"clip": clip, "state": state, "question": question, "said": said, "yes": told})
 
     def close(self) -> None:
         self._stream.close()
 
-    def _take(self, line: Mapping[str, Any], number: int, asked: Mapping[str, Any]) -> None:
+    def _take(self, line: Mapping[str, Any], number: int) -> None:
         if number == 1:
-            if line["asked"] != asked:
+            before = line["asked"]
+            other = [name for name, value in self._asked.items() if before.get(name) != value]
+            if other:
+                was = ", ".join(f"{name} {before.get(name)!r}" for name in other)
+                now = ", ".join(f"{name} {self._asked[name]!r}" for name in other)
                 raise ValueError(
-                    f"{self._file}: its answers were asked with {line['asked']}, expected {asked}: "
-                    "choose another --out, or remove it"
+                    f"{self._file}: its answers were asked with {was}, expected {now}: choose "
+                    "another --out, or remove it"
                 )
             return
         yes = math.nan if line["yes"] is None else float(line["yes"])
@@ -120,22 +126,31 @@ def judge(
     manner: Manner,
     out: Path,
     tell: Callable[[str], None] = print,
-) -> list[Judged]:
-    """Ask what out/answers.jsonl does not know yet; the answers in the order of `asked`.
+) -> tuple[list[Judged], dict[str, str]]:
+    """Ask what out/answers.jsonl does not know yet.
 
-    ValueError or OSError where a clip cannot be read or the reasoner does not answer; what was
-    answered before is kept.
+    Returns the answers in the order of `asked`, without those about clips that cannot be read, and
+    why not, by clip. ValueError if none can be read, ValueError or OSError where the reasoner does
+    not answer; what was answered before is kept.
     """
     by_name = {clip.name: clip for clip in clips}
     states = {name: by_name[name].state() for name in {clip for clip, _ in asked}}
-    file, judged = AnswerFile(out / FILE, manner), []
+    file, judged, unread = AnswerFile(out / FILE, manner), list[Judged](), dict[str, str]()
     of, shown = "", list[np.ndarray | Clip]()
     try:
         for number, (clip, question) in enumerate(asked, 1):
             key = clip, states[clip], question.text
+            if clip in unread:
+                continue
             if key not in file.known:
                 if of != clip:
-                    of, shown = clip, by_name[clip].read(manner.fps, manner.last)
+                    try:
+                        shown = by_name[clip].read(manner.fps, manner.last)
+                    except (ValueError, OSError) as error:
+                        unread[clip] = " ".join(str(error).split())
+                        tell(f"{number}/{len(asked)}  {clip} is left out: {unread[clip]}")
+                        continue
+                    of = clip
                 words = f"{question.text} {manner.append}".strip()
                 answer = reasoner.ask(words, shown, manner.max_tokens)
                 file.add(key, answer.text, answer.yes)
@@ -143,4 +158,7 @@ def judge(
             judged.append(Judged(clip, question, *file.known[key]))
     finally:
         file.close()
-    return judged
+    if unread and not judged:
+        clip, why = next(iter(unread.items()))
+        raise ValueError(f"no clip can be read; {clip}: {why}")
+    return judged, unread

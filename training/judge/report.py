@@ -32,7 +32,7 @@ def report(
     Raises as `judgement.judge` does.
     """
     began = datetime.datetime.now(datetime.UTC)
-    judged = judge(reasoner, asked, clips, manner, out)
+    judged, unread = judge(reasoner, asked, clips, manner, out)
     content = {
         "about": {
             "command": shlex.join(["cosmos3", *sys.argv[1:]]),
@@ -40,6 +40,7 @@ def report(
             "seconds": round((datetime.datetime.now(datetime.UTC) - began).total_seconds(), 1),
         },
         "asked": dataclasses.asdict(manner),
+        "left_out": unread,
         **summarize(judged),
     }
     text = json.dumps(content, indent=1)

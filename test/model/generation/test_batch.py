@@ -67,7 +67,7 @@ def test_what_fails_is_recorded_and_passed_over(generate, tmp_path):
         {**SMALL, "prompt": "word " * 5000, "name": "long"},
         {**SMALL, "prompt": "five", "name": "good"},
         {**SMALL, "prompt": "six", "name": "../six"},
-        {**SMALL, "prompt": "seven", "frames": 6},
+        {**SMALL, "prompt": "seven", "frames": 6, "name": "odd"},
         {**SMALL, "prompt": "eight", "height": 16 * 10**6, "name": "vast"},
     )
     with batch.open("a") as file:
@@ -87,7 +87,7 @@ def test_what_fails_is_recorded_and_passed_over(generate, tmp_path):
         "long": "prompt: 15039 tokens, expected at most 4096",
         "00004": "requests.jsonl:5: name: 'good' stands twice",
         "00005": "requests.jsonl:6: name: expected letters, digits",
-        "00006": "requests.jsonl:7: frames: expected 4 k + 1 (1, 5, 9, ...), at most 3001, got 6",
+        "odd": "requests.jsonl:7: frames: expected 4 k + 1 (1, 5, 9, ...), at most 3001, got 6",
         "vast": "5 frames of 16000000 x 48 need",
         "00008": "requests.jsonl:9: expected a JSON object, got '{\"prompt\": '",
         "00009": "requests.jsonl:10: expected a JSON object, got list",
@@ -101,11 +101,14 @@ def test_what_fails_is_recorded_and_passed_over(generate, tmp_path):
     assert not (tmp_path / "six.json").exists()
     # again: what is there stays, what has been mended is made, and its record goes
     text = batch.read_text().replace(json.dumps(str(tmp_path / "none.png")), '""')
+    text = text.replace("../six", "six")
     batch.write_text(text)
     code, said = generate("--batch", batch, "--out", out)
-    assert "1 made, 1 there already, 10 failed" in said
+    assert "2 made, 1 there already, 9 failed" in said
     assert (out / "missing.mp4").exists()
-    assert not (out / "missing.failed.json").exists()
+    assert (out / "six.mp4").exists()
+    for name in ("missing", "00005"):  # the latter by its line, its name could not be used
+        assert not (out / f"{name}.failed.json").exists()
 
 
 def test_processes_of_torchrun_share_the_requests(generate, tmp_path, monkeypatch):

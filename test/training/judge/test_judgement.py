@@ -68,22 +68,39 @@ def test_a_run_goes_on_where_it_was_interrupted(clips: list[Footage], tmp_path: 
     file = out / FILE
     file.write_text(file.read_text() + '{"clip": "b", "quest')  # killed while it wrote
     second = Oracle(NO, NO)
-    judged = judge(second, asked, clips, MANNER, out, silent)
+    judged, unread = judge(second, asked, clips, MANNER, out, silent)
+    assert not unread
     assert [question for question, _ in second.asked] == [
         "Does it float? Yes or no?",
         "Is it whole? Yes or no?",
     ]
     assert [one.answer for one in judged] == [True, False, False, True, False, False]
-    assert judge(Oracle(), asked, clips, MANNER, out, silent) == judged
+    assert judge(Oracle(), asked, clips, MANNER, out, silent) == (judged, {})
     # a clip that has changed is asked about again
     Image.new("RGB", (9, 9)).save(tmp_path / "clips" / "b" / "2.png")
     last = Manner("nobody", last=True, fps=2.0, append="Yes or no?")
-    with pytest.raises(ValueError, match=r"answers.jsonl: its answers were asked with .* --out"):
+    other = r"answers.jsonl: its answers were asked with last False, expected last True: .* --out"
+    with pytest.raises(ValueError, match=other):
         judge(Oracle(), asked, clips, last, out, silent)
-    again = Oracle(YES)
-    with pytest.raises(ValueError, match=r"2\.png: expected 8 x 8 pixels"):
-        judge(again, asked, clips, MANNER, out, silent)
+    # one that cannot be read is left out, the others are judged
+    rest, unread = judge(Oracle(), asked, clips, MANNER, out, silent)
+    assert rest == judged[:3]
+    assert "2.png: expected 8 x 8 pixels" in unread["b"]
     assert len(file.read_text().splitlines()) == 7
+
+
+def test_nothing_is_kept_of_a_run_without_an_answer(clips: list[Footage], tmp_path: Path) -> None:
+    """It may be called again in another manner, as after a mistake in the first."""
+    asked = pairs(QUESTIONS[:1], ["a"])
+    with pytest.raises(ConnectionError):
+        judge(Oracle(), asked, clips, MANNER, tmp_path, silent)
+    other = Manner("somebody", fps=3.0)
+    (judged,), _ = judge(Oracle(YES), asked, clips, other, tmp_path, silent)
+    assert judged.answer is True
+    for frame in (tmp_path / "clips" / "b").iterdir():
+        frame.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"no clip can be read; b: "):
+        judge(Oracle(), pairs(QUESTIONS[:1], ["b"]), clips, other, tmp_path, silent)
 
 
 @pytest.mark.parametrize("line", ['{"clip": "a"}', "{", "[]", '{"asked": 1}'])
