@@ -351,8 +351,11 @@ class History:
         measured = self.node._monitor.measured
         if measured is None:
             return np.zeros(len(position), bool)
-        within = np.clip(measured, self.limits.lower, self.limits.upper)
-        near = np.abs(differences(within, position, self.limits.continuous)) < 0.01 + most
+        edge = np.clip(measured, self.limits.lower, self.limits.upper)
+        near = np.zeros(len(position), bool)
+        for place in (measured, edge):
+            away = np.abs(differences(place, position, self.limits.continuous))
+            near |= away < 0.01 + most
         return near & (np.ptp(np.array(self._measured), axis=0) < 0.02)
 
     def violate(self, rule: str, what: str) -> None:
