@@ -22,7 +22,7 @@ TRAIN = MUJOCO_GL=osmesa LP_NUM_THREADS=0 $(RUN) cosmos3 train
 AGAIN = echo "Again, one at a time: what has failed beside others"; $(RUN) pytest --lf --lfnf=none $(TEST)
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 
-.PHONY: demo train test lint build setup client lerobot clean
+.PHONY: demo train docs test lint build setup client lerobot clean
 
 demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(VIEW),--view)
@@ -32,6 +32,9 @@ train: build  ## the embedded checkpoint from nothing: 51 minutes of one H100, t
 	@$(TRAIN) --recipe training/recipes/polish.yaml --out out/polish start=out/towers/checkpoint
 	@$(TRAIN) --recipe training/recipes/ten_tasks.yaml --out out/ten_tasks start=out/polish/checkpoint
 	@$(TRAIN) --recipe training/recipes/endings.yaml --out out/droid_sim start=out/ten_tasks/checkpoint
+
+docs: build  ## the documentation as a site, out/site/index.html, with every link checked
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 
 test: lint client  ## all checks; TEST=test/model/test_policy.py for some of the tests
 	@$(RUN) pytest -n 2 $(TEST) || { code=$$?; test $$code = 1 || exit $$code; $(AGAIN); }

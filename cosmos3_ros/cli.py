@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in words
-    chosen = _parser().parse_args([word for word in words if word != "--debug"])
+    chosen = command_parser().parse_args([word for word in words if word != "--debug"])
     for name, value in vars(chosen).items():
         setattr(chosen, name, _expanded(value))
     try:
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
     """All subcommands."""
     parser = argparse.ArgumentParser(
         "cosmos3",
