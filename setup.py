@@ -2,6 +2,7 @@
 """`pip install .`: the Python package without ROS, no nodes and no messages."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 from setuptools import find_packages, setup
 
@@ -25,7 +26,7 @@ def data(folder: str) -> list[str]:
 
 setup(
     name="cosmos3_ros",
-    version="0.1.0",
+    version=ElementTree.parse("package.xml").findtext("version"),
     description="NVIDIA Cosmos 3 as a world-action policy and reasoner for ROS 2",
     license="Apache-2.0",
     license_files=["LICENSE"],

@@ -12,6 +12,7 @@ import os
 import pathlib
 import sys
 
+from . import __version__
 from .bringup.node_graph import Options
 from .calibrate_cli import add_calibrate
 from .dynamics_cli import add_dynamics
@@ -82,6 +83,7 @@ def command_parser() -> argparse.ArgumentParser:
         description=__doc__.splitlines()[0] if __doc__ else None,
         epilog="--debug, anywhere: show where an error was raised, not only its line",
     )
+    parser.add_argument("--version", action="version", version=f"cosmos3_ros {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_view(commands)

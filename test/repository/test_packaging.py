@@ -129,8 +129,13 @@ def test_every_import_is_a_declared_dependency():
 def test_one_version():
     from cosmos3_ros import __version__
 
-    assert ET.parse(ROOT / "package.xml").findtext("version") == __version__
-    assert f'version="{__version__}"' in (ROOT / "setup.py").read_text()
+    version = ET.parse(ROOT / "package.xml").findtext("version")
+    assert version == __version__
+    told = subprocess.run(
+        [sys.executable, "setup.py", "--version"], cwd=ROOT, check=True, capture_output=True
+    )
+    assert told.stdout.decode().split() == [version]
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_pins_are_exact_unique_and_satisfy_setup_py():
