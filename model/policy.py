@@ -19,6 +19,7 @@ from .acceleration.canvas_cuda import GpuComposer
 from .autoencoder.vae import frames_from_video, video_from_pixels
 from .checkpoint_io.loader import load_model
 from .checkpoint_io.own_embodiment import choose_embodiment
+from .checkpoint_io.student import LEVELS
 from .diffusion.conditioning import (
     ActionInput,
     DenoiserInput,
@@ -249,14 +250,21 @@ class Cosmos3Policy:
         told = idle and embodiment.idle_frames
         return action_json(*words, idle=f"0 out of {embodiment.horizon}." if told else "")
 
+    @property
+    def student(self) -> bool:
+        """Whether the checkpoint is a few-step student: levels and guidance are its own."""
+        return LEVELS in self.model.scheduler
+
     def _make_schedule(self) -> Schedule:
-        if self.options.schedule == "checkpoint":
+        if self.student or self.options.schedule == "checkpoint":
             native = bool(self.model.index.get("use_native_flow_schedule"))
             return checkpoint_schedule(self.model.scheduler, self.options.num_steps, native)
         return flow_schedule(self.options.num_steps, self.options.shift)
 
     def _make_guidance(self) -> Guidance:
         options, interval = self.options, self.options.guidance_interval
+        if self.student:
+            return Guidance(1.0)
         if 0 < options.guided_steps < len(self.schedule.times):
             interval = (self.schedule.times[options.guided_steps], math.inf)
         both = options.batched_guidance
