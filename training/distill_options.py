@@ -21,6 +21,7 @@ class DistillOptions(PolicyTrainingOptions):
     guidance: float = 3.0  # of the teacher; 1: none
     negative: str = ""  # what the teacher is guided away from; empty: the empty caption
     substeps: int = 4  # steps of the teacher in one of the student's
+    shift: float = 5.0  # of the teacher's noise levels between the student's
     # Steps that the teacher takes before the student's own guess takes over, as in consistency
     # training; `substeps` or more: the teacher goes all the way.
     ahead: int = 4
@@ -48,6 +49,8 @@ class DistillOptions(PolicyTrainingOptions):
                 raise ValueError(f"distill.{name}: expected 1 or more, got {getattr(self, name)}")
         if not 0 <= self.rollout <= 1:
             raise ValueError(f"distill.rollout: expected a share from 0 to 1, got {self.rollout}")
+        if not self.shift > 0:
+            raise ValueError(f"distill.shift: expected more than 0, got {self.shift}")
         if self.text or self.compile:
             raise ValueError(
                 "distill: expected text false and no compile, teacher and student read prompts by "

@@ -53,23 +53,30 @@ def guided(conditional: Velocity, unconditional: Velocity, scale: float) -> Velo
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Segments:
-    """Where in the student's segments the samples of a batch are: [B] each."""
+    """Where in the student's segments the samples of a batch are."""
 
-    number: Tensor  # int64: the segment
-    place: Tensor  # int64: how many of its substeps lie behind
-    begin: Tensor  # float32: its noise levels
-    end: Tensor
-    substeps: int
+    grid: Tensor  # float32 [segments, substeps + 1]: noise levels of the teacher's steps
+    number: Tensor  # int64 [B]: the segment
+    place: Tensor  # int64 [B]: how many of its substeps lie behind
 
-    @property
-    def level(self) -> Tensor:
-        """The noise level of each sample."""
-        return self.begin - self.place * self.step
+    def level(self, further: int = 0) -> Tensor:
+        """The noise level of each sample so many substeps further, at most at the segment's end."""
+        place = (self.place + further).clamp(max=self.grid.shape[1] - 1)
+        return self.grid[self.number, place]
 
     @property
-    def step(self) -> Tensor:
-        """One substep in noise levels."""
-        return (self.begin - self.end) / self.substeps
+    def end(self) -> Tensor:
+        """The noise levels where the segments end."""
+        return self.grid[self.number, -1]
+
+
+def teacher_levels(options: DistillOptions) -> Tensor:
+    """float32 [segments, substeps + 1]: each segment cut evenly in time, before the shift."""
+    levels = torch.tensor([*options.levels, 0.0], dtype=torch.float64)
+    times = levels / (options.shift - (options.shift - 1) * levels)
+    share = torch.linspace(0, 1, options.substeps + 1, dtype=torch.float64)
+    between = times[:-1, None] + (times[1:] - times[:-1])[:, None] * share
+    return (options.shift * between / (1 + (options.shift - 1) * between)).float()
 
 
 def draw_segments(blank: Tensor, options: DistillOptions, first: bool) -> Segments:
@@ -78,13 +85,12 @@ def draw_segments(blank: Tensor, options: DistillOptions, first: bool) -> Segmen
     first: all at the beginning of their segments.
     """
     device, count = blank.device, len(blank)
-    levels = torch.tensor([*options.levels, 0.0], device=device)
     number = torch.randint(len(options.levels), (count,), device=device)
     place = torch.randint(options.substeps, (count,), device=device)
     if first or options.ahead >= options.substeps:
         place = torch.zeros_like(place)
     number, place = (torch.where(blank, 0, drawn) for drawn in (number, place))
-    return Segments(number, place, levels[number], levels[number + 1], options.substeps)
+    return Segments(teacher_levels(options).to(device), number, place)
 
 
 def noised(clean: Parts, noise: Parts, mask: Parts, level: Tensor) -> Parts:
@@ -100,7 +106,7 @@ def roll_out(start: Parts, student: Velocity, segments: Segments, options: Disti
     """The student's own samples at the beginnings of the segments, from noise at level 1."""
     sample, levels = start, options.levels
     for number in range(len(levels) - 1):
-        level = torch.full_like(segments.begin, levels[number])
+        level = torch.full_like(segments.end, levels[number])
         moving = (segments.number > number) * (levels[number] - levels[number + 1])
         sample = sample.moved(student(sample, level), -moving)
     return sample
@@ -115,15 +121,14 @@ def wanted_velocity(
     options: DistillOptions,
 ) -> Parts:
     """The velocity that leads from each sample straight to where its segment ends."""
-    here, level = sample, segments.level
+    here = sample
     for number in range(min(options.ahead, options.substeps)):
-        moving = (segments.place + number < options.substeps) * segments.step
-        here = here.moved(teacher(here, level), -moving)
-        level = level - moving
+        level = segments.level(number)
+        here = here.moved(teacher(here, level), segments.level(number + 1) - level)
     if options.ahead < options.substeps:
-        rest = (level - segments.end).clamp(min=0)
-        here = here.moved(student(here, level), -rest)
-    way = segments.level - segments.end
+        level = segments.level(options.ahead)
+        here = here.moved(student(here, level), segments.end - level)
+    way = segments.level() - segments.end
     rows = None
     if sample.rows is not None and here.rows is not None:
         rows = (sample.rows - here.rows) / way.view(-1, 1, 1)
@@ -153,12 +158,12 @@ def distillation_losses(lesson: Lesson, options: DistillOptions, rolled: bool) -
     )
     segments = draw_segments(lesson.blank, options, rolled)
     if rolled:
-        start = noised(clean, noise, noisy, torch.ones_like(segments.begin))
+        start = noised(clean, noise, noisy, torch.ones_like(segments.end))
         sample = roll_out(start, lesson.student, segments, options)
     else:
-        sample = noised(clean, noise, noisy, segments.level)
+        sample = noised(clean, noise, noisy, segments.level())
     wanted = wanted_velocity(sample, segments, lesson.student, lesson.teacher, options)
-    said = lesson.student(sample, segments.level)
+    said = lesson.student(sample, segments.level())
     losses = {"vision": ((said.latents - wanted.latents) * noisy.latents).square().mean()}
     if said.rows is not None and wanted.rows is not None and noisy.rows is not None:
         losses["action"] = ((said.rows - wanted.rows) * noisy.rows).square().mean()

@@ -139,7 +139,12 @@ def _backward(
         # by the number of the batch: all processes have to do the same, and again after a stop
         count = optimizer.step_number * options.accumulate + number
         rolled = int((count + 1) * options.rollout) > int(count * options.rollout)
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        # Uncached: what the student computes without gradients would be remembered, and the weights
+        # cast then have none.
+        uncached = torch.autocast(
+            device, torch.bfloat16, enabled=device == "cuda", cache_enabled=False
+        )
+        with uncached:
             losses = distillation_losses(lessons.draw(student, teacher), options, rolled)
         total = sum((weights[name] * loss for name, loss in losses.items()), torch.zeros(()))
         (total / options.accumulate).backward()

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from ...model.network.transformer import Transformer
 from ..clips.video_clip import VideoClip
 from ..stages.latent_encoder import PRECISE
 
+_PIXELS = 64 * 17 * 160 * 192  # encoded at once
 _ROUND = 16  # prompts are padded to a multiple of so many tokens
 
 
@@ -55,25 +57,29 @@ class VideoDataset:
         """Encode the windows of these clips; ValueError for a caption that is too long."""
         for clip in clips:
             self.short += not clip.starts
-            for start in clip.starts:
-                self._add(clip, start)
+            if clip.starts:
+                self._add(clip)
 
     def usual(self) -> tuple[int, tuple[int, int], float]:
         """Frames, height and width, and rate that most windows have."""
         key = max(self._parts, key=lambda key: self._parts[key].count)
         return key[0], (key[1], key[2]), key[3]
 
-    def _add(self, clip: VideoClip, start: int) -> None:
+    def _add(self, clip: VideoClip) -> None:
         size = (clip.frames.shape[1], clip.frames.shape[2])
         texts = [written(text, clip.length, clip.fps, size) for text in clip.captions]
+        numbers = [self._number(text) for text in texts]
         part = self._parts.setdefault((clip.length, *size, clip.fps), _Part())
-        part.waiting.append(self._encode(clip.window(start)))
-        part.choices.append([self._number(text) for text in texts])
+        chunk = max(1, _PIXELS // (clip.length * size[0] * size[1]))
+        for begin in range(0, len(clip.starts), chunk):
+            starts = clip.starts[begin : begin + chunk]
+            part.waiting.append(self._encode([clip.window(start) for start in starts]))
+        part.choices += [numbers] * len(clip.starts)
 
-    def _encode(self, frames: Any) -> Tensor:
-        """Latents bfloat16 [1, C, F, h, w] in the host's memory."""
+    def _encode(self, windows: list[np.ndarray]) -> Tensor:
+        """Latents bfloat16 [N, C, F, h, w] in the host's memory."""
         device = next(self._vae.module.parameters()).device
-        video = video_from_frames(frames, device)
+        video = torch.cat([video_from_frames(frames, device) for frames in windows])
         with torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
             return self._vae.encode(video).bfloat16().cpu()
 
@@ -132,16 +138,21 @@ def written(text: str, frames: int, fps: float, size: tuple[int, int]) -> str:
 def read_prompts(
     transformer: Transformer, prompts: list[list[int]], shape: tuple[int, ...], fps: float
 ) -> tuple[KVCache, Rope]:
-    """Keys, values and rotations for one prompt of each sample.
+    """Keys, values and rotations for one prompt of each sample; equal ones are read once.
 
     shape: of the latents: frames, rows, columns.
     """
     config, device = transformer.config, transformer.device
-    lengths = [len(prompt) for prompt in prompts]
-    longest = -(-max(lengths) // _ROUND) * _ROUND
-    padded = [prompt + [0] * (longest - len(prompt)) for prompt in prompts]
+    numbers = {tuple(prompt): 0 for prompt in prompts}
+    numbers = {prompt: number for number, prompt in enumerate(numbers)}
+    longest = -(-max(map(len, numbers)) // _ROUND) * _ROUND
+    padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in numbers]
     _, cache = transformer.prefill(torch.tensor(padded, device=device))
+    index = torch.tensor([numbers[tuple(prompt)] for prompt in prompts], device=device)
+    layers = (cache.keys, cache.values, cache.generator_keys)
+    keys, values, others = ([x.index_select(0, index) for x in kind] for kind in layers)
+    lengths = [len(prompt) for prompt in prompts]
     table = {length: generator_positions(config, length, shape, fps) for length in {*lengths}}
     positions = torch.stack([table[length] for length in lengths]).to(device)
     rope = rope_table(positions, config, transformer.dtype)
-    return dataclasses.replace(cache, lengths=torch.tensor(lengths, device=device)), rope
+    return KVCache(keys, values, others, torch.tensor(lengths, device=device)), rope
