@@ -106,6 +106,11 @@ class CheckpointKind:
     def complete(self, asked: GenerateOptions) -> CompleteRequest:
         """The request with everything that it leaves out; ValueError for what cannot be chosen."""
         mode = self.mode(asked)
+        if self.student and mode not in self.student.modes:
+            raise ValueError(
+                f"mode: expected one of {', '.join(self.student.modes)}, for which the student "
+                f"was made, got {mode}"
+            )
         usual = self.usual(mode)
         for name in ("steps", "guidance", "shift") if self.levels else ():
             if (given := getattr(asked, name)) is not None:

@@ -114,8 +114,9 @@ def _is_caption(wording: Any) -> bool:
 def _video(value: Any, key: str, where: str, folder: Path) -> Path:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{where}: {key}: expected the name of a video file, got {value!r}")
-    path = (folder / value).resolve()
-    if "://" in value or "\0" in value or not path.is_relative_to(folder.resolve()):
+    inside = not ("\0" in value or "://" in value)
+    path = (folder / value).resolve() if inside else folder
+    if not inside or not path.is_relative_to(folder.resolve()):
         raise ValueError(f"{where}: {key}: expected a file in {folder}, got {value!r}")
     if not path.is_file():
         raise ValueError(f"{where}: {key}: no such video {value!r}")

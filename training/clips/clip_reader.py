@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from ..data.lerobot_reader import camera_episodes
 from ..video_options import VideoOptions
 from .caption_file import FILES, CaptionedFrames, find_captions, read_captions
@@ -52,10 +54,13 @@ def _read(said: CaptionedFrames, options: VideoOptions) -> VideoClip:
 
 
 def _of_dataset(folder: Path, options: VideoOptions, rank: int, size: int) -> Iterator[VideoClip]:
-    for pictures, rate, tasks in camera_episodes(folder, options.camera, rank, size):
+    episodes = camera_episodes(folder, options.camera, rank, size)
+
+    def clip(pictures: np.ndarray, rate: float, tasks: tuple[str, ...]) -> VideoClip:
         step = interval_of(rate, options.fps)
-        frames = fit_frames(pictures[::step], options)
-        yield make_clip(frames, rate / step, tasks, options)
+        return make_clip(fit_frames(pictures[::step], options), rate / step, tasks, options)
+
+    return itertools.starmap(clip, episodes)
 
 
 class ClipReader:

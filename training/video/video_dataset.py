@@ -60,6 +60,10 @@ class VideoDataset:
             if clip.starts:
                 self._add(clip)
 
+    def latents(self) -> list[Tensor]:
+        """Those of every window, float32 [C, F, h, w], shape by shape."""
+        return [one.float() for part in self._parts.values() for one in part.whole()]
+
     def usual(self) -> tuple[int, tuple[int, int], float]:
         """Frames, height and width, and rate that most windows have."""
         key = max(self._parts, key=lambda key: self._parts[key].count)
