@@ -102,11 +102,11 @@ def test_what_is_wrong_is_named_with_its_line(folder, line, message):
 def test_files_that_say_nothing_or_too_much(folder):
     assert find_captions(folder) is None
     file = write(folder, "")
-    with pytest.raises(ValueError, match="expected captions, got none"):
+    with pytest.raises(ValueError, match=r"expected captions, got none"):
         read_captions(file)
     file.write_bytes(b"\xff\xfe{}")
-    with pytest.raises(ValueError, match="not readable as UTF-8"):
+    with pytest.raises(ValueError, match=r"not readable as UTF-8"):
         read_captions(file)
     write(folder, NVIDIA, name="video_dataset_file.jsonl")
-    with pytest.raises(ValueError, match="expected one of .*, got both"):
+    with pytest.raises(ValueError, match=r"expected one of .*, got both"):
         find_captions(folder)

@@ -92,7 +92,7 @@ def test_the_camera_of_a_lerobot_dataset(tmp_path, episode):
     real = made[2].views["wrist"].mean()
     assert abs(float(clips[1].frames.mean()) - float(real)) < 4
     for wrong in ("", "observation.images.nose"):
-        with pytest.raises(ValueError, match="expected one of the cameras .* got"):
+        with pytest.raises(ValueError, match=r"expected one of the cameras .* got"):
             read_clips(dataclasses.replace(options, camera=wrong))
 
 
@@ -100,11 +100,11 @@ def test_folders_and_files_that_are_none(tmp_path, folder):
     def read(place, **options):
         return list(read_clips(dataclasses.replace(SMALL, clips=str(place), **options)))
 
-    with pytest.raises(ValueError, match="video.clips: no folder"):
+    with pytest.raises(ValueError, match=r"video.clips: no folder"):
         read(tmp_path / "none")
-    with pytest.raises(ValueError, match="has none of captions.jsonl, .* no LeRobot dataset"):
+    with pytest.raises(ValueError, match=r"has none of captions.jsonl, .* no LeRobot dataset"):
         read(tmp_path)
-    with pytest.raises(ValueError, match="video.camera: expected none beside"):
+    with pytest.raises(ValueError, match=r"video.camera: expected none beside"):
         read(folder, camera="wrist")
     (tmp_path / "a.mp4").write_bytes(b"nothing")
     (tmp_path / "captions.jsonl").write_text('{"video": "a.mp4", "caption": "x"}')
@@ -113,7 +113,7 @@ def test_folders_and_files_that_are_none(tmp_path, folder):
     (tmp_path / "a.mp4").write_bytes((folder / "0.mp4").read_bytes())
     line = '{"video": "a.mp4", "caption": "x", "start_frame": 12}'
     (tmp_path / "captions.jsonl").write_text(line)
-    with pytest.raises(ValueError, match="expected a frame 12, it has fewer"):
+    with pytest.raises(ValueError, match=r"expected a frame 12, it has fewer"):
         read(tmp_path)
 
 
@@ -134,7 +134,7 @@ def test_a_reader_reads_a_few_ahead_and_says_what_went_wrong():
         raise ValueError("a.mp4: broken")
 
     reader = ClipReader(failing())
-    with pytest.raises(ValueError, match="broken"):
+    with pytest.raises(ValueError, match=r"broken"):
         list(reader.take(3))
     reader.close()
     reader = ClipReader(itertools.islice(endless(), 2))

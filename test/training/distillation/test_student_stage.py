@@ -68,15 +68,15 @@ def test_a_student_of_a_policy_has_its_teachers_guidance_inside(
     student = chunks(folder, seen)  # whatever it is asked for: levels and guidance are its own
     assert np.abs(student - exact).mean() < 0.8 * np.abs(few - exact).mean()
     assert np.array_equal(student, chunks(folder, seen, num_steps=9, guidance=7.0))
-    with pytest.raises(ValueError, match="full_steps: expected none for a few-step student"):
+    with pytest.raises(ValueError, match=r"full_steps: expected none for a few-step student"):
         load_policy(folder, preset="faster")
     modes = ("policy", "forward_dynamics", "inverse_dynamics")
     assert read_student(folder) == Student("small", 4.0, modes)
     assert "of small at guidance 4, for policy, forward_dynamics" in report(folder)
-    with pytest.raises(ValueError, match="mode: expected one of policy, .* got text_to_video"):
+    with pytest.raises(ValueError, match=r"mode: expected one of policy, .* got text_to_video"):
         read_kind(folder).complete(GenerateOptions(prompt="a cup"))
     again = dataclasses.replace(recipe, start=str(folder))
-    with pytest.raises(ValueError, match="start: expected a teacher, .* few-step student"):
+    with pytest.raises(ValueError, match=r"start: expected a teacher, .* few-step student"):
         train.train(again, tmp_path / "again", lambda _: None)
 
 
@@ -101,7 +101,7 @@ def test_a_student_of_the_video_side(tmp_path, tiny_small, clips):
     complete = kind.complete(GenerateOptions(prompt="a cup", image="a.png"))
     assert (complete.size, complete.frames, complete.fps) == ((32, 48), 5, 10.0)
     assert (complete.steps, complete.guidance, kind.levels) == (2, 1.0, (1.0, 0.8))
-    with pytest.raises(ValueError, match="policy: expected a checkpoint for one, .* student for"):
+    with pytest.raises(ValueError, match=r"policy: expected a checkpoint for one, .* student for"):
         load_policy(folder)
     before, after = (
         load_model(path, dtype=torch.float32).transformer.state_dict()
@@ -114,7 +114,7 @@ def test_a_student_of_the_video_side(tmp_path, tiny_small, clips):
 
 def test_a_label_that_is_wrong_is_named(tmp_path):
     (tmp_path / "checkpoint.json").write_text(json.dumps({"student": {"teacher": "x"}}))
-    with pytest.raises(ValueError, match="student: expected teacher, guidance, modes, size"):
+    with pytest.raises(ValueError, match=r"student: expected teacher, guidance, modes, size"):
         read_student(tmp_path)
     (tmp_path / "checkpoint.json").write_text("{}")
     assert read_student(tmp_path) is None

@@ -135,10 +135,10 @@ def test_adapters_alone(tmp_path, start, clips):
 def test_what_is_wrong_with_clips_is_said_before_anything_is_written(tmp_path, start, clips):
     wrong = copytree(clips, tmp_path / "clips")
     (wrong / "captions.jsonl").write_text('{"video": "none.mp4", "caption": "x"}')
-    with pytest.raises(ValueError, match="captions.jsonl:1: video: no such video 'none.mp4'"):
+    with pytest.raises(ValueError, match=r"captions.jsonl:1: video: no such video 'none.mp4'"):
         train(make_recipe(start, wrong), tmp_path / "out", lambda _: None)
     assert not (tmp_path / "out").exists()
     short = make_recipe(start, clips, steps=1)
     long = dataclasses.replace(short, video=dataclasses.replace(short.video, frames=9))
-    with pytest.raises(ValueError, match="got none of 2 clips that are shorter"):
+    with pytest.raises(ValueError, match=r"got none of 2 clips that are shorter"):
         train(long, tmp_path / "long", lambda _: None)
