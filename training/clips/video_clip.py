@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -54,9 +53,9 @@ def make_clip(
     )
 
 
-def fit_frames(frames: Sequence[np.ndarray], options: VideoOptions) -> np.ndarray:
-    """Pictures [H, W, 3] of one shape, covered and cut to the training's size."""
-    size = options.size_of(*frames[0].shape[:2])
+def fit_frames(frames: np.ndarray, options: VideoOptions) -> np.ndarray:
+    """Pictures uint8 [T, H, W, 3], covered and cut to the training's size."""
+    size = options.size_of(*frames.shape[1:3])
     return np.stack([cover(frame, size) for frame in frames])
 
 
