@@ -415,8 +415,9 @@ def main() -> None:
     for folder in (chosen.out, chosen.work):
         folder.mkdir(parents=True, exist_ok=True)
     taken, held = demonstrate(chosen)
-    clips = write_clips(chosen.work / "clips", taken)
-    held_clips = write_clips(chosen.work / "held", held)
+    beside = concurrent.futures.ThreadPoolExecutor(2)
+    clips = beside.submit(write_clips, chosen.work / "clips", taken)
+    held_clips = beside.submit(write_clips, chosen.work / "held", held)
     found: dict[str, Any] = {"clips": len(taken), "held": len(held)}
     found["recorded_s"] = round(time.monotonic() - began)
     print(f"{len(taken)} clips, {len(held)} held out, {found['recorded_s']} s", flush=True)
@@ -432,11 +433,12 @@ def main() -> None:
     first = ways[next(name for name in ways if name.startswith("student"))][0]
     for file in (first / "transformer").glob("*.safetensors"):
         shutil.copy(file, chosen.out)
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        exam = thread.submit(examine, chosen, ways)
-        found["chunks"] = chunk_differences(chosen, ways, held)
-        found["video"] = video_part(chosen, clips, held_clips, held, len(taken))
-        found["success"] = paired(exam.result(), next(iter(ways)))
+    exam = beside.submit(examine, chosen, ways)
+    found["chunks"] = chunk_differences(chosen, ways, held)
+    folders = (clips.result(), held_clips.result())
+    found["video"] = video_part(chosen, *folders, held, len(taken))
+    found["success"] = paired(exam.result(), next(iter(ways)))
+    beside.shutdown()
     found["seconds"] = round(time.monotonic() - began)
     if chosen.device.startswith("cuda"):
         found["gpu"] = torch.cuda.get_device_name()
