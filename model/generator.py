@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from .autoencoder.tiled_decoder import Tile
 from .autoencoder.vae import frames_from_video, video_from_frames
+from .checkpoint_io.student import LEVELS
 from .diffusion.conditioning import ActionInput, DenoiserInput, build_input
 from .diffusion.denoiser import Denoiser, Progress, numpy_noise
 from .diffusion.guidance import Guidance
@@ -206,7 +207,7 @@ class Generator:
             )
 
     def _schedule(self, request: Request) -> Schedule:
-        fixed = "fixed_step_sampler_config" in self.model.scheduler
+        fixed = LEVELS in self.model.scheduler
         if fixed or self.reference or not request.shift:
             native = bool(self.model.index.get("use_native_flow_schedule"))
             return checkpoint_schedule(self.model.scheduler, request.steps, native)

@@ -19,6 +19,7 @@ from .acceleration.canvas_cuda import GpuComposer
 from .autoencoder.vae import frames_from_video, video_from_pixels
 from .checkpoint_io.loader import load_model
 from .checkpoint_io.own_embodiment import choose_embodiment
+from .checkpoint_io.student import LEVELS, read_student
 from .diffusion.conditioning import (
     ActionInput,
     DenoiserInput,
@@ -66,6 +67,7 @@ class Cosmos3Policy:
         if self.options.best_of > 1:
             raise ValueError("best_of: expected 1, `BestOfPolicy` draws several of this policy's")
         self.model = model
+        self._check_student()
         self.embodiment = fit_embodiment(model, embodiment, self.options.horizon)
         if model.team and self.options.future_steps:
             raise ValueError("future_steps: expected 0 where several processes share a policy")
@@ -249,14 +251,29 @@ class Cosmos3Policy:
         told = idle and embodiment.idle_frames
         return action_json(*words, idle=f"0 out of {embodiment.horizon}." if told else "")
 
+    @property
+    def student(self) -> bool:
+        """Whether the checkpoint is a few-step student: levels and guidance are its own."""
+        return LEVELS in self.model.scheduler
+
+    def _check_student(self) -> None:
+        made = read_student(self.model.path) if self.student else None
+        if made and "policy" not in made.modes:
+            raise ValueError(
+                f"policy: expected a checkpoint for one, {self.model.path} is a student for "
+                f"{', '.join(made.modes)}"
+            )
+
     def _make_schedule(self) -> Schedule:
-        if self.options.schedule == "checkpoint":
+        if self.student or self.options.schedule == "checkpoint":
             native = bool(self.model.index.get("use_native_flow_schedule"))
             return checkpoint_schedule(self.model.scheduler, self.options.num_steps, native)
         return flow_schedule(self.options.num_steps, self.options.shift)
 
     def _make_guidance(self) -> Guidance:
         options, interval = self.options, self.options.guidance_interval
+        if self.student:
+            return Guidance(1.0)
         if 0 < options.guided_steps < len(self.schedule.times):
             interval = (self.schedule.times[options.guided_steps], math.inf)
         both = options.batched_guidance

@@ -14,6 +14,7 @@ import yaml
 from ..model.checkpoint_io.trained_tasks import EMBEDDED
 from ..model.embodiment.checks import head_number
 from ..model.option_fields import check_finite
+from .distill_options import DistillOptions
 from .options import (
     AutoencoderOptions,
     DataOptions,
@@ -23,6 +24,7 @@ from .options import (
     PolicyTrainingOptions,
     ReasonerTrainingOptions,
 )
+from .video_options import VideoOptions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,9 +54,14 @@ class Recipe:
     lora: LoraOptions | None = None
     reasoner: ReasonerTrainingOptions | None = None
     decoder: DecoderOptions | None = None  # the autoencoder's decoder once more, at the end
+    # Clips with captions that the generator learns of instead of demonstrations.
+    video: VideoOptions | None = None
+    # The generator becomes a few-step student of `start`; its data are `data`, or those of `video`.
+    distill: DistillOptions | None = None
 
     def __post_init__(self) -> None:
-        policy = self.policy
+        policy = self.generator
+        self._check_stages()
         if self.head_from:
             try:
                 head_number(self.head_from)
@@ -63,8 +70,8 @@ class Recipe:
         if policy.shard and (self.text or self.reasoner or policy.muon or policy.compile):
             reasoner = "one" if self.reasoner else "none"
             raise ValueError(
-                "policy.shard: expected text false (or lora), muon 0, no compile and no reasoner, "
-                f"got {policy.text}, {policy.muon}, {policy.compile!r} and {reasoner}"
+                f"{self.stage}.shard: expected text false (or lora), muon 0, no compile and no "
+                f"reasoner, got {policy.text}, {policy.muon}, {policy.compile!r} and {reasoner}"
             )
         if self.lora and (self.size or self.reasoner or not self.start):
             raise ValueError(
@@ -72,14 +79,42 @@ class Recipe:
             )
         if policy.accumulate < 1 or (policy.accumulate > 1 and policy.compile == "reduce-overhead"):
             raise ValueError(
-                "policy.accumulate: expected 1, or more without CUDA graphs, "
+                f"{self.stage}.accumulate: expected 1, or more without CUDA graphs, "
                 f"got {policy.accumulate}"
             )
 
     @property
+    def stage(self) -> str:
+        """The part that says how the generator learns: "policy", "video" or "distill"."""
+        return "distill" if self.distill else "video" if self.video else "policy"
+
+    @property
+    def generator(self) -> PolicyTrainingOptions:
+        """The options of that part."""
+        return self.distill or self.video or self.policy
+
+    @property
     def text(self) -> bool:
-        """Whether the policy's training changes the text tower."""
-        return self.policy.text and self.lora is None
+        """Whether the generator's training changes the text tower."""
+        return self.generator.text and self.lora is None
+
+    def _check_stages(self) -> None:
+        """ValueError for parts that exclude each other."""
+        if self.stage == "policy":
+            return
+        if self.policy.steps:
+            raise ValueError(
+                f"policy.steps: expected 0 beside {self.stage}, one of them trains the generator, "
+                f"got {self.policy.steps}"
+            )
+        others = ("autoencoder", "reasoner", "decoder")
+        if given := [name for name in others if getattr(self, name)]:
+            raise ValueError(
+                f"{self.stage}: expected none of {', '.join(others)} beside it, got "
+                f"{', '.join(given)}"
+            )
+        if not self.start or self.size:
+            raise ValueError(f"{self.stage}: expected the start that it goes on from, and no size")
 
 
 _PARTS: dict[str, type] = {
@@ -90,6 +125,8 @@ _PARTS: dict[str, type] = {
     "lora": LoraOptions,
     "reasoner": ReasonerTrainingOptions,
     "decoder": DecoderOptions,
+    "video": VideoOptions,
+    "distill": DistillOptions,
 }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a recipe to a trained checkpoint: data, video autoencoder, policy, reasoner.
+"""From a recipe to a trained checkpoint: data, autoencoder, policy, video, student, reasoner.
 
 Resumes where it was stopped.
 """
@@ -24,9 +24,11 @@ from ..model.embodiment import Embodiment, find_embodiment
 from ..model.loaded_model import Model
 from ..model.network.config import TINY, ModelConfig
 from ..model.policy import fit_embodiment, load_policy
+from .clips.clip_reader import read_clips
 from .data.background_loader import BackgroundLoader
 from .data.clip_source import make_clips
 from .data.episodes import Clip
+from .distillation.student_stage import train_student
 from .log import JsonLog, Log
 from .optim.process_group import TrainingGroup, join
 from .options import AutoencoderOptions, DecoderOptions
@@ -37,6 +39,7 @@ from .stages.forward_dynamics import ForwardDynamics
 from .stages.latent_encoder import Encoder
 from .stages.policy import train_policy
 from .stages.reasoner import ReasonerTrainer, train_reasoner
+from .video.video_stage import train_video
 
 # bytes of a transformer that is trained in float32 even where most of it is frozen
 _SMALL = 2**30
@@ -50,10 +53,12 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     train together. ValueError for a recipe that fits neither data nor checkpoint.
     """
     group = join(recipe.device)
-    if recipe.policy.shard and group.size == 1:
+    if recipe.generator.shard and group.size == 1:
         raise ValueError(
-            "policy.shard: expected several processes (start them with torchrun), got one"
+            f"{recipe.stage}.shard: expected several processes (start them with torchrun), got one"
         )
+    if recipe.video is not None:
+        read_clips(recipe.video)  # says what is wrong with the captions before anything is copied
     torch.manual_seed(recipe.seed + group.rank)
     torch.set_float32_matmul_precision("high")
     folder = out / "checkpoint"
@@ -65,7 +70,13 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     if recipe.decoder is not None:
         check_decoder(recipe.decoder, model, recipe.embodiment)
     redraw = recipe.decoder is not None and not _done(out, "decoder", group)
-    clips = _train_model(model, recipe, out, log, group)
+    clips: Sequence[Clip] = ()
+    if recipe.video is None:
+        clips = _train_model(model, recipe, out, log, group)
+    elif recipe.distill is None:
+        train_video(model, recipe, out, log, group)
+    else:
+        train_student(model, None, recipe, out, log, group)
     # without the experts' processes, which would take time from it
     if redraw:
         train_decoder(recipe, clips, out, log, group)
@@ -86,7 +97,7 @@ def _train_model(
     """Train reasoner, autoencoder and policy; returns the newest clips, for the decoder's stage."""
     embodiment = (
         fit_embodiment(model, recipe.embodiment)
-        if recipe.policy.steps
+        if recipe.policy.steps or recipe.distill
         else find_embodiment(recipe.embodiment)
     )
     ask = recipe.reasoner is not None and not _done(out, "reasoner", group)
@@ -110,6 +121,8 @@ def _train_model(
             train_vae(model, source, recipe.autoencoder, out, log, group)
         if recipe.policy.steps:
             train_policy(model, source, recipe, out, log, trainer, group)
+        if recipe.distill is not None:
+            train_student(model, source, recipe, out, log, group)
     finally:
         source.close()
         if trainer is not None:
@@ -123,7 +136,7 @@ def load(recipe: Recipe, folder: Path, group: TrainingGroup) -> Model:
     float32, except for a large transformer on a GPU of which most is frozen: bfloat16. A
     transformer that will be sharded stays in the host's memory, into which the files are mapped.
     """
-    device = torch.device("cpu") if recipe.policy.shard else group.device
+    device = torch.device("cpu") if recipe.generator.shard else group.device
     start = Path(recipe.start) if recipe.lora else folder  # in `folder` there may be merged weights
     small = (
         sum(file.stat().st_size for file in (start / "transformer").glob("*.safetensors")) < _SMALL
@@ -192,7 +205,7 @@ def begin(recipe: Recipe, folder: Path) -> None:
         _copy_start(recipe, folder, config)
     elif not folder.exists():
         write_tiny(folder, recipe.seed, config, recipe.embodiment)
-    if recipe.size or recipe.reasoner or (recipe.policy.steps and recipe.policy.text):
+    if recipe.size or recipe.reasoner or (recipe.generator.steps and recipe.generator.text):
         write_yes_temperature(folder, None)  # it will answer otherwise than it was fitted to
     if recipe.policy.steps:  # nobody knows what a dataset shows
         write_trained_tasks(folder, () if recipe.data.dataset else recipe.data.tasks)

@@ -19,6 +19,7 @@ from .json_file import read_json
 from .names import SOUND, transformer_names
 from .own_embodiment import own_embodiment, row_scaling
 from .safetensors_io import find_tensors, read_header
+from .student import LEVELS, read_student
 from .trained_sampling import trained_sampling
 
 # Prefixes of our parameters -> the part they belong to; the first prefix that fits counts.
@@ -171,8 +172,18 @@ def _schedule(folder: Path, problems: list[str]) -> str:
     except ValueError as error:
         problems.append(str(error))
         return "unknown"
-    if fixed := fields.get("fixed_step_sampler_config"):
-        return f"distilled: noise levels {fixed.get('t_list')}"
+    if fixed := fields.get(LEVELS):
+        try:
+            made = read_student(folder)
+        except ValueError as error:
+            problems.append(str(error))
+            made = None
+        whose = (
+            f", of {made.teacher} at guidance {made.guidance:g}, for {', '.join(made.modes)}"
+            if made
+            else ""
+        )
+        return f"distilled: noise levels {fixed.get('t_list')}{whose}"
     return (
         "UniPC, Karras"
         if fields.get("use_karras_sigmas")

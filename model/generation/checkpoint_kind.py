@@ -16,6 +16,7 @@ from typing import Any
 from ..checkpoint_io.foreign import check_family
 from ..checkpoint_io.json_file import read_json
 from ..checkpoint_io.own_embodiment import choose_embodiment
+from ..checkpoint_io.student import LEVELS, Student, read_student
 from ..language.captions import TIERS
 from ..network.config import ModelConfig, config_from_json
 from ..policy_options import PolicyOptions
@@ -63,6 +64,7 @@ class CheckpointKind:
     vae: dict[str, Any]  # vae/config.json
     levels: tuple[float, ...]  # noise levels of a student, else ()
     policy: dict[str, Any]  # that block of checkpoint.json
+    student: Student | None = None  # what a student says of itself, if it was made here
 
     def mode(self, options: GenerateOptions) -> str:
         """What is to be made of what."""
@@ -75,6 +77,10 @@ class CheckpointKind:
 
     def usual(self, mode: str) -> Usual:
         """What holds for a mode where nothing else is said."""
+        if self.student and self.student.frames:
+            made, picture = self.student, mode == "text_to_image"
+            frames, steps = 1 if picture else max(made.frames, 5), len(self.levels)
+            return Usual("480", "16,9", frames, made.fps, steps, 1.0, 0.0, made.size)
         if self.name == "policy":
             body = choose_embodiment(self.folder, self.policy, None)
             sampling = PolicyOptions().in_force()
@@ -84,9 +90,9 @@ class CheckpointKind:
                 "16,9",
                 frames,
                 body.fps,
-                sampling.num_steps,
-                sampling.guidance,
-                sampling.shift,
+                len(self.levels) or sampling.num_steps,
+                1.0 if self.levels else sampling.guidance,
+                0.0 if self.levels else sampling.shift,
                 body.canvas.size,
             )
         modes = USUAL[self.name]
@@ -100,6 +106,11 @@ class CheckpointKind:
     def complete(self, asked: GenerateOptions) -> CompleteRequest:
         """The request with everything that it leaves out; ValueError for what cannot be chosen."""
         mode = self.mode(asked)
+        if self.student and mode not in self.student.modes:
+            raise ValueError(
+                f"mode: expected one of {', '.join(self.student.modes)}, for which the student "
+                f"was made, got {mode}"
+            )
         usual = self.usual(mode)
         for name in ("steps", "guidance", "shift") if self.levels else ():
             if (given := getattr(asked, name)) is not None:
@@ -150,16 +161,19 @@ def read_kind(folder: Path) -> CheckpointKind:
     check_family(folder)
     config = config_from_json(read_json(folder / "transformer" / "config.json"))
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
-    fixed = scheduler.get("fixed_step_sampler_config") or {}
+    fixed = scheduler.get(LEVELS) or {}
     levels = tuple(level for level in fixed.get("t_list", ()) if level > 0)
     policy = read_json(folder / "checkpoint.json", optional=True).get("policy") or {}
-    if levels:
+    student = read_student(folder)
+    if levels and policy:
+        name = "policy"
+    elif levels:
         # the released one for videos runs at 16 frames per second, and says so
         name = "video student" if config.base_fps == USUAL["video student"][""].fps else ""
-        name = name or "image student"
+        name = name or ("video student" if student and student.frames > 1 else "image student")
     elif policy:
         name = "policy"
     else:
         name = "edge" if config.activation == "relu2" else "base"
     vae = read_json(folder / "vae" / "config.json")
-    return CheckpointKind(folder, name, config, vae, levels, policy)
+    return CheckpointKind(folder, name, config, vae, levels, policy, student)

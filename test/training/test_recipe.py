@@ -13,7 +13,7 @@ RECIPES = Path(__file__).resolve().parents[2] / "training" / "recipes"
 def test_recipes_are_readable_and_mistakes_are_named(tmp_path):
     for file in RECIPES.glob("*.yaml"):
         recipe = read_recipe(file)
-        assert recipe.policy.steps or recipe.autoencoder  # something to train
+        assert recipe.generator.steps or recipe.autoencoder or recipe.reasoner  # something to train
         write_recipe(tmp_path / "again.yaml", recipe)
         assert read_recipe(tmp_path / "again.yaml") == recipe
     file = tmp_path / "r.yaml"
@@ -88,3 +88,39 @@ def test_a_recipe_may_start_from_the_embedded_checkpoint(tmp_path: Path) -> None
     start = Path(read_recipe(tmp_path / "mine.yaml").start)
     assert (start / "embodiment.yaml").is_file()
     assert start.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("video: {clips: a}", "policy.steps: expected 0 beside video, .* got 10000"),
+        ("policy: {steps: 0}\nvideo: {}", "video.clips: expected the folder of clips"),
+        (
+            "policy: {steps: 0}\nvideo: {clips: a, frames: 6}",
+            r"video.frames: expected 0, or 1 \+ 4k",
+        ),
+        ("policy: {steps: 0}\nvideo: {clips: a, tier: '9'}", "video.tier: expected one of"),
+        ("policy: {steps: 0}\nvideo: {clips: a, aspect: '2,1'}", "video.aspect: expected one of"),
+        ("policy: {steps: 0}\nvideo: {clips: a, size: [16]}", "video.size: expected height and"),
+        ("policy: {steps: 0}\nvideo: {clips: a, modes: [0, 0, 0]}", "video.modes: expected three"),
+        ("policy: {steps: 0}\nvideo: {clips: a, fps: -1}", "video.fps: expected 0 or more, got -1"),
+        ("policy: {steps: 0}\nvideo: {clips: a, compile: default}", "video.compile: expected none"),
+        ("policy: {steps: 0}\nvideo: {clips: a, accumulate: 0}", "video.accumulate: expected 1 or"),
+        ("policy: {steps: 0}\nvideo: {clips: a}\ndecoder: {}", "expected none of .* got decoder"),
+        (
+            "policy: {steps: 0}\ndistill: {levels: [0.9, 0.5]}",
+            "distill.levels: .* that fall from 1",
+        ),
+        ("policy: {steps: 0}\ndistill: {levels: [1.0, x]}", "distill.levels: .* that fall from 1"),
+        ("policy: {steps: 0}\ndistill: {levels: []}", "distill.levels: .* that fall from 1"),
+        ("policy: {steps: 0}\ndistill: {substeps: 0}", "distill.substeps: expected 1 or more"),
+        ("policy: {steps: 0}\ndistill: {rollout: 2}", "distill.rollout: expected a share"),
+        ("policy: {steps: 0}\ndistill: {text: true}", "distill: expected text false"),
+        ("policy: {steps: 0}\ndistill: {}\nsize: {layers: 2}", "expected the start .* and no size"),
+    ],
+)
+def test_a_generator_learns_in_one_way_with_options_that_fit(tmp_path, text, message):
+    file = tmp_path / "r.yaml"
+    file.write_text(f"start: somewhere\n{text}")
+    with pytest.raises(ValueError, match=message):
+        read_recipe(file)

@@ -405,3 +405,43 @@ def _pictures(
     return read_video(
         root / info["video_path"].format(video_key=key, **place), begin, table.num_rows, info["fps"]
     )
+
+
+def camera_episodes(
+    folder: Path, camera: str = "", rank: int = 0, size: int = 1
+) -> Iterator[tuple[np.ndarray, float, tuple[str, ...]]]:
+    """Of each episode one camera's pictures, uint8 [T, H, W, 3], their rate, and its tasks.
+
+    camera: a feature; empty: the only one that has pictures. ValueError names what is missing.
+    """
+    info = read_info(folder)
+    cameras = [
+        name
+        for name, feature in info["features"].items()
+        if feature.get("dtype") in ("video", "image")
+    ]
+    if (camera or len(cameras) != 1) and camera not in cameras:
+        raise ValueError(f"{folder}: expected one of the cameras {cameras}, got {camera!r}")
+    return (
+        _camera_episode(folder, info, row, camera or cameras[0])
+        for row in itertools.islice(_rows(folder, info), rank, None, size)
+    )
+
+
+def _camera_episode(
+    root: Path, info: dict[str, Any], row: dict[str, Any], camera: str
+) -> tuple[np.ndarray, float, tuple[str, ...]]:
+    import pyarrow.parquet as pq
+
+    where = f"{root}: episode {row['episode_index']}"
+    columns = [camera] if info["features"][camera]["dtype"] == "image" else []
+    table = pq.read_table(
+        root / _data_file(info, row),
+        columns=["episode_index", *columns],
+        filters=[("episode_index", "=", row["episode_index"])],
+    )
+    tasks = [text.strip() for task in row.get("tasks") or () for text in task.split(SEPARATOR)]
+    if not table.num_rows or not any(tasks):
+        raise ValueError(f"{where}: expected frames and a task, which is the caption")
+    pictures = _pictures(root, info, row, table, camera)
+    return pictures, float(info["fps"]), tuple(text for text in tasks if text)

@@ -27,7 +27,7 @@ from .autoencoder import load_autoencoder
 from .flow_matching_loss import FlowMatchingLoss
 from .latent_encoder import Encoder, Feed
 from .reasoner import ReasonerTrainer, write_averages
-from .text_batch import TextBatch
+from .text_batch import TextBatch, pad_prompts
 from .window_dataset import WindowDataset
 
 
@@ -54,7 +54,7 @@ def train_policy(
         if options.compile
         else objective
     )
-    data = _PolicyData(policy, objective, source, recipe, out, group)
+    data = PolicyData(policy, source, recipe, out, group)
     saved = optimizer.spent
     while optimizer.progress < 1:
         if data.text is None or optimizer.step_number % options.refresh == 0:
@@ -76,19 +76,18 @@ def train_policy(
     data.close()
 
 
-class _PolicyData:
+class PolicyData:
     """Windows and prompts of the policy's training, which grow while the source makes clips."""
 
     def __init__(
         self,
         policy: Cosmos3Policy,
-        objective: FlowMatchingLoss,
         source: BackgroundLoader[Clip],
         recipe: Recipe,
         out: Path,
         group: TrainingGroup,
     ):
-        self._policy, self._objective, self._prompts = policy, objective, 0
+        self.policy, self._prompts = policy, 0
         device = recipe.data.encoder  # of the encoding beside the training
         vae = policy.model.vae
         if device:
@@ -100,14 +99,15 @@ class _PolicyData:
 
     def refresh(self) -> None:
         """Add the windows that were encoded since the last call, and read new instructions."""
-        known, embodiment = len(self.windows.instructions), self._policy.embodiment
+        known, embodiment = len(self.windows.instructions), self.policy.embodiment
         self.windows.add(self._feed.take())
         if self.text is not None and len(self.windows.instructions) == known:
             return
-        captions = ["", *map(self._policy.caption, self.windows.instructions)]
-        prompts = [tokenize(self._policy.model.tokenizer, caption) for caption in captions]
+        captions = ["", *map(self.policy.caption, self.windows.instructions)]
+        prompts = [tokenize(self.policy.model.tokenizer, caption) for caption in captions]
         rows = int(embodiment.state_row) + embodiment.horizon
-        self.text = self._objective.pad_prompts(prompts, self.windows.shape, rows)
+        transformer = self.policy.model.transformer
+        self.text = pad_prompts(transformer, embodiment, prompts, self.windows.shape, rows)
         self._prompts = len(prompts)
 
     def numbers(self) -> dict[str, int]:
@@ -120,7 +120,7 @@ class _PolicyData:
 
 def _backward(
     measure: Callable[..., dict[str, Tensor]],
-    data: _PolicyData,
+    data: PolicyData,
     recipe: Recipe,
     group: TrainingGroup,
 ) -> dict[str, Tensor]:

@@ -30,6 +30,8 @@ from cosmos3_ros.training.data import lerobot_reader
 from cosmos3_ros.training.data.clip_source import make_clips
 from cosmos3_ros.training.data.episodes import Episode, make_clip
 from cosmos3_ros.training.data.ground_truth import GroundTruth
+from cosmos3_ros.training.data.video_io import write_video
+from cosmos3_ros.training.distill_options import DistillOptions
 from cosmos3_ros.training.optim import optimizer
 from cosmos3_ros.training.optim.optimizer import Optimizer
 from cosmos3_ros.training.optim.process_group import TrainingGroup
@@ -46,6 +48,7 @@ from cosmos3_ros.training.stages.latent_encoder import Encoder
 from cosmos3_ros.training.stages.policy import prepare
 from cosmos3_ros.training.stages.reasoner import watches
 from cosmos3_ros.training.stages.window_dataset import WindowDataset
+from cosmos3_ros.training.video_options import VideoOptions
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
 
@@ -66,6 +69,27 @@ def make_recipe(start, lora=None, **options):
     return Recipe(
         str(start), device="cpu", data=data, policy=policy, objective=objective, lora=lora, seed=5
     )
+
+
+def make_student(start, clips, shard):
+    """Of the video side: its clips, teacher and student in one."""
+    video = VideoOptions(clips=str(clips), size=(32, 48), frames=5, warm_up=2)
+    distill = DistillOptions(
+        levels=(1.0, 0.8), steps=3, batch=2, rate=1e-2, warmup=1, rollout=0.5, shard=shard
+    )
+    idle = PolicyTrainingOptions(steps=0)
+    return Recipe(str(start), device="cpu", policy=idle, video=video, distill=distill, seed=5)
+
+
+def write_clips(folder):
+    """Two clips for each process."""
+    folder.mkdir()
+    lines = []
+    for number in range(4):
+        frames = np.random.default_rng(number).integers(0, 256, (5, 32, 48, 3), dtype=np.uint8)
+        write_video(folder / f"{number}.mp4", frames, 10)
+        lines.append(json.dumps({"video": f"{number}.mp4", "caption": f"noise {number}"}))
+    (folder / "captions.jsonl").write_text("\n".join(lines))
 
 
 def make_episodes(folder="made up", embodiment=DROID_SIM, layout=None, rank=0, size=1):
@@ -116,6 +140,8 @@ def main(start, out):
     train.train(make_recipe(start, steps=10**6, seconds=3.0), out / "seconds")
     optimizer.time = time
     train.train(make_recipe(start, LORA, accumulate=2), out / "lora_copies")
+    for name, shard in (("student_copies", False), ("student_shards", True)):
+        train.train(make_student(start, out / "clips", shard), out / name)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +159,7 @@ def start(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(start, tmp_path_factory):
     out = tmp_path_factory.mktemp("together")
+    write_clips(out / "clips")
     command = [
         *POLITELY,
         sys.executable,
@@ -149,11 +176,11 @@ def trained(start, tmp_path_factory):
     return out
 
 
-def state(folder):
+def state(folder, stem="state"):
     """The tensors of a saved training, shards put together."""
     parts = [
         load_file(file)
-        for file in sorted(folder.glob("state*.safetensors"), key=lambda f: len(f.stem))
+        for file in sorted(folder.glob(f"{stem}*.safetensors"), key=lambda f: len(f.stem))
     ]
     shared = [part for part in parts if "weight/" in "".join(part)]
     return {
@@ -213,6 +240,22 @@ def test_two_processes_train_as_one_with_both_batches(kind, start, trained):
         assert torch.allclose(together[f"average/{name}"], optimizer.averaged()[name], atol=1e-4), (
             name
         )
+
+
+def test_students_and_their_teachers_are_cut_as_well(start, trained):
+    copies, shards = (
+        state(trained / f"student_{kind}", "student") for kind in ("copies", "shards")
+    )
+    assert set(copies) == set(shards)
+    begun = load_model(start, dtype=torch.float32).transformer.state_dict()
+    moved = 0.0
+    for name, weight in copies.items():
+        assert torch.allclose(weight, shards[name], atol=1e-4), name
+        if name.startswith("weight/"):
+            moved += float((weight - begun[name.removeprefix("weight/transformer.")]).abs().sum())
+    assert moved > 1.0
+    about = json.loads((trained / "student_shards/checkpoint/checkpoint.json").read_text())
+    assert about["student"]["frames"] == 5
 
 
 def test_a_stopped_training_goes_on_exactly_in_all_processes(trained):

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a few-step student was made for, in its checkpoint.json and scheduler_config.json. No torch.
+
+Its noise levels stand in scheduler_config.json as NVIDIA's students have them; the block `student`
+of checkpoint.json says whose student it is, with which guidance inside, and for what.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .json_file import read_json, write_json
+
+LEVELS = "fixed_step_sampler_config"
+_FILE, _ENTRY = "checkpoint.json", "student"
+_SCHEDULER = Path("scheduler") / "scheduler_config.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Student:
+    """Its teacher and what both were asked for."""
+
+    teacher: str  # name of its folder
+    guidance: float  # that is inside
+    modes: tuple[str, ...]  # "policy", "forward_dynamics", ..., or "text_to_video", ...
+    # Of videos, what most of them had; 0 of a policy.
+    size: tuple[int, int] = (0, 0)
+    frames: int = 0
+    fps: float = 0.0
+
+
+def write_student(folder: Path, student: Student, levels: Sequence[float]) -> None:
+    """Say in a checkpoint folder that it is this student, sampled straight on at these levels."""
+    scheduler = read_json(folder / _SCHEDULER)
+    fixed = {"t_list": [*levels, 0.0], "sample_type": "ode"}
+    write_json(folder / _SCHEDULER, {**scheduler, LEVELS: fixed})
+    about = read_json(folder / _FILE, optional=True)
+    write_json(folder / _FILE, {**about, _ENTRY: dataclasses.asdict(student)})
+
+
+def read_student(folder: Path) -> Student | None:
+    """None for checkpoints that do not say so; ValueError names a field that is wrong."""
+    fields = read_json(folder / _FILE, optional=True).get(_ENTRY)
+    if fields is None:
+        return None
+    try:
+        kept: dict[str, Any] = {
+            **fields,
+            "modes": tuple(map(str, fields["modes"])),
+            "size": (int(fields["size"][0]), int(fields["size"][1])),
+        }
+        return Student(**kept)
+    except (TypeError, KeyError, IndexError, ValueError):
+        known = ", ".join(field.name for field in dataclasses.fields(Student))
+        raise ValueError(f"{folder / _FILE}: {_ENTRY}: expected {known}, got {fields!r}") from None
