@@ -100,7 +100,7 @@ def take(wanted: Demonstration) -> Taken | None:
 
 def demonstrate(chosen: argparse.Namespace) -> tuple[list[Taken], list[Taken]]:
     """Recordings to learn from, as many as there is time for, and held-out ones."""
-    tasks, until = chosen.tasks.split(","), time.monotonic() + chosen.record
+    tasks = chosen.tasks.split(",")
     held = [
         Demonstration(task, HELD + number, astray=0.0, noise=0.0)
         for number in range(chosen.held)
@@ -113,6 +113,7 @@ def demonstrate(chosen: argparse.Namespace) -> tuple[list[Taken], list[Taken]]:
     ]
     found: list[Taken] = []
     kept = [one for one in in_parallel(take, held, chosen.workers) if one]
+    until = time.monotonic() + chosen.record
     for one in in_parallel(take, learned, chosen.workers):
         found += [one] if one else []
         if time.monotonic() > until and found:
