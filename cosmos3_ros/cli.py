@@ -13,6 +13,7 @@ import pathlib
 import sys
 
 from . import __version__
+from .benchmark_cli import add_benchmark
 from .bringup.node_graph import Options
 from .calibrate_cli import add_calibrate
 from .dynamics_cli import add_dynamics
@@ -93,6 +94,7 @@ def command_parser() -> argparse.ArgumentParser:
     add_generate(commands)
     add_task(commands)
     add_judge(commands)
+    add_benchmark(commands)
     add_imagine(commands)
     _add_inspect(commands)
     _add_tiny(commands)

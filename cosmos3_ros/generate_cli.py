@@ -7,11 +7,16 @@ import argparse
 import os
 import pathlib
 import typing
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .model.generation.options import GenerateOptions
 from .model.model_params import PolicyModelParams
 from .model.option_fields import add_arguments, argument_values, fields, parse
+
+if TYPE_CHECKING:
+    from .model.generation.checkpoint_kind import CheckpointKind
+    from .model.generation.worker import Place
 
 RUNTIME = (
     "checkpoint",
@@ -31,18 +36,7 @@ def add_generate(commands: argparse._SubParsersAction) -> None:
         "generate", help="make a picture or a video of a prompt, a picture or a video"
     )
     parser.add_argument("prompt", nargs="?", help=fields(GenerateOptions)["prompt"].metadata["doc"])
-    for name, field in fields(GenerateOptions).items():
-        if name == "prompt":
-            continue
-        about, flag = field.metadata, "--" + name.replace("_", "-")
-        text = about["doc"].replace("%", "%%")
-        if isinstance(field.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
-            continue
-        shown = about["omitted"] or (field.default if field.default != "" else "none")
-        # read below, so that a wrong value is one line as everywhere else
-        metavar = "|".join(about["choices"]) or None
-        parser.add_argument(flag, metavar=metavar, help=f"{text} (default: {shown})")
+    add_request_options(parser, fields(GenerateOptions).keys() - {"prompt"})
     parser.add_argument(
         "--batch",
         type=pathlib.Path,
@@ -59,12 +53,31 @@ def add_generate(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(function=_generate)
 
 
-def _given(chosen: argparse.Namespace) -> dict[str, Any]:
+def add_request_options(
+    parser: argparse.ArgumentParser, names: Collection[str], usual: Mapping[str, str] | None = None
+) -> None:
+    """An option for each of these fields of a request; usual: defaults that differ, to be shown."""
+    for name, field in fields(GenerateOptions).items():
+        if name not in names:
+            continue
+        about, flag = field.metadata, "--" + name.replace("_", "-")
+        text = about["doc"].replace("%", "%%")
+        if isinstance(field.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+            continue
+        shown = about["omitted"] or (field.default if field.default != "" else "none")
+        shown = (usual or {}).get(name, shown)
+        # read below, so that a wrong value is one line as everywhere else
+        metavar = "|".join(about["choices"]) or None
+        parser.add_argument(flag, metavar=metavar, help=f"{text} (default: {shown})")
+
+
+def given_request(chosen: argparse.Namespace) -> dict[str, Any]:
     """The fields of the request that the command line names."""
     values: dict[str, Any] = {}
     kinds = typing.get_type_hints(GenerateOptions)
     for name in fields(GenerateOptions):
-        value = getattr(chosen, name)
+        value = getattr(chosen, name, None)
         if value is None:
             continue
         text = isinstance(value, str) and str not in (kinds[name], *typing.get_args(kinds[name]))
@@ -73,7 +86,7 @@ def _given(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def _generate(chosen: argparse.Namespace) -> int:
-    given = _given(chosen)
+    given = given_request(chosen)
     from .model.generation.batch import Job, check_name, make_all, make_one, rank, read_batch
 
     if chosen.batch:
@@ -83,8 +96,7 @@ def _generate(chosen: argparse.Namespace) -> int:
     else:
         check_name(chosen.name or "result")
         jobs = [Job(chosen.name or "result", GenerateOptions(**given))]
-    runtime = argparse.Namespace(**{name: getattr(chosen, name) for name in RUNTIME})
-    kind, place = _where(argument_values(runtime, PolicyModelParams))
+    kind, place = checkpoint_and_place(chosen)
     tally = (
         make_all(kind, place, jobs, chosen.out)
         if chosen.batch
@@ -95,8 +107,8 @@ def _generate(chosen: argparse.Namespace) -> int:
     return int(tally.failed > 0)
 
 
-def _where(values: dict[str, Any]) -> tuple[Any, Any]:
-    """The checkpoint's kind, and the device that this process runs it on."""
+def checkpoint_and_place(chosen: argparse.Namespace) -> tuple[CheckpointKind, Place]:
+    """The checkpoint's kind, and the device that this process runs it on, by options of RUNTIME."""
     from .model.acceleration.options import RuntimeOptions
     from .model.generation.batch import rank
     from .model.generation.checkpoint_kind import read_kind
@@ -104,7 +116,8 @@ def _where(values: dict[str, Any]) -> tuple[Any, Any]:
     from .model.registry import embedded_checkpoint
     from .model.runtime.device import resolve
 
-    params = PolicyModelParams(**values)
+    given = argparse.Namespace(**{name: getattr(chosen, name) for name in RUNTIME})
+    params = PolicyModelParams(**argument_values(given, PolicyModelParams))
     device, dtype = resolve(params.device, params.dtype)
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"

@@ -59,6 +59,13 @@ def add_judge(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="fit a temperature to the labeled answers and write it into --checkpoint",
     )
+    add_remote_options(parser)
+    add_reasoner_options(parser, max_tokens=8, compiled=False)
+    parser.set_defaults(function=_judge)
+
+
+def add_remote_options(parser: argparse.ArgumentParser) -> None:
+    """Where a reasoner is that is asked in place of a checkpoint."""
     remote = parser.add_argument_group("a reasoner elsewhere, in place of a checkpoint")
     remote.add_argument(
         "--url", default="", help="OpenAI-compatible endpoint: http(s)://HOST:PORT/v1"
@@ -72,8 +79,6 @@ def add_judge(commands: argparse._SubParsersAction) -> None:
     remote.add_argument(
         "--timeout", type=finite_float, default=60.0, help="s for an answer (default: 60)"
     )
-    add_reasoner_options(parser, max_tokens=8, compiled=False)
-    parser.set_defaults(function=_judge)
 
 
 def _judge(chosen: argparse.Namespace) -> int:
@@ -93,7 +98,7 @@ def _judge(chosen: argparse.Namespace) -> int:
     asked = pairs(questions, names)
     if unused := sum(not any(map(question.concerns, names)) for question in questions):
         print(f"{unused} questions are left out: their clips are not in {chosen.folder}")
-    with _asked(chosen) as (reasoner, manner):
+    with asked_reasoner(chosen) as (reasoner, manner):
         content = report(reasoner, manner, asked, clips, chosen.out)
     print(text_table(content))
     print(f"wrote {chosen.out / 'judge.md'} and {chosen.out / 'judge.json'}")
@@ -138,8 +143,8 @@ def _name(checkpoint: str) -> str:
 
 
 @contextlib.contextmanager
-def _asked(chosen: argparse.Namespace) -> Iterator[tuple[Reasoner, Manner]]:
-    """Who is asked, and how."""
+def asked_reasoner(chosen: argparse.Namespace) -> Iterator[tuple[Reasoner, Manner]]:
+    """Who is asked, and how: by the options of `judge` that concern the reasoner."""
     from .training.judge.judgement import Manner
 
     manner = Manner(
