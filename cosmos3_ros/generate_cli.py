@@ -8,15 +8,11 @@ import os
 import pathlib
 import typing
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .model.generation.options import GenerateOptions
 from .model.model_params import PolicyModelParams
 from .model.option_fields import add_arguments, argument_values, fields, parse
-
-if TYPE_CHECKING:
-    from .model.generation.checkpoint_kind import CheckpointKind
-    from .model.generation.worker import Place
 
 RUNTIME = (
     "checkpoint",
@@ -85,6 +81,12 @@ def given_request(chosen: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
+def checkpoint_and_place(chosen: argparse.Namespace) -> tuple[Any, Any]:
+    """The checkpoint's kind, and where it is run, by the options of RUNTIME."""
+    runtime = argparse.Namespace(**{name: getattr(chosen, name) for name in RUNTIME})
+    return _where(argument_values(runtime, PolicyModelParams))
+
+
 def _generate(chosen: argparse.Namespace) -> int:
     given = given_request(chosen)
     from .model.generation.batch import Job, check_name, make_all, make_one, rank, read_batch
@@ -107,8 +109,8 @@ def _generate(chosen: argparse.Namespace) -> int:
     return int(tally.failed > 0)
 
 
-def checkpoint_and_place(chosen: argparse.Namespace) -> tuple[CheckpointKind, Place]:
-    """The checkpoint's kind, and the device that this process runs it on, by options of RUNTIME."""
+def _where(values: dict[str, Any]) -> tuple[Any, Any]:
+    """The checkpoint's kind, and the device that this process runs it on."""
     from .model.acceleration.options import RuntimeOptions
     from .model.generation.batch import rank
     from .model.generation.checkpoint_kind import read_kind
@@ -116,8 +118,7 @@ def checkpoint_and_place(chosen: argparse.Namespace) -> tuple[CheckpointKind, Pl
     from .model.registry import embedded_checkpoint
     from .model.runtime.device import resolve
 
-    given = argparse.Namespace(**{name: getattr(chosen, name) for name in RUNTIME})
-    params = PolicyModelParams(**argument_values(given, PolicyModelParams))
+    params = PolicyModelParams(**values)
     device, dtype = resolve(params.device, params.dtype)
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
