@@ -64,7 +64,7 @@ def add_benchmark(commands: argparse._SubParsersAction) -> None:
         "rbench",
         "videos of robots, from a picture each",
         _rbench,
-        ("i2v",),
+        (),
         {"frames": "121", "fps": "24"},
     )
     _add_questions(names, "pai-bench-u", "PAI-Bench's questions about videos", _pai_bench_u, 32)
@@ -95,11 +95,14 @@ def _add_videos(
     name: str,
     about: str,
     read: Callable[[argparse.Namespace, Mapping[str, Any]], list[VideoCase]],
-    tasks: Sequence[str],
+    tracks: Sequence[str],
     usual: Mapping[str, str],
 ) -> argparse.ArgumentParser:
     parser = _add(names, name, about)
-    parser.add_argument("--task", choices=tasks, default=tasks[0], help=f"(default: {tasks[0]})")
+    if tracks:
+        parser.add_argument(
+            "--track", choices=tracks, default=tracks[0], help=f"(default: {tracks[0]})"
+        )
     parser.add_argument(
         "--prompts",
         type=pathlib.Path,
@@ -131,7 +134,7 @@ def _physics_iq(chosen: argparse.Namespace, given: Mapping[str, Any]) -> list[Vi
     from .training.benchmarks.layout import Prompts
     from .training.benchmarks.physics_iq import read_cases
 
-    return read_cases(chosen.data, chosen.task, given, Prompts(chosen.prompts))
+    return read_cases(chosen.data, chosen.track, given, Prompts(chosen.prompts))
 
 
 def _pai_bench_g(chosen: argparse.Namespace, given: Mapping[str, Any]) -> list[VideoCase]:
@@ -139,7 +142,7 @@ def _pai_bench_g(chosen: argparse.Namespace, given: Mapping[str, Any]) -> list[V
     from .training.benchmarks.pai_bench import read_video_cases
 
     prompts = Prompts(chosen.prompts)
-    return read_video_cases(chosen.data, chosen.task, given, prompts, chosen.seeds)
+    return read_video_cases(chosen.data, chosen.track, given, prompts, chosen.seeds)
 
 
 def _rbench(chosen: argparse.Namespace, given: Mapping[str, Any]) -> list[VideoCase]:

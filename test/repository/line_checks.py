@@ -44,6 +44,18 @@ ELSEWHERE = {
     "ros2 launch foxglove_bridge": "Foxglove's",
     "rerun": "its own; test_bag_recorder.py reads a recording by what it says of itself",
     "python policies/cosmos3/run.py": "RoboLab's",
+    "ln": "the shell's own",
+    "python3 code/download_physics_iq_data.py": "Physics-IQ's",
+    "python3 code/run_physics_iq.py": "Physics-IQ's",
+    "python evaluate_vqa.py": "PAI-Bench's",
+    "python reason/run.py": "PAI-Bench's",
+    "bash scripts/rbench_eval_5tasks.sh": "RBench's",
+    "bash scripts/rbench_eval_4embodiments.sh": "RBench's",
+    "python scripts/run_lmudata.py": "VANTAGE-Bench's",
+    "python run.py": "VANTAGE-Bench's",
+    "python scripts/package_submission.py": "VANTAGE-Bench's",
+    "python TAR/test/download_test_videos.py": "TAR's",
+    "python TAR/test/evaluate.py": "TAR's",
     "closed_loop_eval.py": "the framework's",
 }
 

@@ -23,7 +23,7 @@ _LETTERS = "ABCDEFGHIJ"
 
 
 def read_video_cases(
-    data: Path, task: str, given: Mapping[str, Any], prompts: Prompts, seeds: int = 1
+    data: Path, track: str, given: Mapping[str, Any], prompts: Prompts, seeds: int = 1
 ) -> list[VideoCase]:
     """The videos {video_id}__{seed}.mp4, for as many seeds, from `given`'s on.
 
@@ -40,7 +40,7 @@ def read_video_cases(
         for seed in range(first, first + seeds):
             try:
                 fields = prompts.of(name, text(row, where, "prompt_en", "prompt"))
-                if task == "i2v":
+                if track == "i2v":
                     image = text(row, where, "image_name")
                     fields["image"] = str(below(data / "condition_image", image, where))
                 job = Job(

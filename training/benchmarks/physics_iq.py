@@ -24,7 +24,7 @@ _COLUMNS = ("scenario", "description", "generated_video_name")
 
 
 def read_cases(
-    data: Path, task: str, given: Mapping[str, Any], prompts: Prompts
+    data: Path, track: str, given: Mapping[str, Any], prompts: Prompts
 ) -> list[VideoCase]:
     """The videos that the scorer expects, one for each first take.
 
@@ -34,7 +34,7 @@ def read_cases(
     fps = given.get("fps") or 24.0
     if fps != int(fps):
         raise ValueError(f"--fps: expected a whole number, as the scorer's folders, got {fps:g}")
-    known, seconds = (1 if task == "i2v" else CONTINUED), SECONDS * int(fps)
+    known, seconds = (1 if track == "i2v" else CONTINUED), SECONDS * int(fps)
     usual = {"fps": fps, "frames": known + seconds + (1 - known - seconds) % 4}
     cases = []
     for row in _descriptions(data):
@@ -42,8 +42,8 @@ def read_cases(
         name = Path(video).stem
         try:
             fields = prompts.of(name, row["description"])
-            file = _conditioning(data, task, name[:5], int(fps))
-            more = {"image": str(file)} if task == "i2v" else {"video": str(file), "keep": "last"}
+            file = _conditioning(data, track, name[:5], int(fps))
+            more = {"image": str(file)} if track == "i2v" else {"video": str(file), "keep": "last"}
             job = Job(name, GenerateOptions(**{**usual, **fields, **given, **more}))
         except ValueError as error:
             job = Job(name, None, str(error))
@@ -63,9 +63,9 @@ def _descriptions(data: Path) -> Iterator[Mapping[str, str]]:
     yield from (row for row in rows if "_take-2_" not in row["scenario"])
 
 
-def _conditioning(data: Path, task: str, prefix: str, fps: int) -> Path:
+def _conditioning(data: Path, track: str, prefix: str, fps: int) -> Path:
     """The switch frame, or the video before it; at 30 frames per second if there is none at fps."""
-    if task == "i2v":
+    if track == "i2v":
         return one_with_prefix([data / "switch-frames"], prefix, PICTURES)
     folders = [
         data / "split-videos" / kind / f"{rate}FPS"

@@ -74,7 +74,7 @@ def test_videos_are_what_the_scorer_asserts(
 def test_after_a_video_come_only_the_seconds_that_follow(
     data, benchmark_command, tmp_path, frames_and_seconds, small
 ):
-    words = ("--task", "v2v", "--only", "0001*", "--fps", "1", "--out", tmp_path / "out")
+    words = ("--track", "v2v", "--only", "0001*", "--fps", "1", "--out", tmp_path / "out")
     code, said = benchmark_command("physics-iq", data, *words, *small)
     assert code == 0, said
     video = tmp_path / "out" / "videos" / f"{BALL}.mp4"
@@ -82,11 +82,11 @@ def test_after_a_video_come_only_the_seconds_that_follow(
 
 
 @pytest.mark.parametrize(
-    ("task", "fps", "frames", "known"),
+    ("track", "fps", "frames", "known"),
     [("i2v", 24, 121, 1), ("i2v", 30, 153, 1), ("v2v", 24, 125, 5), ("v2v", 8, 45, 5)],
 )
-def test_enough_frames_are_asked_for(data, task, fps, frames, known):
-    case = read_cases(data, task, {"fps": float(fps)}, Prompts(None))[0]
+def test_enough_frames_are_asked_for(data, track, fps, frames, known):
+    case = read_cases(data, track, {"fps": float(fps)}, Prompts(None))[0]
     assert case.name == BALL
     assert case.job.options is not None
     assert case.job.options.frames == frames
