@@ -156,7 +156,10 @@ def _make_videos(chosen: argparse.Namespace) -> int:
     from .training.benchmarks.cases import choose
     from .training.benchmarks.produce import produce
 
-    cases = choose(chosen.read(chosen, given_request(chosen)), chosen.only)
+    given = given_request(chosen)
+    if given.get("frames") == 1:
+        raise ValueError("--frames: expected the length of a video, got 1")
+    cases = choose(chosen.read(chosen, given), chosen.only)
     produced = produce(*checkpoint_and_place(chosen), cases, chosen.out)
     print(produced.text())
     return int(produced.found < produced.expected)

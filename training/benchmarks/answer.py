@@ -37,13 +37,15 @@ def answer_all(
     """
     check_writable(out)
     file, said, left_out = AnswerFile(out / FILE, manner), dict[str, str](), dict[str, str]()
+    of, shown = None, list[Any]()  # a file with several questions is read once
     try:
         for number, case in enumerate(cases, 1):
             try:
                 state = _state(case.media)
                 key = case.name, state, case.words
-                if key not in file.known:
+                if key not in file.known and of != case.media:
                     shown = [read_media(case.media)]
+                    of = case.media
             except (ValueError, OSError) as error:
                 left_out[case.name] = " ".join(str(error).split())
                 tell(f"{number}/{len(cases)}  {case.name} is left out: {left_out[case.name]}")
