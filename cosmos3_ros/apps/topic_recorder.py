@@ -16,7 +16,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import String
 
-from ..execution.strategies import Sync
+from ..execution.strategies import DEFAULT, STRATEGIES
 from ..model.interface import NS
 from ..msg import ActionChunk, CommanderStatus, Future, Scene, TaskStatus
 from ..robot.images import decode
@@ -156,7 +156,8 @@ class Recorder(Node):
         stages = dict(zip(message.latency_stages, map(float, message.latency_seconds), strict=True))
         self.latencies.append({"total": (now - stamp) / NS, **stages})
         self.chunk_seconds = message.horizon * to_ns(message.step) / NS
-        self.waits = message.strategy == Sync.name
+        strategy = STRATEGIES.get(message.strategy or DEFAULT)
+        self.waits = strategy is not None and strategy.pauses_between_chunks
         self.late += (now - stamp) / NS > self.chunk_seconds
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a run: what was seen and predicted lies at the same place, what is written is read."""
+"""Pictures of a run: seen and predicted lie at the same place; what is written can be read."""
 
 from pathlib import Path
 

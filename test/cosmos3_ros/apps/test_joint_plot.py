@@ -35,7 +35,7 @@ def test_every_episode_is_drawn_and_one_without_commands_too(tmp_path: Path) -> 
     times = np.linspace(0.0, 4.0, 60)
     moving = np.stack([times, np.sin(times), 0.8 * (times > 2)], axis=1)
     joints = {"a": Column("a", "rad"), "g": Column("g", "rad", gripper=True, closed=0.8)}
-    ahead = moving + (0.0, 0.3, 0.1)
+    ahead = moving + np.array([0.0, 0.3, 0.1])
     tracks = [
         Track("lift, seed 0: solved", ahead, moving, [0.5, 1.5]),
         Track("lift, seed 1: not solved", np.zeros((0, 3)), moving, []),
