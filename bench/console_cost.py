@@ -186,6 +186,12 @@ def lag(link: str, recorder: Recorder) -> dict[str, Any]:
     return quantiles(found)
 
 
+def listens(port: int) -> bool:
+    """Whether somebody does on this port of this machine."""
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextlib.contextmanager
 def floor() -> Iterator[int]:
     """The process that only subscribes; its id."""
@@ -234,7 +240,7 @@ def main() -> None:
             alone = latencies(recorder, 3 * WINDOW)
             with floor() as other, RunningGraph([console], log) as watched:
                 pids = {"floor": other, **watched.pids(), "commander": nodes.pids()["commander"]}
-                time.sleep(4 * SETTLE)
+                wait_until(lambda: listens(port), 120.0, "the console's start")
                 with Pages(port) as pages:
                     found = alternate(recorder, pages, pids, args.seconds)
                     answers = pages.answers

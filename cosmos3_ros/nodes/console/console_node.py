@@ -40,6 +40,7 @@ from .robot_model import read_model
 from .shown_robot import read_shown
 from .task_watch import TaskWatch
 
+FAST = 30.0  # messages of a stream that are taken, a second: a page asks 25 times at most
 LOOK = 0.25  # s between two looks whether somebody looks
 WARNING = DiagnosticStatus.WARN
 
@@ -135,7 +136,7 @@ class ConsoleNode(ManagedNode[Params]):
 
     def _watch(self, key: str, topic: topics.Topic, heard: Callable[[Any], None]) -> None:
         self._watched[key] = self.create_subscription(
-            topic.type, topic.name, heard, topic.qos, callback_group=RateCap()
+            topic.type, topic.name, heard, topic.qos, callback_group=RateCap(FAST)
         )
 
     def _camera(self, view: str) -> topics.Topic | None:
