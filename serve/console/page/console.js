@@ -22,7 +22,7 @@ import("./robot.js").then(({ RobotView }) => parts.push(new RobotView())).catch(
 
 // Seconds on the robot's clock now.
 state.now = () => {
-  if (!clock.anchor) return -Infinity;
+  if (!clock.anchor) return 0;
   const [then, at] = clock.anchor;
   return then + clock.rate * (performance.now() / 1000 - at);
 };
@@ -30,7 +30,7 @@ state.now = () => {
 // Messages take some time: the quickest are believed. A simulation may have a slower clock.
 function hear_clock(now) {
   const here = [now, performance.now() / 1000];
-  if (Math.abs(now - state.now()) > JUMP) Object.assign(clock, { heard: [], anchor: here, rate: 1 });
+  if (!clock.anchor || Math.abs(now - state.now()) > JUMP) Object.assign(clock, { heard: [], anchor: here, rate: 1 });
   const ahead = now - state.now();
   clock.heard = [...clock.heard.slice(-15), here];
   const [then, at] = clock.heard[0];
