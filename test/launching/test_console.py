@@ -2,7 +2,8 @@
 """The console's page in a real browser, on the real graph: every control does what it says.
 
 Chromium by Playwright. CONSOLE_PICTURE=docs/console.png keeps the screenshot, which the pages show;
-simulated time then runs slowly, so that the processor that draws the page has chunks in time.
+simulated time then runs slowly, so that the processor that draws the page has chunks in time, and
+nothing else is tested.
 """
 
 import contextlib
@@ -24,7 +25,10 @@ OPTIONS = ("--no-sandbox", "--disable-dev-shm-usage")
 SOFTWARE_GL = ("--enable-unsafe-swiftshader", "--use-angle=swiftshader")
 TEXT = "put the red cube in the bowl"
 PICTURE = os.environ.get("CONSOLE_PICTURE", "")
-SLOW = ("-p", "real_time_factor:=0.25")
+MORE = {
+    "sim": ("-p", "real_time_factor:=0.1") if PICTURE else (),
+    "task_server": ("-p", "patience:=300.0"),  # a busy machine has no chunk in time
+}
 # a page of the same site, which SameSite=Strict lets pass, and one whose name leads here
 ELSEWHERE = ("http://127.0.0.1:9/", "http://evil.example/")
 HERE = "--host-resolver-rules=MAP evil.example 127.0.0.1"
@@ -266,8 +270,7 @@ def test_the_page_in_a_browser(
     )
     *others, last = processes(options)
     for process in others:
-        slow = SLOW if PICTURE and process.executable == "sim" else ()
-        start(process.executable, *process.arguments(), *slow)
+        start(process.executable, *process.arguments(), *MORE.get(process.executable, ()))
     console = start(last.executable, *last.arguments())
     heard = Heard(watcher)
     link = link_of(console)
@@ -282,12 +285,16 @@ def test_the_page_in_a_browser(
         expect(page.locator("#due")).to_contain_text("for", timeout=3 * PATIENCE)
         page.click("#arm")
         expect(page.locator("#scene_text")).not_to_have_text("nothing said yet")
+        page.wait_for_timeout(25_000 if PICTURE else 0)  # 2.5 s of the robot
         with contextlib.suppress(AssertionError):  # a busy machine has no chunk in time
             expect(page.locator("#mode")).to_have_text("armed · moving", timeout=20_000)
             expect(page.locator("#due")).to_contain_text("for this moment", timeout=20_000)
         page.wait_for_timeout(700)
         picture = tmp_path / "console.png"
         page.screenshot(path=picture)
+        if PICTURE:
+            shutil.copy(picture, PICTURE)
+            return
         for selector in ("#stage", "#seen", "#predicted", "#strip", "#latency", "#joints"):
             assert spread(page, selector) > 5, f"{selector} is blank"
         page.click("#disarm")
@@ -321,5 +328,3 @@ def test_the_page_in_a_browser(
         wait_until(lambda: not heard.armed(), "the arm to be disarmed")
         assert spread(page, "#seen") > 5
         assert errors == []
-    if PICTURE:
-        shutil.copy(picture, PICTURE)
