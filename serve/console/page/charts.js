@@ -121,7 +121,7 @@ export class Charts {
       this.samples = [];
     }
     if (fresh.joints) this.add_sample(values);
-    if (fresh.chunk) this.add_chunk(values.chunk);
+    if (fresh.chunk) this.add_chunk({ ...values.chunk, lasts: values.chunk.duration / Math.max(state.rate(), 0.01) });
     if (fresh.surprise) this.add_surprise(values.surprise);
     if (performance.now() - this.drawn < PERIOD || !this.samples.length) return;
     const began = performance.now();
@@ -153,9 +153,9 @@ export class Charts {
     const sums = this.chunks.map(({ stages }) => stages.reduce((all, [, s]) => [...all, (all.at(-1) ?? 0) + 1000 * (s ?? 0)], []));
     const series = names.map((_, k) => sums.map((sum) => sum[k] ?? null)).reverse();
     const numbers = this.chunks.map((_, k) => k - this.chunks.length + 1);
-    this.latency.setData([numbers, ...series, this.chunks.map((one) => 1000 * one.duration)]);
+    this.latency.setData([numbers, ...series, this.chunks.map((one) => 1000 * one.lasts)]);
     const took = sums.at(-1).at(-1) ?? 0;
-    const lasts = 1000 * chunk.duration;
+    const lasts = 1000 * chunk.lasts;
     element("latency_now").textContent = `${took.toFixed(0)} ms; one lasts ${lasts.toFixed(0)} ms`;
     element("latency_now").classList.toggle("late", took > lasts);
     this.keys.forEach((key, k) => {
@@ -185,7 +185,7 @@ export class Charts {
         cursor: { show: false },
         padding: [4, 4, 0, 0],
         scales: { x: { time: false, range: [-CHUNKS + 0.4, 0.6] }, y: { range: (_, low, high) => [0, 1.08 * (high ?? 1)] } },
-        axes: [{ show: false }, axis(34, { space: 22 })],
+        axes: [{ show: false }, axis(42, { space: 22 })],
         series: [
           {},
           ...names.map((_, k) => ({ fill: color(names.length - 1 - k), stroke: color(names.length - 1 - k), width: 0, paths: bars, points: { show: false } })),

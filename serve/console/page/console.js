@@ -27,6 +27,9 @@ state.now = () => {
   return then + clock.rate * (performance.now() / 1000 - at);
 };
 
+// Seconds on the robot's clock in one of this page's; 1 but for slow simulations.
+state.rate = () => clock.rate;
+
 // Messages take some time: the quickest are believed. A simulation may have a slower clock.
 function hear_clock(now) {
   const here = [now, performance.now() / 1000];
