@@ -10,6 +10,7 @@ VENV := .venv
 TORCH_INDEX :=
 EPISODES := 3
 TASK :=
+STRATEGY :=
 VIEW :=
 TEST := test
 
@@ -25,7 +26,7 @@ SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 .PHONY: demo train docs test lint build setup client lerobot clean
 
 demo: build  ## the simulated arm, driven over ROS 2 topics
-	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(VIEW),--view)
+	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(VIEW),--view)
 
 train: build  ## the embedded checkpoint from nothing: 51 minutes of one H100, then 18 of two GPUs with 32 cores, 7 of one
 	@$(TRAIN) --recipe training/recipes/droid_sim_h100.yaml --out out/towers

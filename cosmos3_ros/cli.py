@@ -188,7 +188,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         default=pathlib.Path("out/demo"),
         help="folder for what it writes (default: out/demo)",
     )
-    _add_options(parser, *SHARED, "seed", "view", *VIEW)
+    _add_options(parser, *SHARED, "strategy", "seed", "view", *VIEW)
 
     def function(chosen: argparse.Namespace) -> int:
         from .apps.demo import demo

@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
-import platform
-import shlex
 import statistics
 import sys
 import time
@@ -25,39 +22,24 @@ from std_srvs.srv import SetBool
 from ..bringup.node_graph import Options, environment, parameter_of, processes
 from ..bringup.process_runner import RunningGraph
 from ..model.checkpoint_io.trained_tasks import trained_tasks
+from ..model.embodiment import SIMULATED
+from ..model.embodiment.canvas import Canvas
 from ..model.interface import NS
 from ..robot.recorded_robot import read_robot
 from ..robot.robot_file import find_robot_file, read_remappings
 from ..ros import topics
+from ..ros.messages import to_ns
 from ..ros.spin_thread import spinning
 from ..sim.camera_table import VIEWS
 from ..sim.tasks import BASIC, TASKS, parse_names
 from ..srv import ResetTask
 from .demonstration import simulated_scene
-from .film import Film, frame, plot_joints
+from .episode_report import Episode, busy, summarize, table, too_late
+from .film import Film, Layout
+from .joint_plot import Track, plot_joints
 from .topic_recorder import Recorder, wait_until
 
 RATE = 15  # frames per second of the film
-
-
-@dataclasses.dataclass
-class Episode:
-    """What one episode came to.
-
-    Latencies in seconds, per chunk, from capture to receipt of the chunk.
-    """
-
-    task: str
-    seed: int
-    instruction: str
-    success: bool
-    seconds: float
-    chunks: int
-    latencies: list[float]
-    command_rate: float
-    real_time_factor: float
-    rejected: int
-    limited: int
 
 
 @contextlib.contextmanager
@@ -108,12 +90,19 @@ def demo(
     wanted = processes(dataclasses.replace(options, task=names[0]))
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
+    if hint := busy():
+        say(hint)
     say(f"starting simulation, policy, reasoner and commander (log: {out / 'nodes.log'})")
     done: list[Episode] = []
+    tracks: list[Track] = []
+    layout = Layout(shown_canvas(options))
     with (out / "nodes.log").open("w") as log, RunningGraph(wanted, log) as graph:
         alive = lambda: check(graph, out)  # noqa: E731
-        with Film(out / "demo.mp4", RATE) as film, watching(options) as recorder:
-            show = Show(recorder, film)
+        with (
+            Film(out / "demo.mp4", RATE, layout.size) as film,
+            watching(options) as recorder,
+        ):
+            show = Show(recorder, film, layout)
             wait_until(lambda: is_ready(recorder), 120, "the nodes' start", alive)
             say(
                 f"ready after {time.monotonic() - began:.1f} s; episodes of up to "
@@ -122,12 +111,10 @@ def demo(
             for seed in range(options.seed or 0, (options.seed or 0) + episodes):
                 for name in names:
                     done.append(show.episode(name, seed, time_limit, alive))
-                    if len(done) == 1:
-                        motion = np.array(recorder.commanded), np.array(recorder.measured)
-                        chunk_times = list(recorder.chunk_times)
-        first = done[0]
-        title = f"{first.task}, seed {first.seed}: {first.instruction}"
-        plot_joints(out / "joints.png", recorder.joints, *motion, chunk_times, title)
+                    tracks.append(show.track(done[-1]))
+        joints = read_robot(options.robot).joints
+        columns = dict(zip(joints.joints, joints.units, strict=True))
+        plot_joints(out / "joints.png", columns, tracks)
         summary = summarize(done, options, film.frames, time.monotonic() - began)
         (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
         print(table(done))
@@ -202,12 +189,24 @@ def check(graph: RunningGraph, out: pathlib.Path) -> None:
         raise ChildProcessError(f"{names}: {errors[-1] if errors else 'no message'}")
 
 
-class Show:
-    """Runs episodes on a recorder and films them, if there is a film."""
+def shown_canvas(options: Options) -> Canvas:
+    """How the policy that moves the simulation composes its cameras."""
+    others = (parameter_of(options, "policy", name) for name in ("checkpoint", "policy_url"))
+    if simulated_scene(options.robot) or any(others):
+        return read_robot(options.robot).embodiment.canvas
+    return SIMULATED.canvas
 
-    def __init__(self, recorder: Recorder, film: Film | None = None) -> None:
+
+class Show:
+    """Runs episodes on a recorder and films them, if there is a film, with its layout."""
+
+    def __init__(
+        self, recorder: Recorder, film: Film | None = None, layout: Layout | None = None
+    ) -> None:
         self._recorder, self._film, self._filming = recorder, film, False
-        self._last = self._title = ""
+        self._layout = layout
+        self._title = ""
+        self._start = 0.0
         self._next = 0
         if film:
             recorder.on_image = self._on_image
@@ -227,7 +226,7 @@ class Show:
         recorder.instruct(scene.instruction)
         wait_until(self._arm, 10, "arming the commander", alive)
         self._title, self._filming = f"{task}, seed {seed}: {scene.instruction}", True
-        start = time.monotonic()
+        start = self._start = time.monotonic()
         while time.monotonic() - start < time_limit and not (
             recorder.status and recorder.status.success
         ):
@@ -251,80 +250,78 @@ class Show:
             latencies=[latency["total"] for latency in recorder.latencies],
             command_rate=len(recorder.commanded) / seconds,
             real_time_factor=statistics.mean(recorder.factors or [status.real_time_factor]),
+            late=recorder.late,
+            chunk_seconds=recorder.chunk_seconds,
+            waits=recorder.waits,
             rejected=int(after.rejected - before.rejected),
             limited=int(after.limited - before.limited),
         )
         outcome = "solved" if episode.success else "not solved"
         say(f"{self._title}: {outcome} after {seconds:.1f} s, {episode.chunks} chunks")
+        if why := too_late(episode):
+            say(why)
         return episode
+
+    def track(self, episode: Episode) -> Track:
+        """The joints of the episode that was the last."""
+        recorder, width = self._recorder, 1 + len(self._recorder.joints)
+        commanded, measured = (
+            np.reshape(rows, (-1, width)) for rows in (recorder.commanded, recorder.measured)
+        )
+        outcome = "solved" if episode.success else "not solved"
+        title = f"{episode.task}, seed {episode.seed}: {outcome}"
+        return Track(title, commanded, measured, [*recorder.chunk_times])
 
     def _arm(self) -> bool:
         return self._recorder.call(SetBool, "commander/arm", data=True).success
 
     def _live(self, elapsed: float) -> None:
-        recorder = self._recorder
-        latest = recorder.latencies[-1]["total"] if recorder.latencies else float("nan")
-        mode = recorder.commander.mode if recorder.commander else "?"
-        factor = recorder.status.real_time_factor if recorder.status else float("nan")
-        chunks = f"chunk {len(recorder.latencies):3d}  latency {latest * 1e3:5.0f} ms"
-        line = f"{elapsed:5.1f} s  {mode:8s} {chunks}  real time x{factor:.2f}"
+        """The line of a terminal, which is written anew all the time."""
         if sys.stdout.isatty():
-            print(f"\r{line}  ", end="", flush=True)
-        self._last = line
+            mode, _ = self._state()
+            numbers = f"{mode:8s} {self._chunks():24s}  {self._real_time()}"
+            print(f"\r{elapsed:5.1f} s  {numbers}  ", end="", flush=True)
+
+    def _state(self) -> tuple[str, str]:
+        """What the commander does, and why."""
+        commander = self._recorder.commander
+        return (commander.mode, commander.reason) if commander else ("?", "")
+
+    def _chunks(self) -> str:
+        latencies = self._recorder.latencies
+        if not latencies:
+            return "no chunk yet"
+        return f"chunk {len(latencies):3d}  latency {latencies[-1]['total'] * 1e3:5.0f} ms"
+
+    def _real_time(self) -> str:
+        status = self._recorder.status
+        return f"real time x{status.real_time_factor:.2f}" if status else ""
+
+    def _words(self) -> list[tuple[str, str]]:
+        """What stands beside the pictures."""
+        recorder = self._recorder
+        mode, reason = self._state()
+        commander, scene = recorder.commander, recorder.scene
+        rejected = commander.last_rejection if commander and mode != "playing" else ""
+        # what was said of the last episode is of no use
+        said = scene if scene and to_ns(scene.header.stamp) >= recorder.started else None
+        found = [
+            ("task", self._title),
+            (
+                f"commander, {time.monotonic() - self._start:.1f} s",
+                f"{mode}: {reason}" if reason else mode,
+            ),
+            ("policy", f"{self._chunks()}, {self._real_time()}"),
+            ("last chunk that it rejected", rejected),
+            ("reasoner", said.text if said else ""),
+        ]
+        return [(title, text) for title, text in found if text]
 
     def _on_image(self, stamp: int) -> None:
-        if not self._filming or stamp < self._next:
+        if not self._filming or stamp < self._next or not self._film or not self._layout:
             return
         self._next = stamp + NS // RATE - NS // 100
-        picture = frame(
-            self._recorder.images, self._recorder.predicted(stamp), [self._title, self._last]
+        recorder = self._recorder
+        self._film.add(
+            self._layout.picture(recorder.images, recorder.predicted(stamp), self._words())
         )
-        assert self._film is not None  # else nobody calls this
-        self._film.add(picture)
-
-
-def percentile(values: list[float], part: float) -> float:
-    """The value below which `part` of the values lie; NaN of none."""
-    return sorted(values)[min(len(values) - 1, int(len(values) * part))] if values else float("nan")
-
-
-def table(done: list[Episode]) -> str:
-    """One row per task and one for all."""
-    head = f"{'task':14s}{'episodes':>9s}{'success':>9s}{'chunk p50':>11s}{'p95 [ms]':>10s}"
-    rows = [f"{head}{'commands [Hz]':>15s}{'real time':>11s}"]
-    names = list(dict.fromkeys(episode.task for episode in done))
-    for name in [*names, "all"]:
-        chosen = [episode for episode in done if name in (episode.task, "all")]
-        latencies = [latency for episode in chosen for latency in episode.latencies]
-        rows.append(
-            f"{name:14s}{len(chosen):9d}{sum(e.success for e in chosen):6d}/{len(chosen):<2d}"
-            f"{percentile(latencies, 0.5) * 1e3:11.0f}{percentile(latencies, 0.95) * 1e3:10.0f}"
-            f"{statistics.mean(e.command_rate for e in chosen):15.1f}"
-            f"{min(e.real_time_factor for e in chosen):11.2f}"
-        )
-    return "\n".join(rows)
-
-
-def summarize(done: list[Episode], options: Options, frames: int, seconds: float) -> dict[str, Any]:
-    """Everything about the run, for machines."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {"python": platform.python_version()}
-    for name in ("torch", "mujoco", "numpy", "transformers", "diffusers"):
-        with contextlib.suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    latencies = [latency for episode in done for latency in episode.latencies]
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
-        "device": options.device,
-        "machine": platform.platform(),
-        "versions": versions,
-        "options": dataclasses.asdict(options),
-        "seconds": seconds,
-        "film_frames": frames,
-        "chunk_latency_p50": percentile(latencies, 0.5),
-        "chunk_latency_p95": percentile(latencies, 0.95),
-        "success": sum(episode.success for episode in done),
-        "episodes": [dataclasses.asdict(episode) for episode in done],
-    }

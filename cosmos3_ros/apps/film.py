@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A video of the cameras beside the predicted future, and a plot of the joints of a run."""
+"""A video of what the cameras saw over what was predicted for that moment, with words beside it."""
 
 from __future__ import annotations
 
@@ -10,72 +10,129 @@ import av
 import cv2
 import numpy as np
 
-HEIGHT, BAND = 432, 48  # of the picture and of the text below it
-LEFT = 576
+from ..model.embodiment.canvas import Canvas
+
+WIDTH, HEIGHT = 480, 400  # pixels that the composition of all views has at most
+COLUMN = 400  # pixels of the words beside it
+SCALE, LINE = 0.5, 20  # of the font, and pixels from line to line
+LATE = 0.3  # s by which a prediction may miss the moment; else it is dimmed
+BLACK, GRAY, WHITE = (0, 0, 0), (150, 150, 150), (255, 255, 255)
 
 
-def canvas(views: Mapping[str, np.ndarray], height: int, width: int) -> np.ndarray:
-    """All views in one picture: the first on top at full width, the others side by side below."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    names = list(views)
-    if not names:
+class Layout:
+    """The pictures of a video: the views composed as the model sees them, over what it predicted.
+
+    Both have the same composition and size, so that what is the same lies at the same place.
+    """
+
+    def __init__(self, canvas: Canvas) -> None:
+        self._canvas = canvas
+        height, width = canvas.composite
+        self._scale = min(WIDTH / width, HEIGHT / height)
+        # H.264 wants even numbers
+        self._half = 2 * round(self._scale * height / 2), 2 * round(self._scale * width / 2)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a picture, both even."""
+        return 2 * self._half[0], self._half[1] + COLUMN
+
+    def picture(
+        self,
+        views: Mapping[str, np.ndarray],
+        future: tuple[np.ndarray, float] | None,
+        words: Sequence[tuple[str, str]],
+    ) -> np.ndarray:
+        """One picture, uint8 [*size, 3].
+
+        views: uint8 [H, W, 3] by name; future: a predicted picture of the whole canvas, and how
+        many s after this moment it is due; words: what they are about, and the words.
+        """
+        picture = np.zeros((*self.size, 3), np.uint8)
+        height, width = self._half
+        self._put_views(picture[:height, :width], views)
+        self._put_future(picture[height:, :width], future)
+        self._put_words(picture[:, width:], words)
         return picture
-    top = height if len(names) == 1 else height * 2 // 3
-    _paste(picture[:top], views[names[0]], names[0])
-    for k, name in enumerate(names[1:]):
-        share = width // (len(names) - 1)
-        _paste(picture[top:, k * share : (k + 1) * share], views[name], name)
-    return picture
+
+    def _put_views(self, target: np.ndarray, views: Mapping[str, np.ndarray]) -> None:
+        for panel in self._canvas.panels:
+            edges = (panel.top, panel.top + panel.height, panel.left, panel.left + panel.width)
+            top, bottom, left, right = (round(self._scale * edge) for edge in edges)
+            place = target[top:bottom, left:right]
+            if panel.view in views:
+                place[:] = _resized(views[panel.view], place.shape[:2])
+            seen = panel.view if panel.view in views else f"{panel.view}: no picture"
+            write(place, seen, (6, 17), 0.45)
+
+    def _put_future(self, target: np.ndarray, future: tuple[np.ndarray, float] | None) -> None:
+        if future is None:
+            write(target, "no prediction yet", (6, 17), 0.45)
+            return
+        frame, later = future
+        height, width = self._canvas.content  # what is right of it and below is padding
+        target[:] = _resized(frame[:height, :width], target.shape[:2])
+        if abs(later) > LATE:
+            target //= 2
+        when = f"{abs(later):.1f} s {'from now' if later > 0 else 'ago'}"
+        moment = "this moment" if abs(later) < 0.05 else when
+        write(target, f"predicted for {moment}", (6, 17), 0.45)
+
+    def _put_words(self, target: np.ndarray, words: Sequence[tuple[str, str]]) -> None:
+        bottom = LINE
+        for title, text in words:
+            write(target, title, (12, bottom), 0.45, GRAY)
+            for line in wrapped(text, COLUMN - 24):
+                bottom += LINE
+                write(target, line, (12, bottom))
+            bottom += LINE + LINE // 2
 
 
-def _paste(target: np.ndarray, image: np.ndarray, name: str) -> None:
-    """Fit the image into the target, keeping its shape, and write its name on it."""
-    scale = min(target.shape[0] / image.shape[0], target.shape[1] / image.shape[1])
-    size = (max(1, int(image.shape[1] * scale)), max(1, int(image.shape[0] * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    top, left = (target.shape[0] - size[1]) // 2, (target.shape[1] - size[0]) // 2
-    target[top : top + size[1], left : left + size[0]] = small
-    write(target, name, (left + 6, top + 16), 0.45)
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    shrinks = height < image.shape[0]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=how)
 
 
-def write(picture: np.ndarray, text: str, origin: tuple[int, int], scale: float = 0.5) -> None:
-    """White text with a dark edge, which is the same text in black, one pixel off on each side."""
+def wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text, none of which is wider than `width` pixels unless one word is."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        (pixels, _), _ = cv2.getTextSize(longer, cv2.FONT_HERSHEY_SIMPLEX, SCALE, 1)
+        if lines and pixels <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def write(
+    picture: np.ndarray,
+    text: str,
+    origin: tuple[int, int],
+    scale: float = SCALE,
+    color: tuple[int, int, int] = WHITE,
+) -> None:
+    """Text with a dark edge, which is the same text in black, one pixel off on each side.
+
+    What the font does not have, which is all but ASCII, is written as "?".
+    """
+    text = text.encode("ascii", "replace").decode()
     left, bottom = origin
-    black = [((left + x, bottom + y), (0, 0, 0)) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
-    for where, color in (*black, (origin, (255, 255, 255))):
-        cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
-
-
-def frame(
-    views: Mapping[str, np.ndarray], future: tuple[np.ndarray, float] | None, lines: Sequence[str]
-) -> np.ndarray:
-    """One video frame: cameras left, predicted frame and its lead time right, text below."""
-    picture = np.zeros((HEIGHT + BAND, 2 * LEFT, 3), np.uint8)
-    picture[:HEIGHT, :LEFT] = canvas(views, HEIGHT, LEFT)
-    if future is not None:
-        image, later = future
-        when = (
-            "this moment"
-            if abs(later) < 0.05
-            else f"{abs(later):.1f} s {'from now' if later > 0 else 'ago'}"
-        )
-        _paste(picture[:HEIGHT, LEFT:], image, f"predicted for {when}")
-    else:
-        write(picture, "no prediction yet", (LEFT + 210, HEIGHT // 2))
-    for k, line in enumerate(lines[:2]):
-        write(picture, line, (8, HEIGHT + 19 + 20 * k))
-    return picture
+    black = [((left + x, bottom + y), BLACK) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y]
+    for where, paint in (*black, (origin, color)):
+        cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, paint, 1, cv2.LINE_AA)
 
 
 class Film:
-    """An mp4 (H.264) that grows frame by frame; a context manager.
+    """An mp4 (H.264) that grows picture by picture; a context manager.
 
     size: height and width, both even.
     """
 
-    def __init__(
-        self, path: pathlib.Path, rate: int, size: tuple[int, int] = (HEIGHT + BAND, 2 * LEFT)
-    ) -> None:
+    def __init__(self, path: pathlib.Path, rate: int, size: tuple[int, int]) -> None:
         self._container = av.open(str(path), "w")
         self._stream = self._container.add_stream(
             "libx264", rate=rate, options={"preset": "veryfast", "crf": "23"}
@@ -93,46 +150,6 @@ class Film:
         self._container.close()
 
     def add(self, picture: np.ndarray) -> None:
-        """Append a picture, as `frame` makes it: uint8 [H, W, 3]."""
+        """Append a picture, uint8 [*size, 3]."""
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         self.frames += 1
-
-
-def plot_joints(
-    path: pathlib.Path,
-    joints: Sequence[str],
-    commanded: np.ndarray,
-    measured: np.ndarray,
-    chunks: Sequence[float],
-    title: str,
-) -> None:
-    """Commanded and measured joints over time [T, 1 + N], seconds first.
-
-    chunks: when one came [s].
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    if not len(commanded):
-        commanded = np.full((1, 1 + len(joints)), np.nan)
-    figure, axes = plt.subplots(
-        (len(joints) + 1) // 2, 2, figsize=(12, 1.9 * ((len(joints) + 1) // 2)), sharex=True
-    )
-    for k, (axis, joint) in enumerate(zip(np.ravel(axes), joints, strict=False)):
-        axis.plot(measured[:, 0], measured[:, 1 + k], lw=1.6, color="tab:blue", label="measured")
-        axis.plot(
-            commanded[:, 0], commanded[:, 1 + k], lw=1.0, color="tab:orange", label="commanded"
-        )
-        for time in chunks:
-            axis.axvline(time, color="0.85", lw=0.6, zorder=0)
-        axis.set_ylabel(f"{joint} [rad]", fontsize=8)
-        axis.tick_params(labelsize=8)
-    np.ravel(axes)[0].legend(fontsize=8, loc="best")
-    for axis in np.ravel(axes)[-2:]:
-        axis.set_xlabel("time [s]; gray: a new chunk", fontsize=8)
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -28,8 +28,9 @@ from ..robot.recorded_robot import RecordedRobot, read_robot
 from ..ros import topics
 from ..ros.messages import command_message, header
 from ..sim.arm_constants import HOME
-from .demo import check, percentile, say, watching
-from .film import Film, frame
+from .demo import check, say, watching
+from .episode_report import milliseconds, percentile
+from .film import Film, Layout
 from .topic_recorder import Recorder, wait_until
 
 
@@ -161,10 +162,11 @@ def replay(
     if log is None:
         say("no joint log given: every frame is published with DROID's start pose")
     nodes = graph_for(options, robot)
+    layout = Layout(robot.embodiment.canvas)
     out.mkdir(parents=True, exist_ok=True)
     with (
         (out / "nodes.log").open("w") as output,
-        Film(out / "replay.mp4", 15) as film,
+        Film(out / "replay.mp4", 15, layout.size) as film,
         RunningGraph(nodes, output) as graph,
         watching(options, views=()) as recorder,
     ):
@@ -183,7 +185,8 @@ def replay(
             moment = pictures[0][0]
             images = {view: image for view, (_, image) in zip(clips, pictures, strict=True)}
             player.publish(moment, images, log.at(moment) if log else start)
-            film.add(frame(images, recorder.predicted(player.stamps[-1]), player.lines()))
+            future = recorder.predicted(player.stamps[-1])
+            film.add(layout.picture(images, future, player.words()))
         wait_until(lambda: bool(recorder.latencies), 60, "a chunk", is_alive)
     return report(recorder, player, out)
 
@@ -237,11 +240,13 @@ class ClipPlayer:
                 message.header = head
                 self._compressed[view].publish(message)
 
-    def lines(self) -> list[str]:
-        """Two lines for the film."""
-        latencies = self._recorder.latencies
+    def words(self) -> list[tuple[str, str]]:
+        """What stands beside the pictures of the film."""
+        latencies, scene = self._recorder.latencies, self._recorder.scene
         latest = f"latency {latencies[-1]['total'] * 1e3:.0f} ms" if latencies else "no chunk yet"
-        return [self._instruction, f"frame {len(self.stamps)}, chunk {len(latencies)}, {latest}"]
+        numbers = f"frame {len(self.stamps)}, chunk {len(latencies)}, {latest}"
+        found = [("task", self._instruction), ("policy", numbers)]
+        return [*found, ("reasoner", scene.text)] if scene else found
 
 
 def report(recorder: Recorder, player: ClipPlayer, out: pathlib.Path) -> int:
@@ -263,8 +268,8 @@ def report(recorder: Recorder, player: ClipPlayer, out: pathlib.Path) -> int:
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     say(
         f"{summary['frames']} frames, {summary['chunks']} chunks, "
-        f"latency p50 {percentile(latencies, 0.5) * 1e3:.0f} ms, p95 "
-        f"{percentile(latencies, 0.95) * 1e3:.0f} ms"
+        f"latency p50 {milliseconds(percentile(latencies, 0.5))} ms, p95 "
+        f"{milliseconds(percentile(latencies, 0.95))} ms"
     )
     say(f"wrote {out}/replay.mp4, summary.json, nodes.log")
     if strangers:

@@ -16,6 +16,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import String
 
+from ..execution.strategies import DEFAULT, STRATEGIES
 from ..model.interface import NS
 from ..msg import ActionChunk, CommanderStatus, Future, Scene, TaskStatus
 from ..robot.images import decode
@@ -75,6 +76,9 @@ class Recorder(Node):
         self.chunk_times: list[float] = []
         self.chunk_stamps: list[int] = []
         self.latencies: list[dict[str, float]] = []
+        self.late = 0  # chunks that were over when they came
+        self.chunk_seconds = 0.0  # that the newest one lasts
+        self.waits = False  # the arm is at rest until it comes
         self.factors: list[float] = []
 
     def instruct(self, instruction: str) -> None:
@@ -151,6 +155,10 @@ class Recorder(Node):
         self.chunk_times.append(self._seconds(now))
         stages = dict(zip(message.latency_stages, map(float, message.latency_seconds), strict=True))
         self.latencies.append({"total": (now - stamp) / NS, **stages})
+        self.chunk_seconds = message.horizon * to_ns(message.step) / NS
+        strategy = STRATEGIES.get(message.strategy or DEFAULT)
+        self.waits = strategy is not None and strategy.pauses_between_chunks
+        self.late += (now - stamp) / NS > self.chunk_seconds
 
 
 def wait_until(

@@ -31,6 +31,7 @@ from ..robot.robot_file import (
     urdf_of,
 )
 from ..serve.clients.policy_dialects import CHOICES as DIALECTS
+from ..serve.console.address import check_usable
 from ..sim.arm_constants import ALONE
 from ..sim.layout import mounts_of
 from ..sim.scene_file.schema import read_scene
@@ -345,6 +346,7 @@ def processes(
             add(node, node)
     if brain:
         add("brain" if len(brain) > 1 else brain[0], *brain)
+    _check_console(options, graph)
     for option, node in SINGLE.items():
         if getattr(options, option):
             add(node, node)
@@ -354,6 +356,34 @@ def processes(
             "view are all false"
         )
     return found
+
+
+def _check_console(options: Options, graph: _Settings) -> None:
+    """ValueError names an option of the console that cannot be, before anything is started."""
+    from ..nodes.known_parameters import PARAMS
+
+    given = [name for name in SETS["console"].values() if name.startswith("view_")]
+    given = [name for name in given if getattr(options, name) is not None]
+    if not options.view:
+        if given:
+            raise ValueError(
+                f"{', '.join(map(_flag, given))}: no console is started; expected "
+                f"{_flag('view')}, too"
+            )
+        return
+    default = PARAMS["console"]()
+    values = {}
+    for name in ("host", "port", "token_file"):
+        value = graph.value("console", name)
+        values[name] = getattr(default, name) if value is None else value
+    check_usable(
+        **values, name=lambda name: graph.place("console", name) or _flag(SETS["console"][name])
+    )
+
+
+def _flag(option: str) -> str:
+    """An option as a launch argument, and as a command line option."""
+    return f"{option} (--{option.replace('_', '-')})"
 
 
 def parameter_of(options: Options, node: str, name: str) -> Any:
@@ -419,6 +449,11 @@ class _Settings:
     def value(self, node: str, parameter: str) -> Any:
         """What a node will have as a parameter; None if its own default."""
         return self._value(self.given(node), self._file[node], parameter)
+
+    def place(self, node: str, parameter: str) -> str:
+        """Where in the robot file a parameter of a node is set; "": an option or nobody does."""
+        said = self._file[node].get(parameter)
+        return f"{said.place}: {parameter}" if said and parameter not in self.given(node) else ""
 
     def _follows_clock(self) -> bool:
         return any(self.value(node, "use_sim_time") for node in SETS if node != "sim")

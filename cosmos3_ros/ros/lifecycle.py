@@ -194,6 +194,12 @@ class ManagedNode(LifecycleNode, Generic[P]):
             )
         )
 
+    def service_client(self, service: Service) -> Any:
+        """A client of a service that lives until cleanup."""
+        client = self.create_client(service.type, service.name)
+        self._made.append((self.destroy_client, client))
+        return client
+
     def action_client(self, kind: Any, name: str) -> ActionClient:
         """A client of an action that lives until cleanup."""
         client = ActionClient(self, kind, name)

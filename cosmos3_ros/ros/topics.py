@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from action_msgs.srv import CancelGoal
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from nav_msgs.msg import Odometry, Path
@@ -282,6 +283,16 @@ TASK_FEEDBACK = Topic(
     RELIABLE,
     "how a running task goes, as the caller of the action is told",
 )
+TASK_RESULT = Service(
+    "cosmos3/execute_task/_action/get_result",
+    ExecuteTask.Impl.GetResultService,
+    "how a task ended, as the caller of the action is told; answered when it has",
+)
+CANCEL_TASK = Service(
+    "cosmos3/execute_task/_action/cancel_goal",
+    CancelGoal,
+    "end the task that is being done; without a goal id: whichever it is",
+)
 TASK_SERVER = Interface(
     (COMMANDER_STATUS, ACTION_CHUNK, SCENE, SURPRISE, INSTRUCTION),
     (INSTRUCTION, TASK_GOAL),
@@ -331,6 +342,7 @@ CONSOLE = Interface(
         SIM_STATUS,
         TASK_GOAL,
         TASK_FEEDBACK,
+        SURPRISE,
         ROBOT_DESCRIPTION.if_set("robot: generic_6axis"),
     ),
     (INSTRUCTION,),

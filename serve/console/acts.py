@@ -42,6 +42,7 @@ def _reset(body: Mapping[str, Any]) -> dict[str, Any]:
 ACTS = {
     "stop": Act(_nothing, False, 3.0),
     "disarm": Act(_nothing, False, 3.0),
+    "cancel": Act(_nothing, False, 5.0),  # a task, after which the arm holds
     "ask": Act(lambda body: {"question": _text(body, "question")}, False, 120.0),
     "arm": Act(_nothing, True, 5.0),
     "instruct": Act(lambda body: {"instruction": _text(body, "instruction")}, True, 3.0),

@@ -172,7 +172,8 @@ class ConsoleServer:
             raise RefusedError(404 if name not in ACTS else 400, str(error)) from None
         if act.control and not self._robot.control:
             raise RefusedError(
-                403, f"{name}: this console only looks, stops and disarms: see view_control"
+                403,
+                f"{name}: this console only looks, stops, disarms and cancels: see view_control",
             )
         try:
             answer = asyncio.wrap_future(self._robot.act(name, fields))

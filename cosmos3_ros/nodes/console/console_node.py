@@ -18,11 +18,9 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import CompressedImage, Image, JointState
-from std_msgs.msg import String
-from std_srvs.srv import SetBool, Trigger
 
 from ...model.interface import NS
-from ...msg import ActionChunk, Future
+from ...msg import ActionChunk, Future, TaskStatus
 from ...robot.images import encode, to_rgb
 from ...ros import topics
 from ...ros.lifecycle import ManagedNode
@@ -33,13 +31,16 @@ from ...serve.asyncio_runner import in_background
 from ...serve.auth import read_token
 from ...serve.console.board import Board
 from ...serve.console.server import ConsoleServer, RobotModel
-from ...srv import Ask, ResetTask
 from ..known_parameters import KNOWN, checker
 from . import page_values
+from .buttons import Buttons
 from .console_params import Params
+from .episode_log import EpisodeLog
 from .robot_model import read_model
 from .shown_robot import read_shown
+from .task_watch import TaskWatch
 
+FAST = 30.0  # messages of a stream that are taken, a second: a page asks 25 times at most
 LOOK = 0.25  # s between two looks whether somebody looks
 WARNING = DiagnosticStatus.WARN
 
@@ -69,14 +70,11 @@ class ConsoleNode(ManagedNode[Params]):
         self._model: RobotModel | None = None
         self._positions: dict[str, float] = {}
         self._diagnoses: dict[str, list[str]] = {}
+        self._episodes = EpisodeLog()
         self.board.put("robot", self._shown.value(p.control))
         self._hear()
         self._describe()
-        self._instructions = self.advertise(topics.INSTRUCTION)
-        self._callers = {
-            service: self._client(service)
-            for service in (topics.ARM, topics.STOP_ARM, topics.ASK, topics.RESET_TASK)
-        }
+        self._buttons = Buttons(self, self.board)
         self.every(LOOK, self._look, steady=True)
 
     def start(self) -> None:
@@ -110,15 +108,9 @@ class ConsoleNode(ManagedNode[Params]):
         self.subscribe(topics.SCENE, lambda m: board.put("scene", values.scene_value(m)))
         self.subscribe(topics.INSTRUCTION, lambda m: board.put("instruction", m.data))
         self.subscribe(topics.DIAGNOSTICS, self._on_diagnostics)
-        self.subscribe(
-            topics.SIM_STATUS,
-            lambda m: board.put("simulation", values.fields(m, values.SIMULATION)),
-        )
-        self.subscribe(
-            topics.TASK_FEEDBACK,
-            lambda m: board.put("task", values.fields(m.feedback, values.TASK)),
-        )
-        self.subscribe(topics.TASK_GOAL, lambda m: board.put("task_active", m.active))
+        self.subscribe(topics.SURPRISE, lambda m: board.put("surprise", values.surprise_value(m)))
+        self.subscribe(topics.SIM_STATUS, self._on_simulation)
+        TaskWatch(self, board)
 
     def _look(self) -> None:
         """Subscribe to what is large or frequent while somebody looks, and only then."""
@@ -144,7 +136,7 @@ class ConsoleNode(ManagedNode[Params]):
 
     def _watch(self, key: str, topic: topics.Topic, heard: Callable[[Any], None]) -> None:
         self._watched[key] = self.create_subscription(
-            topic.type, topic.name, heard, topic.qos, callback_group=RateCap()
+            topic.type, topic.name, heard, topic.qos, callback_group=RateCap(FAST)
         )
 
     def _camera(self, view: str) -> topics.Topic | None:
@@ -189,6 +181,15 @@ class ConsoleNode(ManagedNode[Params]):
             return
         value["seconds"] = self.now() / NS - value["stamp"]
         self.board.put("chunk", value)
+        self._episodes.add_chunk()
+
+    def _on_simulation(self, message: TaskStatus) -> None:
+        status = page_values.fields(message, page_values.SIMULATION)
+        begins = self._episodes.add_status(status)
+        self.board.put("episode", self._episodes.running)
+        if begins:
+            self.board.put("episodes", self._episodes.over)
+        self.board.put("simulation", status)
 
     def _on_future(self, message: Future) -> None:
         frames = [bytes(frame.data) for frame in message.frames]
@@ -226,56 +227,7 @@ class ConsoleNode(ManagedNode[Params]):
         self, name: str, fields: Mapping[str, Any]
     ) -> concurrent.futures.Future[tuple[bool, str]]:
         """See serve.console.server.Robot."""
-        if name == "instruct":
-            return self._instruct(fields["instruction"])
-        service, request = {
-            "arm": (topics.ARM, SetBool.Request(data=True)),
-            "disarm": (topics.ARM, SetBool.Request(data=False)),
-            "stop": (topics.STOP_ARM, Trigger.Request()),
-            "ask": (topics.ASK, Ask.Request(question=fields.get("question", ""))),
-            "reset": (
-                topics.RESET_TASK,
-                ResetTask.Request(task=fields.get("task", ""), seed=fields.get("seed", -1)),
-            ),
-        }[name]
-        self.get_logger().info(f"pressed: {name} {dict(fields) or ''}".rstrip())
-        return self._call(service, request)
-
-    def _instruct(self, text: str) -> concurrent.futures.Future[tuple[bool, str]]:
-        self.get_logger().info(f"pressed: instruct {text!r}")
-        done: concurrent.futures.Future[tuple[bool, str]] = concurrent.futures.Future()
-        name = self.resolve_topic_name(topics.INSTRUCTION.name)
-        # this node hears it, too
-        if self.count_subscribers(name) < 2:
-            done.set_result((False, f"nobody listens to {name}"))
-        else:
-            self._instructions.publish(String(data=text))
-            done.set_result((True, f"sent: {text}"))
-        return done
-
-    def _call(
-        self, service: topics.Service, request: Any
-    ) -> concurrent.futures.Future[tuple[bool, str]]:
-        done: concurrent.futures.Future[tuple[bool, str]] = concurrent.futures.Future()
-        client = self._callers[service]
-        if not client.service_is_ready():
-            done.set_result((False, f"nobody offers {self.resolve_service_name(service.name)}"))
-            return done
-
-        def answered(asked: Any) -> None:
-            response = asked.result()
-            if isinstance(response, Ask.Response) and response.success:
-                self.board.put("answer", page_values.scene_value(response.scene))
-            if not done.cancelled():  # the page waits no more
-                done.set_result((bool(response.success), str(response.message)))
-
-        client.call_async(request).add_done_callback(answered)
-        return done
-
-    def _client(self, service: topics.Service) -> Any:
-        client = self.create_client(service.type, service.name)
-        self._made.append((self.destroy_client, client))
-        return client
+        return self._buttons.press(name, fields)
 
 
 def main(args: list[str] | None = None) -> int:

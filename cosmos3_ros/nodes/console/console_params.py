@@ -7,7 +7,7 @@ import dataclasses
 
 from ...model.option_fields import param
 from ...ros.lifecycle import LifecycleParams
-from ...serve.auth import LOOPBACK
+from ...serve.console.address import check_address
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +27,4 @@ class Params(LifecycleParams):
     browser: bool = param(True, "open the page in a browser where there is a display")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port < 2**16:
-            raise ValueError(f"parameter 'port': expected 0 to 65535, got {self.port}")
-        if self.host not in LOOPBACK and not self.token_file:
-            raise ValueError(
-                f"parameter 'host' is {self.host!r}: expected a token_file, too, or one of "
-                f"{', '.join(LOOPBACK)}, which ssh -L reaches from elsewhere"
-            )
+        check_address(self.host, self.port, self.token_file, lambda name: f"parameter {name!r}")

@@ -35,7 +35,18 @@ TASK = (
     "chunk",
     "latency",
     "progress",
+    "surprise",
     "elapsed",
+)
+TASK_RESULT = (
+    "outcome",
+    "message",
+    "steps_done",
+    "steps",
+    "seconds",
+    "question",
+    "answer",
+    "yes",
 )
 
 
@@ -116,6 +127,17 @@ def scene_value(message: msg.Scene) -> dict[str, Any]:
         "view": message.views[0] if message.views else "",
         "boxes": boxes,
         "checks": [*map(list, checks)],
+    }
+
+
+def surprise_value(message: msg.Surprise) -> dict[str, Any]:
+    """How far what the cameras showed was from what was predicted, by view and by place."""
+    views = zip(message.views, map(number, message.values), strict=True)
+    return {
+        **fields(message, ("number", "value", "rows", "columns", "alarm", "reaction")),
+        "stamp": to_ns(message.header.stamp) / NS,
+        "views": [*map(list, views)],
+        "grid": [None if (one := number(v)) is None else round(one, 2) for v in message.grid],
     }
 
 

@@ -68,8 +68,7 @@ class TaskNode(ManagedNode[Params]):
         self.subscribe(topics.SCENE, self._on_scene)
         self.subscribe(topics.SURPRISE, self._on_surprise)
         self.subscribe(topics.INSTRUCTION, self._on_instruction)
-        self._reasoner = self.create_client(Ask, topics.ASK.name)
-        self._made.append((self.destroy_client, self._reasoner))
+        self._reasoner = self.service_client(topics.ASK)
         action = topics.EXECUTE_TASK
         self._server = ActionServer(
             self,

@@ -7,6 +7,7 @@ const SECONDS = 20; // shown of joints
 const PERIOD = 100; // ms between two drawings
 const LEAST = 0.05; // rad or m that a plot shows at least: a still arm is a flat line
 const CHUNKS = 60; // shown of latencies
+const SURPRISES = 60; // s shown of surprises
 const MEASURED = "#5aa9f8", COMMANDED = "#f0a35b", GRID = "#252b35", DIM = "#8a94a3", BAD = "#e5484d";
 const STAGES = ["#3b6ea8", "#5aa9f8", "#7fd1c7", "#4fbf87", "#b5c95a", "#f0a35b", "#c58af9", "#e58fb1"];
 
@@ -96,14 +97,15 @@ export class Charts {
     this.joints = [];
     this.samples = []; // [time, commanded by joint, measured by joint]
     this.chunks = [];
+    this.surprises = []; // as they came
     this.drawn = 0;
-    new ResizeObserver(() => this.resize()).observe(element("joints"));
-    new ResizeObserver(() => this.resize()).observe(element("latency"));
+    for (const id of ["joints", "latency", "surprise_plot"]) new ResizeObserver(() => this.resize()).observe(element(id));
   }
 
   resize() {
     for (const joint of this.joints) joint.chart.setSize(joint.size());
-    this.latency?.setSize(this.latency_size());
+    this.latency?.setSize(size_of("latency"));
+    this.surprise?.setSize(size_of("surprise_plot"));
   }
 
   draw(state, fresh) {
@@ -119,7 +121,8 @@ export class Charts {
       this.samples = [];
     }
     if (fresh.joints) this.add_sample(values);
-    if (fresh.chunk) this.add_chunk(values.chunk);
+    if (fresh.chunk) this.add_chunk({ ...values.chunk, lasts: values.chunk.duration / Math.max(state.rate(), 0.01) });
+    if (fresh.surprise) this.add_surprise(values.surprise);
     if (performance.now() - this.drawn < PERIOD || !this.samples.length) return;
     const began = performance.now();
     const end = this.samples.at(-1)[0];
@@ -150,9 +153,9 @@ export class Charts {
     const sums = this.chunks.map(({ stages }) => stages.reduce((all, [, s]) => [...all, (all.at(-1) ?? 0) + 1000 * (s ?? 0)], []));
     const series = names.map((_, k) => sums.map((sum) => sum[k] ?? null)).reverse();
     const numbers = this.chunks.map((_, k) => k - this.chunks.length + 1);
-    this.latency.setData([numbers, ...series, this.chunks.map((one) => 1000 * one.duration)]);
+    this.latency.setData([numbers, ...series, this.chunks.map((one) => 1000 * one.lasts)]);
     const took = sums.at(-1).at(-1) ?? 0;
-    const lasts = 1000 * chunk.duration;
+    const lasts = 1000 * chunk.lasts;
     element("latency_now").textContent = `${took.toFixed(0)} ms; one lasts ${lasts.toFixed(0)} ms`;
     element("latency_now").classList.toggle("late", took > lasts);
     this.keys.forEach((key, k) => {
@@ -177,12 +180,12 @@ export class Charts {
     const bars = uPlot.paths.bars({ size: [0.8, 12], align: 0 });
     this.latency = new uPlot(
       {
-        ...this.latency_size(),
+        ...size_of("latency"),
         legend: { show: false },
         cursor: { show: false },
         padding: [4, 4, 0, 0],
         scales: { x: { time: false, range: [-CHUNKS + 0.4, 0.6] }, y: { range: (_, low, high) => [0, 1.08 * (high ?? 1)] } },
-        axes: [{ show: false }, axis(34, { space: 22 })],
+        axes: [{ show: false }, axis(42, { space: 22 })],
         series: [
           {},
           ...names.map((_, k) => ({ fill: color(names.length - 1 - k), stroke: color(names.length - 1 - k), width: 0, paths: bars, points: { show: false } })),
@@ -194,8 +197,46 @@ export class Charts {
     );
   }
 
-  latency_size() {
-    const box = element("latency");
-    return { width: Math.max(100, box.clientWidth), height: Math.max(40, box.clientHeight) };
+  // 1 is what undisturbed episodes reach about once in ten minutes.
+  add_surprise(surprise) {
+    const last = this.surprises.at(-1)?.stamp;
+    if (last !== undefined && surprise.stamp < last) this.surprises = [];
+    this.surprises.push(surprise);
+    while (this.surprises[0].stamp < surprise.stamp - SURPRISES) this.surprises.shift();
+    element("surprise").hidden = false;
+    this.surprise ??= this.plot_surprise();
+    const times = this.surprises.map(({ stamp }) => stamp - surprise.stamp);
+    const alarms = this.surprises.map(({ value, alarm }) => (alarm ? value : null));
+    this.surprise.setData([times, this.surprises.map(({ value }) => value), alarms, times.map(() => 1)]);
+    const [view] = surprise.views.reduce((most, one) => (one[1] > most[1] ? one : most), ["", -Infinity]);
+    const alarm = surprise.alarm ? `, alarm: ${surprise.reaction}` : "";
+    element("surprise_now").textContent = `${surprise.value?.toFixed(2) ?? "?"}, most in ${view}${alarm}`;
+    element("surprise_now").classList.toggle("late", surprise.alarm);
   }
+
+  plot_surprise() {
+    return new uPlot(
+      {
+        ...size_of("surprise_plot"),
+        legend: { show: false },
+        cursor: { show: false },
+        padding: [4, 4, 0, 0],
+        scales: { x: { time: false, range: [-SURPRISES, 0] }, y: { range: (_, low, high) => [0, 1.08 * Math.max(high ?? 1, 1)] } },
+        axes: [{ show: false }, axis(34, { space: 18 })],
+        series: [
+          {},
+          { stroke: MEASURED, width: 1.5, points: { show: false } },
+          { stroke: BAD, width: 0, points: { show: true, size: 6, fill: BAD } },
+          { stroke: "#dbe1e9", width: 1.5, dash: [6, 4], points: { show: false } },
+        ],
+      },
+      [[], [], [], []],
+      element("surprise_plot"),
+    );
+  }
+}
+
+function size_of(id) {
+  const { clientWidth, clientHeight } = element(id);
+  return { width: Math.max(100, clientWidth), height: Math.max(40, clientHeight) };
 }

@@ -7,7 +7,9 @@ import { Words } from "./words.js";
 
 const PERIOD = 40; // ms between two questions at least
 const RETRY = 1000; // ms until it tries to connect again
-const state = { values: {}, pictures: {}, offset: null };
+const JUMP = 2; // s by which a clock that was set is off
+const state = { values: {}, pictures: {} };
+const clock = { heard: [], anchor: null, rate: 1 }; // heard, anchor: [the robot's s, this page's s]
 const parts = [new Words(), new Controls(), new Pictures(), new Charts()];
 
 // The robot comes last: without WebGL, or with a broken description, everything else lives.
@@ -18,14 +20,28 @@ import("./robot.js").then(({ RobotView }) => parts.push(new RobotView())).catch(
   document.getElementById("stage").replaceChildren(note);
 });
 
-// Seconds on the robot's clock now: its messages take some time, the quickest are believed.
-state.now = () => (state.offset === null ? 0 : performance.now() / 1000 + state.offset);
+// Seconds on the robot's clock now.
+state.now = () => {
+  if (!clock.anchor) return 0;
+  const [then, at] = clock.anchor;
+  return then + clock.rate * (performance.now() / 1000 - at);
+};
 
+// Seconds on the robot's clock in one of this page's; 1 but for slow simulations.
+state.rate = () => clock.rate;
+
+// Messages take some time: the quickest are believed. A simulation may have a slower clock.
 function hear_clock(now) {
-  const offset = now - performance.now() / 1000;
-  const jumped = state.offset === null || Math.abs(offset - state.offset) > 2;
-  // falls slowly, so that a clock that runs differently is followed
-  state.offset = jumped ? offset : Math.max(offset, state.offset - 0.001);
+  const here = [now, performance.now() / 1000];
+  if (!clock.anchor || Math.abs(now - state.now()) > JUMP) Object.assign(clock, { heard: [], anchor: here, rate: 1 });
+  const ahead = now - state.now();
+  clock.heard = [...clock.heard.slice(-15), here];
+  const [then, at] = clock.heard[0];
+  const rate = here[1] - at > 2 ? (now - then) / (here[1] - at) : 1;
+  clock.rate = Math.abs(rate - 1) < 0.1 ? 1 : Math.max(rate, 0);
+  // falls slowly, so that a clock that runs a little differently is followed
+  const fallen = clock.rate === 1 ? Math.max(ahead, -0.001) : ahead;
+  clock.anchor = [now - ahead + fallen, here[1]];
 }
 
 function draw(fresh) {
@@ -90,7 +106,7 @@ function connect() {
   };
   socket.onclose = async () => {
     state.values = {};
-    state.offset = null;
+    clock.anchor = null;
     draw({});
     show_connection("closed", "disconnected");
     const answer = await fetch("/", { method: "GET" }).catch(() => null);

@@ -24,7 +24,7 @@ export async function act(name, body = {}) {
 
 export class Controls {
   constructor() {
-    for (const name of ["stop", "arm", "disarm"]) element(name).onclick = () => act(name);
+    for (const name of ["stop", "arm", "disarm", "cancel"]) element(name).onclick = () => act(name);
     addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.repeat) act("stop");
     });
@@ -52,7 +52,7 @@ export class Controls {
   draw({ values }, fresh) {
     if (fresh.robot) {
       const { control, tasks } = values.robot;
-      const why = control ? "" : "this console only looks, stops and disarms: see view_control";
+      const why = control ? "" : "this console only looks, stops, disarms and cancels: see view_control";
       for (const one of document.querySelectorAll("#arm, #instruct input, #instruct button, #reset *")) {
         one.disabled = !control;
         one.title = why;

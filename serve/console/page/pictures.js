@@ -3,6 +3,9 @@
 // predicted for that moment; below, all frames of the newest prediction.
 const element = (id) => document.getElementById(id);
 const WIDTH = 768; // pixels of the canvases
+const ANSWERED = 30; // s for which the boxes of an answer stay
+const SURPRISED = 1; // s for which the places of a surprise stay
+const SCENE = "#f0a35b", ANSWER = "#4fbf87";
 
 export class Pictures {
   constructor() {
@@ -16,7 +19,7 @@ export class Pictures {
     if (fresh.robot) this.lay_out(values.robot);
     if (!this.panels) return;
     const new_view = Object.keys(fresh).some((kind) => kind.startsWith("view "));
-    if (new_view || fresh.scene || fresh.robot) this.draw_seen(state);
+    if (new_view || fresh.scene || fresh.answer || fresh.robot) this.draw_seen(state);
     if (new_view || fresh.future || fresh.robot) this.draw_predicted(state);
   }
 
@@ -31,7 +34,7 @@ export class Pictures {
     }
   }
 
-  draw_seen({ values, pictures }) {
+  draw_seen({ values, pictures, now }) {
     const { seen, scale } = this;
     seen.fillStyle = "#0e1116";
     seen.fillRect(0, 0, seen.canvas.width, seen.canvas.height);
@@ -39,9 +42,12 @@ export class Pictures {
       const picture = pictures[`view ${view}`]?.[0];
       const place = [left * scale, top * scale, width * scale, height * scale];
       if (picture) seen.drawImage(picture, ...place);
-      if (values.scene?.view === view) draw_boxes(seen, values.scene.boxes, place);
+      if (values.scene?.view === view) draw_boxes(seen, values.scene.boxes, place, SCENE);
+      const { answer } = values;
+      if (answer?.view === view && now() - answer.stamp < ANSWERED) draw_boxes(seen, answer.boxes, place, ANSWER);
       label(seen, picture ? view : `${view}: no picture`, place);
     }
+    if (values.surprise && Math.abs(now() - values.surprise.stamp) < SURPRISED) draw_surprise(seen, values.surprise);
   }
 
   draw_predicted(state) {
@@ -100,8 +106,18 @@ function label(context, text, [left, top]) {
   context.fillText(text, left + 7, top + 19);
 }
 
-function draw_boxes(context, boxes, [left, top, width, height]) {
-  context.strokeStyle = "#f0a35b";
+// Places of the composition that were not as predicted, the more so the redder.
+function draw_surprise(context, { rows, columns, grid }) {
+  const [width, height] = [context.canvas.width / columns, context.canvas.height / rows];
+  grid.forEach((value, k) => {
+    if (!(value >= 1)) return;
+    context.fillStyle = `rgba(229, 72, 77, ${Math.min(0.6, 0.25 * value)})`;
+    context.fillRect((k % columns) * width, Math.floor(k / columns) * height, width, height);
+  });
+}
+
+function draw_boxes(context, boxes, [left, top, width, height], color) {
+  context.strokeStyle = color;
   context.lineWidth = 3;
   for (const box of boxes) {
     const place = [left + box.left * width, top + box.top * height];

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is said in words: why it does not move, the reasoner, a task, the simulation's episodes.
 const element = (id) => document.getElementById(id);
-const EPISODES = 100; // kept in the table
-const STALE = 2; // s after which a commander that says nothing is gone
+const STALE = 2; // s after which a node that says nothing is gone
 
 function set(id, text) {
   const one = element(id);
@@ -17,19 +16,14 @@ function mode_of(status, age) {
 }
 
 export class Words {
-  constructor() {
-    this.row = null; // of the running episode
-    this.chunks = 0;
-  }
-
   draw(state, fresh) {
     const { values } = state;
     if (fresh.robot) set("robot", values.robot.name);
     this.draw_status(state);
     this.draw_reasoner(state, fresh);
     this.draw_task(values);
-    if (fresh.chunk) this.chunks += 1;
     if (fresh.simulation) this.draw_simulation(values.simulation);
+    if (fresh.episodes || fresh.episode) this.draw_episodes(values, fresh.episodes);
   }
 
   draw_status(state) {
@@ -39,6 +33,7 @@ export class Words {
     element("state").dataset.tone = tone;
     set("mode", mode);
     set("reason", reason);
+    element("reason").title = reason; // where it is too long for its place
     if (!status) return;
     const left = status.mode === "playing" ? `, ${Math.max(0, status.remaining).toFixed(1)} s left` : "";
     const number = status.chunk ? ` (chunk ${status.chunk}${left})` : "";
@@ -74,32 +69,38 @@ export class Words {
     }
   }
 
-  draw_task({ task, task_active }) {
-    element("task").hidden = !(task && task_active);
-    if (!task) return;
-    set("task_phase", `${task.phase}, ${task.elapsed.toFixed(0)} s`);
-    set("task_text", `step ${task.step} of ${task.steps}: ${task.instruction}`);
-    set("task_progress", task.progress);
-  }
-
-  draw_simulation(now) {
-    const factor = now.real_time_factor;
-    set("sim_now", `${factor === null ? "" : `x${factor.toFixed(2)} real time`}`);
-    if (this.row?.episode !== now.episode) {
-      if (this.row) this.show_episode(this.row, false);
-      this.row = { episode: now.episode, solved: false, before: this.chunks };
+  // What is being done now, else what came of the last task.
+  draw_task({ task, task_goal, task_result, now }) {
+    const heard = task_goal && (now ?? 0) - task_goal.stamp <= STALE;
+    const active = task && task_goal?.active && !task_result;
+    element("task").hidden = !active && !task_result;
+    element("cancel").hidden = !active;
+    if (active) {
+      set("task_phase", heard ? `${task.phase}, ${task.elapsed.toFixed(0)} s` : "the task server is silent");
+      set("task_text", `step ${task.step} of ${task.steps}: ${task.instruction}`);
+      set("task_progress", `${task.progress}${task.surprise >= 1 ? " Surprised." : ""}`);
+    } else if (task_result) {
+      const { outcome, message, seconds, steps_done, steps, question, answer, yes } = task_result;
+      set("task_phase", `${outcome} after ${seconds.toFixed(1)} s`);
+      set("task_text", [message, steps > 1 ? `${steps_done} of ${steps} steps done` : ""].filter(Boolean).join("; "));
+      const sure = yes === null ? "" : ` (yes: ${Math.round(100 * yes)} %)`;
+      set("task_progress", question ? `${question} ${answer}${sure}` : "");
     }
-    const { row } = this;
-    if (!row.solved) Object.assign(row, now, { solved: now.success, chunks: this.chunks - row.before });
-    this.show_episode(row, true);
   }
 
-  show_episode(row, is_newest) {
-    const line = episode_line(row, is_newest);
-    if (row.line) row.line.replaceWith(line);
-    else element("episodes").prepend(line);
-    row.line = line;
-    if (element("episodes").children.length > EPISODES) element("episodes").lastChild.remove();
+  draw_simulation({ real_time_factor }) {
+    set("sim_now", real_time_factor === null ? "" : `x${real_time_factor.toFixed(2)} real time`);
+  }
+
+  // The newest is on top; only its line changes until another begins.
+  draw_episodes({ episodes, episode }, another) {
+    const line = episode_line(episode);
+    if (another || !this.running) {
+      element("episodes").replaceChildren(line, ...(episodes ?? []).map(episode_line).reverse());
+    } else {
+      this.running.replaceWith(line);
+    }
+    this.running = line;
   }
 }
 
@@ -118,11 +119,10 @@ function check_line([question, yes]) {
   return line;
 }
 
-function episode_line(one, is_newest) {
+function episode_line(one) {
   const line = document.createElement("tr");
-  line.dataset.solved = one.solved;
-  const outcome = one.solved ? "solved" : is_newest ? "running" : "not solved";
-  for (const text of [one.episode, one.task, one.seed, `${one.elapsed.toFixed(1)} s`, one.chunks, outcome]) {
+  line.dataset.solved = one.outcome === "solved";
+  for (const text of [one.episode, one.task, one.seed, `${one.elapsed.toFixed(1)} s`, one.chunks, one.outcome]) {
     line.append(Object.assign(document.createElement("td"), { textContent: text }));
   }
   return line;

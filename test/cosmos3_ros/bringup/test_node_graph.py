@@ -2,6 +2,7 @@
 """The node graph is described once: what is started, with which parameters and names."""
 
 import pathlib
+import socket
 from typing import Any
 
 import pytest
@@ -54,10 +55,13 @@ def test_parts_can_be_left_out(options: Options, executables: list[str]) -> None
 @pytest.mark.parametrize(
     ("options", "control"),
     [
-        (Options(view=True), True),
-        (Options(view=True, view_control=False), False),
-        (Options("franka_robotiq", sim=False, view=True), None),
-        (Options("franka_robotiq", sim=False, view=True, view_control=True), True),
+        (Options(view=True, view_port=0), True),
+        (Options(view=True, view_port=0, view_control=False), False),
+        (Options("franka_robotiq", sim=False, view=True, view_port=0), None),
+        (
+            Options("franka_robotiq", sim=False, view=True, view_port=0, view_control=True),
+            True,
+        ),
     ],
 )
 def test_only_a_simulation_is_moved_from_the_page_unless_it_is_asked_for(
@@ -68,6 +72,48 @@ def test_only_a_simulation_is_moved_from_the_page_unless_it_is_asked_for(
     given = console.parameters["console"]
     assert (given.get("control"), given["simulation"]) == (control, options.sim)
     assert given["robot"] == str(find_robot_file(options.robot))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--view-port", "70000"], "view_port (--view-port): expected 0 to 65535, got 70000"),
+        (["--view-port", "{taken}"], "view_port (--view-port): {taken} of 127.0.0.1 is in use"),
+        (["--view-host", "0.0.0.0"], "view_host (--view-host) is '0.0.0.0': expected view_token_"),
+        (["--view-token-file", "/no"], "view_token_file (--view-token-file): /no: No such file"),
+        (
+            ["--no-view", "--view-control"],
+            "view_control (--view-control): no console is started; expected view (--view), too",
+        ),
+        (["--robot", "{robot}"], "{robot}, line 3: host is '1.2.3.4': expected view_token_file"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "demo", "view"])
+def test_a_console_that_cannot_listen_is_said_before_anything_starts(
+    command: str,
+    arguments: list[str],
+    words: str,
+    tmp_path: pathlib.Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from cosmos3_ros.cli import main
+
+    robot = tmp_path / "robot.yaml"
+    own = "/**/console:\n  ros__parameters:\n    host: 1.2.3.4\n"
+    robot.write_text(own + find_robot_file("droid_sim").read_text())
+    if command == "view" and "--no-view" in arguments:
+        pytest.skip("it is the console")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        places = {"taken": other.getsockname()[1], "robot": robot}
+        given = [word.format(**places) for word in arguments]
+        view = [] if command == "view" or "--no-view" in given else ["--view"]
+        out = ["--out", str(tmp_path / "out")] if command == "demo" else []
+        assert main([command, *view, *given, *out]) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {words.format(**places)}")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_server_runs_in_the_process_of_the_policy() -> None:

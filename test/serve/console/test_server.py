@@ -176,7 +176,7 @@ def test_a_console_on_an_address_answers_to_addresses_and_to_no_name() -> None:
     assert serve(FakeRobot(), use, "0.0.0.0") == []
 
 
-def test_a_real_robot_is_only_stopped_disarmed_and_asked() -> None:
+def test_a_real_robot_is_only_stopped_disarmed_canceled_and_asked() -> None:
     robot = FakeRobot(control=False)
 
     async def use(client: Client) -> None:
@@ -188,17 +188,18 @@ def test_a_real_robot_is_only_stopped_disarmed_and_asked() -> None:
             status, reply = await client.act(name, body)
             assert (status, reply["done"]) == (403, False)
             assert "view_control" in reply["message"]
-        for name, body in (("stop", {}), ("disarm", {}), ("ask", {"question": "what is there?"})):
+        question = {"question": "what is there?"}
+        for name, body in (("stop", {}), ("disarm", {}), ("cancel", {}), ("ask", question)):
             assert (await client.act(name, body))[0] == 200
 
     assert serve(robot, use) == []
-    assert [name for name, _ in robot.pressed] == ["stop", "disarm", "ask"]
+    assert [name for name, _ in robot.pressed] == ["stop", "disarm", "cancel", "ask"]
 
 
 @pytest.mark.parametrize(
     ("name", "body", "status", "words"),
     [
-        ("dance", {}, 404, "expected one of stop, disarm, ask, arm, instruct, reset, got 'dance'"),
+        ("dance", {}, 404, "expected one of stop, disarm, cancel, ask, arm, instruct, reset, got"),
         ("instruct", {"instruction": ""}, 400, "expected a text of 1 to 1000 characters"),
         ("instruct", {"instruction": 5}, 400, "expected a text of 1 to 1000 characters"),
         ("instruct", {"instruction": "a\nb"}, 400, "expected one line that can be printed"),

@@ -180,10 +180,61 @@ def test_buttons_call_what_they_say(
     with_page(console, use)
 
 
+def test_a_task_is_followed_and_canceled_and_its_result_is_shown(
+    start: Any, watcher: Any, wait_until: Any, arguments: list[str]
+) -> None:
+    """Of the real task server, whoever has asked for the task; without the control."""
+    from rclpy.action import ActionClient
+
+    from cosmos3_ros.action import ExecuteTask
+    from cosmos3_ros.msg import CommanderStatus
+    from cosmos3_ros.ros import topics
+
+    topic = topics.COMMANDER_STATUS
+    status = watcher.create_publisher(topic.type, topic.name, topic.qos)
+    armed = CommanderStatus(armed=True, mode="waiting", reason="no chunk yet")
+    watcher.create_timer(0.1, lambda: status.publish(armed))
+    rules = ("judge_period:=0.0", "patience:=60.0")
+    server = start("task_server", "--ros-args", *(word for one in rules for word in ("-p", one)))
+    console = start("console", *arguments)
+    server.wait_for("task server ready")
+    client = ActionClient(watcher, ExecuteTask, topics.EXECUTE_TASK.name)
+    results: list[Any] = []
+
+    def accepted(sent: Any) -> None:
+        sent.result().get_result_async().add_done_callback(lambda r: results.append(r.result()))
+
+    async def use(page: Page) -> None:
+        end = time.monotonic() + 30
+        while (await page.act("cancel"))[1] != "no task is being done":
+            assert time.monotonic() < end
+        assert client.wait_for_server(20)
+        wait_until(lambda: watcher.count_subscribers(topic.name) == 2, "both to listen", 20)
+        goal = ExecuteTask.Goal(instruction="lift the cube")
+        client.send_goal_async(goal).add_done_callback(accepted)
+        await page.pull_until(lambda: page.values.get("task"), "the feedback")
+        task = page.values["task"]
+        assert (task["phase"], task["instruction"], task["step"]) == ("waiting", "lift the cube", 1)
+        assert task["surprise"] is None, "nothing is compared"
+        await page.pull_until(lambda: page.values["task_goal"]["active"], "the goal")
+        assert await page.act("cancel") == (True, "the task ends")
+        await page.pull_until(lambda: page.values.get("task_result"), "the result")
+        assert page.values["task_result"]["outcome"] == "canceled"
+        assert page.values["task_result"]["message"] == "by the caller"
+        await page.pull_until(lambda: not page.values["task_goal"]["active"], "the end")
+        wait_until(lambda: results, "the caller to be told", 10)
+        assert results[0].result.outcome == "canceled"
+
+    try:
+        with_page(console, use)
+    finally:
+        client.destroy()
+
+
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ("host:=0.0.0.0", "parameter 'host' is '0.0.0.0': expected a token_file, too"),
+        ("host:=0.0.0.0", "parameter 'host' is '0.0.0.0': expected parameter 'token_file', too"),
         ("port:=70000", "parameter 'port': expected 0 to 65535, got 70000"),
         ("robot:=nobody", "unknown robot 'nobody'"),
         ("token_file:=/nowhere", "/nowhere"),
@@ -197,7 +248,7 @@ def test_what_cannot_be_is_one_line(start: Any, rule: str, words: str) -> None:
 
 
 def test_values_are_json_even_where_messages_hold_no_numbers() -> None:
-    from cosmos3_ros.msg import ActionChunk, CommanderStatus, Scene
+    from cosmos3_ros.msg import ActionChunk, CommanderStatus, Scene, Surprise
     from cosmos3_ros.nodes.console import page_values
 
     nan = float("nan")
@@ -214,5 +265,9 @@ def test_values_are_json_even_where_messages_hold_no_numbers() -> None:
     assert value["stages"] == [["wait", None]]
     scene = Scene(yes=nan, checks=["is it?"], checks_yes=[nan])
     status = CommanderStatus(remaining=float("inf"))
-    for one in (value, page_values.scene_value(scene), page_values.status_value(status)):
+    surprise = Surprise(views=["wrist"], values=[nan], value=nan, grid=[nan, 1.234], columns=2)
+    surprised = page_values.surprise_value(surprise)
+    assert (surprised["views"], surprised["grid"]) == ([["wrist", None]], [None, 1.23])
+    others = (page_values.scene_value(scene), page_values.status_value(status))
+    for one in (value, surprised, *others):
         json.dumps(one, allow_nan=False)
