@@ -179,7 +179,7 @@ def test_a_stream_is_the_same_answer(served):
 def test_sampling_fields_reach_the_decoder(served, reasoner):
     fields = {"temperature": 0.9, "top_p": 0.8, "presence_penalty": 0.5, "seed": 7}
     told = served.ask(
-        "Hm?", **fields, extra_body={"top_k": 5, "repetition_penalty": 1.2, "unknown": {}, "n": 1}
+        "Hm?", **fields, extra_body={"top_k": 5, "repetition_penalty": 1.2, "user": "me", "n": 1}
     )
     sampling = Sampling(0.9, top_k=5, top_p=0.8, repetition=1.2, presence=0.5, seed=7)
     direct = "".join(reasoner.stream("Hm?", max_tokens=12, sampling=sampling))
@@ -397,7 +397,7 @@ def test_models_and_health(served):
     assert caught.value.code == "model_not_found"
     with pytest.raises(openai.NotFoundError):
         served.client.models.retrieve("gpt")
-    assert send(served.port, "GET", "/health", Authorization="") == (200, b"")
+    assert send(served.port, "GET", "/health", Authorization="") == (200, b"OK\n")
 
 
 @pytest.mark.parametrize("key", ["secret2", "secre", "Bearer"])
@@ -471,11 +471,11 @@ def test_a_defect_is_an_error_without_its_details(served, reasoner, monkeypatch,
         raise RuntimeError("CUDA error at /secret/path")
 
     monkeypatch.setattr(reasoner, "tokens", broken)
-    with pytest.raises(openai.InternalServerError, match="the server's log says why") as caught:
+    with pytest.raises(openai.InternalServerError, match="the server's log says more") as caught:
         served.ask("What is it?")
     with (
         served.ask("What is it?", stream=True) as sent,
-        pytest.raises(openai.APIError, match="log says why"),
+        pytest.raises(openai.APIError, match="log says more"),
     ):
         list(sent)
     assert "/secret" not in str(caught.value.body)
