@@ -20,6 +20,7 @@ __all__ = ["MAX_BODY", "HttpServer", "RefusedError", "read_json", "run_app"]
 
 MAX_BODY = 64 << 20  # bytes of a request
 UPLOAD = 60.0  # seconds that a client has to send its request
+CODINGS = ("identity", "gzip", "deflate", "br", "zstd")  # of bodies, as far as aiohttp has them
 SHUTDOWN = 1.0  # seconds that a handler may go on after the end of the server
 ALIVE, READY = ("/health", "/healthz"), "/readyz"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -109,6 +110,9 @@ _READINESS = {True: "OK\n", False: "loading\n"}
 
 async def read_json(request: web.Request) -> dict[str, Any]:
     """The JSON object in a request's body; BadRequestError or RefusedError if there is none."""
+    coding = request.headers.get("Content-Encoding", "identity").lower()
+    if coding not in CODINGS:
+        raise RefusedError(415, f"Content-Encoding: expected one of {', '.join(CODINGS)}")
     try:
         async with asyncio.timeout(UPLOAD):
             body = json.loads(await request.read())

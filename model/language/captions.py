@@ -189,7 +189,8 @@ def tokenize(tokenizer: Any, text: str, limit: int = 4096, system: str = "") -> 
     transformers' tokenizer of the checkpoint. PromptError if there are more than `limit` tokens,
     or if words of the text are control tokens.
     """
-    check_words("prompt", text, tokenizer)
+    for words in (text, system):
+        check_words("prompt", words, tokenizer)
     turns = [{"role": "system", "content": system}] if system else []
     turns.append({"role": "user", "content": text})
     ids = tokenizer.apply_chat_template(
