@@ -4,25 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
 import typing
 from typing import Any
 
-from .model.generation.options import GenerateOptions
+from .model.generation.options import RUNTIME, GenerateOptions
 from .model.model_params import PolicyModelParams
 from .model.option_fields import add_arguments, argument_values, fields, parse
-
-RUNTIME = (
-    "checkpoint",
-    "device",
-    "dtype",
-    "compile",
-    "weights",
-    "text_weights",
-    "attention",
-    "placement",
-)
 
 
 def add_generate(commands: argparse._SubParsersAction) -> None:
@@ -75,6 +63,7 @@ def _given(chosen: argparse.Namespace) -> dict[str, Any]:
 def _generate(chosen: argparse.Namespace) -> int:
     given = _given(chosen)
     from .model.generation.batch import Job, check_name, make_all, make_one, rank, read_batch
+    from .model.generation.place import find_place
 
     if chosen.batch:
         if chosen.name:
@@ -84,7 +73,7 @@ def _generate(chosen: argparse.Namespace) -> int:
         check_name(chosen.name or "result")
         jobs = [Job(chosen.name or "result", GenerateOptions(**given))]
     runtime = argparse.Namespace(**{name: getattr(chosen, name) for name in RUNTIME})
-    kind, place = _where(argument_values(runtime, PolicyModelParams))
+    kind, place = find_place(PolicyModelParams(**argument_values(runtime, PolicyModelParams)))
     tally = (
         make_all(kind, place, jobs, chosen.out)
         if chosen.batch
@@ -93,28 +82,3 @@ def _generate(chosen: argparse.Namespace) -> int:
     if rank()[0] == 0 or tally.failed:
         print(f"{chosen.out}: {tally.text()}")
     return int(tally.failed > 0)
-
-
-def _where(values: dict[str, Any]) -> tuple[Any, Any]:
-    """The checkpoint's kind, and the device that this process runs it on."""
-    from .model.acceleration.options import RuntimeOptions
-    from .model.generation.batch import rank
-    from .model.generation.checkpoint_kind import read_kind
-    from .model.generation.worker import Place, free_memory
-    from .model.registry import embedded_checkpoint
-    from .model.runtime.device import resolve
-
-    params = PolicyModelParams(**values)
-    device, dtype = resolve(params.device, params.dtype)
-    if device == "cuda":
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    runtime = RuntimeOptions(
-        compiled=params.compile,
-        generator=params.weights,
-        text=params.text_weights,
-        attention=params.attention,
-        placement=params.placement,
-    )
-    folder = pathlib.Path(params.checkpoint) if params.checkpoint else embedded_checkpoint()
-    free = free_memory(device) / (rank()[1] if device == "cpu" else 1)
-    return read_kind(folder.expanduser()), Place(device, dtype, runtime, free)

@@ -155,6 +155,7 @@ def line(request: Any) -> Iterator[http.client.HTTPConnection]:
 PATHS = ["/v1/chat/completions", "/predict", "/predict_batch", "/v1/models", "/"]
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @FUZZ
 @given(path=st.sampled_from(PATHS), body=BODIES, json_type=st.booleans())
 def test_http(line: http.client.HTTPConnection, path: str, body: bytes, json_type: bool) -> None:
