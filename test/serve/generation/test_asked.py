@@ -79,6 +79,8 @@ def test_seeds_are_drawn_where_none_is_given():
         ({"size": "1280"}, "size"),
         ({"size": "1280x720", "height": 720}, "size"),
         ({"size": "1281x720"}, "size"),
+        ({"size": "4096x4096"}, "size"),
+        ({"height": 16, "width": 1 << 20}, "size"),
         ({"num_frames": "12"}, "num_frames"),
         ({"num_frames": 1}, "num_frames"),
         ({"num_frames": "1_3"}, "num_frames"),

@@ -82,6 +82,8 @@ def check_actions(url: str, video: str) -> None:
     extra = {"action_mode": "inverse_dynamics", "domain_name": "droid_lerobot"}
     body = SMALL | {
         "prompt": "go",
+        "height": 192,
+        "width": 320,
         "input_reference": f"data:video/mp4;base64,{video}",
         "extra_params": {**extra, "raw_action_dim": 8},
     }
