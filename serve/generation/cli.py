@@ -57,7 +57,7 @@ def _serve(chosen: argparse.Namespace) -> int:
     kind, place = find_place(PolicyModelParams(**argument_values(runtime, PolicyModelParams)))
     name = chosen.name or kind.folder.resolve().name
     options = GeneratorOptions(
-        chosen.jobs, name, chosen_token(chosen), 3600 * chosen.keep, chosen.waiting
+        chosen.jobs.expanduser(), name, chosen_token(chosen), 3600 * chosen.keep, chosen.waiting
     )
     print(f"loading {kind.folder.name}: a checkpoint of kind {kind.name!r}", flush=True)
     server = GeneratorServer(lambda: Engine(kind, place, chosen.upsample), options)
