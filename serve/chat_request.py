@@ -263,10 +263,8 @@ def _turn(path: str, message: Any, rate: float) -> tuple[str, Parts]:
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
-        raise BadRequestError(
-            f"{path}.content: expected a text or a list of parts, got {kind(content)}",
-            f"{path}.content",
-        )
+        reason = f"{path}.content: expected a text or a list of parts, got {kind(content)}"
+        raise BadRequestError(reason, f"{path}.content")
     parts = tuple(
         _part(f"{path}.content[{number}]", part, rate) for number, part in enumerate(content)
     )
