@@ -55,6 +55,7 @@ setup(
         "msgpack>=1",
         "websockets>=15",
         "aiohttp>=3.10",
+        "prometheus_client>=0.20",
     ],
     extras_require={
         "train": ["pyarrow>=15", "rosbags>=0.11"],

@@ -4,26 +4,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
 import typing
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .model.generation.options import GenerateOptions
+from .model.generation.options import RUNTIME, GenerateOptions
 from .model.model_params import PolicyModelParams
 from .model.option_fields import add_arguments, argument_values, fields, parse
-
-RUNTIME = (
-    "checkpoint",
-    "device",
-    "dtype",
-    "compile",
-    "weights",
-    "text_weights",
-    "attention",
-    "placement",
-)
 
 
 def add_generate(commands: argparse._SubParsersAction) -> None:
@@ -83,8 +71,10 @@ def given_request(chosen: argparse.Namespace) -> dict[str, Any]:
 
 def checkpoint_and_place(chosen: argparse.Namespace) -> tuple[Any, Any]:
     """The checkpoint's kind, and where it is run, by the options of RUNTIME."""
+    from .model.generation.place import find_place
+
     runtime = argparse.Namespace(**{name: getattr(chosen, name) for name in RUNTIME})
-    return _where(argument_values(runtime, PolicyModelParams))
+    return find_place(PolicyModelParams(**argument_values(runtime, PolicyModelParams)))
 
 
 def _generate(chosen: argparse.Namespace) -> int:
@@ -107,28 +97,3 @@ def _generate(chosen: argparse.Namespace) -> int:
     if rank()[0] == 0 or tally.failed:
         print(f"{chosen.out}: {tally.text()}")
     return int(tally.failed > 0)
-
-
-def _where(values: dict[str, Any]) -> tuple[Any, Any]:
-    """The checkpoint's kind, and the device that this process runs it on."""
-    from .model.acceleration.options import RuntimeOptions
-    from .model.generation.batch import rank
-    from .model.generation.checkpoint_kind import read_kind
-    from .model.generation.worker import Place, free_memory
-    from .model.registry import embedded_checkpoint
-    from .model.runtime.device import resolve
-
-    params = PolicyModelParams(**values)
-    device, dtype = resolve(params.device, params.dtype)
-    if device == "cuda":
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    runtime = RuntimeOptions(
-        compiled=params.compile,
-        generator=params.weights,
-        text=params.text_weights,
-        attention=params.attention,
-        placement=params.placement,
-    )
-    folder = pathlib.Path(params.checkpoint) if params.checkpoint else embedded_checkpoint()
-    free = free_memory(device) / (rank()[1] if device == "cpu" else 1)
-    return read_kind(folder.expanduser()), Place(device, dtype, runtime, free)

@@ -26,6 +26,7 @@ __all__ = [
     "Observation",
     "Policy",
     "Prediction",
+    "ReadsInstructions",
     "Reasoner",
     "Surprise",
     "check_image",
@@ -202,6 +203,14 @@ class Policy(Protocol):
 
     def reset(self) -> None:
         """Forget everything about the running episode."""
+
+
+@runtime_checkable
+class ReadsInstructions(Policy, Protocol):
+    """A policy that says before it infers whether it can read an instruction."""
+
+    def check_instruction(self, instruction: str) -> None:
+        """ValueError, for whoever wrote it: too many tokens, or some that are not words."""
 
 
 @runtime_checkable

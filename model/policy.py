@@ -34,6 +34,7 @@ from .diffusion.sampler import Schedule, checkpoint_schedule, flow_schedule
 from .embodiment import Embodiment
 from .interface import ActionChunk, Future, Observation, Prediction, committed_rows
 from .language.captions import action_json, action_plain, framing
+from .language.plain_words import check_text
 from .loaded_model import Model
 from .network.kv_cache import KVCache
 from .policy_options import PolicyOptions
@@ -238,11 +239,16 @@ class Cosmos3Policy:
         self.stream.wait()  # another one goes on with them
         return latents
 
+    def check_instruction(self, instruction: str) -> None:
+        """PromptError, a ValueError, if the network cannot read it: too long, control tokens."""
+        self.denoiser.checked(self.caption(instruction))
+
     def caption(self, instruction: str, idle: bool = True) -> str:
         """The text the model reads for an instruction; idle: say that it is to be moved all along.
 
         That is told where actions are wanted or given, not where they are read out of a video.
         """
+        check_text("prompt", instruction)
         embodiment = self.embodiment
         frames, size = embodiment.horizon + 1, embodiment.canvas.size
         words = (instruction, frames, embodiment.fps, size, self._camera)

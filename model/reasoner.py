@@ -24,6 +24,7 @@ from .checkpoint_io.yes_temperature import yes_temperature
 from .interface import Answer, Clip, check_image
 from .language.chat import Turn
 from .language.decode_loop import DecodeLoopPool
+from .language.plain_words import PromptError, check_text, control_tokens
 from .language.question_templates import TASKS, parse_boxes, split_thought
 from .language.token_logprobs import LogprobReader, TokenLogprob
 from .language.token_sampling import GREEDY, Sampling, TokenPicker, TokenTransfer, pieces
@@ -31,6 +32,8 @@ from .language.vision_cache import Picture, VisionCache
 from .language.vision_encoder import Grid, VisionEncoder, retained, sample_frames, timestamps
 from .language.yes_or_no import YesOrNo
 from .loaded_model import Model
+
+_NESTED = 8  # how often what is left without control tokens may read as another one
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,10 +105,7 @@ class Cosmos3Reasoner:
         self.stop = stop_tokens(model)
         self._decoders = DecodeLoopPool(model)
         self._yes_or_no = YesOrNo(self.tokenizer, yes_temperature(model.path))
-        added = self.tokenizer.added_tokens_decoder.items()
-        self._reserved = {
-            number for number, token in added if token.special and "think>" not in token.content
-        }
+        self._reserved = set(control_tokens(self.tokenizer))
         self._reserved |= {*dataclasses.astuple(self.vision.media)} if self.vision else set()
 
     def ask(
@@ -294,24 +294,21 @@ class Cosmos3Reasoner:
         if self.system and turns[0].role != "system":
             turns = [Turn("system", (self.system,)), *turns]
         written = [
-            {"role": turn.role, "content": "".join(map(self._write, turn.parts))} for turn in turns
+            {"role": turn.role, "content": "".join(self._write(turn.role, p) for p in turn.parts)}
+            for turn in turns
         ]
         chat = self.tokenizer.apply_chat_template(
             written, tokenize=False, add_generation_prompt=True
         )
         return self.tokenizer(chat, add_special_tokens=False).input_ids
 
-    def _write(self, part: str | np.ndarray | Clip) -> str:
+    def _write(self, role: str, part: str | np.ndarray | Clip) -> str:
         """A part of a turn as it stands in the chat.
 
         Words as they are, a placeholder for a picture, or one for each frame after its time.
         """
         if isinstance(part, str):
-            words = self.tokenizer(part, add_special_tokens=False).input_ids
-            if used := self._reserved.intersection(words):
-                got = self.tokenizer.convert_ids_to_tokens([*used])
-                raise ValueError(f"question: expected plain words, got {got}")
-            return part
+            return self._words(role, part)
         vision_encoder = self._encoder()
         if not isinstance(part, Clip):
             return self._frame(vision_encoder.media.image)
@@ -320,6 +317,21 @@ class Cosmos3Reasoner:
             f"<{seconds:.1f} seconds>{self._frame(vision_encoder.media.video)}"
             for seconds in stamps
         )
+
+    def _words(self, role: str, text: str) -> str:
+        """The words of a turn; control tokens are refused, and left out of what the model said."""
+        what = "question" if role == "user" else role
+        check_text(what, text)
+        for tries in reversed(range(1 + _NESTED if role == "assistant" else 1)):
+            words = self.tokenizer(text, add_special_tokens=False).input_ids
+            used = self._reserved.intersection(words)
+            if not used:
+                break
+            if not tries:
+                got = self.tokenizer.convert_ids_to_tokens([*used])
+                raise PromptError(f"{what}: expected plain words, got {got}")
+            text = self.tokenizer.decode([word for word in words if word not in used])
+        return text
 
     def _frame(self, token: int) -> str:
         media = self._encoder().media

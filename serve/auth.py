@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hmac
 from pathlib import Path
 
@@ -30,3 +31,32 @@ def allows(token: str, authorization: str | None) -> bool:
     # takes as long wherever they differ
     right = hmac.compare_digest(given.strip().encode(), token.encode())
     return not token or (right and scheme.lower() in SCHEMES)
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Where a server listens, and to whom."""
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)",
+    )
+    parser.add_argument("--port", type=int, default=8000, help="(default: 8000)")
+    parser.add_argument(
+        "--token-file", type=Path, help="serve only those who know the word in this file"
+    )
+
+
+def chosen_token(chosen: argparse.Namespace) -> str:
+    """The token to ask for.
+
+    A warning if nobody has to know one and more than this machine can connect.
+    """
+    if chosen.token_file:
+        return read_token(chosen.token_file)
+    if chosen.host not in LOOPBACK:
+        print(
+            f"warning: whoever reaches {chosen.host} may use this server; --token-file asks for a "
+            "token",
+            flush=True,
+        )
+    return ""

@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import functools
 import pathlib
-import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ..model.model_params import MediaReasonerParams, PolicyModelParams
 from ..model.option_fields import add_arguments, argument_values, fields, select
 from ..model.policy_options import PRESETS, PolicyOptions
+from .asyncio_runner import serve_until_interrupted
+from .auth import add_address, chosen_token
+from .generation.cli import add_generator
 
 if TYPE_CHECKING:
     from ..model.best_of.best_of_policy import BestOfPolicy
     from ..model.policy import Cosmos3Policy
     from ..model.registry import Models
-    from .asyncio_runner import Serve
     from .libero_server import Batch
 
 LIBERO_STEPS = 30  # of the server that ours stands in for, unless a preset says how many
@@ -41,19 +42,7 @@ def add_serve(commands: argparse._SubParsersAction) -> None:
     _add_openpi(kinds)
     _add_libero(kinds)
     _add_reasoner(kinds)
-
-
-def _add_address(parser: argparse.ArgumentParser) -> None:
-    """Where a server listens, and to whom."""
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)",
-    )
-    parser.add_argument("--port", type=int, default=8000, help="(default: 8000)")
-    parser.add_argument(
-        "--token-file", type=pathlib.Path, help="serve only those who know the word in this file"
-    )
+    add_generator(kinds)
 
 
 def add_sampling(
@@ -117,24 +106,6 @@ def reasoner_params(chosen: argparse.Namespace, compiled: bool) -> MediaReasoner
     return MediaReasonerParams(**argument_values(chosen, MediaReasonerParams))
 
 
-def _token(chosen: argparse.Namespace) -> str:
-    """The token to ask for.
-
-    A warning if nobody has to know one and more than this machine can connect.
-    """
-    from .auth import LOOPBACK, read_token
-
-    if chosen.token_file:
-        return read_token(chosen.token_file)
-    if chosen.host not in LOOPBACK:
-        print(
-            f"warning: whoever reaches {chosen.host} may use this server; --token-file asks for a "
-            "token",
-            flush=True,
-        )
-    return ""
-
-
 def _params(chosen: argparse.Namespace, num_steps: int = 4) -> PolicyModelParams:
     """What the policy is loaded by; the embedded checkpoint needs no guidance unless asked for.
 
@@ -175,26 +146,11 @@ def _loader(
     return lambda: models.policy(params)
 
 
-def _run(chosen: argparse.Namespace, run: Serve, scheme: str) -> int:
-    """Serve until Ctrl-C, and say when it begins."""
-    from .asyncio_runner import until_interrupted
-
-    def ready(port: int) -> None:
-        print(f"ready: {scheme}://{chosen.host}:{port}", flush=True)
-
-    try:
-        return until_interrupted(
-            lambda ready, ended: run(chosen.host, chosen.port, ready, ended), ready
-        )
-    except socket.gaierror as error:
-        raise ValueError(f"--host {chosen.host}: {error.strerror}") from None
-
-
 def _add_openpi(kinds: argparse._SubParsersAction) -> None:
     parser = kinds.add_parser(
         "openpi", help="websocket server for RoboLab, openpi, RoboArena and vLLM-Omni clients"
     )
-    _add_address(parser)
+    add_address(parser)
     _add_policy(parser)
     # of what is sent; the policy's own is --policy-horizon
     parser.add_argument(
@@ -219,11 +175,13 @@ def _add_openpi(kinds: argparse._SubParsersAction) -> None:
 
         params = _params(chosen)
         options = OpenPiOptions(
-            _token(chosen), chosen.sent_horizon, chosen.black, chosen.video, params.soft_rows
+            chosen_token(chosen), chosen.sent_horizon, chosen.black, chosen.video, params.soft_rows
         )
         with _models(policy=True, reasoner=False) as models:
             server = OpenPiServer(_loader(models, params), options)
-            return _run(chosen, server.run, "ws") or int(models.lost)
+            return serve_until_interrupted(chosen.host, chosen.port, server.run, "ws") or int(
+                models.lost
+            )
 
     parser.set_defaults(function=function)
 
@@ -232,7 +190,7 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
     parser = kinds.add_parser(
         "libero", help="HTTP server for the LIBERO evaluation of the Cosmos framework"
     )
-    _add_address(parser)
+    add_address(parser)
     # the embedded checkpoint needs a state, which these clients do not send
     alone = ("gpus", "tensor_parallel")  # several processes compute no batches
     _add_policy(parser, False, alone, num_steps=None, guidance=1.0, deterministic=True)
@@ -272,9 +230,10 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
             return policy, functools.partial(infer_batch, policy)
 
         server = LiberoServer(
-            load_both, LiberoOptions(_token(chosen), chosen.video, chosen.http_400_on_error, about)
+            load_both,
+            LiberoOptions(chosen_token(chosen), chosen.video, chosen.http_400_on_error, about),
         )
-        return _run(chosen, server.run, "http")
+        return serve_until_interrupted(chosen.host, chosen.port, server.run, "http")
 
     parser.set_defaults(function=function)
 
@@ -283,7 +242,7 @@ def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
     parser = kinds.add_parser(
         "reasoner", help="HTTP server for OpenAI clients: questions about images and video"
     )
-    _add_address(parser)
+    add_address(parser)
     add_reasoner_options(parser, max_tokens=1024, compiled=True)
     parser.add_argument(
         "--name", default="", help="what clients call the model (default: the checkpoint's folder)"
@@ -295,7 +254,7 @@ def _add_reasoner(kinds: argparse._SubParsersAction) -> None:
     def function(chosen: argparse.Namespace) -> int:
         from ..model.registry import embedded_checkpoint
 
-        params, token = reasoner_params(chosen, compiled=True), _token(chosen)
+        params, token = reasoner_params(chosen, compiled=True), chosen_token(chosen)
         checkpoint = params.checkpoint or str(embedded_checkpoint())
         name = chosen.name or pathlib.Path(checkpoint).resolve().name
         print(f"loading {params.checkpoint or 'the embedded checkpoint'}", flush=True)

@@ -14,6 +14,7 @@ from ..model.language.chat import Turn
 from ..model.language.token_sampling import Sampling, pieces
 from .chat_logprobs import TokenLogprob
 from .chat_request import ChatRequest
+from .http.errors import BadRequestError
 
 
 class ChatModel(Protocol):
@@ -90,9 +91,9 @@ def generate_completion(
 ) -> Iterator[Started | Piece | Finished]:
     """The events of a completion, token by token, until `stopped`.
 
-    ValueError if the model cannot answer the conversation.
+    BadRequestError if the model cannot answer the conversation.
     """
-    prompt = model.chat(request.turns())
+    prompt = _prompt(model, request)
     yield Started(len(prompt.ids))
     count, waiting = 0, list[TokenLogprob]()
 
@@ -119,6 +120,14 @@ def generate_completion(
     if (text := stop_words.rest()) or waiting:
         yield told(text)
     yield Finished("length" if count == request.max_tokens else "stop", count)
+
+
+def _prompt(model: ChatModel, request: ChatRequest) -> Any:
+    """What the model reads; whatever is wrong with the conversation is the client's to know."""
+    try:
+        return model.chat(request.turns())
+    except ValueError as error:
+        raise BadRequestError(str(error), "messages") from error
 
 
 def _decided(

@@ -1,64 +1,129 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The life cycle that the HTTP servers share: listen, check the token, reply to errors, end."""
+"""The front that all HTTP servers share: who may ask, health, metrics, errors, life cycle."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import Any
 
 from aiohttp import web
 
-from .auth import allows
+from .http.access import Access
+from .http.errors import BadRequestError, Failure, RefusedError, describe
+from .http.metrics import CONTENT_TYPE
 from .job_queue import JobQueue
 
+__all__ = ["MAX_BODY", "HttpServer", "RefusedError", "read_json", "run_app"]
+
 MAX_BODY = 64 << 20  # bytes of a request
+UPLOAD = 60.0  # seconds that a client has to send its request
+CODINGS = ("identity", "gzip", "deflate", "br", "zstd")  # of bodies, as far as aiohttp has them
 SHUTDOWN = 1.0  # seconds that a handler may go on after the end of the server
+ALIVE, READY = ("/health", "/healthz"), "/readyz"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class RefusedError(Exception):
-    """A request that is refused: HTTP status, what to say, OpenAI's word for the reason."""
-
-    def __init__(self, status: int, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
-
-
-def make_app(
-    routes: Iterable[web.RouteDef],
-    token: str,
-    reply_error: Callable[[Exception], web.Response],
-    check: Callable[[web.Request], None] = lambda request: None,
-    public: Collection[str] = (),
-) -> web.Application:
-    """The application of a server.
+class HttpServer:
+    """One server: its own routes, and those that all have (`/health`, `/readyz`, `/metrics`).
 
     Args:
-        routes: What the server answers.
+        routes: What the server answers; a client that goes away cancels the handler.
         token: Requests without it are refused, "": none is.
-        reply_error: The reply to a request whose handler has raised an exception.
-        check: Raises RefusedError for a request that no handler may see.
-        public: Paths that need no token.
+        reply_error: The reply to a request that was not answered.
+        queue: The jobs of the handlers.
+        load: What has to be done before the server is ready, while clients may connect already.
+        public: Paths that need no token, besides those of health.
     """
 
-    @web.middleware
-    async def guard(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        try:
-            given = request.headers.get("Authorization")
-            if request.path not in public and not allows(token, given):
-                reason = "the API key is missing or wrong"
-                raise RefusedError(401, reason, "invalid_api_key")
-            check(request)
-            return await handler(request)
-        except web.HTTPException as error:
-            return reply_error(RefusedError(error.status, error.text or error.reason))
-        except Exception as error:
-            return reply_error(error)
+    def __init__(
+        self,
+        routes: Iterable[web.RouteDef],
+        token: str,
+        reply_error: Callable[[Failure], web.Response],
+        queue: JobQueue,
+        load: Callable[[], Awaitable[None]] | None = None,
+        public: Collection[str] = (),
+    ) -> None:
+        self.metrics = queue.metrics
+        self._token, self._reply_error, self._queue, self._load = token, reply_error, queue, load
+        self._public = {*ALIVE, READY, *public}
+        self._access, self._ready = Access(token, "localhost"), False
+        self._app = web.Application(client_max_size=MAX_BODY, middlewares=[self._make_guard()])
+        self._app.add_routes(
+            [
+                *(web.get(path, self._alive) for path in ALIVE),
+                web.get(READY, self._readiness),
+                web.get("/metrics", self._measurements),
+                *routes,
+            ]
+        )
 
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[guard])
-    app.add_routes(routes)
-    return app
+    async def run(
+        self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event
+    ) -> None:
+        """Load and serve, see `run_app`."""
+        self._access = Access(self._token, host)
+
+        def is_ready(number: int) -> None:
+            self._ready = True
+            ready(number)
+
+        await run_app(self._app, (host, port), is_ready, ended, self._queue, self._load)
+
+    def _make_guard(self) -> Any:
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            began, resource = time.perf_counter(), request.match_info.route.resource
+            route = resource.canonical if resource else "other"
+            try:
+                response = await self._answer(request, handler)
+            except ConnectionResetError:  # nobody is there to be told
+                raise
+            except Exception as error:
+                response = self._reply_error(describe(error))
+            self.metrics.request(route, response.status, time.perf_counter() - began)
+            return response
+
+        return guard
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._access.check(request.headers, request.path in self._public)
+        if not self._ready and self._load and request.path not in self._public:
+            raise RefusedError(503, "loading", "loading")
+        return await handler(request)
+
+    async def _alive(self, request: web.Request) -> web.Response:
+        return web.Response(text="OK\n")
+
+    async def _readiness(self, request: web.Request) -> web.Response:
+        return web.Response(status=200 if self._ready else 503, text=_READINESS[self._ready])
+
+    async def _measurements(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.metrics.page(), headers={"Content-Type": CONTENT_TYPE})
+
+
+_READINESS = {True: "OK\n", False: "loading\n"}
+
+
+async def read_json(request: web.Request) -> dict[str, Any]:
+    """The JSON object in a request's body; BadRequestError or RefusedError if there is none."""
+    coding = request.headers.get("Content-Encoding", "identity").lower()
+    if coding not in CODINGS:
+        raise RefusedError(415, f"Content-Encoding: expected one of {', '.join(CODINGS)}")
+    try:
+        async with asyncio.timeout(UPLOAD):
+            body = json.loads(await request.read())
+    except TimeoutError:
+        reason = f"the request did not arrive within {UPLOAD:.0f} s"
+        raise RefusedError(408, reason, "timeout") from None
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"expected JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise BadRequestError(f"expected a JSON object, got {type(body).__name__}")
+    return body
 
 
 async def run_app(
@@ -72,7 +137,7 @@ async def run_app(
     """Listen, load, call `ready` with the port, serve until `ended`, close the queue.
 
     Args:
-        app: See `make_app`; a client that goes away cancels the handler of its request.
+        app: A client that goes away cancels the handler of its request.
         address: Host and port; port 0: any that is free.
         ready: Is called once.
         ended: Is set by whoever wants the server to end.

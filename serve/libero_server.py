@@ -24,10 +24,12 @@ from ..model.embodiment import Embodiment
 from ..model.embodiment.canvas import resize
 from ..model.embodiment.spec import Normalization
 from ..model.interface import Observation, Policy, Prediction, warm_up
-from .http_server import RefusedError, make_app, run_app
+from .http.base64_text import split_data_uri
+from .http.errors import Failure, said
+from .http_server import HttpServer, RefusedError, read_json
 from .job_queue import BusyError, JobQueue
 from .media_decoder import Decoder, Media
-from .openpi_messages import prompt_of, split
+from .openpi_messages import check_readable, prompt_of, split
 
 MAX_ITEMS = 64  # of one batch
 Batch = Callable[[Sequence[Observation]], list[Prediction]]
@@ -62,13 +64,15 @@ class LiberoServer:
             web.post("/predict", self._predict),
             web.post("/predict_batch", self._predict_batch),
         ]
-        self._app = make_app(routes, self._options.token, self._reply_error, self._check)
+        self._server = HttpServer(
+            routes, self._options.token, reply_error, self._queue, self._load_policy
+        )
 
     async def run(
         self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event
     ) -> None:
         """Load the policy and serve, see `run_app`."""
-        await run_app(self._app, (host, port), ready, ended, self._queue, self._load_policy)
+        await self._server.run(host, port, ready, ended)
 
     async def _load_policy(self) -> None:
         self._loaded = await self._queue.run("load", self._make)
@@ -83,17 +87,6 @@ class LiberoServer:
         warm_up(policy)
         return policy, batch
 
-    def _check(self, request: web.Request) -> None:
-        if self._loaded is None:
-            raise RefusedError(503, "loading")
-
-    def _reply_error(self, error: Exception) -> web.Response:
-        if isinstance(error, RefusedError):
-            return _reply({"error": str(error)}, error.status)
-        if isinstance(error, BusyError):
-            return _reply({"error": str(error)}, 503)
-        return _reply({"error": self._internal(error)}, 500)
-
     def _internal(self, error: Exception) -> str:
         """What a client reads of a defect; the log gets the rest."""
         self._tell("".join(traceback.format_exception(error)).rstrip())
@@ -101,7 +94,7 @@ class LiberoServer:
 
     @property
     def _policy(self) -> Policy:
-        assert self._loaded is not None  # see _check
+        assert self._loaded is not None  # no handler runs before
         return self._loaded[0]
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -129,18 +122,13 @@ class LiberoServer:
         job: Callable[[dict[str, Any]], dict[str, Any]],
     ) -> web.Response:
         if request.content_type != "application/json":
-            return _reply({"error": "Content-Type must be application/json"}, 415)
-        try:
-            message = await request.json()
-        except (ValueError, RecursionError):
-            return _reply({"error": "expected JSON in the body"}, 400)
-        if not isinstance(message, dict):
-            return _reply({"error": f"expected a JSON object, got {type(message).__name__}"}, 400)
+            raise RefusedError(415, "Content-Type must be application/json")
+        message = await read_json(request)
         status = 400 if self._options.status_400 else 200
         try:
             return _reply(await self._queue.run(object(), lambda: job(message)))
         except ValueError as error:
-            return _reply({**empty, "error": str(error)}, status)
+            return _reply({**empty, "error": said(error)}, status)
         except BusyError:
             raise
         # a defect of ours or of the policy: the client learns that, the log learns what
@@ -150,7 +138,7 @@ class LiberoServer:
     def _one(self, message: dict[str, Any]) -> dict[str, Any]:
         """In the thread: one chunk, with its video."""
         policy = self._policy
-        observation = read_item(message, policy.embodiment)
+        observation = self._read(message)
         (prediction,) = self._infer([observation])
         reply: dict[str, Any] = {"action": raw_rows(prediction, policy.embodiment).tolist()}
         if self._options.video:
@@ -159,22 +147,28 @@ class LiberoServer:
 
     def _several(self, message: dict[str, Any]) -> dict[str, Any]:
         """In the thread: the chunks of all items, in one batch and in their order."""
-        embodiment, items = self._policy.embodiment, message.get("items")
+        items = message.get("items")
         if not isinstance(items, list) or not 0 < len(items) <= MAX_ITEMS:
             got = f"{len(items)} items" if isinstance(items, list) else type(items).__name__
             raise ValueError(f"items: expected a list of 1 to {MAX_ITEMS}, got {got}")
         observations = []
         for index, item in enumerate(items):
             try:
-                observations.append(read_item(item, embodiment))
+                observations.append(self._read(item))
             except ValueError as error:
                 raise ValueError(f"items[{index}]: {error}") from None
         return {
             "actions": [
-                raw_rows(prediction, embodiment).tolist()
+                raw_rows(prediction, self._policy.embodiment).tolist()
                 for prediction in self._infer(observations)
             ]
         }
+
+    def _read(self, item: Any) -> Observation:
+        """One request; ValueError, for the client, names what is wrong with it."""
+        observation = read_item(item, self._policy.embodiment)
+        check_readable(self._policy, observation)
+        return observation
 
     def _infer(self, observations: Sequence[Observation]) -> list[Prediction]:
         assert self._loaded is not None
@@ -183,6 +177,11 @@ class LiberoServer:
         # the request was checked: this one is not for the client's eyes
         except ValueError as error:
             raise RuntimeError(str(error)) from error
+
+
+def reply_error(failure: Failure) -> web.Response:
+    """The reply to what is no request at all."""
+    return _reply({"error": failure.message}, failure.status)
 
 
 def read_item(item: Any, embodiment: Embodiment) -> Observation:
@@ -224,13 +223,13 @@ def raw_rows(prediction: Prediction, embodiment: Embodiment) -> np.ndarray:
 
 
 def _picture(text: Any) -> np.ndarray:
-    """base64 (also URL-safe, without padding, or in a data URI) -> uint8 [H, W, 3]."""
+    """base64, also in a data URI -> uint8 [H, W, 3]."""
     if not isinstance(text, str):
         raise ValueError(f"image: expected base64 of a PNG, got {type(text).__name__}")
-    data = "".join(text.partition(",")[2].split() if text.startswith("data:") else text.split())
-    data = data.rstrip("=").replace("-", "+").replace("_", "/")
-    kind = "jpeg" if data.startswith("/9j/") else "png"
-    picture = Decoder()(Media("image", kind, data + "=" * (-len(data) % 4)))
+    if text[:5].lower() == "data:" and (found := split_data_uri(text)):
+        text = found[1]
+    kind = "jpeg" if text.lstrip().startswith(("/9j/", "_9j_")) else "png"
+    picture = Decoder()(Media("image", kind, text))
     assert isinstance(picture, np.ndarray)
     return picture
 

@@ -9,12 +9,9 @@ their writer's choice.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import dataclasses
 import io
 import itertools
-import re
 import warnings
 
 import av
@@ -23,6 +20,7 @@ from PIL import Image
 
 from ..model.interface import Clip
 from ..model.language.vision_encoder import sample_frames
+from .http.base64_text import decode_base64, split_data_uri
 
 IMAGES = ("png", "jpeg", "webp", "bmp")
 VIDEOS = {
@@ -36,8 +34,6 @@ MAX_PIXELS = 1 << 25  # of one picture: twice a 4K camera's and more
 # of a video, 11 minutes at 30 Hz: all have to be decoded to find those that are used
 MAX_FRAMES = 20_000
 MAX_BYTES = 1 << 30  # of all decoded pictures of one request
-
-_URI = re.compile(r"data:(image|video)/([\w.+-]+);base64,", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,17 +56,18 @@ def read_uri(kind: str, uri: str, rate: float = 2.0) -> Media:
     """
     formats = IMAGES if kind == "image" else tuple(VIDEOS)
     expected = f"{kind}_url: expected data:{kind}/{formats[0]};base64,..."
-    found = _URI.match(uri)
+    found = split_data_uri(uri)
     if found is None:
-        hint = "" if uri.startswith("data:") else ": this server opens no addresses and no files"
+        is_data = uri[:5].lower() == "data:"
+        hint = "" if is_data else ": this server opens no addresses and no files"
         raise ValueError(f"{expected}, got {uri[:12]!r}...{hint}")
-    name = found[2].lower().replace("jpg", "jpeg")
-    if found[1] != kind or name not in formats:
+    main, _, name = found[0].partition("/")
+    name = name.replace("jpg", "jpeg")
+    if main != kind or name not in formats:
         raise ValueError(
-            f"{expected} with one of the formats {', '.join(formats)},"
-            f" got {found[1]}/{found[2][:40]}"
+            f"{expected} with one of the formats {', '.join(formats)}, got {found[0][:50]}"
         )
-    return Media(kind, name, uri[found.end() :], rate)
+    return Media(kind, name, found[1], rate)
 
 
 class Decoder:
@@ -84,12 +81,7 @@ class Decoder:
 
     def __call__(self, media: Media) -> np.ndarray | Clip:
         """An image as uint8 [H, W, 3], or those frames of a video that the reasoner looks at."""
-        try:
-            data = base64.b64decode(media.data, validate=True)
-        except binascii.Error as error:
-            raise ValueError(
-                f"{media.kind}_url: expected base64 after the comma: {error}"
-            ) from None
+        data = decode_base64(f"{media.kind}_url: expected base64 after the comma", media.data)
         return self._image(data, media) if media.kind == "image" else self._video(data, media)
 
     def _spend(self, what: str, width: int, height: int) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import json
-import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -19,39 +18,11 @@ from typing import Any
 from aiohttp import web
 
 from .chat_logprobs import TokenLogprob, write_logprobs
-from .chat_request import BadRequestError, ChatRequest, read_chat_request
+from .chat_request import ChatRequest, read_chat_request
 from .completion_stream import ChatModel, CompletionStream, Finished, Piece
-from .http_server import RefusedError, make_app, run_app
-from .job_queue import BusyError, JobQueue
-
-UPLOAD = 60.0  # seconds a client has to send its request
-LOG = logging.getLogger("cosmos3_ros.serve")
-
-
-def error_body(
-    status: int, message: str, code: str | None = None, param: str | None = None
-) -> dict[str, Any]:
-    """An error as OpenAI's clients read it."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def describe(error: Exception) -> tuple[int, dict[str, Any]]:
-    """HTTP status and body for an error.
-
-    What was not meant for a client goes to the log instead.
-    """
-    if isinstance(error, RefusedError):
-        return error.status, error_body(error.status, str(error), error.code)
-    if isinstance(error, BusyError):
-        return 503, error_body(503, f"{error}; try again later", "overloaded")
-    if isinstance(error, ValueError):
-        return 400, error_body(400, str(error), None, getattr(error, "param", None))
-    # of torch, of CUDA: the server goes on
-    LOG.error("a question was not answered", exc_info=error)
-    return 500, error_body(
-        500, "the answer could not be made; the server's log says why", "internal_error"
-    )
+from .http.errors import Failure, describe, openai_error
+from .http_server import HttpServer, RefusedError, read_json
+from .job_queue import JobQueue
 
 
 class OpenAiServer:
@@ -72,18 +43,14 @@ class OpenAiServer:
             web.post("/v1/chat/completions", self._chat),
             web.get("/v1/models", self._models),
             web.get("/v1/models/{name:.+}", self._model),
-            web.get("/health", self._health),
         ]
-        self._app = make_app(routes, token, reply_error, refuse_web_pages, public=("/health",))
+        self._server = HttpServer(routes, token, reply_error, self._queue)
 
     async def run(
         self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event
     ) -> None:
         """Serve, see `run_app`."""
-        await run_app(self._app, (host, port), ready, ended, self._queue)
-
-    async def _health(self, request: web.Request) -> web.Response:
-        return web.Response()
+        await self._server.run(host, port, ready, ended)
 
     def _described(self) -> dict[str, Any]:
         described = {
@@ -105,13 +72,13 @@ class OpenAiServer:
 
     def _check_name(self, name: Any) -> None:
         if name != self._name:
-            reason = f"model: expected {self._name!r}, got {str(name)[:200]!r}"
+            shown = str(name)[:200] if isinstance(name, str) else type(name).__name__
+            reason = f"model: expected {self._name!r}, got {shown!r}"
             raise RefusedError(404, reason, "model_not_found")
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = await self._read(request)
-        if isinstance(body, dict):
-            self._check_name(body.get("model"))
+        body = await read_json(request)
+        self._check_name(body.get("model"))
         model = self._chat_model
         asked = read_chat_request(body, model.sampling, model.max_tokens)
         with self._begin(asked) as completion:
@@ -122,17 +89,8 @@ class OpenAiServer:
             events = [event async for event in completion.rest()]
         parts = [event for event in events if isinstance(event, Piece)]
         finished = next(event for event in events if isinstance(event, Finished))
+        self._server.metrics.tokens(reply.prompt, finished.tokens)
         return web.json_response(reply.whole(parts, finished))
-
-    async def _read(self, request: web.Request) -> Any:
-        try:
-            async with asyncio.timeout(UPLOAD):
-                return json.loads(await request.read())
-        except TimeoutError:
-            reason = f"the request did not arrive within {UPLOAD:.0f} s"
-            raise RefusedError(408, reason, "timeout") from None
-        except (ValueError, RecursionError) as error:
-            raise BadRequestError(f"expected JSON: {error}") from None
 
     @contextlib.contextmanager
     def _begin(self, asked: ChatRequest) -> Iterator[CompletionStream]:
@@ -165,25 +123,19 @@ class OpenAiServer:
                 if isinstance(part, Piece):
                     await send(reply.piece({"content": part.text}, logprobs=part.logprobs))
                 else:
+                    self._server.metrics.tokens(reply.prompt, part.tokens)
                     await send(reply.piece({}, part.reason))
                     if usage:
                         await send(reply.usage_piece(part))
         except Exception as error:
-            await send(describe(error)[1])
+            await send(openai_error(describe(error)))
         await response.write(b"data: [DONE]\n\n")
         return response
 
 
-def reply_error(error: Exception) -> web.Response:
+def reply_error(failure: Failure) -> web.Response:
     """The reply to a request that failed."""
-    status, body = describe(error)
-    return web.json_response(body, status=status)
-
-
-def refuse_web_pages(request: web.Request) -> None:
-    """Browsers say which page asks; a page may not use a server of this machine."""
-    if "Origin" in request.headers:
-        raise RefusedError(403, "web pages may not use this server", "web_page")
+    return web.json_response(openai_error(failure), status=failure.status)
 
 
 class Reply:
@@ -196,7 +148,7 @@ class Reply:
     def __init__(
         self, model: str, prompt: int, decode: Callable[[Sequence[int]], str] | None = None
     ) -> None:
-        self._prompt, self._decode = prompt, decode
+        self.prompt, self._decode = prompt, decode
         self._head = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
@@ -243,9 +195,9 @@ class Reply:
         }
 
     def _usage(self, finished: Finished) -> dict[str, int]:
-        total = self._prompt + finished.tokens
+        total = self.prompt + finished.tokens
         return {
-            "prompt_tokens": self._prompt,
+            "prompt_tokens": self.prompt,
             "completion_tokens": finished.tokens,
             "total_tokens": total,
         }

@@ -17,7 +17,16 @@ from ..model.embodiment import EMBODIMENTS, JOINTS, Embodiment
 from ..model.embodiment.canvas import Canvas
 from ..model.embodiment.droid_names import droid_image_name
 from ..model.embodiment.embodiment_yaml import to_fields
-from ..model.interface import NS, ActionChunk, Observation, Prediction, check_image
+from ..model.interface import (
+    NS,
+    ActionChunk,
+    Observation,
+    Policy,
+    Prediction,
+    ReadsInstructions,
+    check_image,
+)
+from ..model.language.plain_words import check_text
 
 COMPOSED = "observation/image"
 VLLM = "/v1/realtime/robot/openpi"  # who comes by this path speaks vLLM-Omni's dialect
@@ -84,7 +93,13 @@ def prompt_of(message: Mapping[str, Any]) -> str:
         raise ValueError(
             f"prompt: expected a sentence of at most {MAX_PROMPT} characters, got {got}"
         )
-    return str(prompt)
+    return check_text("prompt", str(prompt))
+
+
+def check_readable(policy: Policy, observation: Observation) -> None:
+    """ValueError, for the client, if the network cannot read the instruction."""
+    if isinstance(policy, ReadsInstructions):
+        policy.check_instruction(observation.instruction)
 
 
 def metadata(embodiment: Embodiment) -> dict[str, Any]:

@@ -25,13 +25,15 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from ..model.interface import ActionChunk, Observation, Policy, Prediction, warm_up
-from .auth import allows
+from .http.access import Access
+from .http.errors import RefusedError, said
 from .job_queue import BusyError, JobQueue, SupersededError
 from .msgpack_codec import MAX_BYTES, pack, unpack
 from .openpi_messages import (
     DESCRIBE,
     HEADER,
     VLLM,
+    check_readable,
     description,
     metadata,
     read_committed,
@@ -77,6 +79,7 @@ class OpenPiServer:
         self._policy: Policy | None = None
         self._loaded = asyncio.Event()
         self._talking = 0
+        self._access = Access(self.options.token, "localhost")
 
     async def run(
         self, host: str, port: int, ready: Callable[[int], None], ended: asyncio.Event
@@ -85,6 +88,7 @@ class OpenPiServer:
 
         Raises what loading raises.
         """
+        self._access = Access(self.options.token, host)
         async with listen(
             self._talk,
             host,
@@ -120,16 +124,17 @@ class OpenPiServer:
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer plain HTTP, and turn away who may not come in."""
-        if request.path == "/healthz":
+        if request.path in ("/health", "/healthz"):
             return connection.respond(http.HTTPStatus.OK, "OK\n")
         if request.path == "/readyz":
             status = http.HTTPStatus.OK if self._policy else http.HTTPStatus.SERVICE_UNAVAILABLE
             return connection.respond(status, "OK\n" if self._policy else "loading\n")
-        given = request.headers.get_all("Authorization")
-        if not allows(self.options.token, given[0] if len(given) == 1 else None):
-            return connection.respond(
-                http.HTTPStatus.UNAUTHORIZED, "expected Authorization: Bearer TOKEN\n"
-            )
+        try:
+            self._access.check(_headers(request))
+        except RefusedError as error:
+            return connection.respond(http.HTTPStatus(error.status), f"{error}\n")
+        if request.path == "/metrics":
+            return connection.respond(http.HTTPStatus.OK, self.queue.metrics.page().decode())
         if self._talking >= CONNECTIONS:
             return connection.respond(
                 http.HTTPStatus.SERVICE_UNAVAILABLE, f"{CONNECTIONS} clients already\n"
@@ -182,7 +187,7 @@ class _Conversation:
         except (BusyError, SupersededError) as error:
             await self._refuse(str(error), stay=True)
         except ValueError as error:
-            await self._refuse(str(error), stay=self._vllm)
+            await self._refuse(said(error), stay=self._vllm)
         # a defect of ours or of the policy: the client learns that, the log learns what
         except Exception:
             self._server.tell(traceback.format_exc().rstrip())
@@ -207,6 +212,8 @@ class _Conversation:
             got = "a text frame" if isinstance(frame, str) else type(message).__name__
             raise ValueError(f"expected a binary frame with a msgpack dict, got {got}")
         endpoint = message.get("endpoint", "infer")
+        if not isinstance(endpoint, str):
+            raise ValueError(f"endpoint: expected text, got {type(endpoint).__name__}")
         if endpoint == DESCRIBE:
             options = self._server.options
             return pack(description(self._body, options.horizon, options.soft_rows))
@@ -219,11 +226,12 @@ class _Conversation:
 
     def _reset(self, message: dict[str, Any]) -> None:
         """Forget the sessions that are named, or all of this connection."""
-        named = message.get("session_ids") or message.get("session_id")
-        for name in (
-            named if isinstance(named, list) else [named] if named else list(self._sessions)
-        ):
-            self._sessions.pop(_name(name), None)
+        named = message.get("session_ids")
+        if named is None or (isinstance(named, list) and not named):
+            named = message.get("session_id")
+        names = [_name(one) for one in (named if isinstance(named, list) else [named])]
+        for name in [one for one in names if one] or list(self._sessions):
+            self._sessions.pop(name, None)
 
     async def _infer(self, message: dict[str, Any], began: float) -> bytes:
         options = self._server.options
@@ -272,6 +280,7 @@ class _Job:
 
     def run(self) -> None:
         began = time.perf_counter()
+        check_readable(self._policy, self._observation)
         try:
             self.prediction = self._policy.infer(self._observation, self._committed)
             self.frames = self._policy.decode(self.prediction).frames if self._video else None
@@ -284,6 +293,13 @@ class _Job:
 def _sign(connection: ServerConnection, request: Request, response: Response) -> None:
     """Tell clients of this package whose server this is; others do not look."""
     response.headers[HEADER] = DESCRIBE
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """The headers that say who asks; one that stands there twice is no right one."""
+    names = ("Host", "Origin", "Sec-Fetch-Site", "Authorization")
+    found = {name: request.headers.get_all(name) for name in names}
+    return {name: ", ".join(values) for name, values in found.items() if values}
 
 
 def _name(session: Any) -> str:

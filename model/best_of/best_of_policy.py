@@ -70,6 +70,10 @@ class BestOfPolicy:
         """The policy that draws the samples."""
         return self._policy
 
+    def check_instruction(self, instruction: str) -> None:
+        """As of the policy inside."""
+        self._policy.check_instruction(instruction)
+
     def decode(self, prediction: Prediction) -> Future:
         return self._policy.decode(prediction)
 

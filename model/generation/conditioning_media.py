@@ -34,25 +34,27 @@ def read_first_frame(file: str) -> np.ndarray:
     return pixels
 
 
-def read_continued(file: str, fps: float, keep: str = "first") -> np.ndarray:
-    """Five frames of a video, one every 1 / fps s, from its begin or up to its end.
+def read_continued(
+    file: str, fps: float, keep: str = "first", count: int = CONTINUED
+) -> np.ndarray:
+    """Some frames of a video, one every 1 / fps s, from its begin or up to its end.
 
-    Returns uint8 [5, H, W, 3], upright. ValueError names a file that is no video, or too short.
+    Returns uint8 [count, H, W, 3], upright. ValueError names a file that is no video, or too short.
     """
     path = Path(file).expanduser()
     if not path.is_file():
         raise ValueError(f"video: no file {path}")
     try:
         times = _times(path)
-        lasts = (CONTINUED - 1) / fps
+        lasts = (count - 1) / fps
         begin = times[0] if keep == "first" else times[-1] - lasts
         step = times[1] - times[0] if len(times) > 1 else 0.0
-        if len(times) < CONTINUED or times[-1] - times[0] + step / 2 < lasts:
+        if len(times) < count or times[-1] - times[0] + step / 2 < lasts:
             raise ValueError(
-                f"video: expected {CONTINUED} frames at {fps:g} per second ({lasts:.2f} s), "
+                f"video: expected {count} frames at {fps:g} per second ({lasts:.2f} s), "
                 f"{path} has {len(times)} in {times[-1] - times[0]:.2f} s"
             )
-        moments = begin + np.arange(CONTINUED) / fps
+        moments = begin + np.arange(count) / fps
         # that which is shown at a moment; a hundredth of a frame for times that were rounded
         indices = np.searchsorted(times, moments + step / 100, side="right") - 1
         return _frames(path, np.clip(indices, 0, len(times) - 1))

@@ -18,6 +18,17 @@ from ..option_fields import check, coerce, fields, param
 MODES = ("text_to_image", "text_to_video", "image_to_video", "video_to_video")
 ASPECTS = ("1,1", "4,3", "3,4", "16,9", "9,16", "2,3")
 MOST_FRAMES, MOST_FPS = 3001, 240.0
+# Fields of PolicyModelParams by which a checkpoint is loaded to generate.
+RUNTIME = (
+    "checkpoint",
+    "device",
+    "dtype",
+    "compile",
+    "weights",
+    "text_weights",
+    "attention",
+    "placement",
+)
 BY_KIND = "by the checkpoint's kind"
 # Fields that some other program or checkpoint has, and why they are refused here.
 FOREIGN = {

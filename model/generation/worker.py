@@ -17,8 +17,8 @@ from ..acceleration.options import RuntimeOptions
 from ..checkpoint_io.loader import load_fast
 from ..diffusion.denoiser import Progress
 from ..diffusion.guidance import Guidance
-from ..generator import Generator, Request
-from ..language.captions import is_structured, structured_caption
+from ..generator import Generated, Generator, Request
+from ..language.captions import is_structured, structured_caption, tokenize, video_caption
 from ..reasoner import Cosmos3Reasoner
 from ..runtime.device import DTYPES
 from .checkpoint_kind import CheckpointKind
@@ -82,7 +82,24 @@ class Worker:
         )
         self._generators = {each: Generator(model, reference=each) for each in (False, True)}
         self._reasoner = Cosmos3Reasoner(model) if reasoner else None
+        self._tokenizer = model.tokenizer
         self._gpu = place.device.startswith("cuda")
+
+    def check_prompt(self, asked: CompleteRequest) -> None:
+        """PromptError, a ValueError, if the network cannot read the prompts of a request."""
+        text, about = asked.asked.text(), (asked.frames, asked.fps, asked.size)
+        structured = is_structured(text)
+        caption = structured_caption(json.loads(text), *about) if structured else text
+        for words in (caption if structured else video_caption(text, *about), asked.negative):
+            tokenize(self._tokenizer, words)
+
+    def act(self, request: Request, progress: Progress | None = None) -> Generated:
+        """Actions, or the latents of the video of given ones; see `Generator.generate`."""
+        return self._generators[False].generate(request, progress)
+
+    def show(self, generated: Generated) -> np.ndarray:
+        """The video of `act`, uint8 [T, H, W, 3]."""
+        return self._generators[False].decode(generated)
 
     def steps(self, asked: CompleteRequest) -> int:
         """How many denoising steps a request takes."""

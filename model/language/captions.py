@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .plain_words import PromptError, check_words
+
 VIEWPOINTS = {
     "ego_view": "This video is captured from a first-person perspective looking at the scene.",
     "third_person_view": (
@@ -184,8 +186,11 @@ def tokenize(tokenizer: Any, text: str, limit: int = 4096, system: str = "") -> 
     """Token ids of the generator's prompt.
 
     These are one user turn, the assistant's opening, end of turn and start of vision. tokenizer:
-    transformers' tokenizer of the checkpoint. ValueError if there are more than `limit` tokens.
+    transformers' tokenizer of the checkpoint. PromptError if there are more than `limit` tokens,
+    or if words of the text are control tokens.
     """
+    for words in (text, system):
+        check_words("prompt", words, tokenizer)
     turns = [{"role": "system", "content": system}] if system else []
     turns.append({"role": "user", "content": text})
     ids = tokenizer.apply_chat_template(
@@ -193,7 +198,7 @@ def tokenize(tokenizer: Any, text: str, limit: int = 4096, system: str = "") -> 
     )["input_ids"]
     tokens = [*ids, tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|vision_start|>")]
     if len(tokens) > limit:
-        raise ValueError(
+        raise PromptError(
             f"prompt: {len(tokens)} tokens, expected at most {limit}; it begins {text[:60]!r}"
         )
     return tokens

@@ -16,7 +16,8 @@ ROLES = ("system", "user", "assistant")
 class Turn:
     """One turn of a conversation, by one of `ROLES`; ValueError if it has no text.
 
-    parts: text, images (uint8 [H, W, 3]) and clips in their order.
+    An answer may be empty: a model may have ended it at once. parts: text, images (uint8 [H, W, 3])
+    and clips in their order.
     """
 
     role: str
@@ -25,6 +26,8 @@ class Turn:
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise ValueError(f"role: expected one of {ROLES}, got {self.role!r}")
+        if self.role == "assistant":
+            return
         if not any(isinstance(part, str) and part.strip() for part in self.parts):
             who = "question" if self.role == "user" else self.role
             raise ValueError(f"{who}: expected a sentence, got an empty string")

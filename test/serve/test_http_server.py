@@ -3,7 +3,10 @@
 
 import asyncio
 import contextlib
+import http.client
+import json
 import socket
+import zlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -89,3 +92,103 @@ def test_a_server_may_end_by_itself() -> None:
     with in_background(run) as loop:
         while not loop.is_closed():
             pass
+
+
+@contextlib.contextmanager
+def served(server: Any) -> Any:
+    with in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)) as port:
+        yield port
+
+
+def ask(
+    port: int, path: str, method: str = "GET", body: bytes | None = None, **headers: str
+) -> tuple[int, str]:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as line:
+        line.request(
+            method, path, body, {name.replace("_", "-"): headers[name] for name in headers}
+        )
+        reply = line.getresponse()
+        return reply.status, reply.read().decode()
+
+
+@pytest.mark.parametrize("make", [openai_server, libero_server])
+def test_all_servers_say_how_they_are(make: Callable[[], Any]) -> None:
+    with served(make()) as port:
+        for path in ("/health", "/healthz", "/readyz"):
+            assert ask(port, path) == (200, "OK\n")
+        assert ask(port, "/nowhere")[0] == 404
+        status, page = ask(port, "/metrics")
+    assert status == 200
+    assert 'cosmos3_requests_total{route="/readyz",status="200"} 1.0' in page
+    assert 'cosmos3_requests_total{route="other",status="404"} 1.0' in page
+    assert 'cosmos3_request_seconds_count{route="/health"} 1.0' in page
+    assert "cosmos3_queue_waiting 0.0" in page
+
+
+def test_a_server_that_loads_is_alive_but_not_ready() -> None:
+    seen: list[tuple[int, str]] = []
+    server = LiberoServer(lambda: pytest.fail("is not reached"))
+
+    async def run() -> None:
+        with contextlib.closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+
+        async def look() -> None:
+            for path in ("/health", "/readyz", "/info", "/metrics"):
+                seen.append(await asyncio.to_thread(ask, port, path))
+            raise RuntimeError("seen")
+
+        server._server._load = look
+        with pytest.raises(RuntimeError, match="seen"):
+            await server.run("127.0.0.1", port, lambda _: None, asyncio.Event())
+
+    asyncio.run(run())
+    assert seen[0] == (200, "OK\n")
+    assert seen[1] == (503, "loading\n")
+    assert seen[2] == (503, '{"error": "loading"}')
+    assert seen[3][0] == 503
+
+
+@pytest.mark.parametrize("make", [openai_server, libero_server])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Host": "localhost:1"}, 200),
+    ],
+)
+def test_web_pages_and_other_names_are_refused_by_all(
+    make: Callable[[], Any], headers: dict[str, str], status: int
+) -> None:
+    with served(make()) as port:
+        got, text = ask(port, "/healthz", **headers)
+        assert got == status
+        assert status == 200 or "error" in json.loads(text)
+
+
+@pytest.mark.parametrize("make", [openai_server, libero_server])
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"no gzip", {"Content_Encoding": "gzip"}),
+        (zlib.compress(bytes(200 << 20)), {"Content_Encoding": "deflate"}),  # 200 kB
+        (b"zz\r\nno chunk", {"Transfer_Encoding": "chunked"}),
+        (b"{}", {"Content_Encoding": "nobody knows"}),
+        (b'{"model": "\xff"}', {}),
+        (b'{"model": 1' + b"0" * 5000 + b"}", {}),
+    ],
+    ids=["compression", "bomb", "chunks", "encoding", "bytes", "number"],
+)
+def test_a_broken_body_is_the_clients_fault_in_json(
+    make: Callable[[], Any], body: bytes, headers: dict[str, str], caplog: Any
+) -> None:
+    path = "/v1/chat/completions" if make is openai_server else "/predict"
+    headers = {"Content_Type": "application/json"} | headers
+    with served(make()) as port:
+        status, text = ask(port, path, "POST", body, **headers)
+        assert 400 <= status < 500
+        assert "chunked" in headers.values() or json.loads(text)["error"]
+        assert ask(port, "/healthz")[0] == 200

@@ -179,7 +179,7 @@ def test_a_stream_is_the_same_answer(served):
 def test_sampling_fields_reach_the_decoder(served, reasoner):
     fields = {"temperature": 0.9, "top_p": 0.8, "presence_penalty": 0.5, "seed": 7}
     told = served.ask(
-        "Hm?", **fields, extra_body={"top_k": 5, "repetition_penalty": 1.2, "unknown": {}, "n": 1}
+        "Hm?", **fields, extra_body={"top_k": 5, "repetition_penalty": 1.2, "user": "me", "n": 1}
     )
     sampling = Sampling(0.9, top_k=5, top_p=0.8, repetition=1.2, presence=0.5, seed=7)
     direct = "".join(reasoner.stream("Hm?", max_tokens=12, sampling=sampling))
@@ -340,6 +340,7 @@ def test_media_have_limits(monkeypatch):
             {"messages": [user("an <|image_pad|>")]},
             r"question: expected plain words, got ['<|image_pad|>']",
         ),
+        ({"extra_body": {"guided_choice": ["a"]}}, "guided_choice: not offered here"),
         ({"messages": []}, "messages: expected at least one"),
         ({"messages": [user(" ")]}, "question: expected a sentence, got an empty string"),
         (
@@ -386,6 +387,26 @@ def test_a_wrong_value_is_refused_in_words(served, fields, words):
     assert words in caught.value.body["message"]
 
 
+def test_what_is_wrong_with_a_stream_is_said_before_its_status(served):
+    for words, part in {
+        "expected at most 2048 tokens": "word " * 2100,
+        "expected plain words": "<|im_end|>",
+        "do not decode as png": {"type": "image_url", "image_url": "data:image/png;base64,AAAA"},
+    }.items():
+        with pytest.raises(openai.BadRequestError, match=words) as caught:
+            served.ask(part, "?", stream=True)
+        assert caught.value.param == "messages"
+
+
+def test_tokens_are_counted(served):
+    served.ask("What is it?", max_tokens=3)
+    page = send(served.port, "GET", "/metrics")[1].decode()
+    counts = dict(re.findall(r'cosmos3_tokens_total{kind="(\w+)"} (\S+)', page))
+    assert float(counts["prompt"]) > 0
+    assert float(counts["completion"]) >= 3
+    assert send(served.port, "GET", "/metrics", Authorization="")[0] == 401
+
+
 def test_models_and_health(served):
     (model,) = served.client.models.list()
     assert model.id == served.client.models.retrieve("tiny").id == "tiny"
@@ -397,7 +418,7 @@ def test_models_and_health(served):
     assert caught.value.code == "model_not_found"
     with pytest.raises(openai.NotFoundError):
         served.client.models.retrieve("gpt")
-    assert send(served.port, "GET", "/health", Authorization="") == (200, b"")
+    assert send(served.port, "GET", "/health", Authorization="") == (200, b"OK\n")
 
 
 @pytest.mark.parametrize("key", ["secret2", "secre", "Bearer"])
@@ -422,10 +443,11 @@ def test_a_wrong_key_is_refused(served, key):
         (400, b"[1]", {}),
         (400, b"[" * 100_000, {}),
         (400, b"\xff\xfe", {}),
+        (400, b'{"model": "tiny", "messages": [{"role": "user", "content": "\\ud800"}]}', {}),
         (403, b"{}", {"Origin": "http://evil.example"}),
         (413, bytes(65 << 20), {}),
     ],
-    ids=["cut", "list", "deep", "binary", "page", "large"],
+    ids=["cut", "list", "deep", "binary", "surrogate", "page", "large"],
 )
 def test_a_malformed_request_gets_its_status(served, status, body, headers):
     got, text = send(served.port, "POST", "/v1/chat/completions", body, **headers)
@@ -471,11 +493,11 @@ def test_a_defect_is_an_error_without_its_details(served, reasoner, monkeypatch,
         raise RuntimeError("CUDA error at /secret/path")
 
     monkeypatch.setattr(reasoner, "tokens", broken)
-    with pytest.raises(openai.InternalServerError, match="the server's log says why") as caught:
+    with pytest.raises(openai.InternalServerError, match="the server's log says more") as caught:
         served.ask("What is it?")
     with (
         served.ask("What is it?", stream=True) as sent,
-        pytest.raises(openai.APIError, match="log says why"),
+        pytest.raises(openai.APIError, match="log says more"),
     ):
         list(sent)
     assert "/secret" not in str(caught.value.body)
