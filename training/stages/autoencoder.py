@@ -102,7 +102,8 @@ def _train(
         part.requires_grad_(True)
     optimizer = Optimizer({"vae": module}, options)
     torch.backends.cudnn.benchmark = True  # all batches have one shape
-    while optimizer.progress < 1:
+    while not optimizer.ended:
+        optimizer.begin_round()
         videos = draw(options.batch)
         video = videos.pictures
         with torch.no_grad(), torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
@@ -115,7 +116,7 @@ def _train(
         loss = ((error.abs() + options.square * error.square()).mean(1) * weight).mean()
         loss.backward()
         optimizer.step()
-        if optimizer.step_number % EVERY == 0 or optimizer.progress >= 1:
+        if optimizer.is_told(EVERY):
             psnr = decibels(float(error.detach().square().mean()), 2)
             log(
                 {
@@ -123,6 +124,7 @@ def _train(
                     "step": optimizer.step_number,
                     "loss": float(loss.detach()),
                     "psnr": psnr,
+                    **optimizer.oddities(),
                 }
             )
     with torch.no_grad():
