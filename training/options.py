@@ -278,10 +278,8 @@ class LoraOptions:
     The rank and the target modules (the generator's attention) are those of Cosmos 3's own recipe.
     """
 
-    r: int = bounded(16, 1)  # rank
-    lora_alpha: float = bounded(
-        32.0, above=0
-    )  # the product of the two matrices counts lora_alpha / r
+    r: int = 16  # rank
+    lora_alpha: float = 32.0  # the product of the two matrices counts lora_alpha / r
     # Linear layers that get an adapter.
     target_modules: tuple[str, ...] = ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
     # Modules that are trained in full. The action heads are, because those of a robot that was not

@@ -223,7 +223,8 @@ class Optimizer:
             where = f"{odd[0]} and {len(odd) - 1} more" if odd else "those of another process"
             raise ValueError(f"{file}: not saved, weights are not finite: {where}")
         kept |= {f"random/{name}": state for name, state in (self._random or _get_random()).items()}
-        numbers = {"step": self.step_number, "seconds": self.spent, "parts": self._parts}
+        numbers: dict[str, Any] = {"step": self.step_number, "seconds": self.spent}
+        numbers["parts"] = self._parts
         numbers |= {"late": json.dumps(late)} if late else {}
         path = self._path(file, self.group.rank)
         draft = _draft(path)

@@ -109,7 +109,8 @@ def _train(
         with torch.no_grad(), torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
             latents = module.encode(video).latent_dist.mode().float()
         if imagine is not None and isinstance(options, DecoderOptions):
-            _replace(latents, videos, round(options.imagined * len(latents)), vae, imagine)
+            if count := round(options.imagined * len(latents)):
+                _replace(latents, videos, count, vae, imagine)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             error = module.decode(latents).sample.float() - video
         weight = 1 + options.colour * (video.amax(1) - video.amin(1)).clamp(max=1)

@@ -57,7 +57,7 @@ def train_policy(
         optimizer.save(state)
         write_averages(model, optimizer, out / "checkpoint", STAGE, recipe.lora)
 
-    if optimizer.ended:
+    if optimizer.progress >= 1:
         if not group.agree(is_of(out / "checkpoint", STAGE, optimizer)):
             save()  # the last one was cut short
         return

@@ -191,7 +191,7 @@ def train_reasoner(trainer: ReasonerTrainer, out: Path, log: Log) -> None:
         optimizer.save(state)
         write_averages(model, optimizer, out / "checkpoint", STAGE)
 
-    if optimizer.ended:  # but not said to be: the last save was cut short
+    if optimizer.progress >= 1:  # but not said to be: the last save was cut short
         save()
     optimizer.save_by(save, options.save)
     while not optimizer.ended:
