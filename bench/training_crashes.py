@@ -202,11 +202,24 @@ def place_of(operation: str) -> str:
     return f"{what} {first}{inside}"
 
 
+def some(seen: list[str], most: int) -> list[int]:
+    """Numbers of operations: at most so many of each row, the first and the last among them."""
+    rows = collections.defaultdict(list)
+    for number, operation in enumerate(seen):
+        rows[place_of(operation)].append(number)
+    chosen = [
+        numbers[round(index)]
+        for numbers in rows.values()
+        for index in np.linspace(0, len(numbers) - 1, min(most, len(numbers)))
+    ]
+    return sorted({*chosen})
+
+
 def main() -> None:
-    """Every operation, or every `--stride`-th of them, of both recipes."""
+    """Every operation of both recipes, or at most so many of each kind."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--stride", type=int, default=1)
+    parser.add_argument("--most", type=int, default=10**6, help="operations of each kind")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     table: dict[str, dict[str, list[int]]] = collections.defaultdict(
@@ -221,7 +234,7 @@ def main() -> None:
             code, said, seen = run(recipe, wanted)
             assert not code, said
             print(name, len(seen), "operations", flush=True)
-            for at in range(0, len(seen), chosen.stride):
+            for at in some(seen, chosen.most):
                 for fault in FAULTS:
                     why = examine(recipe, wanted, fault, at)
                     cell = table[place_of(seen[at])][fault]

@@ -86,7 +86,7 @@ def rewritten(folder: Path) -> Iterator[Path]:
             copy_tree(folder, draft, links=True)
         yield draft
         for place in [*draft.rglob("*"), draft]:
-            if not place.is_symlink():
+            if place.is_dir() or place.lstat().st_nlink == 1:  # links are on the disk already
                 sync(place)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)

@@ -108,9 +108,9 @@ def _train(
         video = videos.pictures
         with torch.no_grad(), torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
             latents = module.encode(video).latent_dist.mode().float()
-        if imagine is not None and isinstance(options, DecoderOptions):
-            if count := round(options.imagined * len(latents)):
-                _replace(latents, videos, count, vae, imagine)
+        share = options.imagined if isinstance(options, DecoderOptions) else 0.0
+        if imagine is not None and (count := round(share * len(latents))):
+            _replace(latents, videos, count, vae, imagine)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             error = module.decode(latents).sample.float() - video
         weight = 1 + options.colour * (video.amax(1) - video.amin(1)).clamp(max=1)
