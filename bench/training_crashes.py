@@ -142,7 +142,7 @@ def run(recipe: Recipe, out: Path, fault: str = "", at: int = -1) -> tuple[int, 
     if (child := os.fork()) == 0:
         os.close(source)
         faults, said = FileFaults(out, fault, at), ""
-        train.make_clips = lambda *_: (make_clip(episode(seed), ROBOT, 4) for seed in range(2))
+        train.make_clips = lambda *_: (make_clip(episode(seed), ROBOT, 17) for seed in range(2))
         try:
             train.train(recipe, out, lambda _: None)
         except (ValueError, OSError) as error:

@@ -159,7 +159,9 @@ def test_the_decoder_may_keep_a_share_of_what_it_was(tmp_path, tiny_small, monke
 def short(tiny_small, monkeypatch, episode):
     """A recipe of two steps, saved after each."""
     monkeypatch.setattr(
-        train, "make_clips", lambda *_: (make_clip(episode(20, seed), DROID_SIM) for seed in (0, 1))
+        train,
+        "make_clips",
+        lambda *_: (make_clip(episode(17, seed), DROID_SIM, 17) for seed in (0, 1)),
     )
     return Recipe(
         start=str(tiny_small),
