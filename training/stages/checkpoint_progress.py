@@ -22,8 +22,9 @@ def note(draft: Path, stage: str, step: int, ended: bool) -> None:
 
 
 def has_ended(folder: Path, stage: str) -> bool:
-    """Whether the folder holds what the whole stage made."""
-    return bool(_stage(folder, stage).get("ended"))
+    """Whether the folder holds what the whole stage made, by an older version's file too."""
+    older = folder.parent / f"{stage}.done"
+    return bool(_stage(folder, stage).get("ended")) or older.exists()
 
 
 def is_of(folder: Path, stage: str, optimizer: Optimizer) -> bool:
