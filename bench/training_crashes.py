@@ -18,10 +18,13 @@ import dataclasses
 import errno
 import filecmp
 import json
+import math
 import os
+import random
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,44 +219,43 @@ def some(seen: list[str], most: int) -> list[int]:
 
 
 def main() -> None:
-    """Every operation of both recipes, or at most so many of each kind."""
+    """Every operation of both recipes, or at most so many of each kind, for at most so long."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--most", type=int, default=10**6, help="operations of each kind")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="then no more are begun")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    begun, wrong, count = time.monotonic(), list[str](), 0
     table: dict[str, dict[str, list[int]]] = collections.defaultdict(
         lambda: {fault: [0, 0] for fault in FAULTS}
     )
-    wrong, count = [], 0
     with tempfile.TemporaryDirectory() as place:
         start = Path(place) / "start"
         write_tiny(start, config=SMALL)
+        jobs = []
         for name, recipe in recipes(start).items():
-            wanted = Path(place) / name
-            code, said, seen = run(recipe, wanted)
+            code, said, seen = run(recipe, Path(place) / name)
             assert not code, said
-            print(name, len(seen), "operations", flush=True)
-            for at in some(seen, chosen.most):
-                for fault in FAULTS:
-                    why = examine(recipe, wanted, fault, at)
-                    cell = table[place_of(seen[at])][fault]
-                    cell[0] += not why
-                    cell[1] += 1
-                    count += 1
-                    if why:
-                        wrong.append(f"{name}, {fault} at {seen[at]}: {why}")
-                        print(wrong[-1], flush=True)
-    shown = {row: {f: f"{a} of {b}" for f, (a, b) in cells.items()} for row, cells in table.items()}
-    report(
-        " ".join(["bench/training_crashes.py", *sys.argv[1:]]),
-        ("torch", "safetensors", "numpy"),
-        chosen.out,
-        trainings=count,
-        wrong=wrong,
-        table=shown,
-    )
-    print(json.dumps(shown, indent=1))
+            jobs += [(name, at, seen[at], f) for at in some(seen, chosen.most) for f in FAULTS]
+            print(f"{name}: {len(seen)} operations", flush=True)
+        random.Random(0).shuffle(jobs)  # so that all kinds have their turn in any time
+        for name, at, operation, fault in jobs:
+            if time.monotonic() - begun > chosen.seconds:
+                break
+            why = examine(recipes(start)[name], Path(place) / name, fault, at)
+            cell = table[place_of(operation)][fault]
+            cell[0], cell[1], count = cell[0] + (not why), cell[1] + 1, count + 1
+            if why:
+                wrong.append(f"{name}, {fault} at {operation}: {why}")
+            print(f"{count}/{len(jobs)} {operation}, {fault}: {why or 'right'}", flush=True)
+    shown = {
+        row: {fault: f"{good} of {tried}" for fault, (good, tried) in cells.items()}
+        for row, cells in sorted(table.items())
+    }
+    command = " ".join(["bench/training_crashes.py", *sys.argv[1:]])
+    packages = ("torch", "safetensors", "numpy")
+    report(command, packages, chosen.out, stopped=count, wrong=wrong, table=shown)
 
 
 if __name__ == "__main__":

@@ -222,7 +222,8 @@ class Optimizer:
         if self.group.any(bool(odd)):
             where = f"{odd[0]} and {len(odd) - 1} more" if odd else "those of another process"
             raise ValueError(f"{file}: not saved, weights are not finite: {where}")
-        kept |= {f"random/{name}": state for name, state in (self._random or _get_random()).items()}
+        random = self._random or self._resumed or _get_random()
+        kept |= {f"random/{name}": state for name, state in random.items()}
         numbers: dict[str, Any] = {"step": self.step_number, "seconds": self.spent}
         numbers["parts"] = self._parts
         numbers |= {"late": json.dumps(late)} if late else {}

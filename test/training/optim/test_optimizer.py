@@ -161,3 +161,17 @@ def test_a_state_that_is_damaged_is_named(tmp_path):
     (tmp_path / "state.safetensors").write_bytes(b"\x10" + b"\0" * 40)
     with pytest.raises(ValueError, match=r"state\.safetensors: not readable as a saved training"):
         make()[1].resume(tmp_path / "state.safetensors")
+
+
+def test_a_state_that_is_saved_again_is_the_same(tmp_path):
+    """Also its random numbers, whatever was drawn since it was read."""
+    model, optimizer = make()
+    leave_gradient(model)
+    optimizer.step()
+    optimizer.save(tmp_path / "state.safetensors")
+    _, again = make()
+    again.resume(tmp_path / "state.safetensors")
+    torch.rand(3)
+    again.save(tmp_path / "again.safetensors")
+    first, second = (load_file(tmp_path / f"{name}.safetensors") for name in ("state", "again"))
+    assert all(torch.equal(first[name], second[name]) for name in first)

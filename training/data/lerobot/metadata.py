@@ -7,7 +7,6 @@ Read strictly: what is missing or cannot be is a ValueError of one line that nam
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ PICTURES = ("video", "image")
 _UNITS = "units"
 _PLACED = ".place"  # of an episode of v2.x, by its number
 _MOST = 2**31  # of an index, a side or a count
+_FASTEST = 10_000  # Hz
 _PLACE = re.compile(r"\{(\w+)(?::(0?\d?)d)?\}")  # {chunk_index:03d} of a path
 _TASK_COLUMNS = ("task", "__index_level_0__")  # of meta/tasks.parquet, as pandas calls its index
 
@@ -40,8 +40,8 @@ def read_info(root: Path) -> dict[str, Any]:
             f"{file}: expected codebase_version v3.0, v2.1 or v2.0, got {short(version)}"
         )
     fps = info.get("fps")
-    rate = isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps < math.inf
-    _expect(rate, file, info, "fps", "a number above 0")
+    rate = isinstance(fps, int | float) and not isinstance(fps, bool) and 0 < fps <= _FASTEST
+    _expect(rate, file, info, "fps", f"a number above 0, at most {_FASTEST}")
     _expect(isinstance(info.get("data_path"), str), file, info, "data_path", "a text")
     if info["codebase_version"] != "v3.0":
         _expect(_is_count(info.get("chunks_size"), 1), file, info, "chunks_size", "1 or more")

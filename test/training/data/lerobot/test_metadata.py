@@ -82,9 +82,13 @@ def column(name: str, values: Any) -> Callable[[pa.Table], pa.Table]:
 
 WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no features": (in_info(lambda i: i.pop("features")), "info.json: features: expected a table"),
-    "no fps": (in_info(lambda i: i.pop("fps")), "fps: expected a number above 0, got nothing"),
+    "no fps": (
+        in_info(lambda i: i.pop("fps")),
+        "fps: expected a number above 0, at most 10000, got nothing",
+    ),
     "fps as text": (in_info(lambda i: i.update(fps="15")), "fps: expected .*, got '15'"),
     "fps nan": (in_info(lambda i: i.update(fps=float("nan"))), "fps: expected a number above 0"),
+    "fps of a defect": (in_info(lambda i: i.update(fps=1e20)), "fps: expected .*, got 1e\\+20"),
     "no path": (in_info(lambda i: i.pop("data_path")), "data_path: expected a text, got nothing"),
     "path with more": (
         in_info(lambda i: i.update(data_path="{other}/x")),
