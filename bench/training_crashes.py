@@ -19,6 +19,7 @@ import errno
 import filecmp
 import json
 import math
+import multiprocessing
 import os
 import random
 import signal
@@ -218,12 +219,19 @@ def some(seen: list[str], most: int) -> list[int]:
     return sorted({*chosen})
 
 
+def _examined(job: tuple[Path, Path, str, int, str, str]) -> str:
+    start, place, name, at, _, fault = job
+    torch.set_num_threads(1)
+    return examine(recipes(start)[name], place / name, fault, at)
+
+
 def main() -> None:
     """Every operation of both recipes, or at most so many of each kind, for at most so long."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--most", type=int, default=10**6, help="operations of each kind")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="then no more are begun")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="then it ends")
+    parser.add_argument("--workers", type=int, default=1, help="processes beside each other")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     begun, wrong, count = time.monotonic(), list[str](), 0
@@ -240,15 +248,16 @@ def main() -> None:
             jobs += [(name, at, seen[at], f) for at in some(seen, chosen.most) for f in FAULTS]
             print(f"{name}: {len(seen)} operations", flush=True)
         random.Random(0).shuffle(jobs)  # so that all kinds have their turn in any time
-        for name, at, operation, fault in jobs:
-            if time.monotonic() - begun > chosen.seconds:
-                break
-            why = examine(recipes(start)[name], Path(place) / name, fault, at)
-            cell = table[place_of(operation)][fault]
-            cell[0], cell[1], count = cell[0] + (not why), cell[1] + 1, count + 1
-            if why:
-                wrong.append(f"{name}, {fault} at {operation}: {why}")
-            print(f"{count}/{len(jobs)} {operation}, {fault}: {why or 'right'}", flush=True)
+        with multiprocessing.get_context("fork").Pool(chosen.workers) as pool:
+            whys = pool.imap(_examined, [(start, Path(place), *job) for job in jobs])
+            for (name, _, operation, fault), why in zip(jobs, whys, strict=True):
+                cell = table[place_of(operation)][fault]
+                cell[0], cell[1], count = cell[0] + (not why), cell[1] + 1, count + 1
+                if why:
+                    wrong.append(f"{name}, {fault} at {operation}: {why}")
+                print(f"{count}/{len(jobs)} {operation}, {fault}: {why or 'right'}", flush=True)
+                if time.monotonic() - begun > chosen.seconds:
+                    break
     shown = {
         row: {fault: f"{good} of {tried}" for fault, (good, tried) in cells.items()}
         for row, cells in sorted(table.items())
