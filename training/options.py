@@ -63,7 +63,7 @@ class DataOptions:
     opening: int = bounded(
         0, 0
     )  # more windows at the beginning of an episode, see episodes.make_clip
-    warm_up: int = bounded(64, 1)  # episodes to wait for before anything is trained
+    warm_up: int = bounded(64, 0)  # episodes to wait for before anything is trained
     # Share of the demonstrations of which every frame is rendered. Of all other demonstrations only
     # the first frames of windows are rendered: such windows teach actions, not future frames.
     whole: float = share(1.0)
@@ -247,7 +247,7 @@ class ReasonerTrainingOptions(OptimizerOptions):
     compile: str = bounded("", choices=_COMPILED)  # mode of torch.compile; empty: none
     refresh: int = bounded(100, 1)  # batches between two looks for new scenes
     save: float = bounded(600.0, 0)  # seconds between two saved states
-    warm_up: int = bounded(256, 1)  # scenes to wait for before the first batch
+    warm_up: int = bounded(256, 0)  # scenes to wait for before the first batch
     length: int = bounded(288, 1, 2**20)  # tokens of the longest question with its answer
     # The demonstrations whose scenes are asked about, see demonstrations.Demonstration.
     tasks: tuple[str, ...] = bounded(BASIC, choices=_TASKS)
