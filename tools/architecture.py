@@ -62,6 +62,7 @@ ORDER = (
     "training/options",
     "training/video_options",
     "training/distill_options",
+    "training/atomic_files",
     "training/recipe",
     "training/log",
     "training/data",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .options import PolicyTrainingOptions
+from .options import PolicyTrainingOptions, bounded
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,8 +27,7 @@ class DistillOptions(PolicyTrainingOptions):
     ahead: int = 4
     rollout: float = 0.25  # share of batches where the student's own steps led to the sample
     text: bool = False
-    rate: float = 2e-4
-    average: float = 0.05
+    rate: float = bounded(2e-4, 0)
 
     def __post_init__(self) -> None:
         levels = self.levels

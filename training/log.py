@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,17 @@ EVERY = 50  # steps between two lines
 
 
 class JsonLog:
-    """One JSON object per line with the seconds since the start; the same as text for `tell`."""
+    """One JSON object per line with the seconds since the start; the same as text for `tell`.
+
+    A last line that was cut short, when an earlier training was stopped, is removed.
+    """
 
     def __init__(self, file: Path, tell: Callable[[str], None]):
         file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists():
+            text = file.read_bytes()
+            if (end := text.rfind(b"\n") + 1) < len(text):
+                os.truncate(file, end)
         self._file, self._tell, self._began = file, tell, time.monotonic()
 
     def __call__(self, fields: dict[str, Any]) -> None:

@@ -7,11 +7,37 @@ Imports no torch: the processes of the simulated experts read them too.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from ..model.checkpoint_io.trained_sampling import TrainedSampling
-from ..sim.tasks import BASIC
+from ..sim.tasks import BASIC, TASKS, TWO_ARMS
+
+_TASKS = (*TASKS, *TWO_ARMS)
+_COMPILED = ("", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+# The widest running average of a power function (arXiv 2312.02696), that of exponent 0.
+_WIDEST = 12**-0.5
+
+
+def bounded(
+    default: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float = -math.inf,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A field whose number, or each of its numbers, is within; or whose words are among `choices`.
+
+    A recipe is refused by its name otherwise.
+    """
+    bounds = {"least": least, "most": most, "above": above, "choices": choices}
+    return dataclasses.field(default=default, metadata=bounds)
+
+
+def share(default: float) -> Any:
+    """A field that is a share, 0 to 1."""
+    return bounded(default, 0, 1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,24 +51,26 @@ class DataOptions:
     units: tuple[str, ...] = ()  # of each state column; (): as it says, or the embodiment
     instruction: str = ""
     # What the simulation is to show, see demonstrations.Demonstration.
-    tasks: tuple[str, ...] = ("reach", "lift")
-    episodes: int = 1000  # of each task
-    first_seed: int = 1_000_000
-    distractors: int = 2
-    astray: float = 0.35
-    scatter: float = 0.0
-    noise: float = 0.01
+    tasks: tuple[str, ...] = bounded(("reach", "lift"), choices=_TASKS)
+    episodes: int = bounded(1000, 1, 10**7)  # of each task
+    first_seed: int = bounded(1_000_000, 0)
+    distractors: int = bounded(2, 0)
+    astray: float = share(0.35)
+    scatter: float = share(0.0)
+    noise: float = bounded(0.01, 0)
     # Where windows begin.
-    stride: int = 2  # frames between the beginnings of two windows
-    opening: int = 0  # more windows at the beginning of an episode, see episodes.make_clip
-    warm_up: int = 64  # episodes to wait for before anything is trained
+    stride: int = bounded(2, 1)  # frames between the beginnings of two windows
+    opening: int = bounded(
+        0, 0
+    )  # more windows at the beginning of an episode, see episodes.make_clip
+    warm_up: int = bounded(64, 0)  # episodes to wait for before anything is trained
     # Share of the demonstrations of which every frame is rendered. Of all other demonstrations only
     # the first frames of windows are rendered: such windows teach actions, not future frames.
-    whole: float = 1.0
+    whole: float = share(1.0)
     # Not 0: `whole` is the share of spans of so many frames, taken from all demonstrations.
-    span: int = 0
-    dense: int = 0  # as `stride`, where every frame is rendered; 0: `stride`
-    workers: int = 0  # rendering processes; 0: one less than there are cores
+    span: int = bounded(0, 0)
+    dense: int = bounded(0, 0)  # as `stride`, where every frame is rendered; 0: `stride`
+    workers: int = bounded(0, 0, 1024)  # rendering processes; 0: one less than there are cores
     # Device that encodes pictures during the training; empty: the training's, between its steps.
     encoder: str = ""
 
@@ -51,40 +79,46 @@ class DataOptions:
 class OptimizerOptions:
     """When a training ends, and how its optimizer steps."""
 
-    steps: int = 10_000  # the training ends after so many steps
-    seconds: float = float("inf")  # or after so many seconds, whichever comes first
-    batch: int = 64  # samples of every process in a batch
-    rate: float = 1e-3  # learning rate after the warm-up, from where it falls linearly to 0
-    warmup: int = 100  # steps in which the learning rate rises linearly
-    betas: tuple[float, float] = (0.9, 0.99)  # of AdamW
-    weight_decay: float = 0.05
-    clip: float = 1.0  # largest norm of the gradient
+    steps: int = bounded(10_000, 0)  # the training ends after so many steps
+    seconds: float = bounded(
+        float("inf"), above=0
+    )  # or after so many seconds, whichever comes first
+    batch: int = bounded(64, 1)  # samples of every process in a batch
+    rate: float = bounded(
+        1e-3, 0
+    )  # learning rate after the warm-up, from where it falls linearly to 0
+    warmup: int = bounded(100, 0)  # steps in which the learning rate rises linearly
+    betas: tuple[float, float] = bounded((0.9, 0.99), 0, 1 - 1e-9)  # of AdamW
+    weight_decay: float = bounded(0.05, 0)
+    clip: float = bounded(1.0, above=0)  # largest norm of the gradient
+    # Gradients in a row that may be not finite: they are dropped, and more are an error.
+    skip: int = bounded(10, 0)
     # Learning rate of Muon for the matrices of towers and vision encoder; 0: AdamW steps all.
-    muon: float = 0.0
+    muon: float = bounded(0.0, 0)
     # Width of the weights' running average as a share of the steps so far (Cosmos 3: 0.1; short
     # trainings are spoilt by stale weights).
-    average: float = 0.05
+    average: float = bounded(0.05, 1e-6, _WIDEST)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AutoencoderOptions(OptimizerOptions):
     """Training of the video autoencoder; with steps 0 it is only initialized and measured."""
 
-    frames: int = 9  # of a training video: 1 + 4k
+    frames: int = bounded(9, 1)  # of a training video: 1 + 4k
     start: str = "both"  # which halves begin anew: "both", "decoder" or none ("")
-    width: int = 0  # decoder_base_dim of a decoder that begins anew; 0: as it is
+    width: int = bounded(0, 0)  # decoder_base_dim of a decoder that begins anew; 0: as it is
     # How much more a saturated pixel counts than a gray one: what matters is small and colored.
-    colour: float = 4.0
-    square: float = 3.0  # weight of the squared error beside the absolute one
+    colour: float = bounded(4.0, 0)
+    square: float = bounded(3.0, 0)  # weight of the squared error beside the absolute one
     # Exponent b in [0, 1]. Channel c of the normalized latents has a standard deviation that grows
     # with (std_c * sensitivity_c) ** b, so that with b = 1 a fixed error in normalized latents
     # costs about the same in pixels in every channel. 0: unit variance.
-    balance: float = 0.0
-    rate: float = 1e-3
-    weight_decay: float = 0.0
+    balance: float = share(0.0)
+    rate: float = bounded(1e-3, 0)
+    weight_decay: float = bounded(0.0, 0)
 
     def __post_init__(self) -> None:
-        if self.frames % 4 != 1:
+        if self.frames % 4 != 1 or self.frames < 1:
             raise ValueError(f"autoencoder.frames: expected 1 + 4k, got {self.frames}")
         if self.start not in ("both", "decoder", ""):
             raise ValueError(
@@ -141,18 +175,20 @@ class DecoderOptions(AutoencoderOptions):
 class ObjectiveOptions:
     """The flow-matching loss, with Cosmos 3's DROID recipe as default."""
 
-    shift: float = 5.0  # of the noise levels, see flow_matching_loss.noise_levels
-    vision: float = 10.0  # weight of the loss of the pictures
-    action: float = 10.0  # weight of the loss of the action rows
-    grounding: float = 0.0  # weight of the loss of the positions of objects
+    shift: float = bounded(5.0, above=0)  # of the noise levels, see flow_matching_loss.noise_levels
+    vision: float = bounded(10.0, 0)  # weight of the loss of the pictures
+    action: float = bounded(10.0, 0)  # weight of the loss of the action rows
+    grounding: float = bounded(0.0, 0)  # weight of the loss of the positions of objects
     dropout: float = 0.1  # share of empty captions
     # Shares of samples for policy, forward dynamics and inverse dynamics.
     modes: tuple[float, float, float] = (0.8, 0.1, 0.1)
     prefix: float = 0.3  # share of policy samples whose first rows are already frozen
-    longest: int = 6  # largest number of frozen rows
-    grounding_layer: int = 3  # number of the layer whose output has to tell the positions
+    longest: int = bounded(6, 0)  # largest number of frozen rows
+    grounding_layer: int = bounded(
+        3, 0
+    )  # number of the layer whose output has to tell the positions
     # Noise level above which positions are asked for; below it the noisy actions give them away.
-    grounding_noise: float = 0.8
+    grounding_noise: float = share(0.8)
     # What sampling may do then, see checkpoint_io.trained_sampling; the checkpoint says so.
     # Share of policy samples whose rows have a noise level of their own, beside video that is at
     # least as noisy.
@@ -184,14 +220,15 @@ class PolicyTrainingOptions(OptimizerOptions):
     """Training of the generator, and of the text tower with it."""
 
     text: bool = True  # whether the text tower learns too (a released one is kept as it is)
-    accumulate: int = 1  # batches whose gradients are added for one step
+    accumulate: int = bounded(1, 1)  # batches whose gradients are added for one step
     recompute: bool = False  # activations of the generator in the backward pass: saves memory
     # Cut weights, averages and the optimizer's state over the processes (FSDP); else every process
     # holds all of them.
     shard: bool = False
-    compile: str = ""  # mode of torch.compile for the loss (default, reduce-overhead); empty: none
-    refresh: int = 500  # steps between two looks for new demonstrations
-    save: float = 600.0  # seconds between two saved states
+    # Mode of torch.compile for the loss (default, reduce-overhead); empty: none.
+    compile: str = bounded("", choices=_COMPILED)
+    refresh: int = bounded(500, 1)  # steps between two looks for new demonstrations
+    save: float = bounded(600.0, 0)  # seconds between two saved states
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -200,30 +237,31 @@ class ReasonerTrainingOptions(OptimizerOptions):
 
     # Policy steps from one batch of questions to the next. 0: a stage of its own before the policy
     # (then set policy.text to false), which alone uses the optimizer's options except `batch`.
-    every: int = 4
+    every: int = bounded(4, 0)
     # Whether what the generator reads its prompts with learns too. False: only the vision encoder,
     # the head, and of the text tower what follows the keys and values of its last layer: chunks
     # stay the same to the last bit. Needs `every: 0`.
     prompts: bool = True
-    weight: float = 1.0  # of the loss of a batch of questions beside the policy's
-    batch: int = 128
-    compile: str = ""  # mode of torch.compile for the loss; empty: none
-    refresh: int = 100  # batches between two looks for new scenes
-    save: float = 600.0  # seconds between two saved states
-    warm_up: int = 256  # scenes to wait for before the first batch
-    length: int = 288  # tokens of the longest question with its answer
+    weight: float = bounded(1.0, 0)  # of the loss of a batch of questions beside the policy's
+    batch: int = bounded(128, 1)
+    compile: str = bounded("", choices=_COMPILED)  # mode of torch.compile; empty: none
+    refresh: int = bounded(100, 1)  # batches between two looks for new scenes
+    save: float = bounded(600.0, 0)  # seconds between two saved states
+    warm_up: int = bounded(256, 0)  # scenes to wait for before the first batch
+    length: int = bounded(288, 1, 2**20)  # tokens of the longest question with its answer
     # The demonstrations whose scenes are asked about, see demonstrations.Demonstration.
-    tasks: tuple[str, ...] = BASIC
-    episodes: int = 1000  # of each task
-    first_seed: int = 1_000_000
-    astray: float = 0.3
-    scatter: float = 0.3
-    looks: int = 4  # scenes of a demonstration at moments of its execution, see samples.Watch
-    stills: int = 4  # scenes of other layouts at rest, see samples.Watch
+    tasks: tuple[str, ...] = bounded(BASIC, choices=_TASKS)
+    episodes: int = bounded(1000, 1, 10**7)  # of each task
+    first_seed: int = bounded(1_000_000, 0)
+    astray: float = share(0.3)
+    scatter: float = share(0.3)
+    # Scenes of a demonstration at moments of its execution, see samples.Watch.
+    looks: int = bounded(4, 0)
+    stills: int = bounded(4, 0)  # scenes of other layouts at rest, see samples.Watch
     # Scenes of attempts that are over, near misses among them, see samples.Watch. They teach to
     # judge outcomes; an attempt takes as long as a demonstration.
-    endings: int = 0
-    workers: int = 0  # rendering processes; 0: one less than there are cores
+    endings: int = bounded(0, 0)
+    workers: int = bounded(0, 0, 1024)  # rendering processes; 0: one less than there are cores
 
     def __post_init__(self) -> None:
         if self.every and not self.prompts:

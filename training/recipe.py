@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import yaml
 
 from ..model.checkpoint_io.trained_tasks import EMBEDDED
 from ..model.embodiment.checks import head_number
+from ..model.network.config import TINY, ModelConfig
 from ..model.option_fields import check_finite
+from .atomic_files import write_text
 from .distill_options import DistillOptions
 from .options import (
     AutoencoderOptions,
@@ -23,8 +28,14 @@ from .options import (
     ObjectiveOptions,
     PolicyTrainingOptions,
     ReasonerTrainingOptions,
+    bounded,
 )
 from .video_options import VideoOptions
+
+_LARGEST = 2**20  # bytes of a recipe
+_LARGEST_INT = 2**31 - 1
+_MAY_BE_ZERO = ("action_width", "temporal_margin")  # of ModelConfig
+_DEVICE = re.compile(r"(cpu|cuda(:\d{1,3})?)?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +55,7 @@ class Recipe:
     # Domain (or number) whose action head the embodiment's own begins as a copy of, see
     # embodiment.checks.HEADS; empty: the head is as `start` has it, which is random if it is free.
     head_from: str = ""
-    seed: int = 0
+    seed: int = bounded(0, 0)
     device: str = "auto"  # of torch; "auto": a GPU if there is one
     data: DataOptions = dataclasses.field(default_factory=DataOptions)
     autoencoder: AutoencoderOptions | None = None
@@ -73,11 +84,16 @@ class Recipe:
                 f"{self.stage}.shard: expected text false (or lora), muon 0, no compile and no "
                 f"reasoner, got {policy.text}, {policy.muon}, {policy.compile!r} and {reasoner}"
             )
+        for name, device in (("device", self.device), ("data.encoder", self.data.encoder)):
+            if not (_DEVICE.fullmatch(device) or (name, device) == ("device", "auto")):
+                raise ValueError(f"{name}: expected cpu, cuda or cuda:N, got {device!r}")
+        if self.reasoner and not self.reasoner.looks + self.reasoner.stills + self.reasoner.endings:
+            raise ValueError("reasoner: expected looks, stills or endings, got none of them")
         if self.lora and (self.size or self.reasoner or not self.start):
             raise ValueError(
                 "lora: expected the start that it adapts, and neither size nor reasoner"
             )
-        if policy.accumulate < 1 or (policy.accumulate > 1 and policy.compile == "reduce-overhead"):
+        if policy.accumulate > 1 and policy.compile == "reduce-overhead":
             raise ValueError(
                 f"{self.stage}.accumulate: expected 1, or more without CUDA graphs, "
                 f"got {policy.accumulate}"
@@ -131,19 +147,16 @@ _PARTS: dict[str, type] = {
 
 
 def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
-    """Read a recipe; ValueError names a key that is unknown or a value of the wrong type.
+    """Read a recipe; ValueError names a key that is unknown, or a value that cannot be.
 
     changes: values that replace those of the file, as "policy.seconds=600", "data.encoder="
     (empty) or "reasoner=null" (left out).
     """
     if not file.is_file():
         raise ValueError(f"recipe {file} does not exist")
-    try:
-        fields = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file}: not readable as YAML ({error})") from None
-    if not isinstance(fields, dict):
-        raise ValueError(f"{file}: expected a table of options, got {type(fields).__name__}")
+    if file.stat().st_size > _LARGEST:
+        raise ValueError(f"{file}: expected a recipe, got {file.stat().st_size} bytes")
+    fields = _table(_yaml(file.read_bytes(), str(file)), str(file))
     for change in changes:
         _change(fields, change)
     if fields.get("start") == "embedded":
@@ -153,6 +166,8 @@ def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
         for name, kind in _PARTS.items()
         if name in fields
     }
+    if "size" in fields:
+        parts["size"] = _size(fields.pop("size"), f"{file}: size")
     return _fill(Recipe, fields | parts, str(file))
 
 
@@ -161,7 +176,7 @@ def write_recipe(file: Path, recipe: Recipe) -> None:
     fields = {
         name: value for name, value in dataclasses.asdict(recipe).items() if value is not None
     }
-    file.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
+    write_text(file, yaml.safe_dump(fields, sort_keys=False))
 
 
 def _change(fields: dict[str, Any], change: str) -> None:
@@ -171,41 +186,119 @@ def _change(fields: dict[str, Any], change: str) -> None:
     table = fields.setdefault(part, {}) if dot else fields
     if not (equals and key) or not isinstance(table, dict):
         raise ValueError(f"expected KEY=VALUE as in policy.seconds=600, got {change!r}")
-    try:
-        value = yaml.safe_load(text) if text else ""
-    except yaml.YAMLError as error:
-        raise ValueError(f"{change}: not readable as YAML ({error})") from None
+    value = _yaml(text.encode(errors="replace"), change) if text else ""
     if value is None:
         table.pop(name if dot else part, None)
     else:
         table[name if dot else part] = value
 
 
-def _fill(kind: type, fields: Any, where: str) -> Any:
-    """A dataclass of type `kind` from a mapping; lists become tuples, integers stand for floats."""
+class _Loader(yaml.SafeLoader):
+    """YAML without references: with a few of them a small file stands for a boundless table."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"a reference, *{self.peek_event().anchor}")
+        return super().compose_node(parent, index)
+
+
+def _yaml(text: bytes, where: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: not readable as YAML ({error})") from None
+
+
+def _table(fields: Any, where: str) -> dict[str, Any]:
     if not isinstance(fields, dict):
-        raise ValueError(f"{where}: expected a table of options, got {fields!r}")
+        raise ValueError(
+            f"{where}: expected a table of options, got {type(fields).__name__} {short(fields)}"
+        )
+    if odd := [key for key in fields if not isinstance(key, str)]:
+        raise ValueError(f"{where}: expected names of options, got {short(odd[0])}")
+    return fields
+
+
+def _fill(kind: type, fields: Any, where: str) -> Any:
+    """A dataclass of type `kind` from a mapping."""
+    values = _values(kind, fields, where)
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"{where.partition(': ')[0]}: {error}") from None
+
+
+def _size(fields: Any, where: str) -> dict[str, Any]:
+    """Fields of ModelConfig that make, with those of the smallest one, towers."""
+    values = _values(ModelConfig, fields, where)
+    for name, value in values.items():
+        for number in value if isinstance(value, tuple) else (value,):
+            if number < (name not in _MAY_BE_ZERO) and not isinstance(number, str | bool):
+                raise ValueError(f"{where}.{name}: expected more than 0, got {number}")
+    try:
+        dataclasses.replace(TINY, **values)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    return values
+
+
+def _values(kind: type, fields: Any, where: str) -> dict[str, Any]:
+    """Checked values of fields of a dataclass; lists become tuples, integers stand for floats."""
     known = {field.name: field for field in dataclasses.fields(kind)}
-    if unknown := sorted(set(fields) - set(known)):
+    if unknown := sorted(set(_table(fields, where)) - set(known)):
         raise ValueError(f"{where}: unknown {unknown}, expected some of {sorted(known)}")
+    hints = typing.get_type_hints(kind)
     values = {}
     for name, value in fields.items():
         default = known[name].default
-        given = tuple(value) if isinstance(value, list) else value
-        if (
-            isinstance(default, float)
-            and isinstance(given, int | str)
-            and not isinstance(given, bool)
-        ):
-            given = _number(given, f"{where}.{name}")
-        if isinstance(default, bool | int | float | str | tuple) and type(given) is not type(
-            default
-        ):
-            raise ValueError(f"{where}.{name}: expected {type(default).__name__}, got {value!r}")
-        if not (default == given == math.inf):  # which says that there is no end
-            check_finite(f"{where}.{name}", given)
+        given = _typed(hints[name], value, default, f"{where}.{name}")
+        _check_bounds(known[name].metadata, given, f"{where}.{name}")
         values[name] = given
-    return kind(**values)
+    return values
+
+
+def _typed(hint: Any, value: Any, default: Any, where: str) -> Any:
+    """The value as the field's type has it."""
+    if isinstance(default, float) and isinstance(value, int | str) and type(value) is not bool:
+        value = _number(value, where)
+    if not (default == value == math.inf):  # which says that there is no end
+        check_finite(where, value)
+    if isinstance(default, tuple):
+        items = typing.get_args(hint)
+        fixed = Ellipsis not in items
+        if not isinstance(value, list) or (fixed and len(value) != len(items)):
+            expected = f"{len(items)} of {items[0].__name__}" if fixed else "tuple"
+            raise ValueError(f"{where}: expected {expected}, got {short(value)}")
+        return tuple(_typed(items[0], entry, items[0](), where) for entry in value)
+    if isinstance(default, bool | int | float | str) and type(value) is not type(default):
+        raise ValueError(f"{where}: expected {type(default).__name__}, got {short(value)}")
+    if isinstance(value, int) and abs(value) > _LARGEST_INT:
+        raise ValueError(f"{where}: expected at most {_LARGEST_INT}, got {short(value)}")
+    if default is dataclasses.MISSING and where.endswith(".features"):
+        return _features(value, where)
+    return value
+
+
+def _features(fields: Any, where: str) -> dict[str, Any]:
+    for key, value in _table(fields, where).items():
+        names = value if isinstance(value, list) else [value]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{where}.{key}: expected a name or several, got {short(value)}")
+    return dict(fields)
+
+
+def _check_bounds(bounds: Mapping[str, Any], value: Any, where: str) -> None:
+    """ValueError for a number, or one of several, that is out of the field's range."""
+    for entry in value if isinstance(value, tuple) else (value,):
+        if (choices := bounds.get("choices")) and entry not in choices:
+            raise ValueError(f"{where}: expected one of {[*choices]}, got {short(entry)}")
+        if isinstance(entry, str) or not bounds:
+            continue
+        least, most, above = bounds["least"], bounds["most"], bounds["above"]
+        if not (least <= entry <= most and entry > above):
+            low = f"more than {above:g}" if above > -math.inf else f"{least:g} or more"
+            expected = f"{least:g} to {most:.9g}" if most < math.inf else low
+            raise ValueError(f"{where}: expected {expected}, got {entry}")
 
 
 def _number(text: int | str, where: str) -> float:
@@ -213,4 +306,4 @@ def _number(text: int | str, where: str) -> float:
     try:
         return float(text)
     except (ValueError, OverflowError):
-        raise ValueError(f"{where}: expected a number, got {text!r}") from None
+        raise ValueError(f"{where}: expected a number, got {short(text)}") from None

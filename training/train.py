@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ..model.autoencoder.vae import VideoAutoencoder
 from ..model.checkpoint_io.json_file import read_json
 from ..model.checkpoint_io.loader import load_model, load_vae
 from ..model.checkpoint_io.own_embodiment import own_embodiment, write_own
@@ -22,8 +23,9 @@ from ..model.checkpoint_io.trained_tasks import write_trained_tasks
 from ..model.checkpoint_io.yes_temperature import write_yes_temperature
 from ..model.embodiment import Embodiment, find_embodiment
 from ..model.loaded_model import Model
-from ..model.network.config import TINY, ModelConfig
+from ..model.network.config import TINY
 from ..model.policy import fit_embodiment, load_policy
+from .atomic_files import recover, rewritten, write_text
 from .clips.clip_reader import read_clips
 from .data.background_loader import BackgroundLoader
 from .data.clip_source import make_clips
@@ -34,6 +36,8 @@ from .optim.process_group import TrainingGroup, join
 from .options import AutoencoderOptions, DecoderOptions
 from .recipe import Recipe, write_recipe
 from .stages.autoencoder import load_autoencoder, train_autoencoder
+from .stages.checkpoint_progress import FILE as PROGRESS
+from .stages.checkpoint_progress import has_ended, note
 from .stages.checkpoint_writer import copy_checkpoint, replace, write_autoencoder
 from .stages.forward_dynamics import ForwardDynamics
 from .stages.latent_encoder import Encoder
@@ -48,9 +52,11 @@ _SMALL = 2**30
 def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Path:
     """Train by the recipe; returns the checkpoint folder `out/checkpoint`.
 
-    A second call goes on where the first ended. Writes recipe.yaml, log.jsonl and state.safetensors
-    beside the checkpoint, and with LoRA the folder adapter. All processes that torchrun started
-    train together. ValueError for a recipe that fits neither data nor checkpoint.
+    A second call goes on where the first ended, wherever it was stopped, and ends with the same
+    weights if the data are the same. Writes recipe.yaml, log.jsonl and state.safetensors beside the
+    checkpoint, and with LoRA the folder adapter. All processes that torchrun started train
+    together. ValueError for a recipe that fits neither data nor checkpoint, and for gradients or
+    weights that are not finite.
     """
     group = join(recipe.device)
     if recipe.generator.shard and group.size == 1:
@@ -59,7 +65,7 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         )
     if recipe.video is not None:
         read_clips(recipe.video)  # says what is wrong with the captions before anything is copied
-    torch.manual_seed(recipe.seed + group.rank)
+    _seed(recipe, group)
     torch.set_float32_matmul_precision("high")
     folder = out / "checkpoint"
     log: Log = JsonLog(out / "log.jsonl", tell) if group.leads else lambda _: None
@@ -69,7 +75,7 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     model = load(recipe, folder, group)
     if recipe.decoder is not None:
         check_decoder(recipe.decoder, model, recipe.embodiment)
-    redraw = recipe.decoder is not None and not _done(out, "decoder", group)
+    redraw = recipe.decoder is not None and not _done(folder, "decoder", group)
     clips: Sequence[Clip] = ()
     if recipe.video is None:
         clips = _train_model(model, recipe, out, log, group)
@@ -86,9 +92,14 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     return folder
 
 
-def _done(out: Path, stage: str, group: TrainingGroup) -> bool:
+def _done(folder: Path, stage: str, group: TrainingGroup) -> bool:
     """Whether an earlier call finished this stage, as the first process sees it."""
-    return bool(group.agree((out / f"{stage}.done").exists()))
+    return bool(group.agree(has_ended(folder, stage)))
+
+
+def _seed(recipe: Recipe, group: TrainingGroup) -> None:
+    """At the beginning of every stage: so it is the same after stages of an earlier call."""
+    torch.manual_seed(recipe.seed + group.rank)
 
 
 def _train_model(
@@ -100,8 +111,9 @@ def _train_model(
         if recipe.policy.steps or recipe.distill
         else find_embodiment(recipe.embodiment)
     )
-    ask = recipe.reasoner is not None and not _done(out, "reasoner", group)
-    encode = recipe.autoencoder is not None and not _done(out, "autoencoder", group)
+    folder = out / "checkpoint"
+    ask = recipe.reasoner is not None and not _done(folder, "reasoner", group)
+    encode = recipe.autoencoder is not None and not _done(folder, "autoencoder", group)
     trainer = ReasonerTrainer(model, recipe.reasoner, group) if recipe.reasoner and ask else None
     keep = recipe.decoder.clips if recipe.decoder is not None else 0
     source = BackgroundLoader(
@@ -112,14 +124,15 @@ def _train_model(
     try:
         if trainer is not None and not trainer.options.every:
             train_reasoner(trainer, out, log)
-            (out / "reasoner.done").touch()
             trainer.close()  # the processes behind it would take time from the other stages
             trainer = None
         source.wait_for(recipe.data.warm_up)
         log({"stage": "data", "episodes": len(source.clips), "processes": group.size})
         if recipe.autoencoder is not None and encode:
+            _seed(recipe, group)
             train_vae(model, source, recipe.autoencoder, out, log, group)
         if recipe.policy.steps:
+            _seed(recipe, group)
             train_policy(model, source, recipe, out, log, trainer, group)
         if recipe.distill is not None:
             train_student(model, source, recipe, out, log, group)
@@ -156,15 +169,21 @@ def train_vae(
     group: TrainingGroup,
 ) -> None:
     """Train the video autoencoder in the first process; the other processes load it then."""
-    folder = out / "checkpoint" / "vae"
+    folder = out / "checkpoint"
     assert model.vae is not None  # loaded by `load`
     if group.leads:
         train_autoencoder(model.vae, lambda: source.clips, options, log)
-        write_autoencoder(folder, model.vae)
-        (out / "autoencoder.done").touch()
+        _put_autoencoder(folder, model.vae, "autoencoder", options.steps)
     group.wait()
     if not group.leads:
-        model.vae = load_vae(folder, group.device, torch.float32)
+        model.vae = load_vae(folder / "vae", group.device, torch.float32)
+
+
+def _put_autoencoder(folder: Path, vae: VideoAutoencoder, stage: str, steps: int) -> None:
+    """Have a checkpoint hold it, and say so."""
+    with rewritten(folder) as draft:
+        write_autoencoder(draft / "vae", vae)
+        note(draft, stage, steps, ended=True)
 
 
 def check_decoder(options: DecoderOptions, model: Model, embodiment: str) -> None:
@@ -186,6 +205,7 @@ def train_decoder(
     """
     folder = out / "checkpoint"
     assert recipe.decoder is not None  # `train` asks
+    _seed(recipe, group)
     if group.leads:
         vae, steps = load_autoencoder(folder, group.device), recipe.decoder.future_steps
         policy = load_policy(folder, recipe.embodiment, group.device, future_steps=steps)
@@ -193,34 +213,38 @@ def train_decoder(
         train_autoencoder(vae, lambda: clips, recipe.decoder, log, ForwardDynamics(policy))
         for name, tensor in vae.module.state_dict().items() if recipe.decoder.kept else ():
             tensor.lerp_(begun[name], recipe.decoder.kept)
-        write_autoencoder(folder / "vae", vae)
-        (out / "decoder.done").touch()
+        _put_autoencoder(folder, vae, "decoder", recipe.decoder.steps)
     group.wait()
 
 
 def begin(recipe: Recipe, folder: Path) -> None:
     """Write the initial checkpoint, unless there is one, and the recipe beside it."""
-    config = dataclasses.replace(TINY, **recipe.size)
-    if not folder.exists() and recipe.start:
-        _copy_start(recipe, folder, config)
-    elif not folder.exists():
-        write_tiny(folder, recipe.seed, config, recipe.embodiment)
-    if recipe.size or recipe.reasoner or (recipe.generator.steps and recipe.generator.text):
-        write_yes_temperature(folder, None)  # it will answer otherwise than it was fitted to
-    if recipe.policy.steps:  # nobody knows what a dataset shows
-        write_trained_tasks(folder, () if recipe.data.dataset else recipe.data.tasks)
-        write_trained_sampling(folder, recipe.objective.sampling)
+    recover(folder)
+    recover(folder.parent / "adapter")
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    if not folder.exists():
+        with rewritten(folder) as draft:
+            _write_start(recipe, draft)
+            _describe(recipe, draft)
+    else:
+        _describe_again(recipe, folder)
     write_recipe(folder.parent / "recipe.yaml", recipe)
 
 
-def _copy_start(recipe: Recipe, folder: Path, config: ModelConfig) -> None:
-    """Copy `recipe.start`; with `recipe.size`, replace the towers by random ones of that size.
+def _write_start(recipe: Recipe, folder: Path) -> None:
+    """A copy of `recipe.start`, or random weights; with `recipe.size` both, see Recipe.
 
     The towers: transformer and vision encoder. A copy whose policy learns carries the recipe's
     embodiment from now on.
     """
+    config = dataclasses.replace(TINY, **recipe.size)
+    if not recipe.start:
+        write_tiny(folder, recipe.seed, config, recipe.embodiment)
+        return
     embodiment = embodiment_of(recipe)
     copy_checkpoint(Path(recipe.start), folder)
+    (folder / PROGRESS).unlink(missing_ok=True)  # of the training that made the start
     about = read_json(folder / "checkpoint.json", optional=True)
     if recipe.policy.steps or not about.get("policy"):
         write_own(folder, embodiment)
@@ -229,6 +253,27 @@ def _copy_start(recipe: Recipe, folder: Path, config: ModelConfig) -> None:
             write_tiny(Path(fresh) / "towers", recipe.seed, config, recipe.embodiment)
             for part in ("transformer", "vision_encoder", "config.json"):
                 replace(Path(fresh) / "towers" / part, folder / part)
+
+
+def _describe(recipe: Recipe, folder: Path) -> None:
+    """What the folder's checkpoint.json says of the training."""
+    if recipe.size or recipe.reasoner or (recipe.generator.steps and recipe.generator.text):
+        write_yes_temperature(folder, None)  # it will answer otherwise than it was fitted to
+    if recipe.policy.steps:  # nobody knows what a dataset shows
+        write_trained_tasks(folder, () if recipe.data.dataset else recipe.data.tasks)
+        write_trained_sampling(folder, recipe.objective.sampling)
+
+
+def _describe_again(recipe: Recipe, folder: Path) -> None:
+    """The same for a folder that is in use: its file is replaced as a whole."""
+    file = folder / "checkpoint.json"
+    with tempfile.TemporaryDirectory() as place:
+        said = Path(place) / file.name
+        if file.exists():
+            said.write_bytes(file.read_bytes())
+        _describe(recipe, Path(place))
+        if said.exists() and (not file.exists() or said.read_bytes() != file.read_bytes()):
+            write_text(file, said.read_text(encoding="utf-8"))
 
 
 def embodiment_of(recipe: Recipe) -> Embodiment:

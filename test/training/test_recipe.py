@@ -111,7 +111,7 @@ def test_a_recipe_may_start_from_the_embedded_checkpoint(tmp_path: Path) -> None
             "policy: {steps: 0}\ndistill: {levels: [0.9, 0.5]}",
             "distill.levels: .* that fall from 1",
         ),
-        ("policy: {steps: 0}\ndistill: {levels: [1.0, x]}", "distill.levels: .* that fall from 1"),
+        ("policy: {steps: 0}\ndistill: {levels: [1.0, x]}", "distill.levels: expected a number"),
         ("policy: {steps: 0}\ndistill: {levels: []}", "distill.levels: .* that fall from 1"),
         ("policy: {steps: 0}\ndistill: {substeps: 0}", "distill.substeps: expected 1 or more"),
         ("policy: {steps: 0}\ndistill: {rollout: 2}", "distill.rollout: expected a share"),
@@ -124,3 +124,61 @@ def test_a_generator_learns_in_one_way_with_options_that_fit(tmp_path, text, mes
     file.write_text(f"start: somewhere\n{text}")
     with pytest.raises(ValueError, match=message):
         read_recipe(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("policy.batch=0", "policy.batch: expected 1 or more, got 0"),
+        ("policy.steps=-3", "policy.steps: expected 0 or more, got -3"),
+        ("policy.seconds=0", "policy.seconds: expected more than 0, got 0"),
+        ("policy.average=0.0", "policy.average: expected 1e-06 to 0.288675135, got 0"),
+        ("policy.betas=[0.9]", r"policy.betas: expected 2 of float, got \[0.9\]"),
+        ("policy.betas=[0.9, 1.0]", "policy.betas: expected 0 to"),
+        ("policy.betas=[0.9, x]", "policy.betas: expected a number, got 'x'"),
+        ("policy.compile=fast", "policy.compile: expected one of"),
+        ("policy.accumulate=0", "policy.accumulate: expected 1 or more"),
+        ("data.episodes=-1", "data.episodes: expected 1 to"),
+        ("data.whole=1.5", "data.whole: expected 0 to 1"),
+        ("data.tasks=[lift, fly]", "data.tasks: expected one of .*, got 'fly'"),
+        ("data.units=[1]", "data.units: expected str, got 1"),
+        ("data.features=top", "data.features: expected a table"),
+        ("data.features={state: 5}", "data.features.state: expected a name or several, got 5"),
+        ("data.encoder=gpu", "data.encoder: expected cpu, cuda or cuda:N, got 'gpu'"),
+        ("device=tpu", "device: expected cpu, cuda or cuda:N, got 'tpu'"),
+        ("seed=-1", "seed: expected 0 or more"),
+        (f"seed={2**40}", "seed: expected at most 2147483647"),
+        ("size.foo=7", r"size: unknown \['foo'\]"),
+        ("size.hidden=many", "size.hidden: expected int, got 'many'"),
+        ("size.kv_heads=0", "size.kv_heads: expected more than 0"),
+        ("size.head_dim=64", "rope_sections: .* do not add up to 32"),
+        ("autoencoder.frames=-3", "autoencoder.frames: expected 1 or more, got -3"),
+        ("reasoner={looks: 0, stills: 0}", "reasoner: expected looks, stills or endings"),
+        ("start=&a [*a]", "not readable as YAML .a reference"),
+        ("{1: 2}=3", "unknown"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(tmp_path, change, message):
+    file = tmp_path / "r.yaml"
+    file.write_text("start: somewhere")
+    with pytest.raises(ValueError, match=message):
+        read_recipe(file, [change])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"\xff\xfe\xfa", "not readable as YAML"),
+        (b"[" * 5000, "not readable as YAML"),
+        (b"1: 2", "expected names of options, got 1"),
+        (b"seed: " + b"9" * 5000, "not readable as YAML"),
+        (b"start: 2001-99-99", "not readable as YAML"),
+        (b"#" * 2**21, "expected a recipe, got 2097152 bytes"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_named(tmp_path, text, message):
+    file = tmp_path / "r.yaml"
+    file.write_bytes(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_recipe(file)
+    assert "r.yaml" in str(caught.value)

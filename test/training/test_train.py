@@ -2,12 +2,15 @@
 """A training from its recipe: begun, gone on with, and its stages in order."""
 
 import dataclasses
+import itertools
+import json
 from shutil import copytree
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from cosmos3_ros.model.checkpoint_io.json_file import read_json
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.yes_temperature import write_yes_temperature, yes_temperature
 from cosmos3_ros.model.embodiment import EMBODIMENTS
@@ -15,12 +18,14 @@ from cosmos3_ros.model.embodiment.embodiment_yaml import write_embodiment
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training import train
 from cosmos3_ros.training.data.episodes import make_clip
+from cosmos3_ros.training.optim import optimizer
 from cosmos3_ros.training.options import (
     DataOptions,
     DecoderOptions,
     PolicyTrainingOptions,
 )
 from cosmos3_ros.training.recipe import Recipe, read_recipe
+from cosmos3_ros.training.stages import reasoner
 from cosmos3_ros.training.stages.policy import prepare
 from cosmos3_ros.training.train import begin, embodiment_of
 
@@ -148,3 +153,89 @@ def test_the_decoder_may_keep_a_share_of_what_it_was(tmp_path, tiny_small, monke
     for wrong in ({"kept": 1.0}, {"kept": 0.5, "start": "decoder"}):
         with pytest.raises(ValueError, match="expected a share below 1, 0 if it begins anew"):
             dataclasses.replace(options, **wrong)
+
+
+@pytest.fixture
+def short(tiny_small, monkeypatch, episode):
+    """A recipe of two steps, saved after each."""
+    monkeypatch.setattr(
+        train,
+        "make_clips",
+        lambda *_: (make_clip(episode(17, seed), DROID_SIM, 17) for seed in (0, 1)),
+    )
+    return Recipe(
+        start=str(tiny_small),
+        device="cpu",
+        data=DataOptions(warm_up=2),
+        policy=PolicyTrainingOptions(steps=2, batch=2, warmup=1, save=0.0, text=False),
+    )
+
+
+def weights(out):
+    return load_file(out / "checkpoint" / "transformer" / "diffusion_pytorch_model.safetensors")
+
+
+def run(recipe, out):
+    said = []
+    train.train(recipe, out, said.append)
+    return said
+
+
+@pytest.mark.parametrize("part", ["checkpoint", "state"])
+@pytest.mark.parametrize("save", [0, 1], ids=["first save", "last save"])
+def test_a_save_that_is_cut_short_is_made_up_for(tmp_path, short, monkeypatch, part, save):
+    """The same command again ends with the weights of a training that was not disturbed."""
+    run(short, tmp_path / "whole")
+    place, name = (
+        (reasoner, "write_transformer")
+        if part == "checkpoint"
+        else (optimizer, "write_safetensors")
+    )
+    write, number = getattr(place, name), itertools.count()
+
+    def full(*args, **options):
+        if next(number) == save:
+            raise OSError(28, "No space left on device")
+        write(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, full)
+        with pytest.raises(OSError, match="No space left"):
+            run(short, tmp_path / "cut")
+    load_model(tmp_path / "cut" / "checkpoint")
+    assert run(short, tmp_path / "cut")[-1].startswith("wrote")
+    wanted, found = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+    assert read_json(tmp_path / "cut" / "checkpoint" / "training.json") == {
+        "policy": {"step": 2, "ended": True}
+    }
+
+
+def test_a_training_that_was_killed_while_it_began_begins_again(tmp_path, short):
+    """What is half there is a hidden draft; what its start says of its own training is not kept."""
+    (tmp_path / "out" / ".checkpoint.draft").mkdir(parents=True)
+    (tmp_path / "out" / ".checkpoint.draft" / "model_index.json").write_text("{")
+    start = copytree(short.start, tmp_path / "start")
+    (start / "training.json").write_text('{"policy": {"step": 2, "ended": true}}')
+    (tmp_path / "out" / "log.jsonl").write_text('{"seconds": 1}\n{"sec')
+    run(dataclasses.replace(short, start=str(start)), tmp_path / "out")
+    assert not [file for file in (tmp_path / "out").iterdir() if file.name.startswith(".")]
+    before, after = load_model(start).transformer, load_model(tmp_path / "out" / "checkpoint")
+    assert not torch.equal(before.action_in.weight, after.transformer.action_in.weight)
+    lines = (tmp_path / "out" / "log.jsonl").read_text().split("\n")
+    assert [json.loads(line) for line in lines if line]
+
+
+def test_a_training_that_explodes_keeps_what_was_good(tmp_path, short):
+    """It was saved before, and the error says what may help."""
+    run(short, tmp_path / "out")
+    state = (tmp_path / "out" / "state.safetensors").read_bytes()
+    good = weights(tmp_path / "out")
+    wild = dataclasses.replace(short.policy, steps=9, rate=1e20, warmup=0)
+    with pytest.raises(ValueError, match="gradient not finite 11 times in a row after step 3"):
+        run(dataclasses.replace(short, policy=wild), tmp_path / "out")
+    kept = weights(tmp_path / "out")
+    assert all(torch.equal(good[name], kept[name]) for name in good)
+    assert len(state) == (tmp_path / "out" / "state.safetensors").stat().st_size
+    mild = dataclasses.replace(short.policy, steps=3)
+    assert run(dataclasses.replace(short, policy=mild), tmp_path / "out")[-1].startswith("wrote")

@@ -74,7 +74,8 @@ def _spans(job: _Job) -> list[range]:
 
 def layout_of(dataset: Path, embodiment: Embodiment, options: DataOptions) -> Layout:
     """How a LeRobot dataset is read: by the options, else by our names, else by LeRobot's own."""
-    from .lerobot_reader import make_layout, read_info, usual_features
+    from .lerobot.metadata import read_info
+    from .lerobot_reader import make_layout, usual_features
 
     usual: dict[str, Any] = {}
     if (dataset / "meta/info.json").is_file():  # else `read_episodes` says what is missing

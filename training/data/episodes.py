@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +26,9 @@ class Episode:
     task: str = ""  # where it came from
     seed: int = -1
     looks: np.ndarray | None = None  # int64 [K], rising: the frames in `views`; None: all frames
+    # How many frames, from the first on, are of the task; those behind show how it went on, and no
+    # window begins there. None: all.
+    own: int | None = None
 
     def __post_init__(self) -> None:
         lengths = {
@@ -69,6 +72,28 @@ class Clip:
         return np.minimum(self.starts[:, None] + np.arange(frames), len(self.frames) - 1)
 
 
+def by_task(episode: Episode, said: Sequence[tuple[str, ...]], horizon: int) -> Iterator[Episode]:
+    """An episode for each run of frames that have the same task.
+
+    said: wordings of each frame; horizon: frames that each keeps of what follows its own.
+    """
+    firsts = [0, *(step for step in range(1, len(said)) if said[step] != said[step - 1])]
+    if len(firsts) == 1:
+        yield dataclasses.replace(episode, instructions=said[0])
+        return
+    for first, end in zip(firsts, [*firsts[1:], len(said)], strict=True):
+        seen = slice(first, end + horizon)
+        yield dataclasses.replace(
+            episode,
+            views={view: frames[seen] for view, frames in episode.views.items()},
+            states=episode.states[seen],
+            actions=episode.actions[seen],
+            truth=episode.truth[seen],
+            instructions=said[first],
+            own=end - first,
+        )
+
+
 def window_begins(seed: int, stride: int, opening: int) -> Callable[[int], bool]:
     """A function that tells whether a window begins at a frame, see make_clip.
 
@@ -88,9 +113,8 @@ def make_clip(episode: Episode, embodiment: Embodiment, stride: int = 1, opening
     """
     begins = window_begins(episode.seed, stride, opening)
     looks = episode.looks
-    starts = (
-        np.array([step for step in range(len(episode)) if begins(step)]) if looks is None else looks
-    )
+    own = range(len(episode) if episode.own is None else episode.own)
+    starts = np.array([step for step in own if begins(step)], int) if looks is None else looks
     return _clip(episode, embodiment, starts, looks is None)
 
 

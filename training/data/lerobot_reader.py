@@ -5,134 +5,55 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...model.embodiment.droid_names import droid_image_name
 from ...model.embodiment.plausibility import check_states
 from ...model.embodiment.spec import JOINTS, Embodiment
 from ...model.embodiment.units import to_si
 from ...robot.images import decode_bytes
 from .embodiments.dataset_columns import dataset_columns
-from .episodes import Episode
+from .episodes import Episode, by_task
 from .ground_truth import GroundTruth
+from .lerobot.layout import (
+    Layout,
+    camera_feature,
+    make_layout,
+    number_features,
+    usual_features,
+)
+from .lerobot.metadata import (
+    PICTURES,
+    data_file,
+    read_info,
+    read_rows,
+    read_tasks,
+    video_begin,
+    video_file,
+)
+from .lerobot.tables import feature_numbers, indices, pictures, read_table
 from .video_io import read_video
 
+__all__ = [
+    "SEPARATOR",
+    "TRUTH_FEATURE",
+    "Layout",
+    "camera_feature",
+    "check_dataset",
+    "make_layout",
+    "number_features",
+    "read_episodes",
+    "read_info",
+    "read_numbers",
+    "usual_features",
+]
+
 TRUTH_FEATURE = "simulation.truth"
-SEPARATOR = " | "  # between several ways to say the same
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Layout:
-    """Which features of a dataset are state, action and images."""
-
-    state: tuple[str, ...]  # features, together in the order of the embodiment's columns
-    action: tuple[str, ...]
-    cameras: Mapping[str, str]  # view -> feature
-    # its numbers for open and for closed; None: as it says, else as the embodiment has them
-    gripper: tuple[float, float] | None = None
-    units: tuple[str, ...] = ()  # of each column, likewise
-    instruction: str = ""  # for episodes without a task
-
-
-def camera_feature(view: str) -> str:
-    """The feature of a view; the names of DROID's cameras are DROID's."""
-    return f"observation.images.{droid_image_name(view)}"
-
-
-def number_features(embodiment: Embodiment) -> dict[str, tuple[str, slice]]:
-    """Feature: (which numbers of an episode, their columns), named as DROID's for its kind of arm.
-
-    That is joints and then grippers; poses, and arms that have each its gripper behind its joints,
-    are one feature as with LeRobot.
-    """
-    arm, width = len(embodiment.action) - len(embodiment.discrete), len(embodiment.action)
-    if embodiment.kind != JOINTS or any(column.gripper for column in embodiment.action[:arm]):
-        parts = {
-            "observation.state": ("states", embodiment.state),
-            "action": ("actions", embodiment.action),
-        }
-        return {
-            name: (field, slice(0, len(columns)))
-            for name, (field, columns) in parts.items()
-            if columns
-        }
-    features = {
-        "observation.state.joint_positions": ("states", slice(0, arm)),
-        "observation.state.gripper_position": ("states", slice(arm, width)),
-        "action.joint_position": ("actions", slice(0, arm)),
-        "action.gripper_position": ("actions", slice(arm, width)),
-    }
-    return {
-        name: (field, part) for name, (field, part) in features.items() if part.stop > part.start
-    }
-
-
-def make_layout(
-    embodiment: Embodiment,
-    features: Mapping[str, Any],
-    gripper: Sequence[float] = (),
-    instruction: str = "",
-    units: Sequence[str] = (),
-) -> Layout:
-    """The layout of this package's own datasets, except for what `features` names.
-
-    features: "state", "action" or a view -> name or names; gripper: what it says when open and
-    when closed; units: of each state column. Raises ValueError.
-    """
-    known = ("state", "action", *embodiment.views)
-    if unknown := sorted(set(features) - set(known)):
-        raise ValueError(f"features: unknown {unknown}, expected some of {list(known)}")
-    named = {
-        key: (value,) if isinstance(value, str) else tuple(value) for key, value in features.items()
-    }
-    if wrong := [view for view in embodiment.views if len(named.get(view, ("",))) != 1]:
-        raise ValueError(
-            f"features: expected one name for each camera, got {[named[view] for view in wrong]}"
-        )
-    if len(gripper) not in (0, 2) or len({*gripper}) == 1:
-        raise ValueError(
-            f"gripper: expected what it says when open and when closed, got {list(gripper)}"
-        )
-    own = {
-        kind: tuple(
-            name for name, (field, _) in number_features(embodiment).items() if field == f"{kind}s"
-        )
-        for kind in known
-    }
-    cameras = {
-        view: named[view][0] if view in named else camera_feature(view) for view in embodiment.views
-    }
-    return Layout(
-        named.get("state", own["state"]),
-        named.get("action", own["action"]),
-        cameras,
-        (float(gripper[0]), float(gripper[1])) if gripper else None,
-        tuple(units),
-        instruction,
-    )
-
-
-def usual_features(features: Mapping[str, Any], embodiment: Embodiment) -> dict[str, Any]:
-    """What LeRobot's own recordings call the state, the action and the cameras, where ours lack.
-
-    features: of info.json. The result is for `make_layout`.
-    """
-    own, found = make_layout(embodiment, {}), {}
-    for kind, name, ours in (
-        ("state", "observation.state", own.state),
-        ("action", "action", own.action),
-    ):
-        if name in features and not all(our in features for our in ours):
-            found[kind] = name
-    for view, camera in own.cameras.items():
-        if camera not in features and (name := f"observation.images.{view}") in features:
-            found[view] = name
-    return found
+SEPARATOR = " | "  # between several ways to say the same, in what `collect` writes
+_COLLECTED = "simulation/task"  # of an episode that `collect` wrote
 
 
 def read_episodes(
@@ -143,18 +64,22 @@ def read_episodes(
     size: int = 1,
     partial: bool = False,
     numbers: Collection[int] | None = None,
+    whole: bool = False,
 ) -> Iterator[Episode]:
     """The episodes of a folder at the embodiment's rate: the share of process `rank` of `size`.
 
+    One whose frames have several tasks becomes an episode for each (see Episode.own).
+
     partial: a dataset without states, without actions or without tasks is read too, states and
-    actions are NaN then; numbers: only these episodes. ValueError names what is missing or differs.
+    actions are NaN then; numbers: only these episodes; whole: as they were recorded, with the first
+    of their tasks. ValueError names what is missing or differs.
     """
     root, layout = Path(folder), layout or make_layout(embodiment, {})
     info = read_info(root)
     if partial:
         layout = _present(layout, info["features"])
     check_dataset(root, info, embodiment, layout, partial)
-    rows = _rows(root, info)
+    tasks, rows = read_tasks(root, info), read_rows(root, info)
     if numbers is not None:
         every = list(rows)
         chosen = [row for row in every if row["episode_index"] in numbers]
@@ -164,7 +89,7 @@ def read_episodes(
             )
         rows = iter(chosen)
     for row in itertools.islice(rows, rank, None, size):
-        yield _read_episode(root, info, row, embodiment, layout)
+        yield from _read_episode(root, info, row, tasks, embodiment, layout, whole)
 
 
 def _present(layout: Layout, features: Mapping[str, Any]) -> Layout:
@@ -174,25 +99,6 @@ def _present(layout: Layout, features: Mapping[str, Any]) -> Layout:
         for names in (layout.state, layout.action)
     )
     return dataclasses.replace(layout, state=state, action=action)
-
-
-def read_info(root: Path) -> dict[str, Any]:
-    """meta/info.json; ValueError unless it is one of v3.0 or v2.x."""
-    file = root / "meta/info.json"
-    if root.suffix in (".mcap", ".db3") or (root / "metadata.yaml").exists():
-        raise ValueError(
-            f"dataset: {root} is a rosbag2 recording; first `cosmos3 convert {root} --robot NAME "
-            "--out FOLDER`"
-        )
-    if not file.exists():
-        raise ValueError(f"dataset: missing file {file}")
-    info = json.loads(file.read_text(encoding="utf-8"))
-    if info.get("codebase_version") not in ("v3.0", "v2.1", "v2.0"):
-        raise ValueError(
-            f"{file}: expected codebase_version v3.0, v2.1 or v2.0, got "
-            f"{info.get('codebase_version')!r}"
-        )
-    return info
 
 
 def check_dataset(
@@ -215,6 +121,10 @@ def check_dataset(
         raise ValueError(
             f"{root}: lacks the feature(s) {missing}; it has {sorted(features)}. Recipes name "
             "others in `data.features`"
+        )
+    if odd := [name for name in layout.cameras.values() if features[name]["dtype"] not in PICTURES]:
+        raise ValueError(
+            f"{root}: {odd[0]}: expected dtype video or image, got {features[odd[0]]['dtype']!r}"
         )
     slower, same = info["fps"] < embodiment.fps - 0.1, abs(info["fps"] - embodiment.fps) <= 0.1
     if slower or not (same or embodiment.kind == JOINTS):
@@ -248,115 +158,125 @@ def check_dataset(
 
 def read_numbers(root: Path, info: dict[str, Any], names: Sequence[str]) -> np.ndarray:
     """These features of all episodes side by side, as they are in the files: [frames, width]."""
-    import pyarrow.parquet as pq
-
-    files = dict.fromkeys(root / _data_file(info, row) for row in _rows(root, info))
+    files = dict.fromkeys(data_file(root, info, row) for row in read_rows(root, info))
     if not files:
         raise ValueError(f"{root}: expected episodes, got none")
+    features = info["features"]
     return np.concatenate(
-        [_numbers(pq.read_table(file, columns=[*names]), names) for file in files]
+        [feature_numbers(read_table(file, names), features, names, str(file)) for file in files]
     )
-
-
-def _data_file(info: dict[str, Any], row: dict[str, Any]) -> str:
-    """The file of an episode's numbers, below the dataset's folder."""
-    place = row.get("place") or {
-        name: row[f"data/{name}"] for name in ("chunk_index", "file_index")
-    }
-    return str(info["data_path"].format(**place))
-
-
-def _rows(root: Path, info: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What is said of each episode, in the terms of v3.0."""
-    import pyarrow.parquet as pq
-
-    if info["codebase_version"] == "v3.0":
-        for file in sorted((root / "meta/episodes").glob("*/*.parquet")):
-            yield from pq.read_table(file).to_pylist()
-        return
-    for line in (root / "meta/episodes.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        place = {
-            "episode_chunk": row["episode_index"] // info["chunks_size"],
-            "episode_index": row["episode_index"],
-        }
-        yield row | {"place": place}
 
 
 def _read_episode(
-    root: Path, info: dict[str, Any], row: dict[str, Any], embodiment: Embodiment, layout: Layout
-) -> Episode:
-    import pyarrow.parquet as pq
-
-    number, where = row["episode_index"], f"{root}: episode {row['episode_index']}"
-    file = _data_file(info, row)
-    table = pq.read_table(root / file, filters=[("episode_index", "=", number)])
-    if not table.num_rows:
-        raise ValueError(f"{where}: no rows in {file}")
-    states, actions = (_numbers(table, names) for names in (layout.state, layout.action))
+    root: Path,
+    info: dict[str, Any],
+    row: dict[str, Any],
+    tasks: Mapping[int, str],
+    embodiment: Embodiment,
+    layout: Layout,
+    whole: bool,
+) -> Iterator[Episode]:
+    where, features = f"{root}: episode {row['episode_index']}", info["features"]
+    table = _table(root, info, row, layout)
+    states, actions = _states_and_actions(table, features, embodiment, layout, where)
+    said = _wordings(table, row, tasks, layout.instruction, where)
     grippers = [column.gripper for column in embodiment.action]
-    features = info["features"]
-    for values, names, columns in (
-        (states, layout.state, embodiment.state),
-        (actions, layout.action, embodiment.action),
-    ):
-        if not names:
-            continue
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"{where}: expected finite numbers in {[*layout.state, *layout.action]}"
-            )
-        values[:] = to_si(
-            values, dataset_columns(features, names, columns, layout.units, layout.gripper)
-        )
-    try:
-        check_states(states, embodiment.state if layout.state else ())
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    tasks = [
-        text.strip()
-        for task in row.get("tasks") or ()
-        for text in task.split(SEPARATOR)
-        if text.strip()
-    ]
-    if not (tasks or layout.instruction):
-        raise ValueError(
-            f"{where} has no task: say with `instruction` of the recipe's data what is done"
-        )
-    states, actions = (
-        values if names else np.full((table.num_rows, len(columns)), np.nan, np.float32)
-        for values, names, columns in (
-            (states, layout.state, embodiment.state),
-            (actions, layout.action, embodiment.action),
-        )
-    )
     frames, states, actions = _resampled(states, actions, info["fps"] / embodiment.fps, grippers)
-    known = TRUTH_FEATURE in table.column_names
+    known = TRUTH_FEATURE in table.column_names and TRUTH_FEATURE in features
     truth = (
-        _numbers(table, (TRUTH_FEATURE,))
+        feature_numbers(table, features, (TRUTH_FEATURE,), where)
         if known
         else np.full((table.num_rows, GroundTruth.WIDTH), np.nan, np.float32)
     )
-    return Episode(
+    episode = Episode(
         views={
             view: _pictures(root, info, row, table, key)[frames]
             for view, key in layout.cameras.items()
         },
         states=states,
         actions=actions,
-        instructions=tuple(tasks) or (layout.instruction,),
+        instructions=said[0],
         truth=truth[frames],
-        task=row.get("simulation/task", ""),
-        seed=row.get("simulation/seed", -1),
+        task=str(row.get(_COLLECTED) or ""),
+        seed=seed if isinstance(seed := row.get("simulation/seed"), int) else -1,
+    )
+    yield from (
+        [episode]
+        if whole
+        else by_task(episode, [said[frame] for frame in frames], embodiment.horizon)
     )
 
 
-def _numbers(table: Any, names: Sequence[str]) -> np.ndarray:
-    """The features side by side, float32 [rows, width]."""
-    parts = [
-        np.array(table[name].to_pylist(), np.float32).reshape(table.num_rows, -1) for name in names
-    ]
-    return np.concatenate(parts, axis=1) if parts else np.zeros((table.num_rows, 0), np.float32)
+def _table(root: Path, info: dict[str, Any], row: dict[str, Any], layout: Layout) -> Any:
+    """The rows of an episode, in order and complete."""
+    number, features = row["episode_index"], info["features"]
+    where, file = f"{root}: episode {number}", data_file(root, info, row)
+    images = [key for key in layout.cameras.values() if features[key]["dtype"] == "image"]
+    optional = (TRUTH_FEATURE, "task_index", "frame_index")
+    table = read_table(file, (*layout.state, *layout.action, *images), optional, number)
+    if not table.num_rows:
+        raise ValueError(f"{where}: no rows in {file}")
+    if table.num_rows != (expected := row.get("length") or table.num_rows):
+        raise ValueError(f"{where}: expected {expected} rows in {file}, got {table.num_rows}")
+    if "frame_index" in table.column_names:
+        order = indices(table, "frame_index", str(file))
+        if not np.array_equal(order, np.arange(len(order))):
+            raise ValueError(f"{where}: expected frame_index to count from 0 in {file}")
+    return table
+
+
+def _states_and_actions(
+    table: Any, features: Mapping[str, Any], embodiment: Embodiment, layout: Layout, where: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """In the embodiment's units, [rows, columns]; NaN where a dataset has none at all."""
+    found = []
+    for names, columns in ((layout.state, embodiment.state), (layout.action, embodiment.action)):
+        if not names:
+            found.append(np.full((table.num_rows, len(columns)), np.nan, np.float32))
+            continue
+        values = feature_numbers(table, features, names, where)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{where}: expected finite numbers in {[*layout.state, *layout.action]}"
+            )
+        said = dataset_columns(features, names, columns, layout.units, layout.gripper)
+        found.append(to_si(values, said).astype(np.float32, copy=False))
+    try:
+        check_states(found[0], embodiment.state if layout.state else ())
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    return found[0], found[1]
+
+
+def _wordings(
+    table: Any, row: Mapping[str, Any], tasks: Mapping[int, str], instruction: str, where: str
+) -> list[tuple[str, ...]]:
+    """How what is done in each frame is said: by its own task_index, else by the episode's tasks.
+
+    Sentences of the same meaning stand in one task of what `collect` wrote.
+    """
+
+    def parts(text: str) -> tuple[str, ...]:
+        ways = text.split(SEPARATOR) if row.get(_COLLECTED) else [text]
+        return tuple(way.strip() for way in ways if way.strip()) or default
+
+    default = (instruction,) if instruction.strip() else ()
+    if tasks and "task_index" in table.column_names:
+        own = indices(table, "task_index", where)
+        if unknown := sorted({*own.tolist()} - {*tasks}):
+            raise ValueError(f"{where}: task_index {unknown[0]} is not in meta/tasks")
+        said = [parts(tasks[index]) for index in own.tolist()]
+    else:
+        if len(row["tasks"]) > 1:
+            raise ValueError(
+                f"{where}: expected a task_index for each frame, as it has the tasks {row['tasks']}"
+            )
+        said = [parts("".join(row["tasks"]))] * table.num_rows
+    if not all(said):
+        raise ValueError(
+            f"{where} has no task: say with `instruction` of the recipe's data what is done"
+        )
+    return said
 
 
 def _resampled(
@@ -391,20 +311,14 @@ def _pictures(
     root: Path, info: dict[str, Any], row: dict[str, Any], table: Any, key: str
 ) -> np.ndarray:
     """All pictures of an episode, uint8 [T, H, W, 3]: from a video, or from the table itself."""
+    where = f"{root}: episode {row['episode_index']}"
     if info["features"][key]["dtype"] == "image":
-        return np.stack(
-            [
-                decode_bytes(cell["bytes"] or b"", f"{root}: {key}")
-                for cell in table[key].to_pylist()
-            ]
-        )
-    place = row.get("place") or {
-        name: row[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index")
-    }
-    begin = row.get(f"videos/{key}/from_timestamp", 0.0)
-    return read_video(
-        root / info["video_path"].format(video_key=key, **place), begin, table.num_rows, info["fps"]
-    )
+        shown = [decode_bytes(cell, f"{where}: {key}") for cell in pictures(table, key, where)]
+        if len(sizes := {picture.shape for picture in shown}) > 1:
+            raise ValueError(f"{where}: {key}: expected one size, got {sorted(sizes)}")
+        return np.stack(shown)
+    begin = video_begin(root, row, key)
+    return read_video(video_file(root, info, row, key), begin, table.num_rows, info["fps"])
 
 
 def camera_episodes(
@@ -424,24 +338,21 @@ def camera_episodes(
         raise ValueError(f"{folder}: expected one of the cameras {cameras}, got {camera!r}")
     return (
         _camera_episode(folder, info, row, camera or cameras[0])
-        for row in itertools.islice(_rows(folder, info), rank, None, size)
+        for row in itertools.islice(read_rows(folder, info), rank, None, size)
     )
 
 
 def _camera_episode(
     root: Path, info: dict[str, Any], row: dict[str, Any], camera: str
 ) -> tuple[np.ndarray, float, tuple[str, ...]]:
-    import pyarrow.parquet as pq
-
     where = f"{root}: episode {row['episode_index']}"
     columns = [camera] if info["features"][camera]["dtype"] == "image" else []
-    table = pq.read_table(
-        root / _data_file(info, row),
-        columns=["episode_index", *columns],
-        filters=[("episode_index", "=", row["episode_index"])],
-    )
-    tasks = [text.strip() for task in row.get("tasks") or () for text in task.split(SEPARATOR)]
-    if not table.num_rows or not any(tasks):
+    file = data_file(root, info, row)
+    table = read_table(file, columns or ["episode_index"], ("task_index",), row["episode_index"])
+    if not table.num_rows:
         raise ValueError(f"{where}: expected frames and a task, which is the caption")
+    said = [*dict.fromkeys(_wordings(table, row, read_tasks(root, info), "", where))]
+    if len(said) > 1:
+        raise ValueError(f"{where}: expected one task, which is the caption, got {len(said)}")
     pictures = _pictures(root, info, row, table, camera)
-    return pictures, float(info["fps"]), tuple(text for text in tasks if text)
+    return pictures, float(info["fps"]), said[0]

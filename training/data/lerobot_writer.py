@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...model.embodiment import Embodiment
+from ..atomic_files import write_file, write_text
 from .embodiments.dataset_columns import UNITS_KEY, own_unit
 from .episodes import Episode
 from .ground_truth import GroundTruth
@@ -107,9 +108,8 @@ def write_shard(
             row[f"videos/{key}/to_timestamp"] = float(ends[number]) / fps
         row |= {"simulation/task": episode.task, "simulation/seed": episode.seed}
         rows.append(row | _statistics(episode, embodiment))
-    draft = _parent(shard_file(folder, _EPISODES, shard)).with_suffix(".draft")
-    pq.write_table(pa.Table.from_pylist(rows), draft)
-    draft.rename(draft.with_suffix(".parquet"))
+    file = _parent(shard_file(folder, _EPISODES, shard))
+    write_file(file, lambda draft: pq.write_table(pa.Table.from_pylist(rows), draft))
 
 
 def finish(
@@ -136,10 +136,8 @@ def finish(
     for shard, rows in enumerate(lists):
         begin = _number_frames(folder, shard, rows, begin, tasks)
     labels = pa.table({"task_index": pa.array(range(len(tasks)), pa.int64()), "task": tasks})
-    pq.write_table(
-        labels.replace_schema_metadata({"pandas": json.dumps(_TASK_INDEX)}),
-        folder / "meta/tasks.parquet",
-    )
+    labels = labels.replace_schema_metadata({"pandas": json.dumps(_TASK_INDEX)})
+    write_file(folder / "meta/tasks.parquet", lambda draft: pq.write_table(labels, draft))
     everything = [row for rows in lists for row in rows]
     _write_json(folder / "meta/stats.json", _join_statistics(everything, embodiment))
     known = TRUTH_FEATURE in pq.read_schema(shard_file(folder, _DATA, 0)).names
@@ -186,8 +184,10 @@ def _number_frames(
         [name for name in table.column_names if name not in ("index", "task_index")]
     )
     table = table.append_column("index", pa.array(np.arange(first, begin)))
-    pq.write_table(table.append_column("task_index", pa.array(task, pa.int64())), data)
-    pq.write_table(pa.Table.from_pylist(rows), shard_file(folder, _EPISODES, shard))
+    numbered = table.append_column("task_index", pa.array(task, pa.int64()))
+    write_file(data, lambda draft: pq.write_table(numbered, draft))
+    listed = pa.Table.from_pylist(rows)
+    write_file(shard_file(folder, _EPISODES, shard), lambda draft: pq.write_table(listed, draft))
     return begin
 
 
@@ -296,7 +296,7 @@ def _join_statistics(
 
 
 def _write_json(file: Path, fields: dict[str, Any]) -> None:
-    file.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(fields, indent=2) + "\n")
 
 
 def _parent(file: Path) -> Path:

@@ -26,11 +26,13 @@ from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
 from ..optim.trainable import prepare_generator
 from ..recipe import Recipe
+from ..stages.checkpoint_progress import is_of
 from ..stages.policy import PolicyData
 from ..stages.reasoner import write_averages
 from .consistency import distillation_losses
 from .lessons import Lessons, PolicyLessons, VideoLessons
 
+STAGE = "distill"
 STATE = "student.safetensors"
 
 
@@ -62,7 +64,20 @@ def train_student(
         optimizer = Optimizer({"transformer": model.transformer}, options, group)
         if state.exists():
             optimizer.resume(state)
-        _loop(model, teacher, recipe, lessons, optimizer, out, log)
+
+        def save() -> None:
+            optimizer.save(state)
+            folder = out / "checkpoint"
+            write_averages(model, optimizer, folder, STAGE, recipe.lora, label)
+
+        def label(draft: Path) -> None:
+            _label(model, recipe, lessons, draft)
+
+        if optimizer.progress < 1:
+            optimizer.save_by(save, options.save)
+            _loop(model, teacher, recipe, lessons, optimizer, log)
+        elif not group.agree(is_of(out / "checkpoint", STAGE, optimizer)):
+            save()  # the last one was cut short
     finally:
         lessons.close()
 
@@ -92,35 +107,22 @@ def _loop(
     recipe: Recipe,
     lessons: Lessons,
     optimizer: Optimizer,
-    out: Path,
     log: Log,
 ) -> None:
-    options, group, begun, saved = recipe.distill, optimizer.group, False, optimizer.spent
+    options, group, begun = recipe.distill, optimizer.group, False
     assert options is not None  # see train_student
-    while optimizer.progress < 1:
+    while not optimizer.ended:
         if not begun or optimizer.step_number % options.refresh == 0:
             begun = True
-            log({"stage": "distill", "step": optimizer.step_number, **lessons.refresh()})
+            log({"stage": STAGE, "step": optimizer.step_number, **lessons.refresh()})
+        optimizer.begin_round()
         losses = _backward(model.transformer, teacher, recipe, lessons, optimizer)
         norm = optimizer.step()
-        last = optimizer.progress >= 1
-        if optimizer.step_number % EVERY == 0 or last:
+        if optimizer.is_told(EVERY):
             group.average(list(losses.values()))
             numbers = {name: round(float(loss), 5) for name, loss in losses.items()}
-            log(
-                {
-                    "stage": "distill",
-                    "step": optimizer.step_number,
-                    **numbers,
-                    "norm": float(norm),
-                }
-            )
-        if optimizer.spent - saved > options.save or last:
-            optimizer.save(out / STATE)
-            write_averages(model, optimizer, out / "checkpoint", recipe.lora)
-            if group.leads:
-                _label(model, recipe, lessons, out / "checkpoint")
-            saved = optimizer.spent
+            numbers |= {"norm": float(norm), **optimizer.oddities()}
+            log({"stage": STAGE, "step": optimizer.step_number, **numbers})
 
 
 def _backward(

@@ -23,7 +23,8 @@ from ...robot.recorded_robot import read_robot
 from ..data.clip_source import layout_of
 from ..data.episodes import Episode
 from ..data.ground_truth import GroundTruth
-from ..data.lerobot_reader import read_episodes, read_info
+from ..data.lerobot.metadata import read_info
+from ..data.lerobot_reader import read_episodes
 from ..data.rosbag_reader import read_recording
 from ..data.rosbag_to_lerobot import ConvertOptions, command_sources, cut, make_episode
 from ..data.video_io import at_rate, fit
@@ -179,7 +180,7 @@ def of_dataset(
     layout = layout_of(folder, embodiment, data)
     robot = str(read_info(folder).get("robot_type") or embodiment.name)
     numbers = None if number is None else (number,)
-    found = read_episodes(folder, embodiment, layout, partial=True, numbers=numbers)
+    found = read_episodes(folder, embodiment, layout, partial=True, numbers=numbers, whole=True)
     for count, read in enumerate(found):
         words = (instruction,) if instruction else read.instructions
         episode = _begun(dataclasses.replace(read, instructions=words), state)

@@ -112,7 +112,7 @@ class AnswerFile:
         end = text.rfind(b"\n") + 1
         if end < len(text):
             os.truncate(self._file, end)
-        return text[:end].decode().splitlines()
+        return text[:end].decode().split("\n")[:-1]
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self._stream.write(json.dumps(line) + "\n")

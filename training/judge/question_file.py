@@ -78,7 +78,7 @@ def pairs(questions: Sequence[Question], clips: Sequence[str]) -> list[tuple[str
 
 def _lines(file: Path, text: str) -> list[Question]:
     found, faults = [], []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

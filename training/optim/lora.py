@@ -13,12 +13,12 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ...model.checkpoint_io.json_file import write_json
 from ...model.checkpoint_io.names import hub_name
 from ...model.network.transformer import Transformer
+from ..atomic_files import write_safetensors
 from ..options import LoraOptions
 
 _FILE = "adapter_model.safetensors"
@@ -90,9 +90,9 @@ def write_adapter(
     """
     folder.mkdir(parents=True, exist_ok=True)
     kept = {f"base_model.model.{_adapter_name(name)}": tensor for name, tensor in tensors.items()}
-    save_file(
-        {name: tensor.detach().float().cpu().contiguous() for name, tensor in kept.items()},
+    write_safetensors(
         folder / _FILE,
+        {name: tensor.detach().float().cpu().contiguous() for name, tensor in kept.items()},
     )
     fixed = {
         "peft_type": "LORA",

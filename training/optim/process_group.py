@@ -45,6 +45,13 @@ class TrainingGroup:
             dist.broadcast(said, 0)
         return said.item()
 
+    def any(self, value: bool) -> bool:
+        """Whether it is true in any process, for all."""
+        said = torch.tensor(float(value))
+        if self.size > 1:
+            dist.all_reduce(said)
+        return bool(said)
+
     def wait(self) -> None:
         """Return when every process is here."""
         if self.size > 1:

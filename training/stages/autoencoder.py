@@ -102,20 +102,22 @@ def _train(
         part.requires_grad_(True)
     optimizer = Optimizer({"vae": module}, options)
     torch.backends.cudnn.benchmark = True  # all batches have one shape
-    while optimizer.progress < 1:
+    while not optimizer.ended:
+        optimizer.begin_round()
         videos = draw(options.batch)
         video = videos.pictures
         with torch.no_grad(), torch.autocast(device.type, PRECISE, enabled=device.type == "cuda"):
             latents = module.encode(video).latent_dist.mode().float()
-        if imagine is not None and isinstance(options, DecoderOptions):
-            _replace(latents, videos, round(options.imagined * len(latents)), vae, imagine)
+        share = options.imagined if isinstance(options, DecoderOptions) else 0.0
+        if imagine is not None and (count := round(share * len(latents))):
+            _replace(latents, videos, count, vae, imagine)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             error = module.decode(latents).sample.float() - video
         weight = 1 + options.colour * (video.amax(1) - video.amin(1)).clamp(max=1)
         loss = ((error.abs() + options.square * error.square()).mean(1) * weight).mean()
         loss.backward()
         optimizer.step()
-        if optimizer.step_number % EVERY == 0 or optimizer.progress >= 1:
+        if optimizer.is_told(EVERY):
             psnr = decibels(float(error.detach().square().mean()), 2)
             log(
                 {
@@ -123,6 +125,7 @@ def _train(
                     "step": optimizer.step_number,
                     "loss": float(loss.detach()),
                     "psnr": psnr,
+                    **optimizer.oddities(),
                 }
             )
     with torch.no_grad():

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ...model.autoencoder.vae import VideoAutoencoder
@@ -17,13 +16,14 @@ from ...model.checkpoint_io.json_file import read_json, write_json
 from ...model.checkpoint_io.names import SOUND, hub_name
 from ...model.checkpoint_io.safetensors_io import find_tensors
 from ...model.network.config import ModelConfig, config_from_json
+from ..atomic_files import copy_tree, write_safetensors
 
 SHARD = 14 * 2**20  # bytes
 _NAME = "diffusion_pytorch_model"
 
 
 def copy_checkpoint(start: Path, folder: Path) -> None:
-    """A checkpoint folder to train in.
+    """A checkpoint folder to train in, also of a start that nobody may change.
 
     Raises ValueError if `start` is none, or `folder` has something in it.
     """
@@ -31,7 +31,9 @@ def copy_checkpoint(start: Path, folder: Path) -> None:
         raise ValueError(f"start: no folder {start}")
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: expected an empty or new folder")
-    shutil.copytree(start, folder, dirs_exist_ok=True)
+    if folder.exists():
+        folder.rmdir()
+    copy_tree(start, folder)
 
 
 def replace(part: Path, old: Path) -> None:
@@ -127,15 +129,17 @@ def _write_shards(folder: Path, tensors: Mapping[str, Tensor], stem: str) -> Non
         if shards[-1] and size + tensor.nbytes > limit:
             shards.append({})
             size = 0
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{folder.parent.name}: not written, {name} is not finite")
         shards[-1][name] = tensor.contiguous()
         size, total = size + tensor.nbytes, total + tensor.nbytes
     if len(shards) == 1:
-        save_file(shards[0], folder / f"{stem}.safetensors")
+        write_safetensors(folder / f"{stem}.safetensors", shards[0])
         return
     where: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         file = f"{stem}-{number:05d}-of-{len(shards):05d}.safetensors"
-        save_file(shard, folder / file)
+        write_safetensors(folder / file, shard)
         where |= dict.fromkeys(shard, file)
     write_json(
         folder / f"{stem}.safetensors.index.json",

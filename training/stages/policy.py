@@ -24,11 +24,14 @@ from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
 from ..recipe import Recipe
 from .autoencoder import load_autoencoder
+from .checkpoint_progress import is_of
 from .flow_matching_loss import FlowMatchingLoss
 from .latent_encoder import Encoder, Feed
 from .reasoner import ReasonerTrainer, write_averages
 from .text_batch import TextBatch, pad_prompts
 from .window_dataset import WindowDataset
+
+STAGE = "policy"
 
 
 def train_policy(
@@ -49,30 +52,36 @@ def train_policy(
     objective, optimizer, policy = prepare(model, recipe, trainer, group)
     if state.exists():
         optimizer.resume(state)
+
+    def save() -> None:
+        optimizer.save(state)
+        write_averages(model, optimizer, out / "checkpoint", STAGE, recipe.lora)
+
+    if optimizer.progress >= 1:
+        if not group.agree(is_of(out / "checkpoint", STAGE, optimizer)):
+            save()  # the last one was cut short
+        return
+    optimizer.save_by(save, options.save)
     measure = (
         torch.compile(objective, dynamic=False, mode=options.compile)
         if options.compile
         else objective
     )
     data = PolicyData(policy, source, recipe, out, group)
-    saved = optimizer.spent
-    while optimizer.progress < 1:
+    while not optimizer.ended:
         if data.text is None or optimizer.step_number % options.refresh == 0:
             data.refresh()
-            log({"stage": "policy", "step": optimizer.step_number, **data.numbers()})
+            log({"stage": STAGE, "step": optimizer.step_number, **data.numbers()})
+        optimizer.begin_round()
         losses = _backward(measure, data, recipe, group)
         if trainer is not None and optimizer.step_number % trainer.options.every == 0:
             trainer.loss().backward()
         norm = optimizer.step()
-        if optimizer.step_number % EVERY == 0 or optimizer.progress >= 1:
+        if optimizer.is_told(EVERY):
             numbers = _averaged_losses(losses, group)
-            numbers |= {"norm": float(norm), "rate": optimizer.share}
+            numbers |= {"norm": float(norm), "rate": optimizer.share, **optimizer.oddities()}
             numbers |= trainer.numbers() if trainer else {}
-            log({"stage": "policy", "step": optimizer.step_number, **numbers})
-        if optimizer.spent - saved > options.save or optimizer.progress >= 1:
-            optimizer.save(state)
-            write_averages(model, optimizer, out / "checkpoint", recipe.lora)
-            saved = optimizer.spent
+            log({"stage": STAGE, "step": optimizer.step_number, **numbers})
     data.close()
 
 
@@ -155,6 +164,8 @@ def prepare(
     for name, parameter in transformer.named_parameters() if recipe.lora is None else ():
         read = trainer is not None if name.startswith("head.") else recipe.text
         parameter.requires_grad_(read or not name.startswith(("head", "text", "embed")))
+    if recipe.lora is None:  # else they are read from `start` each time
+        _round_frozen(transformer)
     if options.recompute:
         recompute(transformer)
     objective = FlowMatchingLoss(transformer, policy.embodiment, recipe.objective).to(group.device)
@@ -175,6 +186,13 @@ def prepare(
         ),
         policy,
     )
+
+
+def _round_frozen(transformer: Transformer) -> None:
+    """Round what does not learn as the checkpoint holds it: a resumed training has no other."""
+    for name, parameter in transformer.named_parameters():
+        if not (parameter.requires_grad or name.startswith("time.")):
+            parameter.data = parameter.data.bfloat16().to(parameter.dtype)
 
 
 def begin_head(transformer: Transformer, source: int, target: int) -> None:

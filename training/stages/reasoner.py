@@ -9,6 +9,7 @@ their own before the policy, after which the tower must stay frozen.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ...model.loaded_model import Model
 from ...model.network.transformer import Transformer
 from ...model.reasoner import Cosmos3Reasoner
 from ...model.runtime.unregistered import Unregistered
+from ..atomic_files import rewritten
 from ..data.background_loader import BackgroundLoader
 from ..data.demonstrations import Demonstration
 from ..log import EVERY, Log
@@ -32,9 +34,11 @@ from ..options import LoraOptions, ReasonerTrainingOptions
 from ..vqa.questions import KINDS
 from ..vqa.samples import Scene, Watch, make_scenes
 from .batched_vision import encode_pictures
+from .checkpoint_progress import note
 from .checkpoint_writer import write_transformer, write_vision
 from .vqa_dataset import Questions, VqaDataset
 
+STAGE = "reasoner"
 ANSWER = 64  # tokens that an answer may have, its end included
 HEIGHT, WIDTH = 180, 320  # of the camera pictures that the reasoner node gets
 # Parts of a layer that its keys and values do not depend on.
@@ -182,27 +186,25 @@ def train_reasoner(trainer: ReasonerTrainer, out: Path, log: Log) -> None:
     )
     if state.exists():
         optimizer.resume(state)
-    saved = optimizer.spent
-    while optimizer.progress < 1:
+
+    def save() -> None:
+        optimizer.save(state)
+        write_averages(model, optimizer, out / "checkpoint", STAGE)
+
+    if optimizer.progress >= 1:  # but not said to be: the last save was cut short
+        save()
+    optimizer.save_by(save, options.save)
+    while not optimizer.ended:
+        optimizer.begin_round()
         trainer.loss().backward()
         norm = optimizer.step()
-        last = optimizer.progress >= 1
-        if optimizer.step_number % EVERY == 0 or last:
-            log(
-                {
-                    "stage": "reasoner",
-                    "step": optimizer.step_number,
-                    **trainer.numbers(),
-                    "norm": float(norm),
-                }
-            )
-        if optimizer.spent - saved > options.save or last:
-            optimizer.save(state)
-            write_averages(model, optimizer, out / "checkpoint")
-            saved = optimizer.spent
+        if optimizer.is_told(EVERY):
+            numbers = {**trainer.numbers(), "norm": float(norm), **optimizer.oddities()}
+            log({"stage": STAGE, "step": optimizer.step_number, **numbers})
     with torch.no_grad():
         for name, average in optimizer.averaged().items():
-            optimizer.named[name].copy_(average)
+            # as the checkpoint has them: a training that is resumed here goes on with the same
+            optimizer.named[name].copy_(average.bfloat16())
 
 
 def answering_weights(layers: int, prompts: bool) -> tuple[str, ...]:
@@ -218,9 +220,18 @@ def answering_weights(layers: int, prompts: bool) -> tuple[str, ...]:
 
 
 def write_averages(
-    model: Model, optimizer: Optimizer, folder: Path, lora: LoraOptions | None = None
+    model: Model,
+    optimizer: Optimizer,
+    folder: Path,
+    stage: str,
+    lora: LoraOptions | None = None,
+    label: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write transformer and vision encoder, averaged where they learned, into the checkpoint."""
+    """Put transformer and vision encoder, averaged where they learned, into the checkpoint.
+
+    The folder is replaced as a whole, and says then of which step of `stage` it is. label: writes
+    what else it is to say.
+    """
     average, group = optimizer.averaged(), optimizer.group
     tensors = model.transformer.state_dict().items()
     kept = gather(
@@ -230,13 +241,18 @@ def write_averages(
         return
     if lora is not None:
         learned = {name: kept[name] for name in kept if f"transformer.{name}" in average}
-        write_adapter(folder.parent / "adapter", str(model.path), learned, lora)
+        with rewritten(folder.parent / "adapter") as draft:
+            write_adapter(draft, str(model.path), learned, lora)
         kept = merge(kept, lora)
-    write_transformer(folder / "transformer", model.config, kept)
-    if any(name.startswith("vision.") for name in average):
-        assert isinstance(model.vision, VisionEncoder)
-        seen = {
-            name: average.get(f"vision.{name}", tensor)
-            for name, tensor in model.vision.state_dict().items()
-        }
-        write_vision(folder / "vision_encoder", seen)
+    with rewritten(folder) as draft:
+        write_transformer(draft / "transformer", model.config, kept)
+        if any(name.startswith("vision.") for name in average):
+            assert isinstance(model.vision, VisionEncoder)
+            seen = {
+                name: average.get(f"vision.{name}", tensor)
+                for name, tensor in model.vision.state_dict().items()
+            }
+            write_vision(draft / "vision_encoder", seen)
+        if label is not None:
+            label(draft)
+        note(draft, stage, optimizer.step_number, optimizer.progress >= 1)

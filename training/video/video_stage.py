@@ -15,11 +15,13 @@ from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
 from ..optim.trainable import prepare_generator
 from ..recipe import Recipe
+from ..stages.checkpoint_progress import is_of
 from ..stages.reasoner import write_averages
 from ..video_options import VideoOptions
 from .video_dataset import VideoDataset
 from .video_loss import video_loss
 
+STAGE = "video"
 STATE = "video.safetensors"
 _ACTIONS = ("action_",)  # heads that clips say nothing about
 
@@ -62,33 +64,38 @@ def train_video(
     optimizer = Optimizer({"transformer": model.transformer}, options, group)
     if state.exists():
         optimizer.resume(state)
+
+    def save() -> None:
+        optimizer.save(state)
+        write_averages(model, optimizer, out / "checkpoint", STAGE, recipe.lora)
+
+    if optimizer.progress >= 1:
+        if not group.agree(is_of(out / "checkpoint", STAGE, optimizer)):
+            save()  # the last one was cut short
+        return
+    optimizer.save_by(save, options.save)
     feed = VideoFeed(model, options, group)
     try:
-        _loop(model, recipe, feed, optimizer, out, log)
+        _loop(model, recipe, feed, optimizer, log)
     finally:
         feed.close()
 
 
-def _loop(
-    model: Model, recipe: Recipe, feed: VideoFeed, optimizer: Optimizer, out: Path, log: Log
-) -> None:
-    options, group, begun, saved = recipe.video, optimizer.group, False, optimizer.spent
+def _loop(model: Model, recipe: Recipe, feed: VideoFeed, optimizer: Optimizer, log: Log) -> None:
+    options, group, begun = recipe.video, optimizer.group, False
     assert options is not None  # see train_video
-    while optimizer.progress < 1:
+    while not optimizer.ended:
         if not begun or optimizer.step_number % options.refresh == 0:
             begun = True
-            log({"stage": "video", "step": optimizer.step_number, **feed.refresh()})
+            log({"stage": STAGE, "step": optimizer.step_number, **feed.refresh()})
+        optimizer.begin_round()
         loss = _backward(model, feed, options, group)
         norm = optimizer.step()
-        last = optimizer.progress >= 1
-        if optimizer.step_number % EVERY == 0 or last:
+        if optimizer.is_told(EVERY):
             group.average([loss])
             numbers = {"vision": round(float(loss), 5), "norm": float(norm)}
-            log({"stage": "video", "step": optimizer.step_number, **numbers})
-        if optimizer.spent - saved > options.save or last:
-            optimizer.save(out / STATE)
-            write_averages(model, optimizer, out / "checkpoint", recipe.lora)
-            saved = optimizer.spent
+            numbers |= optimizer.oddities()
+            log({"stage": STAGE, "step": optimizer.step_number, **numbers})
 
 
 def _backward(model: Model, feed: VideoFeed, options: VideoOptions, group: TrainingGroup) -> Tensor:

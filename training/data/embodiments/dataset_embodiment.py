@@ -12,10 +12,10 @@ import numpy as np
 
 from ....model.embodiment.draft import Seen, draft_embodiment
 from ....model.embodiment.spec import Embodiment
-from ..lerobot_reader import Layout, camera_feature, make_layout, read_info, read_numbers
+from ..lerobot.metadata import PICTURES, read_info
+from ..lerobot_reader import Layout, camera_feature, make_layout, read_numbers
 from .dataset_columns import feature_names, feature_units
 
-PICTURES = ("video", "image")
 _STATES = (  # features that hold a state, and those of the commands to it
     (
         ("observation.state.joint_positions", "observation.state.gripper_position"),

@@ -20,12 +20,12 @@ from ....model.embodiment.plausibility import check_gripper, check_states
 from ....model.embodiment.spec import RAW, Normalization
 from ....model.embodiment.units import to_si
 from ..episodes import Episode
+from ..lerobot.metadata import read_info
 from ..lerobot_reader import (
     Layout,
     check_dataset,
     make_layout,
     read_episodes,
-    read_info,
     read_numbers,
 )
 from .dataset_columns import dataset_columns
@@ -61,7 +61,8 @@ def measure(
     layout = layout or make_layout(embodiment, {})
     raw = dataclasses.replace(embodiment, normalization=RAW, state_normalization=RAW, observed=None)
     rows, states, frames = [], [], 0
-    for episode in read_episodes(dataset, raw, dataclasses.replace(layout, cameras={})):
+    blind = dataclasses.replace(layout, cameras={})
+    for episode in read_episodes(dataset, raw, blind, whole=True):
         states.append(episode.states)
         rows += [*_windows(episode, raw)]
         frames += len(episode)
@@ -139,7 +140,7 @@ def _windows(episode: Episode, raw: Embodiment) -> Iterator[np.ndarray]:
 def _observed(
     dataset: str | Path, raw: Embodiment, layout: Layout, states: list[np.ndarray]
 ) -> Observed:
-    shown = [*itertools.islice(read_episodes(dataset, raw, layout), LOOKED_AT)]
+    shown = [*itertools.islice(read_episodes(dataset, raw, layout, whole=True), LOOKED_AT)]
     pictures = {
         view: [picture for episode in shown for picture in episode.views[view][::8]]
         for view in raw.views

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stops a training at every operation on its files, and goes on: is the result the same?
+
+    OMP_NUM_THREADS=1 tools/run.sh .venv python bench/training_crashes.py --out docs/results/x.json
+
+The smallest training with an autoencoder, a policy that is saved at every step and a decoder is run
+once undisturbed, and its operations on files are counted. Then for each of them: a training that is
+killed there, or whose disk is full, or that may not; and the same call again. The checkpoint has to
+be the undisturbed one, byte by byte, and the saved state bit by bit; what is no kill has to end
+with one line. A file of weights that is cut short is there with half of its bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+import errno
+import filecmp
+import json
+import math
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from result_file import report
+from safetensors.torch import load_file
+
+from cosmos3_ros.model.checkpoint_io.tiny import write_tiny
+from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.network.config import TINY
+from cosmos3_ros.training import train
+from cosmos3_ros.training.data.episodes import Episode, make_clip
+from cosmos3_ros.training.data.ground_truth import GroundTruth
+from cosmos3_ros.training.options import (
+    AutoencoderOptions,
+    DataOptions,
+    DecoderOptions,
+    LoraOptions,
+    PolicyTrainingOptions,
+)
+from cosmos3_ros.training.recipe import Recipe
+
+SMALL = dataclasses.replace(TINY, hidden=64, layers=1, heads=2, kv_heads=2, mlp=64)
+ROBOT = EMBODIMENTS["droid_sim"]
+FAULTS = ("kill", "disk full", "no permission")
+_ERRORS = {"disk full": errno.ENOSPC, "no permission": errno.EACCES}
+_AUDITED = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.chmod", "os.truncate")
+
+
+class FileFaults:
+    """Counts this process's operations on files below a folder; `fault` comes at number `at`.
+
+    It can be made once in a process, which is the worse for it.
+    """
+
+    def __init__(self, folder: Path, fault: str = "", at: int = -1):
+        self._folder, self._fault, self._at = str(folder), fault, at
+        self.seen: list[str] = []
+        self.off = False
+        sys.addaudithook(self._audit)
+        self._fsync, os.fsync = os.fsync, self._synced  # type: ignore[assignment]
+        import safetensors.torch as weights
+
+        self._weights, weights.save_file = weights.save_file, self._saved
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+        if event == "open" and isinstance(args[2], int) and args[2] & writes:
+            self._happens("write", args[0])
+        elif event in _AUDITED:
+            self._happens(event.removeprefix("os."), args[1] if event == "os.rename" else args[0])
+
+    def _synced(self, handle: int) -> None:
+        self._happens("fsync", os.readlink(f"/proc/self/fd/{handle}"))
+        self._fsync(handle)
+
+    def _saved(self, tensors: dict[str, torch.Tensor], file: Path, metadata: Any = None) -> None:
+        def half() -> None:
+            self._weights(tensors, file, metadata=metadata)
+            os.truncate(file, Path(file).stat().st_size // 2)
+
+        self._happens("weights", file, half)
+        self._weights(tensors, file, metadata=metadata)
+
+    def _happens(self, what: str, path: Any, damage: Callable[[], None] | None = None) -> None:
+        name = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
+        if self.off or not name.startswith(self._folder):
+            return
+        self.seen.append(f"{what} {os.path.relpath(name, self._folder)}")
+        if len(self.seen) - 1 != self._at:
+            return
+        self.off = True
+        if damage:
+            damage()
+        if self._fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.off = False
+        raise OSError(_ERRORS[self._fault], os.strerror(_ERRORS[self._fault]), name)
+
+
+def episode(seed: int) -> Episode:
+    """Random pictures, and an arm that hardly moves."""
+    random = np.random.default_rng(seed)
+    rest = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0])
+    walk = (rest + np.cumsum(random.normal(0, 0.005, (18, 8)), axis=0) * [*[1] * 7, 0]).astype("f4")
+    views = {view: random.integers(0, 256, (17, 36, 64, 3), dtype=np.uint8) for view in ROBOT.views}
+    truth = np.full((17, GroundTruth.WIDTH), 0.3, np.float32)
+    return Episode(views, walk[:-1], walk[1:], ("lift the cube",), truth)
+
+
+def recipes(start: Path) -> dict[str, Recipe]:
+    """All stages that need no simulation, and an adapter."""
+    short: dict[str, Any] = {"batch": 1, "warmup": 1}
+    data = DataOptions(warm_up=2)
+    plain = Recipe(
+        start=str(start),
+        device="cpu",
+        data=data,
+        autoencoder=AutoencoderOptions(steps=1, start="", **short),
+        policy=PolicyTrainingOptions(steps=2, save=0.0, **short),
+        decoder=DecoderOptions(steps=1, frames=17, clips=2, imagined=1.0, **short),
+    )
+    adapted = Recipe(
+        start=str(start),
+        device="cpu",
+        data=data,
+        policy=PolicyTrainingOptions(steps=1, text=False, **short),
+        lora=LoraOptions(r=2),
+    )
+    return {"stages": plain, "adapter": adapted}
+
+
+def run(recipe: Recipe, out: Path, fault: str = "", at: int = -1) -> tuple[int, str, list[str]]:
+    """Train in a process of its own: (exit status or -signal, last words, operations on files)."""
+    source, sink = os.pipe()
+    if (child := os.fork()) == 0:
+        os.close(source)
+        faults, said = FileFaults(out, fault, at), ""
+        train.make_clips = lambda *_: (make_clip(episode(seed), ROBOT, 17) for seed in range(2))
+        try:
+            train.train(recipe, out, lambda _: None)
+        except (ValueError, OSError) as error:
+            said = f"{type(error).__name__}: {error}"
+        except BaseException as error:
+            said = f"unexpected {type(error).__name__}: {error}"
+        faults.off = True
+        with os.fdopen(sink, "w") as pipe:
+            json.dump((said, faults.seen), pipe)
+        os._exit(bool(said))
+    os.close(sink)
+    with os.fdopen(source) as pipe:
+        text = pipe.read()
+    said, seen = json.loads(text) if text else ("", [])
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said, seen
+
+
+def difference(wanted: Path, found: Path) -> str:
+    """What of a training differs; "" if nothing does."""
+    for part in ("checkpoint", "adapter"):
+        names, own = (
+            {str(file.relative_to(place / part)) for file in (place / part).rglob("*")}
+            for place in (wanted, found)
+        )
+        if names != own:
+            return f"{part} has other files: {sorted(names ^ own)[:3]}"
+        for name in sorted(names):
+            mine, theirs = found / part / name, wanted / part / name
+            if mine.is_file() and not filecmp.cmp(mine, theirs, shallow=False):
+                return f"{part}/{name} differs"
+    states = [load_file(place / "state.safetensors") for place in (wanted, found)]
+    odd = [name for name in states[0] if not torch.equal(states[0][name], states[1][name])]
+    left = [
+        file.name for file in found.iterdir() if file.name.startswith(".") or "tmp" in file.name
+    ]
+    return f"state: {odd[0]} differs" if odd else f"left behind: {left}" if left else ""
+
+
+def examine(recipe: Recipe, wanted: Path, fault: str, at: int) -> str:
+    """Stop at operation `at` and go on; "" if the result is as it was wanted."""
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "out"
+        code, said, _ = run(recipe, out, fault, at)
+        if fault == "kill" and code != -signal.SIGKILL:
+            return f"was not killed: {code} {said}"
+        if said.startswith("unexpected") or "\n" in said:
+            return said
+        code, said, _ = run(recipe, out)
+        return f"went not on: {said or code}" if code else difference(wanted, out)
+
+
+def place_of(operation: str) -> str:
+    """A row of the table: what is done to which part."""
+    what, _, path = operation.partition(" ")
+    first, _, rest = path.partition("/")
+    inside = " (inside)" if rest else ""
+    return f"{what} {first}{inside}"
+
+
+def some(seen: list[str], most: int) -> list[int]:
+    """Numbers of operations: at most so many of each row, the first and the last among them."""
+    rows = collections.defaultdict(list)
+    for number, operation in enumerate(seen):
+        rows[place_of(operation)].append(number)
+    chosen = [
+        numbers[round(index)]
+        for numbers in rows.values()
+        for index in np.linspace(0, len(numbers) - 1, min(most, len(numbers)))
+    ]
+    return sorted({*chosen})
+
+
+def _examined(job: tuple[Path, Path, str, int, str, str]) -> str:
+    start, place, name, at, _, fault = job
+    torch.set_num_threads(1)
+    return examine(recipes(start)[name], place / name, fault, at)
+
+
+def main() -> None:
+    """Every operation of both recipes, or at most so many of each kind, for at most so long."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--most", type=int, default=10**6, help="operations of each kind")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="then it ends")
+    parser.add_argument("--workers", type=int, default=1, help="processes beside each other")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    begun, wrong, count = time.monotonic(), list[str](), 0
+    table: dict[str, dict[str, list[int]]] = collections.defaultdict(
+        lambda: {fault: [0, 0] for fault in FAULTS}
+    )
+    with tempfile.TemporaryDirectory() as place:
+        start = Path(place) / "start"
+        write_tiny(start, config=SMALL)
+        jobs = []
+        for name, recipe in recipes(start).items():
+            code, said, seen = run(recipe, Path(place) / name)
+            assert not code, said
+            jobs += [(name, at, seen[at], f) for at in some(seen, chosen.most) for f in FAULTS]
+            print(f"{name}: {len(seen)} operations", flush=True)
+        random.Random(0).shuffle(jobs)  # so that all kinds have their turn in any time
+        with multiprocessing.get_context("fork").Pool(chosen.workers) as pool:
+            whys = pool.imap(_examined, [(start, Path(place), *job) for job in jobs])
+            for (name, _, operation, fault), why in zip(jobs, whys, strict=True):
+                cell = table[place_of(operation)][fault]
+                cell[0], cell[1], count = cell[0] + (not why), cell[1] + 1, count + 1
+                if why:
+                    wrong.append(f"{name}, {fault} at {operation}: {why}")
+                print(f"{count}/{len(jobs)} {operation}, {fault}: {why or 'right'}", flush=True)
+                if time.monotonic() - begun > chosen.seconds:
+                    break
+    shown = {
+        row: {fault: f"{good} of {tried}" for fault, (good, tried) in cells.items()}
+        for row, cells in sorted(table.items())
+    }
+    command = " ".join(["bench/training_crashes.py", *sys.argv[1:]])
+    packages = ("torch", "safetensors", "numpy")
+    report(command, packages, chosen.out, stopped=count, wrong=wrong, table=shown)
+
+
+if __name__ == "__main__":
+    main()
