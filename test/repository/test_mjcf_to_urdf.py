@@ -17,7 +17,7 @@ pytest.importorskip("pinocchio")
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
-from cosmos3_ros.sim.gl import mujoco  # which chooses the backend for all tests of this process
+from cosmos3_ros.sim.gl import mujoco  # noqa: E402  chooses the backend for all tests
 
 
 @pytest.fixture(scope="module")
