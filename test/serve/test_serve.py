@@ -33,6 +33,8 @@ from cosmos3_ros.serve.openai_server import OpenAiServer
 from cosmos3_ros.serve.openpi_messages import VLLM
 from cosmos3_ros.serve.openpi_server import OpenPiServer
 
+# of hypothesis about itself: how long its strategies are when written out, and the like
+pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 EXAMPLES = int(os.environ.get("COSMOS3_FUZZ", "340"))
 FUZZ = settings(
     max_examples=EXAMPLES,
@@ -155,7 +157,6 @@ def line(request: Any) -> Iterator[http.client.HTTPConnection]:
 PATHS = ["/v1/chat/completions", "/predict", "/predict_batch", "/v1/models", "/"]
 
 
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @FUZZ
 @given(path=st.sampled_from(PATHS), body=BODIES, json_type=st.booleans())
 def test_http(line: http.client.HTTPConnection, path: str, body: bytes, json_type: bool) -> None:
