@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint_io.foreign import check_family
-from ..checkpoint_io.json_file import read_json
+from ..checkpoint_io.json_file import read_block, read_json
 from ..checkpoint_io.own_embodiment import choose_embodiment
 from ..checkpoint_io.student import LEVELS, Student, read_student
 from ..language.captions import TIERS
@@ -163,7 +163,7 @@ def read_kind(folder: Path) -> CheckpointKind:
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     fixed = scheduler.get(LEVELS) or {}
     levels = tuple(level for level in fixed.get("t_list", ()) if level > 0)
-    policy = read_json(folder / "checkpoint.json", optional=True).get("policy") or {}
+    policy = read_block(folder / "checkpoint.json", "policy")
     student = read_student(folder)
     if levels and policy:
         name = "policy"

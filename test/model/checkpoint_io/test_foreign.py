@@ -62,7 +62,7 @@ def test_who_runs_it_is_said_in_one_line(tmp_path, capfd, change, name):
     assert name in said
     assert "\n" not in said
     assert not (tmp_path / "out").exists()
-    assert main(["inspect", str(folder)]) == 0
+    assert main(["inspect", str(folder)]) == 1
     assert f"not ours    {find_foreign(folder).what}" in capfd.readouterr().out
 
 
