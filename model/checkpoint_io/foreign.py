@@ -81,26 +81,40 @@ _OTHERS = {
 
 
 def find_checkpoint(path: str | Path, download: bool = False) -> Path:
-    """The folder of a checkpoint that is run here.
+    """The folder of a checkpoint that is run here; ValueError says what is there instead.
+
+    download: see `find_folder`.
+    """
+    folder = find_folder(path, download)
+    check_family(folder)
+    check_layout(folder)
+    return folder
+
+
+def find_folder(path: str | Path, download: bool = False) -> Path:
+    """The folder that a user names; ValueError if there is none.
 
     download: if there is no such folder, take `path` for the name of a repository on the Hugging
-    Face Hub, and fetch it into the Hub's cache. ValueError says what is there instead.
+    Face Hub, and fetch it into the Hub's cache.
     """
     folder = Path(path).expanduser()
     named = _HUB_NAME.fullmatch(str(path)) is not None
     if not folder.exists() and download and named:
         folder = _fetched(str(path))
-    if not folder.is_dir():
-        about = ""
-        if folder.exists():
-            about = f" but a file; {_LAYOUT}"
-        elif named and not download:
-            about = "; if that is its name on the Hugging Face Hub, --download fetches it"
-        raise ValueError(f"checkpoint: no folder {folder}{about}")
-    check_family(folder)
+    if folder.is_dir():
+        return folder
+    about = ""
+    if folder.exists():
+        about = f" but a file; {_LAYOUT}"
+    elif named and not download:
+        about = "; if that is its name on the Hugging Face Hub, --download fetches it"
+    raise ValueError(f"checkpoint: no folder {folder}{about}")
+
+
+def check_layout(folder: Path) -> None:
+    """ValueError if a folder is not that of a checkpoint, with what it is."""
     if not (folder / "transformer").is_dir():
         raise ValueError(f"checkpoint: {folder} has no transformer/: {_describe(folder)}")
-    return folder
 
 
 def _fetched(name: str) -> Path:
@@ -141,7 +155,8 @@ def _describe(folder: Path) -> str:
     if inner:
         return f"expected a checkpoint inside it, such as {inner[0]}"
     other = next((what for pattern, what in _OTHERS.items() if any(folder.glob(pattern))), "")
-    return f"{other}{_LAYOUT}"
+    empty = "" if any(folder.iterdir()) else "it is empty, "
+    return f"{other}{empty}{_LAYOUT}"
 
 
 def _newest(folder: Path, snapshots: list[Path]) -> Path:

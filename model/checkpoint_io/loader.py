@@ -55,7 +55,7 @@ def load_model(
 
     dtype: by default float32 on a CPU, bfloat16 elsewhere; the time embedder stays float32.
     reasoner=False leaves out lm_head and vision encoder, generator=False the generator tower and
-    the video autoencoder. download: see `find_checkpoint`. host: prefixes of the transformer's
+    the video autoencoder. download: see `foreign.find_folder`. host: prefixes of the transformer's
     parameters that stay in the host's memory, for `optimize.optimize`. team: the processes that
     share it.
     """
@@ -103,7 +103,7 @@ def load_fast(
     """Load a checkpoint folder and optimize it; see `load_model` and `RuntimeOptions`.
 
     ValueError if it does not fit into the GPU's free memory. team: the processes that share the
-    model, each of which calls this; download: see `find_checkpoint`.
+    model, each of which calls this; download: see `foreign.find_folder`.
     """
     if team and runtime.graphs:
         raise ValueError(

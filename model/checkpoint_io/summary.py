@@ -15,7 +15,7 @@ from ..embodiment import EMBODIMENTS
 from ..embodiment.embodiment_file import FILE
 from ..network.config import PRESETS, ModelConfig, config_from_json
 from ..network.transformer import Transformer
-from .foreign import SOUND_RUNS_ELSEWHERE, find_checkpoint, find_foreign
+from .foreign import SOUND_RUNS_ELSEWHERE, check_layout, find_folder, find_foreign
 from .json_file import read_block, read_json
 from .names import SOUND, transformer_names
 from .own_embodiment import own_embodiment, row_scaling
@@ -57,16 +57,19 @@ def report(path: str | Path, download: bool = False) -> Report:
     """A table for people: sizes, embodiments, schedule, what is wrong, memory of each placement.
 
     ValueError if there is no such folder, or none of a checkpoint; whatever else is wrong is a line
-    of the table. download: see `find_checkpoint`.
+    of the table. download: see `find_folder`.
     """
-    folder = Path(path).expanduser()
-    if folder.is_dir() and (foreign := find_foreign(folder)):
+    folder = find_folder(path, download)
+    foreign = None
+    with contextlib.suppress(ValueError):  # of a json file: it is among the problems
+        foreign = find_foreign(folder)
+    if foreign:
         line = f"not ours    {foreign.what}; {foreign.who}"
         return Report(f"checkpoint  {folder}\n{line}", loads=False)
-    folder = find_checkpoint(path, download)
+    check_layout(folder)
     lines, sizes = [f"checkpoint  {folder}"], dict[str, int]()
     wrong = problems(folder)
-    with contextlib.suppress(ValueError):  # which is among the problems
+    with contextlib.suppress(ValueError):  # as above
         config = config_from_json(read_json(folder / "transformer" / "config.json"))
         lines.append(f"network     {_describe(config)}")
         sizes |= _transformer_sizes(folder / "transformer", config)

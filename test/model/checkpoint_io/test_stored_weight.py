@@ -15,7 +15,8 @@ NAME = "layer.to_q.weight"
 def stored(folder, tensors):
     """Headers of these tensors, and what reads one of them."""
     save_file(
-        {name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "a.safetensors"
+        {name: tensor.contiguous().clone() for name, tensor in tensors.items()},
+        folder / "a.safetensors",
     )
 
     def get(name):
