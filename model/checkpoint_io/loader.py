@@ -27,9 +27,9 @@ from ..network.transformer import Transformer
 from ..runtime.device import default_dtype
 from .foreign import find_checkpoint
 from .json_file import check_pointer, read_block, read_json
-from .module_plan import ModulePlan
 from .names import EMBEDDING, HEAD, NO_PART_OF_TRANSFORMER, transformer_names
 from .safetensors_io import read_headers
+from .weights.module_plan import ModulePlan
 
 if TYPE_CHECKING:
     from ..acceleration.tensor_parallel import TensorParallelSplit

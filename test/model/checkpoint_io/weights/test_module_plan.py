@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cosmos3_ros.model.checkpoint_io.module_plan import ModulePlan
 from cosmos3_ros.model.checkpoint_io.safetensors_io import read_headers
+from cosmos3_ros.model.checkpoint_io.weights.module_plan import ModulePlan
 
 CPU = torch.device("cpu")
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from ..runtime.quantize import NVFP4
-from .safetensors_io import Stored
+from ...runtime.quantize import NVFP4
+from ..safetensors_io import Stored
 
 FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 # Numbers that mean something only with a scale.

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from cosmos3_ros.model.checkpoint_io.safetensors_io import opened, read_headers
-from cosmos3_ros.model.checkpoint_io.stored_weight import explain, layout_of, owner
+from cosmos3_ros.model.checkpoint_io.weights.stored_weight import explain, layout_of, owner
 from cosmos3_ros.model.runtime.quantize import NVFP4
 
 NAME = "layer.to_q.weight"

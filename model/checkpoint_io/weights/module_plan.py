@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .safetensors_io import Stored, opened
+from ..safetensors_io import Stored, opened
 from .stored_weight import WeightLayout, explain, layout_of, owner, packed_by, used_beside
 
 if TYPE_CHECKING:
-    from ..acceleration.tensor_parallel import TensorParallelSplit
+    from ...acceleration.tensor_parallel import TensorParallelSplit
 
 _NAMED = 8  # tensors of a list that may be long
 
