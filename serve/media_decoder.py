@@ -15,7 +15,8 @@ import numpy as np
 
 from ..model.interface import Clip
 from ..model.language.media_file import read_clip
-from ..model.media.picture import open_picture, to_rgb
+from ..model.media.picture import PictureError, open_picture, to_rgb
+from ..model.media.video import NotAVideoError
 from .http.base64_text import decode_base64, split_data_uri
 
 IMAGES = ("png", "jpeg", "webp", "bmp")
@@ -78,7 +79,13 @@ class Decoder:
     def __call__(self, media: Media) -> np.ndarray | Clip:
         """An image as uint8 [H, W, 3], or those frames of a video that the reasoner looks at."""
         data = decode_base64(f"{media.kind}_url: expected base64 after the comma", media.data)
-        return self._image(data, media) if media.kind == "image" else self._video(data, media)
+        try:
+            return self._image(data, media) if media.kind == "image" else self._video(data, media)
+        except (PictureError, NotAVideoError) as error:
+            raise ValueError(
+                f"{media.kind}_url: these {len(data)} bytes do not decode as {media.format}: "
+                f"{error}"
+            ) from None
 
     def _spend(self, what: str, width: int, height: int) -> None:
         if not 0 < width * height <= MAX_PIXELS:
@@ -90,7 +97,7 @@ class Decoder:
             )
 
     def _image(self, data: bytes, media: Media) -> np.ndarray:
-        image = open_picture(data, f"image_url ({media.format})", (media.format,), MAX_PIXELS)
+        image = open_picture(data, "image_url", (media.format,), MAX_PIXELS)
         self._spend("image_url", *image.size)
         return to_rgb(image, "image_url")
 
@@ -98,5 +105,4 @@ class Decoder:
         def check(width: int, height: int) -> None:
             self._spend("video_url", width, height)
 
-        name = f"video_url ({media.format})"
-        return read_clip(data, name, media.rate, MAX_FRAMES, check, VIDEOS[media.format])
+        return read_clip(data, "video_url", media.rate, MAX_FRAMES, check, VIDEOS[media.format])

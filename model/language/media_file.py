@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..interface import Clip
-from ..media.picture import NotAPictureError, decode_picture
+from ..media.picture import decode_picture, is_picture
 from ..media.video import FORMATS, NotAVideoError, Source, VideoTimes, read_frames, read_times
 from .vision_encoder import sample_frames
 
@@ -24,14 +24,12 @@ def read_media(path: Path) -> np.ndarray | Clip:
     """
     if not path.is_file():
         raise ValueError(f"{path} is a folder: {_EXPECTED}" if path.is_dir() else f"no file {path}")
-    try:
+    if is_picture(path):
         return decode_picture(path.read_bytes(), str(path))
-    except NotAPictureError:
-        pass
     try:
         return read_clip(path, str(path))
     except NotAVideoError as error:
-        raise ValueError(f"{error}: {_EXPECTED}") from None
+        raise ValueError(f"{path} is neither image nor video: {_EXPECTED}; {error}") from None
 
 
 def read_clip(

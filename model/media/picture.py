@@ -12,6 +12,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -68,8 +69,8 @@ def open_picture(
 ) -> Image.Image:
     """A picture decoded as a whole and turned upright, in the mode of its file.
 
-    Of several pictures in a file it is the first. ValueError for one that is cut off, damaged or
-    too large, `NotAPictureError` for none in one of these formats.
+    Of several pictures in a file it is the first. `PictureError` for bytes that are none in one
+    of these formats, cut off or damaged, ValueError for more pixels than `most`.
     """
     about = f"({len(data)} bytes)"
     try:
@@ -78,23 +79,39 @@ def open_picture(
             image = Image.open(io.BytesIO(data), formats=[*formats])
             width, height = image.size
             if not 0 < width * height <= most:
-                raise _RefusedError(f"expected 1 to {most} pixels, got {width} x {height}")
+                raise _TooLargeError
             if damage := _damage(data):
-                raise _RefusedError(f"is damaged: {damage} {about}")
+                raise PictureError(f"{what} is damaged: {damage} {about}")
             if image.format == "PNG":
                 image.verify()  # sums of its chunks, which decoding leaves out
                 image = Image.open(io.BytesIO(data), formats=[*formats])
+            image.load()  # which turns TIFF by itself, and takes the tag away
             turn = _TURNS.get(_orientation(image))
-            image.load()
             return image.transpose(turn) if turn is not None else image
+    except PictureError:
+        raise
+    except _TooLargeError:
+        raise ValueError(f"{what}: expected 1 to {most} pixels, got {width} x {height}") from None
     except Image.UnidentifiedImageError:
-        raise NotAPictureError(
+        raise PictureError(
             f"{what} does not decode as a picture, expected {', '.join(formats)} {about}"
         ) from None
-    except _RefusedError as error:
-        raise ValueError(f"{what} {error}") from None
     except _ERRORS as error:
-        raise ValueError(f"{what} is damaged: {error or type(error).__name__} {about}") from None
+        words = str(error) or type(error).__name__
+        raise PictureError(f"{what} is damaged: {words} {about}") from None
+
+
+def is_picture(file: Path, formats: Collection[str] = FORMATS) -> bool:
+    """Whether a file begins like a picture in one of these formats, whole or not."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.open(file, formats=[*formats]).close()
+    except Image.UnidentifiedImageError:
+        return False
+    except _ERRORS:  # so much of it was understood
+        return True
+    return True
 
 
 def to_rgb(image: Image.Image, what: str, camera: bool = False) -> np.ndarray:
@@ -151,12 +168,12 @@ def _end_of_jpeg(data: bytes) -> int:
     return 0
 
 
-class NotAPictureError(ValueError):
-    """Bytes that begin like no picture, or like one of another format."""
+class PictureError(ValueError):
+    """Bytes that are no picture, or a damaged one."""
 
 
-class _RefusedError(Exception):
-    """What is wrong with a picture, for behind its name."""
+class _TooLargeError(Exception):
+    """More pixels than are wanted."""
 
 
 def _has_holes(jpeg: bytes) -> bool:

@@ -50,10 +50,14 @@ def open_video(
     """
     place = str(source) if isinstance(source, Path) else io.BytesIO(source)
     try:
-        with av.open(place, "r", options={"format_whitelist": formats}) as container:
+        with av.open(
+            place, "r", options={"format_whitelist": formats}, metadata_errors="replace"
+        ) as container:
             if not container.streams.video:
                 raise ValueError(f"{name} has sound, but no pictures")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise ValueError(f"{name} has pictures in a codec that is not known here")
             if stream.width * stream.height > MAX_PIXELS:
                 raise ValueError(
                     f"{name}: expected at most {MAX_PIXELS} pixels, got {stream.width} x "
