@@ -18,7 +18,7 @@ def bench(monkeypatch):
 
 @pytest.mark.parametrize(
     ("reader", "count"),
-    [("pictures", 1000), ("tensors", 500), ("configs", 1000), ("videos", 100), ("folders", 10)],
+    [("pictures", 1000), ("tensors", 500), ("configs", 1000), ("videos", 1000), ("folders", 10)],
 )
 def test_damaged_inputs(bench, reader, count):
     found = bench.run(reader, count)
