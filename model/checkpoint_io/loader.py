@@ -8,9 +8,10 @@ framework, see `names`.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from .weights.module_plan import ModulePlan
 if TYPE_CHECKING:
     from ..acceleration.tensor_parallel import TensorParallelSplit
     from ..autoencoder.vae import VideoAutoencoder
-    from ..language.vision_encoder import VisionEncoder
+    from ..language.vision_encoder import Pixels, VisionEncoder
     from ..runtime.process_group import InferenceGroup
 
 LOG = logging.getLogger("cosmos3_ros.model")
@@ -72,15 +73,19 @@ def load_model(
         folder / "transformer", device, dtype, reasoner, generator, host, split_of(team)
     )
     check_vocabulary(tokenizer, transformer.config)
-    vision = None
+    vision = vae = None
     if reasoner and (folder / "vision_encoder").is_dir():
         vision = load_vision(folder, device, dtype)
+        check_placeholders(tokenizer, vision)
+    if generator:
+        vae = load_vae(folder / "vae", device, dtype)
+        check_latents(vae.module, transformer.config)
     return Model(
         path=folder,
         config=transformer.config,
         transformer=transformer,
         tokenizer=tokenizer,
-        vae=load_vae(folder / "vae", device, dtype) if generator else None,
+        vae=vae,
         vision=vision,
         scheduler=scheduler,
         index=index,
@@ -250,6 +255,7 @@ def plan_vision(folder: Path) -> ModulePlan:
         with torch.device("meta"):
             pixels = pixels_from_json(image, video, edge="edge" in str(kind))
             encoder = VisionEncoder(fields, pixels)
+        _check_patches(vision, pixels)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
     except Exception as error:  # as above
@@ -270,6 +276,21 @@ def load_vision(folder: Path, device: torch.device, dtype: torch.dtype) -> Visio
     plan.fill(device, dtype)
     encoder: Any = plan.module
     return encoder.to(device)
+
+
+def _check_patches(vision: Mapping[str, Any], pixels: Pixels) -> None:
+    """ValueError if the preprocessor cuts pictures otherwise than the encoder reads them."""
+    names = {
+        "patch_size": "patch",
+        "temporal_patch_size": "temporal",
+        "spatial_merge_size": "merge",
+    }
+    for theirs, ours in names.items():
+        if (said := vision.get(theirs)) is not None and said != getattr(pixels, ours):
+            raise ValueError(
+                f"preprocessor_config.json: {ours} is {getattr(pixels, ours)}, expected {said} as "
+                f"{theirs} of vision_config in config.json"
+            )
 
 
 def _check_sizes(file: Path, fields: dict[str, Any]) -> None:
@@ -313,4 +334,23 @@ def check_vocabulary(tokenizer: Any, config: ModelConfig) -> None:
         raise ValueError(
             f"text_tokenizer: has token {last}, expected at most {config.vocab - 1}: the network "
             f"has {config.vocab} embeddings"
+        )
+
+
+def check_placeholders(tokenizer: Any, vision: VisionEncoder) -> None:
+    """ValueError if config.json names tokens around pictures that the tokenizer has not."""
+    known = {*tokenizer.get_vocab().values()}
+    for name, number in dataclasses.asdict(vision.media).items():
+        if number not in known:
+            raise ValueError(
+                f"config.json: the token of {name} is {number}, which text_tokenizer/ does not have"
+            )
+
+
+def check_latents(autoencoder: Any, config: ModelConfig) -> None:
+    """ValueError if the network reads other latents than the video autoencoder makes."""
+    if autoencoder.config.z_dim != config.latent_channels:
+        raise ValueError(
+            f"vae/config.json: z_dim is {autoencoder.config.z_dim}, expected "
+            f"{config.latent_channels} as latent_channel of transformer/config.json"
         )

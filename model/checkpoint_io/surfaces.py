@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from ..diffusion.sampler import checkpoint_schedule
 from ..embodiment.embodiment_file import FILE
 from ..network.config import config_from_json
 from .json_file import read_block, read_json
-from .loader import check_vocabulary, load_tokenizer, plan_transformer, plan_vae, plan_vision
+from .loader import (
+    check_latents,
+    check_placeholders,
+    check_vocabulary,
+    load_tokenizer,
+    plan_transformer,
+    plan_vae,
+    plan_vision,
+)
 from .own_embodiment import check_channels, choose_embodiment
 from .trained_sampling import trained_sampling
 from .yes_temperature import yes_temperature
@@ -29,10 +38,24 @@ def check_tokens(folder: Path) -> None:
     check_vocabulary(tokenizer, config_from_json(read_json(file)))
 
 
+def check_autoencoder(folder: Path) -> None:
+    """The video autoencoder, and whether the network reads its latents."""
+    plan = plan_vae(folder / "vae")
+    plan.check()
+    config = config_from_json(read_json(folder / "transformer" / "config.json"))
+    check_latents(plan.module, config)
+
+
 def check_schedule(folder: Path) -> None:
-    """The noise levels that scheduler_config.json asks for."""
-    native = bool(read_json(folder / "model_index.json", optional=True).get(NATIVE))
-    checkpoint_schedule(read_json(folder / "scheduler" / "scheduler_config.json"), STEPS, native)
+    """The noise levels of a student, which its generator takes from scheduler_config.json."""
+    fields = read_json(folder / "scheduler" / "scheduler_config.json")
+    if "fixed_step_sampler_config" in fields:
+        checkpoint_schedule(fields, STEPS)
+
+
+def check_scheduler_file(folder: Path) -> None:
+    """That file as such: what else it says holds only where an option asks for it."""
+    read_json(folder / "scheduler" / "scheduler_config.json")
 
 
 def check_policy(folder: Path) -> None:
@@ -48,7 +71,10 @@ def check_vision(folder: Path) -> None:
     """The vision encoder, which a checkpoint may be without if it does not describe one."""
     described = read_json(folder / "config.json", optional=True).get("vision_config")
     if described or (folder / "vision_encoder").is_dir():
-        plan_vision(folder).check()
+        plan = plan_vision(folder)
+        plan.check()
+        encoder: Any = plan.module
+        check_placeholders(load_tokenizer(folder / "text_tokenizer"), encoder)
 
 
 def check_answers(folder: Path) -> None:
@@ -58,17 +84,16 @@ def check_answers(folder: Path) -> None:
 
 
 Check = Callable[[Path], object]
-NATIVE = "use_native_flow_schedule"
 _GENERATOR: tuple[Check, ...] = (
     lambda folder: plan_transformer(folder / "transformer", reasoner=False).check(),
-    lambda folder: plan_vae(folder / "vae").check(),
-    check_schedule,
+    check_autoencoder,
+    check_scheduler_file,
     check_tokens,
 )
 SURFACES = MappingProxyType(
     {
         "policy": (*_GENERATOR, check_policy),
-        "generate": _GENERATOR,
+        "generate": (*_GENERATOR, check_schedule),
         "reasoner": (
             lambda folder: plan_transformer(folder / "transformer", generator=False).check(),
             check_tokens,

@@ -13,6 +13,7 @@ from cosmos3_ros.cli import main
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.surfaces import problems
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
+from cosmos3_ros.model.diffusion.sampler import checkpoint_schedule
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 11422654\n"
 TOWERS = "transformer/diffusion_pytorch_model.safetensors"
@@ -135,6 +136,23 @@ def tensors_with(name, change):
             ALL,
         ),
         (
+            json_with(
+                "scheduler/scheduler_config.json", fixed_step_sampler_config={"t_list": ["1"]}
+            ),
+            r"t_list: expected noise levels from 0 to 1, got \['1'\]",
+            ["generate"],
+        ),
+        (
+            json_with("preprocessor_config.json", patch_size=14),
+            "patch is 14, expected 16 as patch_size of vision_config in config.json",
+            ["reasoner"],
+        ),
+        (
+            json_with("config.json", image_token_id=900_000),
+            "the token of image is 900000, which text_tokenizer/ does not have",
+            ["reasoner"],
+        ),
+        (
             lambda folder: put(folder, "checkpoint.json", '{"policy": ["droid"]}'),
             r"policy: expected an object, got \['droid'\]",
             ["policy"],
@@ -168,6 +186,8 @@ def load(folder: Path, concerns: list[str]) -> None:
 
     if concerns == ["reasoner"]:
         load_model(folder, generator=False)
+    elif concerns == ["generate"]:
+        checkpoint_schedule(load_model(folder, reasoner=False).scheduler, 4)
     else:
         Cosmos3Policy(load_model(folder, reasoner=False))
 
