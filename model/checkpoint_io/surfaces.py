@@ -25,6 +25,7 @@ from .loader import (
     plan_vision,
 )
 from .own_embodiment import check_channels, choose_embodiment
+from .student import LEVELS, read_student
 from .trained_sampling import trained_sampling
 from .yes_temperature import yes_temperature
 
@@ -49,7 +50,7 @@ def check_autoencoder(folder: Path) -> None:
 def check_schedule(folder: Path) -> None:
     """The noise levels of a student, which its generator takes from scheduler_config.json."""
     fields = read_json(folder / "scheduler" / "scheduler_config.json")
-    if "fixed_step_sampler_config" in fields:
+    if LEVELS in fields:
         checkpoint_schedule(fields, STEPS)
 
 
@@ -88,6 +89,7 @@ _GENERATOR: tuple[Check, ...] = (
     lambda folder: plan_transformer(folder / "transformer", reasoner=False).check(),
     check_autoencoder,
     check_scheduler_file,
+    read_student,
     check_tokens,
 )
 SURFACES = MappingProxyType(
