@@ -14,6 +14,7 @@ import io
 import json
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -243,7 +244,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     found = {kind: run(kind, chosen.inputs, chosen.seed) for kind in chosen.reader or kinds()}
-    command = f"python bench/fuzz_readers.py --inputs {chosen.inputs} --seed {chosen.seed}"
+    command = " ".join(["python bench/fuzz_readers.py", *sys.argv[1:]])
     report(command, ("pillow", "av", "safetensors", "transformers"), chosen.out, readers=found)
 
 
