@@ -22,6 +22,7 @@ from .generate_cli import add_generate
 from .imagine_cli import add_imagine
 from .judge_cli import add_judge
 from .model.embodiment import EMBODIMENTS, SIMULATED
+from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, finite_float
 from .serve.cli import add_reasoner_options, add_serve, reasoner_params
 from .task_cli import add_task
@@ -263,15 +264,17 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
 
 def _add_inspect(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
-        "inspect", help="what a checkpoint folder holds and needs, before anything is loaded"
+        "inspect", help="what a checkpoint holds, and whether it would load; exit code 1 if not"
     )
-    parser.add_argument("checkpoint", type=pathlib.Path)
+    parser.add_argument("checkpoint", help="its folder")
+    add_arguments(parser, ModelParams, ("download",))
 
     def function(chosen: argparse.Namespace) -> int:
         from .model.checkpoint_io.summary import report
 
-        print(report(chosen.checkpoint))
-        return 0
+        found = report(chosen.checkpoint, chosen.download)
+        print(found.text)
+        return int(not found.loads)
 
     parser.set_defaults(function=function)
 

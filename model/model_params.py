@@ -19,6 +19,10 @@ class ModelParams:
     """Which checkpoint, and how it runs; nodes of one process that agree in this share one copy."""
 
     checkpoint: str = param("", "checkpoint folder in the Hub layout; empty: the embedded one")
+    download: bool = param(
+        False,
+        "if there is no such folder, fetch the repository of that name from the Hugging Face Hub",
+    )
     device: str = param("auto", "cpu, cuda, cuda:1, ...; auto: cuda if there is one")
     dtype: str = param("auto", "float32 or bfloat16; auto: bfloat16 on a GPU, float32 on a CPU")
     compile: bool = param(

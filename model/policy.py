@@ -18,7 +18,7 @@ from torch import Tensor
 from .acceleration.canvas_cuda import GpuComposer
 from .autoencoder.vae import frames_from_video, video_from_pixels
 from .checkpoint_io.loader import load_model
-from .checkpoint_io.own_embodiment import choose_embodiment
+from .checkpoint_io.own_embodiment import check_channels, choose_embodiment
 from .checkpoint_io.student import LEVELS, read_student
 from .diffusion.conditioning import (
     ActionInput,
@@ -417,10 +417,5 @@ def fit_embodiment(
 ) -> Embodiment:
     """The embodiment that a loaded model is run with, see `choose_embodiment`."""
     wanted = choose_embodiment(model.path, model.policy_config, embodiment, horizon)
-    if wanted.width > model.config.action_width or wanted.domain_id >= model.config.domains:
-        raise ValueError(
-            f"embodiment: {wanted.name} needs {wanted.width} action channels in domain "
-            f"{wanted.domain_id}, the checkpoint has {model.config.action_width} channels in "
-            f"{model.config.domains} domains"
-        )
+    check_channels(wanted, model.config)
     return wanted

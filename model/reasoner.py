@@ -232,7 +232,7 @@ class Cosmos3Reasoner:
             for left in reversed(range(max_tokens)):
                 see(scores)
                 chosen = pick(scores)
-                transfer = TokenTransfer(chosen)
+                transfer = TokenTransfer(pick.said(chosen))
                 if left and self._decoders.ahead:
                     scores = self._decoders.step(decoder, chosen)
                 token = transfer.wait()

@@ -244,6 +244,7 @@ class Models:
                     reasoner,
                     self._towers[1],
                     team=self._group,
+                    download=params.download,
                 )
             return self._loaded[key]
 

@@ -10,16 +10,13 @@ their writer's choice.
 from __future__ import annotations
 
 import dataclasses
-import io
-import itertools
-import warnings
 
-import av
 import numpy as np
-from PIL import Image
 
 from ..model.interface import Clip
-from ..model.language.vision_encoder import sample_frames
+from ..model.language.media_file import read_clip
+from ..model.media.picture import PictureError, open_picture, to_rgb
+from ..model.media.video import NotAVideoError
 from .http.base64_text import decode_base64, split_data_uri
 
 IMAGES = ("png", "jpeg", "webp", "bmp")
@@ -82,7 +79,13 @@ class Decoder:
     def __call__(self, media: Media) -> np.ndarray | Clip:
         """An image as uint8 [H, W, 3], or those frames of a video that the reasoner looks at."""
         data = decode_base64(f"{media.kind}_url: expected base64 after the comma", media.data)
-        return self._image(data, media) if media.kind == "image" else self._video(data, media)
+        try:
+            return self._image(data, media) if media.kind == "image" else self._video(data, media)
+        except (PictureError, NotAVideoError) as error:
+            raise ValueError(
+                f"{media.kind}_url: these {len(data)} bytes do not decode as {media.format}: "
+                f"{error}"
+            ) from None
 
     def _spend(self, what: str, width: int, height: int) -> None:
         if not 0 < width * height <= MAX_PIXELS:
@@ -94,48 +97,12 @@ class Decoder:
             )
 
     def _image(self, data: bytes, media: Media) -> np.ndarray:
-        try:
-            with warnings.catch_warnings():
-                # the check below is stricter
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                image = Image.open(io.BytesIO(data), formats=[media.format])
-            self._spend("image_url", *image.size)
-            return np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-            raise ValueError(
-                f"image_url: these {len(data)} bytes do not decode as {media.format}: {error}"
-            ) from None
+        image = open_picture(data, "image_url", (media.format,), MAX_PIXELS)
+        self._spend("image_url", *image.size)
+        return to_rgb(image, "image_url")
 
     def _video(self, data: bytes, media: Media) -> Clip:
-        """Decodes twice, because only the end tells how many frames there are, and few are used."""
-        try:
-            with _open(data, media) as container:
-                stream = container.streams.video[0]
-                fps = float(stream.average_rate or stream.guessed_rate or 0)
-                count = sum(map(self._is_one, itertools.count(), container.decode(stream)))
-            indices = sample_frames(count, fps, media.rate)
-            with _open(data, media) as container:
-                kept = set(indices.tolist())
-                frames = [
-                    self._keep(f)
-                    for index, f in enumerate(container.decode(video=0))
-                    if index in kept
-                ]
-        except (av.FFmpegError, IndexError) as error:
-            raise ValueError(
-                f"video_url: these {len(data)} bytes do not decode as {media.format}: {error}"
-            ) from None
-        return Clip(frames, indices, fps)
+        def check(width: int, height: int) -> None:
+            self._spend("video_url", width, height)
 
-    def _is_one(self, index: int, frame: av.VideoFrame) -> bool:
-        if index >= MAX_FRAMES:
-            raise ValueError(f"video_url: expected at most {MAX_FRAMES} frames, got more")
-        return frame.width * frame.height > 0
-
-    def _keep(self, frame: av.VideoFrame) -> np.ndarray:
-        self._spend("video_url", frame.width, frame.height)
-        return frame.to_ndarray(format="rgb24")
-
-
-def _open(data: bytes, media: Media) -> av.container.InputContainer:
-    return av.open(io.BytesIO(data), "r", format=VIDEOS[media.format])
+        return read_clip(data, "video_url", media.rate, MAX_FRAMES, check, VIDEOS[media.format])

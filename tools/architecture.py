@@ -26,6 +26,7 @@ FOLDERS = {
 # In the order in which data flow. A part is a package, or a module at the top of a folder.
 ORDER = (
     "model/arrays",
+    "model/media",
     "model/embodiment",
     "model/interface",
     "model/network",

@@ -6,11 +6,11 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import av
 import cv2
 import numpy as np
 
 from ..model.embodiment.canvas import Canvas
+from ..model.media.mp4 import H264, Mp4Writer
 
 WIDTH, HEIGHT = 480, 400  # pixels that the composition of all views has at most
 COLUMN = 400  # pixels of the words beside it
@@ -126,30 +126,9 @@ def write(
         cv2.putText(picture, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, paint, 1, cv2.LINE_AA)
 
 
-class Film:
-    """An mp4 (H.264) that grows picture by picture; a context manager.
-
-    size: height and width, both even.
-    """
+class Film(Mp4Writer):
+    """An mp4 that grows picture by picture: uint8 [*size, 3]; a context manager."""
 
     def __init__(self, path: pathlib.Path, rate: int, size: tuple[int, int]) -> None:
-        self._container = av.open(str(path), "w")
-        self._stream = self._container.add_stream(
-            "libx264", rate=rate, options={"preset": "veryfast", "crf": "23"}
-        )
-        (self._stream.height, self._stream.width), self._stream.pix_fmt = size, "yuv420p"
-        # the robot and the network need the other cores
-        self._stream.codec_context.thread_count = 1
-        self.frames = 0
-
-    def __enter__(self) -> Film:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._container.mux(self._stream.encode())
-        self._container.close()
-
-    def add(self, picture: np.ndarray) -> None:
-        """Append a picture, uint8 [*size, 3]."""
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-        self.frames += 1
+        # one thread: the robot and the network need the other cores
+        super().__init__(path, rate, size, H264(crf=23, threads=1))

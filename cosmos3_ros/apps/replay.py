@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import av
 import numpy as np
 from rclpy.qos import qos_profile_system_default
 from sensor_msgs.msg import Image
@@ -23,6 +22,7 @@ from ..model.checkpoint_io.own_embodiment import relabel
 from ..model.checkpoint_io.trained_tasks import EMBEDDED
 from ..model.embodiment import SIMULATED
 from ..model.interface import NS
+from ..model.media.video import frames, open_video, upright
 from ..robot.images import encode, fill
 from ..robot.recorded_robot import RecordedRobot, read_robot
 from ..ros import topics
@@ -53,19 +53,16 @@ class Clip:
     def __init__(self, path: str) -> None:
         if not pathlib.Path(path).is_file():
             raise ValueError(f"video {path!r} does not exist")
-        try:
-            self._container = av.open(path)
-            self._stream = self._container.streams.video[0]
-        except (av.FFmpegError, IndexError) as error:
-            raise ValueError(f"{path!r} is not a video that can be read: {error}") from error
+        self._path = pathlib.Path(path)
+        with open_video(self._path, f"video {path!r}"):
+            pass  # what is no video is refused before anything starts
 
     def frames(self) -> Iterator[tuple[int, np.ndarray]]:
         """(ns from the first frame, uint8 [H, W, 3]) of every frame."""
         first = None
-        for picture in self._container.decode(self._stream):
-            seconds = picture.time or 0.0
+        for seconds, picture in frames(self._path, f"video {str(self._path)!r}"):
             first = seconds if first is None else first
-            yield round((seconds - first) * NS), picture.to_ndarray(format="rgb24")
+            yield round((seconds - first) * NS), upright(picture)
 
 
 class JointLog:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """sensor_msgs images to and from numpy.
 
-Raw encodings are numpy views (honoring step and endianness); Bayer, YUV and
-compressed images go through OpenCV; whatever else cv_bridge converts is left to cv_bridge where it
-is installed.
+Raw encodings are numpy views (honoring step and endianness); Bayer and YUV go through OpenCV,
+compressed images through `model/media/picture.py`; whatever else cv_bridge converts is left to
+cv_bridge where it is installed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from ..model.media.picture import decode_picture, open_picture
+from ..model.media.picture import to_rgb as picture_to_rgb
 from .pixel_formats import BAYER, COLOR, KNOWN, PACKED, PLANES, demosaic, is_depth, layout, to_color
 
 if TYPE_CHECKING:  # messages out of a bag are read without ROS
@@ -136,74 +138,22 @@ def decode(msg: CompressedImage) -> np.ndarray:
     encoding = encoding.strip()
     if is_depth(encoding) or "compresseddepth" in how.lower():
         raise ValueError(f"{what} is depth, not colors; expected a camera's colors as JPEG or PNG")
-    pixels = _decompress(msg.data, what)
-    if encoding in BAYER and pixels.ndim == 2:
+    image = open_picture(bytes(msg.data), what)
+    gray = image.mode == "L" or image.mode.startswith("I;16")
+    if encoding in BAYER and gray:
+        pixels = np.asarray(image)
         return demosaic(pixels, encoding.rstrip("0123456789") + str(8 * pixels.itemsize))
-    if encoding == "mono16" and pixels.ndim == 2:
-        return to_color(pixels, "mono", 8 * pixels.itemsize)
-    return _decoded(pixels, what, "rgb" if "compressed rgb" in how else "bgr")
+    pixels = picture_to_rgb(image, what, camera=encoding != "mono16")
+    exchanged = "compressed rgb" in how and image.mode not in ("1", "L", "LA")
+    return np.ascontiguousarray(pixels[:, :, ::-1]) if exchanged else pixels
 
 
 def decode_bytes(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
-    """The bytes of a JPEG or PNG file as uint8 [H, W, 3] RGB.
+    """The bytes of a camera's picture (JPEG, PNG, ...) as uint8 [H, W, 3] RGB.
 
     ValueError says that `what` does not decode, is damaged or holds depth.
     """
-    return _decoded(_decompress(data, what), what, "bgr")
-
-
-def _decompress(data: bytes | array.array | np.ndarray, what: str) -> np.ndarray:
-    """The pixels as OpenCV decodes them: [H, W] or [H, W, C], blue first."""
-    held = np.frombuffer(data, np.uint8)
-    if damage := _damage(held.tobytes()):
-        raise ValueError(f"{what} is damaged: {damage} ({len(held)} bytes)")
-    try:
-        pixels = cv2.imdecode(held, cv2.IMREAD_UNCHANGED) if len(held) else None
-    except cv2.error:  # a header that speaks of more pixels than fit
-        pixels = None
-    if pixels is None:
-        raise ValueError(f"{what} does not decode as JPEG or PNG ({len(held)} bytes)")
-    return pixels
-
-
-def _decoded(pixels: np.ndarray, what: str, order: str) -> np.ndarray:
-    """Decoded pixels as RGB; order: "rgb" if red and blue were exchanged before compression."""
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if pixels.dtype.itemsize > 1 and channels == 1:
-        raise ValueError(
-            f"{what} holds one channel of {8 * pixels.dtype.itemsize} bit: depth, not colors"
-        )
-    orders = {1: "mono", 3: order, 4: f"{order}a"}
-    if pixels.dtype not in (np.uint8, np.uint16) or channels not in orders:
-        raise ValueError(f"{what} holds {channels} channels of {pixels.dtype}, expected colors")
-    return to_color(pixels, orders[channels], 8 * pixels.dtype.itemsize)
-
-
-def _damage(data: bytes) -> str:
-    """What is missing of a JPEG or PNG file, in words; "" for what is whole or something else.
-
-    OpenCV fills what it cannot decode with gray, without an error.
-    """
-    if data.startswith(b"\x89PNG"):
-        return "" if b"IEND" in data else "its end is missing"
-    if not data.startswith(b"\xff\xd8"):
-        return ""
-    end = data.rfind(b"\xff\xd9")
-    if end < data.rfind(b"\xff\xda"):  # the pixels begin there; a thumbnail's end comes before
-        return "its end is missing"
-    try:
-        import av  # its decoder tells when pixels are missing inside
-    except ImportError:
-        return ""
-    decoder = av.CodecContext.create("mjpeg", "r")
-    decoder.options, decoder.thread_count = {"err_detect": "explode"}, 1
-    try:
-        decoder.decode(av.Packet(data[: end + 2]))
-    except av.error.InvalidDataError:
-        return "pixels are missing"
-    except av.error.FFmpegError:  # kinds of JPEG that it does not know
-        pass
-    return ""
+    return decode_picture(bytes(data), what, camera=True)
 
 
 def fill(msg: Image, image: np.ndarray, encoding: str) -> Image:

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +22,8 @@ from .offload import offloaded, tensors
 from .options import RuntimeOptions
 from .tensor_parallel import TensorParallelSplit, split_of
 
+LOG = logging.getLogger("cosmos3_ros.model")
+
 
 def optimize(
     model: Model, runtime: RuntimeOptions, device: torch.device | str | None = None
@@ -30,8 +36,7 @@ def optimize(
     device = torch.device(device or model.device)
     transformer = model.transformer
     if runtime.kept:
-        # torch has no other way to set it
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(runtime.kept).expanduser())
+        keep_compiled(runtime.kept)
     if runtime.compiled:
         from torch._dynamo import config
 
@@ -59,6 +64,24 @@ def optimize(
     if model.vae is not None and device.type == "cuda":
         model.vae.optimize(compiled, runtime.graphs)
     model.graphs = runtime.graphs
+
+
+def keep_compiled(folder: str) -> None:
+    """Have torch keep compiled code in a folder, or where that cannot be in one that is soon gone.
+
+    As for a user in a container, who has no home, or one that cannot be written.
+    """
+    try:
+        path = Path(folder).expanduser()
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except (OSError, RuntimeError) as error:  # no such user, and no HOME
+        path = Path(tempfile.mkdtemp(prefix="cosmos3-compiled-"))
+        atexit.register(shutil.rmtree, path, ignore_errors=True)
+        os.environ.setdefault("TRITON_CACHE_DIR", str(path / "triton"))  # else in the home, too
+        LOG.warning("compiled code is not kept for the next start: %s", error)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(path)  # torch has no other way to set it
 
 
 def _prepare(

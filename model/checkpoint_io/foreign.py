@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints of the Cosmos 3 family that this package does not run: what they are, and who does.
+"""Finds the folder of a checkpoint, and says of another what it is and what would help.
 
-They share Nano's tensors, so that one would load and then make noise. Fields and names are those
-that vLLM-Omni and SGLang read. No torch.
+Checkpoints of the Cosmos 3 family that this package does not run share Nano's tensors, so that one
+would load and then make noise. Fields and names are those that vLLM-Omni and SGLang read. No torch.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,115 @@ KINDS = (
 )
 # Base checkpoints have heads for sound too, which stay unused.
 SOUND_RUNS_ELSEWHERE = "vLLM-Omni and the Cosmos framework run them"
+
+
+# What is fetched of a repository: no pickles and no code.
+HUB_FILES = ("*.json", "*.yaml", "*.jinja", "*.txt", "*.safetensors")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_LAYOUT = "expected a checkpoint in the Hub layout (transformer/, vae/, text_tokenizer/, ...)"
+
+# Files that tell what else a folder may be.
+_OTHERS = {
+    "*.distcp": "a training state of NVIDIA's framework (DCP), ",
+    "*/*.distcp": "a training state of NVIDIA's framework (DCP), ",
+    "*.gguf": "weights of llama.cpp (GGUF), ",
+    "*.safetensors": "a model in the layout of transformers, ",
+}
+
+
+def find_checkpoint(path: str | Path, download: bool = False) -> Path:
+    """The folder of a checkpoint that is run here; ValueError says what is there instead.
+
+    download: see `find_folder`.
+    """
+    folder = find_folder(path, download)
+    check_family(folder)
+    check_layout(folder)
+    return folder
+
+
+def find_folder(path: str | Path, download: bool = False) -> Path:
+    """The folder that a user names; ValueError if there is none.
+
+    download: if there is no such folder, take `path` for the name of a repository on the Hugging
+    Face Hub, and fetch it into the Hub's cache.
+    """
+    folder = Path(path).expanduser()
+    named = _HUB_NAME.fullmatch(str(path)) is not None
+    if not folder.exists() and download and named:
+        folder = _fetched(str(path))
+    if folder.is_dir():
+        return folder
+    about = ""
+    if folder.exists():
+        about = f" but a file; {_LAYOUT}"
+    elif named and not download:
+        about = "; if that is its name on the Hugging Face Hub, --download fetches it"
+    raise ValueError(f"checkpoint: no folder {folder}{about}")
+
+
+def check_layout(folder: Path) -> None:
+    """ValueError if a folder is not that of a checkpoint, with what it is."""
+    if not (folder / "transformer").is_dir():
+        raise ValueError(f"checkpoint: {folder} has no transformer/: {_describe(folder)}")
+
+
+def _fetched(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+    except LocalEntryNotFoundError:
+        raise ValueError(
+            f"checkpoint: {name} is not in the Hub's cache, and the Hugging Face Hub cannot be "
+            "reached"
+        ) from None
+    except (HfHubHTTPError, HFValidationError) as error:
+        raise ValueError(
+            f"checkpoint: {name} cannot be fetched from the Hugging Face Hub: "
+            f"{str(error).strip().splitlines()[0]}"
+        ) from None
+
+
+def _describe(folder: Path) -> str:
+    """What a folder without transformer/ is, in words, and what to give in its place."""
+    snapshots = sorted(each for each in folder.glob("snapshots/*") if each.is_dir())
+    if snapshots:
+        return (
+            f"the Hub's cache of a repository, expected its snapshot {_newest(folder, snapshots)}"
+        )
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file() or any(folder.glob("adapter_model.*")):
+        base = _base_of(adapter)
+        return (
+            f"an adapter (LoRA) of {base}, not a checkpoint; expected the folder of a checkpoint "
+            "into which it was merged"
+        )
+    if (folder.parent / "transformer").is_dir():
+        return f"a part of a checkpoint, expected {folder.parent}"
+    inner = sorted(each.parent for each in folder.glob("*/transformer") if each.is_dir())
+    if inner:
+        return f"expected a checkpoint inside it, such as {inner[0]}"
+    other = next((what for pattern, what in _OTHERS.items() if any(folder.glob(pattern))), "")
+    empty = "" if any(folder.iterdir()) else "it is empty, "
+    return f"{other}{empty}{_LAYOUT}"
+
+
+def _newest(folder: Path, snapshots: list[Path]) -> Path:
+    """The snapshot of the branch main, if it is there."""
+    try:
+        main = folder / "snapshots" / (folder / "refs" / "main").read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return snapshots[-1]
+    return main if main in snapshots else snapshots[-1]
+
+
+def _base_of(adapter: Path) -> str:
+    try:
+        return str(read_json(adapter, optional=True).get("base_model_name_or_path") or "a model")
+    except ValueError:
+        return "a model"
 
 
 def check_family(folder: Path) -> None:

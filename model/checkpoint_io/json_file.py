@@ -7,20 +7,51 @@ import json
 from pathlib import Path
 from typing import Any
 
+_POINTER = b"version https://git-lfs.github.com/spec/"  # how a file of git-lfs begins
+
 
 def read_json(file: Path, optional: bool = False) -> dict[str, Any]:
     """A json object; ValueError names a missing or broken file."""
     if optional and not file.exists():
         return {}
     try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
+        check_pointer(file)
+        fields = json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ValueError(f"checkpoint: missing file {file}") from None
+    except OSError as error:
+        raise ValueError(f"{file}: not readable ({error.strerror})") from None
+    except RecursionError:
+        raise ValueError(f"{file}: not readable as json (nested too deeply)") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file}: not readable as json ({error})") from None
+    except ValueError as error:
+        if str(file) in str(error):
+            raise
         raise ValueError(f"{file}: not readable as json ({error})") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{file}: expected a json object, got {type(fields).__name__}")
     return fields
+
+
+def read_block(file: Path, name: str) -> dict[str, Any]:
+    """The object under a name of a json file that may be absent; {} where it has none."""
+    block = read_json(file, optional=True).get(name)
+    if block is None:
+        return {}
+    if not isinstance(block, dict):
+        raise ValueError(f"{file}: {name}: expected an object, got {block!r:.60}")
+    return block
+
+
+def check_pointer(file: Path) -> None:
+    """ValueError if a file was cloned without git-lfs, so that only its pointer is there."""
+    with file.open("rb") as content:
+        if content.read(len(_POINTER)) == _POINTER:
+            raise ValueError(
+                f"{file}: a pointer of git-lfs, not the file itself; `git lfs pull` in the "
+                "checkpoint's folder fetches it"
+            )
 
 
 def write_json(file: Path, fields: dict[str, Any]) -> None:

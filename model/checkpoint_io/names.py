@@ -50,9 +50,10 @@ _INSIDE = {
         for name in ("gate", "up", "down")
     },
 }
+HEAD, EMBEDDING = "head.weight", "embed.weight"  # which are one tensor where they are tied
 # Parts of tensor names: of the sound heads, and of everything that `Transformer` does not hold.
 SOUND = ("audio_proj_", "audio_modality_embed", "sound2llm.", "llm2sound.", "sound_modality_embed")
-NO_PART_OF_TRANSFORMER = (*SOUND, "visual.", "model.projector.", ".weight_scale", ".input_scale")
+NO_PART_OF_TRANSFORMER = (*SOUND, "visual.", "model.projector.")
 
 
 def hub_name(ours: str, framework: bool = False) -> str:

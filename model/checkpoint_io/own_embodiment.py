@@ -18,6 +18,7 @@ from ..embodiment.agreement import joined
 from ..embodiment.embodiment_file import FILE, read_embodiment
 from ..embodiment.embodiment_yaml import write_embodiment
 from ..embodiment.spec import BASE, POST_TRAINED
+from ..network.config import ModelConfig
 from .json_file import read_json, write_json
 
 ABOUT = "checkpoint.json"
@@ -110,6 +111,16 @@ def choose_embodiment(
             f"horizon: expected at most {found.horizon} rows as trained, got {horizon}"
         )
     return dataclasses.replace(found, horizon=horizon or found.horizon)
+
+
+def check_channels(embodiment: Embodiment, config: ModelConfig) -> None:
+    """ValueError if a network's action heads have no room for an embodiment."""
+    if embodiment.width > config.action_width or embodiment.domain_id >= config.domains:
+        raise ValueError(
+            f"embodiment: {embodiment.name} needs {embodiment.width} action channels in domain "
+            f"{embodiment.domain_id}, the checkpoint has {config.action_width} channels in "
+            f"{config.domains} domains"
+        )
 
 
 def _check_weights(

@@ -1,138 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the tensors of a checkpoint from its safetensors files, strictly.
-
-Every tensor has to belong to a module, and every parameter of a module to a tensor.
-"""
+"""Finds the tensors of a checkpoint in its safetensors files, by their headers. No torch."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
-from safetensors import safe_open
-from torch import nn
+from safetensors import SafetensorError, safe_open
 
-from .json_file import read_json
-
-if TYPE_CHECKING:
-    from ..acceleration.tensor_parallel import TensorParallelSplit
+from .json_file import check_pointer, read_json
 
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+MAX_HEADER = 100_000_000  # bytes, as the format has it
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stored:
+    """A tensor as the header of its file describes it."""
+
+    file: Path
+    dtype: str  # as safetensors writes it: "BF16", "F8_E4M3", ...
+    shape: tuple[int, ...]
 
 
 def find_tensors(folder: Path) -> dict[str, Path]:
     """Tensor name -> file, for a folder with one safetensors file, or several with an index."""
+    return {name: stored.file for name, stored in read_headers(folder).items()}
+
+
+def read_headers(folder: Path) -> dict[str, Stored]:
+    """The tensors of a folder with one safetensors file, or several with an index.
+
+    ValueError names a file that is missing or broken, and a tensor that two files have.
+    """
     index = sorted(folder.glob("*.safetensors.index.json"))
-    files = sorted(folder.glob("*.safetensors"))
-    if index:
-        files = sorted(
-            {folder / name for name in read_json(index[0]).get("weight_map", {}).values()}
-        )
+    if len(index) > 1:
+        raise ValueError(f"{folder}: expected one index, got {index[0].name} and {index[1].name}")
+    files = _indexed(index[0]) if index else sorted(folder.glob("*.safetensors"))
     if not files:
         pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES)
         found = f"; {pickles[0]} is a pickle, which is never opened" if pickles else ""
         raise ValueError(f"checkpoint: missing file {folder}/*.safetensors{found}")
-    tensors: dict[str, Path] = {}
+    tensors: dict[str, Stored] = {}
     for file in files:
-        if not file.exists():
-            raise ValueError(f"checkpoint: missing file {file}, which {index[0].name} names")
-        tensors.update(dict.fromkeys(read_header(file), file))
+        if not file.is_file():
+            named = f", which {index[0].name} names" if index else ""
+            raise ValueError(f"checkpoint: missing file {file}{named}")
+        held = read_header(file)
+        if twice := sorted(held.keys() & tensors.keys()):
+            raise ValueError(
+                f"{folder}: {twice[0]} is in {tensors[twice[0]].file.name} and in {file.name}, "
+                "expected one of them"
+            )
+        tensors |= held
     return tensors
 
 
-def read_header(file: Path) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in a safetensors file.
+def _indexed(index: Path) -> list[Path]:
+    """The files that an index names, beside it."""
+    places = read_json(index).get("weight_map")
+    names = [*places.values()] if isinstance(places, dict) else []
+    if not names or any(Path(str(name)).name != name for name in names):
+        raise ValueError(
+            f"{index}: weight_map: expected the names of tensors and of their files beside it"
+        )
+    return sorted(index.parent / name for name in set(names))
 
-    ValueError if the file is damaged or cut off.
-    """
+
+def read_header(file: Path) -> dict[str, Stored]:
+    """The tensors of a safetensors file; ValueError if it is damaged, cut off, or a pointer."""
+    check_pointer(file)
     size = file.stat().st_size
     with file.open("rb") as content:
         length = int.from_bytes(content.read(8), "little")
-        text = content.read(length) if length <= size - 8 else b""
+        text = content.read(length) if length <= min(size - 8, MAX_HEADER) else b""
     try:
         fields = json.loads(text)
         fields.pop("__metadata__", None)
-        shapes = {name: tuple(entry["shape"]) for name, entry in fields.items()}
+        stored = {
+            name: Stored(file, str(entry["dtype"]), tuple(map(int, entry["shape"])))
+            for name, entry in fields.items()
+        }
         end = 8 + length + max((entry["data_offsets"][1] for entry in fields.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise ValueError(f"{file}: not a safetensors file, its header is not readable") from None
     if end != size:
         raise ValueError(
             f"{file}: not a complete safetensors file, expected {end} bytes, got {size}"
         )
-    return shapes
+    # The library compares sizes, shapes and places; for numpy, it reserves no memory for them.
+    with opened(file, framework="np"):
+        return stored
 
 
-def fill(
-    module: nn.Module,
-    tensors: Mapping[str, Path],
-    names: Mapping[str, str],
-    device: torch.device,
-    dtype: torch.dtype,
-    skip: Collection[str] = (),
-    keep: Iterable[str] = (),
-    host: Iterable[str] = (),
-    split: TensorParallelSplit | None = None,
-) -> None:
-    """Give a meta-device module its tensors, and switch it to inference.
-
-    names: the module's names -> names in `tensors`; skip: names that may lie there unused; keep:
-    prefixes of the module's names that become float32 whatever `dtype` is; host: prefixes of names
-    that stay in the host's memory; split: how the module is split over several processes, each of
-    which reads its share.
-    """
-    folder = next(iter(tensors.values())).parent
-    _refuse(folder, "missing", [theirs for theirs in names.values() if theirs not in tensors])
-    _refuse(folder, "unexpected", sorted(tensors.keys() - set(names.values()) - set(skip)))
-    parameters = module.state_dict()
-    loaded: dict[str, torch.Tensor] = {}
-    stays = {ours: "cpu" if ours.startswith(tuple(host)) else str(device) for ours in names}
-    for file, where in sorted({(tensors[theirs], stays[ours]) for ours, theirs in names.items()}):
-        with safe_open(file, framework="pt", device=where) as content:
-            for ours in (
-                ours for ours, at in names.items() if (tensors[at], stays[ours]) == (file, where)
-            ):
-                expected, got = (
-                    list(parameters[ours].shape),
-                    content.get_slice(names[ours]).get_shape(),
-                )
-                if got != expected:
-                    raise ValueError(f"{file}: {names[ours]} has shape {got}, expected {expected}")
-                tensor = _read(content, names[ours], tensors, parameters[ours], split)
-                tensor = tensor.to(torch.float32 if ours.startswith(tuple(keep)) else dtype)
-                loaded[ours] = split.to_distributed(tensor, parameters[ours]) if split else tensor
-    module.load_state_dict(loaded, strict=True, assign=True)
-    module.requires_grad_(False).eval()
+@contextlib.contextmanager
+def opened(file: Path, device: str = "cpu", framework: str = "pt") -> Iterator[Any]:
+    """A safetensors file to read tensors from; ValueError if the library refuses it."""
+    try:
+        with safe_open(file, framework=framework, device=device) as content:
+            yield content
+    except SafetensorError as error:
+        raise ValueError(f"{file}: not a safetensors file ({error})") from None
 
 
-def _read(
-    content: Any,
-    name: str,
-    tensors: Mapping[str, Path],
-    parameter: torch.Tensor,
-    split: TensorParallelSplit | None,
-) -> torch.Tensor:
-    """A tensor of an open file, or this process' share of it; FP8 weights are dequantized."""
-    stored = content.get_slice(name)
-    if split is None or stored.get_dtype() == "F8_E4M3":
-        stored = _dequantized(content.get_tensor(name), name, tensors)
-    return split.read_share(stored, parameter) if split else stored
-
-
-def _dequantized(tensor: torch.Tensor, name: str, tensors: Mapping[str, Path]) -> torch.Tensor:
-    """A weight in FP8 times its scale, which is stored beside it; any other tensor as it is."""
-    if tensor.dtype != torch.float8_e4m3fn:
-        return tensor
-    if (scale := f"{name}_scale") not in tensors:
-        raise ValueError(f"{tensors[name]}: {name} is in FP8, expected its scale {scale}, got none")
-    with safe_open(tensors[scale], framework="pt", device=str(tensor.device)) as content:
-        return tensor.float() * content.get_tensor(scale).float().reshape(-1, 1)
-
-
-def _refuse(folder: Path, what: str, names: list[str]) -> None:
-    if names:
-        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-        raise ValueError(f"{folder}: {len(names)} {what} tensor(s): {', '.join(names[:8])}{more}")
+def count(stored: Mapping[str, Stored]) -> int:
+    """How many numbers some tensors hold."""
+    return sum(math.prod(each.shape) for each in stored.values())

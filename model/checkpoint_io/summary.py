@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,12 +15,13 @@ from ..embodiment import EMBODIMENTS
 from ..embodiment.embodiment_file import FILE
 from ..network.config import PRESETS, ModelConfig, config_from_json
 from ..network.transformer import Transformer
-from .foreign import SOUND_RUNS_ELSEWHERE, find_foreign
-from .json_file import read_json
+from .foreign import SOUND_RUNS_ELSEWHERE, check_layout, find_folder, find_foreign
+from .json_file import read_block, read_json
 from .names import SOUND, transformer_names
 from .own_embodiment import own_embodiment, row_scaling
-from .safetensors_io import find_tensors, read_header
+from .safetensors_io import count, read_headers
 from .student import LEVELS, read_student
+from .surfaces import SURFACES, problems
 from .trained_sampling import trained_sampling
 
 # Prefixes of our parameters -> the part they belong to; the first prefix that fits counts.
@@ -43,56 +45,57 @@ SOUND_HEADS = "sound heads (not loaded)"
 REASONER = ("embeddings", "lm_head", "text tower", "vision encoder")
 
 
-def report(path: str | Path) -> str:
-    """A table for people: sizes, embodiments, schedule, what is missing, memory of each placement.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """A table for people, and whether every surface would load the checkpoint."""
 
-    ValueError if there is no such folder; whatever else is wrong is a line of the table.
+    text: str
+    loads: bool
+
+
+def report(path: str | Path, download: bool = False) -> Report:
+    """A table for people: sizes, embodiments, schedule, what is wrong, memory of each placement.
+
+    ValueError if there is no such folder, or none of a checkpoint; whatever else is wrong is a line
+    of the table. download: see `find_folder`.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise ValueError(f"checkpoint: no folder {folder}")
-    sizes: dict[str, int] = {}
-    problems: list[str] = []
-    lines = [f"checkpoint  {folder}"]
-    if foreign := find_foreign(folder):
-        return "\n".join([*lines, f"not ours    {foreign.what}; {foreign.who}"])
-    try:
+    folder = find_folder(path, download)
+    foreign = None
+    with contextlib.suppress(ValueError):  # of a json file: it is among the problems
+        foreign = find_foreign(folder)
+    if foreign:
+        line = f"not ours    {foreign.what}; {foreign.who}"
+        return Report(f"checkpoint  {folder}\n{line}", loads=False)
+    check_layout(folder)
+    lines, sizes = [f"checkpoint  {folder}"], dict[str, int]()
+    wrong = problems(folder)
+    with contextlib.suppress(ValueError):  # as above
         config = config_from_json(read_json(folder / "transformer" / "config.json"))
         lines.append(f"network     {_describe(config)}")
-        sizes |= _transformer_sizes(folder / "transformer", config, problems)
+        sizes |= _transformer_sizes(folder / "transformer", config)
         lines.append(f"policy      {_embodiments(folder, config)}")
         lines += _rows(folder, config)
-    except ValueError as error:
-        problems.append(str(error))
     for name, part in (("vae", "video autoencoder"), ("vision_encoder", "vision encoder")):
-        try:
-            sizes[part] = sum(
-                math.prod(shape) for shape in headers(find_tensors(folder / name)).values()
-            )
-        except ValueError as error:
-            problems.append(str(error))
-    lines.append(f"schedule    {_schedule(folder, problems)}")
-    tokenizer = folder / "text_tokenizer" / "tokenizer_config.json"
-    problems += [] if tokenizer.exists() else [f"checkpoint: missing file {tokenizer}"]
+        with contextlib.suppress(ValueError):
+            sizes[part] = count(read_headers(folder / name))
+    lines.append(f"schedule    {_schedule(folder)}")
+    if not (folder / "vision_encoder").is_dir():
+        lines.append("vision      none: the reasoner answers questions about text alone")
     lines += ["", f"{'part':24}{'parameters':>16}"]
-    lines += [f"{part:24}{count:16,}" for part, count in sizes.items()]
+    lines += [f"{part:24}{number:16,}" for part, number in sizes.items()]
     if SOUND_HEADS in sizes:
         lines.append(f"sound heads are left out; {SOUND_RUNS_ELSEWHERE}")
     lines += ["", f"{'weights in GiB':24}{'bfloat16':>16}{'float32':>16}"]
     for placement in PLACEMENTS:
-        count = sum(sizes.get(part, 0) for part in _parts(placement))
-        lines.append(f"{placement:24}{count * 2 / 2**30:16.2f}{count * 4 / 2**30:16.2f}")
-    lines += (
-        ["", *(f"missing     {problem}" for problem in problems)] if problems else ["", "complete"]
-    )
-    return "\n".join(lines)
+        number = sum(sizes.get(part, 0) for part in _parts(placement))
+        lines.append(f"{placement:24}{number * 2 / 2**30:16.2f}{number * 4 / 2**30:16.2f}")
+    lines += ["", *(f"{'refused':12}{_of(names)}{text}" for text, names in wrong.items())]
+    return Report("\n".join(lines if wrong else [*lines, "complete"]), not wrong)
 
 
-def headers(tensors: Mapping[str, Path]) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor, by name in its file."""
-    return {
-        name: shape for file in set(tensors.values()) for name, shape in read_header(file).items()
-    }
+def _of(surfaces: list[str]) -> str:
+    """Whom a problem concerns, if not all."""
+    return "" if len(surfaces) == len(SURFACES) else f"({', '.join(surfaces)}) "
 
 
 def _parts(placement: str) -> list[str]:
@@ -119,28 +122,22 @@ def _same_network(preset: ModelConfig, config: ModelConfig) -> bool:
     return all(getattr(preset, name) == getattr(config, name) for name in names)
 
 
-def _transformer_sizes(folder: Path, config: ModelConfig, problems: list[str]) -> dict[str, int]:
-    """Parameters per part, as counted in the files; missing tensors are added to `problems`."""
-    tensors = find_tensors(folder)
-    shapes = headers(tensors)
+def _transformer_sizes(folder: Path, config: ModelConfig) -> dict[str, int]:
+    """Numbers per part, as the headers of the files have them."""
+    stored = read_headers(folder)
     with torch.device("meta"):
-        names = transformer_names(Transformer(config), tensors)
-    missing = [theirs for theirs in names.values() if theirs not in shapes]
-    if missing:
-        problems.append(f"{folder}: {len(missing)} tensor(s), the first is {missing[0]}")
+        names = transformer_names(Transformer(config), stored)
     sizes = dict.fromkeys(PARTS.values(), 0)
     for ours, theirs in names.items():
         part = next(part for prefix, part in PARTS.items() if ours.startswith(prefix))
-        sizes[part] += math.prod(shapes[theirs]) if theirs in shapes else 0
-    sound = sum(
-        math.prod(shape) for name, shape in shapes.items() if any(part in name for part in SOUND)
-    )
+        sizes[part] += math.prod(stored[theirs].shape) if theirs in stored else 0
+    sound = count({name: each for name, each in stored.items() if any(p in name for p in SOUND)})
     return sizes | ({SOUND_HEADS: sound} if sound else {})
 
 
 def _embodiments(folder: Path, config: ModelConfig) -> str:
     """The embodiments that the checkpoint was trained for, or has room for."""
-    policy = read_json(folder / "checkpoint.json", optional=True).get("policy")
+    policy = read_block(folder / "checkpoint.json", "policy")
     if not config.action_width:
         return "none: the checkpoint has no action heads"
     if not policy:
@@ -161,23 +158,21 @@ def _embodiments(folder: Path, config: ModelConfig) -> str:
 
 def _rows(folder: Path, config: ModelConfig) -> list[str]:
     """How action rows are scaled for these weights, a line for each embodiment."""
-    policy = read_json(folder / "checkpoint.json", optional=True).get("policy") or {}
+    policy = read_block(folder / "checkpoint.json", "policy")
     said = row_scaling(folder, policy) if config.action_width else []
     return [f"{'' if place else 'rows':12}{line}" for place, line in enumerate(said)]
 
 
-def _schedule(folder: Path, problems: list[str]) -> str:
+def _schedule(folder: Path) -> str:
     try:
         fields = read_json(folder / "scheduler" / "scheduler_config.json")
-    except ValueError as error:
-        problems.append(str(error))
+    except ValueError:
         return "unknown"
-    if fixed := fields.get(LEVELS):
-        try:
+    fixed = fields.get(LEVELS)
+    if isinstance(fixed, dict):
+        made = None
+        with contextlib.suppress(ValueError):  # which is among the problems
             made = read_student(folder)
-        except ValueError as error:
-            problems.append(str(error))
-            made = None
         whose = (
             f", of {made.teacher} at guidance {made.guidance:g}, for {', '.join(made.modes)}"
             if made

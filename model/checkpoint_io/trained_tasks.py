@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .json_file import read_json, write_json
+from .json_file import read_block, read_json, write_json
 
 EMBEDDED = Path(__file__).parents[1] / "checkpoints" / "droid_sim"
 _FILE = "checkpoint.json"
@@ -21,7 +21,7 @@ def trained_tasks(checkpoint: str | Path) -> list[str]:
     folder = Path(checkpoint) if checkpoint else EMBEDDED
     if checkpoint and not folder.is_dir():
         raise ValueError(f"checkpoint: no folder {folder}")
-    policy = read_json(folder / _FILE, optional=True).get("policy") or {}
+    policy = read_block(folder / _FILE, "policy")
     return [*map(str, policy.get("tasks") or ())]
 
 

@@ -96,11 +96,10 @@ def checkpoint_schedule(scheduler: Mapping[str, Any], steps: int, native: bool =
     native: model_index.json says use_native_flow_schedule.
     """
     if fixed := scheduler.get("fixed_step_sampler_config"):
-        return fixed_schedule(fixed["t_list"], fixed.get("sample_type", "sde"))
+        return _student_schedule(fixed)
     if scheduler.get("use_karras_sigmas"):
-        return karras_schedule(
-            steps, scheduler.get("sigma_max") or 200.0, scheduler.get("sigma_min") or 0.147
-        )
+        most = _positive(scheduler, "sigma_max", 200.0)
+        return karras_schedule(steps, most, _positive(scheduler, "sigma_min", 0.147))
     if (
         not scheduler.get("use_flow_sigmas")
         or scheduler.get("prediction_type") != "flow_prediction"
@@ -110,7 +109,33 @@ def checkpoint_schedule(scheduler: Mapping[str, Any], steps: int, native: bool =
             f"flow_prediction, got {scheduler.get('use_flow_sigmas')} and "
             f"{scheduler.get('prediction_type')}"
         )
-    return flow_schedule(steps, scheduler.get("flow_shift") or 1.0, native)
+    return flow_schedule(steps, _positive(scheduler, "flow_shift", 1.0), native)
+
+
+def _positive(scheduler: Mapping[str, Any], name: str, usual: float) -> float:
+    value = scheduler.get(name) or usual
+    if type(value) not in (int, float) or not 0 < value < 1e9:
+        raise ValueError(
+            f"scheduler_config.json: {name}: expected a positive number, got {value!r:.60}"
+        )
+    return float(value)
+
+
+def _student_schedule(fixed: Any) -> Schedule:
+    levels: Any = fixed.get("t_list") if isinstance(fixed, dict) else None
+    known = isinstance(levels, list) and all(type(level) in (int, float) for level in levels)
+    if not known or not any(levels) or not all(0 <= level <= 1 for level in levels):
+        raise ValueError(
+            "scheduler_config.json: fixed_step_sampler_config.t_list: expected noise levels from 0 "
+            f"to 1, got {levels!r:.60}"
+        )
+    rule = fixed.get("sample_type", "sde")
+    if rule not in ("sde", "ode"):
+        raise ValueError(
+            "scheduler_config.json: fixed_step_sampler_config.sample_type: expected 'sde' or "
+            f"'ode', got {rule!r:.60}"
+        )
+    return fixed_schedule(levels, rule)
 
 
 def denoise(

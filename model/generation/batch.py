@@ -25,7 +25,7 @@ from .checkpoint_kind import CheckpointKind
 from .conditioning_media import read_known
 from .options import CompleteRequest, GenerateOptions, read_line
 from .progress_bar import progress_bar
-from .result_files import check_writable, contact_sheet, write_mp4, write_png, write_report
+from .result_files import check_writable, contact_sheet, write_png, write_report, write_video
 from .worker import Made, Place, Worker
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -237,7 +237,7 @@ def _write(
     if len(made.frames) == 1:
         write_png(folder / files[0], made.frames[0], about)
     else:
-        write_mp4(folder / files[0], made.frames, asked.fps, about)
+        write_video(folder / files[0], made.frames, asked.fps, about)
         files.append(f"{name}.sheet.png")
         write_png(folder / files[1], contact_sheet(made.frames, asked.fps), about)
     if asked.asked.frames_as_png:

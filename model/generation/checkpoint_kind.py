@@ -13,8 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint_io.foreign import check_family
-from ..checkpoint_io.json_file import read_json
+from ..checkpoint_io.foreign import find_checkpoint
+from ..checkpoint_io.json_file import read_block, read_json
 from ..checkpoint_io.own_embodiment import choose_embodiment
 from ..checkpoint_io.student import LEVELS, Student, read_student
 from ..language.captions import TIERS
@@ -154,16 +154,17 @@ class CheckpointKind:
         return json.dumps(fields, ensure_ascii=False) if fields else ""
 
 
-def read_kind(folder: Path) -> CheckpointKind:
-    """The kind of a checkpoint; ValueError names a missing or broken file."""
-    if not folder.is_dir():
-        raise ValueError(f"checkpoint: no folder {folder}")
-    check_family(folder)
+def read_kind(folder: Path, download: bool = False) -> CheckpointKind:
+    """The kind of a checkpoint; ValueError names a missing or broken file.
+
+    download: see `foreign.find_folder`.
+    """
+    folder = find_checkpoint(folder, download)
     config = config_from_json(read_json(folder / "transformer" / "config.json"))
     scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     fixed = scheduler.get(LEVELS) or {}
     levels = tuple(level for level in fixed.get("t_list", ()) if level > 0)
-    policy = read_json(folder / "checkpoint.json", optional=True).get("policy") or {}
+    policy = read_block(folder / "checkpoint.json", "policy")
     student = read_student(folder)
     if levels and policy:
         name = "policy"

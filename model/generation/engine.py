@@ -15,7 +15,7 @@ from .action_options import ActionOptions
 from .checkpoint_kind import CheckpointKind
 from .conditioning_media import read_continued, read_first_frame, read_known
 from .options import CompleteRequest, GenerateOptions
-from .result_files import contact_sheet, write_mp4, write_png
+from .result_files import contact_sheet, write_png, write_video
 from .worker import Place, Worker
 
 
@@ -81,7 +81,7 @@ class Engine:
         write_png(sheet(file), contact_sheet(frames, fps), about)
         # last: whoever finds it finds all; H.264 in 4:2:0 wants even sides
         height, width = (side // 2 * 2 for side in frames.shape[1:3])
-        write_mp4(file, frames[:, :height, :width], fps, about)
+        write_video(file, frames[:, :height, :width], fps, about)
 
     def _request(self, options: ActionOptions) -> Request:
         image = video = None

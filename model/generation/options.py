@@ -21,6 +21,7 @@ MOST_FRAMES, MOST_FPS = 3001, 240.0
 # Fields of PolicyModelParams by which a checkpoint is loaded to generate.
 RUNTIME = (
     "checkpoint",
+    "download",
     "device",
     "dtype",
     "compile",

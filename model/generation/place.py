@@ -32,4 +32,4 @@ def find_place(params: PolicyModelParams) -> tuple[CheckpointKind, Place]:
     )
     folder = Path(params.checkpoint) if params.checkpoint else embedded_checkpoint()
     free = free_memory(device) / (rank()[1] if device == "cpu" else 1)
-    return read_kind(folder.expanduser()), Place(device, dtype, runtime, free)
+    return read_kind(folder, params.download), Place(device, dtype, runtime, free)

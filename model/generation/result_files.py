@@ -18,6 +18,8 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, PngImagePlugin
 
+from ..media.mp4 import H264, write_mp4
+
 KEY = "cosmos3"  # of the request in a PNG; in an MP4 it is the comment
 SHEET_FRAMES, SHEET_COLUMNS, SHEET_WIDTH = 8, 4, 320
 
@@ -30,17 +32,12 @@ def write_png(file: Path, picture: np.ndarray, about: dict[str, Any]) -> None:
         Image.fromarray(picture).save(draft, format="png", pnginfo=text)
 
 
-def write_mp4(file: Path, frames: np.ndarray, fps: float, about: dict[str, Any]) -> None:
-    """Write uint8 [T, H, W, 3] (even sides) with the request as the file's comment."""
+def write_video(file: Path, frames: np.ndarray, fps: float, about: dict[str, Any]) -> None:
+    """Write uint8 [T, H, W, 3] with the request as the file's comment."""
     rate = Fraction(fps).limit_denominator(1001)
-    with _in_place(file) as draft, av.open(str(draft), "w", format="mp4") as container:
-        container.metadata["comment"] = json.dumps(about, ensure_ascii=False)
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "16"})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+    with _in_place(file) as draft:
+        comment = json.dumps(about, ensure_ascii=False)
+        write_mp4(draft, frames, rate, H264(crf=16, preset="medium"), comment)
 
 
 def read_about(file: Path) -> dict[str, Any]:

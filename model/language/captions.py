@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .chat import PICTURE_START
 from .plain_words import PromptError, check_words
 
 VIEWPOINTS = {
@@ -196,7 +197,7 @@ def tokenize(tokenizer: Any, text: str, limit: int = 4096, system: str = "") -> 
     ids = tokenizer.apply_chat_template(
         turns, tokenize=True, add_generation_prompt=True, return_dict=True
     )["input_ids"]
-    tokens = [*ids, tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|vision_start|>")]
+    tokens = [*ids, tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(PICTURE_START)]
     if len(tokens) > limit:
         raise PromptError(
             f"prompt: {len(tokens)} tokens, expected at most {limit}; it begins {text[:60]!r}"

@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import av
-import cv2
 import numpy as np
-from PIL import Image
 
 from ..interface import Clip
+from ..media.picture import decode_picture, is_picture
+from ..media.video import FORMATS, NotAVideoError, Source, VideoTimes, read_frames, read_times
 from .vision_encoder import sample_frames
 
-# Demuxers that are tried. Others take any text for a film, or open files and addresses it names.
-_VIDEOS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 _EXPECTED = "expected an image (png, jpeg, webp, bmp, tiff) or a video (mp4, mov, webm, mkv, avi)"
+_PER_SECOND = 1000.0  # of the indices of a clip that has no rate: they are milliseconds
 
 
 def read_media(path: Path) -> np.ndarray | Clip:
@@ -27,46 +24,46 @@ def read_media(path: Path) -> np.ndarray | Clip:
     """
     if not path.is_file():
         raise ValueError(f"{path} is a folder: {_EXPECTED}" if path.is_dir() else f"no file {path}")
+    if is_picture(path):
+        return decode_picture(path.read_bytes(), str(path))
     try:
-        with Image.open(path) as image:
-            image.load()  # which, unlike OpenCV, refuses one that is cut off
-    except Image.UnidentifiedImageError:
-        return _read_video(path)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is an image that cannot be read: {error}") from None
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ValueError(f"{path} is an image of another kind: {_EXPECTED}")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+        return read_clip(path, str(path))
+    except NotAVideoError as error:
+        raise ValueError(f"{path} is neither image nor video: {_EXPECTED}; {error}") from None
 
 
-def _read_video(path: Path) -> Clip:
-    """Decodes twice, because only the end tells how many frames there are, and few are used."""
-    try:
-        with open_video(path) as container:
-            if not container.streams.video:
-                raise ValueError(f"{path} has sound, but no pictures: {_EXPECTED}")
-            stream = container.streams.video[0]
-            fps = float(stream.average_rate or stream.guessed_rate or 0)
-            count = sum(1 for _ in container.decode(stream))
-        if not (count and fps):
-            raise ValueError(f"{path} is a video without frames")
-        indices = sample_frames(count, fps)
-        with open_video(path) as container:
-            return Clip([*_frames(container, {*indices.tolist()})], indices, fps)
-    except av.FFmpegError as error:
-        raise ValueError(
-            f"{path} is neither image nor video: {_EXPECTED} ({error.strerror})"
-        ) from None
+def read_clip(
+    source: Source,
+    name: str,
+    rate: float = 2.0,
+    most: int = 1 << 31,
+    check: Callable[[int, int], None] = lambda width, height: None,
+    formats: str = FORMATS,
+) -> Clip:
+    """About `rate` frames a second of a video, first and last included, at the file's own times.
+
+    most: frames that it may have; check: of each that is kept, see `read_frames`. Decodes twice,
+    because only the end tells how many frames there are, and few are used. ValueError names a video
+    that cannot be read.
+    """
+    times = read_times(source, name, most, formats)
+    indices = choose_frames(times, rate)
+    kept = read_frames(source, name, indices, check, formats)
+    if times.even:
+        return Clip(kept, indices, times.rate)
+    return Clip(kept, np.rint(times.seconds[indices] * _PER_SECOND).astype(np.int64), _PER_SECOND)
 
 
-def _frames(container: av.container.InputContainer, wanted: set[int]) -> Iterator[np.ndarray]:
-    for index, frame in enumerate(itertools.islice(container.decode(video=0), max(wanted) + 1)):
-        if index in wanted:
-            upright = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-            yield np.ascontiguousarray(upright)
+def choose_frames(times: VideoTimes, rate: float) -> np.ndarray:
+    """Indices of the frames to use, about `rate` a second, evenly spread in time: int64 [n].
 
-
-def open_video(path: Path) -> av.container.InputContainer:
-    """A video file of a known kind, open; av.FFmpegError for any other."""
-    return av.open(str(path), "r", options={"format_whitelist": _VIDEOS})
+    Of a video without a steady rate each is the nearest to its moment, and none is used twice.
+    """
+    indices = sample_frames(len(times.seconds), times.rate, rate)
+    if times.even:
+        return indices
+    moments = np.linspace(0, times.seconds[-1], len(indices))
+    after = np.searchsorted(times.seconds, moments).clip(1, len(times.seconds) - 1)
+    before = after - 1
+    nearer = times.seconds[after] - moments < moments - times.seconds[before]
+    return np.unique(np.where(nearer, after, before))

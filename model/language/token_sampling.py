@@ -41,6 +41,7 @@ class Sampling:
 
 
 GREEDY = Sampling()
+NOT_FINITE = -1  # in the place of a token
 # What NVIDIA recommends for answers without thinking, and for those with it.
 DIRECT = Sampling(temperature=0.7, top_k=20, top_p=0.8, presence=1.5)
 THINKING = Sampling(temperature=0.6, top_k=20, top_p=0.95)
@@ -54,11 +55,16 @@ class TokenPicker:
         self._answered = torch.zeros(vocab, dtype=torch.bool, device=prompt.device)
         self._seen = self._answered.clone()
         self._seen[prompt] = True
+        self._sound = torch.ones((), dtype=torch.bool, device=prompt.device)
         self._generator = torch.Generator(prompt.device).manual_seed(sampling.seed)
 
     def __call__(self, scores: Tensor) -> Tensor:
-        """The next token, int64 [1] where its scores [vocab] are; the host need not wait for it."""
-        scores = self.penalize(scores)
+        """The next token, int64 [1] where its scores [vocab] are; the host need not wait for it.
+
+        Scores that are not finite give one that means nothing: see `said`.
+        """
+        self._sound = torch.isfinite(scores).all()
+        scores = self.penalize(torch.where(self._sound, scores, 0))
         if self.sampling.temperature == 0:
             token = scores.argmax(0, keepdim=True)
         else:
@@ -69,6 +75,10 @@ class TokenPicker:
         for said in (self._answered, self._seen):
             said.index_fill_(0, token, True)
         return token
+
+    def said(self, token: Tensor) -> Tensor:
+        """The token that was just chosen, -1 if its scores were not finite."""
+        return torch.where(self._sound, token, NOT_FINITE)
 
     def penalize(self, scores: Tensor) -> Tensor:
         """The scores [vocab] after the penalties for tokens of prompt and answer."""
@@ -95,10 +105,15 @@ class TokenTransfer:
             self._arrived.record(torch.cuda.current_stream(token.device))
 
     def wait(self) -> int:
-        """The token, once it has arrived."""
+        """The token, once it has arrived; ValueError if its scores were not finite."""
         if self._arrived is not None:
             self._arrived.synchronize()
-        return int(self._host)
+        if (token := int(self._host)) == NOT_FINITE:
+            raise ValueError(
+                "answer: the scores of the next token are not finite (NaN or infinite), expected "
+                "numbers; the weights or their precision do not fit"
+            )
+        return token
 
 
 def candidates(scores: Tensor, top_k: int, top_p: float) -> Tensor:

@@ -53,20 +53,35 @@ def pixels_from_json(image: Mapping[str, Any], video: Mapping[str, Any], edge: b
     def area(fields: Mapping[str, Any], name: str) -> tuple[int, int]:
         try:
             return int(fields["size"]["shortest_edge"]), int(fields["size"]["longest_edge"])
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise ValueError(
                 f"{name}: expected size.shortest_edge and size.longest_edge, "
                 f"got {fields.get('size')}"
             ) from None
 
+    def count(name: str, usual: int) -> int:
+        value = image.get(name, usual)
+        if type(value) is not int or not 0 < value <= 1024:
+            raise ValueError(f"preprocessor_config.json: {name}: expected 1 to 1024, got {value!r}")
+        return value
+
+    def colors(name: str) -> tuple[float, ...]:
+        value = image.get(name, (0.5, 0.5, 0.5))
+        numbers = isinstance(value, list | tuple) and [type(each) in (int, float) for each in value]
+        if not numbers or len(numbers) != 3 or not all(numbers):
+            raise ValueError(
+                f"preprocessor_config.json: {name}: expected three numbers, got {value!r:.60}"
+            )
+        return tuple(map(float, value))
+
     return Pixels(
         image_area=area(image, "preprocessor_config.json"),
         video_area=area(video, "video_preprocessor_config.json"),
-        patch=image.get("patch_size", 16),
-        temporal=image.get("temporal_patch_size", 1 if edge else 2),
-        merge=image.get("merge_size", 2),
-        mean=tuple(image.get("image_mean", (0.5, 0.5, 0.5))),
-        std=tuple(image.get("image_std", (0.5, 0.5, 0.5))),
+        patch=count("patch_size", 16),
+        temporal=count("temporal_patch_size", 1 if edge else 2),
+        merge=count("merge_size", 2),
+        mean=colors("image_mean"),
+        std=colors("image_std"),
         edge=edge,
     )
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,6 +98,11 @@ _JSON_NAMES = {
     "temporal_compression_factor": "temporal_compression",
     "timestep_scale": "timestep_scale",
 }
+_FILE = "transformer/config.json"
+_DEFAULTS = ModelConfig()
+MAX_SIZE = 1 << 24  # of anything that is counted there; more is no network
+_MOST = {"num_hidden_layers": 1024}
+_MAY_BE_ZERO = ("action_dim", "unified_3d_mrope_temporal_modality_margin")
 
 
 def config_from_json(fields: Mapping[str, Any]) -> ModelConfig:
@@ -105,20 +111,43 @@ def config_from_json(fields: Mapping[str, Any]) -> ModelConfig:
     Absent fields keep the Nano defaults, unsupported ones raise.
     """
     if fields.get("attention_bias"):
-        raise ValueError(
-            "transformer/config.json: attention_bias true is not supported, expected false"
-        )
-    ours = {name: fields[key] for key, name in _JSON_NAMES.items() if fields.get(key) is not None}
+        raise ValueError(f"{_FILE}: attention_bias true is not supported, expected false")
+    ours = {
+        name: _checked(key, fields[key], getattr(_DEFAULTS, name))
+        for key, name in _JSON_NAMES.items()
+        if fields.get(key) is not None
+    }
     if not fields.get("action_gen"):
         ours["action_width"] = 0
     scaling = fields.get("rope_scaling") or {}
-    sections = fields.get("rope_axes_dim") or scaling.get("mrope_section") or (24, 20, 20)
+    inner = scaling.get("mrope_section") if isinstance(scaling, Mapping) else None
+    sections = fields.get("rope_axes_dim") or inner or (24, 20, 20)
+    known = isinstance(sections, list | tuple) and len(sections) == 3
+    if not known or not all(type(part) is int and part > 0 for part in sections):
+        raise ValueError(f"{_FILE}: rope_axes_dim: expected three positive numbers, got {sections}")
     # As the released code reads it: the extra norm exists only where the text tower has no key
     # norm.
     extra = bool(ours.get("text_key_norm_for_generator")) and not ours.get("text_qk_norm", True)
     return ModelConfig(
         **{**ours, "rope_sections": tuple(sections), "text_key_norm_for_generator": extra}
     )
+
+
+def _checked(key: str, value: Any, default: Any) -> Any:
+    """A value of config.json that is of the default's type, and that a network may have."""
+    kind = type(default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"{_FILE}: {key}: expected {kind.__name__}, got {value!r:.60}")
+    least = 0 if key in _MAY_BE_ZERO else 1
+    if kind is int and not least <= value <= _MOST.get(key, MAX_SIZE):
+        raise ValueError(
+            f"{_FILE}: {key}: expected {least} to {_MOST.get(key, MAX_SIZE)}, got {value}"
+        )
+    if kind is float and not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{_FILE}: {key}: expected a positive number, got {value}")
+    return value
 
 
 NANO = ModelConfig()

@@ -8,13 +8,13 @@ import io
 from fractions import Fraction
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 
 from ...model.interface import Clip
+from ...model.media.mp4 import H264, write_mp4
 
-_QUALITY = {"crf": "10", "preset": "veryfast"}  # hardly to be told from the frames
+_QUALITY = H264(crf=10)  # hardly to be told from the frames
 
 
 def media_part(shown: np.ndarray | Clip) -> dict[str, Any]:
@@ -42,17 +42,7 @@ def png_uri(image: np.ndarray) -> str:
 
 
 def mp4_uri(clip: Clip) -> str:
-    """The frames of a clip, two or more, as H.264 in a data URI.
-
-    4:2:0, which every decoder has: an odd last row or column is shown twice.
-    """
-    file, (height, width) = io.BytesIO(), clip.frames[0].shape[:2]
-    with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=frame_rate(clip), options=_QUALITY)
-        stream.height, stream.width = height + height % 2, width + width % 2
-        stream.pix_fmt = "yuv420p"
-        for frame in clip.frames:
-            even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
-        container.mux(stream.encode())
+    """The frames of a clip, two or more, as H.264 in a data URI."""
+    file = io.BytesIO()
+    write_mp4(file, clip.frames, frame_rate(clip), _QUALITY)
     return f"data:video/mp4;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from ...model.checkpoint_io.json_file import read_json
 from ...model.generation.batch import Tally, make_all, rank
 from ...model.generation.checkpoint_kind import CheckpointKind
-from ...model.generation.result_files import write_mp4
+from ...model.generation.result_files import write_video
 from ...model.generation.worker import Place
 from ..data.video_io import read_video
 from .cases import VideoCase
@@ -64,5 +64,7 @@ def _publish(case: VideoCase, results: Path, video: Path) -> bool:
     about = read_json(report)
     first, count = case.frames
     fps = float(about["request"]["fps"])
-    write_mp4(video, read_video(made, first / fps, count, fps), fps, {"request": about["request"]})
+    write_video(
+        video, read_video(made, first / fps, count, fps), fps, {"request": about["request"]}
+    )
     return True

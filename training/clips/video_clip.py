@@ -7,10 +7,10 @@ import dataclasses
 import math
 from pathlib import Path
 
-import av
 import numpy as np
 
 from ...model.embodiment.canvas import cover
+from ...model.media.video import open_video, upright
 from ..video_options import MOST_FRAMES, VideoOptions
 
 _FASTEST = 30.0  # frames a second, above which every n-th frame is taken
@@ -67,24 +67,20 @@ def read_frames(
     interval 0: as the options say. uint8 [T, H, W, 3]; ValueError for a file that is no video.
     """
     found: list[np.ndarray] = []
-    try:
-        with av.open(str(file)) as container:
-            stream = container.streams.video[0]
-            stream.thread_count = 1
-            rate = float(stream.average_rate or 0)
-            if not rate > 0:
-                raise ValueError(f"{file}: expected frames at a rate, it tells none")
-            step = interval or interval_of(rate, options.fps)
-            size = None
-            for number, frame in enumerate(container.decode(stream)):
-                if last is not None and number > last:
-                    break
-                if number < first or (number - first) % step:
-                    continue
-                size = size or options.size_of(frame.height, frame.width)
-                found.append(cover(frame.to_ndarray(format="rgb24"), size))
-    except (av.FFmpegError, IndexError) as error:
-        raise ValueError(f"{file}: not readable as video ({error})") from None
+    with open_video(file, str(file)) as (container, stream):
+        rate = float(stream.average_rate or 0)
+        if not rate > 0:
+            raise ValueError(f"{file}: expected frames at a rate, it tells none")
+        step = interval or interval_of(rate, options.fps)
+        size = None
+        for number, frame in enumerate(container.decode(stream)):
+            if last is not None and number > last:
+                break
+            if number < first or (number - first) % step:
+                continue
+            picture = upright(frame)
+            size = size or options.size_of(*picture.shape[:2])
+            found.append(cover(picture, size))
     if not found:
         raise ValueError(f"{file}: expected a frame {first}, it has fewer")
     return np.stack(found), rate / step

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames to H.264 mp4 files, and back from any video that PyAV reads (H.264, AV1, ...)."""
+"""Frames to H.264 mp4 files, and back from any video (H.264, AV1, ...)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
+
+from ...model.media.mp4 import H264, write_mp4
+from ...model.media.video import frames as frames_of
+from ...model.media.video import open_video, upright
 
 _LATE = 0.1  # share of a step by which a picture may be late and counts as in time
 _GAP = 2.1  # steps without a picture that are a hole
@@ -20,16 +22,7 @@ def write_video(file: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 
     A key frame every second one, so that reading may begin anywhere.
     """
-    pictures = iter(frames)
-    first = next(pictures)
-    with av.open(str(file), "w") as container:
-        stream = container.add_stream(
-            "libx264", rate=fps, options={"crf": "18", "g": "2", "preset": "veryfast"}
-        )
-        stream.height, stream.width, stream.pix_fmt = first.shape[0], first.shape[1], "yuv420p"
-        for picture in chain([first], pictures):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
+    write_mp4(file, frames, fps, H264(key_every=2))
 
 
 def read_video(file: Path, begin: float, count: int, fps: float) -> np.ndarray:
@@ -38,31 +31,22 @@ def read_video(file: Path, begin: float, count: int, fps: float) -> np.ndarray:
     ValueError if one is missing.
     """
     frames: list[np.ndarray] = []
-    try:
-        with av.open(str(file)) as container:
-            stream = container.streams.video[0]
-            stream.thread_count = 1
-            container.seek(round(begin / (stream.time_base or 1)), stream=stream)
-            for frame in container.decode(stream):
-                number = round(((frame.time or 0.0) - begin) * fps)
-                if number >= 0 and number != len(frames):
-                    raise ValueError(
-                        f"{file}: no frame at {begin + len(frames) / fps:.3f} s, at {fps} frames "
-                        "per second"
-                    )
-                if number >= 0:
-                    frames.append(frame.to_ndarray(format="rgb24"))
-                if len(frames) == count:
-                    return np.stack(frames)
-    except (av.FFmpegError, IndexError) as error:
-        raise ValueError(f"{file}: not readable as video ({error})") from None
+    for seconds, frame in frames_of(file, str(file), begin):
+        number = round((seconds - begin) * fps)
+        if number >= 0 and number != len(frames):
+            raise ValueError(
+                f"{file}: no frame at {begin + len(frames) / fps:.3f} s, at {fps} frames per second"
+            )
+        if number >= 0:
+            frames.append(upright(frame))
+        if len(frames) == count:
+            return np.stack(frames)
     raise ValueError(f"{file}: expected {count} frames from {begin:.3f} s on, it has {len(frames)}")
 
 
 def video_shape(file: Path) -> tuple[int, int, int]:
     """Height, width and colors of a video's frames."""
-    with av.open(str(file)) as container:
-        stream = container.streams.video[0]
+    with open_video(file, str(file)) as (_, stream):
         return stream.height, stream.width, 3
 
 
@@ -77,17 +61,11 @@ def at_rate(file: Path, fps: float, height: int = 0) -> np.ndarray:
     found: list[np.ndarray] = []
     times: list[float] = []
     newest = None
-    try:
-        with av.open(str(file)) as container:
-            stream = container.streams.video[0]
-            stream.thread_count = 1
-            for frame in container.decode(stream):
-                times.append(float(frame.time or 0.0))
-                while newest is not None and (len(found) + _LATE) / fps < times[-1] - times[0]:
-                    found.append(newest)
-                newest = fit(frame.to_ndarray(format="rgb24"), height)
-    except (av.FFmpegError, IndexError) as error:
-        raise ValueError(f"{file}: not readable as video ({error})") from None
+    for seconds, frame in frames_of(file, str(file)):
+        times.append(seconds)
+        while newest is not None and (len(found) + _LATE) / fps < times[-1] - times[0]:
+            found.append(newest)
+        newest = fit(upright(frame), height)
     if newest is None:
         raise ValueError(f"{file}: expected frames, got none")
     steps = np.diff(times)

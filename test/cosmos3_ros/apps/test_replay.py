@@ -134,7 +134,7 @@ def test_a_clip_for_every_view_is_needed(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="expected one VIEW=FILE for each of"):
             parse_videos(words, ("left", "right"))
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(ValueError, match="is not a video that can be read"):
+    with pytest.raises(ValueError, match="is not readable as a video"):
         parse_videos([str(tmp_path / "text.mp4")], ("one",))
 
 

@@ -251,7 +251,7 @@ def jpeg() -> bytes:
         (lambda data: data[:-2], "its end is missing"),
         (lambda data: data[: len(data) // 2] + b"\xff\xd9", "pixels are missing"),
         (lambda data: data[: len(data) // 3] + data[len(data) // 3 + 700 :], "pixels are missing"),
-        (lambda data: data[:2000] + b"\xff" * 300 + data[2300:], "pixels are missing"),
+        (lambda data: data[:2000] + b"\xff" * 300 + data[2300:], "(its end is|pixels are) missing"),
         # a thumbnail is whole, the picture is not
         (
             lambda data: data[:2] + b"\xff\xe1\x00\x08\xff\xd8\xff\xda\xff\xd9" + data[2:-9],

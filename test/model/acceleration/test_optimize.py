@@ -5,6 +5,7 @@ What is rounded is about right.
 """
 
 import functools
+import os
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from cosmos3_ros.model.acceleration.canvas_cuda import GpuComposer
 from cosmos3_ros.model.acceleration.memory_budget import check_memory, needed
 from cosmos3_ros.model.acceleration.offload import offloaded
-from cosmos3_ros.model.acceleration.optimize import head, optimize
+from cosmos3_ros.model.acceleration.optimize import head, keep_compiled, optimize
 from cosmos3_ros.model.acceleration.options import RuntimeOptions
 from cosmos3_ros.model.autoencoder.first_frame_encoder import optimize_first_frame
 from cosmos3_ros.model.autoencoder.vae import video_from_frames
@@ -270,3 +271,24 @@ def test_a_lane_on_a_cpu_only_tells_the_time():
         clock.lap("second")
     assert list(clock.seconds()) == ["first", "second"]
     assert min(clock.seconds().values()) >= 0
+
+
+@pytest.mark.parametrize("home", ["/proc/nowhere", ""], ids=["cannot be written", "no user"])
+def test_code_is_not_kept_where_there_is_no_home(home, monkeypatch, caplog):
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "before")
+    monkeypatch.setenv("TRITON_CACHE_DIR", "before")
+    if not home:
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # KeyError, as of the real one
+    keep_compiled("~/.cache/cosmos3_ros/compiled")
+    assert os.path.isdir(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert "compiled code is not kept for the next start" in caplog.text
+
+
+def test_code_is_kept_in_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "before")
+    keep_compiled("~/.cache/compiled")
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / ".cache" / "compiled")
+    assert not any((tmp_path / ".cache" / "compiled").iterdir())

@@ -2,13 +2,16 @@
 """Checkpoints of the family that are not run here are refused by name, wherever one is loaded."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from cosmos3_ros.cli import main
-from cosmos3_ros.model.checkpoint_io.foreign import check_family, find_foreign
+from cosmos3_ros.model.checkpoint_io.foreign import check_family, find_checkpoint, find_foreign
 from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.checkpoint_io.summary import report
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
+from cosmos3_ros.model.generation.checkpoint_kind import read_kind
 from cosmos3_ros.model.registry import embedded_checkpoint
 
 BIMANUAL, TRANSFER = "Cosmos3-Nano-Sim-Bimanual", "Cosmos3-Nano-Sim-Transfer"
@@ -62,7 +65,7 @@ def test_who_runs_it_is_said_in_one_line(tmp_path, capfd, change, name):
     assert name in said
     assert "\n" not in said
     assert not (tmp_path / "out").exists()
-    assert main(["inspect", str(folder)]) == 0
+    assert main(["inspect", str(folder)]) == 1
     assert f"not ours    {find_foreign(folder).what}" in capfd.readouterr().out
 
 
@@ -83,3 +86,81 @@ def test_sound_is_refused_where_it_is_asked_for(tmp_path, capfd):
     assert "batch.jsonl:1: enable_sound: sound is not generated here" in said
     assert "vLLM-Omni and the Cosmos framework run them" in said
     assert "batch.jsonl:2: unknown field 'edge'" in said
+
+
+def cached(tmp_path):
+    snapshots = tmp_path / "models--nvidia--Cosmos3-Nano" / "snapshots"
+    for name in ("0a1b", "9f8e"):
+        (snapshots / name / "transformer").mkdir(parents=True)
+    (snapshots.parent / "refs").mkdir()
+    (snapshots.parent / "refs" / "main").write_text("0a1b")
+    return snapshots.parent
+
+
+def adapter(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "nvidia/Cosmos3"}')
+    (tmp_path / "adapter_model.safetensors").touch()
+    return tmp_path
+
+
+def inside(tmp_path):
+    (tmp_path / "transformer").mkdir()
+    (tmp_path / "vae").mkdir()
+    return tmp_path / "vae"
+
+
+def around(tmp_path):
+    (tmp_path / "step-100" / "transformer").mkdir(parents=True)
+    return tmp_path
+
+
+def of_transformers(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    return tmp_path
+
+
+def a_file(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    return tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (cached, "the Hub's cache of a repository, expected its snapshot .*snapshots/0a1b$"),
+        (adapter, r"an adapter \(LoRA\) of nvidia/Cosmos3, not a checkpoint; expected the folder"),
+        (inside, "vae has no transformer/: a part of a checkpoint, expected "),
+        (around, "expected a checkpoint inside it, such as .*/step-100$"),
+        (
+            of_transformers,
+            "a model in the layout of transformers, expected a checkpoint in the Hub",
+        ),
+        (a_file, "no folder .*model.safetensors but a file; expected a checkpoint in the Hub"),
+        (lambda tmp_path: tmp_path, "has no transformer/: it is empty, expected a checkpoint"),
+    ],
+)
+def test_other_folders_say_what_they_are(tmp_path, make, message):
+    folder = make(tmp_path)
+    for refuse in (load_model, report, lambda path: read_kind(Path(path))):
+        with pytest.raises(ValueError, match=message):
+            refuse(folder)
+
+
+def test_names_of_the_hub_are_told_from_folders(monkeypatch):
+    with pytest.raises(ValueError, match="no folder nvidia/Cosmos3-Nano; if that is its name"):
+        find_checkpoint("nvidia/Cosmos3-Nano")
+    with pytest.raises(ValueError, match=r"no folder /does/not/exist$"):
+        find_checkpoint("/does/not/exist", download=True)
+
+
+def test_a_repository_that_cannot_be_fetched_is_one_line(monkeypatch):
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def fail(name, **_):
+        raise LocalEntryNotFoundError("no route\nto host")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(
+        ValueError, match=r"^checkpoint: a/b is not in the Hub's cache, and .*reached$"
+    ):
+        find_checkpoint("a/b", download=True)

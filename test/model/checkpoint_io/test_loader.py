@@ -262,5 +262,7 @@ def test_fp8_checkpoints_are_read_with_their_scales(folder, copy, per_channel, f
     assert 0 < max(errors) < 0.04
     del tensors[names[0] + "_scale"]
     save_file(tensors, file)
-    with pytest.raises(ValueError, match=r"is in FP8, expected its scale .*weight_scale, got none"):
+    with pytest.raises(
+        ValueError, match=r"is in FP8 E4M3, expected its scale .*weight_scale, got none"
+    ):
         load_model(copy, reasoner=False)

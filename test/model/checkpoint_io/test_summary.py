@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 def test_a_complete_checkpoint(folder):
     model = load_model(folder)
-    text = report(folder)
+    text = report(folder).text
     assert text.endswith("complete")
     assert "tiny: 6 layers, hidden 192, 6/2 heads of 32" in text
     assert "domain droid_lerobot, 16 rows at 15.0 Hz, embodiment droid_sim" in text
@@ -60,7 +60,7 @@ def test_the_published_size_is_read_without_loading_it(folder):
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + end)
     (folder / "transformer" / "config.json").write_text(json.dumps(NANO.to_json()))
-    lines = report(folder).splitlines()
+    lines = report(folder).text.splitlines()
     assert "nano: 36 layers" in lines[1]
     for part, count in {
         "embeddings": 622_329_856,
@@ -76,8 +76,8 @@ def test_what_is_missing_is_listed(folder):
     save_file({**tensors, "audio_proj_in.weight": torch.zeros(3, 4)}, folder / WEIGHTS)
     shutil.rmtree(folder / "vae")
     (folder / "scheduler" / "scheduler_config.json").unlink()
-    text = report(folder)
-    assert "1 tensor(s), the first is norm.weight" in text
+    text = report(folder).text
+    assert "1 missing tensor(s): norm.weight" in text
     assert "sound heads (not loaded)              12" in text
     assert "missing file" in text
     assert "vae" in text
@@ -89,7 +89,7 @@ def test_base_checkpoints_and_students(folder):
     (folder / "scheduler" / "scheduler_config.json").write_text(
         json.dumps({"fixed_step_sampler_config": {"t_list": [1.0, 0.5]}})
     )
-    text = report(folder)
+    text = report(folder).text
     assert (
         "names no embodiment; its action heads can hold agibot, av, bridge, droid_joint_pos" in text
     )
@@ -98,12 +98,12 @@ def test_base_checkpoints_and_students(folder):
 
 def test_ways_of_sampling_that_it_was_trained_for(folder):
     write_trained_sampling(folder, TrainedSampling(hidden_rows=True))
-    assert ", sampling hidden_rows" in report(folder)
+    assert ", sampling hidden_rows" in report(folder).text
 
 
 def test_a_broken_file_is_a_line_of_the_report(folder):
     (folder / WEIGHTS).write_bytes(b"x" * 100)
-    assert "not a safetensors file" in report(folder)
+    assert "not a safetensors file" in report(folder).text
 
 
 def test_no_folder():
@@ -114,7 +114,7 @@ def test_no_folder():
 def test_base_weights_say_how_their_rows_are_scaled(folder):
     (folder / "checkpoint.json").unlink()
     (folder / "embodiment.yaml").unlink()
-    text = report(folder)
+    text = report(folder).text
     assert "droid_nano_base: by quantiles, clamped to -1..1, as base weights" in text
     assert "droid_midtrain: raw, of post-trained weights" in text
 
@@ -122,6 +122,6 @@ def test_base_weights_say_how_their_rows_are_scaled(folder):
 def test_sound_heads_are_named_with_who_runs_them(folder):
     tensors = load_file(folder / WEIGHTS)
     save_file({**tensors, "audio_proj_in.weight": torch.zeros(4, 4)}, folder / WEIGHTS)
-    text = report(folder)
+    text = report(folder).text
     assert "sound heads (not loaded)" in text
     assert "sound heads are left out; vLLM-Omni and the Cosmos framework run them" in text

@@ -119,3 +119,21 @@ def test_the_scheduler_file_of_a_student_wins():
 def test_bad_schedules_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"use_karras_sigmas": True, "sigma_max": "200"}, "sigma_max: expected a positive number"),
+        ({"use_karras_sigmas": True, "sigma_min": -1}, "sigma_min: expected a positive number"),
+        ({"fixed_step_sampler_config": {"t_list": [2.0]}}, "t_list: expected noise levels from 0"),
+        ({"fixed_step_sampler_config": ["t_list"]}, "t_list: expected noise levels from 0 to 1"),
+        (
+            {"fixed_step_sampler_config": {"t_list": [1.0], "sample_type": 3}},
+            "sample_type: expected 'sde' or 'ode', got 3",
+        ),
+    ],
+)
+def test_numbers_of_a_scheduler_file_are_checked(fields, words):
+    with pytest.raises(ValueError, match=rf"scheduler_config.json: .*{words}"):
+        checkpoint_schedule(fields, 4)

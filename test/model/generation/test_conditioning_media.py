@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.generation.conditioning_media import read_continued
-from cosmos3_ros.model.generation.result_files import write_mp4
+from cosmos3_ros.model.generation.result_files import write_video
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def clip(tmp_path_factory):
     frames = np.broadcast_to(
         np.arange(30, dtype=np.uint8)[:, None, None, None] * 8, (30, 32, 48, 3)
     )
-    write_mp4(file, frames, 30, {})
+    write_video(file, frames, 30, {})
     return str(file)
 
 

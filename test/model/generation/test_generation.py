@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from cosmos3_ros.model.generation.conditioning_media import read_continued
-from cosmos3_ros.model.generation.result_files import read_about, write_mp4
+from cosmos3_ros.model.generation.result_files import read_about, write_video
 from cosmos3_ros.model.registry import embedded_checkpoint
 
 # What diffusers does when it makes a Karras schedule.
@@ -32,7 +32,7 @@ def media(tmp_path_factory):
     """A picture, and a video of it."""
     folder = tmp_path_factory.mktemp("media")
     Image.fromarray(PIXELS[0]).save(folder / "first.png")
-    write_mp4(folder / "clip.mp4", PIXELS, 15, {})
+    write_video(folder / "clip.mp4", PIXELS, 15, {})
     return folder
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cosmos3_ros.model.generation import worker
 from cosmos3_ros.model.generation.options import GenerateOptions
-from cosmos3_ros.model.generation.result_files import write_mp4
+from cosmos3_ros.model.generation.result_files import write_video
 from cosmos3_ros.model.generation.worker import Worker
 
 
@@ -62,7 +62,7 @@ def test_wrong_requests_are_one_line(generate, tmp_path, monkeypatch, words, sai
     monkeypatch.setattr(worker, "free_memory", lambda device: 8.0)
     (tmp_path / "text.png").write_text("this is no picture")
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "p.png")
-    write_mp4(tmp_path / "clip.mp4", np.zeros((5, 32, 32, 3), np.uint8), 15, {})
+    write_video(tmp_path / "clip.mp4", np.zeros((5, 32, 32, 3), np.uint8), 15, {})
     code, printed = generate(*words, "--out", tmp_path / "out")
     assert code == 1
     (line,) = printed.splitlines()

@@ -115,7 +115,7 @@ def damaged(folder: Path, kind: str) -> Path:
     [
         ("nobody.png", "no file {}"),
         ("folder", "{} is a folder: expected an image"),
-        ("half.jpg", "{} is an image that cannot be read: "),
+        ("half.jpg", "{} is damaged: its end is missing (9000 bytes)"),
         ("half.mp4", "{} is neither image nor video: expected an image "),
         ("sound.mp4", "{} has sound, but no pictures"),
         ("words.txt", "{} is neither image nor video: expected an image "),

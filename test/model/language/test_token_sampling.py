@@ -15,6 +15,7 @@ from cosmos3_ros.model.language.token_sampling import (
     GREEDY,
     Sampling,
     TokenPicker,
+    TokenTransfer,
     candidates,
     pieces,
 )
@@ -75,3 +76,15 @@ def test_characters_come_whole():
     assert list(pieces(text.encode(), Bytes)) == ["a", "é", "水", "b"]
     assert list(pieces("é".encode()[:1], Bytes)) == ["\ufffd"]  # cut off by the token limit
     assert list(pieces([], Bytes)) == []
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("sampling", [GREEDY, DIRECT])
+def test_scores_that_are_not_finite_give_no_token(number, sampling):
+    scores = torch.zeros(8)
+    scores[5] = 3.0
+    pick = TokenPicker(sampling, torch.tensor([1]), 8)
+    assert TokenTransfer(pick.said(pick(scores))).wait() in range(8)
+    scores[2] = number
+    with pytest.raises(ValueError, match="the scores of the next token are not finite"):
+        TokenTransfer(pick.said(pick(scores))).wait()

@@ -108,7 +108,7 @@ def test_folders_and_files_that_are_none(tmp_path, folder):
         read(folder, camera="wrist")
     (tmp_path / "a.mp4").write_bytes(b"nothing")
     (tmp_path / "captions.jsonl").write_text('{"video": "a.mp4", "caption": "x"}')
-    with pytest.raises(ValueError, match=r"captions.jsonl:1: .*a.mp4: not readable as video"):
+    with pytest.raises(ValueError, match=r"captions.jsonl:1: .*a.mp4 is not readable as a video"):
         read(tmp_path)
     (tmp_path / "a.mp4").write_bytes((folder / "0.mp4").read_bytes())
     line = '{"video": "a.mp4", "caption": "x", "start_frame": 12}'

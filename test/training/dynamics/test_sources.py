@@ -62,7 +62,7 @@ def test_videos_that_cannot_be_read_at_the_rate_are_refused(tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     for file, words in (
         (slow, r"slow\.mp4: recorded at 10 Hz, expected 15 Hz or more: pictures between its own"),
-        (tmp_path / "text.mp4", r"text\.mp4: not readable as video"),
+        (tmp_path / "text.mp4", r"text\.mp4 is not readable as a video"),
         (tmp_path / "none.mp4", r"none\.mp4: no such video"),
     ):
         with pytest.raises(ValueError, match=words):

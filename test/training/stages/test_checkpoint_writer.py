@@ -24,7 +24,7 @@ def test_tensors_are_written_in_shards_that_load(tmp_path, monkeypatch):
     monkeypatch.setattr("cosmos3_ros.training.stages.checkpoint_writer.SHARD", 100)
     tensors = {name: torch.full((20,), float(number)) for number, name in enumerate("abc")}
     write_tensors(tmp_path, tensors)
-    from cosmos3_ros.model.checkpoint_io.loader import find_tensors
+    from cosmos3_ros.model.checkpoint_io.safetensors_io import find_tensors
 
     assert set(find_tensors(tmp_path)) == {"a", "b", "c"}
     assert len(list(tmp_path.glob("*.safetensors"))) == 3

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a surface needs: the check by headers refuses what the loader refuses, in its words."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cosmos3_ros.cli import main
+from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.checkpoint_io.surfaces import problems
+from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
+from cosmos3_ros.model.diffusion.sampler import checkpoint_schedule
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 11422654\n"
+TOWERS = "transformer/diffusion_pytorch_model.safetensors"
+VAE = "vae/diffusion_pytorch_model.safetensors"
+ALL = ["policy", "generate", "reasoner"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the tiny checkpoint whose files are links until somebody writes them anew."""
+    source = tiny_checkpoint()
+    for file in source.rglob("*"):
+        if file.is_file():
+            copy = tmp_path / "checkpoint" / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.symlink_to(file)
+    return tmp_path / "checkpoint"
+
+
+def put(folder, name, content):
+    (folder / name).unlink()
+    (folder / name).write_text(content)
+
+
+def without(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def pointer(name):
+    return lambda folder: put(folder, name, POINTER)
+
+
+def json_with(name, **fields):
+    def change(folder):
+        known = json.loads((folder / name).read_text())
+        put(folder, name, json.dumps({**known, **fields}))
+
+    return change
+
+
+def tensors_with(name, change):
+    def write(folder):
+        tensors = change(load_file(folder / name))
+        (folder / name).unlink()
+        save_file(tensors, folder / name)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("damage", "message", "concerns"),
+    [
+        (without("config.json"), "missing file .*config.json", ["reasoner"]),
+        (without("preprocessor_config.json"), "missing file .*preprocessor", ["reasoner"]),
+        (without("vae/config.json"), "missing file .*vae/config.json", ["policy", "generate"]),
+        (without("text_tokenizer/tokenizer.json"), "missing file .*tokenizer.json", ALL),
+        (without("text_tokenizer/chat_template.jinja"), "expected a chat template in", ALL),
+        (pointer("text_tokenizer/tokenizer.json"), "a pointer of git-lfs, .*`git lfs pull`", ALL),
+        (pointer(TOWERS), "a pointer of git-lfs, not the file itself", ALL),
+        (pointer("transformer/config.json"), "config.json: a pointer of git-lfs", ALL),
+        (
+            lambda folder: put(folder, "text_tokenizer/tokenizer.json", "{}"),
+            "transformers reads no tokenizer from it",
+            ALL,
+        ),
+        (
+            lambda folder: put(folder, "text_tokenizer/chat_template.jinja", "{% for x %}"),
+            "the chat template cannot be used",
+            ALL,
+        ),
+        (
+            lambda folder: put(folder, "text_tokenizer/chat_template.jinja", "hello"),
+            "the chat template: expected it to keep 'words of system', got 'hello'",
+            ALL,
+        ),
+        (json_with("transformer/config.json", hidden_size="192"), "hidden_size: expected int", ALL),
+        (
+            json_with("transformer/config.json", num_hidden_layers=10**9),
+            "num_hidden_layers: expected 1 to 1024, got 1000000000",
+            ALL,
+        ),
+        (
+            json_with("transformer/config.json", vocab_size=64),
+            "shape .*, expected .*|has token .*, expected at most 63",
+            ALL,
+        ),
+        (
+            json_with("vae/config.json", num_res_blocks="many"),
+            "not the fields of AutoencoderKLWan",
+            ["policy", "generate"],
+        ),
+        (
+            json_with("config.json", vision_config={"depth": 4, "hidden_size": 10**12}),
+            "hidden_size: expected at most",
+            ["reasoner"],
+        ),
+        (
+            tensors_with(VAE, lambda held: dict([*held.items()][1:])),
+            r"vae: 1 missing tensor\(s\)",
+            ["policy", "generate"],
+        ),
+        (
+            tensors_with(TOWERS, lambda held: {**held, "norm.weight": torch.zeros(7)}),
+            r"norm.weight has shape \[7\], expected \[192\]",
+            ALL,
+        ),
+        (
+            tensors_with(
+                TOWERS, lambda held: {name: held[name] for name in held if "lm_head" not in name}
+            ),
+            r"1 missing tensor\(s\): lm_head.weight",
+            ["reasoner"],
+        ),
+        (
+            tensors_with(
+                TOWERS,
+                lambda held: {**held, "norm.weight": held["norm.weight"].to(torch.float8_e5m2)},
+            ),
+            "norm.weight is in FP8 E5M2, expected its scale",
+            ALL,
+        ),
+        (
+            json_with(
+                "scheduler/scheduler_config.json", fixed_step_sampler_config={"t_list": ["1"]}
+            ),
+            r"t_list: expected noise levels from 0 to 1, got \['1'\]",
+            ["generate"],
+        ),
+        (
+            json_with("preprocessor_config.json", patch_size=14),
+            "patch is 14, expected 16 as patch_size of vision_config in config.json",
+            ["reasoner"],
+        ),
+        (
+            json_with("config.json", image_token_id=900_000),
+            "the token of image is 900000, which text_tokenizer/ does not have",
+            ["reasoner"],
+        ),
+        (
+            lambda folder: put(folder, "checkpoint.json", '{"policy": ["droid"]}'),
+            r"policy: expected an object, got \['droid'\]",
+            ["policy"],
+        ),
+        (
+            json_with("checkpoint.json", policy={"domain_name": "the moon"}),
+            "contradicts checkpoint.json",
+            ["policy"],
+        ),
+    ],
+)
+def test_the_loader_says_the_same(folder, damage, message, concerns):
+    damage(folder)
+    found = problems(folder)
+    with pytest.raises(ValueError, match=message) as caught:
+        load(folder, concerns)
+    assert found[str(caught.value)] == concerns
+
+
+def test_inspect_names_it_and_ends_with_one(folder, capsys):
+    pointer("vae/config.json")(folder)
+    assert main(["inspect", str(folder)]) == 1
+    said = capsys.readouterr().out
+    assert "refused     (policy, generate) " in said
+    assert "git lfs pull" in said
+    assert "complete" not in said
+
+
+def load(folder: Path, concerns: list[str]) -> None:
+    from cosmos3_ros.model.policy import Cosmos3Policy
+
+    if concerns == ["reasoner"]:
+        load_model(folder, generator=False)
+    elif concerns == ["generate"]:
+        checkpoint_schedule(load_model(folder, reasoner=False).scheduler, 4)
+    else:
+        Cosmos3Policy(load_model(folder, reasoner=False))
+
+
+def test_nothing_is_wrong_with_a_whole_one(folder, capsys):
+    assert problems(folder) == {}
+    assert main(["inspect", str(folder)]) == 0
+    assert capsys.readouterr().out.endswith("complete\n")
+
+
+def test_a_checkpoint_may_be_without_vision_if_it_describes_none(folder, capsys):
+    shutil.rmtree(folder / "vision_encoder")
+    assert [*problems(folder).values()] == [["reasoner"]]
+    fields = json.loads((folder / "config.json").read_text())
+    del fields["vision_config"]
+    put(folder, "config.json", json.dumps(fields))
+    assert main(["inspect", str(folder)]) == 0
+    assert "the reasoner answers questions about text alone" in capsys.readouterr().out
+
+
+def test_tied_embeddings_are_one_tensor(folder):
+    tensors_with(TOWERS, lambda held: {n: t for n, t in held.items() if n != "lm_head.weight"})(
+        folder
+    )
+    json_with("config.json", text_config={"tie_word_embeddings": True})(folder)
+    assert problems(folder) == {}
+    towers = load_model(folder, generator=False).transformer
+    assert towers.head.weight is towers.embed.weight
+    assert load_model(folder, reasoner=False).transformer.head is None
