@@ -63,7 +63,6 @@ ORDER = (
     "training/options",
     "training/video_options",
     "training/distill_options",
-    "training/atomic_files",
     "training/recipe",
     "training/log",
     "training/data",

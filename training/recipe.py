@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 
+from ..model.checkpoint_io.atomic_files import write_text
 from ..model.checkpoint_io.trained_tasks import EMBEDDED
 from ..model.embodiment.checks import head_number
 from ..model.network.config import TINY, ModelConfig
 from ..model.option_fields import check_finite
-from .atomic_files import write_text
 from .distill_options import DistillOptions
 from .options import (
     AutoencoderOptions,

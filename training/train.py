@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from ..model.autoencoder.vae import VideoAutoencoder
+from ..model.checkpoint_io.atomic_files import recover, rewritten, write_text
 from ..model.checkpoint_io.json_file import read_json
 from ..model.checkpoint_io.loader import load_model, load_vae
 from ..model.checkpoint_io.own_embodiment import own_embodiment, write_own
@@ -25,7 +26,6 @@ from ..model.embodiment import Embodiment, find_embodiment
 from ..model.loaded_model import Model
 from ..model.network.config import TINY
 from ..model.policy import fit_embodiment, load_policy
-from .atomic_files import recover, rewritten, write_text
 from .clips.clip_reader import read_clips
 from .data.background_loader import BackgroundLoader
 from .data.clip_source import make_clips

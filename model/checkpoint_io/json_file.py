@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .atomic_files import write_text
+
 _POINTER = b"version https://git-lfs.github.com/spec/"  # how a file of git-lfs begins
 
 
@@ -55,6 +57,6 @@ def check_pointer(file: Path) -> None:
 
 
 def write_json(file: Path, fields: dict[str, Any]) -> None:
-    """Write a json object, and make its folder if there is none."""
+    """Put a json object in the place of what is there, and make its folder if there is none."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(fields, indent=2) + "\n")

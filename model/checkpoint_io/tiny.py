@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from ..embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from ..language.captions import action_json, action_plain, framing
 from ..network.config import TINY, ModelConfig
 from ..network.transformer import Transformer
+from .atomic_files import write_safetensors
 from .json_file import write_json
 from .names import hub_name
 from .own_embodiment import write_own
@@ -228,7 +228,7 @@ def _write_transformer(folder: Path, config: ModelConfig) -> None:
             )
     write_json(folder / "config.json", config.to_json())
     tensors = {hub_name(name): tensor.contiguous() for name, tensor in module.state_dict().items()}
-    save_file(tensors, folder / "diffusion_pytorch_model.safetensors")
+    write_safetensors(folder / "diffusion_pytorch_model.safetensors", tensors)
 
 
 def _write_vae(folder: Path) -> None:
@@ -236,7 +236,7 @@ def _write_vae(folder: Path) -> None:
 
     module: Any = AutoencoderKLWan(**VAE)
     write_json(folder / "config.json", {"_class_name": "AutoencoderKLWan", **VAE})
-    save_file(dict(module.state_dict()), folder / "diffusion_pytorch_model.safetensors")
+    write_safetensors(folder / "diffusion_pytorch_model.safetensors", module.state_dict())
 
 
 def _write_vision(folder: Path, config: ModelConfig) -> None:
@@ -246,7 +246,7 @@ def _write_vision(folder: Path, config: ModelConfig) -> None:
 
     module = Qwen3VLVisionModel(Qwen3VLVisionConfig(**{**VISION, "out_hidden_size": config.hidden}))
     (folder / "vision_encoder").mkdir(parents=True, exist_ok=True)
-    save_file(dict(module.state_dict()), folder / "vision_encoder" / "model.safetensors")
+    write_safetensors(folder / "vision_encoder" / "model.safetensors", module.state_dict())
     cut = {
         "patch_size": 16,
         "temporal_patch_size": 2,

@@ -19,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ..checkpoint_io.atomic_files import write_file
 from ..embodiment.canvas import Canvas
 from ..interface import Surprise
 from .comparison import Comparison
@@ -144,7 +145,8 @@ def write_reference(file: Path, reference: Reference) -> None:
     arrays = {name: getattr(reference, name) for name in names if name not in ("views", "about")}
     about = json.dumps(dict(reference.about))
     metadata = {"layout": LAYOUT, "views": json.dumps(reference.views), "about": about}
-    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, file, metadata)
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_file(file, lambda draft: save_file(whole, draft, metadata))
 
 
 def read_reference(file: Path) -> Reference:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ...model.checkpoint_io.atomic_files import write_file, write_text
 from ...model.embodiment import Embodiment
-from ..atomic_files import write_file, write_text
 from .embodiments.dataset_columns import UNITS_KEY, own_unit
 from .episodes import Episode
 from .ground_truth import GroundTruth

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from ...model.checkpoint_io.atomic_files import write_safetensors
 from ...model.checkpoint_io.json_file import write_json
 from ...model.checkpoint_io.names import hub_name
 from ...model.network.transformer import Transformer
-from ..atomic_files import write_safetensors
 from ..options import LoraOptions
 
 _FILE = "adapter_model.safetensors"

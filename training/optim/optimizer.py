@@ -21,7 +21,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from ..atomic_files import put, sync, write_safetensors
+from ...model.checkpoint_io.atomic_files import put, sync, write_safetensors
 from ..options import OptimizerOptions
 from .muon import Muon
 from .process_group import TrainingGroup

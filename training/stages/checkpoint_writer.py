@@ -12,11 +12,11 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ...model.autoencoder.vae import VideoAutoencoder
+from ...model.checkpoint_io.atomic_files import copy_tree, write_safetensors
 from ...model.checkpoint_io.json_file import read_json, write_json
 from ...model.checkpoint_io.names import SOUND, hub_name
 from ...model.checkpoint_io.safetensors_io import find_tensors
 from ...model.network.config import ModelConfig, config_from_json
-from ..atomic_files import copy_tree, write_safetensors
 
 SHARD = 14 * 2**20  # bytes
 _NAME = "diffusion_pytorch_model"

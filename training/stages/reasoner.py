@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ...model.checkpoint_io.atomic_files import rewritten
 from ...model.language.vision_encoder import VisionEncoder, fit
 from ...model.loaded_model import Model
 from ...model.network.transformer import Transformer
 from ...model.reasoner import Cosmos3Reasoner
 from ...model.runtime.unregistered import Unregistered
-from ..atomic_files import rewritten
 from ..data.background_loader import BackgroundLoader
 from ..data.demonstrations import Demonstration
 from ..log import EVERY, Log

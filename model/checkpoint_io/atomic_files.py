@@ -27,10 +27,16 @@ def write_text(file: Path, text: str) -> None:
 
 
 def write_file(file: Path, write: Callable[[Path], object]) -> None:
-    """Put the file that `write` writes in the place of what is there."""
+    """Put the file that `write` writes in the place of what is there.
+
+    It is as readable as other files of the process, whatever `write` makes of it.
+    """
     draft = _hidden(file, "draft")
     try:
+        draft.touch()
+        mode = stat.S_IMODE(draft.stat().st_mode)
         write(draft)
+        draft.chmod(mode)
         put(draft, file)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cosmos3_ros.training import atomic_files
-from cosmos3_ros.training.atomic_files import (
+from cosmos3_ros.model.checkpoint_io import atomic_files
+from cosmos3_ros.model.checkpoint_io.atomic_files import (
     copy_tree,
     recover,
     rewritten,
