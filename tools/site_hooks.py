@@ -59,7 +59,7 @@ def on_files(files: Any, config: Any) -> Any:
                 source = str(ROOT / target)
                 files.append(File.generated(config, place(target), abs_src_path=source))
     files.append(File.generated(config, "index.md", content=pages[FIRST]))
-    for name, text in _reference().items():
+    for name, text in _reference().items() if config.nav else ():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files
 

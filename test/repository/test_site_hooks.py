@@ -50,7 +50,7 @@ def test_the_site_is_whole(tmp_path: Path) -> None:
 
 
 def test_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:
-    """Of a site of one page, with the hooks of this one."""
+    """Of a site of one page, with the hooks of this one; without navigation, no reference."""
     links = ("nothing.md", "graph.md#nowhere", "../nowhere/file.yaml")
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/graph.md").write_text("\n".join(f"[there]({link})" for link in links))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cosmos3_ros.model.generation import worker
+from cosmos3_ros.model.generation import place
 from cosmos3_ros.model.generation.options import GenerateOptions
 from cosmos3_ros.model.generation.result_files import write_video
 from cosmos3_ros.model.generation.worker import Worker
@@ -59,7 +59,7 @@ from cosmos3_ros.model.generation.worker import Worker
 def test_wrong_requests_are_one_line(generate, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Worker, "__init__", lambda *rest: pytest.fail("loaded"))
-    monkeypatch.setattr(worker, "free_memory", lambda device: 8.0)
+    monkeypatch.setattr(place, "free_memory", lambda device: 8.0)
     (tmp_path / "text.png").write_text("this is no picture")
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "p.png")
     write_video(tmp_path / "clip.mp4", np.zeros((5, 32, 32, 3), np.uint8), 15, {})

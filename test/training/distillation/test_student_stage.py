@@ -72,7 +72,7 @@ def test_a_student_of_a_policy_has_its_teachers_guidance_inside(
         load_policy(folder, preset="faster")
     modes = ("policy", "forward_dynamics", "inverse_dynamics")
     assert read_student(folder) == Student("small", 4.0, modes)
-    assert "of small at guidance 4, for policy, forward_dynamics" in report(folder)
+    assert "of small at guidance 4, for policy, forward_dynamics" in report(folder).text
     with pytest.raises(ValueError, match=r"mode: expected one of policy, .* got text_to_video"):
         read_kind(folder).complete(GenerateOptions(prompt="a cup"))
     again = dataclasses.replace(recipe, start=str(folder))
