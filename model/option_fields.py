@@ -29,10 +29,11 @@ def param(
     choices: tuple[str, ...] = (),
     minimum: float | None = None,
     omitted: str = "",
+    maximum: float | None = None,
 ) -> Any:
     """A dataclass field that is an option.
 
-    live: of a running node, it takes effect at once; choices, minimum: what `check` asks for;
+    live: of a running node, it takes effect at once; choices, minimum, maximum: what `check` asks;
     omitted: what holds if the option is left out, which then is None and has no word.
     """
     metadata = {
@@ -40,6 +41,7 @@ def param(
         "live": live,
         "choices": choices,
         "minimum": minimum,
+        "maximum": maximum,
         "omitted": omitted,
     }
     if isinstance(default, list):
@@ -69,7 +71,7 @@ def select(cls: Any, source: object, **changes: Any) -> Any:
 
 
 def check(options: Any) -> None:
-    """ValueError names the first option with a value that is not finite, no choice or too small."""
+    """ValueError names the first option that is not finite, no choice, too small or too large."""
     for field in dataclasses.fields(options):
         value, minimum = getattr(options, field.name), field.metadata.get("minimum")
         check_finite(field.name, value)
@@ -80,6 +82,9 @@ def check(options: Any) -> None:
         if minimum is not None and value < minimum:
             bound = f"{minimum} or more" if minimum == 0 else f"at least {minimum}"
             raise ValueError(f"{field.name}: expected {bound}, got {value}")
+        most = field.metadata.get("maximum")
+        if most is not None and value > most:
+            raise ValueError(f"{field.name}: expected at most {most}, got {value}")
 
 
 def check_finite(name: str, value: Any) -> None:

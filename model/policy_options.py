@@ -13,6 +13,8 @@ from .language.wanted_answers import parse_wanted
 from .option_fields import check, fields, param
 
 MOST_SAMPLES = 64  # of one observation
+MOST_STEPS = 1000  # noise levels of the schedules that checkpoints are trained with
+MOST_GUIDANCE = 100.0  # beyond it there is nothing to see
 
 # Named sets of options, slowest first; docs/performance.md has what each costs and saves.
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -43,9 +45,14 @@ class PolicyOptions:
         "say",
         choices=("", *PRESETS),
     )
-    num_steps: int = param(4, "denoising steps per chunk", minimum=1)
-    guidance: float = param(3.0, "classifier-free guidance scale; 1: none, half the work")
-    shift: float = param(5.0, "shift of the flow schedule")
+    num_steps: int = param(4, "denoising steps per chunk", minimum=1, maximum=MOST_STEPS)
+    guidance: float = param(
+        3.0,
+        "classifier-free guidance scale; 1: none, half the work",
+        minimum=-MOST_GUIDANCE,
+        maximum=MOST_GUIDANCE,
+    )
+    shift: float = param(5.0, "shift of the flow schedule", minimum=1e-3, maximum=1e3)
     guidance_interval: tuple[float, float] | None = param(
         None, "network times (0..1000), guidance only strictly between them; by default always"
     )

@@ -146,7 +146,8 @@ class SimNode(Node):
         """
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
         task = request.task or self._simulation.task
-        seed = request.seed if request.seed >= 0 else self._simulation.seed + 1
+        # the next one of the last that a message can hold is the first
+        seed = request.seed if request.seed >= 0 else (self._simulation.seed + 1) % 2**63
 
         def reset() -> None:
             try:

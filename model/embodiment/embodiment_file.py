@@ -8,6 +8,7 @@ lists of numbers of one kind. docs/embodiments.md explains every key.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ VIEWPOINTS = (
     "video_game_view",
 )
 FASTEST = 1000.0  # rows a second, more than any robot takes
+MOST_ROWS = 1000  # of a chunk: the commander plays no longer ones
+VIEW = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # a part of the name of a topic
 
 
 def read_embodiment(path: str | Path) -> Embodiment:
@@ -103,7 +106,7 @@ def embodiment_from(fields: Any, where: str) -> Embodiment:
         state=state,
         action=action,
         step=round(NS / rate),
-        horizon=table.integer("horizon", 1),
+        horizon=table.integer("horizon", 1, most=MOST_ROWS),
         kind=kind,
         state_row=table.flag("state_row"),
         gripper_values=(gripper.number("open", 1.0), gripper.number("closed", 0.0)),
@@ -167,6 +170,11 @@ def _canvas(table: Table) -> Canvas:
         raise ValueError(f"{table.where}: lacks 'views', expected NAME: [top, left, height, width]")
     panels = []
     for view in views.names():
+        if not VIEW.fullmatch(view):
+            raise ValueError(
+                f"{views.where}: expected names of letters, digits and _, as topics have, "
+                f"got {view!r}"
+            )
         top, left, height, width = views.integers(view, 4)
         if not height or not width:
             raise views.fail(view, "[top, left, height, width] with some height and width")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import yaml
 
 Default = TypeVar("Default")
+MOST = 16384  # of whole numbers where nothing else is said: a picture has no longer side
 _MISSING: Any = object()
 _SHOWN = 80  # characters of a value that an error repeats
 
@@ -90,6 +91,8 @@ class Table:
         value, known = self._get(key, default, "a text"), [*choices]
         if not isinstance(value, str) or (not value and default is _MISSING):
             raise self.fail(key, " or ".join(known) if known else "a text")
+        if not value.isprintable():
+            raise self.fail(key, "one line that can be printed")
         if known and value not in known:
             raise self.fail(key, f"{', '.join(known)}{nearest(value, known)}")
         return value
@@ -100,10 +103,10 @@ class Table:
             raise self.fail(key, "true or false")
         return value
 
-    def integer(self, key: str, least: int, default: int = _MISSING) -> int:
-        expected = f"a whole number of at least {least}"
+    def integer(self, key: str, least: int, default: int = _MISSING, most: int = MOST) -> int:
+        expected = f"a whole number of at least {least} and at most {most}"
         value = self._get(key, default, expected)
-        if type(value) is not int or value < least:
+        if type(value) is not int or not least <= value <= most:
             raise self.fail(key, expected)
         return value
 
@@ -135,11 +138,11 @@ class Table:
 
     def integers(self, key: str, count: int, least: int = 0) -> tuple[int, ...]:
         """A list of `count` whole numbers."""
-        expected = f"a list of {count} whole numbers of at least {least}"
+        expected = f"a list of {count} whole numbers of at least {least} and at most {MOST}"
         value = self._get(key, _MISSING, expected)
         if not isinstance(value, list) or len(value) != count:
             raise self.fail(key, expected)
-        if not all(type(entry) is int and entry >= least for entry in value):
+        if not all(type(entry) is int and least <= entry <= MOST for entry in value):
             raise self.fail(key, expected)
         return tuple(value)
 

@@ -14,10 +14,11 @@ from ..checkpoint_io.foreign import SOUND_RUNS_ELSEWHERE
 from ..embodiment.table import nearest
 from ..language.captions import TIERS
 from ..option_fields import check, coerce, fields, param
+from ..policy_options import MOST_GUIDANCE, MOST_STEPS
 
 MODES = ("text_to_image", "text_to_video", "image_to_video", "video_to_video")
 ASPECTS = ("1,1", "4,3", "3,4", "16,9", "9,16", "2,3")
-MOST_FRAMES, MOST_FPS = 3001, 240.0
+MOST_FRAMES, LEAST_FPS, MOST_FPS = 3001, 0.1, 240.0
 # Fields of PolicyModelParams by which a checkpoint is loaded to generate.
 RUNTIME = (
     "checkpoint",
@@ -100,12 +101,17 @@ class GenerateOptions:
             raise ValueError(
                 f"frames: expected 4 k + 1 (1, 5, 9, ...), at most {MOST_FRAMES}, got {self.frames}"
             )
-        if self.fps is not None and not 0 < self.fps <= MOST_FPS:
-            raise ValueError(f"fps: expected more than 0, at most {MOST_FPS:.0f}, got {self.fps}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps: expected at least 1, got {self.steps}")
-        if self.shift is not None and self.shift < 0:
-            raise ValueError(f"shift: expected 0 or more, got {self.shift}")
+        if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
+            raise ValueError(f"fps: expected {LEAST_FPS} to {MOST_FPS:.0f}, got {self.fps}")
+        if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
+            raise ValueError(f"steps: expected 1 to {MOST_STEPS}, got {self.steps}")
+        if self.shift is not None and self.shift and not 1e-3 <= self.shift <= 1e3:
+            raise ValueError(f"shift: expected 0, or 0.001 to 1000, got {self.shift}")
+        if self.guidance is not None and abs(self.guidance) > MOST_GUIDANCE:
+            raise ValueError(
+                f"guidance: expected -{MOST_GUIDANCE:.0f} to {MOST_GUIDANCE:.0f}, "
+                f"got {self.guidance}"
+            )
         if self.seed >= 2**32:
             raise ValueError(f"seed: expected less than 2^32, got {self.seed}")
 

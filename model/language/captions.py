@@ -161,9 +161,11 @@ def is_structured(text: str) -> bool:
     if not text.lstrip().startswith("{"):
         return False
     try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
+        fields = json.loads(text)
+        json.dumps(fields)
+    except (ValueError, RecursionError):  # nested deeper than it can be written again
         return False
+    return isinstance(fields, dict)
 
 
 def structured_caption(

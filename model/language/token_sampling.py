@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+COLDEST = 1e-5  # a lower temperature is as good as 0, and scores over it are not finite
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sampling:
@@ -65,7 +67,7 @@ class TokenPicker:
         """
         self._sound = torch.isfinite(scores).all()
         scores = self.penalize(torch.where(self._sound, scores, 0))
-        if self.sampling.temperature == 0:
+        if self.sampling.temperature < COLDEST:
             token = scores.argmax(0, keepdim=True)
         else:
             odds = candidates(

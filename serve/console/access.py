@@ -62,7 +62,7 @@ class Access:
         response.set_cookie(self.cookie, self.token, path="/", httponly=True, samesite="Strict")
 
     def _same(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), self.token.encode())
+        return hmac.compare_digest(given.encode(errors="surrogateescape"), self.token.encode())
 
     def _has_token(self, request: web.Request) -> bool:
         return self.is_link(request) or self._same(request.cookies.get(self.cookie, ""))

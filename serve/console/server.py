@@ -129,7 +129,8 @@ class ConsoleServer:
 
     async def _mesh(self, request: web.Request) -> web.StreamResponse:
         model, number = self._robot.model(), request.match_info["number"].partition(".")[0]
-        if model is None or not number.isdecimal() or int(number) >= len(model.meshes):
+        few = number.isascii() and number.isdecimal() and len(number) < 10
+        if model is None or not few or int(number) >= len(model.meshes):
             raise RefusedError(404, "the robot description names no such mesh")
         return web.FileResponse(
             model.meshes[int(number)], headers={"Content-Type": "application/octet-stream"}
@@ -168,7 +169,7 @@ class ConsoleServer:
             raise RefusedError(415, f"expected application/json, got {request.content_type}")
         try:
             act, fields = read_act(name, await request.json())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RefusedError(404 if name not in ACTS else 400, str(error)) from None
         if act.control and not self._robot.control:
             raise RefusedError(

@@ -22,7 +22,11 @@ def test_every_option_says_what_it_is():
         ({"num_steps": 0}, "num_steps: expected at least 1, got 0"),
         ({"soft_rows": -1}, "soft_rows: expected 0 or more, got -1"),
         ({"schedule": "x"}, "schedule: expected 'flow' or 'checkpoint', got 'x'"),
+        ({"num_steps": 10**8}, "num_steps: expected at most 1000, got 100000000"),
         ({"shift": 0.0}, "guidance and shift: expected finite, shift > 0, got 3.0 and 0.0"),
+        ({"shift": 1e-300}, "shift: expected at least 0.001, got 1e-300"),
+        ({"shift": 1e300}, r"shift: expected at most 1000.0, got 1e\+300"),
+        ({"guidance": -1e300}, r"guidance: expected at least -100.0, got -1e\+300"),
     ],
 )
 def test_a_value_out_of_bounds_is_named(wrong, message):

@@ -206,6 +206,15 @@ def test_resets_status_clock_and_end(client, start, wait_until):
     )
     status = client.last("sim/status")
     assert (status.task, status.seed) == ("drawer", 8)
+    for number, seed in enumerate((2**63 - 1, -1)):  # the next of the last seed is the first
+        assert client.call(wait_until, ResetTask, "sim/reset_task", task="", seed=seed).success
+        wait_until(
+            lambda episode=4 + number: client.spin(
+                lambda: client.last("sim/status").episode == episode
+            ),
+            "the next episode",
+        )
+    assert client.last("sim/status").seed == 0
     # Simulated time goes on over resets, and everything is stamped with it.
     clocks = [
         message.clock.sec * 10**9 + message.clock.nanosec for message in client.seen["/clock"]

@@ -24,7 +24,9 @@ PROMPT = torch.tensor([1, 2])
 
 
 def test_greedy_takes_the_best():
-    assert TokenPicker(GREEDY, PROMPT, 4)(torch.tensor([0.0, 3.0, 1.0, 2.0])) == 1
+    scores = torch.tensor([0.0, 3.0, 1.0, 2.0])
+    assert TokenPicker(GREEDY, PROMPT, 4)(scores) == 1
+    assert TokenPicker(Sampling(temperature=1e-320), PROMPT, 4)(scores) == 1
 
 
 def test_repetition_counts_prompt_and_answer_and_presence_the_answer_only():

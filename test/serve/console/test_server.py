@@ -302,7 +302,12 @@ def test_only_files_of_the_page_and_of_the_robot_description_are_served(tmp_path
 
         assert await body("/robot/urdf") == b"<robot name='r'/>"
         assert await body("/robot/mesh/0.stl") == b"solid"
-        for path in ("/robot/mesh/1.stl", "/robot/mesh/-1", "/robot/mesh/%2e%2e%2fsecret"):
+        for path in (
+            "/robot/mesh/1.stl",
+            "/robot/mesh/" + "9" * 5000,
+            "/robot/mesh/-1",
+            "/robot/mesh/%2e%2e%2fsecret",
+        ):
             assert await body(path) == 404
         for path in ("/..%2fserver.py", "/%2e%2e/server.py", "/server.py", "/NOTICE", "/page/"):
             assert await body(path) == 404
@@ -310,6 +315,22 @@ def test_only_files_of_the_page_and_of_the_robot_description_are_served(tmp_path
             assert await body(f"/{path.name}") == path.read_bytes()
 
     assert serve(robot, use) == []
+
+
+def test_what_no_page_sends_is_refused_and_no_defect() -> None:
+    """A cookie that is no text, and JSON that is nested deeper than it can be read."""
+
+    async def use(client: Client) -> None:
+        url, cookie = client.own, {"Cookie": f"cosmos3_console_{client.port}=\udcff\udcfe"}
+        async with client.session.get(url, headers=cookie) as response:
+            assert response.status == 401
+        headers = {**client.cookie, "Origin": client.own, "Content-Type": "application/json"}
+        async with client.session.post(
+            url + "/do/stop", data="[" * 3000, headers=headers
+        ) as response:
+            assert response.status == 400
+
+    assert serve(FakeRobot(), use) == []
 
 
 def test_a_defect_is_logged_and_not_told() -> None:
