@@ -72,8 +72,9 @@ class OpenAiServer:
 
     def _check_name(self, name: Any) -> None:
         if name != self._name:
-            shown = str(name)[:200] if isinstance(name, str) else type(name).__name__
-            reason = f"model: expected {self._name!r}, got {shown!r}"
+            shown = repr(name[:200]) if isinstance(name, str) else type(name).__name__
+            got = "none" if name is None else shown
+            reason = f"model: expected {self._name!r}, got {got}"
             raise RefusedError(404, reason, "model_not_found")
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
