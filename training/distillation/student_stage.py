@@ -26,7 +26,7 @@ from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
 from ..optim.trainable import prepare_generator
 from ..recipe import Recipe
-from ..stages.checkpoint_progress import is_of
+from ..stages.checkpoint_progress import resume
 from ..stages.policy import PolicyData
 from ..stages.reasoner import write_averages
 from .consistency import distillation_losses
@@ -62,22 +62,15 @@ def train_student(
         frozen = ("action_",) if source is None else ()
         prepare_generator(model.transformer, options, recipe.lora, group, frozen)
         optimizer = Optimizer({"transformer": model.transformer}, options, group)
-        if state.exists():
-            optimizer.resume(state)
-
-        def save() -> None:
-            optimizer.save(state)
-            folder = out / "checkpoint"
-            write_averages(model, optimizer, folder, STAGE, recipe.lora, label)
 
         def label(draft: Path) -> None:
             _label(model, recipe, lessons, draft)
 
-        if optimizer.progress < 1:
-            optimizer.save_by(save, options.save)
+        def write(folder: Path) -> None:
+            write_averages(model, optimizer, folder, STAGE, recipe.lora, label)
+
+        if resume(optimizer, state, STAGE, options.save, write):
             _loop(model, teacher, recipe, lessons, optimizer, log)
-        elif not group.agree(is_of(out / "checkpoint", STAGE, optimizer)):
-            save()  # the last one was cut short
     finally:
         lessons.close()
 

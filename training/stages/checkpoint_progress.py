@@ -6,6 +6,7 @@ It is replaced together with the weights, so that it is true whenever a training
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,32 @@ def has_ended(folder: Path, stage: str) -> bool:
     return bool(_stage(folder, stage).get("ended")) or older.exists()
 
 
-def is_of(folder: Path, stage: str, optimizer: Optimizer) -> bool:
+def resume(
+    optimizer: Optimizer, state: Path, stage: str, every: float, write: Callable[[Path], None]
+) -> bool:
+    """Go on from a stage's saved state, if there is one; whether there is anything left to train.
+
+    From then on the optimizer saves itself every so many seconds: its state, and by `write` its
+    averages into the folder `checkpoint` beside. An ended stage does so if its last save was cut
+    short.
+    """
+    folder = state.parent / "checkpoint"
+    if state.exists():
+        optimizer.resume(state)
+
+    def save() -> None:
+        optimizer.save(state)
+        write(folder)
+
+    if optimizer.progress < 1:
+        optimizer.save_by(save, every)
+        return True
+    if not optimizer.group.agree(_is_of(folder, stage, optimizer)):
+        save()
+    return False
+
+
+def _is_of(folder: Path, stage: str, optimizer: Optimizer) -> bool:
     """Whether the folder holds the weights of the stage's present step."""
     return bool(_stage(folder, stage).get("step") == optimizer.step_number)
 

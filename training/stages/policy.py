@@ -24,7 +24,7 @@ from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
 from ..recipe import Recipe
 from .autoencoder import load_autoencoder
-from .checkpoint_progress import is_of
+from .checkpoint_progress import resume
 from .flow_matching_loss import FlowMatchingLoss
 from .latent_encoder import Encoder, Feed
 from .reasoner import ReasonerTrainer, write_averages
@@ -50,18 +50,12 @@ def train_policy(
     """
     group, options, state = group or TrainingGroup(), recipe.policy, out / "state.safetensors"
     objective, optimizer, policy = prepare(model, recipe, trainer, group)
-    if state.exists():
-        optimizer.resume(state)
 
-    def save() -> None:
-        optimizer.save(state)
-        write_averages(model, optimizer, out / "checkpoint", STAGE, recipe.lora)
+    def write(folder: Path) -> None:
+        write_averages(model, optimizer, folder, STAGE, recipe.lora)
 
-    if optimizer.progress >= 1:
-        if not group.agree(is_of(out / "checkpoint", STAGE, optimizer)):
-            save()  # the last one was cut short
+    if not resume(optimizer, state, STAGE, options.save, write):
         return
-    optimizer.save_by(save, options.save)
     measure = (
         torch.compile(objective, dynamic=False, mode=options.compile)
         if options.compile

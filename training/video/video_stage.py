@@ -15,7 +15,7 @@ from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
 from ..optim.trainable import prepare_generator
 from ..recipe import Recipe
-from ..stages.checkpoint_progress import is_of
+from ..stages.checkpoint_progress import resume
 from ..stages.reasoner import write_averages
 from ..video_options import VideoOptions
 from .video_dataset import VideoDataset
@@ -62,18 +62,12 @@ def train_video(
     assert options is not None  # `train` asks
     prepare_generator(model.transformer, options, recipe.lora, group, _ACTIONS)
     optimizer = Optimizer({"transformer": model.transformer}, options, group)
-    if state.exists():
-        optimizer.resume(state)
 
-    def save() -> None:
-        optimizer.save(state)
-        write_averages(model, optimizer, out / "checkpoint", STAGE, recipe.lora)
+    def write(folder: Path) -> None:
+        write_averages(model, optimizer, folder, STAGE, recipe.lora)
 
-    if optimizer.progress >= 1:
-        if not group.agree(is_of(out / "checkpoint", STAGE, optimizer)):
-            save()  # the last one was cut short
+    if not resume(optimizer, state, STAGE, options.save, write):
         return
-    optimizer.save_by(save, options.save)
     feed = VideoFeed(model, options, group)
     try:
         _loop(model, recipe, feed, optimizer, log)
