@@ -13,7 +13,6 @@ import dataclasses
 import errno
 import fcntl
 import json
-import os
 import secrets
 import shutil
 import time
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ...model.checkpoint_io.atomic_files import put, sync, write_text
 from ..http.errors import RefusedError
 
 ABOUT, INPUT, RESULT = "job.json", "input", "video.mp4"
@@ -117,11 +117,10 @@ class JobStore:
             try:
                 draft.mkdir()
                 if data is not None:
-                    _write(draft / INPUT, data)
-                _write(draft / ABOUT, _text(job))
-                _sync(draft)
-                draft.rename(self.folder(job))
-                _sync(self._folder)
+                    (draft / INPUT).write_bytes(data)
+                    sync(draft / INPUT)
+                write_text(draft / ABOUT, _text(job))
+                put(draft, self.folder(job))
             except OSError:
                 shutil.rmtree(draft, ignore_errors=True)
                 raise
@@ -133,11 +132,7 @@ class JobStore:
         job.progress = job.progress if error else 100
         job.completed = time.time()
         job.expires = job.completed + self._keep
-        file = self.folder(job) / ABOUT
-        draft = file.with_name(f".{ABOUT}.draft")
-        _write(draft, _text(job))
-        os.replace(draft, file)
-        _sync(file.parent)
+        write_text(self.folder(job) / ABOUT, _text(job))
         (self.folder(job) / INPUT).unlink(missing_ok=True)
 
     def find(self, name: str) -> Job:
@@ -212,24 +207,8 @@ def _read(file: Path) -> Job | None:
         return None
 
 
-def _text(job: Job) -> bytes:
-    return json.dumps(dataclasses.asdict(job), indent=1).encode()
-
-
-def _write(file: Path, data: bytes) -> None:
-    with file.open("wb") as opened:
-        opened.write(data)
-        opened.flush()
-        os.fsync(opened.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+def _text(job: Job) -> str:
+    return json.dumps(dataclasses.asdict(job), indent=1)
 
 
 def no_room(error: BaseException) -> bool:

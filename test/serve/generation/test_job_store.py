@@ -68,16 +68,14 @@ def test_what_was_promised_is_there_after_a_restart_in_its_order(
     assert new.find(jobs[2].id).options == jobs[2].options
 
 
-@pytest.mark.parametrize("at", ["mkdir", "write", "fsync", "rename"])
+@pytest.mark.parametrize("at", ["mkdir", "write_bytes", "write_text", "fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
 def test_a_job_is_promised_whole_or_not_at_all(
     store: JobStore, opened: Any, monkeypatch: Any, at: str, number: int
 ) -> None:
     fail = no(number)
     with monkeypatch.context() as broken:
-        if at == "write":
-            broken.setattr(job_store, "_write", fail)
-        elif at == "fsync":
+        if at == "fsync":
             broken.setattr(os, "fsync", fail)
         else:
             broken.setattr(Path, at, fail)
@@ -143,7 +141,7 @@ def test_an_end_that_cannot_be_noted_is_made_again(
     one = job()
     store.add(one, None)
     with monkeypatch.context() as broken:
-        broken.setattr(job_store, "_write", no(errno.ENOSPC))
+        broken.setattr(Path, "write_text", no(errno.ENOSPC))
         with pytest.raises(OSError, match="no"):
             store.finish(one)
     assert [found.id for found in opened()[1]] == [one.id]
