@@ -73,8 +73,7 @@ def checkpoint_and_place(chosen: argparse.Namespace) -> tuple[Any, Any]:
     """The checkpoint's kind, and where it is run, by the options of RUNTIME."""
     from .model.generation.place import find_place
 
-    runtime = argparse.Namespace(**{name: getattr(chosen, name) for name in RUNTIME})
-    return find_place(PolicyModelParams(**argument_values(runtime, PolicyModelParams)))
+    return find_place(PolicyModelParams(**argument_values(chosen, PolicyModelParams, RUNTIME)))
 
 
 def _generate(chosen: argparse.Namespace) -> int:

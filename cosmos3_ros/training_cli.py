@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from .bringup.node_graph import Options
@@ -219,11 +219,10 @@ def sampling_options(chosen: argparse.Namespace) -> tuple[tuple[str, Any], ...]:
 
 
 def _given(
-    chosen: argparse.Namespace, cls: Any, names: Iterable[str]
+    chosen: argparse.Namespace, cls: Any, names: Collection[str]
 ) -> tuple[tuple[str, Any], ...]:
     """Name and value of the options of these names that are not as `cls` has them."""
-    mine = argparse.Namespace(**{name: getattr(chosen, name) for name in names})
-    values, known = argument_values(mine, cls), fields(cls)
+    values, known = argument_values(chosen, cls, names), fields(cls)
     return tuple(
         (name, values[name])
         for name in names

@@ -187,11 +187,15 @@ def add_arguments(
         )
 
 
-def argument_values(chosen: argparse.Namespace, cls: Any) -> dict[str, Any]:
-    """The values of those fields of `cls` that options were added for."""
+def argument_values(
+    chosen: argparse.Namespace, cls: Any, names: Collection[str] = ()
+) -> dict[str, Any]:
+    """The values of those fields of `cls` that options were added for (names: only of these)."""
     kinds, given = typing.get_type_hints(cls), vars(chosen)
     values = {}
     for name, field in fields(cls).items():
+        if names and name not in names:
+            continue
         if field.metadata.get("omitted") and given.get(name) is not None:
             values[name] = coerce(name, _without_none(kinds[name]), given[name])
         elif name in given:

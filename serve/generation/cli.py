@@ -53,11 +53,11 @@ def _serve(chosen: argparse.Namespace) -> int:
     from ...model.generation.place import find_place
     from .server import GeneratorOptions, GeneratorServer
 
-    runtime = argparse.Namespace(**{name: getattr(chosen, name) for name in RUNTIME})
-    kind, place = find_place(PolicyModelParams(**argument_values(runtime, PolicyModelParams)))
+    params = PolicyModelParams(**argument_values(chosen, PolicyModelParams, RUNTIME))
+    kind, place = find_place(params)
     name = chosen.name or kind.folder.resolve().name
     options = GeneratorOptions(
-        chosen.jobs.expanduser(), name, chosen_token(chosen), 3600 * chosen.keep, chosen.waiting
+        chosen.jobs, name, chosen_token(chosen), 3600 * chosen.keep, chosen.waiting
     )
     print(f"loading {kind.folder.name}: a checkpoint of kind {kind.name!r}", flush=True)
     server = GeneratorServer(lambda: Engine(kind, place, chosen.upsample), options)
