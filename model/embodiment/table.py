@@ -136,13 +136,13 @@ class Table:
             raise ValueError(f"{self.where}: {key}: expected {expected}, got {wrong[0]} in it")
         return tuple(number for number in found_numbers if number is not None)
 
-    def integers(self, key: str, count: int, least: int = 0) -> tuple[int, ...]:
+    def integers(self, key: str, count: int, least: int = 0, most: int = MOST) -> tuple[int, ...]:
         """A list of `count` whole numbers."""
-        expected = f"a list of {count} whole numbers of at least {least} and at most {MOST}"
+        expected = f"a list of {count} whole numbers of at least {least} and at most {most}"
         value = self._get(key, _MISSING, expected)
         if not isinstance(value, list) or len(value) != count:
             raise self.fail(key, expected)
-        if not all(type(entry) is int and least <= entry <= MOST for entry in value):
+        if not all(type(entry) is int and least <= entry <= most for entry in value):
             raise self.fail(key, expected)
         return tuple(value)
 

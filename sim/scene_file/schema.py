@@ -178,9 +178,7 @@ def _cameras(table: Table) -> dict[str, SceneCamera]:
 
 
 def _camera(table: Table, view: str) -> SceneCamera:
-    height, width = table.integers("size", 2, 16)
-    if max(height, width) > LARGEST:
-        raise table.fail("size", f"[height, width] of at most {LARGEST} pixels")
+    height, width = table.integers("size", 2, 16, LARGEST)
     if "camera" in table:
         for key in PLACED:
             if key in table:
