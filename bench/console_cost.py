@@ -36,6 +36,7 @@ from cosmos3_ros.apps.topic_recorder import Recorder, wait_until
 from cosmos3_ros.bringup.node_graph import Options, Process, processes
 from cosmos3_ros.bringup.process_runner import RunningGraph
 from cosmos3_ros.ros import topics
+from cosmos3_ros.ros.worker_thread import LAST
 from cosmos3_ros.sim.camera_table import VIEWS
 
 TOKEN = "a-word-for-a-bench"
@@ -93,6 +94,7 @@ class Pages:
         (self._open.set if is_open else self._open.clear)()
 
     async def _run(self) -> None:
+        os.nice(LAST)  # of this thread: a page is on the processor of whoever looks
         url = f"{self._own}/socket"
         async with (
             aiohttp.ClientSession(headers=self._headers) as session,

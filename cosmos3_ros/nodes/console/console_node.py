@@ -27,6 +27,7 @@ from ...ros.lifecycle import ManagedNode
 from ...ros.messages import to_ns
 from ...ros.node_runner import run
 from ...ros.rate_cap import RateCap
+from ...ros.worker_thread import LAST
 from ...serve.asyncio_runner import in_background
 from ...serve.auth import read_token
 from ...serve.console.board import Board
@@ -232,6 +233,7 @@ class ConsoleNode(ManagedNode[Params]):
 
 def main(args: list[str] | None = None) -> int:
     """Run the console until a signal comes."""
+    os.nice(LAST)  # who looks on waits for the robot, never the robot for them
     return run([ConsoleNode], args, checker("console"))
 
 

@@ -8,6 +8,7 @@ frame that is due now (CompressedImage). What nobody listens to is not computed.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -24,6 +25,7 @@ from ...ros.diagnostics import Faults
 from ...ros.lifecycle import ManagedNode
 from ...ros.messages import chunk_from, command_message, path_message, to_ns
 from ...ros.node_runner import run
+from ...ros.worker_thread import LAST
 from ..known_parameters import KNOWN, checker
 from ..robot_description import receive_description
 from .display_params import Params
@@ -148,6 +150,7 @@ class DisplayNode(ManagedNode[Params]):
 
 def main(args: list[str] | None = None) -> int:
     """Entry point of the executable `display`."""
+    os.nice(LAST)  # what is only looked at gives way to what moves the robot
     return run([DisplayNode], args, checker("display"))
 
 

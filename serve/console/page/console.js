@@ -2,13 +2,14 @@
 // The page pulls: it asks for what is new when it has drawn the last, so that it never lags.
 import { Charts } from "./charts.js";
 import { Controls } from "./controls.js";
-import { Pictures } from "./pictures.js";
+import { decoded, Pictures } from "./pictures.js";
 import { Words } from "./words.js";
 
 const PERIOD = 40; // ms between two questions at least
 const RETRY = 1000; // ms until it tries to connect again
 const JUMP = 2; // s by which a clock that was set is off
-const state = { values: {}, pictures: {} };
+const FUTURE = "future"; // its frames are many and one of them is due: pictures.js decodes them beside
+const state = { values: {}, pictures: {}, future: null };
 const clock = { heard: [], anchor: null, rate: 1 }; // heard, anchor: [the robot's s, this page's s]
 const parts = [new Words(), new Controls(), new Pictures(), new Charts()];
 
@@ -75,12 +76,17 @@ function connect() {
   };
 
   const take = async ({ values, pictures }) => {
-    const bitmaps = await Promise.all(blobs.map((blob) => createImageBitmap(blob).catch(() => null)));
-    if (socket.readyState !== WebSocket.OPEN) return; // closed meanwhile: what it said is forgotten
-    for (const [kind, count] of Object.entries(pictures)) {
+    const came = Object.entries(pictures).map(([kind, count]) => [kind, blobs.splice(0, count)]);
+    for (const [kind, files] of came) {
+      if (kind === FUTURE) {
+        state.future = { ...values.future, files };
+        continue;
+      }
+      const bitmaps = await Promise.all(files.map(decoded));
       for (const old of state.pictures[kind] ?? []) old?.close();
-      state.pictures[kind] = bitmaps.splice(0, count);
+      state.pictures[kind] = bitmaps;
     }
+    if (socket.readyState !== WebSocket.OPEN) return; // closed meanwhile: what it said is forgotten
     Object.assign(state.values, values);
     if (values.now !== undefined) hear_clock(values.now);
     requestAnimationFrame(() => {

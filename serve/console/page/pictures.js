@@ -7,8 +7,14 @@ const ANSWERED = 30; // s for which the boxes of an answer stay
 const SURPRISED = 1; // s for which the places of a surprise stay
 const SCENE = "#f0a35b", ANSWER = "#4fbf87";
 
+// A picture of a file; null of one that is broken.
+export function decoded(file) {
+  return createImageBitmap(file).catch(() => null);
+}
+
 export class Pictures {
   constructor() {
+    this.future = { frames: [] };
     this.seen = element("seen").getContext("2d");
     this.predicted = element("predicted").getContext("2d");
     this.strip = element("strip").getContext("2d");
@@ -20,7 +26,23 @@ export class Pictures {
     if (!this.panels) return;
     const new_view = Object.keys(fresh).some((kind) => kind.startsWith("view "));
     if (new_view || fresh.scene || fresh.answer || fresh.robot) this.draw_seen(state);
-    if (new_view || fresh.future || fresh.robot) this.draw_predicted(state);
+    if (fresh.future) this.decode(state);
+    if (new_view || fresh.robot) this.draw_predicted(state);
+  }
+
+  // One frame at a time, then the newest prediction: a slow machine leaves some out and never lags.
+  async decode(state) {
+    if (this.decoding) return;
+    this.decoding = true;
+    while (state.future !== this.taken) {
+      const { files, stamp, step } = (this.taken = state.future);
+      const frames = [];
+      for (const file of files) frames.push(await decoded(file));
+      for (const old of this.future.frames) old?.close();
+      this.future = { frames, stamp, step };
+      this.draw_predicted(state);
+    }
+    this.decoding = false;
   }
 
   lay_out({ panels, composite, content }) {
@@ -51,12 +73,11 @@ export class Pictures {
   }
 
   draw_predicted(state) {
-    const { predicted, strip } = this;
-    const { future } = state.values;
-    const frames = state.pictures.future ?? [];
+    const { predicted, strip, future } = this;
+    const { frames } = future;
     predicted.fillStyle = "#0e1116";
     predicted.fillRect(0, 0, predicted.canvas.width, predicted.canvas.height);
-    if (!future || !frames.length) {
+    if (!frames.length) {
       element("due").textContent = "nothing yet";
       return;
     }
