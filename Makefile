@@ -19,6 +19,7 @@ FIND = command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON): apt-get i
 SETUP = $(FIND); $(PYTHON) tools/setup_env.py --venv "$(VENV)" --torch-index "$(TORCH_INDEX)"
 # The cores render: a GPU that trains has no time for it. Debian: libosmesa6.
 TRAIN = MUJOCO_GL=osmesa LP_NUM_THREADS=0 $(RUN) cosmos3 train
+# Two workers, a module's tests on one of them: what a module sets up is set up once.
 # Nodes under test live in real time, and a shared machine may stand still for a moment. A defect fails alone, too.
 AGAIN = echo "Again, one at a time: what has failed beside others"; $(RUN) pytest --lf --lfnf=none $(TEST)
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
@@ -38,7 +39,7 @@ docs: build  ## the documentation as a site, out/site/index.html, with every lin
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 
 test: lint client  ## all checks; TEST=test/model/test_policy.py for some of the tests
-	@$(RUN) pytest -n 2 $(TEST) || { code=$$?; test $$code = 1 || exit $$code; $(AGAIN); }
+	@$(RUN) pytest -n 2 --dist loadscope --no-loadscope-reorder $(TEST) || { code=$$?; test $$code = 1 || exit $$code; $(AGAIN); }
 
 lint: build
 	@$(RUN) ruff check .

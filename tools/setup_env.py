@@ -193,6 +193,7 @@ class Environment:
             "install",
             "--disable-pip-version-check",
             "--progress-bar=off",
+            "--no-compile",  # most modules are never imported, and the others compile then
         )
 
     def step(self, name: str, key: str, action: Callable[[], None]) -> None:

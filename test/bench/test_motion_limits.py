@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""25 000 random chunks, latencies, strategies, stops: no set point leaves a limit or jumps."""
+"""10 000 random chunks, latencies, strategies, stops: no set point leaves a limit or jumps."""
 
 import importlib.util
 from pathlib import Path
@@ -19,7 +19,7 @@ spec = importlib.util.spec_from_file_location(
 bench = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
 spec.loader.exec_module(bench)  # type: ignore[union-attr]
 
-EXAMPLES, CHUNKS = 50, 500
+EXAMPLES, CHUNKS = 50, 200
 seeds, sizes, lates = st.integers(0, 2**32 - 1), st.floats(-3.0, 0.3), st.floats(0.0, 1.1)
 
 
