@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results as files: PNG, H.264 MP4 and a contact sheet, each with the request inside it.
 
-A file is written beside its place and then moved there, so that nobody finds half of one.
+Nobody finds half of a file, see `atomic_files`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw, PngImagePlugin
 
+from ..checkpoint_io.atomic_files import write_file, write_text
 from ..media.mp4 import H264, write_mp4
 
 KEY = "cosmos3"  # of the request in a PNG; in an MP4 it is the comment
@@ -28,16 +27,15 @@ def write_png(file: Path, picture: np.ndarray, about: dict[str, Any]) -> None:
     """Write uint8 [H, W, 3] with the request as a text chunk."""
     text = PngImagePlugin.PngInfo()
     text.add_itxt(KEY, json.dumps(about, ensure_ascii=False))
-    with _in_place(file) as draft:
-        Image.fromarray(picture).save(draft, format="png", pnginfo=text)
+    image = Image.fromarray(picture)
+    write_file(file, lambda draft: image.save(draft, format="png", pnginfo=text))
 
 
 def write_video(file: Path, frames: np.ndarray, fps: float, about: dict[str, Any]) -> None:
     """Write uint8 [T, H, W, 3] with the request as the file's comment."""
-    rate = Fraction(fps).limit_denominator(1001)
-    with _in_place(file) as draft:
-        comment = json.dumps(about, ensure_ascii=False)
-        write_mp4(draft, frames, rate, H264(crf=16, preset="medium"), comment)
+    rate, codec = Fraction(fps).limit_denominator(1001), H264(crf=16, preset="medium")
+    comment = json.dumps(about, ensure_ascii=False)
+    write_file(file, lambda draft: write_mp4(draft, frames, rate, codec, comment))
 
 
 def read_about(file: Path) -> dict[str, Any]:
@@ -72,8 +70,7 @@ def contact_sheet(frames: np.ndarray, fps: float) -> np.ndarray:
 
 def write_report(file: Path, fields: dict[str, Any]) -> None:
     """Write a JSON object for people and for the next run."""
-    with _in_place(file) as draft:
-        draft.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(fields, indent=2, ensure_ascii=False) + "\n")
 
 
 def check_writable(folder: Path) -> None:
@@ -82,13 +79,3 @@ def check_writable(folder: Path) -> None:
     probe = folder / f".write-{os.getpid()}"
     probe.touch()
     probe.unlink()
-
-
-@contextlib.contextmanager
-def _in_place(file: Path) -> Iterator[Path]:
-    draft = file.with_name(f".{file.name}.draft")  # whose next run, if killed, writes it anew
-    try:
-        yield draft
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
