@@ -118,7 +118,18 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, with the reason."""
+    """Skip what this machine cannot run, with the reason; spread the modules with a ROS graph.
+
+    They wait much, and need the processor in time: beside one of them another test only computes.
+    """
+    places: dict[bool, dict[Path, float]] = {True: {}, False: {}}
+    graphs = {item.path: False for item in items}
+    for item in items:
+        graphs[item.path] |= item.get_closest_marker("ros") is not None
+    for kind, found in places.items():
+        paths = [path for path, with_graph in graphs.items() if with_graph == kind]
+        found.update({path: place / len(paths) for place, path in enumerate(paths)})
+    items.sort(key=lambda item: places[graphs[item.path]][item.path])
     for item in items:
         for marker in ("ros", "sim", "gpu", "browser", "ros2_control"):
             if item.get_closest_marker(marker) and (reason := _why_not(marker)):
