@@ -21,6 +21,7 @@ from .embodiment_cli import add_embodiment
 from .generate_cli import add_generate
 from .imagine_cli import add_imagine
 from .judge_cli import add_judge
+from .live_cli import add_live
 from .model.embodiment import EMBODIMENTS, SIMULATED
 from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, finite_float
@@ -97,6 +98,7 @@ def command_parser() -> argparse.ArgumentParser:
     add_judge(commands)
     add_benchmark(commands)
     add_imagine(commands)
+    add_live(commands)
     _add_inspect(commands)
     _add_tiny(commands)
     add_training(commands)

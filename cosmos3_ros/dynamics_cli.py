@@ -130,7 +130,7 @@ def _forward(chosen: argparse.Namespace) -> int:
     if next(clips, None) is not None:
         raise ValueError(f"expected one episode, {clip.name} is the first of several: say which")
     if chosen.actions:
-        values, clip = read_actions(chosen.actions, dynamics.embodiment), clip.beginning()
+        values, clip = read_actions(chosen.actions, dynamics.embodiment), clip.frame()
     elif not clip.knows_actions:
         raise ValueError(f"{clip.name}: no actions; expected --actions FILE")
     else:

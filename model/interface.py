@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,6 +23,8 @@ __all__ = [
     "Box",
     "ForwardDynamics",
     "Future",
+    "GeneratesVideo",
+    "InverseDynamics",
     "Observation",
     "Policy",
     "Prediction",
@@ -222,6 +224,39 @@ class ForwardDynamics(Policy, Protocol):
 
         Its chunk is what the candidate says at the times of the embodiment's rows.
         """
+
+
+class InverseDynamics(Protocol):
+    """Says which commands lead through a video."""
+
+    def infer_actions(self, frames: np.ndarray, observation: Observation) -> ActionChunk:
+        """The commands between each canvas uint8 [T, H, W, 3] and the next, in T - 1 rows.
+
+        observation: of the first one; only its state, instruction and stamp count.
+        """
+
+
+class GeneratesVideo(Protocol):
+    """Makes videos that begin with what is observed."""
+
+    frames: int  # the most
+
+    def complete(self, prompt: str, frames: int = 0, seed: int = 0, **given: Any) -> Any:
+        """A request for `generate`; ValueError names what is wrong with it."""
+
+    def brief(self) -> Any:
+        """A request of the most frames, of as few steps as show how long one takes."""
+
+    def generate(
+        self, request: Any, observation: Observation, pause: Callable[[int, int], None]
+    ) -> Any:
+        """The video, for `decode`; pause: called between two steps, without holding the model.
+
+        It is told how many steps are done, of how many.
+        """
+
+    def decode(self, generated: Any, stamp: int) -> Future:
+        """The video from the observation of `stamp` (ns) on."""
 
 
 def warm_up(policy: Policy, instruction: str = "wait", times: int = 1) -> None:

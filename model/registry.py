@@ -24,6 +24,7 @@ from .best_of.best_of_policy import BestOfPolicy
 from .checkpoint_io.loader import load_fast
 from .checkpoint_io.tiny import tiny_checkpoint
 from .checkpoint_io.trained_tasks import EMBEDDED
+from .dynamics import Dynamics
 from .interface import Policy
 from .language.media_file import read_media
 from .model_params import (
@@ -100,10 +101,14 @@ class Models:
 
     def surprise_meter(self, policy: Policy) -> SurpriseMeter:
         """What compares this policy's predictions with what comes; ValueError without reference."""
-        inner = policy.inner if isinstance(policy, BestOfPolicy) else policy
-        if not isinstance(inner, Cosmos3Policy):
-            raise ValueError(f"surprise: expected a policy of these weights, got {inner!r}")
-        return load_meter(inner)
+        return load_meter(own_policy(policy, "surprise"))
+
+    def dynamics(self, policy: Policy) -> Dynamics:
+        """The world model on this policy's weights, as `cosmos3 dynamics inverse` samples it."""
+        inner = own_policy(policy, "recent_seconds")
+        names = ("shift", "seed", "prompt_format", "schedule", "horizon")
+        sampling = {name: getattr(inner.options, name) for name in names}
+        return Dynamics(Cosmos3Policy(inner.model, inner.embodiment, guidance=1.0, **sampling))
 
     def reasoner(self, params: ReasonerModelParams) -> Cosmos3Reasoner:
         """The reasoner of the reasoner node, of `cosmos3 serve reasoner` and of `cosmos3 ask`."""
@@ -247,6 +252,14 @@ class Models:
                     download=params.download,
                 )
             return self._loaded[key]
+
+
+def own_policy(policy: Policy, what: str) -> Cosmos3Policy:
+    """The policy as it was loaded here; ValueError for another one."""
+    inner = policy.inner if isinstance(policy, BestOfPolicy) else policy
+    if not isinstance(inner, Cosmos3Policy):
+        raise ValueError(f"{what}: expected a policy of these weights, got {inner!r}")
+    return inner
 
 
 def follow() -> int:

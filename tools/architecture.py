@@ -83,6 +83,7 @@ ORDER = (
     "cosmos3_ros/judge_cli",
     "cosmos3_ros/benchmark_cli",
     "cosmos3_ros/imagine_cli",
+    "cosmos3_ros/live_cli",
     "cosmos3_ros/training_cli",
     "cosmos3_ros/dynamics_cli",
     "cosmos3_ros/calibrate_cli",

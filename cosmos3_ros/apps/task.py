@@ -60,17 +60,17 @@ def _perform(node: Node, goal: ExecuteTask.Goal, stopped: Stop) -> ExecuteTask.R
                 f"no task server offers {action.name}: start one with `cosmos3 run --task-server` "
                 "or policy.launch.py task_server:=true"
             )
-        handle = _wait(client.send_goal_async(goal, show), stopped)
+        handle = wait(client.send_goal_async(goal, show), stopped)
         result = handle.get_result_async()
-        if _wait(result, stopped) is None:
+        if wait(result, stopped) is None:
             print("canceling", file=sys.stderr)
             handle.cancel_goal_async()
-        return _wait(result).result
+        return wait(result).result
     finally:
         client.destroy()
 
 
-def _wait(future: rclpy.task.Future, stopped: Stop | None = None) -> Any:
+def wait(future: rclpy.task.Future, stopped: Stop | None = None) -> Any:
     """The future's result; None if `stopped` is first."""
     while not future.done():
         if stopped and stopped.is_set():

@@ -98,6 +98,10 @@ def _meaning(topic: topics.Topic) -> str:
     return topic.doc + (f"; instead, with `{topic.instead}`" if topic.instead else "")
 
 
+def _offer(service: topics.Service) -> str:
+    return service.doc + (f"; with `{service.needs}`" if service.needs else "")
+
+
 def _rows(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (header, ("---",) * len(header), *rows)] + [""]
 
@@ -121,7 +125,7 @@ def _node(name: str) -> list[str]:
     if interface.offers:
         lines += _rows(
             ("service", "type", "meaning"),
-            [(f"`{s.name}`", type_text(s.type), s.doc) for s in interface.offers],
+            [(f"`{s.name}`", type_text(s.type), _offer(s)) for s in interface.offers],
         )
     kinds, defaults = typing.get_type_hints(params), params()
     lines += _rows(

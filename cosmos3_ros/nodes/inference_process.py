@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..model.interface import GeneratesVideo, Policy
 from ..ros.lifecycle import ManagedNode
 from ..ros.node_runner import run
+from .imagine.world_services import World
 from .known_parameters import checker
 from .policy_node import PolicyNode
 from .reasoner_node import ReasonerNode
@@ -42,9 +44,17 @@ def _run(nodes: Sequence[str], args: list[str] | None) -> int:
 
         return Models(policy=bool({"policy", "server"} & {*nodes}), reasoner="reasoner" in nodes)
 
+    def live_video(policy: Policy, frames: int) -> GeneratesVideo:
+        from ..model.generation.live_video import LiveVideo
+        from ..model.registry import own_policy
+
+        return LiveVideo(own_policy(policy, "generate_frames"), frames)
+
     makers: dict[str, Callable[[], ManagedNode[Any]]] = {
         "policy": lambda: PolicyNode(
-            lambda params: models().policy(params), lambda policy: models().surprise_meter(policy)
+            lambda params: models().policy(params),
+            lambda policy: models().surprise_meter(policy),
+            World(lambda policy: models().dynamics(policy), live_video),
         ),
         "reasoner": lambda: ReasonerNode(lambda params: models().reasoner(params)),
         "server": lambda: ServerNode(lambda params: models().policy(params)),

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from textwrap import shorten
 from typing import Any
 
 import numpy as np
 from lifecycle_msgs.msg import State
 from nav_msgs.msg import Odometry
-from rclpy.callback_groups import ReentrantCallbackGroup
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
@@ -45,8 +44,7 @@ from ..ros.rate_cap import RateCap
 from ..ros.simulation_pause import Pause, PausingPolicy
 from ..ros.worker_thread import LAST, Worker
 from ..serve.clients.policy_client import RemotePolicy
-from .imagine.imagination import Around
-from .imagine.imagine_service import ImagineService
+from .imagine.world_services import Access, World, WorldServices
 from .known_parameters import KNOWN
 from .policy_params import Params
 from .robot_description import receive_description
@@ -68,15 +66,19 @@ class PolicyNode(ManagedNode[Params]):
         self,
         load: Callable[[Params], Policy],
         measure: Callable[[Policy], Meter] | None = None,
+        world: World | None = None,
         **kwargs: Any,
     ) -> None:
-        """measure: what compares the policy's predictions with what comes, see `SurpriseWatch`."""
+        """measure: what compares the policy's predictions with what comes, see `SurpriseWatch`.
+
+        world: what else can be asked of a policy with weights here.
+        """
         super().__init__("policy", Params, KNOWN, **kwargs)
-        self._load, self._measure = load, measure
+        self._load, self._measure, self._world = load, measure, world
         self._surprise: SurpriseWatch | None = None
         self._remote: RemotePolicy | None = None
         self._workers: list[Worker[Any]] = []
-        self._imagine: ImagineService | None = None
+        self._imagine: WorldServices | None = None
 
     def setup(self) -> None:
         p = self.params
@@ -110,7 +112,7 @@ class PolicyNode(ManagedNode[Params]):
         self._faults, self._progress = Faults(self.get_logger()), Progress()  # of inferences
         self._warm_up()
         if not p.vehicle_frame:  # candidates are positions of joints
-            self._offer_imagination()
+            self._offer_world()
         self._surprise = self._watch_surprise()
         if pause:
             self._policy = PausingPolicy(self._policy, pause)
@@ -165,33 +167,24 @@ class PolicyNode(ManagedNode[Params]):
         self.get_logger().info(f"loading {self.params.checkpoint or 'the embedded checkpoint'}")
         return self._load(self.params)
 
-    def _offer_imagination(self) -> None:
-        """~/imagine, on the policy itself: a simulation is not paused for it."""
+    def _offer_world(self) -> None:
+        """What can be asked, of the policy itself: a simulation is not paused for it."""
 
         def spare() -> float:
             if not self._instruction:
-                return math.inf
+                return math.inf if self._infer.idle else 0.0
             return self._replanner.spare(self.now()) if self._infer.idle else 0.0
 
-        around = Around(
-            sample=lambda: self._buffer.sample(self.now()),
+        access = Access(
             observe=self._observation,
+            convert=self._pictures,
+            sample=lambda: self._buffer.sample(self.now()),
             spare=spare,
-            wake=lambda: self.executor.wake() if self.executor else None,
+            why_not=lambda: "" if self._is_active else "the policy node is not active",
+            instruction=lambda: self._instruction,
         )
-        self._imagine = ImagineService(
-            self._policy,
-            self._robot,
-            self.params,
-            around,
-            lambda: "" if self._is_active else "the policy node is not active",
-            lambda: self._instruction,
-            self.get_logger(),
-        )
-        self._imagine.warm_up(1 + self.params.cuda_graphs)
-        self.offer(
-            topics.POLICY.offers[0], self._imagine.answer, callback_group=ReentrantCallbackGroup()
-        )
+        world = None if self._remote else self._world
+        self._imagine = WorldServices(self, self._policy, world, self._robot, self._tool, access)
 
     @property
     def _is_active(self) -> bool:
@@ -225,6 +218,8 @@ class PolicyNode(ManagedNode[Params]):
 
     def start(self) -> None:
         self._forget()
+        if self._imagine:
+            self._imagine.forget()
         self._number = 0
         if not self._instruction:
             self.get_logger().info("waiting for an instruction on cosmos3/instruction")
@@ -324,13 +319,24 @@ class PolicyNode(ManagedNode[Params]):
                 f"{stream}: the clock jumped back; everything older is forgotten"
             )
             self._forget()
+            if self._imagine:
+                self._imagine.forget()
         if verdict.note:
             self.get_logger().info(f"{stream}: {verdict.note}")
         if verdict.fault:
             self._faults.set(stream, verdict.fault)
-        elif self._surprise and stream != STATE:
-            self._surprise.picture(stream, verdict.stamp, payload)
+        else:
+            self._pass_on(stream, verdict.stamp, payload)
         return verdict
+
+    def _pass_on(self, stream: str, stamp: int, payload: Any) -> None:
+        """What was stored, for those that look at more than the newest of it."""
+        if self._imagine and stream == STATE:
+            self._imagine.joints(stamp, payload)
+        elif self._imagine:
+            self._imagine.picture(stream, stamp, payload)
+        if self._surprise and stream != STATE:
+            self._surprise.picture(stream, stamp, payload)
 
     def _on_instruction(self, message: String) -> None:
         self._instruct(message.data)
@@ -450,8 +456,12 @@ class PolicyNode(ManagedNode[Params]):
             self._decode.submit((self._number, instruction, prediction))
 
     def _observation(self, instruction: str, sample: Sample) -> Observation:
-        images = {view: self._convert(view, message) for view, message in sample.images.items()}
+        images = self._pictures(sample.images)
         return Observation(images, self._state(sample), instruction, sample.stamp)
+
+    def _pictures(self, messages: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Messages of views as pictures uint8 [H, W, 3]; ValueError names one that is none."""
+        return {view: self._convert(view, message) for view, message in messages.items()}
 
     def _state(self, sample: Sample) -> np.ndarray:
         """The embodiment's state, float32."""

@@ -97,7 +97,21 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams, SurpriseParam
     future_rate: float = param(2.0, "at most this many predicted futures per second [Hz]")
     imagine_patience: float = param(
         2.0,
-        "~/imagine: give up if there is no time for a candidate between two chunks for so long [s]",
+        "~/imagine, ~/infer_actions, ~/generate_video: give up if there is no time for it between "
+        "two chunks for so long [s]",
+    )
+    recent_seconds: float = param(
+        0.0,
+        "pictures of the last seconds are kept for ~/infer_actions, at most two a row of the model "
+        "of each view; 0: it is not offered [s]",
+        minimum=0.0,
+        maximum=60.0,
+    )
+    generate_frames: int = param(
+        0,
+        "most frames of a video of ~/generate_video, 4 k + 1; one of that length is made at "
+        "configure, to see that memory suffices; 0: it is not offered",
+        minimum=0,
     )
     policy_url: str = param(
         "",
@@ -118,6 +132,11 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams, SurpriseParam
         super().__post_init__()
         self.check_tool()
         self.check_surprise()
+        asked = [name for name in ("recent_seconds", "generate_frames") if getattr(self, name)]
+        if self.vehicle_frame and asked:
+            raise ValueError(
+                f"parameter {asked[0]!r}: expected 0 with vehicle_frame, nothing is asked of those"
+            )
         for name, choices in (
             ("image_transport", ("raw", "compressed")),
             ("image_reliability", tuple(RELIABILITIES)),

@@ -37,7 +37,7 @@ class JointMap:
     @property
     def grippers(self) -> tuple[str, ...]:
         """The joints that are grippers."""
-        pairs = zip(self.joints, self._columns, strict=True)
+        pairs = zip(self.joints, self.columns, strict=True)
         return tuple(joint for joint, column in pairs if column.gripper)
 
     def chunk(self, chunk: ActionChunk) -> ActionChunk:
@@ -64,15 +64,16 @@ class JointMap:
 
     def check_grippers(self, positions: np.ndarray) -> None:
         """ValueError if a gripper is far beyond open and closed; positions: the robot's [D]."""
-        for joint, column, position in zip(self.joints, self._columns, positions, strict=True):
+        for joint, column, position in zip(self.joints, self.columns, positions, strict=True):
             if column.gripper:
                 check_gripper(joint, float(position), column.opened, column.closed)
 
     def _scale(self, values: np.ndarray, to_robot: bool) -> np.ndarray:
-        return (from_si if to_robot else to_si)(values, self._columns)
+        return (from_si if to_robot else to_si)(values, self.columns)
 
     @property
-    def _columns(self) -> tuple[Column, ...]:
+    def columns(self) -> tuple[Column, ...]:
+        """What the robot says of each joint."""
         return self.units or tuple(Column(joint, "rad") for joint in self.joints)
 
 

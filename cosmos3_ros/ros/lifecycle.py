@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from lifecycle_msgs.msg import State
 from rclpy._rclpy_pybind11 import RCLError as _RCLError
-from rclpy.action import ActionClient
+from rclpy.action import ActionClient, ActionServer
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -193,6 +193,10 @@ class ManagedNode(LifecycleNode, Generic[P]):
                 self.create_service(service.type, service.name, callback, **kwargs),
             )
         )
+
+    def serve(self, server: ActionServer) -> None:
+        """Keep the server of an action until cleanup."""
+        self._made.append((ActionServer.destroy, server))
 
     def service_client(self, service: Service) -> Any:
         """A client of a service that lives until cleanup."""

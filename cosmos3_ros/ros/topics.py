@@ -23,10 +23,10 @@ from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from ..action import ExecuteTask
+from ..action import ExecuteTask, GenerateVideo
 from ..msg import ActionChunk, CommanderStatus, Future, Scene, Surprise, TaskGoal, TaskStatus
 from ..robot import topic_names
-from ..srv import Ask, Imagine, ResetTask
+from ..srv import Ask, Imagine, InferActions, ResetTask
 
 
 def _qos(depth: int, best_effort: bool = False, latched: bool = False) -> QoSProfile:
@@ -82,11 +82,15 @@ class Topic:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """One service of the graph, or an action."""
+    """One service of the graph, or an action.
+
+    needs: the parameter without which it is not offered.
+    """
 
     name: str
     type: Any
     doc: str
+    needs: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,6 +139,12 @@ FUTURE = Topic(
     Future,
     RELIABLE,
     "the video the policy expects; decoded only if somebody subscribes",
+)
+IMAGINED = Topic(
+    "cosmos3/imagined",
+    Future,
+    RELIABLE,
+    "every clip that somebody asked for, as it is answered: of candidates, and generated ones",
 )
 SURPRISE = Topic(
     "cosmos3/surprise",
@@ -264,16 +274,33 @@ POLICY = Interface(
         ACTION_CHUNK,
         VEHICLE_PATH.if_set("vehicle_frame: base_link"),
         FUTURE,
+        IMAGINED,
         SURPRISE.if_set(_SURPRISED),
         DIAGNOSTICS,
     ),
-    (Service("~/imagine", Imagine, "what would be seen if these joint positions were played"),),
+    (
+        Service("~/imagine", Imagine, "what would be seen if these joint positions were played"),
+        Service(
+            "~/infer_actions",
+            InferActions,
+            "which commands lead through what was just seen",
+            "recent_seconds: 1.0",
+        ),
+        Service(
+            "~/generate_video",
+            GenerateVideo,
+            "an action: a video of a sentence that begins with what is seen",
+            "generate_frames: 17",
+        ),
+    ),
 )
 REASONER = Interface(
     SEEN, (SCENE,), (Service("~/ask", Ask, "a question about what the cameras see now"),)
 )
 ASK = Service("reasoner/ask", Ask, "the reasoner's, from outside")
 IMAGINE = Service("policy/imagine", Imagine, "the policy's, from outside")
+INFER_ACTIONS = Service("policy/infer_actions", InferActions, "the policy's, from outside")
+GENERATE_VIDEO = Service("policy/generate_video", GenerateVideo, "the policy's, from outside")
 EXECUTE_TASK = Service(
     "cosmos3/execute_task", ExecuteTask, "an action: do what is said until it is judged to be done"
 )

@@ -51,15 +51,20 @@ class SourceClip:
     def knows_actions(self) -> bool:
         return bool(np.isfinite(self.episode.actions).all())
 
-    def beginning(self) -> SourceClip:
-        """Its first frame alone."""
+    def frame(self, number: int = 0) -> SourceClip:
+        """One of its frames alone; ValueError if it has none of this number."""
         episode = self.episode
-        first = dataclasses.replace(
+        if not 0 <= number < len(episode):
+            raise ValueError(
+                f"{self.name}: expected a frame of 0 to {len(episode) - 1}, got {number}"
+            )
+        here = slice(number, number + 1)
+        alone = dataclasses.replace(
             episode,
-            views={view: frames[:1] for view, frames in episode.views.items()},
-            **{name: getattr(episode, name)[:1] for name in ("states", "actions", "truth")},
+            views={view: frames[here] for view, frames in episode.views.items()},
+            **{name: getattr(episode, name)[here] for name in ("states", "actions", "truth")},
         )
-        return dataclasses.replace(self, episode=first, stamps=self.stamps[:1])
+        return dataclasses.replace(self, episode=alone, stamps=self.stamps[here])
 
     def canvases(self, embodiment: Embodiment, begin: int, end: int) -> np.ndarray:
         """Frames `begin` to `end` as the model sees them, uint8 [end - begin, H, W, 3]."""

@@ -15,6 +15,7 @@ from ...model.embodiment import Embodiment
 from ...model.embodiment.plausibility import check_states, out_of_range
 from ...model.interface import NS, ActionChunk
 from ...robot.joint_map import JointMap
+from ...robot.kinematics.tool_map import ToolMap
 
 LONGEST = 30.0  # s, as the commander takes chunks
 MOST_POINTS = 1000
@@ -102,15 +103,17 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CandidateReader:
-    """Makes chunks of an embodiment that acts by joints out of candidates for a robot.
+    """Makes chunks of an embodiment out of candidates for a robot.
 
-    lower, upper: of the arm's joints without grippers, in the robot's units; (): not known.
+    lower, upper: of the arm's joints without grippers, in the robot's units; (): not known. tool:
+    that the joints move, where the embodiment acts by poses or twists of it.
     """
 
     embodiment: Embodiment
     robot: JointMap
     lower: tuple[float, ...] = ()
     upper: tuple[float, ...] = ()
+    tool: ToolMap | None = None
 
     def __post_init__(self) -> None:
         for name, limits in (("lower", self.lower), ("upper", self.upper)):
@@ -125,7 +128,9 @@ class CandidateReader:
         return [joint for joint in self.robot.joints if joint not in self.robot.grippers]
 
     def chunk(self, candidate: Candidate, state: np.ndarray, stamp: int) -> ActionChunk:
-        """The candidate played after an observation; state: float32 [D]; stamp: ns.
+        """The candidate played after an observation; stamp: ns.
+
+        state: of the joints then, in rad, m and 0 .. 1, [D].
 
         ValueError says which joint would have to be where it cannot be, or move as it cannot.
         """
@@ -139,19 +144,23 @@ class CandidateReader:
         rows = candidate.rows(joints, self.robot.grippers, measured, due)
         planned = self.robot.to_policy(rows)
         self._check_plausible(planned, state)
-        return ActionChunk(
-            planned.astype(np.float32),
-            embodiment.action_names,
-            stamp,
-            embodiment.step,
-            embodiment.discrete,
-        )
+        return self._played(planned, state, stamp)
 
-    def at_rest(self, state: np.ndarray) -> ActionChunk:
-        """The chunk that stays where the robot is, at stamp 0."""
+    def at_rest(self) -> tuple[np.ndarray, ActionChunk]:
+        """A neutral state of the embodiment, and the chunk that stays there, at stamp 0."""
         embodiment = self.embodiment
-        values = np.tile(state.astype(np.float32), (embodiment.horizon, 1))
-        return ActionChunk(values, embodiment.action_names, 0, embodiment.step, embodiment.discrete)
+        joints = np.zeros(len(self.robot.joints)) if self.tool else embodiment.neutral_state()
+        state = self.tool.state(joints) if self.tool else joints
+        rows = np.tile(joints.astype(np.float32), (embodiment.horizon, 1))
+        return state.astype(np.float32), self._played(rows, joints, 0)
+
+    def _played(self, rows: np.ndarray, state: np.ndarray, stamp: int) -> ActionChunk:
+        """Rows of joints [H, D] as commands of the embodiment."""
+        embodiment = self.embodiment
+        values = self.tool.commands(rows, state) if self.tool else rows.astype(np.float32)
+        return ActionChunk(
+            values, embodiment.action_names, stamp, embodiment.step, embodiment.discrete
+        )
 
     def _check_range(self, candidate: Candidate) -> None:
         """ValueError for a point outside of the limits of its joint."""
@@ -171,7 +180,7 @@ class CandidateReader:
 
     def _check_plausible(self, rows: np.ndarray, state: np.ndarray) -> None:
         """ValueError for rows [H, D] in rad and m that no robot of this kind can play."""
-        columns = self.embodiment.state
+        columns = self.robot.columns if self.tool else self.embodiment.state
         try:
             check_states(rows, columns)
         except ValueError as error:
@@ -187,7 +196,8 @@ class CandidateReader:
             )
         seen = self.embodiment.observed
         for row in rows:
-            if seen and (unlike := out_of_range(columns, row, seen)):
+            told = self.tool.state(row) if self.tool else row
+            if seen and (unlike := out_of_range(self.embodiment.state, told, seen)):
                 raise ValueError(f"candidate: {unlike}")
 
 

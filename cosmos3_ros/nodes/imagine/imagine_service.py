@@ -4,73 +4,87 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
-from typing import Any
 
 from ...execution.candidates.candidate import CandidateReader
-from ...model.embodiment import JOINTS
-from ...model.interface import ForwardDynamics, Policy
-from ...robot.joint_map import JointMap
+from ...model.interface import ForwardDynamics, Policy, ReadsInstructions
+from ...msg import Future as FutureMessage
 from ...ros.messages import candidate_from, future_message
 from ...srv import Imagine
-from ..policy_params import Params
 from .imagination import Around, Imagination
+from .spare_time import SpareTime
 
 
-class ImagineService:
-    """Answers as `Imagine.srv` says; in the node's thread.
+class Asking:
+    """Who asks the policy node: whether it may, about what, and what is told when it fails.
 
-    why_not: why the node cannot answer now, "" if it can; instruction: the one that it follows.
+    why_not: why the node cannot answer now, "" if it can; instruction: the one that it follows;
+    log_defect: gets what is no fault of whoever asked.
     """
 
     def __init__(
         self,
         policy: Policy,
-        robot: JointMap,
-        params: Params,
-        around: Around,
         why_not: Callable[[], str],
         instruction: Callable[[], str],
-        log: Any,
+        log_defect: Callable[[Exception], None],
     ) -> None:
-        embodiment = policy.embodiment
-        self._imagination: Imagination | None = None
-        self._why_not, self._instruction, self._log = why_not, instruction, log
-        if embodiment.kind == JOINTS and isinstance(policy, ForwardDynamics):
-            reader = CandidateReader(embodiment, robot, tuple(params.lower), tuple(params.upper))
-            self._imagination = Imagination(policy, reader, around, params.imagine_patience)
+        self._policy, self._why_not, self._instruction = policy, why_not, instruction
+        self._log_defect = log_defect
 
-    def warm_up(self, times: int) -> None:
+    def check(self) -> None:
+        """ValueError says why nothing can be answered now."""
+        if why := self._why_not():
+            raise ValueError(why)
+
+    def instruction(self, given: str) -> str:
+        """What is given, else what is followed; ValueError for none, or one that cannot be read."""
+        instruction = given.strip() or self._instruction()
+        if not instruction:
+            raise ValueError("instruction: expected a sentence, and none is followed either")
+        if isinstance(self._policy, ReadsInstructions):
+            self._policy.check_instruction(instruction)
+        return instruction
+
+    def told(self, error: Exception) -> str:
+        """One line of an error for whoever asked."""
+        if isinstance(error, ValueError | OSError):
+            return str(error)
+        self._log_defect(error)  # of torch: this one has failed, the next one may not
+        return f"{type(error).__name__}: {error}"
+
+
+class ImagineService:
+    """Answers as `Imagine.srv` says; in the node's thread.
+
+    publish: gets every clip.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        reader: CandidateReader,
+        around: Around,
+        asking: Asking,
+        turns: SpareTime,
+        publish: Callable[[FutureMessage], None],
+    ) -> None:
+        self._imagination: Imagination | None = None
+        self._asking, self._publish = asking, publish
+        if isinstance(policy, ForwardDynamics):
+            self._imagination = Imagination(policy, reader, around, turns)
+
+    def warm_up(self, times: int) -> str:
         """Imagine a candidate `times` times, so that the first real one takes no longer.
 
-        A policy that cannot, as one of several processes, says why; so it will to whoever asks.
+        Returns why a policy cannot, as one of several processes; so it will say to whoever asks.
         """
         if self._imagination:
             try:
                 self._imagination.warm_up(times)
             except ValueError as error:
-                self._log.info(f"~/imagine is not answered: {error}")
-
-    @property
-    def has_model(self) -> bool:
-        """Whether it computes: the policy is to begin no chunk then."""
-        return self._imagination is not None and self._imagination.is_computing
-
-    def poll(self) -> None:
-        """Begin what waits, if there is room for it."""
-        if self._imagination:
-            self._imagination.poll()
-
-    def cancel(self) -> None:
-        """Give up what waits or is computed."""
-        if self._imagination:
-            self._imagination.cancel("the policy node was stopped")
-
-    def close(self) -> None:
-        """Wait for the end of what is computed."""
-        if self._imagination:
-            self._imagination.close()
+                return str(error)
+        return ""
 
     async def answer(
         self, request: Imagine.Request, response: Imagine.Response
@@ -78,29 +92,19 @@ class ImagineService:
         """Waits as a coroutine, so that pictures go on arriving."""
         began = time.monotonic()
         try:
-            instruction = request.instruction.strip() or self._instruction()
-            imagination = self._ready(instruction)
-            imagined = await imagination.imagine(candidate_from(request.candidate), instruction)
-        except (ValueError, OSError) as error:
-            response.message = str(error)
-        except Exception as error:  # of torch: this candidate has failed, the next one may not
-            self._log.error(f"a candidate was not imagined\n{traceback.format_exc()}")
-            response.message = f"{type(error).__name__}: {error}"
+            self._asking.check()
+            if self._imagination is None:
+                raise ValueError(
+                    "this policy cannot imagine: expected a checkpoint in the node's own process"
+                )
+            instruction = self._asking.instruction(request.instruction)
+            candidate = candidate_from(request.candidate)
+            imagined = await self._imagination.imagine(candidate, instruction)
+        except Exception as error:
+            response.message = self._asking.told(error)
         else:
             response.success, response.message = True, imagined.note
             response.future = future_message(imagined.future, number=0, instruction=instruction)
+            self._publish(response.future)
         response.seconds = time.monotonic() - began
         return response
-
-    def _ready(self, instruction: str) -> Imagination:
-        """ValueError says why nothing can be imagined."""
-        if why := self._why_not():
-            raise ValueError(why)
-        if self._imagination is None:
-            raise ValueError(
-                "this policy cannot imagine: expected a checkpoint in the node's own process, and "
-                "an embodiment that acts by joints"
-            )
-        if not instruction:
-            raise ValueError("instruction: expected a sentence, and none is followed either")
-        return self._imagination

@@ -78,7 +78,7 @@ class TaskNode(ManagedNode[Params]):
             goal_callback=lambda request: GoalResponse.ACCEPT,  # to refuse has no words
             cancel_callback=self._on_cancel,
         )
-        self._made.append((ActionServer.destroy, self._server))
+        self.serve(self._server)
         self.every(PERIOD, self._beat, steady=True)
         self.get_logger().info(f"task server ready: {action.name}")
 

@@ -11,8 +11,10 @@ import numpy as np
 from ...model.embodiment import JOINTS, POSES, Embodiment
 from ...model.embodiment.rotations import (
     matrix_to_quaternion,
+    matrix_to_rotation_vector,
     pose_to_transform,
     rotation_vector_to_matrix,
+    transform_to_pose,
 )
 from ...model.embodiment.units import LENGTH, QUATERNION
 from ...model.interface import NS, ActionChunk
@@ -82,6 +84,24 @@ class ToolMap:
             rows[:, self._gripper] = values[:, -1:]
         discrete = self._joints.grippers
         return dataclasses.replace(chunk, values=rows, names=self._joints.joints, discrete=discrete)
+
+    def commands(self, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """The embodiment's commands that lead the tool along rows of joints, float32 [H, A].
+
+        The inverse of `chunk`: rows [H, D], in the order of `joints`; positions: before them [D].
+        """
+        poses = np.stack([self._tool.pose(row[self._arm]) for row in rows.astype(np.float64)])
+        before = self._tool.pose(positions[self._arm].astype(np.float64))
+        if self._embodiment.kind == POSES:
+            found = poses if self._embodiment.state else np.linalg.inv(before) @ poses
+            moved = transform_to_pose(found)
+        else:
+            earlier = np.concatenate([before[None], poses[:-1]])
+            moves = (poses[:, :3, 3] - earlier[:, :3, 3]) / self._scale[0]
+            turns = poses[:, :3, :3] @ np.swapaxes(earlier[:, :3, :3], 1, 2)
+            moved = np.concatenate([moves, matrix_to_rotation_vector(turns) / self._scale[1]], 1)
+        grippers = rows[:, self._gripper][:, : len(self._embodiment.action) - moved.shape[1]]
+        return np.concatenate([moved, grippers], axis=1).astype(np.float32)
 
     def _short(self, path: Path, targets: np.ndarray) -> str:
         """Which pose the tool stays too far from; ValueError if it is farther than `tool_clip`."""

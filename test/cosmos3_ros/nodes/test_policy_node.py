@@ -773,11 +773,203 @@ def test_a_candidate_is_imagined_beside_the_policy_and_no_chunk_waits_for_it(
     assert busy.message.startswith("busy: the policy has no ")
     assert busy.message.endswith(" s to spare between chunks; waited 2 s")
     waiting = ask(robot, 0.1)
-    wait_until(lambda: policy.call(lambda: policy._imagine._imagination._request), "a request")
+    wait_until(lambda: policy.call(lambda: policy._imagine._turns.is_asked), "a request")
     policy.call(policy.trigger_deactivate)
     assert answer(waiting).message == "the policy node was stopped"
     policy.drift.gate.set()
     assert answer(ask(robot, 0.1)).message == "the policy node is not active"
+
+
+class Counting(Robot):
+    """Its pictures are as bright as they are many."""
+
+    def tick(self) -> None:
+        self.pixels = np.full((90, 160, 3), len(self.stamps) % 250, np.uint8)
+        super().tick()
+
+
+class Reader:
+    """Inverse dynamics in place of a network: remembers what it was shown."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[np.ndarray, Observation]] = []
+
+    def infer_actions(self, frames: np.ndarray, observation: Observation) -> ActionChunk:
+        if observation.stamp:  # not the warm-up
+            self.asked.append((frames, observation))
+        moves = 0.01 * np.arange(1, len(frames), dtype=np.float32)[:, None]
+        names, discrete = DROID_SIM.action_names, DROID_SIM.discrete
+        values = observation.state + moves
+        return ActionChunk(values, names, observation.stamp, DROID_SIM.step, discrete)
+
+
+class Films:
+    """A generator in place of a network, whose steps may wait for the test."""
+
+    frames = 9
+
+    def __init__(self) -> None:
+        self.gate, self.steps = threading.Event(), threading.Event()
+        self.gate.set()
+        self.is_busy = False
+        self.seen: list[Observation] = []
+
+    def complete(self, prompt: str, frames: int = 0, seed: int = 0, **given: Any) -> Any:
+        if frames > self.frames:
+            raise ValueError(f"frames: expected at most 9, got {frames}")
+        return prompt, frames or self.frames, given.get("steps", 3)
+
+    def brief(self) -> Any:
+        return "wait", 9, 2
+
+    def generate(self, request: Any, observation: Observation, pause: Any) -> Any:
+        if not observation.stamp:  # the warm-up
+            return request
+        self.seen.append(observation)
+        for done in range(1, request[2] + 1):
+            self.is_busy = True
+            self.steps.set()
+            time.sleep(0.05)
+            assert self.gate.wait(20)
+            self.is_busy = False
+            if done < request[2]:
+                pause(done, request[2])
+        return request
+
+    def decode(self, generated: Any, stamp: int) -> Future:
+        return Future(np.zeros((generated[1], 32, 32, 3), np.uint8), stamp, DROID_SIM.step)
+
+
+def test_what_was_just_seen_is_read_as_actions(spun: Callable[[Any], Any], wait_until: Any) -> None:
+    from std_msgs.msg import String
+
+    from cosmos3_ros.nodes.imagine.world_services import World
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+    from cosmos3_ros.ros import topics
+    from cosmos3_ros.ros.messages import chunk_from
+
+    reader, drift = Reader(), Drift()
+    world = World(lambda policy: reader, lambda policy, frames: Films())
+    robot, given = Counting(), overrides(POLICY | {"recent_seconds": 1.0})
+    policy = spun(PolicyNode(lambda params: drift, world=world, parameter_overrides=given))
+    spun(robot.node)
+    assert bring_up(policy)
+    client = robot.node.create_client(topics.INFER_ACTIONS.type, topics.INFER_ACTIONS.name)
+    answer = robot.call(client, seconds=0.4)
+    assert "expected a sentence, and none is followed either" in answer.message
+    answer = robot.call(client, seconds=0.4, instruction="look")
+    assert answer.success or "s ago" in answer.message or "received" in answer.message
+    began = len(robot.stamps)
+    wait_until(lambda: len(robot.stamps) > began + 25, "a second of pictures")
+    answer = robot.call(client, seconds=5.0, instruction="look")
+    assert answer.message == "seconds: expected 0, or 0.067 to 1.000, got 5"
+    answer = robot.call(client, seconds=0.4, instruction="look")
+    assert answer.success, answer.message
+    assert answer.message == "6 rows of 0.40 s"
+    frames, observation = reader.asked[-1]
+    chunk = chunk_from(answer.actions)
+    assert (answer.actions.number, answer.actions.instruction) == (0, "look")
+    assert (len(frames), chunk.values.shape, chunk.names) == (7, (6, 8), tuple(JOINTS))
+    assert (chunk.stamp, chunk.step) == (observation.stamp, DROID_SIM.step)
+    assert 0 <= policy.now() - chunk.stamp < 3 * NS
+    assert np.allclose(chunk.values[:, 0], 0.01 * np.arange(1, 7), atol=1e-6)
+    bright = [int(np.median(frame[frame > 0])) for frame in frames]
+    assert 3 <= (bright[-1] - bright[0]) % 250 <= 9, f"pictures of their moments: {bright}"
+    assert not robot.chunks
+
+    robot.instruct.publish(String(data="reach the cube"))
+    wait_until(lambda: len(robot.chunks) >= 3, "chunks")
+    answer = robot.call(client)
+    assert (answer.success, answer.actions.instruction) == (True, "reach the cube")
+    assert answer.message == "15 rows of 1.00 s", "as many as are kept"
+    drift.gate.clear()
+    wait_until(lambda: not policy._infer.idle, "an inference that does not end")
+    busy = robot.call(client)
+    assert busy.message.endswith(" s to spare between chunks; waited 2 s")
+    drift.gate.set()
+
+
+def test_a_video_is_generated_step_by_step_between_chunks(
+    spun: Callable[[Any], Any], robot: Robot, wait_until: Any
+) -> None:
+    """One graph: a result with feedback, refusals, one at a time, canceled in the middle."""
+    from action_msgs.msg import GoalStatus
+    from rclpy.action import ActionClient
+    from std_msgs.msg import String
+
+    from cosmos3_ros.nodes.imagine.world_services import World
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+    from cosmos3_ros.ros import topics
+    from cosmos3_ros.ros.messages import future_from
+
+    class Watching(Drift):
+        disturbed: list[bool] = []
+
+        def infer(self, observation: Any, committed: Any = None) -> Prediction:
+            self.disturbed.append(films.is_busy)
+            return super().infer(observation, committed)
+
+    films, drift, clips, feedback = Films(), Watching(), [], []
+    world = World(lambda policy: Reader(), lambda policy, frames: films)
+    given = overrides(POLICY | {"generate_frames": 9})
+    policy = spun(PolicyNode(lambda params: drift, world=world, parameter_overrides=given))
+    topic, action = topics.IMAGINED, topics.GENERATE_VIDEO
+    robot.node.create_subscription(topic.type, topic.name, clips.append, topic.qos)
+    assert bring_up(policy)
+    client = ActionClient(robot.node, action.type, action.name)
+    assert client.wait_for_server(30)
+
+    def ask(prompt: str, **more: Any) -> tuple[Any, Any]:
+        goal = action.type.Goal(prompt=prompt, **more)
+        sent = client.send_goal_async(goal, lambda said: feedback.append(said.feedback))
+        wait_until(sent.done, "an accepted goal")
+        return sent.result(), sent.result().get_result_async()
+
+    def answer(result: Any) -> Any:
+        wait_until(result.done, "a result")
+        return result.result()
+
+    try:
+        for words, wrong in ((" ", {}), ("go", {"frames": 13})):
+            ended = answer(ask(words, **wrong)[1])
+            assert (ended.status, ended.result.success) == (GoalStatus.STATUS_ABORTED, False)
+            assert ended.result.message.startswith("frames: expected" if wrong else "prompt: exp")
+        robot.instruct.publish(String(data="reach the cube"))
+        wait_until(lambda: len(robot.chunks) >= 3, "chunks")
+        before = len(robot.chunks)
+        ended = answer(ask("the cube is lifted", steps=30)[1])
+        assert (ended.status, ended.result.success) == (GoalStatus.STATUS_SUCCEEDED, True)
+        assert ended.result.message == "9 frames"
+        assert len(robot.chunks) > before, "30 steps last longer than a chunk"
+        future, video = future_from(ended.result.video), ended.result.video
+        assert (future.frames.shape, future.stamp) == ((9, 32, 32, 3), films.seen[0].stamp)
+        assert (video.number, video.instruction) == (0, "the cube is lifted")
+        wait_until(lambda: feedback[-1:] and feedback[-1].step == 29, "the last feedback")
+        done = [said.step for said in feedback]
+        assert done == sorted(set(done))
+        assert {said.steps for said in feedback} == {30}
+        wait_until(lambda: clips, "the video on its topic")
+        assert clips[0].header.stamp == video.header.stamp
+
+        films.steps.clear()
+        films.gate.clear()
+        handle, result = ask("the cube is dropped")
+        assert films.steps.wait(20)
+        ended = answer(ask("another")[1])
+        assert ended.result.message == "busy: a video is being generated, one thing at a time"
+        canceled = handle.cancel_goal_async()
+        wait_until(canceled.done, "the answer to the cancellation")
+        ended = answer(result)
+        assert ended.status == GoalStatus.STATUS_CANCELED
+        assert ended.result.message == "canceled by the caller"
+        films.gate.set()
+        before = len(robot.chunks)
+        wait_until(lambda: len(robot.chunks) > before + 1, "chunks again")
+        assert len(clips) == 1
+        assert not any(drift.disturbed), "no chunk is begun while a step has the model"
+    finally:
+        films.gate.set()
+        client.destroy()
 
 
 class Startled:

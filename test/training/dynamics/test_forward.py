@@ -20,7 +20,7 @@ def clip(dynamics, episode):
 @pytest.mark.parametrize("known", [True, False], ids=["states known", "first state alone"])
 def test_a_window_begins_with_the_last_frame_and_the_state_of_its_time(dynamics, clip, known):
     values = clip.episode.actions[:19]
-    source = clip if known else clip.beginning()
+    source = clip if known else clip.frame()
     first, second = predict_clip(dynamics, source, values)
     assert [len(first), len(second)] == [17, 3]
     state = clip.episode.states[16] if known else values[15]

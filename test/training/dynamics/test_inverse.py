@@ -74,7 +74,7 @@ def test_what_was_read_is_a_dataset_that_trains(tmp_path, smallest, dynamics, ep
 
 
 def test_a_clip_of_one_frame_and_no_clip_are_refused(tmp_path, dynamics, episode):
-    one = clip_of(episode(8), dynamics.embodiment.step).beginning()
+    one = clip_of(episode(8), dynamics.embodiment.step).frame()
     with pytest.raises(ValueError, match="demo: expected at least 2 frames, got 1"):
         inverse(dynamics, [one], 8, tmp_path / "a", None, {})
     with pytest.raises(ValueError, match="expected a clip to read, got none"):

@@ -95,7 +95,7 @@ def test_a_state_is_numbers_in_the_embodiments_units():
 def test_what_follows_an_unknown_state_is_where_the_rows_led(episode):
     known = sources.SourceClip("a", episode(20), np.arange(20), "arm")
     values = known.episode.actions + 1
-    first = known.beginning()
+    first = known.frame()
     assert (sources.state_at(known, ARM, values, 5) == known.episode.states[5]).all()
     assert (sources.state_at(first, ARM, values, 5) == values[4]).all()
     assert (sources.state_at(first, ARM, values, 0) == known.episode.states[0]).all()

@@ -8,6 +8,9 @@ from cosmos3_ros.execution.candidates.candidate import Candidate, CandidateReade
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.robot.joint_map import map_joints
+from cosmos3_ros.robot.kinematics.tool_map import ToolMap
+from cosmos3_ros.robot.kinematics.tool_params import ToolActionParams
+from cosmos3_ros.robot.robot_file import config_folder
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
 JOINTS = (*(f"panda_joint{k}" for k in range(1, 8)), "finger_joint")
@@ -119,3 +122,27 @@ def test_degrees_are_noticed_where_no_limits_are_known() -> None:
     reader = CandidateReader(DROID_SIM, ROBOT)
     with pytest.raises(ValueError, match=r"candidate: panda_joint1 is at 48.1 rad, .*degrees"):
         reader.chunk(candidate(["panda_joint1"], [20.0], [900.0]), STATE, 0)
+
+
+def test_for_a_tool_a_candidate_of_joints_is_told_in_commands_of_the_tool() -> None:
+    """A robot that acts by poses is asked about its joints all the same, and checked by them."""
+    pytest.importorskip("pinocchio")
+    body = EMBODIMENTS["droid_midtrain"]
+    joints = map_joints(body, JOINTS, ["finger_joint"], [0.0], [0.8])
+    urdf = config_folder() / "urdf" / "droid_sim.urdf"
+    params = ToolActionParams(urdf=str(urdf), tool_frame="panda_link8")
+    tool = ToolMap(body, joints, params)
+    reader = CandidateReader(body, joints, (-2.9,) * 7, (3.8,) * 7, tool)
+    there = candidate(["panda_joint1", "finger_joint"], [0.0], [0.3, 0.8])
+    chunk = reader.chunk(there, STATE, 7)
+    assert (chunk.names, len(chunk.values)) == (body.action_names, body.horizon)
+    last = STATE.copy()
+    last[[0, 7]] = 0.3, 1.0
+    assert chunk.values[-1] == pytest.approx(tool.commands(last[None], STATE)[0], abs=1e-5)
+    with pytest.raises(ValueError, match="panda_joint2 is at 3.900 in point 1 of 1"):
+        reader.chunk(candidate(["panda_joint2"], [0.0], [3.9]), STATE, 0)
+    with pytest.raises(ValueError, match="panda_joint1 moves by .* rad/s"):
+        reader.chunk(candidate(["panda_joint1"], [0.01], [3.0]), STATE, 0)
+    state, rest = reader.at_rest()
+    assert state == pytest.approx(tool.state(np.zeros(8)))
+    assert np.ptp(rest.values, axis=0).max() < 1e-6

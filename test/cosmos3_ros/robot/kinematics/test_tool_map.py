@@ -183,3 +183,18 @@ def test_other_embodiments_are_refused() -> None:
     told = dataclasses.replace(EMBODIMENTS["libero"], state=EMBODIMENTS["droid_sim"].state)
     with pytest.raises(ValueError, match="expected no state, or the tool's x, y, z"):
         mapped(told)
+
+
+@pytest.mark.parametrize("name", ["droid_midtrain", "bridge", "umi", "libero"])
+def test_rows_of_joints_become_commands_that_lead_the_tool_there(name: str) -> None:
+    embodiment, tool = EMBODIMENTS[name], panda()
+    _, robot = mapped(embodiment)
+    start, end = np.append(HOME, 0.25), HOME + 0.3 * (END - HOME)
+    arm = way(HOME, end, embodiment.horizon)
+    rows = np.concatenate([arm, np.linspace(0.3, 1, len(arm))[:, None]], axis=1)
+    values = robot.commands(rows, start)
+    assert values.shape == (embodiment.horizon, len(embodiment.action))
+    assert values.dtype == np.float32
+    made = robot.chunk(chunk_of(embodiment, values), start)
+    assert np.allclose(tool.poses(made.values[:, :7].astype(float)), tool.poses(arm), atol=2e-3)
+    assert np.allclose(made.values[:, 7], rows[:, 7])
