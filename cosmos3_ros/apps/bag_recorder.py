@@ -29,6 +29,7 @@ TOPICS = {
     topic.name: topic
     for topic in (
         topics.JOINT_STATES,
+        topics.ODOMETRY,
         topics.INSTRUCTION,
         topics.SIM_STATUS,
         topics.COMMANDER_STATUS,
@@ -41,6 +42,7 @@ TOPICS = {
         topics.FUTURE,
         topics.SCENE,
         topics.PATH,
+        topics.SURPRISE,
     )
 }
 DEPTH = 200  # messages that wait while the disk is busy
@@ -61,7 +63,7 @@ class BagRecorder(Node):
                 get_types_from_msg(file.read_text(), f"cosmos3_ros/msg/{file.stem}")
             )
         cameras = [topics.camera(view, transport) for view in robot.embodiment.views]
-        heard = [TOPICS[name] for name in topic_names.HEARD]
+        heard = [TOPICS[name] for name in robot.heard]
         commands = [
             TOPICS[topic_names.command(name)].of(group.name)
             for name, group in robot.commands.items()

@@ -18,7 +18,14 @@ from ..model.embodiment.spec import Embodiment
 from ..model.embodiment.units import Column, to_si
 from ..model.option_fields import coerce
 from . import topic_names
-from .joint_map import JointGroup, JointMap, joint_groups, map_joints, of_grippers
+from .joint_map import (
+    JointGroup,
+    JointMap,
+    check_mobile_base,
+    joint_groups,
+    map_joints,
+    of_grippers,
+)
 from .parameter_file import read_sections
 from .robot_file import (
     embodiment_of,
@@ -45,6 +52,13 @@ class RecordedRobot:
     topics: Mapping[str, str]  # name in this package -> name in the bag
     # limits of the joints [D] in the units of its topics, a second; infinite: not known
     velocity: np.ndarray
+    # its joints that are velocities of a mobile base: forward, to the left, turning; "": none
+    base: tuple[str, ...] = ()
+
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """The topics of sensors and states but cameras, by their names in this package."""
+        return (*topic_names.HEARD, topic_names.ODOMETRY) if any(self.base) else topic_names.HEARD
 
     @property
     def commands(self) -> Mapping[str, JointGroup]:
@@ -78,6 +92,8 @@ def read_robot(robot: str) -> RecordedRobot:
             coerce("units", list[str], fields.get("units", [])),
         )
         groups = _groups(path, joints)
+        base = coerce("mobile_base", list[str], fields.get("mobile_base", []))
+        check_mobile_base(embodiment, joints.joints, base)
     except KeyError as error:
         raise ValueError(
             f"robot file {path}: expected a policy section with embodiment and joints ({error})"
@@ -89,8 +105,9 @@ def read_robot(robot: str) -> RecordedRobot:
         for view in embodiment.views
         for transport in ("raw", "compressed")
     ]
-    found = RecordedRobot(path.stem, embodiment, joints, groups, {}, _velocity(path, joints))
-    names = (*topic_names.HEARD, *found.commands, *topic_names.SHOWN, *cameras)
+    velocity = _velocity(path, joints)
+    found = RecordedRobot(path.stem, embodiment, joints, groups, {}, velocity, tuple(base))
+    names = (*found.heard, *found.commands, *topic_names.SHOWN, *cameras)
     topics = {name: "/" + remapped.get(name, name).lstrip("/") for name in names}
     return dataclasses.replace(found, topics=topics)
 

@@ -2,6 +2,7 @@
 """Names of the topics that recordings hold. No ROS: bags are read without it."""
 
 JOINT_STATES = "joint_states"
+ODOMETRY = "odom"  # of robots with a mobile base
 INSTRUCTION = "cosmos3/instruction"
 ACTION_CHUNK = "cosmos3/action_chunk"
 COMMAND = "cosmos3/command"
@@ -13,6 +14,7 @@ JOINT_COMMAND = "joint_command"
 SIM_STATUS = "sim/status"
 FUTURE = "cosmos3/future"
 SCENE = "cosmos3/scene"
+SURPRISE = "cosmos3/surprise"
 PATH = "cosmos3/path"
 
 # where recorded commands are looked for, those that a controller got first: a later topic counts
@@ -22,8 +24,8 @@ COMMANDS = (TRAJECTORY, POSITIONS, JOINT_COMMAND, GRIPPER, COMMAND, ACTION_CHUNK
 OF_GROUPS = frozenset((TRAJECTORY, POSITIONS, JOINT_COMMAND, GRIPPER))
 HEARD = (JOINT_STATES, INSTRUCTION, SIM_STATUS, COMMANDER_STATUS)
 # of no use to a training, but to those who look at a recording
-SHOWN = (FUTURE, SCENE, PATH)
-RECORDED = (*HEARD, *COMMANDS, *SHOWN)  # beside cameras
+SHOWN = (FUTURE, SCENE, PATH, SURPRISE)
+RECORDED = (*HEARD, ODOMETRY, *COMMANDS, *SHOWN)  # beside cameras
 
 
 def command(name: str) -> str:

@@ -147,7 +147,7 @@ IMAGINED = Topic(
     "every clip that somebody asked for, as it is answered: of candidates, and generated ones",
 )
 SURPRISE = Topic(
-    "cosmos3/surprise",
+    topic_names.SURPRISE,
     Surprise,
     RELIABLE,
     "how far what the cameras show is from what the policy predicted, and where",
@@ -252,7 +252,11 @@ BASE_TWIST_STAMPED = Topic(
 )
 BASE_TWIST = dataclasses.replace(BASE_TWIST_STAMPED, type=Twist)
 ODOMETRY = Topic(
-    "odom", Odometry, MERGED, "measured velocities of a mobile base, in its twist", continuous=True
+    topic_names.ODOMETRY,
+    Odometry,
+    MERGED,
+    "measured velocities of a mobile base, in its twist",
+    continuous=True,
 )
 ROBOT_DESCRIPTION = Topic(
     "/robot_description", String, LATCHED, "the URDF, where the robot file names none"

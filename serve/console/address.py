@@ -24,6 +24,19 @@ def check_address(host: str, port: int, token_file: str, name: Callable[[str], s
         )
 
 
+def links(host: str, port: int, token: str) -> tuple[str, str]:
+    """The console's link for others, and for a browser of this machine.
+
+    Where it listens on every address, the machine's name, which `Access` knows, and a loopback one.
+    """
+    everywhere = host in ("", "0.0.0.0", "::")
+
+    def link(name: str) -> str:
+        return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={token}"
+
+    return (link(socket.gethostname()), link(LOOPBACK[0])) if everywhere else (link(host),) * 2
+
+
 def check_usable(host: str, port: int, token_file: str, name: Callable[[str], str]) -> None:
     """`check_address`, and ValueError too if the token cannot be read or the port is in use."""
     check_address(host, port, token_file, name)

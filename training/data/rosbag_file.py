@@ -14,13 +14,14 @@ from ...model.interface import NS
 from ...robot import topic_names
 from ...robot.images import to_rgb
 from ...robot.recorded_robot import RecordedRobot
-from ...robot.topic_names import HEARD, command
+from ...robot.topic_names import command
 
 _NUMBERS = ("std_msgs/msg/Float64MultiArray",)
 _JOINTS = ("sensor_msgs/msg/JointState",)
 _PICTURES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _TYPES = {
     topic_names.JOINT_STATES: _JOINTS,
+    topic_names.ODOMETRY: ("nav_msgs/msg/Odometry",),
     topic_names.INSTRUCTION: ("std_msgs/msg/String",),
     topic_names.SIM_STATUS: ("cosmos3_ros/msg/TaskStatus",),
     topic_names.COMMANDER_STATUS: ("cosmos3_ros/msg/CommanderStatus",),
@@ -60,7 +61,7 @@ def find_topics(
     cameras = {view: _camera(path, robot, view, counts) for view in robot.embodiment.views}
     if not counts.get(robot.topics[topic_names.JOINT_STATES]):
         raise _missing(path, robot, topic_names.JOINT_STATES, "sensor_msgs/JointState", counts)
-    known = {name: name for name in HEARD} | {name: command(name) for name in robot.commands}
+    known = {name: name for name in robot.heard} | {name: command(name) for name in robot.commands}
     keys = {topic: name for name, topic in robot.topics.items() if name in known}
     types: dict[str, tuple[str, ...]] = {topic: _TYPES[known[name]] for topic, name in keys.items()}
     types |= dict.fromkeys(cameras.values(), _PICTURES)

@@ -92,24 +92,33 @@ class _Gathered:
         if key in self._pictures:
             self._pictures[key].append((_ns(message.header.stamp), received))
         elif key == topic_names.JOINT_STATES:
-            self._add_joints(received, message)
+            named = list(message.name), list(message.position)
+            self._add_joints(key, received, message.header, *named)
+        elif key == topic_names.ODOMETRY:
+            twist, base = message.twist.twist, self._robot.base
+            speeds = (twist.linear.x, twist.linear.y, twist.angular.z)
+            known = {name: v for name, v in zip(base, speeds, strict=True) if name}
+            self._add_joints(key, received, message.header, [*known], [*known.values()])
         else:
             self._others.append((key, received, message))
 
-    def _add_joints(self, received: int, message: Any) -> None:
-        self._names |= dict.fromkeys(message.name)
-        key, joints, names = topic_names.JOINT_STATES, self._robot.joints.joints, list(message.name)
-        if not len(message.position) or not set(joints) & set(names):
+    def _add_joints(
+        self, key: str, received: int, header: Any, names: list[str], positions: list[float]
+    ) -> None:
+        """Positions of joints, or what a base has in place of them."""
+        self._names |= dict.fromkeys(names)
+        joints = self._robot.joints.joints
+        if not positions or not set(joints) & set(names):
             return  # velocities or efforts only, or another device
-        if len(names) != len(message.position) or len(set(names)) < len(names):
-            why = f"{len(set(names))} different names, {len(message.position)} positions"
+        if len(names) != len(positions) or len(set(names)) < len(names):
+            why = f"{len(set(names))} different names, {len(positions)} positions"
             self._faults[key][why].append(received)
             return
-        known = dict(zip(names, message.position, strict=True))
+        known = dict(zip(names, positions, strict=True))
         if wrong := [joint for joint in joints if not np.isfinite(known.get(joint, 0.0))]:
             self._faults[key][f"{wrong} not finite"].append(received)
             return
-        self._joints.append((_ns(message.header.stamp), received))
+        self._joints.append((_ns(header.stamp), received))
         self._positions.append([known.get(joint, np.nan) for joint in joints])
 
     def recording(self) -> Recording:
@@ -173,6 +182,8 @@ class _Gathered:
             if np.isnan(column).all()
         ]:
             self._report()
+            if lacking[0] in self._robot.base:
+                topic = self._topic(topic_names.ODOMETRY)
             raise ValueError(
                 f"{self._path}: {topic} lacks the joint {lacking[0]!r}; it has "
                 f"{sorted(self._names)}"

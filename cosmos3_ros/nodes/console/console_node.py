@@ -30,6 +30,7 @@ from ...ros.rate_cap import RateCap
 from ...ros.worker_thread import LAST
 from ...serve.asyncio_runner import in_background
 from ...serve.auth import read_token
+from ...serve.console.address import links
 from ...serve.console.board import Board
 from ...serve.console.server import ConsoleServer, RobotModel
 from ..known_parameters import KNOWN, checker
@@ -84,12 +85,11 @@ class ConsoleNode(ManagedNode[Params]):
         port = self._listening.enter_context(
             in_background(lambda ready, ended: server.run(p.host, p.port, ready, ended))
         )
-        host = f"[{p.host}]" if ":" in p.host else p.host
-        link = f"http://{host}:{port}/?token={self._token}"
+        link, near = links(p.host, port, self._token)
         # not by the logger, which publishes what it says to everybody
         print(f"console: open {link}", flush=True)
         if p.browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            webbrowser.open(link)
+            webbrowser.open(near)
 
     def stop(self) -> None:
         self._listening.close()

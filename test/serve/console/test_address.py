@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos3_ros.serve.console.address import check_address, check_usable
+from cosmos3_ros.serve.console.address import check_address, check_usable, links
 
 
 def name(what: str) -> str:
@@ -35,6 +35,17 @@ def test_what_cannot_be_is_one_line(
     line = re.escape(words.format(token=file)) + r".*\Z"  # "." is no new line
     with pytest.raises(ValueError, match=f"^{line}"):
         check_usable(host, port, "" if token is None else str(file), name)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_where_everybody_may_come_the_link_has_the_machines_name(host: str) -> None:
+    named = f"http://{socket.gethostname()}:80/?token=t"
+    assert links(host, 80, "t") == (named, "http://127.0.0.1:80/?token=t")
+
+
+def test_else_the_link_is_that_of_the_address() -> None:
+    assert links("192.0.2.1", 80, "t") == ("http://192.0.2.1:80/?token=t",) * 2
+    assert links("::1", 8, "t")[0] == "http://[::1]:8/?token=t"
 
 
 def test_a_token_file_that_is_not_there_is_named() -> None:

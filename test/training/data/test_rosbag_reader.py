@@ -4,6 +4,7 @@
 No ROS: the bags are written by the library.
 """
 
+import dataclasses
 import json
 import tracemalloc
 from collections.abc import Callable
@@ -18,9 +19,11 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from cosmos3_ros.cli import main
 from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.embodiment.units import Column
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.robot import topic_names
-from cosmos3_ros.robot.recorded_robot import read_robot
+from cosmos3_ros.robot.joint_map import JointMap
+from cosmos3_ros.robot.recorded_robot import RecordedRobot, read_robot
 from cosmos3_ros.robot.topic_names import COMMANDS
 from cosmos3_ros.training.data.command_timeline import (
     MEASURED,
@@ -322,6 +325,63 @@ def test_joints_may_come_in_several_messages_at_several_rates(tmp_path: Path) ->
     (episode,), _ = convert_one(tmp_path / "bag", tmp_path / "d", instruction="x")
     wanted = np.array([position(frame / 15) for frame in range(len(episode))])
     assert np.allclose(episode.states, wanted / ([1] * 7 + [0.8]), atol=1e-5)
+
+
+def based() -> RecordedRobot:
+    """The robot on a base that drives and turns."""
+    arm = read_robot(ROBOT)
+    names = (*arm.joints.joints, "base_x", "base_yaw")
+    columns = (*arm.joints.units, Column("base_x", "m/s"), Column("base_yaw", "rad/s"))
+    return dataclasses.replace(
+        arm,
+        joints=JointMap(names, columns),
+        velocity=np.append(arm.velocity, [10.0, 10.0]),
+        topics={**arm.topics, topic_names.ODOMETRY: "/base/odom"},
+        base=("base_x", "", "base_yaw"),
+    )
+
+
+def drive(bag: Bag, seconds: float, forward: float, turn: float) -> None:
+    zero = {"x": 0.0, "y": 0.0, "z": 0.0}
+    kinds = {
+        name: TYPES[f"geometry_msgs/msg/{name}"] for name in ("Point", "Quaternion", "Vector3")
+    }
+    pose = TYPES["geometry_msgs/msg/Pose"](
+        position=kinds["Point"](**zero), orientation=kinds["Quaternion"](**zero, w=1.0)
+    )
+    twist = TYPES["geometry_msgs/msg/Twist"](
+        linear=kinds["Vector3"](x=forward, y=9.0, z=0.0),
+        angular=kinds["Vector3"](x=0.0, y=0.0, z=turn),
+    )
+    sure = np.zeros(36)
+    bag.write(
+        "base/odom",
+        seconds,
+        "nav_msgs/msg/Odometry",
+        child_frame_id="base",
+        pose=TYPES["geometry_msgs/msg/PoseWithCovariance"](pose=pose, covariance=sure),
+        twist=TYPES["geometry_msgs/msg/TwistWithCovariance"](twist=twist, covariance=sure),
+    )
+
+
+def test_velocities_of_a_base_come_from_its_odometry(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        bag.streams(0.0, 2.0)
+        for number in range(41):
+            drive(bag, number / 20, 0.1 * number / 20, -0.2)
+    recording = read_recording(tmp_path / "bag", based(), [].append)
+    stamps, forward = recording.states[-2]
+    assert len(stamps) == 41
+    assert forward == pytest.approx(0.1 * (stamps - START) / NS, abs=1e-9)
+    assert recording.states[-1][1] == pytest.approx(np.full(41, -0.2))
+    assert len(recording.states[0][0]) == 121, "joints keep their own stamps"
+
+
+def test_without_odometry_a_base_is_missing_there(tmp_path: Path) -> None:
+    with Bag(tmp_path / "bag") as bag:
+        bag.streams(0.0, 2.0)
+    with pytest.raises(ValueError, match="/base/odom lacks the joint 'base_x'"):
+        read_recording(tmp_path / "bag", based(), [].append)
 
 
 def test_simulated_time_is_followed_where_messages_have_no_stamp(tmp_path: Path) -> None:
