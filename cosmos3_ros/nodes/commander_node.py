@@ -348,6 +348,7 @@ class CommanderNode(ManagedNode[Params]):
             self._give_up(fault)  # between two chunks, too
         elif not self._monitor.fault(now) and supervisor.was_moved(now):
             self._give_up(fault)  # the arm was moved while it held: it holds there now
+        supervisor.rest_at_arm(now)
         if self._base:
             self._base.drive(player.base_velocities(now), now, self._armed)
         if player.motion is None:

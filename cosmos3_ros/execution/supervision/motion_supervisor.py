@@ -52,6 +52,8 @@ class MotionSupervisor:
         self._is_armed = self._is_sending = False
         self._disagrees = False  # the arm moved away from where it was measured; until armed again
         self._braked_at = 0  # the end of braking after disarming
+        # where the arm was when set points began to rest that no controller follows
+        self._rested: np.ndarray | None = None
 
     def connect(self, controller: Controller) -> None:
         """Set points go to this controller while armed."""
@@ -120,6 +122,18 @@ class MotionSupervisor:
         """
         rests = self._player.is_resting(now)
         return rests and bool(self.fault(now)) and self._tracking.is_standing()
+
+    def rest_at_arm(self, now: int) -> None:
+        """Rest where an arm is that was moved, by hand or by a reset, while nothing led it."""
+        measured = self._monitor.measured
+        rests = self._player.is_resting(now) and not self.drives_arm(now)
+        if not rests or measured is None or self._monitor.fault(now):
+            self._rested = None
+        elif self._rested is None:
+            self._rested = measured.copy()
+        elif self._tracking.is_far(measured, self._rested):
+            self._player.start_at(now, measured)
+            self._rested = measured.copy()
 
     def load(self, now: int, chunk: ActionChunk, number: int, strategy: str) -> bool:
         """Plan to follow a new chunk; `send` is due then. False: the player rejected it.

@@ -60,6 +60,10 @@ class TrackingMonitor:
         self._arm.clear()
         self._points.clear()
 
+    def is_far(self, position: np.ndarray, other: np.ndarray) -> bool:
+        """Whether two positions [N] are further apart than those of an arm that follows."""
+        return bool((np.abs(position - other) > self._limit).any())
+
     def begin(self, restart: bool) -> None:
         """A motion begins; restart: at the measured arm, not at the set point."""
         self._way = None

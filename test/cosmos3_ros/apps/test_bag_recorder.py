@@ -123,7 +123,7 @@ def check_future(bag: Path, count: int) -> None:
     from rosbags.highlevel import AnyReader
 
     with AnyReader([bag]) as reader:
-        assert {"/cosmos3/scene", "/cosmos3/path"} <= reader.topics.keys()
+        assert {"/cosmos3/scene", "/cosmos3/path", "/cosmos3/surprise"} <= reader.topics.keys()
         connections = [each for each in reader.connections if each.topic == "/cosmos3/future"]
         futures = [
             reader.deserialize(data, each.msgtype) for each, _, data in reader.messages(connections)
@@ -151,7 +151,7 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
     ):
         start(process.executable, *process.arguments())
     recorder = start(sys.executable, "-m", "cosmos3_ros.cli", "record", tmp_path / "bag")
-    recorder.wait_for("recording 16 topics")
+    recorder.wait_for("recording 17 topics")
     witness = Witness(watcher, robot.embodiment.views)
     for topic in ("cosmos3/instruction", "cosmos3/action_chunk"):
         wait_until(

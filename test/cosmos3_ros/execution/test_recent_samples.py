@@ -64,7 +64,7 @@ def test_what_is_missing_is_said() -> None:
         kept(usual).last(5, 6 * NS)
     with pytest.raises(ValueError, match=r"b: no picture of 0\.70 s ago, the nearest is 0\.20 s"):
         kept(usual | {"b": 500 * MS}).last(7, 3 * NS)
-    with pytest.raises(ValueError, match="a: no picture of .* s ago, the nearest is"):
+    with pytest.raises(ValueError, match=r"a: no picture of .* s ago, the nearest is"):
         kept(usual, 600 * MS).last(10, 600 * MS)
     cleared = kept(usual)
     cleared.clear()

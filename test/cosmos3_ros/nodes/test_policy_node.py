@@ -902,11 +902,11 @@ def test_a_video_is_generated_step_by_step_between_chunks(
     from cosmos3_ros.ros import topics
     from cosmos3_ros.ros.messages import future_from
 
-    class Watching(Drift):
-        disturbed: list[bool] = []
+    disturbed: list[bool] = []
 
+    class Watching(Drift):
         def infer(self, observation: Any, committed: Any = None) -> Prediction:
-            self.disturbed.append(films.is_busy)
+            disturbed.append(films.is_busy)
             return super().infer(observation, committed)
 
     films, drift, clips, feedback = Films(), Watching(), [], []
@@ -966,7 +966,7 @@ def test_a_video_is_generated_step_by_step_between_chunks(
         before = len(robot.chunks)
         wait_until(lambda: len(robot.chunks) > before + 1, "chunks again")
         assert len(clips) == 1
-        assert not any(drift.disturbed), "no chunk is begun while a step has the model"
+        assert not any(disturbed), "no chunk is begun while a step has the model"
     finally:
         films.gate.set()
         client.destroy()

@@ -139,9 +139,9 @@ def test_for_a_tool_a_candidate_of_joints_is_told_in_commands_of_the_tool() -> N
     last = STATE.copy()
     last[[0, 7]] = 0.3, 1.0
     assert chunk.values[-1] == pytest.approx(tool.commands(last[None], STATE)[0], abs=1e-5)
-    with pytest.raises(ValueError, match="panda_joint2 is at 3.900 in point 1 of 1"):
+    with pytest.raises(ValueError, match=r"panda_joint2 is at 3\.900 in point 1 of 1"):
         reader.chunk(candidate(["panda_joint2"], [0.0], [3.9]), STATE, 0)
-    with pytest.raises(ValueError, match="panda_joint1 moves by .* rad/s"):
+    with pytest.raises(ValueError, match=r"panda_joint1 moves by .* rad/s"):
         reader.chunk(candidate(["panda_joint1"], [0.01], [3.0]), STATE, 0)
     state, rest = reader.at_rest()
     assert state == pytest.approx(tool.state(np.zeros(8)))
