@@ -850,21 +850,23 @@ def test_what_was_just_seen_is_read_as_actions(spun: Callable[[Any], Any], wait_
 
     reader, drift = Reader(), Drift()
     world = World(lambda policy: reader, lambda policy, frames: Films())
-    robot, given = Counting(), overrides(POLICY | {"recent_seconds": 1.0})
+    robot, given = Counting(), overrides(POLICY | {"recent_seconds": 1.0, "max_skew": 0.1})
     policy = spun(PolicyNode(lambda params: drift, world=world, parameter_overrides=given))
     spun(robot.node)
     assert bring_up(policy)
     client = robot.node.create_client(topics.INFER_ACTIONS.type, topics.INFER_ACTIONS.name)
+
+    def read(**fields: Any) -> Any:
+        """The first answer that is one: pictures of a busy machine may be too far apart."""
+        answers = []
+        wait_until(lambda: answers.append(robot.call(client, **fields)) or answers[-1].success, "")
+        return answers[-1]
+
     answer = robot.call(client, seconds=0.4)
     assert "expected a sentence, and none is followed either" in answer.message
-    answer = robot.call(client, seconds=0.4, instruction="look")
-    assert answer.success or "s ago" in answer.message or "received" in answer.message
-    began = len(robot.stamps)
-    wait_until(lambda: len(robot.stamps) > began + 25, "a second of pictures")
     answer = robot.call(client, seconds=5.0, instruction="look")
     assert answer.message == "seconds: expected 0, or 0.067 to 1.000, got 5"
-    answer = robot.call(client, seconds=0.4, instruction="look")
-    assert answer.success, answer.message
+    answer = read(seconds=0.4, instruction="look")
     assert answer.message == "6 rows of 0.40 s"
     frames, observation = reader.asked[-1]
     chunk = chunk_from(answer.actions)
@@ -879,8 +881,8 @@ def test_what_was_just_seen_is_read_as_actions(spun: Callable[[Any], Any], wait_
 
     robot.instruct.publish(String(data="reach the cube"))
     wait_until(lambda: len(robot.chunks) >= 3, "chunks")
-    answer = robot.call(client)
-    assert (answer.success, answer.actions.instruction) == (True, "reach the cube")
+    answer = read()
+    assert answer.actions.instruction == "reach the cube"
     assert answer.message == "15 rows of 1.00 s", "as many as are kept"
     drift.gate.clear()
     wait_until(lambda: not policy._infer.idle, "an inference that does not end")
