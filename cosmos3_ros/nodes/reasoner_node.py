@@ -16,7 +16,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
-from ..execution.recent_pictures import RecentPictures
+from ..execution.recent.recent_pictures import RecentPictures
 from ..execution.stamp_judge import StampJudge
 from ..model.interface import NS, Clip, Reasoner, warm_up_reasoner
 from ..msg import Scene

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...execution.latency_window import LatencyWindow
 from ...execution.observation_buffer import Sample
-from ...execution.recent_samples import RecentSamples
+from ...execution.recent.recent_samples import RecentSamples
 from ...model.embodiment import Embodiment
 from ...model.interface import NS, ActionChunk, InverseDynamics, Observation, gray_observation
 from ...ros.messages import chunk_message

@@ -14,7 +14,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 
 from ...execution.candidates.candidate import CandidateReader
 from ...execution.observation_buffer import Sample
-from ...execution.recent_samples import RecentSamples
+from ...execution.recent.recent_samples import RecentSamples
 from ...model.interface import NS, ActionChunk, GeneratesVideo, InverseDynamics, Observation, Policy
 from ...robot.joint_map import JointMap
 from ...robot.kinematics.tool_map import ToolMap

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from cosmos3_ros.execution.recent_samples import RecentSamples
+from cosmos3_ros.execution.recent.recent_samples import RecentSamples
 from cosmos3_ros.model.interface import NS
 
 STEP = NS // 10

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 from typing import Generic, TypeVar
 
-from ..model.interface import NS
+from ...model.interface import NS
 
 Picture = TypeVar("Picture")
 

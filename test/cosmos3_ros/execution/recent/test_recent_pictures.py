@@ -3,7 +3,7 @@
 
 import pytest
 
-from cosmos3_ros.execution.recent_pictures import RecentPictures
+from cosmos3_ros.execution.recent.recent_pictures import RecentPictures
 from cosmos3_ros.model.interface import NS
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..model.interface import NS
-from ..robot.joint_history import JointHistory
-from .observation_buffer import Sample
+from ...model.interface import NS
+from ...robot.joint_history import JointHistory
+from ..observation_buffer import Sample
 from .recent_pictures import RecentPictures
 
 OFTEN = 2.0  # pictures that are kept for each step: a moment then has one that is near
