@@ -86,7 +86,9 @@ def _add_offline(group: argparse._ArgumentGroup) -> None:
     which.add_argument("--episode", metavar="DATASET[:NUMBER]", help="of a LeRobot dataset")
     which.add_argument("--bag", metavar="BAG[:NUMBER]", help="of a recording, as `convert` counts")
     group.add_argument("--frame", type=int, help="of the episode or recording (default: 0)")
-    group.add_argument("--robot", help="robot file: names, units and limits of the joints")
+    group.add_argument(
+        "--robot", default="", help="robot file: names, units and limits of the joints"
+    )
     group.add_argument(
         "--state",
         help="where the robot is, if the source does not say: numbers with commas, in the order "
@@ -144,7 +146,7 @@ def _imagine(chosen: argparse.Namespace) -> int:
 
 def _check_offline(chosen: argparse.Namespace) -> None:
     """ValueError for options of the one way in the other."""
-    given = [name for name in OFFLINE if getattr(chosen, name) is not None]
+    given = [name for name in OFFLINE if getattr(chosen, name) not in (None, "")]
     if not chosen.checkpoint:
         unused = [name for name in given if name not in MODEL or _is_set(chosen, name)]
         if unused:
