@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from ..diffusion.guidance import Guidance
 from ..generator import Generated, Generator, Request
 from ..interface import Future, Observation
-from ..language.captions import tokenize, video_caption
+from ..language.captions import is_structured, structured_caption, tokenize, video_caption
 from ..policy import Cosmos3Policy
 from ..runtime.cuda_stream import CudaStream
 from .checkpoint_kind import CheckpointKind, read_kind
@@ -23,7 +24,7 @@ from .options import GenerateOptions
 class VideoRequest:
     """What is asked for, with everything chosen that was left out."""
 
-    prompt: str
+    prompt: str  # a sentence, or a whole structured caption
     frames: int
     steps: int
     guidance: float
@@ -64,10 +65,12 @@ class LiveVideo:
             prompt=prompt, image="the cameras", frames=frames, fps=fps, seed=seed, **given
         )
         chosen = self._kind.complete(asked)
-        for words in (video_caption(prompt, frames, fps, self._size), chosen.negative):
+        about, structured = (frames, fps, self._size), is_structured(prompt)
+        caption = structured_caption(json.loads(prompt), *about) if structured else prompt
+        for words in (caption if structured else video_caption(prompt, *about), chosen.negative):
             tokenize(self._policy.model.tokenizer, words)
         return VideoRequest(
-            prompt, frames, chosen.steps, chosen.guidance, chosen.shift, seed, chosen.negative
+            caption, frames, chosen.steps, chosen.guidance, chosen.shift, seed, chosen.negative
         )
 
     def brief(self) -> VideoRequest:

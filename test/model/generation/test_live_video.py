@@ -2,6 +2,7 @@
 """Videos that begin with an observation, made step by step: what they are, and what is refused."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,9 @@ def test_what_is_left_out_is_the_checkpoints(live: LiveVideo) -> None:
     request = live.complete("go")
     assert (request.frames, request.steps, request.guidance, request.shift) == (9, 4, 3.0, 5.0)
     assert live.brief().steps == 2
+    structured = json.loads(live.complete('{"temporal_caption": "go"}', 5).prompt)
+    assert structured["temporal_caption"] == "go"
+    assert "duration" in structured, "of what is generated, as in the model's own captions"
 
 
 @pytest.mark.parametrize(
