@@ -2,17 +2,23 @@
 """One copy of each checkpoint, loaded as its options say, whoever asks."""
 
 import argparse
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cosmos3_ros.model import registry
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
+from cosmos3_ros.model.dynamics import Dynamics
+from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.model_params import (
     MediaReasonerParams,
     PolicyModelParams,
     ReasonerModelParams,
 )
+from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.serve.cli import add_reasoner_options, reasoner_params
 
 
@@ -81,3 +87,26 @@ def test_formats_made_for_gpus_are_warned_of_on_a_cpu(
     assert said in "".join(messages)
     models.reasoner(ReasonerModelParams(checkpoint=str(tiny_checkpoint()), **chosen))
     assert len(caplog.records) == len(messages), "once, for all who share it"
+
+
+@pytest.mark.parametrize("best_of", [1, 2])
+def test_the_dynamics_of_a_policy_are_its_weights_without_guidance(
+    smallest: Path, best_of: int
+) -> None:
+    """As `cosmos3 dynamics inverse` reads a video with the same seed, whatever the policy does."""
+    models = registry.Models(reasoner=False)
+    given = PolicyModelParams(checkpoint=str(smallest), device="cpu", seed=3, best_of=best_of)
+    dynamics = models.dynamics(models.policy(given))
+    alone = Dynamics(load_policy(smallest, guidance=1.0, num_steps=4, seed=3))
+    body = alone.embodiment
+    size = (body.horizon + 1, *body.canvas.size, 3)
+    frames = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    observation = Observation({}, body.neutral_state(), "lift the cube", 7)
+    found = dynamics.infer_actions(frames, observation)
+    assert np.array_equal(found.values, alone.infer_actions(frames, observation).values)
+
+
+def test_of_a_policy_from_elsewhere_there_are_no_weights_to_ask() -> None:
+    stranger: Any = SimpleNamespace()
+    with pytest.raises(ValueError, match="recent_seconds: expected a policy of these weights"):
+        registry.Models().dynamics(stranger)
