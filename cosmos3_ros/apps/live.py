@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import rclpy
 from rclpy.action import ActionClient
-from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from ..action import GenerateVideo
@@ -34,10 +33,12 @@ def generate_video(fields: Mapping[str, Any], out: pathlib.Path) -> int:
     # rclpy's own handlers would end the connection by which a goal is canceled
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("cosmos3_live")
+    client = ActionClient(node, topics.GENERATE_VIDEO.type, topics.GENERATE_VIDEO.name)
     try:
         with spinning(node):
-            result = _generate(node, GenerateVideo.Goal(**fields), stopped)
+            result = _generate(client, GenerateVideo.Goal(**fields), stopped)
     finally:
+        client.destroy()  # not while it is spun
         node.destroy_node()
         rclpy.try_shutdown()
     if not result.success:
@@ -77,27 +78,23 @@ def infer_actions(seconds: float, instruction: str, out: pathlib.Path) -> int:
     return 0
 
 
-def _generate(node: Node, goal: GenerateVideo.Goal, stopped: Stop) -> GenerateVideo.Result:
-    action = topics.GENERATE_VIDEO
-    client = ActionClient(node, action.type, action.name)
-
+def _generate(
+    client: ActionClient, goal: GenerateVideo.Goal, stopped: Stop
+) -> GenerateVideo.Result:
     def show(message: Any) -> None:
         said = message.feedback
         print(f"step {said.step} of {said.steps}, {said.seconds_left:.1f} s left", flush=True)
 
-    try:
-        if not client.wait_for_server(PATIENCE):
-            raise ValueError(_nobody(action.name, "generate_frames"))
-        handle = wait(client.send_goal_async(goal, show), stopped)
-        if handle is None:
-            raise ValueError("interrupted before it was begun")
-        result = handle.get_result_async()
-        if wait(result, stopped) is None:
-            print("canceling", file=sys.stderr)
-            handle.cancel_goal_async()
-        return wait(result).result
-    finally:
-        client.destroy()
+    if not client.wait_for_server(PATIENCE):
+        raise ValueError(_nobody(topics.GENERATE_VIDEO.name, "generate_frames"))
+    handle = wait(client.send_goal_async(goal, show), stopped)
+    if handle is None:
+        raise ValueError("interrupted before it was begun")
+    result = handle.get_result_async()
+    if wait(result, stopped) is None:
+        print("canceling", file=sys.stderr)
+        handle.cancel_goal_async()
+    return wait(result).result
 
 
 def _nobody(name: str, parameter: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import rclpy
 from rclpy.action import ActionClient
-from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from ..action import ExecuteTask
@@ -29,17 +28,18 @@ def perform(goal: ExecuteTask.Goal) -> ExecuteTask.Result:
     # rclpy's own handlers would end the connection by which a goal is canceled
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("cosmos3_task")
+    client = ActionClient(node, topics.EXECUTE_TASK.type, topics.EXECUTE_TASK.name)
     try:
         with spinning(node):
-            return _perform(node, goal, stopped)
+            return _perform(client, goal, stopped)
     finally:
+        client.destroy()  # not while it is spun
         node.destroy_node()
         rclpy.try_shutdown()
 
 
-def _perform(node: Node, goal: ExecuteTask.Goal, stopped: Stop) -> ExecuteTask.Result:
-    action, last = topics.EXECUTE_TASK, [""]
-    client = ActionClient(node, action.type, action.name)
+def _perform(client: ActionClient, goal: ExecuteTask.Goal, stopped: Stop) -> ExecuteTask.Result:
+    last = [""]
 
     def show(message: ExecuteTask.Impl.FeedbackMessage) -> None:
         said = message.feedback
@@ -54,20 +54,17 @@ def _perform(node: Node, goal: ExecuteTask.Goal, stopped: Stop) -> ExecuteTask.R
             print(f"{said.elapsed:6.1f} s  {line}", flush=True)
         last[0] = line
 
-    try:
-        if not client.wait_for_server(PATIENCE):
-            raise ValueError(
-                f"no task server offers {action.name}: start one with `cosmos3 run --task-server` "
-                "or policy.launch.py task_server:=true"
-            )
-        handle = wait(client.send_goal_async(goal, show), stopped)
-        result = handle.get_result_async()
-        if wait(result, stopped) is None:
-            print("canceling", file=sys.stderr)
-            handle.cancel_goal_async()
-        return wait(result).result
-    finally:
-        client.destroy()
+    if not client.wait_for_server(PATIENCE):
+        raise ValueError(
+            f"no task server offers {topics.EXECUTE_TASK.name}: start one with "
+            "`cosmos3 run --task-server` or policy.launch.py task_server:=true"
+        )
+    handle = wait(client.send_goal_async(goal, show), stopped)
+    result = handle.get_result_async()
+    if wait(result, stopped) is None:
+        print("canceling", file=sys.stderr)
+        handle.cancel_goal_async()
+    return wait(result).result
 
 
 def wait(future: rclpy.task.Future, stopped: Stop | None = None) -> Any:

@@ -971,7 +971,6 @@ def test_a_video_is_generated_step_by_step_between_chunks(
         assert not any(disturbed), "no chunk is begun while a step has the model"
     finally:
         films.gate.set()
-        client.destroy()
 
 
 class Startled:
