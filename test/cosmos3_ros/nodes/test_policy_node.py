@@ -5,6 +5,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -892,9 +893,9 @@ def test_what_was_just_seen_is_read_as_actions(spun: Callable[[Any], Any], wait_
 
 
 def test_a_video_is_generated_step_by_step_between_chunks(
-    spun: Callable[[Any], Any], robot: Robot, wait_until: Any
+    spun: Callable[[Any], Any], robot: Robot, start: Any, wait_until: Any, tmp_path: Path
 ) -> None:
-    """One graph: a result with feedback, refusals, one at a time, canceled in the middle."""
+    """One graph: a result with feedback, refusals, one at a time, canceled, and the command."""
     from action_msgs.msg import GoalStatus
     from rclpy.action import ActionClient
     from std_msgs.msg import String
@@ -968,6 +969,18 @@ def test_a_video_is_generated_step_by_step_between_chunks(
         before = len(robot.chunks)
         wait_until(lambda: len(robot.chunks) > before + 1, "chunks again")
         assert len(clips) == 1
+
+        out = tmp_path / "clip.mp4"
+        command = start("cosmos3", "live", "video", "the cube is turned", "--out", out)
+        command.wait_for(f"wrote {out}: 9 frames after")
+        assert out.is_file()
+        films.gate.clear()
+        films.steps.clear()
+        command = start("cosmos3", "live", "video", "the cube is gone", "--out", out)
+        assert films.steps.wait(40)
+        assert command.interrupt() == 1
+        assert "canceling" in command.output
+        assert "error: no video was made: canceled by the caller" in command.output
         assert not any(disturbed), "no chunk is begun while a step has the model"
     finally:
         films.gate.set()
