@@ -104,8 +104,8 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams, SurpriseParam
         0.0,
         "pictures of the last seconds are kept for ~/infer_actions, at most two a row of the model "
         "of each view; 0: it is not offered [s]",
-        minimum=0.0,
-        maximum=60.0,
+        minimum=0,
+        maximum=60,
     )
     generate_frames: int = param(
         0,

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,53 @@ def test_while_an_alarm_lasts_no_more_rows_are_executed_than_it_says() -> None:
 
     assert [Params(execution_horizon=rows).plan(4).horizon for rows in (8, 2, 0)] == [4, 2, 4]
     assert [Params(execution_horizon=rows).plan(0).horizon for rows in (8, 0)] == [8, 0]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"recent_seconds": -1.0}, "recent_seconds: expected 0 or more, got -1.0"),
+        ({"recent_seconds": 61.0}, "recent_seconds: expected at most 60"),
+        ({"generate_frames": -1}, "generate_frames: expected 0 or more, got -1"),
+        ({"generate_frames": 9, "vehicle_frame": "base"}, "'generate_frames': expected 0 with veh"),
+    ],
+)
+def test_what_is_kept_and_generated_has_bounds(given: dict[str, Any], words: str) -> None:
+    from cosmos3_ros.nodes.policy_params import Params
+
+    with pytest.raises(ValueError, match=words):
+        Params(**given)
+
+
+def test_a_policy_server_has_no_weights_to_ask(domain: int) -> None:
+    import rclpy
+    from rclpy.parameter import Parameter
+
+    from cosmos3_ros.nodes.policy_node import PolicyNode
+
+    joints = [*(f"j{number}" for number in range(7)), "g"]
+    given = {
+        "policy_url": "ws://127.0.0.1:9",
+        "embodiment": "droid_sim",
+        "joints": joints,
+        "gripper_joint": "g",
+        "recent_seconds": 1.0,
+        "autostart": False,
+    }
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    rclpy.init(args=[])
+    node = PolicyNode(
+        lambda params: pytest.fail("nothing is loaded"), parameter_overrides=overrides
+    )
+    told: list[str] = []
+    heard = {"info": print, "warning": print, "error": told.append}
+    node.get_logger = lambda: SimpleNamespace(**heard)  # type: ignore[method-assign]
+    try:
+        node.trigger_configure()
+        assert "'recent_seconds': expected 0 without a checkpoint" in " ".join(told)
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 def test_without_an_address_a_checkpoint_is_loaded() -> None:
