@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from PIL import Image
 from result_file import report
@@ -117,11 +118,25 @@ def pictures() -> tuple[list[bytes], Callable[[bytes], object]]:
 
 
 def videos() -> tuple[list[bytes], Callable[[bytes], object]]:
-    """Two short films; the mp4's index is at its end."""
+    """Short films of all containers; an mp4 has its index at its end, or in pieces."""
     frames = [np.full((32, 48, 3), 20 * number, np.uint8) for number in range(9)]
     film = io.BytesIO()
     write_mp4(film, frames, 10, H264(key_every=4))
-    return [film.getvalue()], lambda data: read_clip(data, "it", most=1000)
+    found = [film.getvalue()]
+    pieces = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    for kind, codec, options in (
+        ("mp4", "libx264", pieces), ("matroska", "libx264", {}), ("webm", "libvpx", {}),
+        ("avi", "mpeg4", {}),
+    ):  # fmt: skip
+        film = io.BytesIO()
+        with av.open(film, "w", format=kind, options=options) as container:
+            stream = container.add_stream(codec, rate=10, options={"g": "4"})
+            stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        found.append(film.getvalue())
+    return found, lambda data: read_clip(data, "it", most=1000)
 
 
 def configs() -> tuple[list[bytes], Callable[[bytes], object]]:

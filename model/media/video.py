@@ -16,6 +16,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from .mp4_tables import count_samples
+
 # Demuxers that are tried. Others take any text for a film, or open files and addresses it names.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 MAX_PIXELS = 1 << 27  # of a frame
@@ -48,6 +50,7 @@ def open_video(
     name: the source's in the words of a refusal. ValueError for what is no video, has no pictures,
     or is damaged, there or while it is read.
     """
+    _check_samples(source, name)
     place = str(source) if isinstance(source, Path) else io.BytesIO(source)
     try:
         with av.open(
@@ -68,6 +71,19 @@ def open_video(
     except (av.FFmpegError, EOFError) as error:
         words = getattr(error, "strerror", "") or str(error)
         raise NotAVideoError(f"{name} is not readable as a video ({words})") from None
+
+
+def _check_samples(source: Source, name: str) -> None:
+    """ValueError for an mp4 with tables of more samples than it can hold, which fill the memory."""
+    try:
+        samples, size = count_samples(source)
+    except OSError as error:
+        raise NotAVideoError(f"{name} is not readable as a video ({error.strerror})") from None
+    if samples > size:
+        raise NotAVideoError(
+            f"{name} is damaged: its tables name {samples} samples, expected at most one for each "
+            f"of its {size} bytes"
+        )
 
 
 class NotAVideoError(ValueError):
