@@ -269,12 +269,15 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
         "inspect", help="what a checkpoint holds, and whether it would load; exit code 1 if not"
     )
     parser.add_argument("checkpoint", help="its folder")
+    parser.add_argument(
+        "--headers", action="store_true", help="do not read the weights, of which none may be NaN"
+    )
     add_arguments(parser, ModelParams, ("download",))
 
     def function(chosen: argparse.Namespace) -> int:
         from .model.checkpoint_io.summary import report
 
-        found = report(chosen.checkpoint, chosen.download)
+        found = report(chosen.checkpoint, chosen.download, numbers=not chosen.headers)
         print(found.text)
         return int(not found.loads)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ _POINTER = b"version https://git-lfs.github.com/spec/"  # how a file of git-lfs 
 
 
 def read_json(file: Path, optional: bool = False) -> dict[str, Any]:
-    """A json object; ValueError names a missing or broken file."""
+    """A json object; ValueError names a missing or broken file, and a number that is not finite."""
     if optional and not file.exists():
         return {}
     try:
@@ -33,7 +34,22 @@ def read_json(file: Path, optional: bool = False) -> dict[str, Any]:
         raise ValueError(f"{file}: not readable as json ({error})") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{file}: expected a json object, got {type(fields).__name__}")
+    if name := _not_finite(fields):
+        raise ValueError(f"{file}: {name}: expected a finite number, got NaN or an infinite one")
     return fields
+
+
+def _not_finite(value: Any, name: str = "") -> str:
+    """The name of the first number that is not finite; "" if all are. Python reads NaN as json."""
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else name
+    if isinstance(value, dict):
+        held = ((f"{name}.{key}" if name else str(key), each) for key, each in value.items())
+    elif isinstance(value, list):
+        held = ((f"{name}[{place}]", each) for place, each in enumerate(value))
+    else:
+        return ""
+    return next(filter(None, (_not_finite(each, key) for key, each in held)), "")
 
 
 def read_block(file: Path, name: str) -> dict[str, Any]:

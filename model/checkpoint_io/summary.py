@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Summary of a checkpoint folder from the headers of its files: sizes, memory, what is missing."""
+"""Summary of a checkpoint folder: sizes, memory, what is missing or damaged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .names import SOUND, transformer_names
 from .own_embodiment import own_embodiment, row_scaling
 from .safetensors_io import count, read_headers
 from .student import LEVELS, read_student
-from .surfaces import SURFACES, problems
+from .surfaces import SURFACES, find_damage, problems
 from .trained_sampling import trained_sampling
 
 # Prefixes of our parameters -> the part they belong to; the first prefix that fits counts.
@@ -53,11 +53,12 @@ class Report:
     loads: bool
 
 
-def report(path: str | Path, download: bool = False) -> Report:
+def report(path: str | Path, download: bool = False, numbers: bool = False) -> Report:
     """A table for people: sizes, embodiments, schedule, what is wrong, memory of each placement.
 
     ValueError if there is no such folder, or none of a checkpoint; whatever else is wrong is a line
-    of the table. download: see `find_folder`.
+    of the table. download: see `find_folder`; numbers: read all weights, and look for what is not
+    finite in them, rather than the headers of their files alone.
     """
     folder = find_folder(path, download)
     foreign = None
@@ -68,7 +69,7 @@ def report(path: str | Path, download: bool = False) -> Report:
         return Report(f"checkpoint  {folder}\n{line}", loads=False)
     check_layout(folder)
     lines, sizes = [f"checkpoint  {folder}"], dict[str, int]()
-    wrong = problems(folder)
+    wrong = problems(folder) | (find_damage(folder) if numbers else {})
     with contextlib.suppress(ValueError):  # as above
         config = config_from_json(read_json(folder / "transformer" / "config.json"))
         lines.append(f"network     {_describe(config)}")

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each surface (policy, reasoner, generation) needs of a checkpoint, checked by headers alone.
+"""What each surface (policy, reasoner, generation) needs of a checkpoint, checked.
 
-The checks are the loader's own, but for the weights' numbers, which are not read.
+The checks are the loader's own: `problems` by headers alone, `find_damage` reads all weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +28,7 @@ from .loader import (
 from .own_embodiment import check_channels, choose_embodiment
 from .student import LEVELS, read_student
 from .trained_sampling import trained_sampling
+from .weights.module_plan import ModulePlan
 from .yes_temperature import yes_temperature
 
 STEPS = 4  # of a schedule that is only tried
@@ -117,6 +119,36 @@ def problems(folder: Path) -> dict[str, list[str]]:
             if said[check] and surface not in found.setdefault(said[check], []):
                 found[said[check]].append(surface)
     return found
+
+
+def find_damage(folder: Path) -> dict[str, list[str]]:
+    """Weights of any part that are not finite, as the loader says it, and the surfaces concerned.
+
+    Reads all weights, and holds one at a time. A part that `problems` refuses is left out.
+    """
+    found: dict[str, list[str]] = {}
+    for surfaces, plan in _parts(folder):
+        for ours, words in plan.find_damage().items():
+            found[words] = [each for each in SURFACES if ours in surfaces.get(each, ())]
+    return found
+
+
+def _parts(folder: Path) -> Iterator[tuple[Mapping[str, Collection[str]], ModulePlan]]:
+    """The parts with weights, and the names in them that each surface needs."""
+    towers = folder / "transformer"
+    with contextlib.suppress(ValueError, OSError):
+        whole, actor, reader = (
+            plan_transformer(towers),
+            plan_transformer(towers, reasoner=False).names,
+            plan_transformer(towers, generator=False).names,
+        )
+        yield {"policy": actor, "generate": actor, "reasoner": reader}, whole
+    with contextlib.suppress(ValueError, OSError):
+        vae = plan_vae(folder / "vae")
+        yield {"policy": vae.names, "generate": vae.names}, vae
+    with contextlib.suppress(ValueError, OSError):
+        vision = plan_vision(folder)
+        yield {"reasoner": vision.names}, vision
 
 
 def _words(check: Check, folder: Path) -> str:

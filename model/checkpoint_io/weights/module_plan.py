@@ -62,6 +62,24 @@ class ModulePlan:
                 )
         return layouts
 
+    def find_damage(self) -> dict[str, str]:
+        """What the loader says of weights that are not finite, by the module's names.
+
+        Reads every weight, one at a time. What `check` refuses is left out.
+        """
+        damage: dict[str, str] = {}
+        with _Files(self.tensors) as files:
+            for ours, theirs in sorted(self.names.items(), key=lambda item: item[1]):
+                try:
+                    layout = layout_of(theirs, self.tensors)
+                except (ValueError, KeyError):
+                    continue
+                try:
+                    _check_finite(layout, layout.read(lambda n: files.at(n, "cpu").get_tensor(n)))
+                except ValueError as error:
+                    damage[ours] = str(error)
+        return damage
+
     def fill(self, device: torch.device, dtype: torch.dtype, host: Iterable[str] = ()) -> None:
         """Give the module its tensors, and switch it to inference.
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from cosmos3_ros.cli import main
 from cosmos3_ros.model.checkpoint_io.loader import load_model
-from cosmos3_ros.model.checkpoint_io.surfaces import problems
+from cosmos3_ros.model.checkpoint_io.surfaces import find_damage, problems
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.diffusion.sampler import checkpoint_schedule
 
@@ -143,6 +143,16 @@ def tensors_with(name, change):
             ["generate"],
         ),
         (
+            json_with("vae/config.json", latents_mean=[0.0, float("nan")]),
+            r"vae/config.json: latents_mean\[1\]: expected a finite number",
+            ["policy", "generate"],
+        ),
+        (
+            json_with("preprocessor_config.json", image_std=[float("inf")] * 3),
+            r"preprocessor_config.json: image_std\[0\]: expected a finite number",
+            ["reasoner"],
+        ),
+        (
             json_with("preprocessor_config.json", patch_size=14),
             "patch is 14, expected 16 as patch_size of vision_config in config.json",
             ["reasoner"],
@@ -179,6 +189,51 @@ def test_inspect_names_it_and_ends_with_one(folder, capsys):
     assert "refused     (policy, generate) " in said
     assert "git lfs pull" in said
     assert "complete" not in said
+
+
+def damaged(name, number):
+    """The last number of a tensor is another one."""
+
+    def change(held):
+        held[name] = held[name].clone().contiguous()
+        held[name].view(-1)[-1] = number
+        return held
+
+    return change
+
+
+VISION = "vision_encoder/model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "concerns"),
+    [
+        (TOWERS, "lm_head.weight", "(reasoner) "),
+        (TOWERS, "layers.0.self_attn.to_q.weight", ""),
+        (TOWERS, "layers.0.self_attn.add_q_proj.weight", "(policy, generate) "),
+        (VAE, "decoder.conv_in.weight", "(policy, generate) "),
+        (VISION, "blocks.0.attn.qkv.bias", "(reasoner) "),
+    ],
+)
+@pytest.mark.parametrize("number", [float("nan"), float("-inf")])
+def test_inspect_looks_at_every_weight(folder, capsys, file, name, concerns, number):
+    tensors_with(file, damaged(name, number))(folder)
+    assert main(["inspect", str(folder)]) == 1
+    words = f"{folder / file}: {name} holds numbers that are not finite"
+    assert f"refused     {concerns}{words}" in capsys.readouterr().out
+    assert main(["inspect", "--headers", str(folder)]) == 0
+    with pytest.raises(ValueError, match="not finite"):
+        load_model(folder)
+
+
+def test_a_damaged_weight_beside_a_missing_one_is_seen(folder):
+    def change(held):
+        del held["lm_head.weight"]
+        return damaged("norm.weight", float("nan"))(held)
+
+    tensors_with(TOWERS, change)(folder)
+    assert [*problems(folder).values()] == [["reasoner"]]
+    assert [*find_damage(folder).values()] == [ALL]
 
 
 def load(folder: Path, concerns: list[str]) -> None:
