@@ -42,7 +42,7 @@ from cosmos3_ros.model.loaded_model import Model
 from cosmos3_ros.model.network.config import PRESETS
 from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import Cosmos3Policy
-from cosmos3_ros.model.runtime.process_group import InferenceGroup, join
+from cosmos3_ros.model.runtime.process_group import InferenceGroup, join, leave_processes
 
 DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
 DROID_SIM = EMBODIMENTS["droid_sim"]
@@ -198,7 +198,7 @@ def main() -> None:
         print(json.dumps(results, indent=2))
         if chosen.out:
             chosen.out.write_text(json.dumps(results, indent=2) + "\n")
-    dist.destroy_process_group()
+    leave_processes()
 
 
 def measure(team: InferenceGroup, chosen: argparse.Namespace) -> dict[str, Any]:

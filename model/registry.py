@@ -38,7 +38,13 @@ from .policy import Cosmos3Policy
 from .policy_options import PolicyOptions
 from .reasoner import Cosmos3Reasoner
 from .runtime.device import DTYPES, resolve
-from .runtime.process_group import TIMEOUT, InferenceGroup, check_device, join
+from .runtime.process_group import (
+    TIMEOUT,
+    InferenceGroup,
+    check_device,
+    join,
+    leave_processes,
+)
 from .runtime.rank_processes import RankProcesses, meet
 from .surprise.meter import SurpriseMeter, load_meter
 
@@ -140,7 +146,7 @@ class Models:
         if self._group:
             with self._group.lock:
                 self._group.leave()
-            dist.destroy_process_group()
+            leave_processes()
         if self._ranks:
             self._ranks.close()
 
@@ -269,7 +275,7 @@ def follow() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the first one gets it too, and says when it is over
     group.follow()
-    dist.destroy_process_group()
+    leave_processes()
     return 0
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import threading
 from collections.abc import Iterator
 from typing import Protocol
@@ -19,7 +20,7 @@ from typing import Protocol
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 NUMBERS = 6  # in an order: the member it is for, and up to five arguments
 # A robot may be idle for long; the end of a process is noticed at once all the same.
@@ -28,6 +29,7 @@ TIMEOUT = datetime.timedelta(days=365)
 # The last order is kept: gloo's thread would free its tensor at any time, for which it needs
 # Python, and the process would abort if Python is ending by then.
 _last: list[dist.Work] = []
+_meshes: list[DeviceMesh] = []  # of `make_mesh`
 
 
 class Member(Protocol):
@@ -47,6 +49,29 @@ def init_processes(gpus: bool, patience: datetime.timedelta) -> None:
     """
     if not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=patience)
+
+
+def make_mesh(device: str, shape: tuple[int, ...], names: tuple[str, ...] = ()) -> DeviceMesh:
+    """All processes as a mesh, whose groups end with `leave_processes`."""
+    _meshes.append(init_device_mesh(device, shape, mesh_dim_names=names or None))
+    return _meshes[-1]
+
+
+def leave_processes() -> None:
+    """Leave the group, and end its threads, if this process has joined one.
+
+    A thread of gloo that frees a tensor while Python ends would abort the process. They end with
+    the last that holds the group: a sharded model, and meshes, which DTensor's caches keep (torch
+    2.13).
+    """
+    if not dist.is_initialized():
+        return
+    dist.destroy_process_group()
+    _last.clear()
+    for mesh in _meshes:
+        getattr(mesh, "_pg_registry", {}).clear()
+    _meshes.clear()
+    gc.collect()
 
 
 def take_gpu() -> torch.device:
@@ -94,9 +119,7 @@ class InferenceGroup:
         self.device = torch.device("cpu")
         if device == "cuda":
             self.device = take_gpu()
-        mesh = init_device_mesh(
-            device, (count // tensor, tensor), mesh_dim_names=("guidance", "tensor")
-        )
+        mesh = make_mesh(device, (count // tensor, tensor), ("guidance", "tensor"))
         self._branches = mesh.get_group("guidance") if count > tensor else None
         # 0: the conditional branch
         self.branch = mesh.get_local_rank("guidance") if count > tensor else None

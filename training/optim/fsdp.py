@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from ...model.network.transformer import Transformer
+from ...model.runtime.process_group import make_mesh
 from .process_group import TrainingGroup
 
 
@@ -62,7 +62,7 @@ def shard_part(module: nn.Module, group: TrainingGroup, whole: bool = False) -> 
     widen(module)
     narrow = torch.bfloat16 if group.device.type == "cuda" and not whole else None
     policy = MixedPrecisionPolicy(narrow, reduce_dtype=torch.float32, cast_forward_inputs=False)
-    fully_shard(module, mesh=init_device_mesh(group.device.type, (group.size,)), mp_policy=policy)
+    fully_shard(module, mesh=make_mesh(group.device.type, (group.size,)), mp_policy=policy)
 
 
 def gather(tensors: Mapping[str, Tensor], group: TrainingGroup) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ...model.runtime.device import resolve_device
-from ...model.runtime.process_group import init_processes, take_gpu
+from ...model.runtime.process_group import init_processes, leave_processes, take_gpu
 
 # the others wait while the first process writes a large checkpoint
 _PATIENCE = datetime.timedelta(hours=2)
@@ -84,6 +84,6 @@ def join(device: str) -> TrainingGroup:
         return TrainingGroup(device=wanted)
     if not dist.is_initialized():
         init_processes(wanted.type == "cuda", _PATIENCE)
-        atexit.register(dist.destroy_process_group)
+        atexit.register(leave_processes)
     own = take_gpu() if wanted.type == "cuda" else wanted
     return TrainingGroup(dist.get_rank(), dist.get_world_size(), own)

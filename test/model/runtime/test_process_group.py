@@ -34,7 +34,7 @@ from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.policy_batch import infer_batch
 from cosmos3_ros.model.reasoner import Cosmos3Reasoner
-from cosmos3_ros.model.runtime.process_group import InferenceGroup
+from cosmos3_ros.model.runtime.process_group import InferenceGroup, leave_processes
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
 
@@ -140,7 +140,7 @@ def others(count, meeting, checkpoint):
         for process in running:
             process.kill()
             process.wait()
-        torch.distributed.destroy_process_group()
+        leave_processes()
 
 
 class Counting:
@@ -284,6 +284,47 @@ def test_what_several_processes_cannot_do_is_refused(tmp_path):
             )
 
 
+FAILS = """
+import sys, torch, torch.distributed as dist
+from pathlib import Path
+from torch.distributed.fsdp import fully_shard
+from cosmos3_ros.model.runtime.process_group import leave_processes, make_mesh
+
+def threads():
+    tasks = Path("/proc/self/task").iterdir()
+    return " ".join((task / "comm").read_text().strip() for task in tasks)
+
+def compute():
+    layer = torch.nn.Linear(4, 4)
+    fully_shard(layer, mesh=make_mesh("cpu", (1,)))
+    layer(torch.ones(4)).sum().backward()
+    layer.weight.full_tensor()
+    raise ValueError("stopped")
+
+leave_processes()  # of none, which is no error
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", rank=0, world_size=1)
+try:
+    compute()
+except ValueError:
+    assert "gloo" in threads()
+leave_processes()
+assert not dist.is_initialized()
+print(threads())
+"""
+
+
+def test_the_threads_of_a_group_end_with_it_after_an_error(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FAILS, str(tmp_path / "meeting")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "gloo" not in done.stdout
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.compile = traced(torch.compile)
@@ -294,4 +335,4 @@ if __name__ == "__main__":
         disagree(team)
         make(Path(sys.argv[4]), speed, options, team)
         team.follow()
-    torch.distributed.destroy_process_group()
+    leave_processes()

@@ -4,6 +4,7 @@
 Run by torchrun, this file is one of the two processes.
 """
 
+import atexit
 import dataclasses
 import json
 import subprocess
@@ -123,8 +124,16 @@ def stop_after(steps, run):
         Optimizer.step = step
 
 
+def write_threads(folder):
+    """Which threads this process has, when all else of its end is done."""
+    tasks = Path("/proc/self/task").iterdir()
+    names = [(task / "comm").read_text().strip() for task in tasks]
+    (folder / f"threads{torch.distributed.get_node_local_rank()}").write_text("\n".join(names))
+
+
 def main(start, out):
     """What both processes do."""
+    atexit.register(write_threads, out)  # before `join` does: it is called after the group is left
     torch.set_num_threads(1)
     lerobot_reader.read_episodes = make_episodes
     shards = make_recipe(start, shard=True, recompute=True)
@@ -240,6 +249,13 @@ def test_two_processes_train_as_one_with_both_batches(kind, start, trained):
         assert torch.allclose(together[f"average/{name}"], optimizer.averaged()[name], atol=1e-4), (
             name
         )
+
+
+def test_no_thread_of_a_group_outlives_it(trained):
+    for rank in range(2):
+        names = (trained / f"threads{rank}").read_text()
+        assert names
+        assert "gloo" not in names, "it would abort the process where Python ends"
 
 
 def test_students_and_their_teachers_are_cut_as_well(start, trained):
