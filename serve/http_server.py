@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from .http.access import Access
-from .http.errors import BadRequestError, Failure, RefusedError, describe
+from .http.errors import CONNECTIONS, BadRequestError, Failure, RefusedError, describe
 from .http.metrics import CONTENT_TYPE
 from .job_queue import JobQueue
 
@@ -149,7 +149,11 @@ async def run_app(
         Exception: Whatever `load` raises.
     """
     runner = web.AppRunner(
-        app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN,
+        logger=CONNECTIONS,
     )
     await runner.setup()
     try:

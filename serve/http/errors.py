@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from ..job_queue import BusyError
 
 LOG = logging.getLogger("cosmos3_ros.serve")
+CONNECTIONS = logging.getLogger("cosmos3_ros.serve.connections")  # what aiohttp says of them
 MOST_WORDS = 1000  # characters of a message
 # What Python writes of an object: it tells a client nothing, and an attacker where memory lies.
 _OBJECT = re.compile(r"<[^<>]{0,200}? at 0x[0-9a-fA-F]+>")
@@ -51,6 +52,21 @@ def describe(error: BaseException) -> Failure:
         LOG.error("a request was not answered", exc_info=error)
         failure = Failure(500, "internal error; the server's log says more", "internal_error")
     return failure
+
+
+class ClientFaults(logging.Filter):
+    """Of what aiohttp logs, a request's fault is one line, without the traceback of a defect."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and _of_request(error) is not None:
+            record.msg, record.args = "a request was refused: %s", (said(error),)
+            record.exc_info, record.exc_text = None, None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+
+CONNECTIONS.addFilter(ClientFaults())
 
 
 def _of_request(error: BaseException) -> Failure | None:

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import logging
 import socket
 import time
 import zlib
@@ -171,6 +172,13 @@ def test_web_pages_and_other_names_are_refused_by_all(
         assert status == 200 or "error" in json.loads(text)
 
 
+def assert_one_line(records: list[logging.LogRecord]) -> None:
+    """What a log says of a client's fault has no traceback."""
+    assert not [record for record in records if record.exc_info]
+    assert len(records) <= 1
+    assert all("\n" not in record.getMessage() for record in records)
+
+
 @pytest.mark.parametrize("make", [openai_server, libero_server])
 @pytest.mark.parametrize(
     ("body", "headers"),
@@ -184,7 +192,7 @@ def test_web_pages_and_other_names_are_refused_by_all(
     ids=["compression", "bomb", "encoding", "bytes", "number"],
 )
 def test_a_broken_body_is_the_clients_fault_in_json(
-    make: Callable[[], Any], body: bytes, headers: dict[str, str], caplog: Any
+    make: Callable[[], Any], body: bytes, headers: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = "/v1/chat/completions" if make is openai_server else "/predict"
     headers = {"Content_Type": "application/json"} | headers
@@ -193,12 +201,17 @@ def test_a_broken_body_is_the_clients_fault_in_json(
         assert 400 <= status < 500
         assert json.loads(text)["error"]
         assert ask(port, "/healthz")[0] == 200
+    assert_one_line(caplog.records)
 
 
 @pytest.mark.parametrize(("pause", "status"), [(0.0, b"400"), (0.1, b"408")])
 @pytest.mark.parametrize("make", [openai_server, libero_server])
 def test_a_body_of_broken_chunks_is_answered(
-    make: Callable[[], Any], pause: float, status: bytes, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[], Any],
+    pause: float,
+    status: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What comes with its head is refused at once; of what comes later aiohttp says nothing."""
     monkeypatch.setattr(http_server, "UPLOAD", 0.5)
@@ -215,3 +228,4 @@ def test_a_body_of_broken_chunks_is_answered(
             line.sendall(broken if pause else b"")
             assert line.recv(1000).split()[1] == status
         assert ask(port, "/healthz")[0] == 200
+    assert_one_line(caplog.records)
