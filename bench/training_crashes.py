@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stops a training at every operation on its files, and goes on: is the result the same?
 
-    OMP_NUM_THREADS=1 tools/run.sh .venv python bench/training_crashes.py --out docs/results/x.json
+    OMP_NUM_THREADS=1 tools/run.sh .venv python bench/training_crashes.py --most 1 --workers 2
 
 The smallest training with an autoencoder, a policy that is saved at every step and a decoder is run
-once undisturbed, and its operations on files are counted. Then for each of them: a training that is
-killed there, or whose disk is full, or that may not; and the same call again. The checkpoint has to
-be the undisturbed one, byte by byte, and the saved state bit by bit; what is no kill has to end
-with one line. A file of weights that is cut short is there with half of its bytes.
+once undisturbed, and its operations on files are counted. Then once more: at each stop it forks,
+and the copy is killed there (SIGKILL), or its disk is full, or it may not. What the copy leaves is
+gone on with. The checkpoint has to be the undisturbed one, byte by byte, and the saved state bit by
+bit; what is no kill has to end with one line. A file of weights that is cut short is there with
+half of its bytes.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import math
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +60,18 @@ _AUDITED = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.chm
 
 
 class FileFaults:
-    """Counts this process's operations on files below a folder; `fault` comes at number `at`.
+    """Counts this process's operations on files below a folder; some of them are stops.
 
-    It can be made once in a process, which is the worse for it.
+    At a stop the process forks: the copy is killed there, or its operation fails, and what it
+    leaves becomes a folder of its own in `into`. Then the folder is what it was, by hard links,
+    and the process goes on to the next stop. It can be made once in a process.
     """
 
-    def __init__(self, folder: Path, fault: str = "", at: int = -1):
-        self._folder, self._fault, self._at = str(folder), fault, at
+    def __init__(self, folder: Path, stops: Collection[int] = (), into: Path = Path()):
+        self._folder, self._stops, self._into = folder, stops, into
         self.seen: list[str] = []
-        self.off = False
+        self.found: list[Stop] = []
+        self.off, self.sink = False, -1
         sys.addaudithook(self._audit)
         self._fsync, os.fsync = os.fsync, self._synced  # type: ignore[assignment]
         import safetensors.torch as weights
@@ -94,18 +99,51 @@ class FileFaults:
 
     def _happens(self, what: str, path: Any, damage: Callable[[], None] | None = None) -> None:
         name = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
-        if self.off or not name.startswith(self._folder):
+        if self.off or not name.startswith(str(self._folder)):
             return
         self.seen.append(f"{what} {os.path.relpath(name, self._folder)}")
-        if len(self.seen) - 1 != self._at:
-            return
+        if len(self.seen) - 1 in self._stops:
+            for fault in FAULTS:
+                self._stop(fault, name, damage)
+
+    def _stop(self, fault: str, name: str, damage: Callable[[], None] | None) -> None:
+        """Fork: the copy has the fault, this process finds out what it said and goes on."""
         self.off = True
-        if damage:
-            damage()
-        if self._fault == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
+        kept, number = self._folder.with_name("kept"), len(self.seen) - 1
+        if self._folder.exists():
+            shutil.copytree(self._folder, kept, copy_function=os.link)
+        source, sink = os.pipe()
+        if (child := os.fork()) == 0:
+            os.close(source)
+            self.sink, self._stops = sink, ()
+            if damage:
+                damage()
+            if fault == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.off = False
+            raise OSError(_ERRORS[fault], os.strerror(_ERRORS[fault]), name)
+        os.close(sink)
+        with os.fdopen(source) as pipe:
+            said = pipe.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        left = self._into / f"{number}-{fault.replace(' ', '-')}"
+        if self._folder.exists():
+            self._folder.rename(left)
+        if kept.exists():
+            kept.rename(self._folder)
+        self.found.append(Stop(left, self.seen[-1], fault, code, said))
         self.off = False
-        raise OSError(_ERRORS[self._fault], os.strerror(_ERRORS[self._fault]), name)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    """A training that was stopped: what it left, at which operation, and how it ended."""
+
+    folder: Path
+    operation: str
+    fault: str
+    code: int  # exit status, or the negative number of a signal
+    said: str
 
 
 def episode(seed: int) -> Episode:
@@ -140,28 +178,46 @@ def recipes(start: Path) -> dict[str, Recipe]:
     return {"stages": plain, "adapter": adapted}
 
 
-def run(recipe: Recipe, out: Path, fault: str = "", at: int = -1) -> tuple[int, str, list[str]]:
-    """Train in a process of its own: (exit status or -signal, last words, operations on files)."""
+def run(
+    recipe: Recipe, out: Path, stops: Collection[int] = (), into: Path = Path()
+) -> tuple[str, list[str], list[Stop]]:
+    """Train in a process of its own: its last words, its operations on files, and its stops."""
     source, sink = os.pipe()
     if (child := os.fork()) == 0:
         os.close(source)
-        faults, said = FileFaults(out, fault, at), ""
-        train.make_clips = lambda *_: (make_clip(episode(seed), ROBOT, 17) for seed in range(2))
-        try:
-            train.train(recipe, out, lambda _: None)
-        except (ValueError, OSError) as error:
-            said = f"{type(error).__name__}: {error}"
-        except BaseException as error:
-            said = f"unexpected {type(error).__name__}: {error}"
+        torch.set_num_threads(1)
+        faults = FileFaults(out, stops, into)
+        said = _train(recipe, out)
         faults.off = True
-        with os.fdopen(sink, "w") as pipe:
-            json.dump((said, faults.seen), pipe)
+        if faults.sink >= 0:  # a copy that had a fault
+            with os.fdopen(faults.sink, "w") as pipe:
+                pipe.write(said)
+            os._exit(bool(said))
+        with os.fdopen(sink, "wb") as pipe:
+            pipe.write(json.dumps((said, faults.seen)).encode() + b"\n")
+            found = [dataclasses.astuple(stop) for stop in faults.found]
+            pipe.write(json.dumps(found, default=str).encode())
         os._exit(bool(said))
     os.close(sink)
     with os.fdopen(source) as pipe:
-        text = pipe.read()
-    said, seen = json.loads(text) if text else ("", [])
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said, seen
+        lines = pipe.read().splitlines()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if len(lines) != 2:
+        return f"ended with {code}", [], []
+    said, seen = json.loads(lines[0])
+    return said, seen, [Stop(Path(folder), *rest) for folder, *rest in json.loads(lines[1])]
+
+
+def _train(recipe: Recipe, out: Path) -> str:
+    """Its last words: "" if it was not stopped."""
+    train.make_clips = lambda *_: (make_clip(episode(seed), ROBOT, 17) for seed in range(2))
+    try:
+        train.train(recipe, out, lambda _: None)
+    except (ValueError, OSError) as error:
+        return f"{type(error).__name__}: {error}"
+    except BaseException as error:
+        return f"unexpected {type(error).__name__}: {error}"
+    return ""
 
 
 def difference(wanted: Path, found: Path) -> str:
@@ -185,17 +241,16 @@ def difference(wanted: Path, found: Path) -> str:
     return f"state: {odd[0]} differs" if odd else f"left behind: {left}" if left else ""
 
 
-def examine(recipe: Recipe, wanted: Path, fault: str, at: int) -> str:
-    """Stop at operation `at` and go on; "" if the result is as it was wanted."""
-    with tempfile.TemporaryDirectory() as place:
-        out = Path(place) / "out"
-        code, said, _ = run(recipe, out, fault, at)
-        if fault == "kill" and code != -signal.SIGKILL:
-            return f"was not killed: {code} {said}"
-        if said.startswith("unexpected") or "\n" in said:
-            return said
-        code, said, _ = run(recipe, out)
-        return f"went not on: {said or code}" if code else difference(wanted, out)
+def examine(recipe: Recipe, wanted: Path, stop: Stop) -> str:
+    """Go on with a training that was stopped; "" if the result is as it was wanted."""
+    if stop.fault == "kill" and stop.code != -signal.SIGKILL:
+        return f"was not killed: {stop.code} {stop.said}"
+    if stop.fault != "kill" and (stop.code not in (0, 1) or "\n" in stop.said):
+        return f"did not end with a line: {stop.code} {stop.said!r}"
+    if stop.said.startswith("unexpected"):
+        return stop.said
+    said, _, _ = run(recipe, stop.folder)
+    return f"went not on: {said}" if said else difference(wanted, stop.folder)
 
 
 def place_of(operation: str) -> str:
@@ -219,10 +274,11 @@ def some(seen: list[str], most: int) -> list[int]:
     return sorted({*chosen})
 
 
-def _examined(job: tuple[Path, Path, str, int, str, str]) -> str:
-    start, place, name, at, _, fault = job
-    torch.set_num_threads(1)
-    return examine(recipes(start)[name], place / name, fault, at)
+def _examined(job: tuple[Path, Path, str, Stop]) -> str:
+    start, place, name, stop = job
+    why = examine(recipes(start)[name], place / name, stop)
+    shutil.rmtree(stop.folder, ignore_errors=True)
+    return why
 
 
 def main() -> None:
@@ -233,38 +289,55 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=math.inf, help="then it ends")
     parser.add_argument("--workers", type=int, default=1, help="processes beside each other")
     chosen = parser.parse_args()
-    torch.set_num_threads(1)
     begun, wrong, count = time.monotonic(), list[str](), 0
     table: dict[str, dict[str, list[int]]] = collections.defaultdict(
         lambda: {fault: [0, 0] for fault in FAULTS}
     )
-    with tempfile.TemporaryDirectory() as place:
-        start = Path(place) / "start"
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        start = place / "start"
         write_tiny(start, config=SMALL)
         jobs = []
         for name, recipe in recipes(start).items():
-            code, said, seen = run(recipe, Path(place) / name)
-            assert not code, said
-            jobs += [(name, at, seen[at], f) for at in some(seen, chosen.most) for f in FAULTS]
-            print(f"{name}: {len(seen)} operations", flush=True)
+            said, seen, _ = run(recipe, place / name)
+            assert not said, said
+            stops = some(seen, chosen.most)
+            into = place / f"stops-{name}"
+            into.mkdir()
+            (place / f"stopped-{name}").mkdir()
+            said, _, found = run(recipe, place / f"stopped-{name}" / "out", stops, into)
+            assert not said, said
+            why = difference(place / name, place / f"stopped-{name}" / "out")
+            assert not why, why
+            jobs += [(name, stop) for stop in found]
+            print(f"{name}: {len(seen)} operations, {len(found)} stops", flush=True)
         random.Random(0).shuffle(jobs)  # so that all kinds have their turn in any time
         with multiprocessing.get_context("fork").Pool(chosen.workers) as pool:
-            whys = pool.imap(_examined, [(start, Path(place), *job) for job in jobs])
-            for (name, _, operation, fault), why in zip(jobs, whys, strict=True):
-                cell = table[place_of(operation)][fault]
+            whys = pool.imap(_examined, [(start, place, *job) for job in jobs])
+            for (name, stop), why in zip(jobs, whys, strict=True):
+                cell = table[place_of(stop.operation)][stop.fault]
                 cell[0], cell[1], count = cell[0] + (not why), cell[1] + 1, count + 1
                 if why:
-                    wrong.append(f"{name}, {fault} at {operation}: {why}")
-                print(f"{count}/{len(jobs)} {operation}, {fault}: {why or 'right'}", flush=True)
+                    wrong.append(f"{name}, {stop.fault} at {stop.operation}: {why}")
+                print(f"{count}/{len(jobs)} {stop.operation}, {stop.fault}: {why or 'right'}")
+                sys.stdout.flush()
                 if time.monotonic() - begun > chosen.seconds:
                     break
+            pool.terminate()
     shown = {
         row: {fault: f"{good} of {tried}" for fault, (good, tried) in cells.items()}
         for row, cells in sorted(table.items())
     }
-    command = " ".join(["bench/training_crashes.py", *sys.argv[1:]])
-    packages = ("torch", "safetensors", "numpy")
-    report(command, packages, chosen.out, stopped=count, wrong=wrong, table=shown)
+    report(
+        " ".join(["bench/training_crashes.py", *sys.argv[1:]]),
+        ("torch", "safetensors", "numpy"),
+        chosen.out,
+        stops=len(jobs),
+        stopped=count,
+        wrong=wrong,
+        table=shown,
+        seconds=round(time.monotonic() - begun),
+    )
 
 
 if __name__ == "__main__":
