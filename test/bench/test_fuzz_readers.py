@@ -25,7 +25,7 @@ def test_damaged_inputs(bench, reader, count):
     assert found["read"] + found["refused"] == count
     assert found["refused"] > count // 10, "the damage shows"
     assert found["slowest"] < bench.SLOWEST
-    assert found["grown"] < 1000
+    assert found["grown"] < 400
 
 
 def test_what_a_reader_raises_is_told_from_a_refusal(bench, monkeypatch):
