@@ -4,9 +4,9 @@
 python tools/check_links.py [PAGE ...]
 
 Every address in README, CONTRIBUTING, CHANGELOG, docs/ and the model cards is asked for once. A
-server that says 404 or 410 is a broken link, and the exit code 1.
-What could not be asked (no network, a refusal, too slow) is listed as untried. Links within the
-repository are checked by `make docs`.
+server that says 404 or 410 makes a broken link, and the exit code 1. What could not be asked (no
+network, a refusal, too slow) is listed as untried. Links within the repository are checked by
+`make docs`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def ask(address: str, timeout: float = 20.0) -> tuple[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Print what does not lead somewhere, and the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("page", nargs="*", type=Path, help="default: all")
     chosen = parser.parse_args(arguments)
@@ -67,11 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
     for address, (state, why) in sorted(answers.items(), key=lambda item: item[1]):
         if state != "ok":
             print(f"{state}: {address} ({', '.join(found[address])}): {why}")
-    counts = {kind: 0 for kind in ("ok", "broken", "untried")}
-    for state, _ in answers.values():
-        counts[state] += 1
-    print(", ".join(f"{count} {kind}" for kind, count in counts.items()))
-    return int(bool(counts["broken"]))
+    states = [state for state, _ in answers.values()]
+    print(", ".join(f"{states.count(kind)} {kind}" for kind in ("ok", "broken", "untried")))
+    return int("broken" in states)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ STAND_INS = {
     r"\bCHECKPOINT\b": "Cosmos3-Nano",
     r"/path/to/token": "token",
     r"/path/to/my_robot.yaml": "my_robot.yaml",
-    r"model/checkpoints/droid_sim": "Cosmos3-Nano",
+    r"model/checkpoints/droid_sim|(?<=[de] )embedded": "Cosmos3-Nano",  # quicker
     r"my/recordings": "data/mine",
     r"/data/videos": "jobs",
     r"show NAME": "show droid_sim",

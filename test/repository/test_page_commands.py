@@ -62,7 +62,7 @@ def test_cheap_commands_run(line: Line, tmp_path: Path, monkeypatch: pytest.Monk
         write_tiny(tmp_path / "new/FOLDER")
     words = shlex.split(command(line))[1:]
     if "--help" in words:
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             cosmos3(words)
     else:
         assert cosmos3(words) in how(line).codes
