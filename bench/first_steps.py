@@ -147,6 +147,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--page", action="store_true", help="write the table into docs/start.md")
     chosen = parser.parse_args()
+    # in the background of a shell it would be ignored, by what is started here, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if chosen.folder:
         before = os.getloadavg()[0]
         parts = run_page(chosen.folder.resolve())

@@ -164,4 +164,6 @@ def main(arguments: list[str] | None = None, template: Path | None = None) -> in
 
 
 if __name__ == "__main__":
+    # in the background of a shell it would be ignored, by what is started here, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
