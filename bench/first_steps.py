@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "start.md"
 RESULT = ROOT / "bench" / "results" / "first_steps.json"
 TABLE = re.compile(r"(<!-- times: [^\n]*-->\n).*?(<!-- end of times -->)", re.DOTALL)
+SETTLE = 5.0  # s, until a recording has found its topics
 PACKAGES = ("torch", "mujoco", "transformers", "rclpy")
 
 
@@ -88,7 +89,7 @@ def run(command: str, folder: Path, waiting: list[subprocess.Popen]) -> float:
     process = subprocess.Popen(shlex.split(command), cwd=folder, start_new_session=True)
     if " record " in command:
         waiting.append(process)
-        time.sleep(5.0)
+        time.sleep(SETTLE)
         return time.monotonic() - began
     if "--view" in command:
         wait_for_console(process)

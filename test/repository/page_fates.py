@@ -17,7 +17,7 @@ from shell_lines import Line
 STAND_INS = {
     r"/path/to/Cosmos3-Nano-Policy-DROID": "Cosmos3-Nano",
     r"/path/to/Cosmos3-Nano": "Cosmos3-Nano",
-    r"/path/to/checkpoint": "Cosmos3-Nano",
+    r"/path/to/checkpoint": "LIBERO",
     r"(?<!/)\bCosmos3-Nano-Policy-DROID": "Cosmos3-Nano",
     r"\b(my|OUT|out/mine)/checkpoint": "Cosmos3-Nano",
     r"\bCHECKPOINT\b": "Cosmos3-Nano",
@@ -29,7 +29,9 @@ STAND_INS = {
     r"show NAME": "show droid_sim",
     r"(tiny|inspect) FOLDER": r"\1 new/FOLDER",
 }
+OPTIONS = r"cosmos3 \w+( \w+)?( --(?!help)[\w-]+)+( measured)?$"
 GPU = "needs a GPU"
+POLICY_UP = r"\[policy\]: (instruction:|waiting for an instruction)"
 GRAPH = "cosmos3 run --checkpoint Cosmos3-Nano --task-server"
 # Why a command is not run, by a pattern that its beginning matches. The first one counts.
 NOT_RUN = {
@@ -68,8 +70,6 @@ NOT_RUN = {
     ),
     r"cosmos3 run --robot franka_robotiq": "needs the robot",
     r"cosmos3 imagine --topic": "waits for a planner's trajectory",
-    r"cosmos3 convert --actions measured": "an option, named in a sentence",
-    r"cosmos3 \w+( \w+)?( --[\w-]+)+$": "an option, named in a sentence",
     r"cosmos3 collect out/<name>": "needs the reader's task",
     r"cosmos3 replay wrist": "needs the reader's checkpoint and robot",
 }
@@ -99,8 +99,8 @@ RUNS = {
     r"cosmos3 generate .*--tier": Run("--frames 5 --steps 1"),
     r"cosmos3 generate ": Run("--frames 5 " + SMALL_VIDEO),
     r"cosmos3 serve (openpi|libero|reasoner|generator)": Run("--port 0", until="ready: "),
-    r"cosmos3 run --server": Run(until="episode 1|ready"),
-    r"cosmos3 run ": Run("--checkpoint Cosmos3-Nano", until="episode 1:"),
+    r"cosmos3 run --server": Run("--checkpoint Cosmos3-Nano --port 0", until="ready: "),
+    r"cosmos3 run ": Run("--checkpoint Cosmos3-Nano", until=POLICY_UP),
     r"cosmos3 view ": Run(until="console: open"),
     r"cosmos3 record ": Run(
         until="Ctrl-C ends it", seconds=8.0, beside="cosmos3 run --no-policy --no-reasoner"
@@ -132,7 +132,7 @@ def why_not(line: Line) -> str:
     for start, why in ELSEWHERE.items():
         if is_elsewhere(line, start):
             return why
-    if line.mention and names_commands(line.text):
+    if line.mention and (names_commands(line.text) or re.match(OPTIONS, line.text)):
         return "a name, in a sentence"
     return next((why for start, why in NOT_RUN.items() if re.match(start, line.text)), "")
 

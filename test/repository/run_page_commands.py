@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from page_fates import Run, command, how, why_not
+from page_fates import POLICY_UP, Run, command, how, why_not
 from page_workspace import fill_page, make_template
 from shell_lines import ROOT, Line, read_lines
 
@@ -111,7 +111,7 @@ class Page:
         self._beside, self._graph = graph, None
         if graph:
             self._graph = Started(graph, self.folder, self.folder / "graph.log")
-            if not self._graph.wait_for("episode 1:"):
+            if not self._graph.wait_for("episode 1:" if "--no-policy" in graph else POLICY_UP):
                 raise ChildProcessError(f"{graph}: {self._graph.log.read_text()[-500:]}")
 
 
