@@ -31,7 +31,7 @@ STAND_INS = {
 }
 OPTIONS = r"cosmos3 \w+( \w+)?( --(?!help)[\w-]+)+( measured)?$"
 GPU = "needs a GPU"
-POLICY_UP = r"\[policy\]: (instruction:|waiting for an instruction)"
+POLICY_UP = r"\[policy\]: \S+ ready after"
 GRAPH = "cosmos3 run --checkpoint Cosmos3-Nano --task-server"
 # Why a command is not run, by a pattern that its beginning matches. The first one counts.
 NOT_RUN = {

@@ -82,7 +82,10 @@ class Page:
     def run(self, line: Line, index: int) -> dict[str, Any]:
         """One command of it; the result."""
         rule, text = how(line), command(line)
-        self.accompany(rule.beside)
+        try:
+            self.accompany(rule.beside)
+        except ChildProcessError as error:
+            return {"ran": text, "seconds": 0.0, "code": -1, "failed": [str(error)]}
         log = self.folder / f"command{index}.log"
         began = time.monotonic()
         started = Started(text, self.folder, log)
@@ -103,7 +106,7 @@ class Page:
         return 0 if code in (0, 130, -signal.SIGINT) else code  # as Ctrl-C ends programs
 
     def accompany(self, graph: str) -> None:
-        """Let this graph run, and no other; "": none."""
+        """Let this graph run, and no other; "": none. ChildProcessError if it does not come up."""
         if graph == self._beside and (self._graph is None or self._graph.process.poll() is None):
             return
         if self._graph:
