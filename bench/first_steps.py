@@ -4,8 +4,9 @@
 python3 bench/first_steps.py FOLDER [--out bench/results/first_steps.json]
 
 FOLDER is new; the repository is cloned into it. What the page runs until Ctrl-C is ended when the
-command after it has ended, the console as soon as its page is served. Not run: `sudo`. `--page`
-alone writes the table into the page from a result. Python's standard library is enough.
+command after it has ended, the console as soon as its page is served. Not run: `sudo`. Written
+after every part; `--part TITLE` measures one again, in a FOLDER that is there. `--page` alone
+writes the table into the page from a result. Python's standard library is enough.
 """
 
 from __future__ import annotations
@@ -47,37 +48,41 @@ def table(measured: dict) -> str:
     """The page's table of a result."""
     rows = [
         f"| [{part['title']}](#{part['title'].lower().replace(' ', '-')}) "
-        f"| {part['seconds'] / 60:.1f} |"
+        f"| {part['seconds'] / 60:.1f} | {part['load'][0]:.0f} to {part['load'][1]:.0f} |"
         for part in measured["parts"]
     ]
     about = (
-        f"`{measured['command']}`, {measured['date']}, {measured['cores']} cores at a load of "
-        f"{measured['load'][0]:.0f} to {measured['load'][1]:.0f}, no GPU, "
-        f"torch {measured['versions']['torch']}; packages from pip's cache: a slower connection "
-        f"adds its download ([json](../bench/results/{RESULT.name}))."
+        f"`{measured['command']}`, {measured['date']}, {measured['cores']} cores, no GPU, torch "
+        f"{measured['versions']['torch']}; packages from a disk beside it: a connection adds its "
+        f"download ([json](../bench/results/{RESULT.name}))."
     )
     size = (
         f"The environment takes {measured['environment_gb']:.1f} GB, the clone "
         f"{measured['clone_mb']:.0f} MB."
     )
-    return "\n".join(["| part | minutes |", "| --- | ---: |", *rows, "", about, size]) + "\n"
+    return (
+        "\n".join(["| part | minutes | load |", "| --- | ---: | ---: |", *rows, "", about, size])
+        + "\n"
+    )
 
 
-def run_page(folder: Path) -> list[dict]:
-    """Run the commands of the page in order; what each part took."""
-    parts = []
+def run_page(folder: Path, only: str = "") -> Iterator[dict]:
+    """Run the commands of the page in order; what each part took. only: the one part to run."""
     for title, commands in sections(PAGE.read_text(encoding="utf-8")):
-        taken = []
+        if only not in ("", title):
+            continue
+        taken, load = [], [os.getloadavg()[0]]
         waiting: list[subprocess.Popen] = []
         for command in commands:
             if command.startswith("sudo "):
                 continue
             seconds = run(command, folder, waiting)
+            load.append(os.getloadavg()[0])
             taken.append({"command": command, "seconds": round(seconds, 1)})
             print(f"{seconds:8.1f} s  {command}", flush=True)
         seconds = round(sum(step["seconds"] for step in taken), 1)
-        parts.append({"title": title, "seconds": seconds, "steps": taken})
-    return parts
+        shown = [round(min(load), 1), round(max(load), 1)]
+        yield {"title": title, "seconds": seconds, "load": shown, "steps": taken}
 
 
 def run(command: str, folder: Path, waiting: list[subprocess.Popen]) -> float:
@@ -143,31 +148,40 @@ def versions(folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
+    """Measure, write, or both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="new; left out: only --page")
+    parser.add_argument("--part", default="", help="its title; the others of --out stay")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--page", action="store_true", help="write the table into docs/start.md")
     chosen = parser.parse_args()
-    # in the background of a shell it would be ignored, by what is started here, too
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     if chosen.folder:
-        before = os.getloadavg()[0]
-        parts = run_page(chosen.folder.resolve())
-        report(
-            f"python3 bench/first_steps.py {chosen.folder.name}",
-            (),
-            chosen.out,
-            parts=parts,
-            cores=os.cpu_count(),
-            load=sorted([before, os.getloadavg()[0]]),
-            versions=versions(chosen.folder),
-            environment_gb=round(size(chosen.folder / ".venv") / 1e9, 2),
-            clone_mb=round(size(chosen.folder / ".git") / 1e6, 1),
-        )
+        # in the background of a shell it would be ignored, by what is started here, too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        folder = chosen.folder.resolve()
+        known = json.loads(chosen.out.read_text())["parts"] if chosen.part else []
+        parts = {part["title"]: part for part in known}
+        for part in run_page(folder, chosen.part):
+            parts[part["title"]] = part
+            write(folder, list(parts.values()), chosen.out)
     if chosen.page:
         text = table(json.loads(chosen.out.read_text(encoding="utf-8")))
         page = TABLE.sub(lambda found: found[1] + text + found[2], PAGE.read_text("utf-8"))
         PAGE.write_text(page, encoding="utf-8")
+
+
+def write(folder: Path, parts: list[dict], out: Path) -> None:
+    """What was measured so far."""
+    report(
+        f"python3 bench/first_steps.py {folder.name}",
+        (),
+        out,
+        parts=parts,
+        cores=os.cpu_count(),
+        versions=versions(folder),
+        environment_gb=round(size(folder / ".venv") / 1e9, 2),
+        clone_mb=round(size(folder / ".git") / 1e6, 1),
+    )
 
 
 if __name__ == "__main__":
