@@ -32,7 +32,7 @@ STAND_INS = {
 OPTIONS = r"cosmos3 \w+( \w+)?( --(?!help)[\w-]+)+( measured)?$"
 GPU = "needs a GPU"
 POLICY_UP = r"\[policy\]: \S+ ready after"
-GRAPH = "cosmos3 run --checkpoint Cosmos3-Nano --task-server"
+GRAPH = "cosmos3 run --checkpoint Cosmos3-Nano --task-server --armed"
 # Why a command is not run, by a pattern that its beginning matches. The first one counts.
 NOT_RUN = {
     r"ros2 ": "the ROS command line is not among the wheels; names, types, arguments are checked",
@@ -80,7 +80,8 @@ class Run:
     """How a command is run small.
 
     more: arguments put behind it; until: what it prints when it is up, `seconds` before it gets
-    Ctrl-C; beside: a graph that runs meanwhile; codes: exit codes that are right.
+    Ctrl-C; beside: a graph that runs meanwhile; codes: exit codes that are right; says: what it
+    has to print, too.
     """
 
     more: str = ""
@@ -88,6 +89,7 @@ class Run:
     seconds: float = 0.0
     beside: str = ""
     codes: tuple[int, ...] = (0,)
+    says: str = ""
 
 
 SMALL_VIDEO = "--steps 1 --height 64 --width 64"
@@ -105,7 +107,8 @@ RUNS = {
     r"cosmos3 record ": Run(
         until="Ctrl-C ends it", seconds=8.0, beside="cosmos3 run --no-policy --no-reasoner"
     ),
-    r"cosmos3 task ": Run("--time-limit 3", beside=GRAPH, codes=(0, 1)),
+    # random weights do not solve it; a task that was rejected ends at once
+    r"cosmos3 task ": Run("--time-limit 3", beside=GRAPH, codes=(0, 1), says=r"after [1-9]"),
     # while the policy follows an instruction, a slow machine has no time for a candidate
     r"cosmos3 imagine ": Run('--instruction "wait"', beside=GRAPH),
     r"cosmos3 embodiment init mine --topics": Run(

@@ -91,8 +91,9 @@ class Page:
         started = Started(text, self.folder, log)
         code = self._watch(started, rule)
         result = {"ran": text, "seconds": round(time.monotonic() - began, 1), "code": code}
-        if code not in rule.codes:
-            result["failed"] = log.read_text(errors="replace").strip().splitlines()[-3:]
+        printed = log.read_text(errors="replace").strip()
+        if code not in rule.codes or not re.search(rule.says, printed):
+            result["failed"] = printed.splitlines()[-3:]
         return result
 
     @staticmethod
