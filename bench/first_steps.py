@@ -44,13 +44,18 @@ def sections(page: str) -> Iterator[tuple[str, list[str]]]:
             yield part.splitlines()[0], "".join(blocks).splitlines()
 
 
-def table(measured: dict) -> str:
-    """The page's table of a result."""
-    rows = [
-        f"| [{part['title']}](#{part['title'].lower().replace(' ', '-')}) "
-        f"| {part['seconds'] / 60:.1f} | {part['load'][0]:.0f} to {part['load'][1]:.0f} |"
-        for part in measured["parts"]
-    ]
+def table(measured: dict, page: str) -> str:
+    """The page's table of a result; a part that it lacks is said to be missing."""
+    found = {part["title"]: part for part in measured["parts"]}
+    rows = []
+    for title, _ in sections(page):
+        link = f"[{title}](#{title.lower().replace(' ', '-')})"
+        if title in found:
+            part = found[title]
+            low, high = part["load"]
+            rows.append(f"| {link} | {part['seconds'] / 60:.1f} | {low:.0f} to {high:.0f} |")
+        else:
+            rows.append(f"| {link} | not measured yet | |")
     about = (
         f"`{measured['command']}`, {measured['date']}, {measured['cores']} cores, no GPU, torch "
         f"{measured['versions']['torch']}; packages from a disk beside it: a connection adds its "
@@ -165,9 +170,9 @@ def main() -> None:
             parts[part["title"]] = part
             write(folder, list(parts.values()), chosen.out)
     if chosen.page:
-        text = table(json.loads(chosen.out.read_text(encoding="utf-8")))
-        page = TABLE.sub(lambda found: found[1] + text + found[2], PAGE.read_text("utf-8"))
-        PAGE.write_text(page, encoding="utf-8")
+        page = PAGE.read_text(encoding="utf-8")
+        text = table(json.loads(chosen.out.read_text(encoding="utf-8")), page)
+        PAGE.write_text(TABLE.sub(lambda found: found[1] + text + found[2], page), "utf-8")
 
 
 def write(folder: Path, parts: list[dict], out: Path) -> None:
