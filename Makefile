@@ -24,7 +24,7 @@ TRAIN = MUJOCO_GL=osmesa LP_NUM_THREADS=0 $(RUN) cosmos3 train
 AGAIN = echo "Again, one at a time: what has failed beside others"; $(RUN) pytest --lf --lfnf=none $(TEST)
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 
-.PHONY: demo train docs test lint build setup client lerobot clean
+.PHONY: demo train docs docs-commands links test lint build setup client lerobot clean
 
 demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(VIEW),--view)
@@ -37,6 +37,13 @@ train: build  ## the embedded checkpoint from nothing: 51 minutes of one H100, t
 
 docs: build  ## the documentation as a site, out/site/index.html, with every link checked
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
+
+docs-commands: build  ## every command on the pages, run small: an hour of two cores; out/page_commands.jsonl says how each ended
+	@mkdir -p out
+	@$(RUN) python test/repository/run_page_commands.py --out out/page_commands.jsonl
+
+links:  ## the pages' links to other servers, asked for one by one
+	@$(PYTHON) tools/check_links.py
 
 test: lint client  ## all checks; TEST=test/model/test_policy.py for some of the tests
 	@$(RUN) pytest -n 2 --dist loadscope --no-loadscope-reorder $(TEST) || { code=$$?; test $$code = 1 || exit $$code; $(AGAIN); }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What mkdocs makes of this repository: README as first page, linked files, reference of the code.
+"""What mkdocs makes of this repository: README as first page, linked files, the reference.
 
 Pages link to one another as they do in the repository. What they link to outside of docs/ goes to
 files/ in the site, under its path here; a folder becomes a list of its files. A link to nothing is
@@ -8,28 +8,19 @@ an error of `mkdocs build --strict`, as any other.
 
 from __future__ import annotations
 
-import argparse
-import inspect
-import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
+from reference import reference_pages
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s]+)(\))")
 CODE = re.compile(r"^(```.*?^```|    .*?$)", re.MULTILINE | re.DOTALL)
 FIRST = "README.md"
-# What others may import; everything else may move.
-PYTHON = (
-    ("cosmos3_ros.model.interface", None),
-    ("cosmos3_ros.model.policy", ("load_policy",)),
-    ("cosmos3_ros.model.policy_options", ("PolicyOptions",)),
-    ("cosmos3_ros.model.embodiment", ("find_embodiment",)),
-)
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -59,7 +50,7 @@ def on_files(files: Any, config: Any) -> Any:
                 source = str(ROOT / target)
                 files.append(File.generated(config, place(target), abs_src_path=source))
     files.append(File.generated(config, "index.md", content=pages[FIRST]))
-    for name, text in _reference().items() if config.nav else ():
+    for name, text in reference_pages().items() if config.nav else ():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files
 
@@ -112,71 +103,3 @@ def _is_address(target: str) -> bool:
 def _listing(folder: str) -> str:
     names = sorted(path.name for path in (ROOT / folder).iterdir() if path.is_file())
     return "\n".join([f"# {folder}", "", *(f"- [{name}]({name})" for name in names)]) + "\n"
-
-
-def _reference() -> dict[str, str]:
-    return {
-        "command_line": _command_line(),
-        "messages": _messages(),
-        "python": _python(),
-    }
-
-
-def _command_line() -> str:
-    from cosmos3_ros.cli import command_parser
-
-    os.environ["COLUMNS"] = "84"
-    lines = ["# Command line", "", "What `cosmos3 --help` and `cosmos3 COMMAND --help` print.", ""]
-    for parser in _parsers(command_parser()):
-        lines += [f"## {parser.prog}", "", "```text", parser.format_help().rstrip(), "```", ""]
-    return "\n".join(lines)
-
-
-def _parsers(parser: argparse.ArgumentParser) -> Iterable[argparse.ArgumentParser]:
-    """The parser and those of its commands, which argparse tells in no public way."""
-    yield parser
-    for action in parser._actions:  # noqa: SLF001
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            for child in dict.fromkeys(action.choices.values()):
-                yield from _parsers(child)
-
-
-def _messages() -> str:
-    lines = ["# Messages", "", "Topics and services that carry them: [graph](../graph.md).", ""]
-    for kind in ("msg", "srv", "action"):
-        for file in sorted((ROOT / kind).glob(f"*.{kind}")):
-            text = file.read_text(encoding="utf-8").rstrip()
-            lines += [f"## {kind}/{file.stem}", "", "```text", text, "```", ""]
-    return "\n".join(lines)
-
-
-def _python() -> str:
-    import importlib
-
-    lines = ["# Python", "", "Imports that stay where they are; everything else may move.", ""]
-    for name, chosen in PYTHON:
-        module = importlib.import_module(name)
-        lines += [f"## {name}", "", inspect.getdoc(module) or "", ""]
-        for member in chosen or _public(module):
-            value = getattr(module, member)
-            lines += [f"### {member}", "", "```python", _signature(member, value), "```", ""]
-            lines += ["```text", inspect.getdoc(value) or "", "```", ""]
-    return "\n".join(lines)
-
-
-def _public(module: Any) -> list[str]:
-    return [
-        name
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and (inspect.isclass(value) or inspect.isfunction(value))
-        and value.__module__ == module.__name__
-    ]
-
-
-def _signature(name: str, value: Any) -> str:
-    word = "class" if inspect.isclass(value) else "def"
-    try:
-        return f"{word} {name}{inspect.signature(value)}"
-    except (TypeError, ValueError):
-        return f"{word} {name}"

@@ -6,8 +6,10 @@ AssertionError or SystemExit.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
+import io
 import itertools
 import re
 import runpy
@@ -74,12 +76,13 @@ def check(line: Line) -> None:
     try:
         CHECKS[program](words[: words.index(">")] if ">" in words else words)
     except (AssertionError, SystemExit, ValueError):
-        if not line.mention or not _names_commands(program, words):
+        if not line.mention or not names_commands(line.text):
             raise
 
 
-def _names_commands(program: str, words: list[str]) -> bool:
+def names_commands(text: str) -> bool:
     """Whether this only names a command in a sentence, as `cosmos3 serve` does."""
+    program, *words = shlex.split(text)
     names = [word for word in words if re.fullmatch("[a-z]+", word)]
     if program == "ros2":
         return words in (["launch"], ["bag", "record"])
@@ -88,7 +91,8 @@ def _names_commands(program: str, words: list[str]) -> bool:
 
 def _shows_help(names: list[str]) -> bool:
     try:
-        check_cosmos3([*names, "--help"])
+        with contextlib.redirect_stdout(io.StringIO()):
+            check_cosmos3([*names, "--help"])
     except SystemExit as end:
         return end.code == 0
     return False

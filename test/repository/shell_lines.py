@@ -27,7 +27,8 @@ class Line:
 
 def read_lines(page: Path) -> Iterator[Line]:
     """The commands of a page: of fenced and indented blocks, and in back quotes."""
-    name, text = str(page.relative_to(ROOT)), page.read_text()
+    name = str(page.relative_to(ROOT) if page.is_relative_to(ROOT) else page)
+    text = page.read_text()
     for language, block in re.findall(r"^ *```(\w*)\n(.*?)^ *```$", text, re.M | re.S):
         if language in _SHELL and not re.search("[─▶│]", block):
             yield from (Line(name, command) for command in _commands(block))

@@ -2,11 +2,15 @@
 """The documentation as a site: every link leads somewhere, the reference is that of the code."""
 
 import argparse
+import dataclasses
+import html
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+from cosmos3_ros.bringup.node_graph import Options
 from cosmos3_ros.cli import command_parser
 
 ROOT = Path(__file__).parents[2]
@@ -35,18 +39,53 @@ def test_the_site_is_whole(tmp_path: Path) -> None:
     assert 'href="files/training/recipes/ten_tasks.yaml"' in training
     recipe = ROOT / "training/recipes/ten_tasks.yaml"
     assert (site / "files/training/recipes/ten_tasks.yaml").read_bytes() == recipe.read_bytes()
-    commands = (site / "reference/command_line.html").read_text(encoding="utf-8")
-    action = next(
-        action
-        for action in command_parser()._actions
-        if isinstance(action, argparse._SubParsersAction)
-    )
-    for name in action.choices:
-        assert f"cosmos3 {name}" in commands
-    messages = (site / "reference/messages.html").read_text(encoding="utf-8")
-    for file in [*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv"), *ROOT.glob("action/*.action")]:
-        assert file.stem in messages
-    assert "load_policy" in (site / "reference/python.html").read_text(encoding="utf-8")
+    check_commands(shown(site / "reference/command_line.html"))
+    check_messages(shown(site / "reference/messages.html"))
+    check_launch_files(shown(site / "reference/launch_files.html"))
+    assert "load_policy" in shown(site / "reference/python.html")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f'href="{page.stem}.html"' in first, f"{page.name} is not in the navigation"
+
+
+def shown(page: Path) -> str:
+    """The text of a page."""
+    return html.unescape(re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
+
+
+def check_commands(text: str) -> None:
+    """Every subcommand has a section of its own, with all of its options."""
+    sections = {part.split("\n")[0].strip("¶ "): part for part in text.split("usage: ")}
+    waiting = [command_parser()]
+    while waiting:
+        parser = waiting.pop()
+        words = parser.format_usage().removeprefix("usage: ").split("[")[0].split()
+        (section,) = (
+            part for name, part in sections.items() if name.split("[")[0].split() == words
+        )
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                waiting += dict.fromkeys(action.choices.values())
+            elif action.help != argparse.SUPPRESS:
+                names = action.option_strings or [action.metavar or action.dest]
+                assert all(name in section for name in names), f"{parser.prog}: {names}"
+
+
+def check_messages(text: str) -> None:
+    """Every line of the interfaces stands there, comments too."""
+    files = [file for kind in ("msg", "srv", "action") for file in ROOT.glob(f"{kind}/*.{kind}")]
+    assert len(files) > 10
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            assert line.rstrip() in text, f"{file.name}: {line}"
+
+
+def check_launch_files(text: str) -> None:
+    """Every launch file; those that take all options have every one."""
+    for file in ROOT.glob("launch/*.launch.py"):
+        assert file.name in text
+    names = [field.name for field in dataclasses.fields(Options)]
+    section = text.split("policy.launch.py¶")[1].split(".launch.py¶", maxsplit=1)[0]
+    assert all(name in section for name in names)
 
 
 def test_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:
