@@ -33,6 +33,9 @@ ELSEWHERE = {
     "cd": "the shell's own: a workspace",
     "cp": "the shell's own; test_your_robot.py copies the folder",
     "touch": "the shell's own: a workspace",
+    "chmod": "the shell's own: a token file",
+    "openssl rand": "OpenSSL's: a token",
+    "ros2 security": "SROS 2's, of which nothing is here",
     "git clone": "downloads",
     "hf download": "downloads",
     "pip install pre-commit": "downloads; test_pre_commit.py runs the hooks",
@@ -58,6 +61,10 @@ ELSEWHERE = {
     "python TAR/test/evaluate.py": "TAR's",
     "closed_loop_eval.py": "the framework's",
 }
+
+
+# What `docker build` is told to call its images.
+IMAGES = {"cosmos3_ros:cpu": "docker/Dockerfile", "cosmos3_ros:jazzy": "docker/jazzy.Dockerfile"}
 
 
 def is_elsewhere(line: Line, start: str) -> bool:
@@ -327,6 +334,19 @@ def check_run_sh(words: list[str]) -> None:
         check(Line("tools/run.sh", shlex.join(words[1:])))
 
 
+def check_docker(words: list[str]) -> None:
+    """Files that are there; in a container, a command that could be typed."""
+    files = [word for option, word in itertools.pairwise(words) if option == "-f"]
+    assert all((ROOT / file).is_file() for file in files), files
+    if words[0] != "run":
+        assert files, "expected docker build or compose with -f FILE"
+        return
+    image = next(place for place, word in enumerate(words) if word.startswith("cosmos3_ros:"))
+    assert (ROOT / IMAGES[words[image]]).is_file()
+    if words[image + 1 :]:
+        check(Line("docker", shlex.join(words[image + 1 :])))
+
+
 def check_export(words: list[str]) -> None:
     """A file that an installed package has in this place."""
     name, _, value = words[0].partition("=")
@@ -344,5 +364,6 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "pip": check_pip,
     "pytest": check_pytest,
     "tools/run.sh": check_run_sh,
+    "docker": check_docker,
     "export": check_export,
 }

@@ -9,7 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _SHELL = ("", "sh", "bash", "console")
 _PROGRAM = re.compile(
-    r"(cosmos3|ros2|make|pip|pytest|hf|sudo|export|torchrun|python3?|tools/run\.sh|\w+_eval\.py) "
+    r"(cosmos3|ros2|make|docker|pip|pytest|hf|sudo|export|torchrun|python3?|tools/run\.sh"
+    r"|\w+_eval\.py) "
 )
 
 
