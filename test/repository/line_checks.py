@@ -64,7 +64,7 @@ ELSEWHERE = {
 
 
 # What `docker build` is told to call its images.
-IMAGES = {"cosmos3_ros:cpu": "docker/Dockerfile", "cosmos3_ros:jazzy": "docker/jazzy.Dockerfile"}
+IMAGES = ("cosmos3_ros:cpu", "cosmos3_ros:jazzy")
 
 
 def is_elsewhere(line: Line, start: str) -> bool:
@@ -90,6 +90,8 @@ def _names_commands(program: str, words: list[str]) -> bool:
     names = [word for word in words if re.fullmatch("[a-z]+", word)]
     if program == "ros2":
         return words in (["launch"], ["bag", "record"])
+    if program == "docker":
+        return words == names
     return program == "cosmos3" and len(names) >= len(words) - 1 and _shows_help(names)
 
 
@@ -341,8 +343,8 @@ def check_docker(words: list[str]) -> None:
     if words[0] != "run":
         assert files, "expected docker build or compose with -f FILE"
         return
-    image = next(place for place, word in enumerate(words) if word.startswith("cosmos3_ros:"))
-    assert (ROOT / IMAGES[words[image]]).is_file()
+    image = next((place for place, word in enumerate(words) if word in IMAGES), None)
+    assert image is not None, f"expected one of {IMAGES}"
     if words[image + 1 :]:
         check(Line("docker", shlex.join(words[image + 1 :])))
 

@@ -49,7 +49,7 @@ def _commands(block: str) -> Iterator[str]:
         text = " ".join(re.sub(r"(^|\s)#.*", "", line).split())
         for command in re.split(r" && |; ", text):
             if command:
-                yield re.sub(r"^(?:[A-Z_]+=\S+ )+", "", command)
+                yield re.sub(r"^(?:[A-Z0-9_]+=\S+ )+", "", command)
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -166,3 +166,24 @@ def test_the_steps_of_jazzy_are_its_functions() -> None:
         r"jazzy\.sh ([a-z ]+)", "".join(file.read_text() for file in (*DOCKERFILES, *WORKFLOWS))
     )
     assert {word for words in used for word in words.split()} == {*functions}
+
+
+@pytest.mark.parametrize(("installed", "asked"), [(True, False), (False, True)])
+def test_apt_is_asked_only_for_what_is_missing(
+    tmp_path: Path, installed: bool, asked: bool
+) -> None:
+    (tmp_path / "list.txt").write_text("# a comment\none   # why\ntwo\n")
+    for name, code in (("dpkg", 0 if installed else 1), ("apt-get", 0)):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/log\nexit {code}\n')
+        program.chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "tools" / "apt_install.sh", tmp_path / "list.txt"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        check=False,
+    )
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert done.returncode == 0
+    assert lines[0] == "dpkg -s one two"
+    install = "apt-get install -y --no-install-recommends one two"
+    assert lines[1:] == (["apt-get update", install] if asked else [])
