@@ -12,11 +12,11 @@
 set -e
 : "${1:?usage: tools/jazzy.sh system|python|checks|build|test...}"
 package=src/cosmos3_ros
-# ROS's own scripts read variables that are not set
+[ -f /opt/ros/jazzy/setup.bash ] || { echo "error: no ROS 2 Jazzy in /opt/ros/jazzy" >&2; exit 1; }
 . /opt/ros/jazzy/setup.bash
 [ -f venv/bin/activate ] && . venv/bin/activate
 
-system() {
+do_system() {
     "$package/tools/apt_install.sh" "$package/tools/apt-jazzy.txt"
     [ -f /etc/ros/rosdep/sources.list.d/20-default.list ] || rosdep init
     apt-get update
@@ -24,30 +24,30 @@ system() {
     rosdep install --from-paths src --ignore-src -y
 }
 
-python() {
+do_python() {
     python3 -m venv --system-site-packages venv
     touch venv/COLCON_IGNORE
     . venv/bin/activate
     pip install -r "$package/tools/requirements.txt"
 }
 
-checks() {
+do_checks() {
     grep -v '^pytest==' "$package/tools/requirements-test.txt" | pip install -r /dev/stdin
 }
 
-build() {
-    command python -m colcon build --event-handlers console_direct+
+do_build() {
+    python -m colcon build --event-handlers console_direct+
 }
 
-test() {
+do_test() {
     . install/setup.bash
-    command python -m colcon test --event-handlers console_direct+
-    command python -m colcon test-result --verbose
+    python -m colcon test --event-handlers console_direct+
+    python -m colcon test-result --verbose
 }
 
 for step in "$@"; do
     case $step in
-    system | python | checks | build | test) "$step" ;;
+    system | python | checks | build | test) "do_$step" ;;
     *)
         echo "error: no step $step" >&2
         exit 2

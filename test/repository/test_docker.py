@@ -154,7 +154,7 @@ def test_workflows_run_what_is_there_with_actions_that_cannot_change(file: Path)
 
 def test_the_steps_of_jazzy_are_its_functions() -> None:
     script = (ROOT / "tools" / "jazzy.sh").read_text()
-    functions = re.findall(r"^(\w+)\(\) \{", script, re.M)
+    functions = re.findall(r"^do_(\w+)\(\) \{", script, re.M)
     usage = re.search(r"usage: tools/jazzy.sh (\S+?)\.\.\.", script)[1].split("|")
     assert functions == usage
     used = re.findall(
