@@ -22,9 +22,10 @@ TRAIN = MUJOCO_GL=osmesa LP_NUM_THREADS=0 $(RUN) cosmos3 train
 # Two workers, a module's tests on one of them: what a module sets up is set up once.
 # Nodes under test live in real time, and a shared machine may stand still for a moment. A defect fails alone, too.
 AGAIN = echo "Again, one at a time: what has failed beside others"; $(RUN) pytest --lf --lfnf=none $(TEST)
+LICENSES = $(abspath $(VENV))/licenses/bin
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 
-.PHONY: demo train docs docs-commands links test lint build setup client lerobot clean
+.PHONY: demo train docs docs-commands links test lint build setup client lerobot licenses audit clean
 
 demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(VIEW),--view)
@@ -63,7 +64,18 @@ lerobot: build  ## lerobot, for the tests of the datasets: some gigabytes
 	@$(SETUP) --lerobot
 
 client: build  ## openpi's client, for the tests
-	@$(SETUP) --client
+	@$(SETUP) --openpi
+
+licenses: build  ## what the environment holds, as a table and as CycloneDX: out/licenses/
+	@$(SETUP) --licenses
+	@mkdir -p out/licenses
+	@$(LICENSES)/cyclonedx-py environment --of JSON -o out/licenses/sbom.cdx.json $(abspath $(VENV))/bin/python
+	@$(PYTHON) tools/licenses.py out/licenses/sbom.cdx.json $(abspath $(VENV))/share > out/licenses/licenses.md
+	@echo out/licenses/licenses.md out/licenses/sbom.cdx.json
+
+audit: build  ## known vulnerabilities of what the environment holds, as PyPI knows them
+	@$(SETUP) --licenses
+	@$(LICENSES)/pip-audit --path $(abspath $(VENV))/lib/python3*/site-packages
 
 clean:  ## remove everything that was made
 	rm -rf "$(VENV)" build install log out .mypy_cache .pytest_cache .ruff_cache

