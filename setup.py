@@ -38,7 +38,7 @@ def pins(name: str) -> list[str]:
 
 def ros_wheels(distribution: str) -> list[str]:
     """ROS 2 with its generators. Pinned: without, pip takes those of another distribution."""
-    return [*pins(f"ros-{distribution}"), "catkin-pkg>=1", "empy>=3.3"]
+    return [*pins(f"ros-{distribution}"), "catkin-pkg>=1", "empy>=3.3", "setuptools>=66"]
 
 
 setup(

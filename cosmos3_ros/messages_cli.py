@@ -33,7 +33,7 @@ def add_messages(commands: argparse._SubParsersAction) -> None:
     """Add `messages`."""
     parser = commands.add_parser(
         "messages",
-        help="build this package's messages, after `pip install` of a wheel beside the ROS 2 wheels",
+        help="build the messages, after `pip install` of a wheel beside the ROS 2 wheels",
     )
     parser.set_defaults(function=_messages)
 
