@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `make build` costs from nothing: seconds, processor seconds and megabytes of each step.
 
-    python3 bench/setup_cost.py FOLDER [--ros kilted] [--out bench/results/setup_cost.json]
+    python bench/setup_cost.py FOLDER [--ros kilted] [--out bench/results/setup_cost.json]
 
 FOLDER is made, and may be removed afterwards. Packages are downloaded anew, whatever pip has kept.
 """
