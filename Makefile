@@ -2,11 +2,13 @@
 # Everything without a ROS installation: `make demo`, `make test`. The first run sets up by itself.
 #
 #   PYTHON=python3.12    the Python to use, 3.11 or 3.12        VENV=.venv    where to put the environment
+#   ROS=kilted           another distribution of ROS 2; its environment is .venv-kilted
 #   TORCH_INDEX=URL      package index with another PyTorch build (pypi: PyPI); default: a CPU build without a GPU
 
 usable = $(shell $(1) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $(1))
 PYTHON := $(firstword $(foreach python,python3 python3.12 python3.11,$(call usable,$(python))) python3)
-VENV := .venv
+ROS := jazzy
+VENV := .venv$(if $(filter-out jazzy,$(ROS)),-$(ROS))
 TORCH_INDEX :=
 EPISODES := 3
 TASK :=
@@ -16,7 +18,7 @@ TEST := test
 
 RUN = $(CURDIR)/tools/run.sh $(abspath $(VENV))
 FIND = command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON): apt-get install python3 python3-venv python3-dev"; exit 1; }
-SETUP = $(FIND); $(PYTHON) tools/setup_env.py --venv "$(VENV)" --torch-index "$(TORCH_INDEX)"
+SETUP = $(FIND); $(PYTHON) tools/setup_env.py --ros "$(ROS)" --venv "$(VENV)" --torch-index "$(TORCH_INDEX)"
 # The cores render: a GPU that trains has no time for it. Debian: libosmesa6.
 TRAIN = MUJOCO_GL=osmesa LP_NUM_THREADS=0 $(RUN) cosmos3 train
 # Two workers, a module's tests on one of them: what a module sets up is set up once.

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`pip install .`: the Python package without ROS, no nodes and no messages."""
+"""`pip install .`: the Python package without ROS.
+
+Of the messages it carries the definitions, which `cosmos3 messages` builds for the ROS 2 wheels.
+"""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +16,9 @@ FOLDERS = {
 }
 # the robot files, which colcon installs beside the package
 FOLDERS["cosmos3_ros.config"] = "config"
+# what CMake builds the messages of, below their own folder
+INTERFACES = ("CMakeLists.txt", "package.xml", "msg/*.msg", "srv/*.srv", "action/*.action")
+INTERFACES += ("cosmos3_ros/__init__.py", "tools/fix_ros_wheels.py")
 NOT_DATA = {".py", ".pyc", ".toml"}
 
 
@@ -22,6 +28,17 @@ def data(folder: str) -> list[str]:
         path for path in Path(folder).rglob("*") if path.is_file() and path.suffix not in NOT_DATA
     )
     return [str(path.relative_to(folder)) for path in files]
+
+
+def pins(name: str) -> list[str]:
+    """The lines of a list of requirements, without comments."""
+    lines = Path("tools", f"requirements-{name}.txt").read_text().splitlines()
+    return [line.partition("#")[0].strip() for line in lines if not line.startswith("#")]
+
+
+def ros_wheels(distribution: str) -> list[str]:
+    """ROS 2 with its generators. Pinned: without, pip takes those of another distribution."""
+    return [*pins(f"ros-{distribution}"), "catkin-pkg>=1", "empy>=3.3", "setuptools>=66"]
 
 
 setup(
@@ -35,9 +52,11 @@ setup(
         name
         for package, folder in FOLDERS.items()
         for name in (package, *(f"{package}.{p}" for p in find_packages(folder)))
-    ],
-    package_dir=FOLDERS,
-    package_data={package: data(folder) for package, folder in FOLDERS.items()},
+    ]
+    + ["cosmos3_ros.interfaces"],
+    package_dir={**FOLDERS, "cosmos3_ros.interfaces": "."},
+    package_data={package: data(folder) for package, folder in FOLDERS.items()}
+    | {"cosmos3_ros.interfaces": list(INTERFACES)},
     # What was tested together stands in tools/requirements.txt.
     install_requires=[
         "numpy>=2",
@@ -60,6 +79,8 @@ setup(
     extras_require={
         "train": ["pyarrow>=15", "rosbags>=0.11"],
         "poses": ["pin>=3"],
+        "jazzy": ros_wheels("jazzy"),
+        "kilted": ros_wheels("kilted"),
         "sim": ["mujoco>=3.3", "matplotlib>=3.9"],
         "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "openai>=2", "playwright>=1.50"],
     },

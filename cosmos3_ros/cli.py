@@ -22,6 +22,7 @@ from .generate_cli import add_generate
 from .imagine_cli import add_imagine
 from .judge_cli import add_judge
 from .live_cli import add_live
+from .messages_cli import add_messages
 from .model.embodiment import EMBODIMENTS, SIMULATED
 from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, argument_values, finite_float
@@ -105,6 +106,7 @@ def command_parser() -> argparse.ArgumentParser:
     add_dynamics(commands)
     add_calibrate(commands)
     _add_demonstrate(commands)
+    add_messages(commands)
     _add_record(commands)
     _add_convert(commands)
     add_embodiment(commands)
@@ -124,7 +126,7 @@ def _expanded(value: object) -> object:
 def _words(error: Exception) -> str:
     """What an error says; of one that nobody here has worded, its kind too."""
     if isinstance(error, ModuleNotFoundError):
-        ros = "this needs ROS 2: source its setup.bash, or use `make`"
+        ros = "this needs ROS 2: source its setup.bash, or use `make`, or `cosmos3 messages`"
         return f"{error}; {ros}" if error.name in ROS else str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"

@@ -87,6 +87,7 @@ ORDER = (
     "cosmos3_ros/training_cli",
     "cosmos3_ros/dynamics_cli",
     "cosmos3_ros/calibrate_cli",
+    "cosmos3_ros/messages_cli",
     "cosmos3_ros/cli",
 )
 

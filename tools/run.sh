@@ -12,5 +12,7 @@ unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH PYT
 if [ -f "$VIRTUAL_ENV/ws/install/setup.bash" ]; then
     . "$VIRTUAL_ENV/ws/install/setup.bash"
 fi
-export FASTRTPS_DEFAULT_PROFILES_FILE=${FASTRTPS_DEFAULT_PROFILES_FILE-$tools/../config/fastdds.xml}
+if [ -z "${FASTDDS_DEFAULT_PROFILES_FILE+set}" ]; then # Kilted's own name; both at once would be read twice
+    export FASTRTPS_DEFAULT_PROFILES_FILE=${FASTRTPS_DEFAULT_PROFILES_FILE-$tools/../config/fastdds.xml}
+fi
 exec "$@"

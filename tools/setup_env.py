@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the virtual environment of `make`: ROS 2 wheels, PyTorch, and this package built in it.
 
-    python3 tools/setup_env.py [--venv .venv] [--torch-index URL|pypi] [--no-build] [--openpi]
-    [--licenses] [--lerobot]
+    python3 tools/setup_env.py [--ros jazzy|kilted] [--venv .venv] [--torch-index URL|pypi]
+    [--no-build] [--openpi] [--licenses] [--lerobot]
 
 Every step is done once, until one of its inputs changes. Needs Python's standard library, CMake and
 a C++ compiler.
@@ -15,6 +15,7 @@ import hashlib
 import importlib.util
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "tools"
 PYTHONS = ((3, 11), (3, 12))
+# What differs between them stands in tools/requirements-ros-NAME.txt and nowhere else. The first is
+# the one that every check runs on.
+DISTRIBUTIONS = ("jazzy", "kilted")
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # Lists that do not go with the others, or are no part of them: tools/requirements-NAME.txt.
 APART = {
@@ -91,7 +95,7 @@ def check_machine() -> None:
     if machine != "Linux x86_64":
         raise SetupError(
             f"ROS 2 wheels exist for Linux x86_64, this is {machine}:"
-            " use a ROS 2 Jazzy install (README.md)"
+            " use an installed ROS 2 (README.md)"
         )
     lacking = missing()
     if lacking:
@@ -129,6 +133,33 @@ def digest(paths: Iterable[Path], *words: str) -> str:
         key.update(str(path).encode())
         key.update(path.read_bytes())
     return key.hexdigest()
+
+
+def ros_wheels(distribution: str) -> Path:
+    """The list of the wheels of "jazzy" or "kilted"."""
+    return TOOLS / f"requirements-ros-{distribution}.txt"
+
+
+def default_folder(distribution: str) -> Path:
+    """Where its environment is, unless said otherwise."""
+    return ROOT / (".venv" if distribution == DISTRIBUTIONS[0] else f".venv-{distribution}")
+
+
+def pinned(file: Path, name: str) -> str:
+    """The version of `name` in a list of requirements: "2.13.0" for torch."""
+    pin = re.compile(rf"{name}(?:\[\w+\])?==(\S+)")
+    return next(found[1] for found in map(pin.match, file.read_text().splitlines()) if found)
+
+
+def check_distribution(folder: Path, distribution: str) -> None:
+    """Raise SetupError if the environment holds another one: some of its libraries would stay."""
+    for other in set(DISTRIBUTIONS) - {distribution}:
+        version = pinned(ros_wheels(other), "ros-rclpy")
+        if any(folder.glob(f"lib/python3*/site-packages/ros_rclpy-{version}.dist-info")):
+            raise SetupError(
+                f"{folder} holds ROS 2 {other.title()}, expected {distribution.title()}:"
+                " name another one with VENV="
+            )
 
 
 class Progress:
@@ -292,15 +323,15 @@ def sources() -> list[str]:
 
 
 def set_up(
-    folder: Path, torch_index: str, build: bool, apart: Sequence[str], lerobot: bool
+    folder: Path, ros: str, torch_index: str, build: bool, apart: Sequence[str], lerobot: bool
 ) -> None:
     """Bring the environment up to date. Raises SetupError."""
     check_machine()
+    check_distribution(folder, ros)
     environment = Environment(folder)
-    lists = [TOOLS / f"requirements{name}.txt" for name in ("", "-ros", "-test")]
-    pin = next(
-        line.split()[0] for line in lists[0].read_text().splitlines() if line.startswith("torch==")
-    )
+    lists = [TOOLS / f"requirements{name}.txt" for name in ("", "-build", "-test")]
+    lists.append(ros_wheels(ros))
+    pin = f"torch=={pinned(lists[0], 'torch')}"
     created = digest([], str(folder), sys.base_prefix, platform.python_version())
     with_torch = digest([], created, pin, torch_index)
     packages = digest([*lists, TOOLS / "constraints.txt", TOOLS / "fix_ros_wheels.py"], with_torch)
@@ -315,7 +346,9 @@ def set_up(
     )
     environment.step("PyTorch", with_torch, lambda: environment.install_torch(torch_index, pin))
     environment.step(
-        "ROS 2 and other packages", packages, lambda: environment.install_packages(lists)
+        f"ROS 2 {ros.title()} and other packages",
+        packages,
+        lambda: environment.install_packages(lists),
     )
     robots = TOOLS / "requirements-robots.txt"
     environment.step(
@@ -345,7 +378,10 @@ def main() -> int:
     """Parse the command line and set up."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--venv", type=Path, default=ROOT / ".venv", help="folder of the environment"
+        "--ros", choices=DISTRIBUTIONS, default=DISTRIBUTIONS[0], help="distribution of ROS 2"
+    )
+    parser.add_argument(
+        "--venv", type=Path, help="folder of the environment; default: .venv, or .venv-kilted"
     )
     parser.add_argument(
         "--torch-index",
@@ -359,10 +395,11 @@ def main() -> int:
         "--lerobot", action="store_true", help="install lerobot too, for the tests: some gigabytes"
     )
     arguments = parser.parse_args()
+    ros, build = arguments.ros, not arguments.no_build
+    folder = (arguments.venv or default_folder(ros)).absolute()
     try:
-        folder, build = arguments.venv.absolute(), not arguments.no_build
         apart = [name for name in APART if getattr(arguments, name)]
-        set_up(folder, arguments.torch_index, build, apart, arguments.lerobot)
+        set_up(folder, ros, arguments.torch_index, build, apart, arguments.lerobot)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

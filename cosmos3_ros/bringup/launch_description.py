@@ -24,6 +24,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from ..model.option_fields import fields, parse
+from ..ros.apt_packages import apt_install
 from .node_graph import (
     Options,
     Process,
@@ -116,10 +117,9 @@ def _viewer(viewer: Viewer) -> Any:
     try:
         get_package_prefix(viewer.package)
     except PackageNotFoundError:
-        name = viewer.package.replace("_", "-")
         return LogInfo(
-            msg=f"no {viewer.purpose}: {viewer.package} is not installed: apt-get install "
-            f"ros-jazzy-{name}"
+            msg=f"no {viewer.purpose}: {viewer.package} is not installed: "
+            f"{apt_install(viewer.package)}"
         )
     # as text: launch would read a description as YAML
     values = {

@@ -270,9 +270,15 @@ def yaml_value(value: Any) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Environment of the processes: shared memory for images, unless there is a DDS profile."""
-    name = "FASTRTPS_DEFAULT_PROFILES_FILE"
-    return {} if name in os.environ else {name: str(config_folder() / "fastdds.xml")}
+    """Environment of the processes: shared memory for images, unless there is a DDS profile.
+
+    Both distributions know the first name. Kilted's own is the second: with both the file is read
+    twice, which fails.
+    """
+    name, of_kilted = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
+    if {name, of_kilted} & os.environ.keys():
+        return {}
+    return {name: str(config_folder() / "fastdds.xml")}
 
 
 def _simulated_joints(options: Options, sections: Sections) -> set[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from rclpy.node import Node
 
 from ..model.interface import ActionChunk, Future, Observation, Policy, Prediction
+from .apt_packages import apt_install
 
 PATIENCE = 2.0  # seconds for the simulation to answer
 
@@ -28,8 +29,7 @@ class Pause:
         except ImportError:
             raise ValueError(
                 "parameter 'pause_simulation' needs the package simulation_interfaces, which is "
-                "not installed: "
-                "apt-get install ros-jazzy-simulation-interfaces"
+                f"not installed: {apt_install('simulation_interfaces')}"
             ) from None
         self.client: Any = node.create_client(SetSimulationState, "set_simulation_state")
         self._log = node.get_logger()

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "pip install pre-commit": "downloads; test_pre_commit.py runs the hooks",
     "pre-commit install": "writes into .git; test_pre_commit.py runs the hooks",
     "python3 -m venv": "the standard library's",
+    "python -m build": "PyPA's; test_packaging.py builds the wheel of the source distribution",
     "python -m colcon build": "test_setup_env.py and test_packaging.py build the package",
     "ros2 control": "ros2_control's, of which nothing is here",
     "ros2 bag play": "plays, which needs a recording",

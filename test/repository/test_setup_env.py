@@ -104,7 +104,7 @@ def test_python_and_machine_are_checked_first(monkeypatch):
     monkeypatch.setattr(setup_env.platform, "machine", lambda: "aarch64")
     with pytest.raises(
         setup_env.SetupError,
-        match=r"Linux x86_64, this is Linux aarch64: use a ROS 2 Jazzy install",
+        match=r"Linux x86_64, this is Linux aarch64: use an installed ROS 2",
     ):
         setup_env.check_machine()
     monkeypatch.setattr(setup_env.sys, "version_info", (3, 13, 0))
@@ -154,6 +154,31 @@ def test_a_folder_that_is_no_environment_is_kept(tmp_path):
     ):
         setup_env.Environment(tmp_path).create()
     assert (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("distribution", setup_env.DISTRIBUTIONS)
+def test_an_environment_keeps_its_distribution(distribution, tmp_path):
+    version = setup_env.pinned(setup_env.ros_wheels(distribution), "ros-rclpy")
+    Path(tmp_path, f"lib/python3.11/site-packages/ros_rclpy-{version}.dist-info").mkdir(
+        parents=True
+    )
+    setup_env.check_distribution(tmp_path, distribution)
+    (other,) = set(setup_env.DISTRIBUTIONS) - {distribution}
+    words = f"holds ROS 2 {distribution.title()}, expected {other.title()}.*VENV="
+    with pytest.raises(setup_env.SetupError, match=words):
+        setup_env.check_distribution(tmp_path, other)
+
+
+def test_make_and_the_script_agree_about_the_folder_of_a_distribution():
+    for distribution in setup_env.DISTRIBUTIONS:
+        command = ["make", "-n", "setup", f"ROS={distribution}", "PYTHON=sh"]
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        folder = setup_env.default_folder(distribution).name
+        assert f'--ros "{distribution}" --venv "{folder}"' in done.stdout
+    assert set(setup_env.DISTRIBUTIONS) == {
+        path.stem.removeprefix("requirements-ros-")
+        for path in (ROOT / "tools").glob("requirements-ros-*.txt")
+    }
 
 
 def test_cmake_files_of_the_wheels_are_pointed_at_this_python():

@@ -16,6 +16,7 @@ from std_msgs.msg import Float64MultiArray
 
 from ...model.interface import NS
 from .. import topics
+from ..apt_packages import apt_install
 from ..watch.graph_endpoints import nobody_takes
 
 if TYPE_CHECKING:
@@ -204,6 +205,6 @@ def gripper_output(node: ManagedNode[Any], settings: GripperSettings) -> Gripper
     except (ImportError, AttributeError):
         raise ValueError(
             f"parameter 'gripper_output' is {settings.kind!r}, which needs {kind} of the package "
-            "control_msgs, which is not installed: apt-get install ros-jazzy-control-msgs"
+            f"control_msgs, which is not installed: {apt_install('control_msgs')}"
         ) from None
     return ActionGoals(node.action_client(action, settings.action), action.Goal, settings)

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cosmos3_ros.ros.apt_packages import apt_install
+
 from ..resting_arm import RestingArm
 
 pytestmark = pytest.mark.ros
@@ -439,7 +441,7 @@ def test_without_control_msgs_configure_says_what_to_install(start: Any) -> None
     lines = [line for line in commander.output.splitlines() if "ERROR" in line]
     assert len(lines) == 1
     assert "cannot be configured: parameter 'gripper_output' is 'gripper_command'" in lines[0]
-    assert "apt-get install ros-jazzy-control-msgs" in lines[0]
+    assert apt_install("control_msgs") in lines[0]
 
 
 class Commander(RestingArm):

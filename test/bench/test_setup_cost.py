@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench of set-up: what it notes of a step."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("setup_cost", ROOT / "bench" / "setup_cost.py")
+setup_cost = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(setup_cost)
+
+
+def test_a_step_is_noted_with_its_processor_time_and_its_size(tmp_path):
+    def action() -> None:
+        program = "import time\nwhile time.process_time() < 0.3: pass"
+        subprocess.run([sys.executable, "-c", program], check=True)
+        (tmp_path / "file").write_bytes(b"1" * 3_000_000)
+        (tmp_path / "link").symlink_to(tmp_path / "file")
+
+    setup_cost.MeasuredEnvironment(tmp_path).step("step", "key", action)
+    noted = setup_cost.MeasuredEnvironment.steps["step"]
+    assert noted["s"] >= noted["processor_s"] - 0.1
+    assert noted["processor_s"] >= 0.3
+    assert noted["MB"] == 3
