@@ -89,7 +89,27 @@ def state_at(clip: SourceClip, embodiment: Embodiment, values: np.ndarray, row: 
             f"{clip.name}: expected the states of all frames: where {embodiment.kind} lead cannot "
             "be told"
         )
-    return values[row - 1, : len(embodiment.state)].astype(np.float32)
+    return _led(clip, embodiment, values[row - 1])
+
+
+def states_of(clip: SourceClip, embodiment: Embodiment, values: np.ndarray) -> np.ndarray:
+    """The states of all frames, float32 [T, D]: known, or where commands [T - 1, D] lead.
+
+    ValueError if neither says.
+    """
+    states = clip.episode.states
+    return (
+        states
+        if clip.knows_states
+        else np.concatenate([states[:1], _led(clip, embodiment, values)])
+    )
+
+
+def _led(clip: SourceClip, embodiment: Embodiment, commands: np.ndarray) -> np.ndarray:
+    try:
+        return embodiment.led_states(commands).astype(np.float32)
+    except ValueError as error:
+        raise ValueError(f"{clip.name}: {error}") from None
 
 
 def check_start(clip: SourceClip, embodiment: Embodiment) -> None:

@@ -137,6 +137,10 @@ class FlowMatchingLoss(nn.Module):
         )
         vision_mask, action_mask = noisy_frames[:, None, :, None, None], noisy_rows[:, :, None]
         noise, row_noise = torch.randn_like(batch.latents), torch.randn_like(batch.rows)
+        width = self._embodiment.width  # a state row may be wider: beyond it action rows are 0
+        row_noise = torch.where(
+            torch.arange(batch.rows.shape[2], device=device) < width, row_noise, 0
+        )
         latents = _blend(batch.latents, noise, level.view(-1, 1, 1, 1, 1) * vision_mask)
         actions = _blend(batch.rows, row_noise, row_level.view(-1, 1, 1) * action_mask)
         actions = nn.functional.pad(
@@ -162,7 +166,7 @@ class FlowMatchingLoss(nn.Module):
             vision_mask & taught.view(-1, 1, 1, 1, 1)
         )
         row_error = (
-            action[..., : batch.rows.shape[2]].float() - (row_noise - batch.rows)
+            action[..., :width].float() - (row_noise - batch.rows)[..., :width]
         ) * action_mask
         losses = {"vision": error.square().mean() / taught.float().mean().clamp(min=1e-3)}
         losses["action"] = row_error.square().mean()

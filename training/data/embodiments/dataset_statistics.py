@@ -74,7 +74,8 @@ def measure(
     )
     if embodiment.kind == JOINTS and embodiment.state:
         inside = np.stack([raw.encode_state(state) for state in all_states])
-        own = normalize(inside, kind, raw.row_grippers, raw.gripper_values)
+        grippers = np.array([column.gripper for column in embodiment.state])
+        own = normalize(inside, kind, grippers, raw.gripper_values)
         found = dataclasses.replace(found, state_normalization=own)
     if embodiment.state:
         found = dataclasses.replace(found, observed=_observed(dataset, raw, layout, states))
