@@ -70,7 +70,7 @@ def choose_dialect(
 
 def _pictures(observation: Observation, embodiment: Embodiment) -> dict[str, np.ndarray]:
     canvas = embodiment.canvas
-    return {panel.view: canvas.fit(panel, observation.images) for panel in canvas.panels}
+    return {panel.view: canvas.slim(panel, observation.images) for panel in canvas.panels}
 
 
 def _write_own(observation: Observation, embodiment: Embodiment) -> Fields:

@@ -22,7 +22,7 @@ class Episode:
     states: np.ndarray  # float32 [T, D], columns and units of the embodiment
     actions: np.ndarray  # float32 [T, D] of the action's columns
     instructions: tuple[str, ...]  # wordings of the task
-    truth: np.ndarray  # float32 [T, GroundTruth.WIDTH], NaN where unknown
+    truth: np.ndarray  # float32 [T, K] where things are, NaN where unknown; K is its source's
     task: str = ""  # where it came from
     seed: int = -1
     looks: np.ndarray | None = None  # int64 [K], rising: the frames in `views`; None: all frames
@@ -58,7 +58,7 @@ class Clip:
     frames: np.ndarray  # uint8 [T, H, W, 3], composed on the canvas
     starts: np.ndarray  # int64 [windows], the frame that each window begins with
     rows: np.ndarray  # float32 [windows, state row + horizon, channels], as the network sees them
-    truth: np.ndarray  # float32 [windows, GroundTruth.WIDTH]
+    truth: np.ndarray  # float32 [windows, K]
     instructions: tuple[str, ...]
     whole: bool = True  # False: `frames` are those of `starts` only, later ones are not known
 

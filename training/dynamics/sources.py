@@ -22,7 +22,6 @@ from ...robot.images import decode_bytes
 from ...robot.recorded_robot import read_robot
 from ..data.clip_source import layout_of
 from ..data.episodes import Episode
-from ..data.ground_truth import GroundTruth
 from ..data.lerobot.metadata import read_info
 from ..data.lerobot_reader import read_episodes
 from ..data.rosbag_reader import read_recording
@@ -270,7 +269,7 @@ def _bare(
         states=np.full((count, len(embodiment.state)), np.nan, np.float32),
         actions=np.full((count, len(embodiment.action)), np.nan, np.float32),
         instructions=(instruction.strip(),),
-        truth=np.full((count, GroundTruth.WIDTH), np.nan, np.float32),
+        truth=np.zeros((count, 0), np.float32),
     )
     stamps = np.round(np.arange(count) * (NS / embodiment.fps)).astype(np.int64)
     return SourceClip(name, _begun(episode, state), stamps, embodiment.name)

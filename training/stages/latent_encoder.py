@@ -26,7 +26,7 @@ PRECISE = torch.float16
 class Encoded:
     """Windows of one kind, clip after clip: latents bfloat16 [N, C, F, h, w].
 
-    Rows [N, R, channels], truth [N, GroundTruth.WIDTH].
+    Rows [N, R, channels], truth [N, K].
 
     asked: of each clip its number of windows and its instructions; whole: see Clip.
     """

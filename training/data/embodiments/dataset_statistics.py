@@ -92,7 +92,8 @@ def check_numbers(dataset: Path, embodiment: Embodiment, layout: Layout) -> str:
     for names, columns in ((layout.state, embodiment.state), (layout.action, embodiment.action)):
         if not names:
             continue
-        said = dataset_columns(info["features"], names, columns, layout.units, layout.gripper)
+        units = layout.units_of(columns, embodiment.state)
+        said = dataset_columns(info["features"], names, columns, units, layout.gripper)
         raw = read_numbers(dataset, info, names)
         if not np.isfinite(raw).all():
             raise ValueError(f"{dataset}: expected finite numbers in {[*names]}")

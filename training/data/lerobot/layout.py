@@ -9,6 +9,8 @@ from typing import Any
 
 from ....model.embodiment.droid_names import droid_image_name
 from ....model.embodiment.spec import JOINTS, Embodiment
+from ....model.embodiment.units import Column
+from ..ground_truth import TRUTH_FEATURE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,8 +22,17 @@ class Layout:
     cameras: Mapping[str, str]  # view -> feature
     # its numbers for open and for closed; None: as it says, else as the embodiment has them
     gripper: tuple[float, float] | None = None
-    units: tuple[str, ...] = ()  # of each column, likewise
+    units: tuple[str, ...] = ()  # of each state column, likewise
     instruction: str = ""  # for episodes without a task
+    truth: str = TRUTH_FEATURE  # where things are, if the dataset has it
+
+    def units_of(self, columns: Sequence[Column], state: Sequence[Column]) -> tuple[str, ...]:
+        """`units` for columns of the state or of the action, by their names; "": not given."""
+        if len(self.units) != len(state):
+            return self.units
+        names = [column.name for column in state]
+        known = dict(zip(names, self.units, strict=True))
+        return tuple(known.get(column.name, "") for column in columns)
 
 
 def camera_feature(view: str) -> str:
