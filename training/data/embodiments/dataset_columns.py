@@ -22,8 +22,8 @@ def dataset_columns(
     """The embodiment's `columns` as the features `names` of a dataset count them.
 
     units: of each column, "" or (): as the dataset says, else as the embodiment; gripper: what it
-    says when open and when closed, likewise. ValueError has both sides of a contradiction, without the
-    place.
+    says when open and when closed, likewise. ValueError has both sides of a contradiction, without
+    the place.
     """
     _check_order(feature_names(features, names), columns)
     if units and len(units) != len(columns):
