@@ -99,7 +99,7 @@ def test_video_beside_rows_with_a_level_of_their_own_is_nearer_to_noise():
     assert abs(video[apart].mean() - expected) < 0.005
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def measured(tiny_small, episode):
     """Losses of one batch under some options, with changes of the batch, all else the same."""
     model = load_policy(tiny_small).model
