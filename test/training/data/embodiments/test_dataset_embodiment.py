@@ -222,10 +222,8 @@ def test_a_state_of_other_columns_is_drafted_and_measured(hand_dataset):
     check_embodiment(found)
     assert "agrees" in check_numbers(hand_dataset, known, layout)
     units = dataclasses.replace(layout, units=("m",) * 3 + ("fraction",) + ("mm",) * 3)
-    with pytest.raises(
-        ValueError, match="commanded_x"
-    ):  # as the recipe says it, of state and action
-        bad = dataclasses.replace(units, units=("m",) * 3 + ("fraction",) + ("deg",) * 3)
+    bad = dataclasses.replace(layout, units=("m",) * 3 + ("fraction",) + ("deg",) * 3)
+    with pytest.raises(ValueError, match="commanded_x"):  # the recipe says it of state and action
         check_numbers(hand_dataset, known, bad)
     (first, _) = read_episodes(hand_dataset, known, units)
     assert first.actions[0, 1] == pytest.approx(0.604e-3)
