@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS, find_embodiment
+from cosmos3_ros.model.embodiment.checks import check_embodiment
 from cosmos3_ros.model.embodiment.spec import Normalization, parts_of
 from cosmos3_ros.model.embodiment.units import Column
 from cosmos3_ros.model.interface import NS
@@ -110,6 +111,17 @@ def test_where_commands_lead_is_known_of_columns_that_they_name():
     assert led.led_states(np.array([0.1, 0.2])).tolist() == [0.2, 0.1]
     with pytest.raises(ValueError, match=r"where \['x', 'y', 'z', 'opening'\] will be is in no"):
         unequal("wide state").led_states(np.zeros(4))
+
+
+def test_joints_may_be_told_no_state():
+    blind = dataclasses.replace(
+        unequal("gripper behind"), state=(), state_row=False, relative=False
+    )
+    check_embodiment(blind)
+    state, values = sample(blind, 16)
+    rows = blind.model_rows(state, values)
+    assert rows.shape == (16, blind.channels) == (16, 2)
+    np.testing.assert_allclose(blind.decode_actions(rows, state), values, atol=1e-6)
 
 
 def test_rows_of_another_width_are_refused():
