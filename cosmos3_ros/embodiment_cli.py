@@ -205,11 +205,16 @@ def _recipe(file: pathlib.Path | None) -> Any:
 
 
 def _summary(embodiment: Embodiment) -> str:
-    columns = [f"{column.name} {column.unit}" for column in embodiment.action]
+    columns, state = (
+        ", ".join(f"{column.name} {column.unit}" for column in part)
+        for part in (embodiment.action, embodiment.state)
+    )
+    if not embodiment.same_columns:
+        columns += f" beside a state of {state or 'nothing'}"
     rows = f"{embodiment.horizon} rows at {embodiment.fps:g} Hz"
     statistics = embodiment.normalization.kind
     return (
         f"{embodiment.kind}{' (relative)' if embodiment.relative else ''}, {rows}, views "
-        f"{', '.join(embodiment.views)}, columns {', '.join(columns)}, normalization {statistics}, "
+        f"{', '.join(embodiment.views)}, columns {columns}, normalization {statistics}, "
         f"action head {embodiment.domain_id} ({embodiment.domain})"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the arrays that cross the border of the model, and the unit of its clocks."""
+"""Checks of arrays that cross the border of the model, rows of one width, the unit of clocks."""
 
 from __future__ import annotations
 
@@ -36,3 +36,9 @@ def check_array(name: str, array: np.ndarray, ndim: int) -> None:
     if not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
         raise ValueError(f"{name}: expected finite values, got {count} NaN or infinite")
+
+
+def widened(rows: np.ndarray, width: int) -> np.ndarray:
+    """Rows [..., D] with zeros behind their last columns, [..., width]; as they are if D is it."""
+    missing = width - rows.shape[-1]
+    return np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, missing)]) if missing else rows

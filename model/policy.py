@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .acceleration.canvas_cuda import GpuComposer
+from .arrays import widened
 from .autoencoder.vae import frames_from_video, video_from_pixels
 from .checkpoint_io.loader import load_model
 from .checkpoint_io.own_embodiment import check_channels, choose_embodiment
@@ -189,11 +190,8 @@ class Cosmos3Policy:
         commands = [candidate.at(min(int(now), candidate.end)) for now in due]
         values = np.stack([command for command in commands if command is not None])
         rows = torch.zeros(self.row_shape)
-        if embodiment.state_row:
-            encoded = embodiment.encode_state(observation.state)
-            rows[0, : len(encoded)] = torch.from_numpy(encoded)
-        own = embodiment.encode_actions(values, observation.state)
-        rows[int(embodiment.state_row) :, : own.shape[1]] = torch.from_numpy(own)
+        own = embodiment.model_rows(observation.state, values)
+        rows[:, : own.shape[1]] = torch.from_numpy(own)
         with self.model.lock, self.stream:
             clock = self.stream.clock()
             text = self.denoiser.read(self.denoiser.checked(self.caption(observation.instruction)))
@@ -361,12 +359,12 @@ class Cosmos3Policy:
         """
         embodiment = self.embodiment
         first = int(embodiment.state_row)
-        rows = {0: embodiment.encode_state(state)} if first else {}
+        rows = {0: widened(embodiment.encode_state(state), embodiment.channels)} if first else {}
         target = None
         if kept:
             last = max(kept) + 1
             values = np.stack([kept.get(row, kept[min(kept)]) for row in range(last)])
-            encoded = embodiment.encode_actions(values, state)
+            encoded = widened(embodiment.encode_actions(values, state), embodiment.channels)
             frozen = self._frozen(kept)
             rows |= {first + row: encoded[row] for row in frozen}
             if soft := sorted(kept)[len(frozen) :]:

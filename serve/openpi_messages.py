@@ -107,7 +107,8 @@ def metadata(embodiment: Embodiment) -> dict[str, Any]:
 
     Exactly RoboArena's fields, whose clients accept no others; none if they cannot say it.
     """
-    if embodiment.kind != JOINTS or not set(embodiment.views) <= set(ROBOLAB_CANVAS.views):
+    joints = embodiment.kind == JOINTS and embodiment.same_columns
+    if not joints or not set(embodiment.views) <= set(ROBOLAB_CANVAS.views):
         return {}
     return {
         "image_resolution": [360, 640],  # as RoboLab: what the largest panel shows of a wide camera

@@ -41,6 +41,44 @@ def share(default: float) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class GroundTruthOptions:
+    """Which numbers of a source say where things are, and which of them the generator has to tell.
+
+    center and spread: one for each of `asked` and then `around`, in the source's units; the loss is
+    on (number - center) / spread. ValueError if the numbers do not belong together.
+    """
+
+    feature: str = "simulation.truth"  # of a LeRobot dataset
+    # Columns of it, from 0: those of what the instruction is about, asked of the action rows, and
+    # all other ones, asked of the seen frame.
+    asked: tuple[int, ...] = bounded((), 0)
+    around: tuple[int, ...] = bounded((), 0)
+    center: tuple[float, ...] = ()
+    spread: tuple[float, ...] = bounded((), above=0)
+
+    def __post_init__(self) -> None:
+        columns = (*self.asked, *self.around)
+        if not columns or len({*columns}) < len(columns):
+            raise ValueError(
+                f"ground_truth: expected distinct columns in asked and around, got {list(columns)}"
+            )
+        for name in ("center", "spread"):
+            if len(getattr(self, name)) != len(columns):
+                raise ValueError(
+                    f"ground_truth.{name}: expected {len(columns)} numbers, one for each of asked "
+                    f"and around, got {len(getattr(self, name))}"
+                )
+
+    def check_width(self, width: int, where: str) -> None:
+        """ValueError if a column is not among `width` ones."""
+        if (last := max((*self.asked, *self.around))) >= width:
+            raise ValueError(
+                f"{where}: ground_truth: expected columns below {width}, those of {self.feature}, "
+                f"got {last}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class DataOptions:
     """Where demonstrations come from: a LeRobot dataset, or the simulation during the training."""
 
@@ -50,6 +88,8 @@ class DataOptions:
     gripper: tuple[float, ...] = ()  # what it says when open and closed; (): see data.md
     units: tuple[str, ...] = ()  # of each state column; (): as it says, or the embodiment
     instruction: str = ""
+    # Where things are in a dataset that does not say it itself, see GroundTruthOptions.
+    ground_truth: GroundTruthOptions | None = None
     # What the simulation is to show, see demonstrations.Demonstration.
     tasks: tuple[str, ...] = bounded(("reach", "lift"), choices=_TASKS)
     episodes: int = bounded(1000, 1, 10**7)  # of each task
@@ -178,7 +218,8 @@ class ObjectiveOptions:
     shift: float = bounded(5.0, above=0)  # of the noise levels, see flow_matching_loss.noise_levels
     vision: float = bounded(10.0, 0)  # weight of the loss of the pictures
     action: float = bounded(10.0, 0)  # weight of the loss of the action rows
-    grounding: float = bounded(0.0, 0)  # weight of the loss of the positions of objects
+    # weight of the loss of where things are, which the source of the data has to know
+    grounding: float = bounded(0.0, 0)
     dropout: float = 0.1  # share of empty captions
     # Shares of samples for policy, forward dynamics and inverse dynamics.
     modes: tuple[float, float, float] = (0.8, 0.1, 0.1)

@@ -24,6 +24,7 @@ from .options import (
     AutoencoderOptions,
     DataOptions,
     DecoderOptions,
+    GroundTruthOptions,
     LoraOptions,
     ObjectiveOptions,
     PolicyTrainingOptions,
@@ -259,6 +260,8 @@ def _values(kind: type, fields: Any, where: str) -> dict[str, Any]:
 
 def _typed(hint: Any, value: Any, default: Any, where: str) -> Any:
     """The value as the field's type has it."""
+    if where.endswith("data.ground_truth"):
+        return None if value is None else _fill(GroundTruthOptions, value, where)
     if isinstance(default, float) and isinstance(value, int | str) and type(value) is not bool:
         value = _number(value, where)
     if not (default == value == math.inf):  # which says that there is no end

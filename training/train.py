@@ -28,7 +28,7 @@ from ..model.network.config import TINY
 from ..model.policy import fit_embodiment, load_policy
 from .clips.clip_reader import read_clips
 from .data.background_loader import BackgroundLoader
-from .data.clip_source import make_clips
+from .data.clip_source import ground_truth_of, make_clips
 from .data.episodes import Clip
 from .distillation.student_stage import train_student
 from .log import JsonLog, Log
@@ -39,6 +39,7 @@ from .stages.autoencoder import load_autoencoder, train_autoencoder
 from .stages.checkpoint_progress import FILE as PROGRESS
 from .stages.checkpoint_progress import has_ended, note
 from .stages.checkpoint_writer import copy_checkpoint, replace, write_autoencoder
+from .stages.flow_matching_loss import check_truth
 from .stages.forward_dynamics import ForwardDynamics
 from .stages.latent_encoder import Encoder
 from .stages.policy import train_policy
@@ -65,6 +66,8 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
         )
     if recipe.video is not None:
         read_clips(recipe.video)  # says what is wrong with the captions before anything is copied
+    if recipe.policy.steps:
+        check_truth(recipe.objective, ground_truth_of(recipe.data))
     _seed(recipe, group)
     torch.set_float32_matmul_precision("high")
     folder = out / "checkpoint"

@@ -145,6 +145,13 @@ def map_joints(
     `kinematics.tool_map` makes its numbers of them.
     """
     acts_by_joints = embodiment.kind == JOINTS
+    if acts_by_joints and embodiment.state and not embodiment.same_columns:
+        raise ValueError(
+            f"embodiment {embodiment.name} has the state columns "
+            f"{[column.name for column in embodiment.state]} and the action columns "
+            f"{[*embodiment.action_names]}: expected the same joints in both, which are measured "
+            "and led by their names"
+        )
     state = embodiment.state if acts_by_joints else _arm(embodiment, joints, [*grippers])
     for name, values in (("joints", joints), ("units", units)):
         if len(values) != len(state) and (values or name == "joints"):

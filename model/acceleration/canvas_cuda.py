@@ -55,7 +55,10 @@ def _compose(canvas: Canvas, pictures: Sequence[Tensor]) -> Tensor:
     device = pictures[0].device
     picture = torch.zeros((*canvas.composite, 3), dtype=torch.uint8, device=device)
     for panel, image in zip(canvas.panels, pictures, strict=True):
-        resized = _resize(image, (panel.height, panel.width), cubic=False, antialias=canvas.smooth)
+        rows, columns = panel.part(*image.shape[:2])
+        seen = image[rows, columns]
+        seen = seen.flip(0, 1) if panel.turn else seen
+        resized = _resize(seen, (panel.height, panel.width), cubic=False, antialias=canvas.smooth)
         target = picture[
             panel.top : panel.top + panel.height, panel.left : panel.left + panel.width
         ]

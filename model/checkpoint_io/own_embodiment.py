@@ -115,9 +115,9 @@ def choose_embodiment(
 
 def check_channels(embodiment: Embodiment, config: ModelConfig) -> None:
     """ValueError if a network's action heads have no room for an embodiment."""
-    if embodiment.width > config.action_width or embodiment.domain_id >= config.domains:
+    if embodiment.channels > config.action_width or embodiment.domain_id >= config.domains:
         raise ValueError(
-            f"embodiment: {embodiment.name} needs {embodiment.width} action channels in domain "
+            f"embodiment: {embodiment.name} needs {embodiment.channels} action channels in domain "
             f"{embodiment.domain_id}, the checkpoint has {config.action_width} channels in "
             f"{config.domains} domains"
         )

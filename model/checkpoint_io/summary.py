@@ -142,7 +142,7 @@ def _embodiments(folder: Path, config: ModelConfig) -> str:
     if not config.action_width:
         return "none: the checkpoint has no action heads"
     if not policy:
-        fits = [each.name for each in EMBODIMENTS.values() if each.width <= config.action_width]
+        fits = [each.name for each in EMBODIMENTS.values() if each.channels <= config.action_width]
         return f"names no embodiment; its action heads can hold {', '.join(fits)}"
     own = own_embodiment(folder, policy)
     domain = policy.get("domain_name")

@@ -46,7 +46,7 @@ class DenoiserInput:
     fps: float
     actions: Tensor | None = None  # float32 [1, rows, action_width]
     clean_rows: Tensor | None = None  # bool [rows], True: known
-    width: int = 0  # action channels in use, all further ones are 0
+    width: int = 0  # action channels in use; further ones are 0, but in a wider known row
     first_row: int = 1  # see `generator_positions`
     domain: int = 0  # number of the action head
     scale_single: bool = True  # see `generator_positions`
@@ -164,9 +164,10 @@ class ActionInput:
     """The action side of a `DenoiserInput`, before it is put together."""
 
     noise: Tensor  # float32 [rows, action_width], is not changed
-    width: int  # action channels in use
+    width: int  # action channels in use, of rows that are not known
     domain: int
-    known: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)  # row -> [width]
+    # row -> its numbers, as many in each row; those of a state may be more than `width`
+    known: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
     first_row: int = 1
     scale_single: bool = True
     rtc_target: RtcTarget | None = None
@@ -198,7 +199,7 @@ def build_input(
     if actions.known:
         indices = list(actions.known)
         values = torch.from_numpy(np.stack([actions.known[index] for index in indices]))
-        rows[indices, : actions.width] = values.to(rows)
+        rows[indices, : values.shape[1]] = values.to(rows)
         clean_rows[indices] = True
     return DenoiserInput(
         latents,

@@ -12,16 +12,30 @@ import numpy as np
 
 from ..arrays import check_image
 
+WHOLE = (0.0, 0.0, 1.0, 1.0)  # a crop that keeps everything
+TURNS = (0, 180)  # degrees
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Panel:
-    """Where one view goes in the composite, in pixels."""
+    """Where one view goes in the composite, in pixels, and which part of its picture is seen.
+
+    crop: top, left, height and width of that part as shares of the camera's picture, so that it is
+    the same at any resolution; turn: degrees by which the part is turned then.
+    """
 
     view: str
     top: int
     left: int
     height: int
     width: int
+    crop: tuple[float, float, float, float] = WHOLE
+    turn: int = 0
+
+    def part(self, height: int, width: int) -> tuple[slice, slice]:
+        """The rows and columns of a picture of this size that are seen, at least one of each."""
+        top, left, high, wide = self.crop
+        return _share(top, high, height), _share(left, wide, width)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,12 +97,32 @@ class Canvas:
         }
 
     def fit(self, panel: Panel, images: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The picture of one panel, uint8 [height, width, 3]; composed again it stays the same."""
-        check_image(f"images[{panel.view!r}]", images[panel.view])
-        resized = resize(
-            images[panel.view], (panel.height, panel.width), cubic=False, antialias=self.smooth
-        )
+        """The picture of one panel, uint8 [height, width, 3]: cropped, turned, resized.
+
+        Without crop and turn it stays the same when it is composed.
+        """
+        picture = images[panel.view]
+        check_image(f"images[{panel.view!r}]", picture)
+        picture = picture[panel.part(*picture.shape[:2])]
+        if panel.turn:
+            picture = picture[::-1, ::-1]
+        resized = resize(picture, (panel.height, panel.width), cubic=False, antialias=self.smooth)
         return np.clip(resized, 0, 255).astype(np.uint8)
+
+    def slim(self, panel: Panel, images: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The view as it may be sent, uint8 [H, W, 3]: composed, it gives the panel's pixels.
+
+        That is the panel's own picture, or the camera's where the crop is still to be made.
+        """
+        if panel.crop == WHOLE and not panel.turn:
+            return self.fit(panel, images)
+        check_image(f"images[{panel.view!r}]", images[panel.view])
+        return images[panel.view]
+
+
+def _share(begin: float, length: float, side: int) -> slice:
+    first = min(round(begin * side), side - 1)
+    return slice(first, max(first + 1, round((begin + length) * side)))
 
 
 def shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

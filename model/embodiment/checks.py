@@ -8,7 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from .canvas import Canvas
-from .spec import COLUMNS, JOINTS, POSES, TWISTS, Embodiment, Normalization, parts_of
+from .spec import (
+    COLUMNS,
+    JOINTS,
+    POSES,
+    TWISTS,
+    Embodiment,
+    Normalization,
+    counts_from_state,
+    parts_of,
+)
 from .table import nearest
 from .units import (
     ANGLE,
@@ -53,7 +62,7 @@ HEADS = {
 }
 LARGEST = 32  # number of heads
 _POSE = (LENGTH,) * 3 + (QUATERNION,) * 4
-_OF_JOINTS = (ANGLE, LENGTH, COUNT, SPEED, TURN_RATE)
+_OF_JOINTS = (ANGLE, LENGTH, COUNT, SPEED, TURN_RATE, CONTROLLER)
 
 
 def free_heads() -> list[int]:
@@ -79,6 +88,8 @@ def check_embodiment(embodiment: Embodiment) -> None:
     for name, columns in (("state", embodiment.state), ("action", embodiment.action)):
         _check_order(name, columns)
     _check_kind(embodiment)
+    if embodiment.state_row and not embodiment.state:
+        raise ValueError("state_row: expected false without columns of state, got true")
     _check_canvas(embodiment.canvas)
     _check_rows(embodiment)
     opened, closed = embodiment.gripper_values
@@ -118,7 +129,7 @@ def _check_kind(embodiment: Embodiment) -> None:
     if embodiment.relative and kind != JOINTS:
         raise ValueError(f"relative: expected false for {kind}, whose rows are deltas, got true")
     if kind == JOINTS:
-        _check_joints(state, action)
+        _check_joints(embodiment)
         return
     for name, columns in (("state", state if kind == POSES else ()), ("action", action)):
         if columns and not _are_whole(kind, columns):
@@ -149,25 +160,44 @@ def _are_whole(kind: str, columns: Sequence[Column]) -> bool:
     )
 
 
-def _check_joints(state: Sequence[Column], action: Sequence[Column]) -> None:
-    names = [[column.name for column in columns] for columns in (state, action)]
-    if names[0] != names[1]:
+def _check_joints(embodiment: Embodiment) -> None:
+    """Columns of the same names in both are the same quantity, and come in one order."""
+    state = {column.name: column for column in embodiment.state}
+    action = {column.name: column for column in embodiment.action}
+    both = [name for name in action if name in state]
+    if both != (found := [name for name in state if name in action]):
         raise ValueError(
-            f"state: expected of joints the columns of action in their order {names[1]}, got "
-            f"{names[0]}"
+            f"state: expected the columns that action has too in their order {both}, got {found}"
         )
-    for ours, theirs in zip(state, action, strict=True):
-        if ours.gripper != theirs.gripper:
+    for name in both:
+        if state[name].gripper != action[name].gripper:
             raise ValueError(
-                f"{ours.name}: expected a gripper in state and action or in none, got one in "
-                f"{'state' if ours.gripper else 'action'}"
+                f"{name}: expected a gripper in state and action or in none, got one in "
+                f"{'state' if state[name].gripper else 'action'}"
             )
-    for column in (*state, *action):
+        if _apart(state[name], action[name]):
+            raise ValueError(
+                f"{name}: expected units of one quantity in state and action, got "
+                f"{state[name].unit} and {action[name].unit}"
+            )
+    for column in (*state.values(), *action.values()):
         if not column.gripper and column.quantity not in _OF_JOINTS:
             raise ValueError(
                 f"{column.name}: expected a unit of a joint: rad, deg, m, mm, ticks, percent or "
-                f"fraction, or of a mobile base: m/s or rad/s, got {column.unit!r}"
+                f"fraction, of a mobile base: m/s or rad/s, or controller, got {column.unit!r}"
             )
+    if embodiment.relative:
+        for column in embodiment.action:
+            if counts_from_state(column) and column.name not in state:
+                raise ValueError(
+                    f"relative: {column.name} of action counts from the column of that name in "
+                    f"state, expected one{nearest(column.name, state)}, got {[*state]}"
+                )
+
+
+def _apart(one: Column, other: Column) -> bool:
+    """Whether two columns cannot be the same thing in two units; a count may be of anything."""
+    return COUNT not in (one.quantity, other.quantity) and one.quantity != other.quantity
 
 
 def _check_canvas(canvas: Canvas) -> None:
@@ -197,14 +227,15 @@ def _check_canvas(canvas: Canvas) -> None:
 
 def _check_rows(embodiment: Embodiment) -> None:
     """The numbers that belong to columns: as many as there are."""
-    _check_normalization("normalization", embodiment.normalization, embodiment.width)
+    rows, states = embodiment.normalization, embodiment.state_normalization
+    _check_normalization("normalization", rows, embodiment.width, "an action row")
     if embodiment.kind != JOINTS and embodiment.state_normalization.kind != "none":
         raise ValueError(
             f"state_normalization: expected none for {embodiment.kind}, got "
             f"{embodiment.state_normalization.kind}"
         )
     width = len(embodiment.state)
-    _check_normalization("state_normalization", embodiment.state_normalization, width)
+    _check_normalization("state_normalization", states, width, "the state row")
     if embodiment.observed is None:
         return
     for name in ("low", "high", "first_low", "first_high"):
@@ -219,7 +250,7 @@ def _check_rows(embodiment: Embodiment) -> None:
         )
 
 
-def _check_normalization(name: str, normalization: Normalization, width: int) -> None:
+def _check_normalization(name: str, normalization: Normalization, width: int, of: str) -> None:
     if normalization.kind == "none":
         return
     deviation = normalization.kind == "mean_std"
@@ -227,7 +258,7 @@ def _check_normalization(name: str, normalization: Normalization, width: int) ->
     for key, values in zip(keys, (normalization.low, normalization.high), strict=True):
         if len(values) != width:
             raise ValueError(
-                f"{name}.{key}: expected {width} numbers, one for each of a row, got {len(values)}"
+                f"{name}.{key}: expected {width} numbers, one for each of {of}, got {len(values)}"
             )
     for column, (low, high) in enumerate(zip(normalization.low, normalization.high, strict=True)):
         if deviation and high < 0:

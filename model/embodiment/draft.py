@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from .canvas import Canvas, Panel
 from .checks import check_embodiment, free_heads
 from .plausibility import TURNS
-from .spec import Embodiment
+from .spec import Embodiment, counts_from_state
 from .units import Column
 
 GRIPPER = re.compile(r"grip|finger|jaw|knuckle|claw", re.IGNORECASE)
@@ -41,11 +41,12 @@ def draft_embodiment(
     rate: float,
     small: bool = False,
     domain: str = "",
+    commands: Sequence[Seen] = (),
 ) -> Embodiment:
     """An embodiment with joint targets and an action head that is free.
 
-    cameras: height and width by view; small: a canvas for small networks. ValueError if nothing
-    was seen.
+    cameras: height and width by view; small: a canvas for small networks; commands: what the action
+    consists of, (): of what the state does. ValueError if nothing was seen.
     """
     if not seen or not cameras:
         raise ValueError(
@@ -53,6 +54,8 @@ def draft_embodiment(
             f"and {[*cameras]}"
         )
     columns = draft_columns(seen)
+    action = draft_columns(commands) if commands else columns
+    named = {column.name for column in columns}
     canvas = draft_canvas(cameras, SMALL if small else WIDE)
     several = len(canvas.panels) > 1
     embodiment = Embodiment(
@@ -61,11 +64,11 @@ def draft_embodiment(
         domain_id=free_heads()[1],
         canvas=canvas,
         state=columns,
-        action=columns,
+        action=action,
         step=round(1e9 / rate),
         horizon=max(4, 4 * round(SECONDS * rate / 4)),
         state_row=True,
-        relative=True,
+        relative=all(each.name in named for each in action if counts_from_state(each)),
         viewpoint="concat_view" if several else "third_person_view",
         view_description=_sentences(canvas) if several else "",
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arrays import NS
-from .canvas import Canvas, Panel
+from .canvas import TURNS, WHOLE, Canvas, Panel
 from .checks import check_embodiment
 from .observed import SKETCH, Observed
 from .spec import BASE, JOINTS, POSES, POST_TRAINED, RAW, TWISTS, Embodiment, Normalization
@@ -175,15 +175,32 @@ def _canvas(table: Table) -> Canvas:
                 f"{views.where}: expected names of letters, digits and _, as topics have, "
                 f"got {view!r}"
             )
-        top, left, height, width = views.integers(view, 4)
-        if not height or not width:
-            raise views.fail(view, "[top, left, height, width] with some height and width")
-        panels.append(Panel(view, top, left, height, width))
+        panels.append(_panel(views, view))
     composite = _size(table, "composite")
     content = _size(table, "content", composite)
     return Canvas(
         tuple(panels), composite, content, _size(table, "size", content), table.flag("smooth")
     )
+
+
+def _panel(views: Table, view: str) -> Panel:
+    """A view: its place, or a table of place, crop and turn."""
+    fields = views.value(view)
+    fields = fields if isinstance(fields, dict) else {"place": fields}
+    table = Table(f"{views.where}: {view}", fields, ("place", "crop", "turn"))
+    named, key = (table, "place") if isinstance(views.value(view), dict) else (views, view)
+    top, left, height, width = named.integers(key, 4)
+    if not height or not width:
+        raise named.fail(key, "[top, left, height, width] with some height and width")
+    turn = table.integer("turn", 0, 0)
+    if turn not in TURNS:
+        raise table.fail("turn", " or ".join(f"{degrees}" for degrees in TURNS) + " degrees")
+    y, x, high, wide = crop = table.numbers("crop", 4, WHOLE)
+    if min(crop) < 0 or min(high, wide) <= 0 or max(y + high, x + wide) > 1 + 1e-6:
+        raise table.fail(
+            "crop", "[top, left, height, width] as shares of the picture, which it lies in"
+        )
+    return Panel(view, top, left, height, width, (y, x, high, wide), turn)
 
 
 def _size(table: Table, key: str, default: tuple[int, int] | None = None) -> tuple[int, int]:

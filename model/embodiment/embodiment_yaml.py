@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from .canvas import WHOLE, Panel
 from .observed import Observed
 from .spec import RAW, Embodiment, Normalization
 from .units import Column
@@ -64,7 +65,7 @@ def to_fields(embodiment: Embodiment) -> dict[str, Any]:
         "horizon": embodiment.horizon,
         "state_row": embodiment.state_row,
         "canvas": {
-            "views": {p.view: [p.top, p.left, p.height, p.width] for p in canvas.panels},
+            "views": {panel.view: _panel(panel) for panel in canvas.panels},
             "composite": [*canvas.composite],
             "content": [*canvas.content],
             "size": [*canvas.size],
@@ -94,6 +95,13 @@ def _without_defaults(**fields: Any) -> dict[str, Any]:
 
 def _is_default(value: Any) -> bool:
     return value is False or value in ("", {})
+
+
+def _panel(panel: Panel) -> list[int] | _Row:
+    place = [panel.top, panel.left, panel.height, panel.width]
+    crop = {} if panel.crop == WHOLE else {"crop": [*panel.crop]}
+    turn = {"turn": panel.turn} if panel.turn else {}
+    return _Row(place=place, **crop, **turn) if crop or turn else place
 
 
 def _columns(columns: Sequence[Column]) -> dict[str, Any]:

@@ -105,3 +105,15 @@ def matrix_to_rotation_vector(matrix: np.ndarray) -> np.ndarray:
     sine = np.linalg.norm(quaternion[..., :3], axis=-1, keepdims=True)
     angle = 2 * np.arctan2(sine, quaternion[..., 3:])
     return quaternion[..., :3] * np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 2.0)
+
+
+def twists_to_rows(twists: np.ndarray) -> np.ndarray:
+    """Translation and rotation vector [..., 6] -> translation and rot6d [..., 9]."""
+    rotation = matrix_to_rot6d(rotation_vector_to_matrix(twists[..., 3:]))
+    return np.concatenate([twists[..., :3], rotation], axis=-1)
+
+
+def rows_to_twists(rows: np.ndarray) -> np.ndarray:
+    """Translation and rot6d [..., 9] -> translation and rotation vector [..., 6]."""
+    vector = matrix_to_rotation_vector(rot6d_to_matrix(rows[..., 3:]))
+    return np.concatenate([rows[..., :3], vector], axis=-1)

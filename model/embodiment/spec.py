@@ -4,24 +4,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..arrays import NS
+from ..arrays import NS, widened
 from .canvas import Canvas
 from .observed import Observed
 from .rotations import (
     deltas_to_transforms,
     matrix_to_rot6d,
-    matrix_to_rotation_vector,
     pose_to_transform,
-    rot6d_to_matrix,
-    rotation_vector_to_matrix,
+    rows_to_twists,
     transform_to_pose,
     transforms_to_deltas,
+    twists_to_rows,
 )
-from .units import Column
+from .units import CONTROLLER, Column
 
 JOINTS, POSES, TWISTS = "joints", "poses", "twists"
 BASE, POST_TRAINED = "base", "post_trained"
@@ -108,7 +107,7 @@ def parts_of(kind: str, columns: Sequence[Column]) -> tuple[Part, ...]:
 
 
 def row_width(kind: str, action: Sequence[Column]) -> int:
-    """Numbers in one row inside the model, for commands with these columns."""
+    """Numbers in one row inside the model, for commands or a state with these columns."""
     return parts_of(kind, action)[-1].row.stop
 
 
@@ -116,10 +115,10 @@ def row_width(kind: str, action: Sequence[Column]) -> int:
 class Embodiment:
     """One robot as the model knows it: a file of data/, or one that `embodiment_file` reads.
 
-    kind: "joints" (rows = joint targets), "poses" (columns are absolute poses, rows are pose deltas
-    frame by frame) or "twists" (columns are controller deltas: translation and rotation vector;
-    rows use rot6d). A robot with several arms has several poses or twists; grippers stand where
-    they stand.
+    kind: "joints" (rows = targets of joints or positions, number by number; the state may have
+    other columns), "poses" (columns are absolute poses, rows are pose deltas frame by frame) or
+    "twists" (columns are controller deltas: translation and rotation vector; rows use rot6d). A
+    robot with several arms has several poses or twists; grippers stand where they stand.
     """
 
     name: str
@@ -135,7 +134,9 @@ class Embodiment:
     gripper_values: tuple[float, float] = (1.0, 0.0)  # raw, of the model when open and closed
     normalization: Normalization = RAW  # of the action rows
     state_normalization: Normalization = RAW  # of the state row of "joints"
-    relative: bool = False  # of "joints": action rows count from the state, except grippers
+    # of "joints": action rows count from the state's columns of the same names, except grippers and
+    # what the robot's own controller scales
+    relative: bool = False
     # The frame the model moves, seen from the robot's: R @ tool_rotation, p + R @ tool_offset.
     tool_rotation: tuple[tuple[float, float, float], ...] = (
         (1.0, 0.0, 0.0),
@@ -171,8 +172,25 @@ class Embodiment:
 
     @property
     def width(self) -> int:
-        """Numbers in one row inside the model."""
+        """Numbers in one action row inside the model."""
         return row_width(self.kind, self.action)
+
+    @property
+    def state_width(self) -> int:
+        """Numbers in the state row inside the model; 0: there is none."""
+        if not self.state_row or not self.state:
+            return 0
+        return row_width(JOINTS if self.kind == JOINTS else POSES, self.state)
+
+    @property
+    def channels(self) -> int:
+        """Action channels of the network that it takes: of the wider of state and action rows."""
+        return max(self.width, self.state_width)
+
+    @property
+    def same_columns(self) -> bool:
+        """Whether the state has the columns of the action, as that of a robot led by its joints."""
+        return [column.name for column in self.state] == [column.name for column in self.action]
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -181,8 +199,8 @@ class Embodiment:
 
     @property
     def row_grippers(self) -> np.ndarray:
-        """Which numbers of a row inside the model are grippers: bool [width]."""
-        return np.concatenate([np.full(p.row.stop - p.row.start, p.gripper) for p in self.parts])
+        """Which numbers of an action row inside the model are grippers: bool [width]."""
+        return _row_grippers(self.parts)
 
     def neutral_state(self) -> np.ndarray:
         """A state of zeros, with poses that are not turned: float32 [len(self.state)]."""
@@ -207,15 +225,17 @@ class Embodiment:
             raise ValueError(f"state: expected finite values, got {state.tolist()} for {names}")
 
     def encode_state(self, state: np.ndarray) -> np.ndarray:
-        """Robot state [len(self.state)] -> the model's clean row 0, float32 [width]."""
+        """Robot state [len(self.state)] -> the model's clean row 0, float32 [state width]."""
         self.check_state(state)
         if self.kind == JOINTS:
-            return self.state_normalization.forward(self._gripper_in(state)).astype(np.float32)
+            raw = self._gripper_in(state, np.array([column.gripper for column in self.state]))
+            return self.state_normalization.forward(raw).astype(np.float32)
         pieces = [
             state[part.columns] if part.gripper else self._pose_row(state[part.columns])
             for part in parts_of(POSES, self.state)
         ]
-        return self._gripper_in(np.concatenate(pieces)).astype(np.float32)
+        grippers = _row_grippers(parts_of(POSES, self.state))
+        return self._gripper_in(np.concatenate(pieces), grippers).astype(np.float32)
 
     def encode_actions(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Commands [H, len(self.action)] after `state` -> the model's rows, float32 [H, width]."""
@@ -226,21 +246,33 @@ class Embodiment:
             )
         rows = values - self._origin(state) if self.relative else values
         if self.kind != JOINTS:
-            encode = self._pose_deltas if self.kind == POSES else _twist_rows
             pieces = [
-                values[:, part.columns] if part.gripper else encode(values, part, state)
+                values[:, part.columns]
+                if part.gripper
+                else twists_to_rows(values[:, part.columns])
+                if self.kind == TWISTS
+                else self._pose_deltas(values, part, state)
                 for part in self.parts
             ]
             rows = np.concatenate(pieces, axis=1)
-        return self.normalization.forward(self._gripper_in(rows)).astype(np.float32)
+        raw = self._gripper_in(rows, self.row_grippers)
+        return self.normalization.forward(raw).astype(np.float32)
 
     def decode_actions(self, rows: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """The model's rows [H, width] -> commands float32 [H, len(self.action)] after `state`."""
+        """The model's rows [H, width] -> commands float32 [H, len(self.action)] after `state`.
+
+        ValueError for rows of another width.
+        """
+        if rows.shape[-1] != self.width:
+            raise ValueError(f"rows of {self.name}: expected {self.width} wide, got {rows.shape}")
         raw = self._gripper_out(self.normalization.inverse(rows.astype(np.float64)))
         if self.kind != JOINTS:
-            decode = self._poses if self.kind == POSES else _twists
             pieces = [
-                raw[:, part.row] if part.gripper else decode(raw, part, state)
+                raw[:, part.row]
+                if part.gripper
+                else rows_to_twists(raw[:, part.row])
+                if self.kind == TWISTS
+                else self._poses(raw, part, state)
                 for part in self.parts
             ]
             raw = np.concatenate(pieces, axis=1)
@@ -248,9 +280,39 @@ class Embodiment:
             raw = raw + self._origin(state)
         return raw.astype(np.float32)
 
+    def model_rows(self, state: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """State row (if it has one) and action rows of a window, float32 [rows, channels].
+
+        values: commands [H, len(self.action)]; the narrower kind of row ends in zeros.
+        """
+        rows = widened(self.encode_actions(values, state), self.channels)
+        if not self.state_row:
+            return rows
+        return np.concatenate([widened(self.encode_state(state), self.channels)[None], rows])
+
+    def led_states(self, commands: np.ndarray) -> np.ndarray:
+        """Where commands [..., len(self.action)] lead, as states [..., len(self.state)].
+
+        ValueError names columns of the state that no command does.
+        """
+        if self.kind != JOINTS or self.same_columns:
+            return commands[..., : len(self.state)]
+        actions = self.action_names
+        if unled := [column.name for column in self.state if column.name not in actions]:
+            raise ValueError(
+                f"state of {self.name}: where {unled} will be is in no command; expected the "
+                "states of all frames"
+            )
+        return commands[..., [actions.index(column.name) for column in self.state]]
+
     def _origin(self, state: np.ndarray) -> np.ndarray:
-        """What relative rows count from: the state, and 0 for grippers."""
-        return np.where([column.gripper for column in self.action], 0.0, state)
+        """What relative rows count from: the state's columns of the same names, else 0."""
+        places = {column.name: place for place, column in enumerate(self.state)}
+        origin = np.zeros(len(self.action), state.dtype)
+        for number, column in enumerate(self.action):
+            if counts_from_state(column):
+                origin[number] = state[places[column.name]]
+        return origin
 
     def _start(self, part: Part, state: np.ndarray) -> np.ndarray:
         """The pose that a first delta starts from; a robot without state starts at the origin."""
@@ -280,32 +342,21 @@ class Embodiment:
     def _to_model(self, transforms: np.ndarray) -> np.ndarray:
         return transforms @ self._tool()
 
-    def _gripper_in(self, rows: np.ndarray) -> np.ndarray:
+    def _gripper_in(self, rows: np.ndarray, grippers: np.ndarray) -> np.ndarray:
         opened, closed = self.gripper_values
-        return self._map_gripper(rows, lambda value: opened + value * (closed - opened))
+        changed = opened + rows * (closed - opened)
+        return np.where(grippers, changed, rows) if grippers.any() else rows
 
     def _gripper_out(self, rows: np.ndarray) -> np.ndarray:
         opened, closed = self.gripper_values
-        return self._map_gripper(rows, lambda value: (value - opened) / (closed - opened))
-
-    def _map_gripper(
-        self, rows: np.ndarray, change: Callable[[np.ndarray], np.ndarray]
-    ) -> np.ndarray:
-        """Grippers are numbers of their own, inside and outside alike."""
-        grippers = self.row_grippers
-        return np.where(grippers, change(rows), rows) if grippers.any() else rows
+        grippers, changed = self.row_grippers, (rows - opened) / (closed - opened)
+        return np.where(grippers, changed, rows) if grippers.any() else rows
 
 
-def _twist_rows(values: np.ndarray, part: Part, state: np.ndarray) -> np.ndarray:
-    """The twists of a part of commands [H, D] -> rows [H, 9]."""
-    twists = values[:, part.columns]
-    rotation = matrix_to_rot6d(rotation_vector_to_matrix(twists[:, 3:]))
-    return np.concatenate([twists[:, :3], rotation], axis=1)
+def counts_from_state(column: Column) -> bool:
+    """Whether a relative action column counts from the state: it jumps not, and is a position."""
+    return not column.gripper and column.quantity != CONTROLLER
 
 
-def _twists(raw: np.ndarray, part: Part, state: np.ndarray) -> np.ndarray:
-    """A part of rows [H, width] -> twists [H, 6]."""
-    rows = raw[:, part.row]
-    return np.concatenate(
-        [rows[:, :3], matrix_to_rotation_vector(rot6d_to_matrix(rows[:, 3:]))], axis=1
-    )
+def _row_grippers(parts: Sequence[Part]) -> np.ndarray:
+    return np.concatenate([np.full(p.row.stop - p.row.start, p.gripper) for p in parts])

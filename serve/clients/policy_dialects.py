@@ -70,7 +70,7 @@ def choose_dialect(
 
 def _pictures(observation: Observation, embodiment: Embodiment) -> dict[str, np.ndarray]:
     canvas = embodiment.canvas
-    return {panel.view: canvas.fit(panel, observation.images) for panel in canvas.panels}
+    return {panel.view: canvas.slim(panel, observation.images) for panel in canvas.panels}
 
 
 def _write_own(observation: Observation, embodiment: Embodiment) -> Fields:
@@ -154,10 +154,10 @@ def _state(state: np.ndarray, embodiment: Embodiment) -> Fields:
     """The state by its parts: joints or pose, and grippers."""
     if not len(state):
         return {}
-    grippers = sum(column.gripper for column in embodiment.state)
-    arm, fingers = np.split(state, [len(state) - grippers])
+    gripper = np.array([column.gripper for column in embodiment.state])
+    arm, fingers = state[~gripper], state[gripper]
     if embodiment.kind == JOINTS:
         fields = {"observation/joint_position": arm}
     else:
         fields = {"observation/eef_pos": arm[:3], "observation/eef_quat": arm[3:]}
-    return fields | ({"observation/gripper_position": fingers} if grippers else {})
+    return fields | ({"observation/gripper_position": fingers} if gripper.any() else {})

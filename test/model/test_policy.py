@@ -134,6 +134,37 @@ def test_rows_of_the_past_are_ignored(policy):
     assert committed_rows(gone, policy.embodiment, STAMP + 3 * old.step) == {}
 
 
+def test_a_state_wider_than_the_commands_is_known_whole_and_nothing_else_is(tmp_path, write):
+    """Seven numbers of state, four of a command; committed rows among them."""
+    folder = write(TINY)
+    (folder / "embodiment.yaml").unlink()
+    model = load_model(folder, reasoner=False)
+    model.policy_config.clear()
+    body = EMBODIMENTS["metaworld"]
+    policy = Cosmos3Policy(model, body, num_steps=2, soft_rows=2)
+    state = np.array([0.1, 0.6, 0.2, 0.5, 0.12, 0.65, 0.25], np.float32)
+    picture = RNG.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    seen = Observation({"corner2": picture}, state, "push the puck", STAMP)
+    held = np.tile(np.float32([0.15, 0.7, 0.2, -0.5]), (5, 1))
+    committed = ActionChunk(held, body.action_names, STAMP, body.step)
+    _, noise, row_noise = policy.draw_noise()
+    inputs = policy.denoiser_input(
+        torch.zeros(1, *policy.latent_shape), state, noise, row_noise, kept=dict(enumerate(held))
+    )
+    assert np.array_equal(inputs.actions[0, 0, :7].numpy(), body.encode_state(state))
+    assert not inputs.actions[0, 1:, 4:].any()
+    assert inputs.clean_actions()[0, :, 4:].all()
+    assert not inputs.clean_actions()[0, 6:, :4].any()
+    assert np.array_equal(inputs.actions[0, 1:4, :4].numpy(), body.encode_actions(held, state)[:3])
+    chunk = policy.infer(seen, committed).chunk
+    assert chunk.values.shape == (16, 4)
+    assert chunk.discrete == ()
+    assert np.array_equal(chunk.values[:3], held[:3])  # the last two are soft
+    other = dataclasses.replace(seen, state=state + np.float32([0, 0, 0, 0.3, 0, 0, 0]))
+    assert not np.array_equal(policy.infer(other, committed).chunk.values, chunk.values)
+    assert policy.imagine(seen, chunk).chunk.values.shape == (16, 4)
+
+
 @pytest.mark.parametrize("name", ["libero", "bridge", "umi", "av", "droid_midtrain"])
 def test_every_embodiment_runs(name, tmp_path, write):
     embodiment = EMBODIMENTS[name]

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every client's keys lead to the same observation, and what is missing is named."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS
-from cosmos3_ros.model.interface import ActionChunk, Prediction
+from cosmos3_ros.model.interface import ActionChunk, Observation, Prediction
+from cosmos3_ros.serve.clients.policy_dialects import OPENPI, OWN, choose_dialect
 from cosmos3_ros.serve.msgpack_codec import pack, unpack
 from cosmos3_ros.serve.openpi_messages import metadata, read_observation, rows, split
 
@@ -252,3 +254,21 @@ def test_numbers_of_two_arms_come_to_their_columns() -> None:
     views = {f"observation/{view}": picture(9) for view in dual.views}
     with pytest.raises(ValueError, match="expected observation/state"):
         read_observation(views | apart | PROMPT, dual)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=[OWN, OPENPI])
+@pytest.mark.parametrize("crop", [False, True])
+def test_a_state_of_other_columns_and_a_crop_arrive_as_they_were_sent(own, crop):
+    """A gripper among the columns of the state, and fewer commands than those."""
+    hand = EMBODIMENTS["metaworld"]
+    if crop:
+        panel = dataclasses.replace(hand.canvas.panels[0], crop=(0.25, 0.0, 0.5, 0.75), turn=180)
+        hand = dataclasses.replace(hand, canvas=dataclasses.replace(hand.canvas, panels=(panel,)))
+    state = np.arange(7, dtype=np.float32) / 10
+    sent = Observation({"corner2": picture(5)}, state, "push the puck", 1)
+    dialect = choose_dialect("auto", own, "/", {}, hand)
+    message = {**dialect.write(sent, hand), **PROMPT}
+    seen = read_observation(unpack(pack(message)), hand)
+    assert np.array_equal(seen.state, state)
+    assert np.array_equal(hand.compose(seen.images), hand.compose(sent.images))
+    assert metadata(hand) == {}

@@ -4,6 +4,8 @@
 import dataclasses
 import itertools
 import json
+import math
+from pathlib import Path
 from shutil import copytree
 
 import pytest
@@ -12,9 +14,13 @@ from safetensors.torch import load_file
 
 from cosmos3_ros.model.checkpoint_io.json_file import read_json
 from cosmos3_ros.model.checkpoint_io.loader import load_model
+from cosmos3_ros.model.checkpoint_io.summary import report
 from cosmos3_ros.model.checkpoint_io.yes_temperature import write_yes_temperature, yes_temperature
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.embodiment.embodiment_yaml import write_embodiment
+from cosmos3_ros.model.interface import gray_observation
+from cosmos3_ros.model.network.config import TINY
+from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training import train
 from cosmos3_ros.training.data.episodes import make_clip
@@ -30,6 +36,7 @@ from cosmos3_ros.training.stages.policy import prepare
 from cosmos3_ros.training.train import begin, embodiment_of
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
+RECIPES = Path(__file__).resolve().parents[2] / "training" / "recipes"
 
 
 def test_a_training_that_goes_on_keeps_its_checkpoint_and_writes_the_latest_recipe(tmp_path):
@@ -239,3 +246,40 @@ def test_a_training_that_explodes_keeps_what_was_good(tmp_path, short):
     assert len(state) == (tmp_path / "out" / "state.safetensors").stat().st_size
     mild = dataclasses.replace(short.policy, steps=3)
     assert run(dataclasses.replace(short, policy=mild), tmp_path / "out")[-1].startswith("wrote")
+
+
+def test_a_hand_with_a_wider_state_trains_by_the_recipe_and_is_a_whole_policy(
+    tmp_path, hand_dataset
+):
+    """Meta-World's recipe with small towers: three steps, a checkpoint, a chunk, no complaint."""
+    changes = [f"data.dataset={hand_dataset}", "data.stride=6", "data.warm_up=1", "start="]
+    changes += ["autoencoder=null", "policy.batch=2", "policy.steps=3", "policy.compile="]
+    changes += ["policy.muon=0", "device=cpu", "objective.grounding_layer=1"]
+    recipe = read_recipe(RECIPES / "metaworld.yaml", changes)
+    small = {"hidden": 64, "layers": 2, "heads": 2, "kv_heads": 2, "mlp": 128}
+    folder = train.train(dataclasses.replace(recipe, size=small), tmp_path / "out")
+    logged = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
+    losses = [entry["total"] for entry in logged if "total" in entry]
+    assert losses
+    assert all(math.isfinite(loss) for loss in losses)
+    assert all(entry["grounding"] > 0 for entry in logged if "total" in entry)
+    policy = load_policy(folder, num_steps=1)
+    assert policy.embodiment == EMBODIMENTS["metaworld"]
+    chunk = policy.infer(gray_observation(policy.embodiment, "Open a drawer")).chunk
+    assert chunk.values.shape == (16, 4)
+    inspected = report(folder)
+    assert inspected.loads, inspected.text
+    assert "metaworld" in inspected.text
+    # without a word about the truth it trains too, and a weight that asks for it is refused
+    bare = dataclasses.replace(recipe.data, ground_truth=None)
+    with pytest.raises(ValueError, match=r"objective.grounding: expected 0, the data do not say"):
+        train.train(dataclasses.replace(recipe, data=bare), tmp_path / "none")
+    assert not (tmp_path / "none" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("name", ["metaworld", "metaworld_2500"])
+def test_a_recipe_for_meta_world_makes_a_small_network(name):
+    recipe = read_recipe(RECIPES / f"{name}.yaml")
+    with torch.device("meta"):
+        towers = Transformer(dataclasses.replace(TINY, **recipe.size))
+    assert sum(parameter.numel() for parameter in towers.parameters()) <= 25_000_000

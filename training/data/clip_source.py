@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import zlib
 from collections.abc import Generator
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...model.embodiment import Embodiment
-from ..options import DataOptions
+from ..options import DataOptions, GroundTruthOptions
 from .demonstrations import LIMIT, Demonstration, record
 from .episodes import Clip, make_clip, make_span, part, window_begins
+from .ground_truth import SIMULATED, known_of
 from .parallel import in_parallel
 
 if TYPE_CHECKING:  # trainings on the simulation need none of it
@@ -81,7 +83,33 @@ def layout_of(dataset: Path, embodiment: Embodiment, options: DataOptions) -> La
     if (dataset / "meta/info.json").is_file():  # else `read_episodes` says what is missing
         usual = usual_features(read_info(dataset)["features"], embodiment)
     features = {**usual, **options.features}
-    return make_layout(embodiment, features, options.gripper, options.instruction, options.units)
+    layout = make_layout(embodiment, features, options.gripper, options.instruction, options.units)
+    truth = options.ground_truth
+    return dataclasses.replace(layout, truth=truth.feature) if truth else layout
+
+
+def ground_truth_of(options: DataOptions) -> GroundTruthOptions | None:
+    """What the source says of where things are; None if it says nothing.
+
+    ValueError for a recipe's words about it that do not fit the source.
+    """
+    said = options.ground_truth
+    if not options.dataset:
+        if said:
+            raise ValueError("data.ground_truth: expected none without data.dataset, got some")
+        return SIMULATED
+    from .lerobot.metadata import read_info
+
+    features = read_info(Path(options.dataset))["features"]
+    if said is None:
+        return known_of(features, options.dataset)
+    if said.feature not in features:
+        raise ValueError(
+            f"data.ground_truth.feature: {options.dataset} lacks {said.feature!r}; it has "
+            f"{sorted(features)}"
+        )
+    said.check_width(math.prod(features[said.feature]["shape"]), options.dataset)
+    return said
 
 
 def make_clips(

@@ -20,9 +20,9 @@ class Episode:
 
     views: Mapping[str, np.ndarray]  # view -> uint8 [T, H, W, 3], or [K, H, W, 3] with `looks`
     states: np.ndarray  # float32 [T, D], columns and units of the embodiment
-    actions: np.ndarray  # float32 [T, D]
+    actions: np.ndarray  # float32 [T, D] of the action's columns
     instructions: tuple[str, ...]  # wordings of the task
-    truth: np.ndarray  # float32 [T, GroundTruth.WIDTH], NaN where unknown
+    truth: np.ndarray  # float32 [T, K] where things are, NaN where unknown; K is its source's
     task: str = ""  # where it came from
     seed: int = -1
     looks: np.ndarray | None = None  # int64 [K], rising: the frames in `views`; None: all frames
@@ -57,8 +57,8 @@ class Clip:
 
     frames: np.ndarray  # uint8 [T, H, W, 3], composed on the canvas
     starts: np.ndarray  # int64 [windows], the frame that each window begins with
-    rows: np.ndarray  # float32 [windows, state row + horizon, width], as the network sees them
-    truth: np.ndarray  # float32 [windows, GroundTruth.WIDTH]
+    rows: np.ndarray  # float32 [windows, state row + horizon, channels], as the network sees them
+    truth: np.ndarray  # float32 [windows, K]
     instructions: tuple[str, ...]
     whole: bool = True  # False: `frames` are those of `starts` only, later ones are not known
 
@@ -157,9 +157,4 @@ def window_rows(episode: Episode, embodiment: Embodiment, start: int) -> np.ndar
     """The state at frame `start` and the chunk that follows it, as the network sees them."""
     values = episode.actions[np.minimum(start + np.arange(embodiment.horizon), len(episode) - 1)]
     state = episode.states[start]
-    rows = embodiment.encode_actions(values, state)
-    return (
-        np.concatenate([embodiment.encode_state(state)[None], rows])
-        if embodiment.state_row
-        else rows
-    )
+    return embodiment.model_rows(state, values)

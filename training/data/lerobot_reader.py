@@ -17,7 +17,7 @@ from ...model.embodiment.units import to_si
 from ...robot.images import decode_bytes
 from .embodiments.dataset_columns import dataset_columns
 from .episodes import Episode, by_task
-from .ground_truth import GroundTruth
+from .ground_truth import TRUTH_FEATURE
 from .lerobot.layout import (
     Layout,
     camera_feature,
@@ -51,7 +51,6 @@ __all__ = [
     "usual_features",
 ]
 
-TRUTH_FEATURE = "simulation.truth"
 SEPARATOR = " | "  # between several ways to say the same, in what `collect` writes
 _COLLECTED = "simulation/task"  # of an episode that `collect` wrote
 
@@ -151,7 +150,8 @@ def check_dataset(
                 f"{expected}"
             )
         try:
-            dataset_columns(features, names, columns, layout.units, layout.gripper)
+            units = layout.units_of(columns, embodiment.state)
+            dataset_columns(features, names, columns, units, layout.gripper)
         except ValueError as error:
             raise ValueError(f"{root}: {kind} {list(names)} {error}") from None
 
@@ -182,12 +182,6 @@ def _read_episode(
     said = _wordings(table, row, tasks, layout.instruction, where)
     grippers = [column.gripper for column in embodiment.action]
     frames, states, actions = _resampled(states, actions, info["fps"] / embodiment.fps, grippers)
-    known = TRUTH_FEATURE in table.column_names and TRUTH_FEATURE in features
-    truth = (
-        feature_numbers(table, features, (TRUTH_FEATURE,), where)
-        if known
-        else np.full((table.num_rows, GroundTruth.WIDTH), np.nan, np.float32)
-    )
     episode = Episode(
         views={
             view: _pictures(root, info, row, table, key)[frames]
@@ -196,7 +190,7 @@ def _read_episode(
         states=states,
         actions=actions,
         instructions=said[0],
-        truth=truth[frames],
+        truth=_truth(table, features, layout.truth, where)[frames],
         task=str(row.get(_COLLECTED) or ""),
         seed=seed if isinstance(seed := row.get("simulation/seed"), int) else -1,
     )
@@ -212,7 +206,7 @@ def _table(root: Path, info: dict[str, Any], row: dict[str, Any], layout: Layout
     number, features = row["episode_index"], info["features"]
     where, file = f"{root}: episode {number}", data_file(root, info, row)
     images = [key for key in layout.cameras.values() if features[key]["dtype"] == "image"]
-    optional = (TRUTH_FEATURE, "task_index", "frame_index")
+    optional = (layout.truth, "task_index", "frame_index")
     table = read_table(file, (*layout.state, *layout.action, *images), optional, number)
     if not table.num_rows:
         raise ValueError(f"{where}: no rows in {file}")
@@ -239,13 +233,24 @@ def _states_and_actions(
             raise ValueError(
                 f"{where}: expected finite numbers in {[*layout.state, *layout.action]}"
             )
-        said = dataset_columns(features, names, columns, layout.units, layout.gripper)
+        units = layout.units_of(columns, embodiment.state)
+        said = dataset_columns(features, names, columns, units, layout.gripper)
         found.append(to_si(values, said).astype(np.float32, copy=False))
     try:
         check_states(found[0], embodiment.state if layout.state else ())
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     return found[0], found[1]
+
+
+def _truth(table: Any, features: Mapping[str, Any], name: str, where: str) -> np.ndarray:
+    """Where things are, float32 [rows, K]: K is 0 if no episode knows, NaN if this does not."""
+    if name not in features:
+        return np.zeros((table.num_rows, 0), np.float32)
+    if name not in table.column_names:
+        width = int(np.prod(features[name]["shape"]))
+        return np.full((table.num_rows, width), np.nan, np.float32)
+    return feature_numbers(table, features, (name,), where)
 
 
 def _wordings(

@@ -16,10 +16,11 @@ import numpy as np
 
 from ...model.checkpoint_io.atomic_files import write_file, write_text
 from ...model.embodiment import Embodiment
+from ..options import GroundTruthOptions
 from .embodiments.dataset_columns import UNITS_KEY, own_unit
 from .episodes import Episode
-from .ground_truth import GroundTruth
-from .lerobot_reader import SEPARATOR, TRUTH_FEATURE, camera_feature, number_features
+from .ground_truth import SIMULATED, TRUTH_FEATURE, to_info
+from .lerobot_reader import SEPARATOR, camera_feature, number_features
 from .video_io import video_shape, write_video
 
 _INDEX = ("timestamp", "frame_index", "episode_index", "index", "task_index")
@@ -118,12 +119,14 @@ def finish(
     embodiment: Embodiment,
     robot: str,
     commands: Sequence[Sequence[str]] | None = None,
+    truth: GroundTruthOptions = SIMULATED,
 ) -> None:
     """Number the frames of all shards and write info, tasks and statistics.
 
     May be called again after more shards.
 
-    commands: for each column of the actions where it was taken from, if it was recorded.
+    commands: for each column of the actions where it was taken from, if it was recorded. truth:
+    what the episodes' truth says, if they have one.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -158,7 +161,7 @@ def finish(
         "splits": {"train": f"0:{len(everything)}"},
         "data_path": _DATA,
         "video_path": _VIDEO,
-        "features": _features(embodiment, shapes, known, commands),
+        "features": _features(embodiment, shapes, truth if known else None, commands),
     }
     _write_json(folder / "meta/info.json", info)
 
@@ -196,14 +199,14 @@ def _numbers(embodiment: Embodiment, episodes: Sequence[Episode]) -> dict[str, t
     known = any(np.isfinite(episode.truth).any() for episode in episodes)
     return {
         **number_features(embodiment),
-        **({TRUTH_FEATURE: ("truth", slice(0, GroundTruth.WIDTH))} if known else {}),
+        **({TRUTH_FEATURE: ("truth", slice(None))} if known else {}),
     }
 
 
 def _features(
     embodiment: Embodiment,
     shapes: Mapping[str, Sequence[int]],
-    with_truth: bool,
+    truth: GroundTruthOptions | None,
     commands: Sequence[Sequence[str]] | None,
 ) -> dict[str, Any]:
     fps = round(embodiment.fps)
@@ -228,10 +231,10 @@ def _features(
         features[name]["info"] = {UNITS_KEY: [own_unit(column) for column in columns[part]]}
         if field == "actions" and commands:
             features[name]["info"]["commands"] = [list(sources) for sources in commands[part]]
-    if with_truth:
-        features[TRUTH_FEATURE] = _numbers_feature(
-            [f"{TRUTH_FEATURE}.{number}" for number in range(GroundTruth.WIDTH)]
-        )
+    if truth:
+        width = 1 + max((*truth.asked, *truth.around))
+        names = [f"{TRUTH_FEATURE}.{number}" for number in range(width)]
+        features[TRUTH_FEATURE] = {**_numbers_feature(names), "info": to_info(truth)}
     for name in _INDEX:
         kind = "float32" if name == "timestamp" else "int64"
         features[name] = {"dtype": kind, "shape": [1], "names": None}

@@ -22,7 +22,6 @@ from ...robot.recorded_robot import RecordedRobot, read_robot
 from ...robot.topic_names import COMMANDS, command
 from .command_timeline import MEASURED, commanded, find_sources
 from .episodes import Episode
-from .ground_truth import GroundTruth
 from .lerobot_writer import finish, write_shard
 from .rosbag_file import check_size, read_pictures
 from .rosbag_reader import Recording, latest, read_recording
@@ -193,7 +192,7 @@ def make_episode(
         states=_states(recording, piece.times).astype(np.float32),
         actions=actions.astype(np.float32),
         instructions=(piece.instruction,),
-        truth=np.full((len(later), GroundTruth.WIDTH), np.nan, np.float32),
+        truth=np.zeros((len(later), 0), np.float32),
         task=piece.task,
         seed=piece.seed,
     )

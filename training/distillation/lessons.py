@@ -73,9 +73,9 @@ class PolicyLessons:
         noisy_frames, noisy_rows = noisy_parts(
             modes, frames, rows, int(self._embodiment.state_row), objective
         )
-        width, channels = batch.rows.shape[2], student.config.action_width
-        clean = nn.functional.pad(batch.rows, (0, channels - width))
-        used = (torch.arange(channels, device=device) < width).float()
+        channels = student.config.action_width
+        clean = nn.functional.pad(batch.rows, (0, channels - batch.rows.shape[2]))
+        used = (torch.arange(channels, device=device) < self._embodiment.width).float()
         mask = Parts(noisy_frames[:, None, :, None, None].float(), noisy_rows[..., None] * used)
         domain = torch.full((count,), self._embodiment.domain_id, device=device)
         hide = (modes == POLICY) if self._hides else False

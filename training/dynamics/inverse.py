@@ -21,7 +21,7 @@ from ...model.interface import Observation
 from ..data.lerobot_writer import finish, write_shard
 from .action_table import write_actions
 from .pose_chain import carried_to
-from .sources import SourceClip, check_start, state_at
+from .sources import SourceClip, check_start, state_at, states_of
 from .windows import Differences, Rows, blend, overlaps, tell, window_starts
 
 SOURCE = "inverse_dynamics"  # where a dataset says that the actions come from
@@ -68,9 +68,7 @@ def read_actions_of(dynamics: Dynamics, clip: SourceClip, overlap: int) -> ReadA
     error = Differences(embodiment)
     if clip.knows_actions:
         error.add(values, episode.actions[:rows])
-    states = episode.states
-    if not clip.knows_states:
-        states = np.concatenate([states[:1], values[:, : states.shape[1]]])
+    states = states_of(clip, embodiment, values)
     agreement = Differences(embodiment).extend(overlaps(windows))
     return ReadActions(values, states, len(windows), agreement.summary(), error.summary())
 

@@ -22,7 +22,6 @@ from ...robot.images import decode_bytes
 from ...robot.recorded_robot import read_robot
 from ..data.clip_source import layout_of
 from ..data.episodes import Episode
-from ..data.ground_truth import GroundTruth
 from ..data.lerobot.metadata import read_info
 from ..data.lerobot_reader import read_episodes
 from ..data.rosbag_reader import read_recording
@@ -89,7 +88,27 @@ def state_at(clip: SourceClip, embodiment: Embodiment, values: np.ndarray, row: 
             f"{clip.name}: expected the states of all frames: where {embodiment.kind} lead cannot "
             "be told"
         )
-    return values[row - 1, : len(embodiment.state)].astype(np.float32)
+    return _led(clip, embodiment, values[row - 1])
+
+
+def states_of(clip: SourceClip, embodiment: Embodiment, values: np.ndarray) -> np.ndarray:
+    """The states of all frames, float32 [T, D]: known, or where commands [T - 1, D] lead.
+
+    ValueError if neither says.
+    """
+    states = clip.episode.states
+    return (
+        states
+        if clip.knows_states
+        else np.concatenate([states[:1], _led(clip, embodiment, values)])
+    )
+
+
+def _led(clip: SourceClip, embodiment: Embodiment, commands: np.ndarray) -> np.ndarray:
+    try:
+        return embodiment.led_states(commands).astype(np.float32)
+    except ValueError as error:
+        raise ValueError(f"{clip.name}: {error}") from None
 
 
 def check_start(clip: SourceClip, embodiment: Embodiment) -> None:
@@ -250,7 +269,7 @@ def _bare(
         states=np.full((count, len(embodiment.state)), np.nan, np.float32),
         actions=np.full((count, len(embodiment.action)), np.nan, np.float32),
         instructions=(instruction.strip(),),
-        truth=np.full((count, GroundTruth.WIDTH), np.nan, np.float32),
+        truth=np.zeros((count, 0), np.float32),
     )
     stamps = np.round(np.arange(count) * (NS / embodiment.fps)).astype(np.int64)
     return SourceClip(name, _begun(episode, state), stamps, embodiment.name)

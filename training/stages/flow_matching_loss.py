@@ -16,17 +16,11 @@ from torch import Tensor, nn
 from ...model.embodiment import Embodiment
 from ...model.network.transformer import Transformer
 from ...model.runtime.unregistered import Unregistered
-from ..data.ground_truth import GroundTruth, columns
-from ..options import ObjectiveOptions
+from ..options import GroundTruthOptions, ObjectiveOptions
 from .text_batch import TextBatch, pad_prompts, prefill_prompts
 from .window_dataset import Batch
 
 POLICY, FORWARD, INVERSE = range(3)
-# columns that the two grounding heads predict: what the instruction is about, and all cubes
-_ASKED = columns(GroundTruth.TARGET, GroundTruth.GOAL, GroundTruth.TURN)
-_AROUND = columns(GroundTruth.CUBES)
-_POSITIONS = GroundTruth.TURN.start // 3  # all columns before the turn
-_CENTER, _SPREAD = (*(0.5, 0.0, 0.05) * _POSITIONS, 0.0, 0.0), 0.1  # of the columns, m
 
 
 def noise_levels(count: int, shift: float, device: torch.device) -> Tensor:
@@ -97,22 +91,44 @@ def noisy_parts(
     return noisy_frames, noisy_rows
 
 
+def check_truth(options: ObjectiveOptions, truth: GroundTruthOptions | None) -> None:
+    """ValueError if a weight asks where things are and the source of the data does not say it."""
+    if options.grounding and truth is None:
+        raise ValueError(
+            f"objective.grounding: expected 0, the data do not say where things are "
+            f"(data.ground_truth names the numbers that do), got {options.grounding}"
+        )
+
+
 class FlowMatchingLoss(nn.Module):
     """The losses of a transformer on batches of one embodiment.
 
-    Its own parameters are the grounding heads. The control flow does not depend on the content of a
-    batch, so that torch.compile sees one shape.
+    truth: what the source of the batches knows of where things are, None: nothing; then there is no
+    loss of it, and ValueError if the options give it a weight. Its own parameters are the heads of
+    that loss. The control flow does not depend on the content of a batch, so that torch.compile
+    sees one shape.
     """
 
-    def __init__(self, transformer: Transformer, embodiment: Embodiment, options: ObjectiveOptions):
+    def __init__(
+        self,
+        transformer: Transformer,
+        embodiment: Embodiment,
+        options: ObjectiveOptions,
+        truth: GroundTruthOptions | None = None,
+    ):
         super().__init__()
-        self.options, self._embodiment = options, embodiment
+        self.options, self._embodiment, self._truth = options, embodiment, truth
         self._transformer = Unregistered(transformer)
-        hidden = transformer.config.hidden
-        # from the actions: what the instruction names
-        self.grounding = nn.Linear(hidden, len(_ASKED))
-        self.surroundings = nn.Linear(hidden, len(_AROUND))  # from the seen frame: all the rest
         self._features: list[Tensor] = []
+        check_truth(options, truth)
+        if truth is None:
+            return
+        hidden = transformer.config.hidden
+        # from the actions: what the instruction names; from the seen frame: the rest
+        if truth.asked:
+            self.grounding = nn.Linear(hidden, len(truth.asked))
+        if truth.around:
+            self.surroundings = nn.Linear(hidden, len(truth.around))
         layers = transformer.generator.layers
         layers[min(options.grounding_layer, len(layers)) - 1].register_forward_hook(
             lambda _module, _inputs, output: self._features.append(output)
@@ -137,6 +153,10 @@ class FlowMatchingLoss(nn.Module):
         )
         vision_mask, action_mask = noisy_frames[:, None, :, None, None], noisy_rows[:, :, None]
         noise, row_noise = torch.randn_like(batch.latents), torch.randn_like(batch.rows)
+        width = self._embodiment.width  # a state row may be wider: beyond it action rows are 0
+        row_noise = torch.where(
+            torch.arange(batch.rows.shape[2], device=device) < width, row_noise, 0
+        )
         latents = _blend(batch.latents, noise, level.view(-1, 1, 1, 1, 1) * vision_mask)
         actions = _blend(batch.rows, row_noise, row_level.view(-1, 1, 1) * action_mask)
         actions = nn.functional.pad(
@@ -162,12 +182,13 @@ class FlowMatchingLoss(nn.Module):
             vision_mask & taught.view(-1, 1, 1, 1, 1)
         )
         row_error = (
-            action[..., : batch.rows.shape[2]].float() - (row_noise - batch.rows)
+            action[..., :width].float() - (row_noise - batch.rows)[..., :width]
         ) * action_mask
         losses = {"vision": error.square().mean() / taught.float().mean().clamp(min=1e-3)}
         losses["action"] = row_error.square().mean()
-        asked = (modes == POLICY) & (row_level > options.grounding_noise)
-        losses["grounding"] = self._ground(batch.truth, rows, frames, asked)
+        if self._truth is not None:
+            asked = (modes == POLICY) & (row_level > options.grounding_noise)
+            losses["grounding"] = self._ground(self._truth, batch.truth, rows, frames, asked)
         weights = {
             "vision": options.vision,
             "action": options.action,
@@ -178,19 +199,24 @@ class FlowMatchingLoss(nn.Module):
             "total": sum((weights[name] * loss for name, loss in losses.items()), torch.zeros(())),
         }
 
-    def _ground(self, truth: Tensor, rows: int, frames: int, asked: Tensor) -> Tensor:
-        """Sum of the mean squared errors of the two grounding heads, in units of _SPREAD."""
+    def _ground(
+        self, known: GroundTruthOptions, truth: Tensor, rows: int, frames: int, asked: Tensor
+    ) -> Tensor:
+        """Sum of the mean squared errors of the two grounding heads, in units of the spread."""
         features = self._features.pop().float()
         seen = features[:, : (features.shape[1] - rows) // frames].mean(1, keepdim=True)
-        wanted = (truth - truth.new_tensor(_CENTER)) / _SPREAD
-        total = truth.new_zeros(())
-        for said, part in (
-            (self.grounding(features[:, -rows:]), wanted[:, None, _ASKED]),
-            (self.surroundings(seen), wanted[:, None, _AROUND]),
-        ):
-            known = (part.isfinite() & asked[:, None, None]).expand_as(said)
+        wanted = truth[:, [*known.asked, *known.around]] - truth.new_tensor(known.center)
+        wanted = (wanted / truth.new_tensor(known.spread))[:, None]
+        total, first = truth.new_zeros(()), len(known.asked)
+        pairs = []
+        if known.asked:
+            pairs.append((self.grounding(features[:, -rows:]), wanted[..., :first]))
+        if known.around:
+            pairs.append((self.surroundings(seen), wanted[..., first:]))
+        for said, part in pairs:
+            there = (part.isfinite() & asked[:, None, None]).expand_as(said)
             error = (said - torch.nan_to_num(part)).square()
-            total = total + (error * known).sum() / known.sum().clamp(min=1)
+            total = total + (error * there).sum() / there.sum().clamp(min=1)
         return total
 
 

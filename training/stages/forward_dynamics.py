@@ -36,8 +36,8 @@ class ForwardDynamics:
     def __call__(self, latents: Tensor, rows: Tensor, instructions: Sequence[str]) -> Tensor:
         """Latents float32 [B, C, F, h, w]: frame 0 as observed, later frames predicted.
 
-        Padding stays. latents: of the recorded videos, normalized; rows: float32 [B, R, width] as
-        in Clip.
+        Padding stays. latents: of the recorded videos, normalized; rows: float32 [B, R,
+        channels] as in Clip.
         """
         transformer, embodiment = self._transformer, self._embodiment
         _, height, width = self._shape

@@ -24,9 +24,9 @@ PRECISE = torch.float16
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Encoded:
-    """Windows of one kind, clip after clip: latents bfloat16 [N, C, F, h, w]; rows [N, R, width].
+    """Windows of one kind, clip after clip: latents bfloat16 [N, C, F, h, w].
 
-    Truth [N, GroundTruth.WIDTH].
+    Rows [N, R, channels], truth [N, K].
 
     asked: of each clip its number of windows and its instructions; whole: see Clip.
     """

@@ -16,6 +16,7 @@ from ...model.language.captions import tokenize
 from ...model.network.transformer import Transformer
 from ...model.policy import Cosmos3Policy
 from ..data.background_loader import BackgroundLoader
+from ..data.clip_source import ground_truth_of
 from ..data.episodes import Clip
 from ..log import EVERY, Log
 from ..optim.fsdp import recompute, shard, shard_part, widen
@@ -162,13 +163,16 @@ def prepare(
         _round_frozen(transformer)
     if options.recompute:
         recompute(transformer)
-    objective = FlowMatchingLoss(transformer, policy.embodiment, recipe.objective).to(group.device)
+    objective = FlowMatchingLoss(
+        transformer, policy.embodiment, recipe.objective, ground_truth_of(recipe.data)
+    ).to(group.device)
     adapters = [parameter for name, parameter in transformer.named_parameters() if "lora_" in name]
     # initialized at random, by each process in its own way
     group.spread([parameter.detach() for parameter in (*objective.parameters(), *adapters)])
     if options.shard:
         shard(transformer, group)
-        shard_part(objective, group)
+        if [*objective.parameters()]:
+            shard_part(objective, group)
     widen(transformer)
     vision_encoder = (
         {} if trainer is None else {"vision": trainer.vision_encoder.requires_grad_(True)}

@@ -19,9 +19,9 @@ class Batch:
     """Windows drawn at random."""
 
     latents: Tensor  # [B, C, F, h, w]
-    rows: Tensor  # [B, R, width]
+    rows: Tensor  # [B, R, channels], see Embodiment
     prompts: Tensor  # int64 [B]
-    truth: Tensor  # [B, GroundTruth.WIDTH]
+    truth: Tensor  # [B, K], as of the source
     whole: Tensor  # bool [B]: whether later frames are known; else only frame 0 has a meaning
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmos3_ros.model.embodiment import Embodiment
+from cosmos3_ros.model.embodiment import EMBODIMENTS, Embodiment
 from cosmos3_ros.model.embodiment.embodiment_file import embodiment_from
 from cosmos3_ros.model.embodiment.units import Column
 from cosmos3_ros.model.interface import ActionChunk
@@ -171,3 +171,9 @@ def test_a_base_of_other_columns_is_refused_with_both_sides(base: tuple[str, ...
 def test_a_base_is_three_names() -> None:
     with pytest.raises(ValueError, match="expected three of 'joints'"):
         check_mobile_base(MOBILE, ("z", "vx", "wz"), ("vx", "wz"))
+
+
+def test_joints_that_are_measured_have_to_be_those_that_are_led() -> None:
+    names = [f"j{number}" for number in range(7)]
+    with pytest.raises(ValueError, match=r"metaworld has the state columns .*'opening'.* the same"):
+        map_joints(EMBODIMENTS["metaworld"], names, ["j3"])

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
+from cosmos3_ros.model.acceleration.canvas_cuda import GpuComposer
 from cosmos3_ros.model.embodiment import EMBODIMENTS
-from cosmos3_ros.model.embodiment.canvas import cover, pad, resize
+from cosmos3_ros.model.embodiment.canvas import Canvas, Panel, cover, pad, resize
 
 DROID_JOINT_POS = EMBODIMENTS["droid_joint_pos"]
 LIBERO = EMBODIMENTS["libero"]
@@ -95,3 +96,58 @@ def test_views_are_cut_out_where_they_were_put(name):
         assert min(picture.shape[:2]) > 8
         assert np.median(picture) == shades[view]
         assert np.abs(picture[2:-2, 2:-2].astype(int) - shades[view]).max() <= 1
+
+
+MIDDLE = (1 / 6, 1 / 6, 2 / 3, 2 / 3)
+CROPPED = Canvas(
+    (
+        Panel("table", 0, 0, 64, 64, MIDDLE, 180),
+        Panel("door", 0, 64, 64, 64, (0.0, 0.5, 1.0, 0.5)),
+        Panel("wrist", 0, 128, 64, 64, turn=180),
+    ),
+    *((64, 192),) * 3,
+    smooth=True,
+)
+
+
+def test_a_crop_is_made_of_the_picture_as_it_comes_and_then_turned():
+    images = {view: image(480, 480) for view in CROPPED.views}
+    parts = {
+        "table": images["table"][80:400, 80:400][::-1, ::-1],
+        "door": images["door"][:, 240:],
+        "wrist": images["wrist"][::-1, ::-1],
+    }
+    panels = tuple(Panel(p.view, p.top, p.left, p.height, p.width) for p in CROPPED.panels)
+    plain = Canvas(panels, CROPPED.composite, CROPPED.content, CROPPED.size, smooth=True)
+    assert np.array_equal(CROPPED.compose(images), plain.compose(parts))
+    half = {view: picture[::2, ::2] for view, picture in images.items()}  # the same shares of it
+    parts["table"] = half["table"][40:200, 40:200][::-1, ::-1]
+    assert np.array_equal(CROPPED.compose(half)[:, :64], plain.compose(parts)[:, :64])
+
+
+def test_a_crop_of_a_tiny_picture_keeps_a_pixel():
+    panel = Panel("table", 0, 0, 64, 64, (0.99, 0.0, 0.01, 0.2))
+    rows, columns = panel.part(8, 2)
+    assert (rows, columns) == (slice(7, 8), slice(0, 1))
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("sizes", [(480, 480), (37, 91)])
+def test_crop_and_turn_are_the_same_on_a_gpu(device, sizes):
+    images = {view: image(*sizes) for view in CROPPED.views}
+    composed = GpuComposer(CROPPED, torch.device(device))(images).cpu().numpy()
+    expected = CROPPED.compose(images)
+    if device == "cpu":
+        assert np.array_equal(composed, expected)
+    assert np.abs(composed.astype(int) - expected).max() <= 1
+
+
+def test_what_is_sent_is_composed_to_the_same_pixels():
+    images = {view: image(90, 160) for view in CROPPED.views}
+    sent = {panel.view: CROPPED.slim(panel, images) for panel in CROPPED.panels}
+    assert np.array_equal(CROPPED.compose(sent), CROPPED.compose(images))
+    canvas = EMBODIMENTS["droid_sim"].canvas
+    images = {view: image(90, 160) for view in canvas.views}
+    sent = {panel.view: canvas.slim(panel, images) for panel in canvas.panels}
+    assert sent["exterior_1"].shape == (64, 96, 3)
+    assert np.array_equal(canvas.compose(sent), canvas.compose(images))

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS, find_embodiment
+from cosmos3_ros.model.embodiment.agreement import contradiction
 from cosmos3_ros.model.embodiment.checks import HEADS, free_heads
 from cosmos3_ros.model.embodiment.embodiment_file import (
     KEYS,
@@ -17,7 +18,7 @@ from cosmos3_ros.model.embodiment.embodiment_file import (
     embodiment_from,
     read_embodiment,
 )
-from cosmos3_ros.model.embodiment.embodiment_yaml import to_yaml, write_embodiment
+from cosmos3_ros.model.embodiment.embodiment_yaml import to_fields, to_yaml, write_embodiment
 from cosmos3_ros.model.embodiment.observed import Observed
 from cosmos3_ros.model.embodiment.units import UNITS, Column
 from cosmos3_ros.model.language.captions import VIEWPOINTS as SENTENCES
@@ -117,6 +118,23 @@ def test_a_file_of_the_package_is_one_that_a_robot_file_may_hold(tmp_path):
                 assert len({type(entry) for entry in value}) == 1, value
 
 
+def test_crop_and_turn_of_a_view_are_written_and_read(tmp_path):
+    views = {
+        "wrist": {"place": [0, 0, 96, 128], "turn": 180},
+        "front": {"place": [0, 128, 96, 128], "crop": [0.125, 0.25, 0.5, 0.75]},
+    }
+    fields = copy.deepcopy(SOUND)
+    fields["canvas"]["views"] = views
+    read = read_embodiment(write(tmp_path, fields))
+    assert [panel.turn for panel in read.canvas.panels] == [180, 0]
+    assert read.canvas.panels[1].crop == (0.125, 0.25, 0.5, 0.75)
+    assert to_fields(read)["canvas"]["views"] == views
+    file = tmp_path / "again.yaml"
+    write_embodiment(file, read)
+    assert read_embodiment(file) == read
+    assert "canvas.views.wrist" in contradiction(read, read_embodiment(write(tmp_path, SOUND)))
+
+
 def test_viewpoints_are_those_that_the_model_knows():
     assert set(VIEWPOINTS) == set(SENTENCES)
 
@@ -141,7 +159,8 @@ def test_a_name_that_nothing_has_is_refused_with_the_nearest(tmp_path, monkeypat
 
 
 TEXT = yaml.safe_dump(SOUND, sort_keys=False)
-GRIPPER_FIRST = {"gripper": {"open": 1, "closed": 0}, "shoulder": "rad", "lift": "rad"}
+GRIPPER = {"open": 1, "closed": 0}
+GRIPPER_FIRST = {"gripper": GRIPPER, "shoulder": "rad", "lift": "rad"}
 # what the file has instead -> two things that the error says: what it is and what was expected
 WRONG = {
     "unknown key": (changed("horzon", 16), ("unknown key 'horzon' (16)", "mean 'horizon'")),
@@ -194,9 +213,57 @@ WRONG = {
         changed("action", {"lift": "rad", "shoulder": "rad", "gripper": {"open": 1, "closed": 0}}),
         ("in their order ['lift', 'shoulder', 'gripper']", "got ['shoulder', 'lift', 'gripper']"),
     ),
-    "width of state": (
+    "order among other columns": (
+        changed("action", {"lift": "rad", "effort": "controller", "shoulder": "rad"}),
+        ("that action has too in their order ['lift', 'shoulder']", "got ['shoulder', 'lift']"),
+    ),
+    "narrower action, statistics of the state": (
         changed("action", {"shoulder": "rad", "gripper": {"open": 1, "closed": 0}}),
-        ("the columns of action", "got ['shoulder', 'lift', 'gripper']"),
+        ("normalization.low: expected 2 numbers, one for each of an action row", "got 3"),
+    ),
+    "action that counts from nothing": (
+        changed("action", {"shoulder": "rad", "lifts": "rad", "gripper": GRIPPER}),
+        ("relative: lifts of action counts from", "mean 'lift'?, got ['shoulder', 'lift', 'grip"),
+    ),
+    "one column, two quantities": (
+        changed("action", {"shoulder": "mm", "lift": "rad", "gripper": GRIPPER}),
+        ("shoulder: expected units of one quantity in state and action", "got deg and mm"),
+    ),
+    "gripper in one of both": (
+        changed("action", {"shoulder": "rad", "lift": "rad", "gripper": "controller"}),
+        ("gripper: expected a gripper in state and action or in none", "got one in state"),
+    ),
+    "state row of nothing": (
+        changed("state", None, {**SOUND, "relative": False, "action": {"shoulder": "deg"}}),
+        ("state_row: expected false without columns of state", "got true"),
+    ),
+    "crop in pixels": (
+        changed("canvas/views/front", {"place": [0, 128, 96, 128], "crop": [80, 80, 320, 320]}),
+        ("front: crop: expected [top, left, height, width] as shares", "got [80, 80, 320, 320]"),
+    ),
+    "crop beyond the picture": (
+        changed("canvas/views/front", {"place": [0, 128, 96, 128], "crop": [0.5, 0, 0.6, 1]}),
+        ("which it lies in", "got [0.5, 0, 0.6, 1]"),
+    ),
+    "crop of nothing": (
+        changed("canvas/views/front", {"place": [0, 128, 96, 128], "crop": [0.5, 0, 0, 1]}),
+        ("crop: expected [top, left, height, width]", "got [0.5, 0, 0, 1]"),
+    ),
+    "crop of three numbers": (
+        changed("canvas/views/front", {"place": [0, 128, 96, 128], "crop": [0, 0, 1]}),
+        ("crop: expected a list of 4 finite numbers", "got 3 of them"),
+    ),
+    "turn by a quarter": (
+        changed("canvas/views/front", {"place": [0, 128, 96, 128], "turn": 90}),
+        ("turn: expected 0 or 180 degrees", "got 90"),
+    ),
+    "view without a place": (
+        changed("canvas/views/front", {"turn": 180}),
+        ("front: lacks 'place'", "a list of 4 whole numbers"),
+    ),
+    "view with another key": (
+        changed("canvas/views/front", {"place": [0, 128, 96, 128], "rotate": 180}),
+        ("front: unknown key 'rotate'", "expected some of place, crop, turn"),
     ),
     "columns as a list": (
         changed("state", ["shoulder", "lift"]),

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS, find_embodiment
+from cosmos3_ros.model.embodiment.checks import check_embodiment
+from cosmos3_ros.model.embodiment.spec import Normalization, parts_of
+from cosmos3_ros.model.embodiment.units import Column
 from cosmos3_ros.model.interface import NS
 
 AV = EMBODIMENTS["av"]
@@ -28,16 +31,19 @@ def pose(*shape):
 
 def sample(embodiment, rows):
     """A state and commands in robot units, gripper in 0..1."""
-    pieces = [
-        RNG.uniform(size=(rows + 1, 1))
-        if part.gripper
-        else pose(rows + 1)
-        if embodiment.kind == "poses"
-        else RNG.normal(size=(rows + 1, part.columns.stop - part.columns.start)) / 2
-        for part in embodiment.parts
-    ]
-    values = np.concatenate(pieces, axis=1).astype(np.float32)
-    return (values[0] if embodiment.state else np.zeros(0, np.float32)), values[1:]
+
+    def numbers(columns, count):
+        pieces = [
+            RNG.uniform(size=(count, 1))
+            if part.gripper
+            else pose(count)
+            if embodiment.kind == "poses"
+            else RNG.normal(size=(count, part.columns.stop - part.columns.start)) / 2
+            for part in parts_of(embodiment.kind, columns)
+        ]
+        return np.concatenate([np.zeros((count, 0)), *pieces], axis=1).astype(np.float32)
+
+    return numbers(embodiment.state, 1)[0], numbers(embodiment.action, rows)
 
 
 @pytest.mark.parametrize("embodiment", EMBODIMENTS.values(), ids=EMBODIMENTS)
@@ -49,6 +55,78 @@ def test_commands_survive_the_way_through_the_model(embodiment):
     assert rows.shape == (embodiment.horizon, embodiment.width)
     assert rows.dtype == np.float32
     np.testing.assert_allclose(embodiment.decode_actions(rows, state), values, atol=2e-5)
+
+
+def columns(**units):
+    return tuple(
+        Column(name, "fraction", gripper=True) if unit == "gripper" else Column(name, unit)
+        for name, unit in units.items()
+    )
+
+
+HAND = columns(x="m", y="m", z="m", opening="gripper", to_x="m", to_y="m", to_z="m")
+TARGET = columns(to_x="m", to_y="m", to_z="m", effort="controller")
+UNEQUAL = {
+    "wide state": (HAND, TARGET),
+    "wide action": (columns(to_x="m", to_y="m", to_z="m"), TARGET),
+    "as many others": (columns(to_x="m", to_y="m", to_z="m", opening="gripper"), TARGET),
+    "gripper behind": (columns(a="rad", b="rad", c="rad"), columns(a="rad", grip="gripper")),
+    "gripper in the state": (columns(a="rad", grip="gripper", b="rad"), columns(b="rad", a="rad")),
+}
+
+
+def unequal(case, **changes):
+    state, action = UNEQUAL[case]
+    base = EMBODIMENTS["droid_sim"]
+    plain = Normalization()
+    changes = {"normalization": plain, "state_normalization": plain, **changes}
+    return dataclasses.replace(base, name="unequal", state=state, action=action, **changes)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("case", UNEQUAL)
+def test_state_and_action_may_have_columns_of_their_own(case, relative):
+    embodiment = unequal(case, relative=relative)
+    state, values = sample(embodiment, embodiment.horizon)
+    rows = embodiment.encode_actions(values, state)
+    np.testing.assert_allclose(embodiment.decode_actions(rows, state), values, atol=1e-6)
+    whole = embodiment.model_rows(state, values)
+    own, others = len(embodiment.action), len(embodiment.state)
+    assert embodiment.channels == whole.shape[1] == max(own, others)
+    assert np.array_equal(whole[0, :others], embodiment.encode_state(state))
+    assert np.array_equal(whole[1:, :own], rows)
+    assert not whole[0, others:].any()
+    assert not whole[1:, own:].any()
+    names = [column.name for column in embodiment.state]
+    for number, column in enumerate(embodiment.action):
+        counts = relative and column.unit not in ("fraction", "controller")
+        origin = state[names.index(column.name)] if counts else 0.0
+        opened = 1 - values[:, number] if column.gripper else values[:, number] - origin
+        np.testing.assert_allclose(rows[:, number], opened, atol=1e-6)
+
+
+def test_where_commands_lead_is_known_of_columns_that_they_name():
+    base = unequal("gripper behind")
+    led = dataclasses.replace(base, state=columns(grip="gripper", a="rad"))
+    assert led.led_states(np.array([0.1, 0.2])).tolist() == [0.2, 0.1]
+    with pytest.raises(ValueError, match=r"where \['x', 'y', 'z', 'opening'\] will be is in no"):
+        unequal("wide state").led_states(np.zeros(4))
+
+
+def test_joints_may_be_told_no_state():
+    blind = dataclasses.replace(
+        unequal("gripper behind"), state=(), state_row=False, relative=False
+    )
+    check_embodiment(blind)
+    state, values = sample(blind, 16)
+    rows = blind.model_rows(state, values)
+    assert rows.shape == (16, blind.channels) == (16, 2)
+    np.testing.assert_allclose(blind.decode_actions(rows, state), values, atol=1e-6)
+
+
+def test_rows_of_another_width_are_refused():
+    with pytest.raises(ValueError, match=r"rows of unequal: expected 4 wide, got \(16, 7\)"):
+        unequal("wide state").decode_actions(np.zeros((16, 7)), np.zeros(7, np.float32))
 
 
 def test_base_weights_see_droid_rows_scaled_and_clamped():

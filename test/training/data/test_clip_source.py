@@ -2,16 +2,22 @@
 """Clips for a training: which frames are rendered, where windows begin."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS
-from cosmos3_ros.training.data.clip_source import _whole, make_clips
-from cosmos3_ros.training.data.episodes import make_clip, part
-from cosmos3_ros.training.options import (
-    DataOptions,
+from cosmos3_ros.training.data.clip_source import (
+    _whole,
+    ground_truth_of,
+    layout_of,
+    make_clips,
 )
+from cosmos3_ros.training.data.episodes import make_clip, part
+from cosmos3_ros.training.data.ground_truth import SIMULATED, to_info
+from cosmos3_ros.training.data.lerobot_writer import finish, write_shard
+from cosmos3_ros.training.options import DataOptions, GroundTruthOptions
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
 
@@ -81,3 +87,81 @@ def perform_here(monkeypatch, performed):
         "cosmos3_ros.training.data.clip_source.in_parallel",
         lambda perform, jobs, *_, **__: map(perform, jobs),
     )
+
+
+METAWORLD = EMBODIMENTS["metaworld"]
+PLACES = GroundTruthOptions(
+    "simulation.truth", (0, 1, 2, 6, 7, 8), (3, 4, 5), (0.0, 0.65, 0.1) * 3, (0.1,) * 9
+)
+
+
+def test_commanded_positions_are_interpolated_to_the_embodiments_rate(hand_dataset):
+    """From 80 to 20 Hz: a row says where the hand is commanded to be one row later."""
+    options = DataOptions(dataset=str(hand_dataset), stride=5, ground_truth=PLACES)
+    layout = layout_of(hand_dataset, METAWORLD, options)
+    assert (layout.state, layout.action) == (("observation.state",), ("action",))
+    assert layout.cameras == {"corner2": "observation.image"}
+    first, second = make_clips(options, METAWORLD)
+    assert first.frames.shape == (12, 224, 224, 3)
+    assert first.rows.shape[1:] == (17, 7)
+    assert first.truth.shape[1] == 9
+    assert (first.instructions, second.instructions) == (
+        ("Push the puck to a goal",),
+        ("Open a drawer",),
+    )
+    state, rows = first.rows[0, 0], first.rows[0, 1:, :4]
+    raw = METAWORLD.normalization.inverse(rows)
+    along = 0.004 * np.minimum(np.arange(1, 17), 12)  # and then the last command is held
+    np.testing.assert_allclose(raw[:, 1], along, atol=1e-6)
+    np.testing.assert_allclose(
+        raw[:, 3], np.where(np.arange(16) * 4 + 3 < 24, -1.0, 0.6), atol=1e-6
+    )
+    expected = [-0.01, 0.59, 0.19, 0.5, 0.0, 0.6, 0.2]
+    np.testing.assert_allclose(METAWORLD.state_normalization.inverse(state), expected, atol=1e-6)
+
+
+def test_a_dataset_says_itself_what_it_knows_or_the_recipe_does(hand_dataset, tmp_path):
+    options = DataOptions(dataset=str(hand_dataset))
+    assert ground_truth_of(DataOptions()) == SIMULATED
+    assert ground_truth_of(options) is None  # nine numbers of which nobody said what they are
+    assert ground_truth_of(dataclasses.replace(options, ground_truth=PLACES)) == PLACES
+    (tmp_path / "meta").mkdir()
+    info = json.loads((hand_dataset / "meta/info.json").read_text())
+    feature = info["features"]["simulation.truth"]
+
+    def said(**changes):
+        feature["info"] = to_info(PLACES)
+        feature["info"]["ground_truth"] |= changes
+        (tmp_path / "meta/info.json").write_text(json.dumps(info))
+        return ground_truth_of(DataOptions(dataset=str(tmp_path)))
+
+    assert said() == PLACES
+    for changes, words in (
+        ({"asked": [0, 1, 2, 6, 7, 9]}, "expected columns below 9"),
+        ({"asked": [0, 1, 2, 6, 7, 7]}, "expected distinct columns"),
+        ({"center": [0.0]}, "ground_truth.center: expected 9 numbers"),
+        ({"spread": [0.1] * 8 + [0]}, "spread: expected numbers above 0"),
+        ({"around": "cubes"}, "around: expected a list"),
+    ):
+        with pytest.raises(ValueError, match=words) as caught:
+            said(**changes)
+        assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(ValueError, match=r"lacks 'places'; it has \['action'"):
+        ground_truth_of(
+            dataclasses.replace(options, ground_truth=dataclasses.replace(PLACES, feature="places"))
+        )
+    with pytest.raises(ValueError, match=r"expected none without data\.dataset"):
+        ground_truth_of(DataOptions(ground_truth=PLACES))
+
+
+def test_a_dataset_of_the_simulation_says_what_it_knows(tmp_path, episode):
+    write_shard(tmp_path, 0, 0, [episode()], EMBODIMENTS["droid_sim"])
+    finish(tmp_path, 1, EMBODIMENTS["droid_sim"], "panda")
+    assert ground_truth_of(DataOptions(dataset=str(tmp_path))) == SIMULATED
+    bare = dataclasses.replace(episode(), truth=np.zeros((24, 0), np.float32))
+    folder = tmp_path / "bare"
+    write_shard(folder, 0, 0, [bare], EMBODIMENTS["droid_sim"])
+    finish(folder, 1, EMBODIMENTS["droid_sim"], "panda")
+    assert ground_truth_of(DataOptions(dataset=str(folder))) is None
+    (clip,) = make_clips(DataOptions(dataset=str(folder)), EMBODIMENTS["droid_sim"])
+    assert clip.truth.shape == (len(clip.starts), 0)

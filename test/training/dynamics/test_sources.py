@@ -13,6 +13,7 @@ from cosmos3_ros.training.data.lerobot_reader import read_info
 from cosmos3_ros.training.data.lerobot_writer import finish, write_shard
 from cosmos3_ros.training.data.video_io import write_video
 from cosmos3_ros.training.dynamics import sources
+from cosmos3_ros.training.dynamics.sources import SourceClip, state_at
 from cosmos3_ros.training.options import DataOptions
 
 ARM, ONE_VIEW = EMBODIMENTS["droid_sim"], EMBODIMENTS["droid_single_view"]
@@ -138,3 +139,16 @@ def test_datasets_without_actions_or_states_are_read_where_that_is_asked_for(tmp
     (bare,) = sources.of_dataset(f"{folder}:1", ARM, DataOptions(), state=STATE)
     assert (bare.knows_states, bare.knows_actions) == (False, False)
     assert (bare.episode.states[0] == STATE).all()
+
+
+def test_where_a_state_of_other_columns_is_led_has_to_be_known(episode):
+    """Of a wider state only the columns that commands name would follow."""
+    hand = EMBODIMENTS["metaworld"]
+    whole = episode(6)
+    states = np.full((6, 7), np.nan, np.float32)
+    states[0] = 0.1
+    clip = SourceClip("clip", dataclasses.replace(whole, states=states), np.arange(6), "hand")
+    commands = np.zeros((5, 4), np.float32)
+    assert state_at(clip, hand, commands, 0).tolist() == states[0].tolist()
+    with pytest.raises(ValueError, match=r"clip: state of metaworld: where \['x', 'y', 'z', 'open"):
+        state_at(clip, hand, commands, 2)

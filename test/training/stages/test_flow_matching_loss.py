@@ -10,9 +10,8 @@ import torch
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training.data.episodes import make_clip
-from cosmos3_ros.training.options import (
-    ObjectiveOptions,
-)
+from cosmos3_ros.training.data.ground_truth import SIMULATED
+from cosmos3_ros.training.options import GroundTruthOptions, ObjectiveOptions
 from cosmos3_ros.training.stages.flow_matching_loss import (
     INVERSE,
     FlowMatchingLoss,
@@ -100,7 +99,7 @@ def test_video_beside_rows_with_a_level_of_their_own_is_nearer_to_noise():
     assert abs(video[apart].mean() - expected) < 0.005
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def measured(tiny_small, episode):
     """Losses of one batch under some options, with changes of the batch, all else the same."""
     model = load_policy(tiny_small).model
@@ -109,13 +108,13 @@ def measured(tiny_small, episode):
     windows.add(encoder.encode([make_clip(episode(24, seed=1), DROID_SIM, stride=4)]))
     batch = windows.draw(4, 0.0)
 
-    def function(change=None, **options):
+    def function(change=None, truth=SIMULATED, **options):
         changed = dataclasses.replace(batch, latents=batch.latents.clone(), rows=batch.rows.clone())
         if change is not None:
             change(changed)
         torch.manual_seed(0)
         settings = ObjectiveOptions(modes=(1.0, 0.0, 0.0), prefix=0.0, **options)
-        objective = FlowMatchingLoss(model.transformer, DROID_SIM, settings)
+        objective = FlowMatchingLoss(model.transformer, DROID_SIM, settings, truth)
         text = objective.pad_prompts([[1], [2, 3]], windows.shape, 17)
         torch.manual_seed(1)
         with torch.no_grad():
@@ -160,3 +159,60 @@ def test_options_say_what_a_checkpoint_was_trained_for():
     assert ObjectiveOptions().sampling.names() == []
     options = ObjectiveOptions(row_levels=0.5, hidden_rows=True, no_future=0.1)
     assert options.sampling.names() == ["row_levels", "hidden_rows", "no_future"]
+
+
+def test_without_a_word_of_where_things_are_nothing_is_asked_of_them(measured):
+    """A dataset without ground truth trains, and the other losses are the same."""
+    with_it, without = measured(), measured(truth=None)
+    assert with_it["grounding"] > 0
+    assert "grounding" not in without
+    assert {name: with_it[name] for name in ("vision", "action")} == {
+        name: without[name] for name in ("vision", "action")
+    }
+    with pytest.raises(ValueError, match=r"objective.grounding: expected 0, the data do not say"):
+        measured(truth=None, grounding=0.5)
+
+
+def test_what_is_asked_for_is_the_sources_own(measured):
+    """Another column, center and spread of the same truth, which is 0.3 everywhere."""
+    far, near, scaled = (
+        measured(truth=GroundTruthOptions("place", (3,), (), (center,), (spread,)))["grounding"]
+        for center, spread in ((-9.7, 0.1), (0.3, 0.1), (-9.7, 10.0))
+    )
+    assert near < 10 < far
+    assert far > 5000
+    assert scaled < 10
+    around = GroundTruthOptions("place", (), (3, 4), (0.3, 0.3), (0.1, 0.1))
+    assert 0 < measured(truth=around)["grounding"] < 10
+
+
+def test_a_state_row_wider_than_the_action_rows_changes_no_loss_of_them(tiny_small, episode):
+    """Beyond their own columns action rows are zeros, noisy or not, and nothing is taught there."""
+    model = load_policy(tiny_small).model
+    arm = DROID_SIM.action[:4]
+    body = dataclasses.replace(
+        DROID_SIM, action=arm, relative=False, normalization=type(DROID_SIM.normalization)()
+    )
+    whole = episode(24, seed=1)
+    narrow = dataclasses.replace(whole, actions=whole.actions[:, :4])
+    clip = make_clip(narrow, body, stride=8)
+    assert clip.rows.shape[1:] == (17, 8)
+    assert not clip.rows[:, 1:, 4:].any()
+    encoder = Encoder(model.vae, body)
+    windows = WindowDataset(encoder.shape, torch.device("cpu"))
+    windows.add(encoder.encode([clip]))
+    batch = windows.draw(3, 0.0)
+    objective = FlowMatchingLoss(
+        model.transformer, body, ObjectiveOptions(modes=(1.0, 0.0, 0.0), prefix=0.0)
+    )
+    given = []
+    velocity = model.transformer.velocity
+    model.transformer.velocity = lambda *parts, **more: (
+        given.append(parts) or velocity(*parts, **more)
+    )
+    losses = objective(batch, objective.pad_prompts([[1], [2, 3]], windows.shape, 17))
+    actions = given[0][5]
+    assert torch.equal(actions[:, 0, :8], batch.rows[:, 0])
+    assert actions[:, 1:, :4].abs().min() > 0
+    assert not actions[:, 1:, 4:].any()
+    assert 0 < float(losses["action"]) < 100

@@ -21,9 +21,9 @@ def dataset_columns(
 ) -> list[Column]:
     """The embodiment's `columns` as the features `names` of a dataset count them.
 
-    units: of each column, else as the dataset says, else as the embodiment; gripper: what it says
-    when open and when closed, likewise. ValueError has both sides of a contradiction, without the
-    place.
+    units: of each column, "" or (): as the dataset says, else as the embodiment; gripper: what it
+    says when open and when closed, likewise. ValueError has both sides of a contradiction, without
+    the place.
     """
     _check_order(feature_names(features, names), columns)
     if units and len(units) != len(columns):
@@ -31,7 +31,8 @@ def dataset_columns(
             f"has {len(columns)} columns {[column.name for column in columns]}, `units` "
             f"{len(units)}: {[*units]}"
         )
-    said = [*units] if units else feature_units(features, names)
+    own = feature_units(features, names)
+    said = [unit or as_said for unit, as_said in zip(units or own, own, strict=True)]
     found = [
         in_unit(column, unit) if unit else column
         for column, unit in zip(columns, said, strict=True)

@@ -43,12 +43,10 @@ def embodiment_of_dataset(folder: Path, name: str, small: bool = False) -> Draft
     info = read_info(folder)
     features: Mapping[str, Any] = info["features"]
     state, action = _numbers(folder, features)
-    names = feature_names(features, state)
-    names = [own or f"joint_{number}" for number, own in enumerate(names, 1)]
-    values = read_numbers(folder, info, state)
-    low, high = np.min(values, axis=0), np.max(values, axis=0)
-    units = feature_units(features, state)
-    seen = [Seen(*each) for each in zip(names, low.tolist(), high.tolist(), units, strict=True)]
+    seen, commands = _seen(folder, info, state, "joint"), _seen(folder, info, action, "command")
+    names = [each.name for each in seen]
+    if len(commands) == len(seen):  # of the joints that the state is of, whatever they are called
+        commands = []
     cameras = {
         key: (
             int(feature["shape"][_axis(feature, "height", 0)]),
@@ -58,9 +56,8 @@ def embodiment_of_dataset(folder: Path, name: str, small: bool = False) -> Draft
         if feature.get("dtype") in PICTURES
     }
     views = {_view(key): key for key in sorted(cameras, key=lambda key: ("wrist" not in key, key))}
-    embodiment = draft_embodiment(
-        name, seen, {view: cameras[key] for view, key in views.items()}, info["fps"], small
-    )
+    pictures = {view: cameras[key] for view, key in views.items()}
+    embodiment = draft_embodiment(name, seen, pictures, info["fps"], small, commands=commands)
     if [column.name for column in embodiment.state] != names:
         raise ValueError(
             f"{folder}: state {list(state)} has grippers before joints {names}: an embodiment has "
@@ -73,6 +70,17 @@ def embodiment_of_dataset(folder: Path, name: str, small: bool = False) -> Draft
     found |= {} if state == own.state else {"state": list(state)}
     found |= {} if action == own.action else {"action": list(action)}
     return Drafted(embodiment, make_layout(embodiment, found), found, tuple(seen))
+
+
+def _seen(folder: Path, info: dict[str, Any], names: tuple[str, ...], unnamed: str) -> list[Seen]:
+    """The columns of these features with their ranges; unnamed: what those without a name are."""
+    features: Mapping[str, Any] = info["features"]
+    columns = feature_names(features, names)
+    columns = [own or f"{unnamed}_{number}" for number, own in enumerate(columns, 1)]
+    values = read_numbers(folder, info, names)
+    low, high = np.min(values, axis=0), np.max(values, axis=0)
+    units = feature_units(features, names)
+    return [Seen(*each) for each in zip(columns, low.tolist(), high.tolist(), units, strict=True)]
 
 
 def _numbers(folder: Path, features: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

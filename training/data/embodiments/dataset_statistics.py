@@ -74,7 +74,8 @@ def measure(
     )
     if embodiment.kind == JOINTS and embodiment.state:
         inside = np.stack([raw.encode_state(state) for state in all_states])
-        own = normalize(inside, kind, raw.row_grippers, raw.gripper_values)
+        grippers = np.array([column.gripper for column in embodiment.state])
+        own = normalize(inside, kind, grippers, raw.gripper_values)
         found = dataclasses.replace(found, state_normalization=own)
     if embodiment.state:
         found = dataclasses.replace(found, observed=_observed(dataset, raw, layout, states))
@@ -91,7 +92,8 @@ def check_numbers(dataset: Path, embodiment: Embodiment, layout: Layout) -> str:
     for names, columns in ((layout.state, embodiment.state), (layout.action, embodiment.action)):
         if not names:
             continue
-        said = dataset_columns(info["features"], names, columns, layout.units, layout.gripper)
+        units = layout.units_of(columns, embodiment.state)
+        said = dataset_columns(info["features"], names, columns, units, layout.gripper)
         raw = read_numbers(dataset, info, names)
         if not np.isfinite(raw).all():
             raise ValueError(f"{dataset}: expected finite numbers in {[*names]}")

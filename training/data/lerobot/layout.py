@@ -9,6 +9,8 @@ from typing import Any
 
 from ....model.embodiment.droid_names import droid_image_name
 from ....model.embodiment.spec import JOINTS, Embodiment
+from ....model.embodiment.units import Column
+from ..ground_truth import TRUTH_FEATURE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,8 +22,17 @@ class Layout:
     cameras: Mapping[str, str]  # view -> feature
     # its numbers for open and for closed; None: as it says, else as the embodiment has them
     gripper: tuple[float, float] | None = None
-    units: tuple[str, ...] = ()  # of each column, likewise
+    units: tuple[str, ...] = ()  # of each state column, likewise
     instruction: str = ""  # for episodes without a task
+    truth: str = TRUTH_FEATURE  # where things are, if the dataset has it
+
+    def units_of(self, columns: Sequence[Column], state: Sequence[Column]) -> tuple[str, ...]:
+        """`units` for columns of the state or of the action, by their names; "": not given."""
+        if len(self.units) != len(state):
+            return self.units
+        names = [column.name for column in state]
+        known = dict(zip(names, self.units, strict=True))
+        return tuple(known.get(column.name, "") for column in columns)
 
 
 def camera_feature(view: str) -> str:
@@ -32,11 +43,12 @@ def camera_feature(view: str) -> str:
 def number_features(embodiment: Embodiment) -> dict[str, tuple[str, slice]]:
     """Feature: (which numbers of an episode, their columns), named as DROID's for its kind of arm.
 
-    That is joints and then grippers; poses, and arms that have each its gripper behind its joints,
-    are one feature as with LeRobot.
+    That is joints and then grippers; poses, arms that have each its gripper behind its joints, and
+    states of other columns than the actions' are one feature as with LeRobot.
     """
     arm, width = len(embodiment.action) - len(embodiment.discrete), len(embodiment.action)
-    if embodiment.kind != JOINTS or any(column.gripper for column in embodiment.action[:arm]):
+    mixed = any(column.gripper for column in embodiment.action[:arm])
+    if embodiment.kind != JOINTS or mixed or not embodiment.same_columns:
         parts = {
             "observation.state": ("states", embodiment.state),
             "action": ("actions", embodiment.action),
@@ -112,6 +124,7 @@ def usual_features(features: Mapping[str, Any], embodiment: Embodiment) -> dict[
     features: of info.json. The result is for `make_layout`.
     """
     own, found = make_layout(embodiment, {}), {}
+    single = ("observation.image",) if len(embodiment.views) == 1 else ()
     for kind, name, ours in (
         ("state", "observation.state", own.state),
         ("action", "action", own.action),
@@ -119,6 +132,7 @@ def usual_features(features: Mapping[str, Any], embodiment: Embodiment) -> dict[
         if name in features and not all(our in features for our in ours):
             found[kind] = name
     for view, camera in own.cameras.items():
-        if camera not in features and (name := f"observation.images.{view}") in features:
-            found[view] = name
+        if camera not in features:
+            usual = [name for name in (f"observation.images.{view}", *single) if name in features]
+            found.update({view: usual[0]} if usual else {})
     return found

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.model.embodiment.checks import check_embodiment
 from cosmos3_ros.model.embodiment.units import Column
 from cosmos3_ros.training.data.clip_source import layout_of
 from cosmos3_ros.training.data.embodiments.dataset_embodiment import embodiment_of_dataset
@@ -199,3 +200,31 @@ def test_twists_and_poses_are_measured_too(name, tmp_path):
     rows = found.encode_actions(actions[:8], states[0])
     assert rows.shape == (8, embodiment.width)
     assert np.abs(rows).max() <= 1.01
+
+
+def test_a_state_of_other_columns_is_drafted_and_measured(hand_dataset):
+    """Seven numbers of state, four of action: each with statistics of its own."""
+    drafted = embodiment_of_dataset(hand_dataset, "hand", small=True)
+    body = drafted.embodiment
+    assert [column.name for column in body.action] == ["x", "y", "z", "effort"]
+    assert len(body.state) == 7
+    assert not body.relative  # nothing in the state is called effort
+    known = EMBODIMENTS["metaworld"]
+    layout = layout_of(hand_dataset, known, DataOptions())
+    found = measure(hand_dataset, known, layout, "min_max").embodiment
+    assert found.normalization.low[3] == -1.0
+    assert found.normalization.high[3] == 0.6
+    assert found.normalization.high[1] == pytest.approx(0.048, abs=1e-3)
+    low, high = found.state_normalization.low, found.state_normalization.high
+    assert (low[3], high[3]) == (0.0, 1.0)  # a gripper's whole way
+    assert low[5] == pytest.approx(0.6)
+    assert len(low) == len(found.observed.low) == 7
+    check_embodiment(found)
+    assert "agrees" in check_numbers(hand_dataset, known, layout)
+    units = dataclasses.replace(layout, units=("m",) * 3 + ("fraction",) + ("mm",) * 3)
+    bad = dataclasses.replace(layout, units=("m",) * 3 + ("fraction",) + ("deg",) * 3)
+    with pytest.raises(ValueError, match="commanded_x"):  # the recipe says it of state and action
+        check_numbers(hand_dataset, known, bad)
+    (first, _) = read_episodes(hand_dataset, known, units)
+    assert first.actions[0, 1] == pytest.approx(0.604e-3)
+    assert first.states[0, 1] == pytest.approx(0.59)
