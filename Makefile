@@ -24,7 +24,7 @@ TRAIN = MUJOCO_GL=osmesa LP_NUM_THREADS=0 $(RUN) cosmos3 train
 AGAIN = echo "Again, one at a time: what has failed beside others"; $(RUN) pytest --lf --lfnf=none $(TEST)
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 
-.PHONY: demo train docs test lint build setup client lerobot clean
+.PHONY: demo train docs test lint build setup client lerobot metaworld clean
 
 demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(VIEW),--view)
@@ -54,6 +54,9 @@ setup:  ## environment only
 
 lerobot: build  ## lerobot, for the tests of the datasets: some gigabytes
 	@$(SETUP) --lerobot
+
+metaworld: build  ## Meta-World with an older MuJoCo, for `cosmos3 eval --env metaworld`
+	@$(SETUP) --metaworld
 
 client: build  ## openpi's client, for the tests
 	@$(SETUP) --client

@@ -11,7 +11,7 @@ import dataclasses
 
 from .world import ExamProtocol
 
-# In the order of metaworld's MT50 and of Evo-1's tasks.jsonl; without "-v3", as in all of this file.
+# In the order of metaworld's MT50 and of Evo-1's tasks.jsonl; without "-v3".
 INSTRUCTIONS = {
     "assembly": "Pick up a nut and place it onto a peg",
     "basketball": "Dunk the basketball into the basket",

@@ -50,6 +50,8 @@ class World(Protocol):
     fps: float  # steps per second
     # Standard deviation of what an action is disturbed by in demonstrations, in its own units.
     noise: tuple[float, ...]
+    # The most that an action is changed by while the arm is pulled away, in its own units.
+    pull: tuple[float, ...]
 
     def reset(self, task: str, seed: int) -> None:
         """Begin an episode; the same seed begins the same one. ValueError for an unknown task."""
