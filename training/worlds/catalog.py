@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from importlib.metadata import EntryPoint, entry_points
 
-from .world import World
+from .world import World, check_world
 
 GROUP = "cosmos3_ros.worlds"
 OWN = ("sim", "metaworld")
@@ -45,10 +45,5 @@ def _others(name: str, protocol: str, seed: int | None, exam: bool) -> World:
     if name not in found:
         known = ", ".join((*OWN, *sorted(found)))
         raise ValueError(f"env: expected {known} or {GYM}ID, got {name!r}")
-    world = found[name].load()(protocol=protocol, seed=seed, exam=exam)
-    if not isinstance(world, World):
-        raise ValueError(
-            f"env {name}: expected {found[name].value} to return a World, got "
-            f"{type(world).__name__}"
-        )
-    return world
+    made = found[name].load()(protocol=protocol, seed=seed, exam=exam)
+    return check_world(found[name].value, made)

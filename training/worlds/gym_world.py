@@ -179,6 +179,7 @@ def _make(where: str, arguments: dict[str, Any]) -> Any:
     except ImportError as error:
         raise ImportError("gymnasium is not installed: pip install gymnasium") from error
     try:
-        return gymnasium.make(where, **{"render_mode": "rgb_array", **arguments})
+        fixed = {"disable_env_checker": True}  # advice for authors; what is asked is checked here
+        return gymnasium.make(where, **{"render_mode": "rgb_array", **fixed, **arguments})
     except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
         raise ValueError(f"gym:{where}: {error}") from error

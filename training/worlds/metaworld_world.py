@@ -56,7 +56,7 @@ class MetaWorld:
         """seed: of the protocol's first episode. exam: its scenes; else any that a seed draws."""
         if protocol not in PROTOCOLS:
             raise ValueError(f"protocol: expected {' or '.join(PROTOCOLS)}, got {protocol!r}")
-        _metaworld()
+        metaworld_package()
         self._rules: MetaWorldProtocol = PROTOCOLS[protocol]
         self.protocol = self._rules.exam
         self._first = self.protocol.seed if seed is None else seed
@@ -87,7 +87,7 @@ class MetaWorld:
     def _open(self, task: str) -> None:
         """Make the simulation of a task, in the place of the last one."""
         self.close()
-        metaworld, rules = _metaworld(), self._rules
+        metaworld, rules = metaworld_package(), self._rules
         env = metaworld.ALL_V3_ENVIRONMENTS[task](
             render_mode="rgb_array", camera_name=rules.camera, width=SIDE, height=SIDE
         )
@@ -173,7 +173,7 @@ def _clip(action: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _metaworld() -> Any:
+def metaworld_package() -> Any:
     """The package, with an OpenGL backend chosen; ImportError with words if it is not installed."""
     from ...sim.gl import mujoco  # noqa: F401 chooses the backend that metaworld's import takes
 
@@ -190,7 +190,7 @@ def _metaworld() -> Any:
 def _mt50(seed: int) -> dict[str, list[Any]]:
     """The 50 scenes of each task of the benchmark of a seed; takes half a minute of a core."""
     scenes: dict[str, list[Any]] = {task: [] for task in TASKS}
-    for scene in _metaworld().MT50(seed=seed).train_tasks:
+    for scene in metaworld_package().MT50(seed=seed).train_tasks:
         scenes[scene.env_name].append(scene)
     return scenes
 

@@ -8,8 +8,9 @@ imports a simulator.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -33,7 +34,6 @@ class ExamProtocol:
     groups: Mapping[str, tuple[str, ...]]  # name -> tasks
 
 
-@runtime_checkable
 class World(Protocol):
     """Tasks of one robot, played one episode at a time.
 
@@ -92,6 +92,19 @@ class World(Protocol):
 
     def close(self) -> None:
         """Free what the world holds."""
+
+
+def check_world(maker: str, made: Any) -> World:
+    """What was made, if it has all of a World; ValueError that names what it lacks."""
+    asked = (*World.__annotations__, *(name for name in vars(World) if not name.startswith("_")))
+    absent = object()
+    lacks = [name for name in asked if inspect.getattr_static(made, name, absent) is absent]
+    if lacks:
+        raise ValueError(
+            f"{maker}: expected a World, got {type(made).__name__} without {', '.join(lacks)}"
+        )
+    world: World = made
+    return world
 
 
 def check_task(world: str, task: str, tasks: Sequence[str]) -> None:
