@@ -148,7 +148,7 @@ def test_meta_world_is_installed_before_it_shares_other_packages(tmp_path, monke
     monkeypatch.setattr(environment.progress, "run", run)
     file = ROOT / "tools" / "requirements-metaworld.txt"
     environment.install_metaworld(file)
-    assert [command[-1] for command, _ in ran] == [tmp_path / "metaworld", str(file)]
+    assert [command[-1] for command, _ in ran] == [tmp_path / "metaworld", file]
     assert not any(shared for _, shared in ran)  # else pip would meddle with what is shared
     shared = (site / "site-packages" / "shared.pth").read_text()
     assert shared == f"{tmp_path / site.relative_to(tmp_path / 'metaworld') / 'site-packages'}\n"

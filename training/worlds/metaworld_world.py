@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Meta-World as a world: its own pictures with shadows, its own experts, published protocols.
 
-The state is what LeRobot gives a policy, the first four numbers of the observation (hand in m,
-opening), and where the episode's own clipped commands add up to. What Meta-World says of objects
-and goals reaches the expert alone. A command is a place for the hand, m, and the effort of the
-fingers; an action is Meta-World's own: a way in cm within [-1, 1], and the effort.
+The state is what LeRobot gives a policy, the first four numbers of the observation (hand in m, and
+how far it is open, here closed: see `Observation`), and where the episode's own clipped commands
+add up to. What Meta-World says of objects and goals reaches the expert alone. A command is a place
+for the hand, m, and the effort of the fingers; an action is Meta-World's own: a way in cm within
+[-1, 1], and the effort.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ class MetaWorld:
         Column("x", "m"),
         Column("y", "m"),
         Column("z", "m"),
-        Column("opening", "fraction"),
+        Column("opening", "fraction", gripper=True, opened=1.0, closed=0.0),
         Column("commanded_x", "m"),
         Column("commanded_y", "m"),
         Column("commanded_z", "m"),
     )
-    commands = (Column("x", "m"), Column("y", "m"), Column("z", "m"), Column("effort", "fraction"))
+    commands = (*state[4:], Column("effort", "controller"))
     fps = FPS
     noise = (0.3, 0.3, 0.3, 0.0)  # experts still solve 381 of 400 so, undisturbed 394
     pull = (2.0, 2.0, 2.0, 0.0)  # mostly the whole way along each axis, in either direction
@@ -111,8 +112,9 @@ class MetaWorld:
         return self._solved
 
     def observe(self, look: bool = True) -> Observation:
-        """Hand, opening, sum of commands [7]; the picture as the protocol turns and crops it."""
-        state = np.concatenate([self._observed[:4], self._commanded]).astype(np.float32)
+        """Hand, closure, sum of commands [7]; the picture as the protocol turns and crops it."""
+        hand, opening = self._observed[:3], self._observed[3]
+        state = np.array([*hand, 1.0 - opening, *self._commanded], np.float32)
         images = {self.views[0]: self._picture()} if look else {}
         return Observation(images, state, self.instruction, round(self._steps * NS / FPS))
 
@@ -157,8 +159,10 @@ class MetaWorld:
         return lambda: _clip(np.asarray(policy.get_action(self._observed), float))
 
     def truth(self) -> np.ndarray:
-        """Places of the first and second object and of the goal, m [9]; zeros if there is none."""
-        return np.concatenate([self._observed[4:7], self._observed[11:14], self._observed[36:39]])
+        """Places of the first and second object and of the goal, m [9]; NaN if there is none."""
+        places = np.stack([self._observed[4:7], self._observed[11:14], self._observed[36:39]])
+        places[~places.any(axis=1)] = np.nan  # Meta-World says zeros
+        return places.ravel()
 
     def close(self) -> None:
         """Free the renderer."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from ...model.embodiment.canvas import Canvas, Panel
 from ...model.embodiment.spec import Embodiment
+from ...model.embodiment.units import Column
 from ...model.interface import NS
 from ..data.episodes import Episode
 from ..data.ground_truth import GroundTruth
@@ -67,19 +68,29 @@ def record(wanted: WorldDemonstration, world: World) -> Episode | None:
             return None
         action = act()
         seen = world.observe()
-        rows.append((seen.images, seen.state, world.to_command(action)))
+        state = as_said(world.state, seen.state)
+        rows.append((seen.images, state, as_said(world.commands, world.to_command(action))))
         world.step(action + random.normal(0.0, 1.0, len(action)) * scale)
         solved += world.success
     pictures, states, commands = zip(*rows, strict=True)
     return Episode(
         views={view: np.stack([images[view] for images in pictures]) for view in world.views},
         states=np.stack(states),
-        actions=np.stack(commands).astype(np.float32),
+        actions=np.stack(commands),
         instructions=(world.instruction,),
         truth=np.full((len(rows), GroundTruth.WIDTH), np.nan, np.float32),
         task=wanted.task,
         seed=wanted.seed,
     )
+
+
+def as_said(columns: Sequence[Column], numbers: np.ndarray) -> np.ndarray:
+    """A state or command as the world itself counts its grippers: float32 [len(columns)]."""
+    said = [
+        column.origin + number * column.span if column.gripper else number
+        for column, number in zip(columns, numbers, strict=True)
+    ]
+    return np.array(said, np.float32)
 
 
 def _begin(world: World, wanted: WorldDemonstration, random: np.random.Generator) -> Act:

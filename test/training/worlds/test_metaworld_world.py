@@ -21,7 +21,7 @@ import json
 import numpy as np
 from cosmos3_ros.training.worlds.catalog import open_world
 from cosmos3_ros.training.worlds.metaworld_world import MetaWorld
-from cosmos3_ros.training.worlds.recording import WorldDemonstration, record
+from cosmos3_ros.training.worlds.recording import WorldDemonstration, as_said, record
 from cosmos3_ros.training.worlds.rollout import play_expert
 from cosmos3_ros.training.worlds.world import check_world
 
@@ -36,8 +36,12 @@ world.reset("reach-v3", 1001)
 found["other"] = world.truth().tolist() != first[0]
 seen, start = world.observe(), world.command.copy()
 raw = world._observed
-found["state"] = bool(np.allclose(seen.state[:4], raw[:4]) and np.allclose(seen.state[4:], raw[:3]))
+told = [*raw[:3], 1 - raw[3], *raw[:3]]  # closed rather than open
+found["state"] = bool(np.allclose(seen.state, told))
 model = world._env.model
+found["opening"] = float(raw[3])
+said = as_said(world.state, seen.state)[3], as_said(world.commands, np.array([0, 0, 0, 0.1]))[3]
+found["as_lerobot"] = [*map(float, said)]
 found["moved"] = bool(np.allclose(model.cam("corner2").pos, model.cam("corner4").pos))
 found["lerobot_picture"] = bool((seen.images["corner2"] == world._env.render()[::-1, ::-1]).all())
 action = np.array([3.0, -0.25, 0.5, 0.6])
@@ -113,6 +117,7 @@ def test_episodes_are_as_the_protocols_have_them():
     assert shape == [320, 320, 3]
     assert width == 7
     assert found["largest_way"] <= 0.01 + 1e-6
+    assert found["as_lerobot"] == pytest.approx([found["opening"], 0.1])
 
 
 def test_scenes_are_those_of_the_vector_environment():
