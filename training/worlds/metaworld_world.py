@@ -191,7 +191,7 @@ def metaworld_package() -> Any:
 
 
 @functools.cache
-def _mt50(seed: int) -> dict[str, list[Any]]:
+def mt50_scenes(seed: int) -> dict[str, list[Any]]:
     """The 50 scenes of each task of the benchmark of a seed; takes half a minute of a core."""
     scenes: dict[str, list[Any]] = {task: [] for task in TASKS}
     for scene in metaworld_package().MT50(seed=seed).train_tasks:
@@ -207,6 +207,6 @@ def mt50_scene(seed: int, task: str, episode: int) -> Any:
     """
     from gymnasium.utils import seeding
 
-    scenes, (random, _) = _mt50(seed)[task], seeding.np_random(seed)
+    scenes, (random, _) = mt50_scenes(seed)[task], seeding.np_random(seed)
     draws = [int(random.choice(len(scenes))) for _ in range(episode + 1)]
     return scenes[draws[-1]]
