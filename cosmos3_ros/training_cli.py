@@ -26,6 +26,20 @@ RUNTIME = ("compile", "cuda_graphs", "weights", "attention", "text_weights", "pl
 GRAPH = ("strategy", "image_transport", "gpus", "tensor_parallel")
 
 
+# Options of `eval` and `collect` that only the simulation's own tasks have, with their defaults.
+OWN: dict[str, Any] = {
+    "wording": 0,
+    "distractors": 2,
+    "latency": 0.3,
+    "limit": 10.0,
+    "through": "process",
+    "page": None,
+    "questions": False,
+    "compare": [],
+    "expert_error": False,
+}
+
+
 def add_training(commands: argparse._SubParsersAction) -> None:
     """Add `collect`, `train` and `eval`."""
     _add_collect(commands)
@@ -58,6 +72,7 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
     )
 
     def function(chosen: argparse.Namespace) -> int:
+        _check_world(chosen)
         if chosen.env:
             return _collect_world(chosen)
         from .sim.tasks import parse_names
@@ -87,6 +102,21 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol", default="", help="with --env: evo1 or lerobot of metaworld (default: evo1)"
     )
+
+
+def _check_world(chosen: argparse.Namespace) -> None:
+    """ValueError for options of another world without --env, and for our own tasks' with it."""
+    if not chosen.env:
+        if given := [name for name in ("protocol", "rows") if getattr(chosen, name, None)]:
+            raise ValueError(f"--{given[0]}: expected --env, which alone has it")
+        return
+    values = vars(chosen)
+    given = [name for name, default in OWN.items() if values.get(name, default) != default]
+    given += [name for name, _ in _given(chosen, Options, GRAPH)]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')}: not known of --env {chosen.env}")
+    if chosen.episodes is not None and chosen.episodes < 1:
+        raise ValueError(f"--episodes: expected at least 1, got {chosen.episodes}")
 
 
 def _collect_world(chosen: argparse.Namespace) -> int:
@@ -224,6 +254,7 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
 
 
 def _eval(chosen: argparse.Namespace) -> int:
+    _check_world(chosen)
     if chosen.env:
         return _eval_world(chosen)
     from .sim.tasks import parse_names
