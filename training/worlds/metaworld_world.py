@@ -11,6 +11,7 @@ for the hand, m, and the effort of the fingers; an action is Meta-World's own: a
 from __future__ import annotations
 
 import functools
+import os
 import warnings
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from ...model.embodiment.units import Column
 from ...model.interface import NS, Observation
+from ...sim.gl import NO_GL
 from .metaworld_tasks import PROTOCOLS, TASKS, MetaWorldProtocol, expert_name, instruction
 from .world import Act, check_action, check_task
 
@@ -121,6 +123,8 @@ class MetaWorld:
     def _picture(self) -> np.ndarray:
         """Meta-World's own picture, turned by 180 degrees, its middle: uint8 [H, W, 3]."""
         assert self._env is not None  # since reset
+        if os.environ["MUJOCO_GL"] == "disable":
+            raise RuntimeError(NO_GL)
         picture = np.flip(self._env.render(), (0, 1))
         kept = round(SIDE * self._rules.crop)
         first = (SIDE - kept) // 2
@@ -178,9 +182,7 @@ def _clip(action: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def metaworld_package() -> Any:
-    """The package, with an OpenGL backend chosen; ImportError with words if it is not installed."""
-    from ...sim.gl import mujoco  # noqa: F401 chooses the backend that metaworld's import takes
-
+    """The package, with the OpenGL backend that `sim.gl` chose; ImportError if it is missing."""
     try:
         import metaworld
     except ImportError as error:

@@ -32,6 +32,7 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     with pytest.raises(ImportError, match=r"^gymnasium is not installed"):
         open_world("gym:CartPole-v1")
+    pytest.importorskip("mujoco", reason="mujoco is not installed")
     monkeypatch.setitem(sys.modules, "metaworld", None)
     from cosmos3_ros.training.worlds import metaworld_world
 
