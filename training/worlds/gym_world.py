@@ -38,7 +38,8 @@ class GymWorld:
             raise ValueError("env: expected gym:ID, as gym:gym_pusht:gym_pusht/PushT-v0")
         if protocol not in ("", "gym"):
             raise ValueError(f"protocol of gym:{where}: expected gym, got {protocol!r}")
-        self.name, self.tasks = f"gym:{id_}", (where,)
+        self.name = f"gym:{id_}"
+        self.tasks: tuple[str, ...] = (where,)
         self.protocol = ExamProtocol("gym", "gymnasium", 10, 0, {"all": self.tasks})
         self._env = _make(where, _values(arguments))
         space = self._env.action_space
@@ -56,7 +57,8 @@ class GymWorld:
         self.commands = tuple(
             Column(f"action_{number}", "fraction") for number in range(len(self._low))
         )
-        self.noise = self.pull = (0.0,) * len(self._low)  # nobody demonstrates
+        self.noise: tuple[float, ...] = (0.0,) * len(self._low)  # nobody demonstrates
+        self.pull = self.noise
         self._steps, self._solved, self._over = 0, False, False
         self._command = np.zeros(len(self._low))
 

@@ -40,8 +40,8 @@ class MetaWorld:
 
     name = "metaworld"
     tasks = TASKS
-    views = ("corner2",)
-    state = (
+    views: tuple[str, ...] = ("corner2",)
+    state: tuple[Column, ...] = (
         Column("x", "m"),
         Column("y", "m"),
         Column("z", "m"),
@@ -50,10 +50,20 @@ class MetaWorld:
         Column("commanded_y", "m"),
         Column("commanded_z", "m"),
     )
-    commands = (*state[4:], Column("effort", "controller"))
+    commands: tuple[Column, ...] = (*state[4:], Column("effort", "controller"))
     fps = FPS
-    noise = (0.3, 0.3, 0.3, 0.0)  # experts still solve 381 of 400 so, undisturbed 394
-    pull = (2.0, 2.0, 2.0, 0.0)  # mostly the whole way along each axis, in either direction
+    noise: tuple[float, ...] = (
+        0.3,
+        0.3,
+        0.3,
+        0.0,
+    )  # experts still solve 381 of 400 so, undisturbed 394
+    pull: tuple[float, ...] = (
+        2.0,
+        2.0,
+        2.0,
+        0.0,
+    )  # mostly the whole way along each axis, in either direction
 
     def __init__(self, protocol: str = "evo1", seed: int | None = None, exam: bool = True) -> None:
         """seed: of the protocol's first episode. exam: its scenes; else any that a seed draws."""
@@ -64,7 +74,8 @@ class MetaWorld:
         self.protocol = self._rules.exam
         self._first = self.protocol.seed if seed is None else seed
         self._fixed = exam and self._rules.mt50_scenes
-        self._task, self._env, self._observed = "", None, np.zeros(39)
+        self._task, self._observed = "", np.zeros(39)
+        self._env: Any = None  # of gymnasium; None until a task is begun
         self._commanded, self._effort = np.zeros(3), _OPEN
         self._steps, self._solved = 0, False
 
@@ -75,7 +86,6 @@ class MetaWorld:
             raise ValueError(f"seed: expected at least {self._first}, the first, got {seed}")
         if task != self._task:
             self._open(task)
-        assert self._env is not None  # since _open
         if self._fixed:
             self._env.set_task(mt50_scene(self._first, task, seed - self._first))
         else:
@@ -122,7 +132,6 @@ class MetaWorld:
 
     def _picture(self) -> np.ndarray:
         """Meta-World's own picture, turned by 180 degrees, its middle: uint8 [H, W, 3]."""
-        assert self._env is not None  # since reset
         if os.environ["MUJOCO_GL"] == "disable":
             raise RuntimeError(NO_GL)
         picture = np.flip(self._env.render(), (0, 1))
@@ -133,7 +142,6 @@ class MetaWorld:
     def step(self, action: np.ndarray) -> None:
         """One step of 12.5 ms with an action [4], clipped to [-1, 1]."""
         clipped = _clip(check_action(self.name, action, 4))
-        assert self._env is not None  # since reset
         self._observed, _, _, _, info = self._env.step(clipped)
         self._commanded, self._effort = self._target(clipped), float(clipped[3])
         self._solved = self._solved or info["success"] == 1

@@ -33,8 +33,8 @@ class SimWorld:
     tasks = tuple(TASKS)
     fps = float(ACTIONS_PER_SECOND)
     horizon = LIMIT
-    noise = (*(0.01,) * 7, 0.0)  # rad
-    pull = (*(0.12,) * 7, 0.0)
+    noise: tuple[float, ...] = (*(0.01,) * 7, 0.0)  # rad
+    pull: tuple[float, ...] = (*(0.12,) * 7, 0.0)
 
     def __init__(self, protocol: str = "", seed: int | None = None, exam: bool = True) -> None:
         if protocol not in ("", SUITE.name):
