@@ -7,6 +7,7 @@ protocol (""), seed (None) and exam (True), by these names, that returns a `Worl
 
 from __future__ import annotations
 
+import atexit
 import functools
 from importlib.metadata import EntryPoint, entry_points
 
@@ -25,6 +26,12 @@ def open_world(name: str, protocol: str = "", seed: int | None = None, exam: boo
     the protocol's own. exam: the protocol's scenes; else whatever scenes a seed draws, for
     demonstrations. Raises ValueError for an unknown name, ImportError for a missing package.
     """
+    world = _make(name, protocol, seed, exam)
+    atexit.register(world.close)  # later what a renderer needs to end is gone
+    return world
+
+
+def _make(name: str, protocol: str, seed: int | None, exam: bool) -> World:
     if name == "sim":
         from .sim_world import SimWorld
 
