@@ -11,6 +11,7 @@ One environment at a time and no vector of them: a worker process plays one epis
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -176,6 +177,8 @@ def _values(text: str) -> dict[str, Any]:
 
 
 def _make(where: str, arguments: dict[str, Any]) -> Any:
+    with contextlib.suppress(ImportError):  # an environment may be of MuJoCo
+        from ...sim import gl  # noqa: F401 chooses what to render with, headless too
     try:
         import gymnasium
     except ImportError as error:
