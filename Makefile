@@ -27,7 +27,7 @@ AGAIN = echo "Again, one at a time: what has failed beside others"; $(RUN) pytes
 LICENSES = $(abspath $(VENV))/licenses/bin
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 
-.PHONY: demo train docs docs-commands links test lint build setup client lerobot licenses audit clean
+.PHONY: demo train docs docs-commands links test lint build setup client lerobot metaworld licenses audit clean
 
 demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(VIEW),--view)
@@ -64,6 +64,9 @@ setup:  ## environment only
 
 lerobot: build  ## lerobot, for the tests of the datasets: some gigabytes
 	@$(SETUP) --lerobot
+
+metaworld: build  ## Meta-World with an older MuJoCo, for `cosmos3 eval --env metaworld`
+	@$(SETUP) --metaworld
 
 client: build  ## openpi's client, for the tests
 	@$(SETUP) --openpi

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -15,14 +16,28 @@ from .model.policy_options import PolicyOptions
 from .serve.cli import add_sampling
 
 _TASK: dict[str, Any] = {
-    "default": "basic",
-    "help": "tasks of the simulation, with commas, or a suite: basic, hard or all (default: basic)",
+    "help": "tasks of the simulation, with commas, or a suite: basic, hard or all (default: "
+    "basic); with --env tasks and groups of that world (default: all)",
 }
 # Defaults of the sampling options of `eval`; they are always written to what it measured.
 EVALUATED = {"num_steps": 4, "guidance": 1.0, "future_steps": 1}
 # How `eval` runs the policy, and how the nodes do if it goes through them.
 RUNTIME = ("compile", "cuda_graphs", "weights", "attention", "text_weights", "placement")
 GRAPH = ("strategy", "image_transport", "gpus", "tensor_parallel")
+
+
+# Options of `eval` and `collect` that only the simulation's own tasks have, with their defaults.
+OWN: dict[str, Any] = {
+    "wording": 0,
+    "distractors": 2,
+    "latency": 0.3,
+    "limit": 10.0,
+    "through": "process",
+    "page": None,
+    "questions": False,
+    "compare": [],
+    "expert_error": False,
+}
 
 
 def add_training(commands: argparse._SubParsersAction) -> None:
@@ -37,6 +52,7 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
         "collect", help="record demonstrations of the scripted experts as a LeRobotDataset"
     )
     parser.add_argument("folder", type=pathlib.Path)
+    _add_world(parser)
     parser.add_argument("--task", **_TASK)
     parser.add_argument("--episodes", type=int, default=100, help="of each task (default: 100)")
     parser.add_argument(
@@ -48,27 +64,81 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--noise",
         type=finite_float,
-        default=0.01,
-        help="on the executed arm positions [rad] (default: 0.01)",
+        help="on the executed arm positions [rad] (default: 0.01); with --env a factor of that "
+        "world's own (default: 1)",
     )
     parser.add_argument(
         "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
     )
 
     def function(chosen: argparse.Namespace) -> int:
+        _check_world(chosen)
+        if chosen.env:
+            return _collect_world(chosen)
         from .sim.tasks import parse_names
         from .training.data.demonstrations import Demonstration, collect
 
+        noise = 0.01 if chosen.noise is None else chosen.noise
         wanted = [
-            Demonstration(task, seed, chosen.distractors, noise=chosen.noise)
+            Demonstration(task, seed, chosen.distractors, noise=noise)
             for seed in range(chosen.seed, chosen.seed + chosen.episodes)
-            for task in parse_names(chosen.task)
+            for task in parse_names(chosen.task or "basic")
         ]
         collect(chosen.folder, wanted, chosen.workers)
         print(f"wrote {chosen.folder}")
         return 0
 
     parser.set_defaults(function=function)
+
+
+def _add_world(parser: argparse.ArgumentParser) -> None:
+    """Which world to play instead of the simulation's own tasks."""
+    parser.add_argument(
+        "--env",
+        default="",
+        help="another world: metaworld, gym:ID, sim or that of an installed package "
+        "(docs/worlds.md)",
+    )
+    parser.add_argument(
+        "--protocol", default="", help="with --env: evo1 or lerobot of metaworld (default: evo1)"
+    )
+
+
+def _check_world(chosen: argparse.Namespace) -> None:
+    """ValueError for options of another world without --env, and for our own tasks' with it."""
+    if not chosen.env:
+        if given := [name for name in ("protocol", "rows") if getattr(chosen, name, None)]:
+            raise ValueError(f"--{given[0]}: expected --env, which alone has it")
+        return
+    values = vars(chosen)
+    given = [name for name, default in OWN.items() if values.get(name, default) != default]
+    given += [name for name, _ in _given(chosen, Options, GRAPH)]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')}: not known of --env {chosen.env}")
+    if chosen.episodes is not None and chosen.episodes < 1:
+        raise ValueError(f"--episodes: expected at least 1, got {chosen.episodes}")
+
+
+def _collect_world(chosen: argparse.Namespace) -> int:
+    """`collect --env`: demonstrations of a world's expert."""
+    from .training.worlds.own_environment import enter
+
+    enter(chosen.env, sys.argv[1:])
+    from .training.worlds.catalog import open_world
+    from .training.worlds.recording import WorldDemonstration, collect
+    from .training.worlds.world import parse_tasks
+
+    tasks = parse_tasks(open_world(chosen.env, chosen.protocol, exam=False), chosen.task or "")
+    noise = 1.0 if chosen.noise is None else chosen.noise
+    wanted = [
+        WorldDemonstration(chosen.env, chosen.protocol, task, seed, noise)
+        for task in tasks
+        for seed in range(chosen.seed, chosen.seed + chosen.episodes)
+    ]
+    dropped = collect(chosen.folder, wanted, chosen.workers)
+    said = ", ".join(f"{task} {count}" for task, count in dropped.items()) or "none"
+    print(f"wrote {chosen.folder}: {len(wanted)} demonstrations; dropped as failed: {said}")
+    return 0
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
@@ -102,7 +172,15 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "eval", help="how good a checkpoint is: tasks x seeds in closed loop, futures, a page"
     )
-    parser.add_argument("checkpoint")
+    parser.add_argument("checkpoint", help="a folder; with --env also: expert")
+    _add_world(parser)
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=0,
+        help="with --env: of a chunk that are played before the policy is asked again (default: "
+        "all)",
+    )
     _add_episodes(parser)
     parser.add_argument(
         "--out",
@@ -144,9 +222,14 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
 def _add_episodes(parser: argparse.ArgumentParser) -> None:
     """Which episodes `eval` plays, and how."""
     parser.add_argument("--task", "--suite", **_TASK)
-    parser.add_argument("--episodes", type=int, default=20, help="of each task (default: 20)")
     parser.add_argument(
-        "--seed", dest="scene", type=int, default=0, help="of the first episode (default: 0)"
+        "--episodes", type=int, help="of each task (default: 20; with --env its protocol's)"
+    )
+    parser.add_argument(
+        "--seed",
+        dest="scene",
+        type=int,
+        help="of the first episode (default: 0; with --env its protocol's)",
     )
     parser.add_argument(
         "--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)"
@@ -171,22 +254,20 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
 
 
 def _eval(chosen: argparse.Namespace) -> int:
+    _check_world(chosen)
+    if chosen.env:
+        return _eval_world(chosen)
     from .sim.tasks import parse_names
 
-    tasks, seeds = parse_names(chosen.task), range(chosen.scene, chosen.scene + chosen.episodes)
+    first, count = chosen.scene or 0, 20 if chosen.episodes is None else chosen.episodes
+    tasks, seeds = parse_names(chosen.task or "basic"), range(first, first + count)
     if chosen.questions:
         from .training.evaluation.reasoner_accuracy import quiz_table, reasoner_accuracy
 
         answers = reasoner_accuracy(chosen.checkpoint, seeds, tasks, workers=chosen.workers)
         print(quiz_table(answers))
         return 0
-    options = sampling_options(chosen)
-    from .model.runtime.device import resolve
-
-    device, dtype = resolve(chosen.device, chosen.dtype)
-    runtime: dict[str, Any] = {"options": options, "device": device, "dtype": dtype}
-    runtime["runtime"] = _given(chosen, PolicyModelParams, RUNTIME)
-    PolicyModelParams(**dict(runtime["runtime"]))  # says what does not fit
+    options, runtime = sampling_options(chosen), _runtime(chosen)
     graph = _given(chosen, Options, GRAPH)
     through = chosen.through.split(",")
     if graph and (chosen.expert_error or "nodes" not in through):
@@ -205,6 +286,42 @@ def _eval(chosen: argparse.Namespace) -> int:
         for seed in seeds
     ]
     print(report(trials, through, chosen.workers, chosen.out, chosen.page, settings=settings))
+    return 0
+
+
+def _runtime(chosen: argparse.Namespace) -> dict[str, Any]:
+    """How the policy samples and runs: fields of a Trial, and of a Candidate."""
+    from .model.runtime.device import resolve
+
+    device, dtype = resolve(chosen.device, chosen.dtype)
+    runtime = _given(chosen, PolicyModelParams, RUNTIME)
+    PolicyModelParams(**dict(runtime))  # says what does not fit
+    options = sampling_options(chosen)
+    return {"options": options, "device": device, "dtype": dtype, "runtime": runtime}
+
+
+def _eval_world(chosen: argparse.Namespace) -> int:
+    """`eval --env`: an expert or a checkpoint by a world's protocol."""
+    from .training.worlds.own_environment import enter
+
+    enter(chosen.env, sys.argv[1:])
+    from .training.worlds.catalog import open_world
+    from .training.worlds.exam import EXPERT, Candidate, Exam, examine
+    from .training.worlds.world import parse_tasks
+
+    world = open_world(chosen.env, chosen.protocol, chosen.scene)
+    rules = world.protocol
+    exam = Exam(
+        chosen.env,
+        chosen.protocol,
+        tuple(parse_tasks(world, chosen.task or "")),
+        rules.seed if chosen.scene is None else chosen.scene,
+        rules.episodes if chosen.episodes is None else chosen.episodes,
+    )
+    who = Candidate(EXPERT)
+    if chosen.checkpoint != EXPERT:
+        who = Candidate(chosen.checkpoint, chosen.rows, **_runtime(chosen))
+    print(examine(who, exam, world, chosen.workers, chosen.out))
     return 0
 
 

@@ -47,10 +47,14 @@ class Env:
 
         Raises ValueError for an unknown task, seed or wording.
         """
+        self.begin(task, seed, wording)
+        return self.observe()
+
+    def begin(self, task: str, seed: int, wording: int = 0) -> None:
+        """`reset` without a look: pictures cost most of the time."""
         self.simulation.reset(task, seed, wording)
         self._arms = self.simulation.layout.start.reshape(-1, 7).copy()
         self._fingers = np.zeros(len(self._arms))
-        return self.observe()
 
     def step(self, action: np.ndarray) -> Observation:
         """Act for 1/15 s and look. ValueError unless that is 8 finite numbers for each arm."""

@@ -69,6 +69,7 @@ ORDER = (
     "training/clips",
     "training/vqa",
     "training/evaluation",
+    "training/worlds",
     "training/judge",
     "training/benchmarks",
     "training/dynamics",

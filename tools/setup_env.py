@@ -2,7 +2,7 @@
 """Make the virtual environment of `make`: ROS 2 wheels, PyTorch, and this package built in it.
 
     python3 tools/setup_env.py [--ros jazzy|kilted] [--venv .venv] [--torch-index URL|pypi]
-    [--no-build] [--openpi] [--licenses] [--lerobot]
+    [--no-build] [--openpi] [--licenses] [--lerobot] [--metaworld]
 
 Every step is done once, until one of its inputs changes. Needs Python's standard library, CMake and
 a C++ compiler.
@@ -288,6 +288,19 @@ class Environment:
         for arguments in (*(torch_arguments(index, pin) for pin in pins), ["-r", str(file)]):
             self.progress.run(folder / "bin" / "python", *self._pip[1:], *arguments)
 
+    def install_metaworld(self, file: Path) -> None:
+        """Install Meta-World with its older MuJoCo beside everything; the rest is shared.
+
+        A path file behind its own packages leads to those of this environment: torch alone is
+        some gigabytes. pip runs before it is there, so it cannot touch them.
+        """
+        folder = self.folder / "metaworld"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.progress.run(self.folder / "bin" / "python", "-m", "venv", folder)
+        self.progress.run(folder / "bin" / "python", *self._pip[1:], "-r", file)
+        place = Path("lib", "python{}.{}".format(*sys.version_info), "site-packages")
+        (folder / place / "shared.pth").write_text(f"{self.folder / place}\n")
+
     def build(self) -> None:
         """Build this package inside the environment, its Python files as links to the sources."""
         ws = self.folder / "ws"
@@ -323,7 +336,13 @@ def sources() -> list[str]:
 
 
 def set_up(
-    folder: Path, ros: str, torch_index: str, build: bool, apart: Sequence[str], lerobot: bool
+    folder: Path,
+    ros: str,
+    torch_index: str,
+    build: bool,
+    apart: Sequence[str],
+    lerobot: bool,
+    metaworld: bool,
 ) -> None:
     """Bring the environment up to date. Raises SetupError."""
     check_machine()
@@ -366,6 +385,10 @@ def set_up(
         file = TOOLS / "requirements-lerobot.txt"
         key = digest([file], created, torch_index)
         environment.step("lerobot", key, lambda: environment.install_lerobot(file, torch_index))
+    if metaworld:
+        file = TOOLS / "requirements-metaworld.txt"
+        key = digest([file], created)
+        environment.step("Meta-World", key, lambda: environment.install_metaworld(file))
     if build:
         environment.step(
             "messages and nodes",
@@ -394,12 +417,16 @@ def main() -> int:
     parser.add_argument(
         "--lerobot", action="store_true", help="install lerobot too, for the tests: some gigabytes"
     )
+    parser.add_argument(
+        "--metaworld", action="store_true", help="install Meta-World too, with an older MuJoCo"
+    )
     arguments = parser.parse_args()
     ros, build = arguments.ros, not arguments.no_build
     folder = (arguments.venv or default_folder(ros)).absolute()
     try:
         apart = [name for name in APART if getattr(arguments, name)]
-        set_up(folder, ros, arguments.torch_index, build, apart, arguments.lerobot)
+        more = arguments.lerobot, arguments.metaworld
+        set_up(folder, ros, arguments.torch_index, build, apart, *more)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

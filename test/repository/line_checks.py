@@ -134,13 +134,17 @@ def check_cosmos3(words: list[str]) -> None:
     from cosmos3_ros.robot.robot_file import find_robot_file
     from cosmos3_ros.sim.tasks import parse_names
     from cosmos3_ros.training.recipe import read_recipe
+    from cosmos3_ros.training.worlds import metaworld_tasks
 
     chosen = parse(lambda: main(words))
     robot = str(getattr(chosen, "robot", ""))  # "": none is named
     if robot and not robot.endswith(".yaml"):
         find_robot_file(robot)
     if (getattr(chosen, "task", "") or "").islower():
-        parse_names(chosen.task)
+        if getattr(chosen, "env", "") == "metaworld":
+            assert {*chosen.task.split(",")} <= {*metaworld_tasks.TASKS, *metaworld_tasks.TIERS}
+        else:
+            parse_names(chosen.task)
     if str(getattr(chosen, "recipe", "")).startswith("training/"):
         read_recipe(ROOT / chosen.recipe, chosen.changes)
 

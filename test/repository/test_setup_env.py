@@ -137,6 +137,23 @@ def test_key_depends_on_names_contents_and_words(tmp_path):
     assert len(keys | {setup_env.digest([first])}) == 4
 
 
+def test_meta_world_is_installed_before_it_shares_other_packages(tmp_path, monkeypatch):
+    environment, ran = setup_env.Environment(tmp_path), []
+    site = tmp_path / "metaworld" / "lib" / "python{}.{}".format(*sys.version_info)
+
+    def run(*command):
+        ran.append((command, (site / "site-packages" / "shared.pth").exists()))
+        (site / "site-packages").mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(environment.progress, "run", run)
+    file = ROOT / "tools" / "requirements-metaworld.txt"
+    environment.install_metaworld(file)
+    assert [command[-1] for command, _ in ran] == [tmp_path / "metaworld", file]
+    assert not any(shared for _, shared in ran)  # else pip would meddle with what is shared
+    shared = (site / "site-packages" / "shared.pth").read_text()
+    assert shared == f"{tmp_path / site.relative_to(tmp_path / 'metaworld') / 'site-packages'}\n"
+
+
 def test_failing_command_shows_its_end_and_names_the_log(tmp_path, capsys):
     progress = setup_env.Progress(tmp_path / "setup.log")
     with pytest.raises(

@@ -67,7 +67,7 @@ def record(wanted: Demonstration, look: Callable[[int], bool] | None = None) -> 
         if len(steps) == LIMIT:
             return None
         action = expert.act()
-        steps.append((seen, action, _truth(env)))
+        steps.append((seen, action, scene_truth(env)))
         held += expert.finished
         arms = len(env.simulation.world.arms)
         env.move(action + _actions(random.normal(0.0, noise, 7 * arms), np.zeros(arms)))
@@ -182,8 +182,8 @@ def _actions(joints: np.ndarray, grips: np.ndarray) -> np.ndarray:
     return np.column_stack([joints.reshape(-1, 7), grips]).ravel()
 
 
-def _truth(env: Env) -> np.ndarray:
-    """Where things are now: float64 [GroundTruth.WIDTH], NaN for things that are not there."""
+def scene_truth(env: Env) -> np.ndarray:
+    """Where things of a scene are: float64 [GroundTruth.WIDTH], NaN if they are not there."""
     world, layout = env.simulation.world, env.simulation.layout
     truth = np.full(GroundTruth.WIDTH, np.nan)
     if world.kind == "bar":

@@ -20,7 +20,8 @@ from ..options import GroundTruthOptions
 from .embodiments.dataset_columns import UNITS_KEY, own_unit
 from .episodes import Episode
 from .ground_truth import SIMULATED, TRUTH_FEATURE, to_info
-from .lerobot_reader import SEPARATOR, camera_feature, number_features
+from .lerobot.layout import Layout, camera_feature, number_features
+from .lerobot_reader import SEPARATOR
 from .video_io import video_shape, write_video
 
 _INDEX = ("timestamp", "frame_index", "episode_index", "index", "task_index")
@@ -62,16 +63,24 @@ def has_shard(folder: Path, shard: int) -> bool:
 
 
 def write_shard(
-    folder: Path, shard: int, first: int, episodes: Sequence[Episode], embodiment: Embodiment
+    folder: Path,
+    shard: int,
+    first: int,
+    episodes: Sequence[Episode],
+    embodiment: Embodiment,
+    layout: Layout | None = None,
 ) -> None:
-    """Write one shard; `first` is the number of its first episode. `finish` numbers its frames."""
+    """Write one shard; `first` is the number of its first episode. `finish` numbers its frames.
+
+    layout: other names of the features, one each for state, action and a camera.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     lengths, fps = [len(episode) for episode in episodes], round(embodiment.fps)
     ends = np.cumsum(lengths)
     columns: dict[str, Any] = {}
-    for name, (field, part) in _numbers(embodiment, episodes).items():
+    for name, (field, part) in _numbers(embodiment, episodes, layout).items():
         values = np.concatenate([getattr(episode, field)[:, part] for episode in episodes]).astype(
             np.float32
         )
@@ -84,8 +93,9 @@ def write_shard(
         "frame_index": frames,
         "episode_index": numbers,
     }
-    for view in embodiment.views:
-        file = shard_file(folder, _VIDEO, shard, camera_feature(view))
+    cameras = _cameras(embodiment, layout)
+    for view, camera in cameras.items():
+        file = shard_file(folder, _VIDEO, shard, camera)
         write_video(
             _parent(file), (picture for episode in episodes for picture in episode.views[view]), fps
         )
@@ -103,12 +113,12 @@ def write_shard(
             for part in ("data", "meta/episodes")
             for name, value in place.items()
         }
-        for key in map(camera_feature, embodiment.views):
+        for key in cameras.values():
             row |= {f"videos/{key}/{name}": value for name, value in place.items()}
             row[f"videos/{key}/from_timestamp"] = float(ends[number] - lengths[number]) / fps
             row[f"videos/{key}/to_timestamp"] = float(ends[number]) / fps
         row |= {"simulation/task": episode.task, "simulation/seed": episode.seed}
-        rows.append(row | _statistics(episode, embodiment))
+        rows.append(row | _statistics(episode, embodiment, layout))
     file = _parent(shard_file(folder, _EPISODES, shard))
     write_file(file, lambda draft: pq.write_table(pa.Table.from_pylist(rows), draft))
 
@@ -120,13 +130,14 @@ def finish(
     robot: str,
     commands: Sequence[Sequence[str]] | None = None,
     truth: GroundTruthOptions = SIMULATED,
+    layout: Layout | None = None,
 ) -> None:
     """Number the frames of all shards and write info, tasks and statistics.
 
     May be called again after more shards.
 
     commands: for each column of the actions where it was taken from, if it was recorded. truth:
-    what the episodes' truth says, if they have one.
+    what the episodes' truth says, if they have one. layout: as the shards were written with.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -142,11 +153,11 @@ def finish(
     labels = labels.replace_schema_metadata({"pandas": json.dumps(_TASK_INDEX)})
     write_file(folder / "meta/tasks.parquet", lambda draft: pq.write_table(labels, draft))
     everything = [row for rows in lists for row in rows]
-    _write_json(folder / "meta/stats.json", _join_statistics(everything, embodiment))
+    _write_json(folder / "meta/stats.json", _join_statistics(everything, embodiment, layout))
     known = TRUTH_FEATURE in pq.read_schema(shard_file(folder, _DATA, 0)).names
     shapes = {
-        view: video_shape(shard_file(folder, _VIDEO, 0, camera_feature(view)))
-        for view in embodiment.views
+        camera: video_shape(shard_file(folder, _VIDEO, 0, camera))
+        for camera in _cameras(embodiment, layout).values()
     }
     info = {
         "codebase_version": "v3.0",
@@ -161,7 +172,7 @@ def finish(
         "splits": {"train": f"0:{len(everything)}"},
         "data_path": _DATA,
         "video_path": _VIDEO,
-        "features": _features(embodiment, shapes, truth if known else None, commands),
+        "features": _features(embodiment, shapes, truth if known else None, commands, layout),
     }
     _write_json(folder / "meta/info.json", info)
 
@@ -194,11 +205,41 @@ def _number_frames(
     return begin
 
 
-def _numbers(embodiment: Embodiment, episodes: Sequence[Episode]) -> dict[str, tuple[str, slice]]:
+def episode_seeds(folder: Path, shards: int) -> dict[str, list[int]]:
+    """The seeds that the episodes of each simulated task were recorded with."""
+    import pyarrow.parquet as pq
+
+    seeds: dict[str, list[int]] = {}
+    columns = ["simulation/task", "simulation/seed"]
+    for shard in range(shards):
+        file = shard_file(folder, _EPISODES, shard)
+        for row in pq.read_table(file, columns=columns).to_pylist():
+            seeds.setdefault(row["simulation/task"], []).append(row["simulation/seed"])
+    return seeds
+
+
+def _parts(embodiment: Embodiment, layout: Layout | None) -> dict[str, tuple[str, slice]]:
+    """The features of states and actions, see `number_features`; named as `layout` says."""
+    if layout is None:
+        return number_features(embodiment)
+    (state,), (action,) = layout.state, layout.action
+    return {state: ("states", slice(None)), action: ("actions", slice(None))}
+
+
+def _cameras(embodiment: Embodiment, layout: Layout | None) -> dict[str, str]:
+    """The feature of each view."""
+    return {
+        view: layout.cameras[view] if layout else camera_feature(view) for view in embodiment.views
+    }
+
+
+def _numbers(
+    embodiment: Embodiment, episodes: Sequence[Episode], layout: Layout | None
+) -> dict[str, tuple[str, slice]]:
     """The features with numbers; the truth if somebody knows it."""
     known = any(np.isfinite(episode.truth).any() for episode in episodes)
     return {
-        **number_features(embodiment),
+        **_parts(embodiment, layout),
         **({TRUTH_FEATURE: ("truth", slice(None))} if known else {}),
     }
 
@@ -208,6 +249,7 @@ def _features(
     shapes: Mapping[str, Sequence[int]],
     truth: GroundTruthOptions | None,
     commands: Sequence[Sequence[str]] | None,
+    layout: Layout | None,
 ) -> dict[str, Any]:
     fps = round(embodiment.fps)
     video = {
@@ -217,15 +259,15 @@ def _features(
         "has_audio": False,
     }
     features: dict[str, Any] = {}
-    for view, shape in shapes.items():
+    for camera, shape in shapes.items():
         names = ["height", "width", "channels"]
-        features[camera_feature(view)] = {
+        features[camera] = {
             "dtype": "video",
             "shape": list(shape),
             "names": names,
             "info": video,
         }
-    for name, (field, part) in number_features(embodiment).items():
+    for name, (field, part) in _parts(embodiment, layout).items():
         columns = embodiment.action if field == "actions" else embodiment.state
         features[name] = _numbers_feature([column.name for column in columns[part]])
         features[name]["info"] = {UNITS_KEY: [own_unit(column) for column in columns[part]]}
@@ -245,9 +287,9 @@ def _numbers_feature(names: list[str]) -> dict[str, Any]:
     return {"dtype": "float32", "shape": [len(names)], "names": names}
 
 
-def _statistics(episode: Episode, embodiment: Embodiment) -> dict[str, Any]:
+def _statistics(episode: Episode, embodiment: Embodiment, layout: Layout | None) -> dict[str, Any]:
     """Of each number per column, and of each camera per color (in 0..1, as [3, 1, 1])."""
-    numbers = number_features(embodiment)
+    numbers = _parts(embodiment, layout)
     kept: dict[str, np.ndarray] = {
         name: getattr(episode, field)[:, part] for name, (field, part) in numbers.items()
     }
@@ -261,8 +303,7 @@ def _statistics(episode: Episode, embodiment: Embodiment) -> dict[str, Any]:
         }
         row |= {f"stats/{name}/{key}": value.astype(float).tolist() for key, value in parts.items()}
         row[f"stats/{name}/count"] = [len(values)]
-    for view in embodiment.views:
-        key = camera_feature(view)
+    for view, key in _cameras(embodiment, layout).items():
         pixels = episode.views[view][::8, ::4, ::4].reshape(-1, 3) / 255.0
         parts = {
             "min": pixels.min(0),
@@ -278,11 +319,11 @@ def _statistics(episode: Episode, embodiment: Embodiment) -> dict[str, Any]:
 
 
 def _join_statistics(
-    rows: list[dict[str, Any]], embodiment: Embodiment
+    rows: list[dict[str, Any]], embodiment: Embodiment, layout: Layout | None
 ) -> dict[str, dict[str, Any]]:
     """The statistics of all episodes together."""
     joined = {}
-    for name in (*number_features(embodiment), *map(camera_feature, embodiment.views)):
+    for name in (*_parts(embodiment, layout), *_cameras(embodiment, layout).values()):
         part = {
             key: np.array([row[f"stats/{name}/{key}"] for row in rows])
             for key in ("min", "max", "mean", "std")

@@ -119,7 +119,7 @@ def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
             del settings[name]
     policy = read_json(checkpoint / "checkpoint.json")["policy"]
     what = {
-        "weights": _digest(checkpoint),
+        "weights": weights_digest(checkpoint),
         "chunk": policy["action_chunk_size"] / policy["conditioning_fps"],
         "tasks": list(dict.fromkeys(trial.task for trial in trials)),
         "seeds": [min(trial.seed for trial in trials), max(trial.seed for trial in trials)],
@@ -281,7 +281,7 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _digest(checkpoint: Path) -> str:
+def weights_digest(checkpoint: Path) -> str:
     """The beginning of a checksum over all weights; what surprise is judged by is none."""
     from ...model.surprise.reference import FILE
 

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cosmos3 eval` and `collect` of worlds: which options go together, and what errors say."""
+
+import pytest
+
+from cosmos3_ros.cli import main
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("eval expert --env sim --task reach --latency 0.2", "--latency: not known of --env sim"),
+        ("eval expert --env sim --expert-error", "--expert-error: not known of --env sim"),
+        ("eval expert --env sim --strategy sync", "--strategy: not known of --env sim"),
+        ("eval expert --env sim --episodes 0", "--episodes: expected at least 1, got 0"),
+        ("eval expert --protocol evo1", "--protocol: expected --env, which alone has it"),
+        ("eval expert --rows 4", "--rows: expected --env, which alone has it"),
+        ("eval expert --env kitchen", "env: expected sim, metaworld or gym:ID, got 'kitchen'"),
+        ("eval expert --env sim --task fly", "task of sim: expected all or some of basic, hard,"),
+        ("eval expert --env sim --protocol evo1", "protocol of sim: expected suite, got 'evo1'"),
+        ("collect x --env sim --distractors 1", "--distractors: not known of --env sim"),
+    ],
+)
+def test_one_line_says_what_does_not_fit(words, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_expert_of_the_simulation_is_examined(capsys, tmp_path):
+    out = tmp_path / "reach.json"
+    words = ["--env", "sim", "--task", "reach", "--episodes", "1", "--workers", "1"]
+    assert main(["eval", "expert", *words, "--out", str(out)]) == 0
+    assert "1/1" in capsys.readouterr().out
+    assert out.is_file()

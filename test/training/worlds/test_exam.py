@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Examinations: rates by task and group, averages, and a json that goes on."""
+
+import json
+
+import pytest
+
+from cosmos3_ros.training.worlds import exam as exams
+from cosmos3_ros.training.worlds.exam import EXPERT, Candidate, Exam, examine, summarize, table
+from cosmos3_ros.training.worlds.rollout import EpisodeResult
+
+EVEN = Exam("ideal", "", ("1", "2", "3"), 100, 4)
+
+
+def test_groups_are_rated_by_episode_and_averaged_by_group():
+    results = [EpisodeResult("a", seed, seed < 3, 10 + seed) for seed in range(4)]
+    results += [EpisodeResult("b", seed, True, 7) for seed in range(2)]
+    results += [EpisodeResult("c", 0, False, 50)]
+    summary = summarize(results, {"easy": ("a", "b"), "hard": ("c",), "never": ("d",)})
+    assert summary["tasks"]["a"]["rate"] == 0.75
+    assert summary["tasks"]["a"]["steps"] == 11
+    assert summary["groups"]["easy"]["rate"] == pytest.approx(5 / 6)
+    assert set(summary["groups"]) == {"easy", "hard"}
+    assert summary["score"] == pytest.approx((5 / 6 + 0) / 2)
+    assert summary["episodes"]["rate"] == pytest.approx(5 / 7)
+    # Wilson's interval of 3 of 4
+    assert summary["tasks"]["a"]["low"] == pytest.approx(0.3006, abs=1e-4)
+    assert summary["tasks"]["a"]["high"] == pytest.approx(0.9544, abs=1e-4)
+    text = table(summary)
+    assert "3/4   75.0%  30.1% to 95.4%" in " ".join(text.split(" "))
+    assert text.splitlines()[-1].split() == ["average", "of", "groups", "41.7%"]
+
+
+def test_an_expert_is_examined_and_a_stopped_run_goes_on(ideal, tmp_path, monkeypatch):
+    out = tmp_path / "expert.json"
+    said = []
+    text = examine(Candidate(EXPERT), EVEN, ideal, 1, out, said.append)
+    assert "2/4" in text  # every other seed can be solved
+    content = json.loads(out.read_text())
+    assert content["what"]["seeds"] == [100, 103]
+    assert content["what"]["protocol"] == "plain"
+    assert content["summary"]["score"] == 0.5
+    assert [row["success"] for row in content["tasks"]["3"]] == [True, False, True, False]
+    del content["tasks"]["2"]
+    out.write_text(json.dumps(content))
+    played = []
+    play = exams.play_expert
+    monkeypatch.setattr(
+        exams, "play_expert", lambda *given: played.append(given[1:]) or play(*given)
+    )
+    assert examine(Candidate(EXPERT), EVEN, ideal, 1, out, said.append) == text
+    assert played == [("2", seed) for seed in range(100, 104)]
+    assert examine(Candidate(EXPERT), EVEN, ideal, 1, out, said.append) == text
+    with pytest.raises(ValueError, match="holds results of another candidate"):
+        examine(Candidate(EXPERT), Exam("ideal", "", ("1",), 100, 4), ideal, 1, out)
+    with pytest.raises(ValueError, match=r"out: expected a file named \.json"):
+        examine(Candidate(EXPERT), EVEN, ideal, 1, tmp_path / "expert.txt")
+
+
+def test_a_checkpoint_is_examined(ideal, tiny_small, tmp_path):
+    exam, out = Exam("ideal", "", ("1",), 101, 1), tmp_path / "tiny.json"
+    options = (("num_steps", 1), ("future_steps", 0))
+    text = examine(Candidate(str(tiny_small), 8, options), exam, ideal, 1, out, lambda said: None)
+    assert "0/1" in text  # an odd seed cannot be solved
+    (row,) = json.loads(out.read_text())["tasks"]["1"]
+    assert row["steps"] == ideal.horizon
+    assert row["chunk_seconds"] > 0
+    assert json.loads(out.read_text())["what"]["who"].startswith("weights ")
+    with pytest.raises(ValueError, match="holds results"):
+        examine(Candidate(EXPERT), exam, ideal, 1, out)

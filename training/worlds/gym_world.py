@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Any environment of gymnasium as a world, by LeRobot's convention of what it shows.
+
+`gym:ID` or `gym:MODULE:ID`, where importing the module registers the id; arguments follow as
+`?name=value&...`. An observation is a dict with `agent_pos` (the state) and `pixels` (a picture, or
+a dict of pictures by camera), or a flat array, which is the state; without pixels `render` gives
+the picture. `info` says `is_success`, or `success` as Meta-World's does.
+
+One environment at a time and no vector of them: a worker process plays one episode after the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import numpy as np
+
+from ...model.embodiment.units import Column
+from ...model.interface import NS, Observation
+from ..options import GroundTruthOptions
+from .world import Act, ExamProtocol, check_action, check_task
+
+SUCCESS = ("is_success", "success")
+_UNLIMITED = 1000  # steps of an episode of which the environment says nothing
+
+
+class GymWorld:
+    """One environment of gymnasium; its task is its id. A command is an action."""
+
+    def __init__(
+        self, id_: str, protocol: str = "", seed: int | None = None, exam: bool = True
+    ) -> None:
+        """Raises ValueError for what cannot be made or does not show what the convention asks."""
+        where, _, arguments = id_.partition("?")
+        if not where:
+            raise ValueError("env: expected gym:ID, as gym:gym_pusht:gym_pusht/PushT-v0")
+        if protocol not in ("", "gym"):
+            raise ValueError(f"protocol of gym:{where}: expected gym, got {protocol!r}")
+        self.name = f"gym:{id_}"
+        self.tasks: tuple[str, ...] = (where,)
+        self.protocol = ExamProtocol("gym", "gymnasium", 10, 0, {"all": self.tasks})
+        self._env = _make(where, _values(arguments))
+        space = self._env.action_space
+        if getattr(space, "shape", None) is None or len(space.shape) != 1:
+            raise ValueError(
+                f"{self.name}: expected actions that are a row of numbers, got {space}"
+            )
+        self._low, self._high = np.asarray(space.low, float), np.asarray(space.high, float)
+        self.fps = float(self._env.metadata.get("render_fps") or 0)
+        if self.fps <= 0:
+            raise ValueError(f"{self.name}: expected metadata['render_fps'], its steps per second")
+        self._seen: Any = self._env.reset(seed=0)[0]
+        state, self.views = self._state(), tuple(self._pictures())
+        self.state = tuple(Column(f"state_{number}", "fraction") for number in range(len(state)))
+        self.commands = tuple(
+            Column(f"action_{number}", "fraction") for number in range(len(self._low))
+        )
+        self.noise: tuple[float, ...] = (0.0,) * len(self._low)  # nobody demonstrates
+        self.pull = self.noise
+        self.ground_truth: GroundTruthOptions | None = None
+        self._steps, self._solved, self._over = 0, False, False
+        self._command = np.zeros(len(self._low))
+
+    def reset(self, task: str, seed: int) -> None:
+        check_task(self.name, task, self.tasks)
+        self._seen, _ = self._env.reset(seed=seed)
+        self._steps, self._solved, self._over = 0, False, False
+        self._command = np.zeros(len(self._low))
+
+    @property
+    def instruction(self) -> str:
+        """`task_description` of the environment, else its id as words."""
+        try:
+            said = self._env.get_wrapper_attr("task_description")
+        except AttributeError:
+            said = ""
+        return str(said) or self.tasks[0].rpartition("/")[2].replace("-", " ")
+
+    @property
+    def horizon(self) -> int:
+        """`_max_episode_steps`, or that of its registration; at an earlier end the steps so far."""
+        if self._over:
+            return self._steps
+        try:
+            return int(self._env.get_wrapper_attr("_max_episode_steps"))
+        except (AttributeError, TypeError):
+            return (self._env.spec and self._env.spec.max_episode_steps) or _UNLIMITED
+
+    @property
+    def success(self) -> bool:
+        return self._solved
+
+    def observe(self, look: bool = True) -> Observation:
+        stamp = round(self._steps * NS / self.fps)
+        images = self._pictures() if look else {}
+        return Observation(images, self._state(), self.instruction, stamp)
+
+    def _state(self) -> np.ndarray:
+        """`agent_pos`, or the flat observation: float32 [D]."""
+        seen = self._seen
+        if isinstance(seen, Mapping):
+            if "agent_pos" not in seen:
+                raise ValueError(
+                    f"{self.name}: expected agent_pos in the observation, got {sorted(seen)}"
+                )
+            seen = seen["agent_pos"]
+        state = np.asarray(seen, np.float32)
+        if state.ndim != 1:
+            raise ValueError(
+                f"{self.name}: expected a dict with agent_pos and pixels, or a row of numbers, as "
+                f"observation, got an array of shape {list(state.shape)}"
+            )
+        return state
+
+    def _pictures(self) -> dict[str, np.ndarray]:
+        """Pictures by camera, uint8 [H, W, 3]."""
+        seen = self._seen
+        if isinstance(seen, Mapping) and "pixels" in seen:
+            pixels = seen["pixels"]
+            return dict(pixels) if isinstance(pixels, Mapping) else {"pixels": np.asarray(pixels)}
+        picture = self._env.render()
+        if not isinstance(picture, np.ndarray) or picture.ndim != 3:
+            raise ValueError(
+                f"{self.name}: expected pixels in the observation, or a picture from render(), got "
+                f"{type(picture).__name__}"
+            )
+        return {"pixels": picture}
+
+    def step(self, action: np.ndarray) -> None:
+        """One step; what is outside of the action space is clipped to it."""
+        numbers = np.clip(check_action(self.name, action, len(self._low)), self._low, self._high)
+        dtype = self._env.action_space.dtype
+        self._seen, _, terminated, truncated, info = self._env.step(numbers.astype(dtype))
+        said = [info[key] for key in SUCCESS if key in info]
+        if not said:
+            raise ValueError(
+                f"{self.name}: expected {' or '.join(SUCCESS)} in info, got {sorted(info)}"
+            )
+        self._solved = self._solved or bool(said[0])
+        self._steps += 1
+        self._over = bool(terminated or truncated)
+        self._command = numbers
+
+    @property
+    def command(self) -> np.ndarray:
+        return self._command
+
+    def to_command(self, action: np.ndarray) -> np.ndarray:
+        return np.asarray(action, float)
+
+    def to_action(self, command: np.ndarray) -> np.ndarray:
+        return np.asarray(command, float)
+
+    def expert(self) -> Act | None:
+        """None: gymnasium's environments bring none."""
+        return None
+
+    def truth(self) -> np.ndarray | None:
+        """None: they do not tell."""
+        return None
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def _values(text: str) -> dict[str, Any]:
+    """Arguments behind the question mark; numbers, true and false as JSON has them, else text."""
+    values: dict[str, Any] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text)):
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+    return values
+
+
+def _make(where: str, arguments: dict[str, Any]) -> Any:
+    with contextlib.suppress(ImportError):  # an environment may be of MuJoCo
+        from ...sim import gl  # noqa: F401 chooses what to render with, headless too
+    try:
+        import gymnasium
+    except ImportError as error:
+        raise ImportError("gymnasium is not installed: pip install gymnasium") from error
+    try:
+        fixed = {"disable_env_checker": True}  # advice for authors; what is asked is checked here
+        return gymnasium.make(where, **{"render_mode": "rgb_array", **fixed, **arguments})
+    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
+        raise ValueError(f"gym:{where}: {error}") from error
