@@ -69,6 +69,7 @@ NOT_RUN = {
         "test_your_robot.py runs the page"
     ),
     r"cosmos3 run --robot franka_robotiq": "needs the robot",
+    r"cosmos3 live ": "test_live_cli.py runs it over a running graph",
     r"cosmos3 imagine --topic": "waits for a planner's trajectory",
     r"cosmos3 collect out/<name>": "needs the reader's task",
     r"cosmos3 replay wrist": "needs the reader's checkpoint and robot",
