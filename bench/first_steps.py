@@ -178,7 +178,7 @@ def main() -> None:
 def write(folder: Path, parts: list[dict], out: Path) -> None:
     """What was measured so far."""
     report(
-        f"python3 bench/first_steps.py {folder.name}",
+        f"python bench/first_steps.py {folder.name}",
         (),
         out,
         parts=parts,
