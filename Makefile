@@ -43,7 +43,7 @@ docs: build  ## the documentation as a site, out/site/index.html, with every lin
 
 docs-commands: build  ## every command on the pages, run small: an hour of two cores; out/page_commands.jsonl says how each ended
 	@mkdir -p out
-	@$(RUN) python test/repository/run_page_commands.py --out out/page_commands.jsonl
+	@$(RUN) sh -c 'PYTHONPATH=test/repository:$$PYTHONPATH exec python test/repository/page_commands/run_page_commands.py --out out/page_commands.jsonl'
 
 links:  ## the pages' links to other servers, asked for one by one
 	@$(PYTHON) tools/check_links.py

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the commands of the pages, small: `make docs-commands`.
 
-python test/repository/run_page_commands.py [PAGE ...] [--out FILE]
+run_page_commands.py [PAGE ...] [--out FILE]
 
 Each page has a folder of its own, with what its commands name: random checkpoint, dataset,
 recording, clips, a robot file (page_workspace.py). They run in the order in which they stand.
