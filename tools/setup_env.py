@@ -230,7 +230,6 @@ class Environment:
             "install",
             "--disable-pip-version-check",
             "--progress-bar=off",
-            "--no-compile",  # most modules are never imported, and the others compile then
         )
 
     def step(self, name: str, key: str, action: Callable[[], None]) -> None:

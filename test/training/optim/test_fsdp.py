@@ -30,7 +30,8 @@ from cosmos3_ros.training import train
 from cosmos3_ros.training.data import lerobot_reader
 from cosmos3_ros.training.data.clip_source import make_clips
 from cosmos3_ros.training.data.episodes import Episode, make_clip
-from cosmos3_ros.training.data.ground_truth import GroundTruth
+from cosmos3_ros.training.data.ground_truth import SIMULATED, GroundTruth
+from cosmos3_ros.training.data.lerobot import metadata
 from cosmos3_ros.training.data.video_io import write_video
 from cosmos3_ros.training.distill_options import DistillOptions
 from cosmos3_ros.training.optim import optimizer
@@ -106,6 +107,11 @@ def make_episodes(folder="made up", embodiment=DROID_SIM, layout=None, rank=0, s
         yield Episode(views, walk[:-1], walk[1:], (f"pick up cube {seed}",), truth)
 
 
+def read_info(folder="made up"):
+    """What info.json of that dataset would say: the truth is the simulation's."""
+    return {"features": {SIMULATED.feature: {"shape": [GroundTruth.WIDTH]}}}
+
+
 def stop_after(steps, run):
     """Let a training fail in the middle, at the same place in every process."""
     step, number = Optimizer.step, count()
@@ -135,7 +141,7 @@ def main(start, out):
     """What both processes do."""
     atexit.register(write_threads, out)  # before `join` does: it is called after the group is left
     torch.set_num_threads(1)
-    lerobot_reader.read_episodes = make_episodes
+    lerobot_reader.read_episodes, metadata.read_info = make_episodes, read_info
     shards = make_recipe(start, shard=True, recompute=True)
     train.train(make_recipe(start), out / "copies")
     train.train(shards, out / "shards")
@@ -239,7 +245,8 @@ def alone(start, recipe):
 
 
 @pytest.mark.parametrize("kind", ["copies", "shards"])
-def test_two_processes_train_as_one_with_both_batches(kind, start, trained):
+def test_two_processes_train_as_one_with_both_batches(kind, start, trained, monkeypatch):
+    monkeypatch.setattr(metadata, "read_info", read_info)
     optimizer, numbers = alone(start, make_recipe(start))
     together, line = state(trained / kind), last_line(trained / kind)
     for name, number in numbers.items():
