@@ -234,8 +234,12 @@ def test_pins_are_exact_unique_and_satisfy_setup_py(distribution):
 def test_plain_colcon_build_of_a_checkout(tmp_path):
     """As on a robot: no links; run in the checkout's own folder, which shadows the package."""
     checkout = copy_of_checkout(tmp_path / "checkout")
+    for folder in ("msg", "srv", "action"):  # compiling takes the time: of one message
+        for file in (checkout / folder).iterdir():
+            if file.name != "Surprise.msg":
+                file.unlink()
     build = ["colcon", "build", "--cmake-args", "-DBUILD_TESTING=OFF"]
-    # Compiling takes the time. Not CXXFLAGS: what a build type says comes after them.
+    # Not CXXFLAGS: what a build type says comes after them.
     build += [f"-DCMAKE_{language}_FLAGS_RELEASE=-O0" for language in ("C", "CXX")]
     subprocess.run(build, cwd=checkout, check=True, capture_output=True, timeout=300)
     shutil.rmtree(checkout / "build")
