@@ -24,6 +24,8 @@ TRAIN = MUJOCO_GL=osmesa LP_NUM_THREADS=0 $(RUN) cosmos3 train
 # Two workers, a module's tests on one of them: what a module sets up is set up once.
 # Nodes under test live in real time, and a shared machine may stand still for a moment. A defect fails alone, too.
 AGAIN = echo "Again, one at a time: what has failed beside others"; $(RUN) pytest --lf --lfnf=none $(TEST)
+LINT = $(RUN) ruff check . && $(RUN) ruff format --check . && cd $(SITE) && \
+	$(RUN) mypy --cache-dir $(CURDIR)/.mypy_cache --config-file $(CURDIR)/pyproject.toml -p cosmos3_ros
 LICENSES = $(abspath $(VENV))/licenses/bin
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 
@@ -49,15 +51,13 @@ links:  ## the pages' links to other servers, asked for one by one
 	@$(PYTHON) tools/check_links.py
 
 test: client  ## all checks; TEST=test/model/test_policy.py for some of the tests
-	@nice -n 5 $(MAKE) --no-print-directory lint > "$(VENV)/lint.log" 2>&1 & lint=$$!; \
+	@{ $(LINT); } > "$(VENV)/lint.log" 2>&1 & lint=$$!; \
 	$(RUN) pytest -n 2 --dist loadscope --no-loadscope-reorder $(TEST); code=$$?; \
 	test $$code != 1 || { $(AGAIN); code=$$?; }; \
 	wait $$lint || { cat "$(VENV)/lint.log"; exit 1; }; exit $$code
 
 lint: build
-	@$(RUN) ruff check .
-	@$(RUN) ruff format --check .
-	@cd $(SITE) && $(RUN) mypy --cache-dir $(CURDIR)/.mypy_cache --config-file $(CURDIR)/pyproject.toml -p cosmos3_ros
+	@$(LINT)
 
 build:  ## environment, messages and nodes
 	@$(SETUP)
