@@ -67,9 +67,7 @@ def main() -> int:
         parser.error(f"{chosen.folder} exists: expected a new folder")
     os.environ["PIP_NO_CACHE_DIR"] = "1"
     setup_env.Environment = MeasuredEnvironment
-    setup_env.set_up(
-        chosen.folder.absolute(), chosen.ros, chosen.torch_index, True, client=False, lerobot=False
-    )
+    setup_env.set_up(chosen.folder.absolute(), chosen.ros, chosen.torch_index)
     about = {
         "date": datetime.date.today().isoformat(),
         "command": f"bench/setup_cost.py FOLDER --ros {chosen.ros}",

@@ -338,10 +338,10 @@ def set_up(
     folder: Path,
     ros: str,
     torch_index: str,
-    build: bool,
-    apart: Sequence[str],
-    lerobot: bool,
-    metaworld: bool,
+    build: bool = True,
+    apart: Sequence[str] = (),
+    lerobot: bool = False,
+    metaworld: bool = False,
 ) -> None:
     """Bring the environment up to date. Raises SetupError."""
     check_machine()

@@ -5,6 +5,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("setup_cost", ROOT / "bench" / "setup_cost.py")
@@ -24,3 +25,15 @@ def test_a_step_is_noted_with_its_processor_time_and_its_size(tmp_path):
     assert noted["s"] >= noted["processor_s"] - 0.1
     assert noted["processor_s"] >= 0.3
     assert noted["MB"] == 3
+
+
+def test_it_sets_up_as_make_does(tmp_path, monkeypatch):
+    setup_env = setup_cost.setup_env
+    for name in ("set_up", "Environment"):  # the bench puts its own in the place of the second
+        monkeypatch.setattr(setup_env, name, mock.create_autospec(getattr(setup_env, name)))
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "")
+    folder = tmp_path / "new"
+    monkeypatch.setattr(sys, "argv", ["setup_cost.py", str(folder), "--ros", "kilted"])
+    assert setup_cost.main() == 0
+    setup_env.set_up.assert_called_once_with(folder, "kilted", "")
+    assert setup_env.Environment is setup_cost.MeasuredEnvironment
