@@ -151,30 +151,30 @@ class SpareTime:
         if request is None or request.done.done():
             return
         needs = request.turn.needs
+        why = f"busy: the policy has no {needs:.2f} s to spare between chunks"
         if request.begun:
             if not request.turn.waits:
                 return
             if self._spare() >= needs:
                 request.turn.give()
             else:
-                self._wait(request, request.turn.until, self._no_room(needs))
+                self._wait(request, request.turn.until, why)
             return
         is_over = self._job is None or self._job.done()  # that of a request that was given up
         has_room = is_over and (request.task.at_once or self._spare() >= needs)
-        job: Job | str = self._no_room(needs)
         if has_room or not request.checked:
             try:
-                job = request.task.prepare()
+                found = request.task.prepare()
             except ValueError as error:
                 request.done.set_exception(error)
                 return
-            request.checked = not isinstance(job, str)
-        if isinstance(job, str) or not has_room:
-            self._wait(
-                request, request.until, job if isinstance(job, str) else self._no_room(needs)
-            )
-            return
-        self._begin(request, job)
+            request.checked = not isinstance(found, str)
+            if isinstance(found, str):
+                why = found
+            elif has_room:
+                self._begin(request, found)
+                return
+        self._wait(request, request.until, why)
 
     def cancel(self, why: str) -> None:
         """Give up what waits or is done; in the node's thread."""
@@ -186,9 +186,6 @@ class SpareTime:
         """Wait for the end of what is computed."""
         self.cancel("the policy node was stopped")
         self._thread.shutdown()
-
-    def _no_room(self, needs: float) -> str:
-        return f"busy: the policy has no {needs:.2f} s to spare between chunks"
 
     def _wait(self, request: _Request, until: float, why: str) -> None:
         if time.monotonic() > until:
