@@ -22,13 +22,13 @@ import numpy as np
 from ...model.embodiment.units import Column
 from ...model.interface import NS, Observation
 from ..options import GroundTruthOptions
-from .world import Act, ExamProtocol, check_action, check_task
+from .world import Act, ActsByCommands, ExamProtocol, check_action, check_task
 
 SUCCESS = ("is_success", "success")
 _UNLIMITED = 1000  # steps of an episode of which the environment says nothing
 
 
-class GymWorld:
+class GymWorld(ActsByCommands):
     """One environment of gymnasium; its task is its id. A command is an action."""
 
     def __init__(
@@ -144,16 +144,6 @@ class GymWorld:
         self._steps += 1
         self._over = bool(terminated or truncated)
         self._command = numbers
-
-    @property
-    def command(self) -> np.ndarray:
-        return self._command
-
-    def to_command(self, action: np.ndarray) -> np.ndarray:
-        return np.asarray(action, float)
-
-    def to_action(self, command: np.ndarray) -> np.ndarray:
-        return np.asarray(command, float)
 
     def expert(self) -> Act | None:
         """None: gymnasium's environments bring none."""

@@ -16,7 +16,7 @@ from ...sim.tasks import SUITES, TASKS, robot_of
 from ..data.demonstrations import LIMIT, scene_truth
 from ..data.ground_truth import SIMULATED
 from ..options import GroundTruthOptions
-from .world import Act, ExamProtocol, check_action, check_task
+from .world import Act, ActsByCommands, ExamProtocol, check_action, check_task
 
 SUITE = ExamProtocol(
     "suite",
@@ -27,7 +27,7 @@ SUITE = ExamProtocol(
 )
 
 
-class SimWorld:
+class SimWorld(ActsByCommands):
     """The simulation of this package; every task has a simulation of its own in the process."""
 
     name = "sim"
@@ -78,16 +78,6 @@ class SimWorld:
         numbers = check_action(self.name, action, 8)
         self._running.move(numbers)
         self._command = numbers
-
-    @property
-    def command(self) -> np.ndarray:
-        return self._command
-
-    def to_command(self, action: np.ndarray) -> np.ndarray:
-        return np.asarray(action, float)
-
-    def to_action(self, command: np.ndarray) -> np.ndarray:
-        return np.asarray(command, float)
 
     def expert(self) -> Act:
         return Expert(self._running.simulation).act

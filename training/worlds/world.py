@@ -97,6 +97,22 @@ class World(Protocol):
         """Free what the world holds."""
 
 
+class ActsByCommands:
+    """The part of a world whose actions are its commands: `_command` is the last one."""
+
+    _command: np.ndarray
+
+    @property
+    def command(self) -> np.ndarray:
+        return self._command
+
+    def to_command(self, action: np.ndarray) -> np.ndarray:
+        return np.asarray(action, float)
+
+    def to_action(self, command: np.ndarray) -> np.ndarray:
+        return np.asarray(command, float)
+
+
 def check_world(maker: str, made: Any) -> World:
     """What was made, if it has all of a World; ValueError that names what it lacks."""
     asked = (*World.__annotations__, *(name for name in vars(World) if not name.startswith("_")))
