@@ -125,9 +125,14 @@ def _positions(words: Sequence[str], option: str) -> dict[str, float]:
     return positions
 
 
+def check_out(out: pathlib.Path, suffix: str) -> None:
+    """ValueError unless the file of --out ends so."""
+    if out.suffix != suffix:
+        raise ValueError(f"--out: expected a file that ends in {suffix}, got {str(out)!r}")
+
+
 def _imagine(chosen: argparse.Namespace) -> int:
-    if chosen.out.suffix != ".mp4":
-        raise ValueError(f"--out: expected a file that ends in .mp4, got {str(chosen.out)!r}")
+    check_out(chosen.out, ".mp4")
     if chosen.seconds and not chosen.joints:
         raise ValueError("--seconds: expected with --joints only, others say their own times")
     _check_offline(chosen)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 
+from .imagine_cli import check_out
 from .model.option_fields import finite_float
 
 
@@ -56,13 +57,8 @@ def _add_out(parser: argparse.ArgumentParser, default: str, text: str) -> None:
     )
 
 
-def _check_out(out: pathlib.Path, suffix: str) -> None:
-    if out.suffix != suffix:
-        raise ValueError(f"--out: expected a file that ends in {suffix}, got {str(out)!r}")
-
-
 def _video(chosen: argparse.Namespace) -> int:
-    _check_out(chosen.out, ".mp4")
+    check_out(chosen.out, ".mp4")
     for name in ("frames", "steps", "seed"):
         if not 0 <= getattr(chosen, name) < 2**32:
             raise ValueError(
@@ -75,7 +71,7 @@ def _video(chosen: argparse.Namespace) -> int:
 
 
 def _actions(chosen: argparse.Namespace) -> int:
-    _check_out(chosen.out, ".csv")
+    check_out(chosen.out, ".csv")
     from .apps.live import infer_actions
 
     return infer_actions(chosen.seconds, chosen.instruction, chosen.out)

@@ -112,6 +112,11 @@ def _ask(node: Node, candidate: Candidate, instruction: str) -> Imagine.Response
     client = node.create_client(service.type, service.name)
     _wait_for(node, client)
     request = Imagine.Request(candidate=candidate_message(candidate), instruction=instruction)
+    return call(node, client, request)
+
+
+def call(node: Node, client: Client, request: Any) -> Any:
+    """What a service answers; ValueError if it does not within LONGEST."""
     answer = client.call_async(request)
     rclpy.spin_until_future_complete(node, answer, timeout_sec=LONGEST)
     if not answer.done():

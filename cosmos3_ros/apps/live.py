@@ -5,23 +5,18 @@ from __future__ import annotations
 
 import csv
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import rclpy
-from rclpy.action import ActionClient
-from rclpy.signals import SignalHandlerOptions
 
 from ..action import GenerateVideo
 from ..model.interface import NS
 from ..ros import topics
 from ..ros.messages import chunk_from, future_from
-from ..ros.shutdown_signal import Stop
-from ..ros.spin_thread import spinning
-from .imagine import LONGEST, PATIENCE, write_clip
-from .task import wait
+from .imagine import PATIENCE, call, write_clip
+from .task import action_client, follow
 
 
 def generate_video(fields: Mapping[str, Any], out: pathlib.Path) -> int:
@@ -29,18 +24,15 @@ def generate_video(fields: Mapping[str, Any], out: pathlib.Path) -> int:
 
     ValueError if there is no policy that offers it, or no video.
     """
-    stopped = Stop().on_signals()
-    # rclpy's own handlers would end the connection by which a goal is canceled
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node("cosmos3_live")
-    client = ActionClient(node, topics.GENERATE_VIDEO.type, topics.GENERATE_VIDEO.name)
-    try:
-        with spinning(node):
-            result = _generate(client, GenerateVideo.Goal(**fields), stopped)
-    finally:
-        client.destroy()  # not while it is spun
-        node.destroy_node()
-        rclpy.try_shutdown()
+
+    def show(message: Any) -> None:
+        said = message.feedback
+        print(f"step {said.step} of {said.steps}, {said.seconds_left:.1f} s left", flush=True)
+
+    with action_client("cosmos3_live", topics.GENERATE_VIDEO) as (client, stopped):
+        if not client.wait_for_server(PATIENCE):
+            raise ValueError(_nobody(topics.GENERATE_VIDEO.name, "generate_frames"))
+        result = follow(client, GenerateVideo.Goal(**fields), show, stopped)
     if not result.success:
         raise ValueError(f"no video was made: {result.message}")
     future = future_from(result.video)
@@ -62,11 +54,7 @@ def infer_actions(seconds: float, instruction: str, out: pathlib.Path) -> int:
         if not client.wait_for_service(PATIENCE):
             raise ValueError(_nobody(client.srv_name, "recent_seconds"))
         request = service.type.Request(seconds=seconds, instruction=instruction)
-        asked = client.call_async(request)
-        rclpy.spin_until_future_complete(node, asked, timeout_sec=LONGEST)
-        if not asked.done():
-            raise ValueError(f"{client.srv_name} did not answer within {LONGEST:g} s")
-        answer = asked.result()
+        answer = call(node, client, request)
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
@@ -76,25 +64,6 @@ def infer_actions(seconds: float, instruction: str, out: pathlib.Path) -> int:
     _write_table(out, chunk.names, chunk.times(), chunk.values)
     print(f"wrote {out}: {answer.message} after {answer.seconds:.2f} s")
     return 0
-
-
-def _generate(
-    client: ActionClient, goal: GenerateVideo.Goal, stopped: Stop
-) -> GenerateVideo.Result:
-    def show(message: Any) -> None:
-        said = message.feedback
-        print(f"step {said.step} of {said.steps}, {said.seconds_left:.1f} s left", flush=True)
-
-    if not client.wait_for_server(PATIENCE):
-        raise ValueError(_nobody(topics.GENERATE_VIDEO.name, "generate_frames"))
-    handle = wait(client.send_goal_async(goal, show), stopped)
-    if handle is None:
-        raise ValueError("interrupted before it was begun")
-    result = handle.get_result_async()
-    if wait(result, stopped) is None:
-        print("canceling", file=sys.stderr)
-        handle.cancel_goal_async()
-    return wait(result).result
 
 
 def _nobody(name: str, parameter: str) -> str:

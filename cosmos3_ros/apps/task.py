@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import rclpy
@@ -24,21 +26,6 @@ def perform(goal: ExecuteTask.Goal) -> ExecuteTask.Result:
 
     ValueError if there is no task server.
     """
-    stopped = Stop().on_signals()
-    # rclpy's own handlers would end the connection by which a goal is canceled
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node("cosmos3_task")
-    client = ActionClient(node, topics.EXECUTE_TASK.type, topics.EXECUTE_TASK.name)
-    try:
-        with spinning(node):
-            return _perform(client, goal, stopped)
-    finally:
-        client.destroy()  # not while it is spun
-        node.destroy_node()
-        rclpy.try_shutdown()
-
-
-def _perform(client: ActionClient, goal: ExecuteTask.Goal, stopped: Stop) -> ExecuteTask.Result:
     last = [""]
 
     def show(message: ExecuteTask.Impl.FeedbackMessage) -> None:
@@ -54,20 +41,48 @@ def _perform(client: ActionClient, goal: ExecuteTask.Goal, stopped: Stop) -> Exe
             print(f"{said.elapsed:6.1f} s  {line}", flush=True)
         last[0] = line
 
-    if not client.wait_for_server(PATIENCE):
-        raise ValueError(
-            f"no task server offers {topics.EXECUTE_TASK.name}: start one with "
-            "`cosmos3 run --task-server` or policy.launch.py task_server:=true"
-        )
-    handle = wait(client.send_goal_async(goal, show), stopped)
+    with action_client("cosmos3_task", topics.EXECUTE_TASK) as (client, stopped):
+        if not client.wait_for_server(PATIENCE):
+            raise ValueError(
+                f"no task server offers {topics.EXECUTE_TASK.name}: start one with "
+                "`cosmos3 run --task-server` or policy.launch.py task_server:=true"
+            )
+        return follow(client, goal, show, stopped)
+
+
+@contextlib.contextmanager
+def action_client(name: str, action: topics.Service) -> Iterator[tuple[ActionClient, Stop]]:
+    """A client on a node of this name, which is spun, and what a signal sets."""
+    stopped = Stop().on_signals()
+    # rclpy's own handlers would end the connection by which a goal is canceled
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node(name)
+    client = ActionClient(node, action.type, action.name)
+    try:
+        with spinning(node):
+            yield client, stopped
+    finally:
+        client.destroy()  # not while it is spun
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def follow(client: ActionClient, goal: Any, show: Callable[[Any], None], stopped: Stop) -> Any:
+    """Send a goal, `show` its feedback, and return its result; a signal cancels it.
+
+    ValueError if the signal comes before the goal is taken.
+    """
+    handle = _wait(client.send_goal_async(goal, show), stopped)
+    if handle is None:
+        raise ValueError("interrupted before it was begun")
     result = handle.get_result_async()
-    if wait(result, stopped) is None:
+    if _wait(result, stopped) is None:
         print("canceling", file=sys.stderr)
         handle.cancel_goal_async()
-    return wait(result).result
+    return _wait(result).result
 
 
-def wait(future: rclpy.task.Future, stopped: Stop | None = None) -> Any:
+def _wait(future: rclpy.task.Future, stopped: Stop | None = None) -> Any:
     """The future's result; None if `stopped` is first."""
     while not future.done():
         if stopped and stopped.is_set():
