@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/your_robot.md, command by command, of a robot that this package does not know.
+"""docs/your_robot.md, command by command: two robots that this package does not know, as files.
 
-Everything is shorter than on the page, `SHORT` says how; a second robot does the first two. The
-models come from packages on PyPI.
+Everything is shorter than on the page, `SHORT` says how; the models come from packages on PyPI.
 """
 
 import importlib.util
@@ -56,20 +55,7 @@ def test_the_page_has_eight_commands() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("robot", ["so100"])
-def test_another_robot_begins_as_the_pages(
-    robot: str, folder: Path, start: Callable[..., Any]
-) -> None:
-    run, embodiment = page_commands(robot)[:2]
-    running = start("cosmos3", *run)
-    running.wait_for(UNTIL_ENDED["run"])
-    drafting = start("cosmos3", *embodiment)
-    assert drafting.process.wait(120) == 0, drafting.output
-    check_draft(folder)
-    assert running.interrupt() == 0
-
-
-@pytest.mark.parametrize("robot", ["vx300s"])
+@pytest.mark.parametrize("robot", MODELS)
 def test_from_topics_to_a_policy_that_moves_the_robot(
     robot: str, folder: Path, start: Callable[..., Any], watcher: Any
 ) -> None:
@@ -96,18 +82,12 @@ def test_from_topics_to_a_policy_that_moves_the_robot(
     check_motion(*seen.values(), yaml.safe_load((folder / "scene.yaml").read_text()))
 
 
-def check_draft(folder: Path) -> dict[str, Any]:
-    """What the robot's own file says; the draft from topics has the same joints and cameras."""
+def check_files(folder: Path, robot: str) -> None:
+    """Draft, dataset, statistics and checkpoint are of this robot."""
     drafted = yaml.safe_load((folder / "draft.yaml").read_text())
     described = yaml.safe_load((folder / "embodiment.yaml").read_text())
     assert [*drafted["state"]] == [*described["state"]]
     assert {*drafted["canvas"]["views"]} == {*described["canvas"]["views"]}
-    return dict(described)
-
-
-def check_files(folder: Path, robot: str) -> None:
-    """Draft, dataset, statistics and checkpoint are of this robot."""
-    described = check_draft(folder)
     assert described["normalization"]["kind"] == "quantile"
     info = json.loads((folder / "data" / "meta" / "info.json").read_text())
     assert (info["total_episodes"], info["robot_type"]) == (2, robot)
