@@ -108,7 +108,7 @@ class Run:
             playing = self.player.loaded.number if self.player.loaded else 0
             committed = self.planner.committed(now, playing)
             self.answer = now + self.latency, predict(self.random, now, here.positions, committed)
-        if self.answer and now >= self.answer[0]:
+        if self.answer and now >= self.answer[0] and not self.replacement.is_bridging(now):
             self.arrive(now, self.planner.cut(self.answer[1]))
             self.planner.published(self.answer[1], len(self.arrivals), now)
             self.answer = None
@@ -116,8 +116,6 @@ class Run:
             self.player.hold(now, why)
         if self.streams and not self.naive:
             self.controller.stream(self.player.motion.at(now)[0], now)
-        elif not self.naive:
-            self.send(self.replacement.due(now), now)
         for time_ in range(now, now + 8 * PERIOD, PERIOD):
             while self.sent and time_ >= self.sent[0][0]:
                 self.controller.follow(self.sent.pop(0)[1], time_)

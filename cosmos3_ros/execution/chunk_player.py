@@ -137,7 +137,7 @@ class ChunkPlayer:
 
     def start_at(self, now: int, position: np.ndarray) -> None:
         """The arm rests at this measured position: the next motion begins there."""
-        self.motion = rest(position, now)
+        self.motion, self._returns_until = rest(position, now), 0
 
     def shift(self, by: int) -> None:
         """The clock was set by `by` ns: a motion under way goes on where it was."""

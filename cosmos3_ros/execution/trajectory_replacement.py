@@ -16,13 +16,13 @@ from types import EllipsisType
 import numpy as np
 
 from ..model.interface import NS
+from ..robot.joint_plausibility import differences
 from .spline_motion import STEP, Limits, SplineMotion
 
 DELAY = 3 * NS // 100  # most of the way to the controller, and of what its clock shows more
 PAST = 2 * STEP  # how far in the past a trajectory begins: its clock may show less
+SETTLING = NS // 4  # after a bridge, at most until the arm is where it was led again
 GRACE = NS // 10  # the last point is later than this: else it could be over on arrival
-SETTLING = NS // 4  # after a bridge, until the arm is where it was led again
-STOP = NS // 2  # a motion that ends within this time is a stop
 SAME = 1e-3  # rad or m: motions this close at a moment continue each other
 NEAR = 0.05  # rad or m: how far from the begin of the first motion the controller may hold the arm
 # What a bridge may take of the limits of speed and acceleration; motions take up to 1.
@@ -87,43 +87,40 @@ class TrajectoryReplacement:
     def __init__(self, limits: Limits, stamped: bool, away: Away = lambda: None) -> None:
         self._limits, self.stamped, self._away = limits, stamped, away
         self._motion: SplineMotion | None = None  # the last one
-        self._waiting: SplineMotion | None = None  # for the end of a bridge
+        self._sent_at = 0  # ns
         self._paths: list[Waypoints] = []  # the controller follows one of these
+        # the one of them that begins where the arm was; None: nothing was sent
+        self._path: Waypoints | None = None
         self._agree = 0  # from when on they are the same, ns
         # it was led back to an arm that had not followed, and may have ignored that too
         self._is_lost = False
 
+    def path(self, now: int) -> Waypoints | None:
+        """Where the last motion leads the arm from where it was; None: nothing was sent by now."""
+        return self._path if now >= self._sent_at else None
+
+    def is_bridging(self, now: int) -> bool:
+        """Whether the controller is not on the last motion yet, or the arm not where it is led.
+
+        A new one would be bridged to while it moves, by a controller that labels its set point one
+        period too early: it jumps by a period. Only a stop is worth that.
+        """
+        if not self.stamped or now < self._sent_at:  # it jumps anyway; the clock was set back
+            return False
+        settles = now < self._agree + SETTLING and self._away() is not None
+        return now < self._agree or settles
+
     def next(self, motion: SplineMotion, now: int) -> Waypoints | None:
-        """What to send for a motion that replaces the one before; None: nothing yet, see `due`."""
-        last, self._motion, self._waiting = self._motion, motion, None
+        """What to send for a motion that replaces the one before; None: nothing."""
+        if now < self._sent_at:  # the clock was set back
+            self._motion, self._paths, self._agree = None, [], 0
+        last, self._motion, self._sent_at = self._motion, motion, now
         here = motion.at(now)[0]
         jumps = last is not None and bool((np.abs(last.at(now)[0] - here) > SAME).any())
         anew = last is None or jumps or self._is_lost
-        if not anew and self._must_wait(motion, now):
-            self._waiting = motion
-            return None
         waypoints = self._replace(motion, now, [here] if anew else [])
         self._is_lost = jumps and not np.ptp(motion.points, axis=0).any()
         return waypoints
-
-    def due(self, now: int) -> Waypoints | None:
-        """What to send for a motion that has waited for the end of a bridge, if that is over."""
-        motion = self._waiting
-        if motion is None or self._must_wait(motion, now):
-            return None
-        self._waiting = None
-        return self._replace(motion, now, [])
-
-    def _must_wait(self, motion: SplineMotion, now: int) -> bool:
-        """Whether a motion is sent only after the bridge that is under way; a stop never waits.
-
-        A controller that bridges while it moves jumps by a period: it labels its set point one
-        period too early.
-        """
-        if not self.stamped or motion.end <= max(self._agree, now + STOP):
-            return False
-        settling = now < self._agree + SETTLING and self._away() is not None
-        return now < self._agree or settling
 
     def _replace(self, motion: SplineMotion, now: int, rests: list[np.ndarray]) -> Waypoints | None:
         """rests: where else than on its last path the controller may hold the arm."""
@@ -131,9 +128,12 @@ class TrajectoryReplacement:
         rests = rests if away is None else [*rests, away]
         if not rests and now >= self._agree:
             return self._continue(motion, now)
-        states = self._states(rests, now)
+        states = self._states(motion.at(now)[0], rests, now)
         waypoints = self._bridge(motion, now, states)
         self._paths = [_single(now, state).then(waypoints) for state in states]
+        path = _single(now, (rests[-1], np.zeros_like(rests[-1]))) if rests else self._path
+        assert path is not None  # before a first motion there are rests
+        self._path = _single(now, path.at(now)).then(waypoints)
         self._agree = int(waypoints.times[0]) + PAST
         return waypoints
 
@@ -147,11 +147,11 @@ class TrajectoryReplacement:
             return None
         if not self.stamped:
             waypoints = self._bridge(motion, now, [path.at(now), path.at(now - DELAY)])
-            self._paths = [_single(now, path.at(now)).then(waypoints)]
-            return waypoints
-        old = path.between(now - PAST, now + DELAY)
-        waypoints = old.then(self._bridge(motion, now, [path.at(now + DELAY)]))
-        self._paths = [waypoints]
+            self._path = _single(now, path.at(now)).then(waypoints)
+        else:
+            old = path.between(now - PAST, now + DELAY)
+            self._path = waypoints = old.then(self._bridge(motion, now, [path.at(now + DELAY)]))
+        self._paths = [self._path]
         return waypoints
 
     def _stays(self, position: np.ndarray, now: int) -> bool:
@@ -160,15 +160,17 @@ class TrajectoryReplacement:
         rows = min(int(np.searchsorted(path.times, now)), len(path.times) - 1)
         return bool((np.abs(path.positions[rows:] - position) <= SAME).all())
 
-    def _states(self, rests: list[np.ndarray], now: int) -> list[State]:
+    def _states(self, near: np.ndarray, rests: list[np.ndarray], now: int) -> list[State]:
         """Corners of where the set point of the controller may be now, and how fast.
 
-        rests: besides where its last trajectory leads it, it may hold one of these positions.
+        near: the begin of the motion, to which a continuous joint goes the short way; rests:
+        besides where its last trajectory leads it, it may hold one of these positions.
         """
         if self._is_lost or not self._paths:
             rests = [rests[0] - NEAR, rests[0] + NEAR, *rests[1:]]
         states = [path.at(now) for path in self._paths]
         positions = np.array([*(position for position, _ in states), *rests])
+        positions = near + differences(near, positions, self._limits.continuous)
         speeds = np.array([*(speed for _, speed in states), *map(np.zeros_like, rests)])
         ends = (np.min, np.max)
         return [(x(positions, axis=0), v(speeds, axis=0)) for x in ends for v in ends]

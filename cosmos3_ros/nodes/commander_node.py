@@ -64,6 +64,7 @@ class CommanderNode(ManagedNode[Params]):
         self._stopped = False  # by the topic; outlives a cleanup
         self._stop_signals = StopSignals()
         self._goal = GoalWatch()
+        self._waiting: ActionChunk | None = None  # the newest chunk, until it may be followed
 
     def setup(self) -> None:
         p = self.params
@@ -181,6 +182,9 @@ class CommanderNode(ManagedNode[Params]):
         if self.state_id != State.PRIMARY_STATE_ACTIVE or self._arms_until:
             return
         now, player = self._keep_time(), self._player
+        self._waiting = message if self._supervisor.is_bridging(now) else None
+        if self._waiting:
+            return
         self._lost += max(0, message.number - self._newest - 1) if self._newest else 0
         self._newest = message.number
         try:
@@ -349,6 +353,10 @@ class CommanderNode(ManagedNode[Params]):
         elif not self._monitor.fault(now) and supervisor.was_moved(now):
             self._give_up(fault)  # the arm was moved while it held: it holds there now
         supervisor.rest_at_arm(now)
+        if not fault:
+            supervisor.take_hold(now)
+        if self._waiting and not supervisor.is_bridging(now):
+            self._on_chunk(self._waiting)
         if self._base:
             self._base.drive(player.base_velocities(now), now, self._armed)
         if player.motion is None:

@@ -15,7 +15,7 @@ from ...model.interface import ActionChunk
 from ..chunk_player import PLAYING, ChunkPlayer
 from ..spline_motion import SplineMotion, rest
 from .arm_monitor import ArmMonitor
-from .tracking_monitor import TrackingMonitor
+from .tracking_monitor import Path, TrackingMonitor
 
 RETURNING = "returning to where the arm was measured, for it did not follow"
 
@@ -26,6 +26,15 @@ class Controller(Protocol):
     @property
     def streams(self) -> bool:
         """Whether it knows only the last set point, not the whole motion."""
+
+    def path(self, now: int) -> Path | None:
+        """Where the last motion leads an arm that may not have been at its begin.
+
+        None: along the motion itself.
+        """
+
+    def is_bridging(self, now: int) -> bool:
+        """Whether it is not on the last motion yet."""
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         """A new motion replaces the one before."""
@@ -54,6 +63,7 @@ class MotionSupervisor:
         self._braked_at = 0  # the end of braking after disarming
         # where the arm was when set points began to rest that no controller follows
         self._rested: np.ndarray | None = None
+        self._led = False  # a controller followed them until they rested
 
     def connect(self, controller: Controller) -> None:
         """Set points go to this controller while armed."""
@@ -77,8 +87,10 @@ class MotionSupervisor:
     def arm(self, armed: bool, now: int) -> None:
         """Begin or end to send: a motion under way is braked and sent to its end."""
         if self._is_armed and not armed and self._player.motion:
-            self._braked_at = self._player.motion.end
-        self._is_sending = self.drives_arm(now)  # as until now: a dry run has sent nothing
+            self._braked_at, self._led = self._player.motion.end, self._is_sending
+        # as until now: a dry run has sent nothing, not even the way back to an arm
+        unsent = not self._controller.streams and self._player.is_returning(now)
+        self._is_sending = self.drives_arm(now) and not (armed and unsent)
         self._is_armed = armed
         self._disagrees &= not armed
 
@@ -101,7 +113,7 @@ class MotionSupervisor:
         if self._monitor.measured is not None:
             self._tracking.measure(self._monitor.measured, self._monitor.stamp)
         if self._player.motion and self.drives_arm(now) and not self._player.is_returning(now):
-            self._tracking.record(self._player.motion, now)
+            self._tracking.record(self._controller.path(now) or self._player.motion, now)
 
     def away(self) -> np.ndarray | None:
         """Where the arm is measured [N], if its controller may not follow; None if it does."""
@@ -129,11 +141,34 @@ class MotionSupervisor:
         rests = self._player.is_resting(now) and not self.drives_arm(now)
         if not rests or measured is None or self._monitor.fault(now):
             self._rested = None
-        elif self._rested is None:
-            self._rested = measured.copy()
-        elif self._tracking.is_far(measured, self._rested):
+            return
+        if self._rested is None:
+            # set points that led the arm ended where it was; those of a dry run, anywhere
+            ended = self._player.motion.at(now)[0] if self._player.motion and self._led else None
+            self._rested, self._led = measured.copy() if ended is None else ended, False
+        if self._tracking.is_far(measured, self._rested):
             self._player.start_at(now, measured)
             self._rested = measured.copy()
+
+    def take_hold(self, now: int) -> None:
+        """Once armed, lead a controller of trajectories to where the arm is measured.
+
+        Its own set point may be elsewhere, after a reset or a hand-guided move: a chunk can only
+        be followed from where it is known to be. A stream of set points has nothing to begin from,
+        and an arm that still moves is on its way to somewhere.
+        """
+        measured = self._monitor.measured
+        if not self._is_armed or self._is_sending or self._controller.streams or measured is None:
+            return
+        if not self._tracking.is_standing():
+            return
+        self._player.start_at(now, measured)
+        self._tracking.begin(restart=True)
+        self.send(now)
+
+    def is_bridging(self, now: int) -> bool:
+        """Whether the controller is not on the last motion yet: the next chunk waits for that."""
+        return self.drives_arm(now) and self._controller.is_bridging(now)
 
     def load(self, now: int, chunk: ActionChunk, number: int, strategy: str) -> bool:
         """Plan to follow a new chunk; `send` is due then. False: the player rejected it.

@@ -6,12 +6,12 @@ from __future__ import annotations
 import collections
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ...model.interface import NS
-from ..spline_motion import STEP, SplineMotion
+from ..spline_motion import STEP
 
 # in which travels are compared
 WINDOWS = (3 * NS // 8, 3 * NS // 4, 3 * NS // 2)
@@ -27,6 +27,13 @@ JUST = 2.0  # multiple of the limit within which an arm that does not follow is 
 # signs that the controller may have been away: this far off [rad or m]; or in one of these times
 # [ns] set points traveled more than that, and the joint less than a share of it
 OFF, STILLS, LEAST, PAUSED = 0.002, (3 * STEP, 6 * STEP, 18 * STEP), 0.003, 0.5
+
+
+class Path(Protocol):
+    """Positions over time."""
+
+    def at(self, now: int, /) -> tuple[np.ndarray, np.ndarray]:
+        """Position and velocity [N] at `now`, ns."""
 
 
 class TrackingMonitor:
@@ -49,6 +56,9 @@ class TrackingMonitor:
             collections.deque()
         )
         self._counts = (0, 0)
+        # where set points began anew at the arm [N], until the arm was seen to move with them
+        self._begun: np.ndarray | None = None
+        self._begins = False  # at the next point
         self.forget()
 
     def forget(self) -> None:
@@ -57,6 +67,7 @@ class TrackingMonitor:
         # the way of set points back to an arm that had not followed: lowest, highest [N]
         self._way: tuple[np.ndarray, np.ndarray] | None = None
         self._way_until = 0  # until when the arm is watched there, ns
+        self._begun, self._begins = None, True
         self._arm.clear()
         self._points.clear()
 
@@ -69,6 +80,7 @@ class TrackingMonitor:
         self._way = None
         restarts, motions = self._counts
         self._counts = (restarts + restart, motions + 1)
+        self._begins |= restart
 
     def begin_return(self, begin: np.ndarray, arm: np.ndarray, end: int) -> None:
         """The set points go back from `begin` [N] to where the arm was measured, `arm` [N].
@@ -100,16 +112,18 @@ class TrackingMonitor:
             f"where it was measured, limit {self._limit:.3f}: joint states and controller disagree"
         )
 
-    def record(self, motion: SplineMotion, now: int) -> None:
-        """The controllers follow `motion` until `now` (ns), since the last call at most."""
+    def record(self, path: Path, now: int) -> None:
+        """The controllers follow `path` until `now` (ns), since the last call at most."""
         points = self._points
+        if self._begins:
+            self._begun, self._begins = path.at(now)[0], False
         while points and points[-1][0] >= now:  # asked again, or the clock was set back
             points.pop()
         last = points[-1][0] if points else now
         if len(points) > 1 and now - points[-2][0] < STEP and points[-2][2] == self._counts:
             points.pop()  # one in each STEP is enough
         for when in (*range(max(last, now - WINDOW) + STEP, now, STEP), now):
-            points.append((when, motion.at(when)[0], self._counts))
+            points.append((when, path.at(when)[0], self._counts))
         _drop_before(points, now - WINDOW - 2 * self._lag)
 
     def measure(self, measured: np.ndarray, stamp: int) -> None:
@@ -167,10 +181,26 @@ class TrackingMonitor:
         points = list(itertools.islice(reversed(self._points), 4))
         soon = np.ptp([position for _, position, _ in points], axis=0)
         # its clock may be a little ahead, and so the arm
-        if (self.deviation() > OFF + soon).any():
+        if (self.deviation() > OFF + soon).any() or not self._has_begun_to_move():
             return True
         stamp = self._arm[-1][0]
         return any(self._is_paused(stamp, window) for window in STILLS)
+
+    def _has_begun_to_move(self) -> bool:
+        """Whether the arm has moved with set points that began anew there, or need not yet have.
+
+        A controller that was away when it was sent them still holds the arm where they began.
+        """
+        if self._begun is None:
+            return True
+        way = np.abs(self._points[-1][1] - self._begun)
+        done, far = np.abs(self._arm[-1][1] - self._begun), way > LEAST
+        if not far.any():
+            return True
+        if (far & (done < PAUSED * way)).any():
+            return False
+        self._begun = None
+        return True
 
     def _is_paused(self, stamp: int, window: int) -> bool:
         """Whether a joint stood for `window` (ns), though its set points moved all the time."""

@@ -64,6 +64,12 @@ class CommandSink(Protocol):
     output: Any  # the publisher to it
     gripper: GripperOutput | None  # the way to the gripper's controller, None without one
 
+    def path(self, now: int) -> Waypoints | None:
+        """See `Controller`."""
+
+    def is_bridging(self, now: int) -> bool:
+        """See `Controller`."""
+
     def begin(self, motion: SplineMotion, now: int) -> None:
         """A new motion replaces the one before."""
 
@@ -86,30 +92,42 @@ class TrajectorySink:
         self.gripper = arm.grip() if arm.gripper else None
         self._replacement = TrajectoryReplacement(arm.limits, arm.stamped, arm.away)
 
+    def path(self, now: int) -> Waypoints | None:
+        return self._replacement.path(now)
+
+    def is_bridging(self, now: int) -> bool:
+        return self._replacement.is_bridging(now)
+
     def begin(self, motion: SplineMotion, now: int) -> None:
-        self._send(self._replacement.next(motion, now))
+        if waypoints := self._replacement.next(motion, now):
+            own = waypoints.of(self._columns)
+            self.output.publish(trajectory_message(own, self._joints, self._replacement.stamped))
         if self.gripper:
             self.gripper.repeat()
 
     def point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
     ) -> None:
-        self._send(self._replacement.due(now))
         if self.gripper:
             self.gripper.send(gripper)
 
-    def _send(self, waypoints: Waypoints | None) -> None:
-        if waypoints:
-            stamped = self._replacement.stamped
-            own = waypoints.of(self._columns)
-            self.output.publish(trajectory_message(own, self._joints, stamped))
+
+class AnyStream:
+    """A controller that is where the last set point was."""
+
+    streams = True
+
+    def path(self, now: int) -> None:
+        """The motion itself."""
+
+    def is_bridging(self, now: int) -> bool:
+        return False
 
 
-class StreamSink(abc.ABC):
+class StreamSink(AnyStream, abc.ABC):
     """A stream of set points; the gripper has a controller of its own."""
 
     topic: topics.Topic
-    streams = True
 
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
         self.output = advertise(self.topic)
@@ -144,10 +162,10 @@ class PositionStreamSink(StreamSink):
         return Float64MultiArray(data=array.array("d", position[self._columns]))
 
 
-class JointCommandSink:
+class JointCommandSink(AnyStream):
     """Isaac Sim's joint command: positions by name, arm and gripper in one message."""
 
-    topic, streams = topics.JOINT_COMMAND, True
+    topic = topics.JOINT_COMMAND
     gripper: GripperOutput | None = None  # in the arm's message
 
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ...execution.spline_motion import Limits, SplineMotion
-from ...execution.trajectory_replacement import Away
+from ...execution.trajectory_replacement import Away, Waypoints
 from ...robot.joint_map import JointGroup
 from .command_sinks import SINKS, Advertise, CommandedArm, CommandedTool, CommandSink
 from .gripper_outputs import GripperOutput
@@ -45,6 +45,13 @@ class GroupedSinks:
     def streams(self) -> bool:
         """Whether they know only the last set point; they are all alike."""
         return self.sinks[0].streams
+
+    def path(self, now: int) -> Waypoints | None:
+        """See `Controller`; all sinks have come to the same."""
+        return self.sinks[0].path(now)
+
+    def is_bridging(self, now: int) -> bool:
+        return self.sinks[0].is_bridging(now)
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         for sink in self.sinks:

@@ -115,11 +115,11 @@ def test_a_controller_that_was_away_is_led_back_within_the_limits(
     motion = swing(rest(state.positions, begin), begin, random)
     controller.send(replacement.next(motion, begin))
     controller.until(second)
-    motion = swing(motion, second, random)
-    controller.send(replacement.next(motion, second))
-    while controller.now < motion.end + NS:
+    while replacement.is_bridging(controller.now):  # no chunk is taken until then
         controller.until(controller.now + NS // 50)
-        controller.send(replacement.due(controller.now))
+    motion = swing(motion, controller.now, random)
+    controller.send(replacement.next(motion, controller.now))
+    controller.until(motion.end + NS)
     speed, acceleration = controller.most(begin)
     assert speed.max() <= 1.1
     assert acceleration.max() <= 1.3
@@ -212,25 +212,26 @@ def test_while_the_arm_may_be_away_a_motion_is_bridged_to_from_there_too() -> No
     assert (waypoints.times[0] - NS) / NS > np.sqrt(6 * 0.2 / LIMITS.acceleration[0]) / 1.25
 
 
-def test_a_chunk_waits_for_the_end_of_a_bridge_but_a_stop_does_not() -> None:
-    random = np.random.default_rng(0)
-    begin = swing(rest(np.full(2, 0.5), NS), NS, random)
+def test_while_it_is_bridged_the_path_leads_from_the_arm_and_a_stop_may_come() -> None:
+    random, here = np.random.default_rng(0), np.full(2, 0.5)
+    begin = swing(rest(here, NS), NS, random)
     now = NS + NS // 10
-    stop, chunk = brake(begin, now, LIMITS), swing(begin, now, random)
+    stop = brake(begin, now, LIMITS)
     replacement = first(rest(np.zeros(2), 0), 0)
     end = int(replacement.next(begin, NS).times[0])
     assert stop.end < end
-    assert replacement.next(chunk, now) is None
-    assert replacement.due(now + NS // 10) is None
-    waypoints = replacement.due(end + NS // 10)
-    assert waypoints.start < end + NS // 10
-    assert np.allclose(waypoints.at(chunk.end + NS)[0], chunk.points[-1])
-    assert replacement.due(end + NS // 5) is None
-    replacement = first(rest(np.zeros(2), 0), 0)
-    replacement.next(begin, NS)
-    assert replacement.next(chunk, now) is None
-    assert replacement.next(brake(chunk, now + 1, LIMITS), now + 1) is not None
-    assert replacement.due(end + NS) is None  # the stop has taken its place
+    assert replacement.is_bridging(NS)
+    assert replacement.is_bridging(end)
+    assert not replacement.is_bridging(end + NS // 10)
+    assert not replacement.is_bridging(NS // 2), "the clock was set back"
+    assert np.allclose(replacement.path(NS).at(NS)[0], here)
+    for time in range(end, begin.end, NS // 50):
+        assert np.allclose(replacement.path(time).at(time)[0], begin.at(time)[0], atol=1e-9)
+    halfway = replacement.path(now).at(now)[0]
+    waypoints = replacement.next(stop, now)
+    assert not waypoints.velocities[-1].any()
+    assert np.allclose(replacement.path(now).at(now)[0], halfway)
+    assert np.allclose(replacement.path(now + 3 * NS).at(now + 3 * NS)[0], stop.points[-1])
 
 
 def test_a_clock_that_was_set_back_is_survived() -> None:
