@@ -21,7 +21,8 @@ encoders, a policy, an operator, and disturbances of all of them. Checked in eve
 4. No silent standstill: active, armed, with chunks that want motion, and the arm still for more
    than SILENCE, it has said why; but not while its set points do move, by less than a tracking
    error that is allowed. Undisturbed for 3 s and a cycle of the policy, it moves again.
-5. No exception.
+5. No arm that nothing disturbs is said not to follow.
+6. No exception.
 
 python bench/commander_histories.py --steps 1000000 --out bench/results/commander_histories.json
 """
@@ -54,6 +55,7 @@ from rclpy.logging import LoggingSeverity, set_logger_level
 from rclpy.parameter import Parameter
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from cosmos3_ros.execution.chunk_player import HOLDING, PLAYING
 from cosmos3_ros.execution.spline_motion import Limits, SplineMotion
@@ -83,11 +85,13 @@ class Violation:
 class Recorder:
     """In place of a publisher."""
 
-    def __init__(self, topic: Any) -> None:
-        self.topic_name = topic.name
+    def __init__(self, topic: Any, world: World) -> None:
+        self.topic_name, self._world = topic.name, world
 
     def publish(self, message: Any) -> None:
-        """Nobody listens."""
+        """Only the controller of trajectories listens."""
+        if isinstance(message, JointTrajectory):
+            self._world.controller.begin(message, self._world.clock)
 
     def get_subscription_count(self) -> int:
         return 1
@@ -111,7 +115,7 @@ class Driven(commander_node.CommanderNode):
         return self.history.world.time
 
     def advertise(self, topic: Any) -> Any:
-        return Recorder(topic)
+        return Recorder(topic, self.history.world)
 
     def get_publishers_info_by_topic(self, topic: str, no_mangle: bool = False) -> Any:
         return [types.SimpleNamespace(node_name=name) for name in self.names]
@@ -122,7 +126,10 @@ class Driven(commander_node.CommanderNode):
 
     def setup(self) -> None:
         super().setup()
-        self._sink.begin, self._sink.point = self.history.on_begin, self.history.on_point
+        history, sink = self.history, self._sink
+        begin, point = sink.begin, sink.point
+        sink.begin = lambda *motion: (history.on_begin(*motion), begin(*motion))
+        sink.point = lambda *motion: (history.on_point(*motion), point(*motion))
 
     def deliver(self, kind: str, message: Any) -> None:
         (self._on_joint_state if kind == "state" else self._on_chunk)(message)
@@ -281,15 +288,12 @@ class History:
     # -- what the commander does
 
     def on_begin(self, motion: SplineMotion, now: int) -> None:
-        world, player = self.world, self.node._player
-        begin = motion.at(now)[0]
-        self._check_away("begins", begin)
+        player = self.node._player
+        self._check_away("begins", motion.at(now)[0])
         if not self.limits.allow(motion.points).all():
             self.violate("limits", f"a motion ({player.mode} {player.reason})")
         if self._stopped and player.mode != HOLDING:
             self.violate("stop", f"a motion begins after a stop: {player.mode}")
-        if self.sink == "joint_trajectory":
-            world.controller.begin(motion, now, world.time)
 
     def on_point(
         self, position: np.ndarray, velocity: np.ndarray, gripper: float | None, now: int
@@ -503,6 +507,10 @@ class History:
         if calm < 3 * NS:
             self._travel_from = world.arm.position
             return
+        known = active and not self._suspicion and not node._monitor.fault(node.now())
+        why = node._supervisor.fault(node.now()) or node._player.reason if known else ""
+        if "does not follow" in why:
+            self.violate("blamed", f"after {calm / NS:.1f} s calm: {why}")
         if (
             np.abs(differences(self._travel_from, world.arm.position, self.limits.continuous)).max()
             > 0.02
@@ -554,7 +562,7 @@ def run(steps: int, seed: int, history: int = HISTORY) -> dict[str, Any]:
     }
 
 
-RULES = ("away", "limits", "stop", "silent", "standstill", "exception")
+RULES = ("away", "limits", "stop", "silent", "standstill", "blamed", "exception")
 
 
 def main() -> int:

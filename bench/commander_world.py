@@ -8,19 +8,24 @@ from it by `World.offset`, which disturbances change.
 from __future__ import annotations
 
 import collections
+import contextlib
+import dataclasses
 import heapq
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
 
-from cosmos3_ros.execution.spline_motion import Limits, SplineMotion
+from cosmos3_ros.execution.spline_motion import Limits
 from cosmos3_ros.execution.strategies import STRATEGIES
 from cosmos3_ros.model.interface import NS, ActionChunk
 from cosmos3_ros.msg import ActionChunk as ActionChunkMessage
+from cosmos3_ros.nodes.sim_messages import trajectory
 from cosmos3_ros.robot.joint_plausibility import differences
-from cosmos3_ros.ros.messages import chunk_message, header
+from cosmos3_ros.ros.messages import chunk_message, header, to_ns
+from cosmos3_ros.sim.emulated_controllers import ArmController, Trajectory, at_rest
 
 SUBSTEP = NS // 200
 PERIOD = NS // 50
@@ -33,31 +38,43 @@ Undo = Callable[[], None]
 class Controller:
     """Leads the arm: along the last trajectory, or to the last set point of a stream.
 
-    Whatever it is sent, its set point is not faster than the arm's limits.
+    Whatever it is sent, its set point is not faster than the arm's limits. Trajectories are
+    followed as ros2_controllers follow them, by the commander's clock: both are of one machine.
     """
 
     def __init__(self, position: np.ndarray, limits: Limits) -> None:
         self._limits, self.set_point, self.active = limits, position.copy(), True
-        self._motion: SplineMotion | None = None
-        self._behind = 0  # from the true clock to that of the motion, ns
+        self._joints = ArmController([str(k) for k in range(len(position))], SUBSTEP)
+        self._follows = False  # a trajectory, and not the last point of a stream
         self._target = position.copy()
 
-    def begin(self, motion: SplineMotion, now: int, true: int) -> None:
-        if self.active:
-            self._motion, self._behind = motion, true - now
+    def begin(self, message: JointTrajectory, clock: int) -> None:
+        if not self.active:
+            return
+        if not self._follows:
+            self._joints.hold(self.set_point, clock)
+        points = trajectory(message).points
+        # continuous joints go the short way, as in the controller
+        first = np.asarray(points[0].positions)
+        way = differences(self.set_point, first, self._limits.continuous)
+        turns = self.set_point + way - first
+        points = [dataclasses.replace(p, positions=p.positions + turns) for p in points]
+        names, self._follows = self._joints.joints, True
+        with contextlib.suppress(ValueError):  # wholly in the past: it goes on as before
+            self._joints.follow(Trajectory(names, points, to_ns(message.header.stamp)), clock)
 
     def point(self, position: np.ndarray) -> None:
         if self.active:
-            self._motion, self._target = None, position.copy()
+            self._follows, self._target = False, position.copy()
 
     def activate(self, position: np.ndarray) -> None:
         """Hold the arm where it is."""
-        self.active, self._motion = True, None
+        self.active, self._follows = True, False
         self.set_point, self._target = position.copy(), position.copy()
 
-    def advance(self, true: int) -> None:
-        if self._motion is not None:
-            self._target = self._motion.at(true - self._behind)[0]
+    def advance(self, clock: int) -> None:
+        if self._follows:
+            self._target = self._joints.update(clock, at_rest(self.set_point)).copy()
         most = 1.05 * self._limits.velocity * SUBSTEP / NS
         change = differences(self.set_point, self._target, self._limits.continuous)
         self.set_point = self.set_point + np.minimum(np.maximum(change, -most), most)
@@ -296,7 +313,7 @@ class World:
         """Go on by one SUBSTEP."""
         self.time += SUBSTEP
         if self.controller.active:
-            self.controller.advance(self.time)
+            self.controller.advance(self.clock)
         self.arm.advance(self.controller.set_point, self.controller.active)
         for encoder in self.encoders:
             encoder.sample(self)
