@@ -21,7 +21,7 @@ encoders, a policy, an operator, and disturbances of all of them. Checked in eve
 4. No silent standstill: active, armed, with chunks that want motion, and the arm still for more
    than SILENCE, it has said why; but not while its set points do move, by less than a tracking
    error that is allowed. Undisturbed for 3 s and a cycle of the policy, it moves again.
-5. No arm that nothing disturbs is said not to follow.
+5. No arm that nothing disturbs, and that follows its controller, is said not to follow.
 6. No exception.
 
 python bench/commander_histories.py --steps 1000000 --out bench/results/commander_histories.json
@@ -66,6 +66,7 @@ from cosmos3_ros.robot.joint_plausibility import differences, largest_change
 CAP = 0.5  # rad
 LIE = 1.0  # s
 SILENCE = 1.0  # s
+APART = 0.3  # rad: more than an arm is behind its controller
 STILL = 0.003  # rad: an arm that moved less stands still
 HISTORY = 3000  # control periods of one history
 SINKS = ("joint_trajectory", "position_stream", "joint_command")
@@ -225,7 +226,8 @@ class History:
         self._anchor, self._moved_at, self._word_at = self.world.arm.position, 0, 0
         self._led: list[tuple[int, np.ndarray]] = []  # time and set points [N] since then
         self._travel_from = self.world.arm.position
-        self._suspicion, self._suspected_at = 0.0, 0
+        self._suspicion, self._suspected_at, self._reason_before = 0.0, 0, ""
+        self._apart_at = 0  # when the arm was last not at its controller's set point
         self._wanted: collections.deque[int] = collections.deque(maxlen=3)
         self._rejected, self._invented_at = 0, -10 * NS
         self._measured = collections.deque([self.world.arm.position], maxlen=4)
@@ -458,6 +460,8 @@ class History:
         if world.time - world.arm.put_at > PERIOD:
             self._speeds.append((world.time, min(speed, 1.3 * float(self.limits.velocity.max()))))
         self._before = set_point, where
+        if world.away(set_point).max() > APART:
+            self._apart_at = world.time
         active = node.is_active()
         if np.abs(where - self._anchor).max() > STILL:
             self._anchor, self._moved_at, self._led = where, world.time, []
@@ -506,10 +510,14 @@ class History:
             self._suspicion, self._suspected_at = (10.0 * suspects), world.time
         if calm < 3 * NS:
             self._travel_from = world.arm.position
+            self._reason_before = node._player.reason if node.is_in_use else ""
             return
         known = active and not self._suspicion and not node._monitor.fault(node.now())
-        why = node._supervisor.fault(node.now()) or node._player.reason if known else ""
-        if "does not follow" in why:
+        why = node._supervisor.fault(node.now()) if known else ""
+        if known and node._player.reason != self._reason_before:
+            why = why or node._player.reason
+        # let go, an arm that was held or pushed returns to its controller's set point by itself
+        if "does not follow" in why and world.time - self._apart_at > 3 * NS:
             self.violate("blamed", f"after {calm / NS:.1f} s calm: {why}")
         if (
             np.abs(differences(self._travel_from, world.arm.position, self.limits.continuous)).max()

@@ -29,7 +29,8 @@ NEAR = 0.05  # rad or m: how far from the begin of the first motion the controll
 BRIDGE_SPEED, BRIDGE_ACCELERATION = 1.05, 1.25
 
 State = tuple[np.ndarray, np.ndarray]  # position and velocity, float64 [N]
-Away = Callable[[], np.ndarray | None]
+# where an arm is that may not be where it was led [N], and whether it stands; None: it follows
+Away = Callable[[], tuple[np.ndarray, bool] | None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,8 +81,7 @@ class TrajectoryReplacement:
     """The trajectories for one controller, one after the other.
 
     stamped: their points are due at a time by the clock, the controller has the same one; else they
-    are due that long after they arrive. away: where the arm is measured, if it may not be where
-    the controller was led; None: it is.
+    are due that long after they arrive.
     """
 
     def __init__(self, limits: Limits, stamped: bool, away: Away = lambda: None) -> None:
@@ -125,13 +125,17 @@ class TrajectoryReplacement:
     def _replace(self, motion: SplineMotion, now: int, rests: list[np.ndarray]) -> Waypoints | None:
         """rests: where else than on its last path the controller may hold the arm."""
         away = self._away()
-        rests = rests if away is None else [*rests, away]
-        if not rests and now >= self._agree:
+        if not rests and away is None and now >= self._agree:
             return self._continue(motion, now)
+        likely = rests[-1:]  # an arm that moves is being led, if a little late
+        if away is not None:
+            where, stands = away
+            rests = [*rests, where]
+            likely = [where] if stands else likely
         states = self._states(motion.at(now)[0], rests, now)
         waypoints = self._bridge(motion, now, states)
         self._paths = [_single(now, state).then(waypoints) for state in states]
-        path = _single(now, (rests[-1], np.zeros_like(rests[-1]))) if rests else self._path
+        path = _single(now, (likely[0], np.zeros_like(likely[0]))) if likely else self._path
         assert path is not None  # before a first motion there are rests
         self._path = _single(now, path.at(now)).then(waypoints)
         self._agree = int(waypoints.times[0]) + PAST

@@ -115,9 +115,15 @@ class MotionSupervisor:
         if self._player.motion and self.drives_arm(now) and not self._player.is_returning(now):
             self._tracking.record(self._controller.path(now) or self._player.motion, now)
 
-    def away(self) -> np.ndarray | None:
-        """Where the arm is measured [N], if its controller may not follow; None if it does."""
-        return self._monitor.measured if self._tracking.may_be_away() else None
+    def away(self) -> tuple[np.ndarray, bool] | None:
+        """Where the arm is measured [N], and whether it stands, if its controller may not follow.
+
+        None if it does.
+        """
+        measured = self._monitor.measured
+        if measured is None or not self._tracking.may_be_away():
+            return None
+        return measured, self._tracking.is_standing()
 
     def fault(self, now: int) -> str:
         """Why the arm does not follow its set points; empty if it does, or if it gets none.

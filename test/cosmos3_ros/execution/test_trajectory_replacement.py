@@ -206,7 +206,7 @@ def test_while_the_arm_may_be_away_a_motion_is_bridged_to_from_there_too() -> No
     motion = swing(rest(np.zeros(2), 0), 0, random)
     replacement.next(motion, 0)
     new = swing(motion, NS, random)
-    where[0] = motion.at(NS)[0] - 0.2
+    where[0] = (motion.at(NS)[0] - 0.2, True)
     waypoints = replacement.next(new, NS)
     assert waypoints.start == NS
     assert (waypoints.times[0] - NS) / NS > np.sqrt(6 * 0.2 / LIMITS.acceleration[0]) / 1.25

@@ -110,7 +110,7 @@ def test_a_motion_of_an_arm_that_may_be_away_is_bridged_to() -> None:
     assert not sink.is_bridging(NS)
     assert sink.path(-1) is None, "the clock was set back"
     assert np.allclose(sink.path(NS).at(NS)[0], motion.at(NS)[0])
-    where[0] = np.zeros(2)
+    where[0] = (np.zeros(2), True)
     motion = motion_to(1.0, motion, NS)
     sink.begin(motion, NS)
     assert to_ns(sent[1].header.stamp) == NS

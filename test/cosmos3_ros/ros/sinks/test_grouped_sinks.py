@@ -56,7 +56,7 @@ def made(kind: str, away: Any = lambda: None) -> tuple[Any, dict[str, list[Any]]
 
 def test_trajectories_of_both_arms_are_due_at_the_same_times() -> None:
     """Of arms with a short and a long way, and one that is not where it was led."""
-    both, sent = made("joint_trajectory", lambda: np.array([0.0, 0.0, 0.0, 0.3]))
+    both, sent = made("joint_trajectory", lambda: (np.array([0.0, 0.0, 0.0, 0.3]), True))
     motion = rest(np.zeros(4), 0)
     for tick in range(60):
         now = tick * NS // 50
