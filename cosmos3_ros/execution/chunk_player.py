@@ -30,7 +30,8 @@ class PlaybackRules:
 
     blend: int = 4  # rows over which the strategy crossfade mixes two chunks
     watchdog: int = 0  # rows of a chunk to play if no newer chunk comes; 0: all
-    jump: float = 0.5  # how far the row that is due may be from the measured arm
+    # how far the row that is due may be from the measured arm, beyond what the chunk went itself
+    jump: float = 0.5
     clip: float = 0.05  # how far outside its range a row is clipped instead of refused
     smooth: float = 0.0  # period in rows that `smoothed` halves in the arm's columns; 0: none
 
@@ -262,7 +263,10 @@ class ChunkPlayer:
         row = arm.at(now)
         if row is None or measured is None:
             return
-        distance = np.abs(row - measured)
+        # what the chunk itself went since it was captured is no jump, if the arm could go so far
+        age = max(0, now - arm.stamp) / NS
+        way = np.minimum(np.abs(row - arm.values[0]), self.limits.velocity * age)
+        distance = np.abs(row - measured) - way
         if (distance > self.rules.jump).any():
             joint = int(distance.argmax())
             raise ValueError(

@@ -147,8 +147,8 @@ class Params(ToolParams, MobileBaseParams):
     tracking_lag: float = param(0.15, "how late a healthy arm may follow its set points [s]")
     max_jump: float = param(
         0.5,
-        "reject a chunk whose row that is due is further than this from the measured arm "
-        "[rad or m]",
+        "reject a chunk whose row that is due is further than this from the measured arm, beyond "
+        "what the chunk went itself by then [rad or m]",
         live=True,
     )
     clip: float = param(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The player follows chunks by time, rejects wrong ones whole, and holds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -120,6 +122,24 @@ def test_a_jump_from_the_measured_arm_is_rejected(player: ChunkPlayer) -> None:
     assert not player.load(0, chunk_at(0), 1, measured=np.array([0.0, 0.7]))
     assert "b would jump by 0.700, limit 0.500" in player.last_rejection
     assert player.load(0, chunk_at(0), 2, measured=np.array([0.0, 0.4]))
+
+
+def test_what_a_chunk_went_itself_while_it_was_late_is_no_jump(player: ChunkPlayer) -> None:
+    """A quick turn of 1.2 rad/s that comes 0.6 s late: its row that is due is 0.7 rad away."""
+    limits = dataclasses.replace(LIMITS, velocity=np.array([1.4, 1.4]))
+    rows = np.arange(1, 31, dtype=np.float32)[:, None] / 15 * np.array([1.0, 0.0], np.float32)
+    late, measured = 6 * NS // 10, np.zeros(2)
+    for speed, is_played in ((1.2, True), (3.0, False)):  # the arm cannot be so quick
+        player = ChunkPlayer(("a", "b"), limits)
+        player.start_at(0, measured)
+        first = ActionChunk(rows * np.float32(0.01), ("a", "b"), 0, NS // 15)
+        assert player.load(0, first, 1, measured=measured)
+        values = np.minimum(rows * np.float32(speed), 1.9)
+        chunk = ActionChunk(values, ("a", "b"), NS // 10, NS // 15)
+        assert player.load(NS // 10 + late, chunk, 2, measured=measured) == is_played
+    assert "a would jump by" in player.last_rejection
+    chunk = dataclasses.replace(chunk, values=chunk.values * np.float32(0.4) + np.float32(0.6))
+    assert not player.load(NS // 10 + late, chunk, 3, measured=measured), "it begins elsewhere"
 
 
 def test_rows_outside_the_range_are_clipped_a_little_or_rejected(player: ChunkPlayer) -> None:
