@@ -182,11 +182,13 @@ class CommanderNode(ManagedNode[Params]):
         if self.state_id != State.PRIMARY_STATE_ACTIVE or self._arms_until:
             return
         now, player = self._keep_time(), self._player
+        self._lost += max(0, message.number - self._newest - 1) if self._newest else 0
+        self._newest = message.number
+        if self._waiting and self._waiting is not message:
+            player.reject(self._waiting.number, "a newer one came before it could be followed")
         self._waiting = message if self._supervisor.is_bridging(now) else None
         if self._waiting:
             return
-        self._lost += max(0, message.number - self._newest - 1) if self._newest else 0
-        self._newest = message.number
         try:
             chunk = chunk_from(message)
             brakes = self._supervisor.drives_arm(now) and not self._armed

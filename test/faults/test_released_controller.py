@@ -207,3 +207,25 @@ def test_a_stream_is_never_further_from_the_arm_than_its_parameters_say(
     assert cell.node._player.mode == "playing", "it goes on"
     if away >= 3.0:
         assert any(reason.startswith("the arm does not follow") for reason in cell.reasons)
+
+
+def test_the_newest_chunk_waits_until_the_controller_is_led_onto_the_motion(
+    make: Callable[..., Cell],
+) -> None:
+    cell = make("joint_trajectory", "automatic", armed=True)
+    node = cell.node
+    while not node._supervisor.is_bridging(node.time):  # to where the arm stands, once it is armed
+        cell.run(0.02)
+    cell.run(0.05)
+    for _ in range(2):
+        node.time += NS // 200
+        node._armed_at = node.time - NS  # else they answer what was seen before
+        cell.chunk(0.2)
+    player = node._player
+    assert (player.mode, player.played) == ("holding", 0)
+    assert player.last_rejection == "chunk 1: a newer one came before it could be followed"
+    cell.run(0.5)
+    assert (player.mode, player.played, player.rejected) == ("playing", 1, 1)
+    assert player.loaded.number == 2
+    assert node._lost == 0
+    assert not cell.refused

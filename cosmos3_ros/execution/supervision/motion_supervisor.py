@@ -169,6 +169,7 @@ class MotionSupervisor:
         if not self._tracking.is_standing():
             return
         self._player.start_at(now, measured)
+        self._player.hold(now, self._player.reason)
         self._tracking.begin(restart=True)
         self.send(now)
 
