@@ -122,7 +122,8 @@ def test_the_expert_is_recorded_and_converted_with_the_controllers_of_both_arms(
     closed = episode.states[-1, [7, 15]]
     assert ((closed > 0.1) & (closed < 0.95)).all(), "both hold the bar"
     ends = np.delete(rows[-11], [7, 15])
-    assert np.abs(np.delete(episode.actions[-1], [7, 15]) - ends).max() < 0.05
+    # a row is 0.05, and a busy machine may be one late
+    assert np.abs(np.delete(episode.actions[-1], [7, 15]) - ends).max() < 0.1
     assert json.loads((out / "convert.json").read_text())["episodes"]
 
 

@@ -210,6 +210,10 @@ def test_a_task_is_followed_and_canceled_and_its_result_is_shown(
             assert time.monotonic() < end
         assert client.wait_for_server(20)
         wait_until(lambda: watcher.count_subscribers(topic.name) == 2, "both to listen", 20)
+        heard = f"{topics.EXECUTE_TASK.name}/_action/feedback"
+        wait_until(lambda: watcher.count_subscribers(heard) == 2, "both to hear of the task", 20)
+        # that we know a server does not say that it knows us: its answers would be lost
+        await asyncio.sleep(1.0)
         goal = ExecuteTask.Goal(instruction="lift the cube")
         client.send_goal_async(goal).add_done_callback(accepted)
         await page.pull_until(lambda: page.values.get("task"), "the feedback")
