@@ -203,6 +203,8 @@ def test_what_is_recorded_of_a_closed_loop_is_what_happened(
             assert np.median(apart) < 0.008, name  # a step later or earlier: 0.0125
             assert np.quantile(apart, 0.9) < 0.08, name
     assert np.ptp(episode.actions[inner, 0]) > 0.15
-    # measured before the first command: 0.003
-    assert set(np.round(episode.actions[inner, 7], 2)) == {0.0, 1.0}
+    grip = np.round(episode.actions[:, 7], 3)
+    first = int(np.isin(grip, (0.0, 1.0)).argmax())  # until its first command it is measured
+    assert set(grip[first:][inner[first:]]) == {0.0, 1.0}
+    assert np.abs(grip[:first] - episode.states[1 : first + 1, 7]).max(initial=0) < 1e-3
     compare_pictures(episode, witness, times)
