@@ -107,8 +107,7 @@ class TrajectoryReplacement:
         """
         if not self.stamped or now < self._sent_at:  # it jumps anyway; the clock was set back
             return False
-        settles = now < self._agree + SETTLING and self._away() is not None
-        return now < self._agree or settles
+        return now < self._agree or (now < self._agree + SETTLING and self._away() is not None)
 
     def next(self, motion: SplineMotion, now: int) -> Waypoints | None:
         """What to send for a motion that replaces the one before; None: nothing."""

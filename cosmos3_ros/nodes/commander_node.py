@@ -357,7 +357,7 @@ class CommanderNode(ManagedNode[Params]):
         supervisor.rest_at_arm(now)
         if not fault:
             supervisor.take_hold(now)
-        if self._waiting and not supervisor.is_bridging(now):
+        if self._waiting:
             self._on_chunk(self._waiting)
         if self._base:
             self._base.drive(player.base_velocities(now), now, self._armed)

@@ -58,7 +58,6 @@ class TrackingMonitor:
         self._counts = (0, 0)
         # where set points began anew at the arm [N], until the arm was seen to move with them
         self._begun: np.ndarray | None = None
-        self._begins = False  # at the next point
         self.forget()
 
     def forget(self) -> None:
@@ -67,7 +66,7 @@ class TrackingMonitor:
         # the way of set points back to an arm that had not followed: lowest, highest [N]
         self._way: tuple[np.ndarray, np.ndarray] | None = None
         self._way_until = 0  # until when the arm is watched there, ns
-        self._begun, self._begins = None, True
+        self._begun = None
         self._arm.clear()
         self._points.clear()
 
@@ -80,7 +79,6 @@ class TrackingMonitor:
         self._way = None
         restarts, motions = self._counts
         self._counts = (restarts + restart, motions + 1)
-        self._begins |= restart
 
     def begin_return(self, begin: np.ndarray, arm: np.ndarray, end: int) -> None:
         """The set points go back from `begin` [N] to where the arm was measured, `arm` [N].
@@ -115,8 +113,8 @@ class TrackingMonitor:
     def record(self, path: Path, now: int) -> None:
         """The controllers follow `path` until `now` (ns), since the last call at most."""
         points = self._points
-        if self._begins:
-            self._begun, self._begins = path.at(now)[0], False
+        if not points or points[-1][2][0] != self._counts[0]:
+            self._begun = path.at(now)[0]
         while points and points[-1][0] >= now:  # asked again, or the clock was set back
             points.pop()
         last = points[-1][0] if points else now
