@@ -19,7 +19,8 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
-from ..bringup.node_graph import Options, environment, parameter_of, processes
+from ..bringup.middleware import environment
+from ..bringup.node_graph import Options, parameter_of, processes
 from ..bringup.process_runner import RunningGraph
 from ..model.checkpoint_io.trained_tasks import trained_tasks
 from ..model.embodiment import SIMULATED

@@ -25,14 +25,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from ..model.option_fields import fields, parse
 from ..ros.apt_packages import apt_install
-from .node_graph import (
-    Options,
-    Process,
-    argument_text,
-    environment,
-    parse_argument,
-    processes,
-)
+from .middleware import environment
+from .node_graph import Options, Process, argument_text, parse_argument, processes
 from .view_graph import Viewer, ViewOptions, view
 
 

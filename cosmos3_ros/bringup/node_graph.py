@@ -7,7 +7,6 @@ The launch files and `cosmos3 run` both start exactly what `processes` returns.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import types
 from collections.abc import Mapping
@@ -22,7 +21,6 @@ from ..model.option_fields import fields, param, parse, same_as
 from ..model.policy_options import PolicyOptions
 from ..robot.parameter_file import Sections, Setting, in_force, read_sections
 from ..robot.robot_file import (
-    config_folder,
     embodiment_of,
     find_robot_file,
     read_joints,
@@ -267,18 +265,6 @@ def yaml_value(value: Any) -> str:
         .strip()
         .removesuffix("\n...")
     )
-
-
-def environment() -> dict[str, str]:
-    """Environment of the processes: shared memory for images, unless there is a DDS profile.
-
-    Both distributions know the first name. Kilted's own is the second: with both the file is read
-    twice, which fails.
-    """
-    name, of_kilted = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
-    if {name, of_kilted} & os.environ.keys():
-        return {}
-    return {name: str(config_folder() / "fastdds.xml")}
 
 
 def _simulated_joints(options: Options, sections: Sections) -> set[str]:

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import IO
 
 from ..ros.shutdown_signal import Stop
-from .node_graph import MODULES, Process, environment
+from .middleware import environment
+from .node_graph import MODULES, Process
 
 GRACE = 5.0  # seconds a process has to end after SIGINT before it is killed
 

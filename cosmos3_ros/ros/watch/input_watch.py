@@ -22,8 +22,8 @@ PATIENCE = 5 * NS  # without a publisher, or without a message of one
 CLOCK_PATIENCE = 3 * NS  # without any /clock
 PAUSE = 10 * NS  # a simulation may be paused for so long, without a word
 CURE = (
-    "large messages over a network lose pieces: larger socket buffers (sudo sysctl -w "
-    "net.core.rmem_max=33554432, with config/fastdds.xml), image_reliability: reliable, or "
+    "large messages lose pieces on the way: larger socket buffers (sudo sysctl -w "
+    "net.core.rmem_max=33554432, then start again), image_reliability: reliable, or "
     "image_transport: compressed"
 )
 

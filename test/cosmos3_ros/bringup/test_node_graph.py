@@ -11,7 +11,6 @@ from cosmos3_ros.bringup.node_graph import (
     MODULES,
     Options,
     argument_text,
-    environment,
     parameter_of,
     parse_argument,
     processes,
@@ -481,16 +480,3 @@ def test_a_scene_file_says_which_joints_the_simulation_has(tmp_path: pathlib.Pat
     sections["/**/sim"]["ros__parameters"]["scene"] = "elsewhere.yaml"
     with pytest.raises(ValueError, match=r"elsewhere.yaml: no such file"):
         start()
-
-
-def test_a_dds_profile_of_either_name_is_left_alone(monkeypatch: Any) -> None:
-    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-    for name in names:
-        monkeypatch.delenv(name, raising=False)
-    ((name, file),) = environment().items()
-    assert name == names[0]
-    assert pathlib.Path(file).name == "fastdds.xml"
-    for name in names:
-        with monkeypatch.context() as context:
-            context.setenv(name, "mine.xml")
-            assert environment() == {}
