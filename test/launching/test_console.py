@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,22 @@ def refuse(running: Any, link: str) -> None:
     page.context.close()
 
 
+def stops_unseen(running: Any, link: str) -> None:
+    """A page that the browser does not draw, as one in a hidden tab, soon asks no more."""
+    page = running.new_context().new_page()
+    page.add_init_script("window.requestAnimationFrame = () => 1;")
+    asked: list[float] = []
+    page.on("websocket", lambda one: one.on("framesent", lambda _: asked.append(time.monotonic())))
+    page.goto(link)
+    for _ in range(PATIENCE // 250):
+        page.wait_for_timeout(250)
+        if asked and time.monotonic() - asked[-1] > 2:  # it had a question every 40 ms
+            break
+    else:
+        raise AssertionError(f"it asks on: {len(asked)} questions")
+    page.context.close()
+
+
 def lags(page: Any, heard: Heard) -> tuple[list[float], float]:
     """s between what is drawn and what is so, of a page on a processor a sixth as fast.
 
@@ -310,6 +327,7 @@ def test_the_page_in_a_browser(
         wait_until(lambda: not heard.armed(), "the arm to be disarmed")
         show_surprises(page, watcher)
         refuse(running, link)
+        stops_unseen(running, link)
         for elsewhere in ELSEWHERE:
             attack(page, own, elsewhere, heard)
         found, gap = lags(page, heard)

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The page pulls: it asks for what is new when it has drawn the last, so that it never lags.
+// The page pulls: it asks for what is new when it has the last, and draws the newest, so that it never lags.
 import { Charts } from "./charts.js";
 import { Controls } from "./controls.js";
-import { decoded, Pictures } from "./pictures.js";
+import { Pictures } from "./pictures.js";
 import { Words } from "./words.js";
 
 const PERIOD = 40; // ms between two questions at least
+const UNSEEN = 1000; // ms without a drawing after which it asks no more
 const RETRY = 1000; // ms until it tries to connect again
 const JUMP = 2; // s by which a clock that was set is off
-const FUTURE = "future"; // its frames are many and one of them is due: pictures.js decodes them beside
-const state = { values: {}, pictures: {}, future: null };
+const state = { values: {}, files: {} }; // by kind; files: JPEGs, which pictures.js decodes beside
 const clock = { heard: [], anchor: null, rate: 1 }; // heard, anchor: [the robot's s, this page's s]
 const parts = [new Words(), new Controls(), new Pictures(), new Charts()];
 
@@ -68,6 +68,9 @@ function connect() {
   let waiting = null; // the message whose pictures are coming
   let blobs = [];
   let asked = 0;
+  let fresh = null; // what came since the last drawing
+  let came = 0; // when the first of it did
+  let held = false; // whether the next question waits for the drawing
 
   const ask = () => {
     if (socket.readyState !== WebSocket.OPEN) return;
@@ -75,25 +78,30 @@ function connect() {
     socket.send("next");
   };
 
-  const take = async ({ values, pictures }) => {
-    const came = Object.entries(pictures).map(([kind, count]) => [kind, blobs.splice(0, count)]);
-    for (const [kind, files] of came) {
-      if (kind === FUTURE) {
-        state.future = { ...values.future, files };
-        continue;
-      }
-      const bitmaps = await Promise.all(files.map(decoded));
-      for (const old of state.pictures[kind] ?? []) old?.close();
-      state.pictures[kind] = bitmaps;
-    }
+  const ask_soon = () => setTimeout(ask, Math.max(0, PERIOD - (performance.now() - asked)));
+
+  const show = () => {
+    const values = fresh;
+    fresh = null;
     if (socket.readyState !== WebSocket.OPEN) return; // closed meanwhile: what it said is forgotten
+    draw(values);
+    if (held) ask_soon();
+    held = false;
+  };
+
+  // The next question does not wait for the drawing: what is drawn is what was so a moment ago, also
+  // where a drawing takes long. A page that nobody sees is not drawn, and stops asking.
+  const take = ({ values, pictures }) => {
+    for (const [kind, count] of Object.entries(pictures)) state.files[kind] = blobs.splice(0, count);
     Object.assign(state.values, values);
     if (values.now !== undefined) hear_clock(values.now);
-    requestAnimationFrame(() => {
-      if (socket.readyState !== WebSocket.OPEN) return;
-      draw(values);
-      setTimeout(ask, Math.max(0, PERIOD - (performance.now() - asked)));
-    });
+    if (!fresh) {
+      came = performance.now();
+      requestAnimationFrame(show);
+    }
+    fresh = { ...fresh, ...values };
+    held = performance.now() - came > UNSEEN;
+    if (!held) ask_soon();
   };
 
   socket.onopen = () => {

@@ -7,42 +7,58 @@ const ANSWERED = 30; // s for which the boxes of an answer stay
 const SURPRISED = 1; // s for which the places of a surprise stay
 const SCENE = "#f0a35b", ANSWER = "#4fbf87";
 
-// A picture of a file; null of one that is broken.
-export function decoded(file) {
-  return createImageBitmap(file).catch(() => null);
+// The newest pictures of one kind. What comes while others are decoded waits, and only the newest of
+// it: a slow machine leaves some out, never lags, and never keeps what is drawn beside waiting.
+class Newest {
+  constructor(done) {
+    this.done = done; // called when other pictures are there
+    this.frames = []; // null for one that is broken
+    this.value = {}; // what came with them
+  }
+
+  async take(value, files) {
+    this.waiting = { value, files };
+    if (this.decoding) return;
+    this.decoding = true;
+    while (this.waiting) {
+      const { value, files } = this.waiting;
+      this.waiting = null;
+      const frames = [];
+      for (const file of files) frames.push(await createImageBitmap(file).catch(() => null));
+      for (const old of this.frames) old?.close();
+      Object.assign(this, { frames, value });
+      this.done();
+    }
+    this.decoding = false;
+  }
 }
 
 export class Pictures {
   constructor() {
-    this.future = { frames: [] };
+    this.kinds = {}; // Newest by kind: "future", and "view NAME" for each camera
     this.seen = element("seen").getContext("2d");
     this.predicted = element("predicted").getContext("2d");
     this.strip = element("strip").getContext("2d");
   }
 
   draw(state, fresh) {
-    const { values } = state;
+    const { values, files } = state;
     if (fresh.robot) this.lay_out(values.robot);
-    if (!this.panels) return;
-    const new_view = Object.keys(fresh).some((kind) => kind.startsWith("view "));
-    if (new_view || fresh.scene || fresh.answer || fresh.robot) this.draw_seen(state);
-    if (fresh.future) this.decode(state);
-    if (new_view || fresh.robot) this.draw_predicted(state);
+    for (const kind of Object.keys(fresh).filter((one) => files[one])) {
+      this.kinds[kind] ??= new Newest(() => this.draw_soon(state));
+      this.kinds[kind].take(values[kind], files[kind]);
+    }
+    if (fresh.scene || fresh.answer || fresh.robot) this.draw_soon(state);
   }
 
-  // One frame at a time, then the newest prediction: a slow machine leaves some out and never lags.
-  async decode(state) {
-    if (this.decoding) return;
-    this.decoding = true;
-    while (state.future !== this.taken) {
-      const { files, stamp, step } = (this.taken = state.future);
-      const frames = [];
-      for (const file of files) frames.push(await decoded(file));
-      for (const old of this.future.frames) old?.close();
-      this.future = { frames, stamp, step };
+  // Once for all that was decoded since the last frame of the page.
+  draw_soon(state) {
+    if (this.frame_request || !this.panels) return;
+    this.frame_request = requestAnimationFrame(() => {
+      this.frame_request = 0;
+      this.draw_seen(state);
       this.draw_predicted(state);
-    }
-    this.decoding = false;
+    });
   }
 
   lay_out({ panels, composite, content }) {
@@ -56,12 +72,12 @@ export class Pictures {
     }
   }
 
-  draw_seen({ values, pictures, now }) {
+  draw_seen({ values, now }) {
     const { seen, scale } = this;
     seen.fillStyle = "#0e1116";
     seen.fillRect(0, 0, seen.canvas.width, seen.canvas.height);
     for (const { view, left, top, width, height } of this.panels) {
-      const picture = pictures[`view ${view}`]?.[0];
+      const picture = this.kinds[`view ${view}`]?.frames[0];
       const place = [left * scale, top * scale, width * scale, height * scale];
       if (picture) seen.drawImage(picture, ...place);
       if (values.scene?.view === view) draw_boxes(seen, values.scene.boxes, place, SCENE);
@@ -73,8 +89,8 @@ export class Pictures {
   }
 
   draw_predicted(state) {
-    const { predicted, strip, future } = this;
-    const { frames } = future;
+    const { predicted, strip } = this;
+    const { frames, value: future } = this.kinds.future ?? { frames: [] };
     predicted.fillStyle = "#0e1116";
     predicted.fillRect(0, 0, predicted.canvas.width, predicted.canvas.height);
     if (!frames.length) {
@@ -82,7 +98,7 @@ export class Pictures {
       return;
     }
     // of the moment that is seen beside it
-    const stamps = this.panels.map(({ view }) => state.values[`view ${view}`]?.stamp ?? 0);
+    const stamps = this.panels.map(({ view }) => this.kinds[`view ${view}`]?.value.stamp ?? 0);
     const moment = Math.max(...stamps) || state.now();
     const place = (moment - future.stamp) / future.step;
     const k = Math.min(Math.max(Math.round(place), 0), frames.length - 1);
