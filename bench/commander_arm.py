@@ -72,7 +72,7 @@ class Arm:
     def __init__(self, position: np.ndarray, limits: Limits, lag: int) -> None:
         self.position, self._limits = position.copy(), limits
         self._due = collections.deque([position.copy()], maxlen=lag // SUBSTEP + 1)
-        self.frozen = False  # by its own emergency stop, or brakes
+        self.frozen = np.zeros(len(position), bool)  # by its own emergency stop, or brakes
         self.pushed: np.ndarray | None = None  # by a hand, rad/s
         self.put_at = 0  # when it was last put elsewhere at once, ns
 
@@ -86,8 +86,9 @@ class Arm:
                 self._limits.lower - 0.05,
                 self._limits.upper + 0.05,
             )
-        elif led and not self.frozen:
+        elif led:
             change = differences(self.position, self._due[0], self._limits.continuous)
+            change = np.where(self.frozen, 0.0, change)
             self.position = self.position + np.minimum(np.maximum(change, -most), most)
 
     def put(self, position: np.ndarray, now: int) -> None:

@@ -19,9 +19,12 @@ def nothing() -> None:
 
 
 def freeze(history: Any, random: Random) -> Undo:
-    """The arm's own emergency stop, or its brakes; released, it runs to its set point."""
-    history.world.arm.frozen = True
-    return lambda: setattr(history.world.arm, "frozen", False)
+    """The arm's own emergency stop, or its brakes, of all joints or of some; released, it runs to
+    its set point."""
+    arm = history.world.arm
+    some = random.random(len(arm.frozen)) < 0.3 if random.random() < 0.5 else True
+    arm.frozen[:] = some
+    return lambda: arm.frozen.fill(False)
 
 
 def deactivate_controller(history: Any, random: Random) -> Undo:
