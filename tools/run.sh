@@ -13,7 +13,7 @@ if [ -f "$VIRTUAL_ENV/ws/install/setup.bash" ]; then
     . "$VIRTUAL_ENV/ws/install/setup.bash"
 fi
 if [ -z "${FASTDDS_DEFAULT_PROFILES_FILE+set}" ]; then # Kilted's own name; both at once would be read twice
-    # as bringup.node_graph.dds_profile
+    # as bringup.middleware.dds_profile
     profile=fastdds.xml
     if [ "$(cat /proc/sys/net/core/rmem_max 2>/dev/null || echo 0)" -ge 4194304 ]; then profile=fastdds_udp.xml; fi
     export FASTRTPS_DEFAULT_PROFILES_FILE=${FASTRTPS_DEFAULT_PROFILES_FILE-$tools/../config/$profile}

@@ -163,7 +163,7 @@ class CommanderNode(ManagedNode[Params]):
 
     def _on_joint_state(self, message: JointState) -> None:
         now, monitor, stamp = self._keep_time(), self._monitor, to_ns(message.header.stamp)
-        if stamp:
+        if stamp and not self._is_simulated:  # a simulation has one clock
             self._offset.add(stamp, now)
         steady = None if self._is_simulated else self.steady()
         if monitor.update(message.name, message.position, stamp, now, steady):
