@@ -21,7 +21,7 @@ import numpy as np
 
 from cosmos3_ros.execution.chunk_player import ChunkPlayer
 from cosmos3_ros.execution.replanner import Replanner, ReplanRules
-from cosmos3_ros.execution.spline_motion import Limits
+from cosmos3_ros.execution.spline_motion import Limits, rest
 from cosmos3_ros.execution.strategies import find_strategy
 from cosmos3_ros.execution.trajectory_replacement import TrajectoryReplacement, Waypoints
 from cosmos3_ros.model.interface import NS, ActionChunk
@@ -90,6 +90,7 @@ class Run:
         self.simulation.world.arrange(dataclasses.replace(self.simulation.layout, start=HOME))
         self.controller.hold(HOME, 0)
         self.replacement = TrajectoryReplacement(LIMITS, stamped=strategy != UNSTAMPED)
+        self.replacement.next(rest(HOME, -3 * NS), -3 * NS)  # as when it was armed
         self.sent: list[tuple[int, Trajectory]] = []  # when it arrives
         self.player = ChunkPlayer(ARM, LIMITS)
         self.player.start_at(0, HOME)

@@ -24,7 +24,9 @@ PAST = 2 * STEP  # how far in the past a trajectory begins: its clock may show l
 SETTLING = NS // 4  # after a bridge, at most until the arm is where it was led again
 GRACE = NS // 10  # the last point is later than this: else it could be over on arrival
 SAME = 1e-3  # rad or m: motions this close at a moment continue each other
-NEAR = 0.05  # rad or m: how far from the begin of the first motion the controller may hold the arm
+# rad or m: how far from the arm the controller may hold it that was sent nothing yet, and how far
+# from where it was led back to
+FIRST, NEAR = 1.0, 0.05
 # What a bridge may take of the limits of speed and acceleration; motions take up to 1.
 BRIDGE_SPEED, BRIDGE_ACCELERATION = 1.05, 1.25
 
@@ -94,10 +96,21 @@ class TrajectoryReplacement:
         self._agree = 0  # from when on they are the same, ns
         # it was led back to an arm that had not followed, and may have ignored that too
         self._is_lost = False
+        self._is_first = True  # nothing was sent yet
 
     def path(self, now: int) -> Waypoints | None:
         """Where the last motion leads the arm from where it was; None: nothing was sent by now."""
         return self._path if now >= self._sent_at else None
+
+    def way(self, now: int) -> np.ndarray | None:
+        """Positions [K, N] along which the last motion may lead the arm, wherever it was.
+
+        None: nothing was sent by now.
+        """
+        if now < self._sent_at or not self._paths:
+            return None
+        times = range(now, max(int(path.times[-1]) for path in self._paths) + STEP, STEP)
+        return np.array([path.at(time)[0] for path in self._paths for time in times])
 
     def is_bridging(self, now: int) -> bool:
         """Whether the controller is not on the last motion yet, or the arm not where it is led.
@@ -119,6 +132,7 @@ class TrajectoryReplacement:
         anew = last is None or jumps or self._is_lost
         waypoints = self._replace(motion, now, [here] if anew else [])
         self._is_lost = jumps and not np.ptp(motion.points, axis=0).any()
+        self._is_first = False
         return waypoints
 
     def _replace(self, motion: SplineMotion, now: int, rests: list[np.ndarray]) -> Waypoints | None:
@@ -169,7 +183,10 @@ class TrajectoryReplacement:
         near: the begin of the motion, to which a continuous joint goes the short way; rests:
         besides where its last trajectory leads it, it may hold one of these positions.
         """
-        if self._is_lost or not self._paths:
+        if self._is_first:
+            around = np.clip([rests[0] - FIRST, rests[0] + FIRST], *self._range(rests[0]))
+            rests = [*around, *rests[1:]]
+        elif self._is_lost or not self._paths:
             rests = [rests[0] - NEAR, rests[0] + NEAR, *rests[1:]]
         states = [path.at(now) for path in self._paths]
         positions = np.array([*(position for position, _ in states), *rests])
@@ -177,6 +194,11 @@ class TrajectoryReplacement:
         speeds = np.array([*(speed for _, speed in states), *map(np.zeros_like, rests)])
         ends = (np.min, np.max)
         return [(x(positions, axis=0), v(speeds, axis=0)) for x in ends for v in ends]
+
+    def _range(self, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest set points that the controller may hold; the arm is at `position`."""
+        lower, upper = self._limits.lower, self._limits.upper
+        return np.minimum(lower, position) - NEAR, np.maximum(upper, position) + NEAR
 
     def _bridge(self, motion: SplineMotion, now: int, states: list[State]) -> Waypoints:
         """The knots from the first one that is reached within the limits from all these states."""

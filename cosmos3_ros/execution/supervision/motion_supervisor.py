@@ -33,6 +33,12 @@ class Controller(Protocol):
         None: along the motion itself.
         """
 
+    def way(self, now: int) -> np.ndarray | None:
+        """Positions [K, N] along which the last motion may lead the arm, wherever it was.
+
+        None: those of the motion itself.
+        """
+
     def is_bridging(self, now: int) -> bool:
         """Whether it is not on the last motion yet."""
 
@@ -269,10 +275,14 @@ class MotionSupervisor:
         player, measured = self._player, self._monitor.measured
         if measured is None or player.motion is None:
             return
-        begin, at_once = player.motion.at(now)[0], self._controller.streams and self._may_step(now)
+        begin = player.motion.at(now)[0]
+        at_once = self._controller.streams and self._may_step(now)
         player.return_to(now, measured, reason, at_once)
         end = player.motion.points[-1]  # within the limits, where the arm may not be
-        self._tracking.begin_return(begin, end, player.motion.end)
         if self._is_armed:
             # a controller of trajectories goes there from wherever its own set point is
             self._controller.begin(rest(end, player.motion.end), now)
+        way = self._controller.way(now) if self._is_armed else None
+        if way is None:
+            way = player.motion.knots(now)[1]
+        self._tracking.begin_return(np.vstack([begin, way, end]), player.motion.end)

@@ -80,13 +80,14 @@ class TrackingMonitor:
         restarts, motions = self._counts
         self._counts = (restarts + restart, motions + 1)
 
-    def begin_return(self, begin: np.ndarray, arm: np.ndarray, end: int) -> None:
-        """The set points go back from `begin` [N] to where the arm was measured, `arm` [N].
+    def begin_return(self, way: np.ndarray, end: int) -> None:
+        """The set points go back to where the arm was measured.
 
+        way: positions [K, N] that they, and so an arm that follows them, may have until then;
         end: when they are there, ns.
         """
         self.forget()
-        self._way = np.minimum(begin, arm), np.maximum(begin, arm)
+        self._way = way.min(axis=0), way.max(axis=0)
         self._way_until = end + NS
 
     def watches_return(self, now: int) -> bool:

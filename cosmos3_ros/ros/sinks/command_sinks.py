@@ -67,6 +67,9 @@ class CommandSink(Protocol):
     def path(self, now: int) -> Waypoints | None:
         """See `Controller`."""
 
+    def way(self, now: int) -> np.ndarray | None:
+        """See `Controller`."""
+
     def is_bridging(self, now: int) -> bool:
         """See `Controller`."""
 
@@ -95,6 +98,9 @@ class TrajectorySink:
     def path(self, now: int) -> Waypoints | None:
         return self._replacement.path(now)
 
+    def way(self, now: int) -> np.ndarray | None:
+        return self._replacement.way(now)
+
     def is_bridging(self, now: int) -> bool:
         return self._replacement.is_bridging(now)
 
@@ -119,6 +125,9 @@ class AnyStream:
 
     def path(self, now: int) -> None:
         """The motion itself."""
+
+    def way(self, now: int) -> None:
+        """The motion's own."""
 
     def is_bridging(self, now: int) -> bool:
         return False

@@ -50,6 +50,10 @@ class GroupedSinks:
         """See `Controller`; all sinks have come to the same."""
         return self.sinks[0].path(now)
 
+    def way(self, now: int) -> np.ndarray | None:
+        """See `Controller`."""
+        return self.sinks[0].way(now)
+
     def is_bridging(self, now: int) -> bool:
         return self.sinks[0].is_bridging(now)
 

@@ -6,6 +6,7 @@ import pytest
 
 from cosmos3_ros.execution.spline_motion import STEP, Limits, SplineMotion, brake, follow, rest
 from cosmos3_ros.execution.trajectory_replacement import (
+    FIRST,
     GRACE,
     NEAR,
     TrajectoryReplacement,
@@ -28,6 +29,13 @@ def swing(motion: SplineMotion, now: int, random: np.random.Generator) -> Spline
     at = np.arange(1, 31)[:, None] / 15
     rows = np.clip(here + rate * np.sin(2 * at) / 2, -1.9, 1.9)
     return follow(ActionChunk(rows.astype(np.float32), JOINTS, now, NS // 15), motion, now, LIMITS)
+
+
+def ready(stamped: bool = True) -> TrajectoryReplacement:
+    """After the controller was led to where the arm is, at 0."""
+    replacement = TrajectoryReplacement(LIMITS, stamped)
+    assert replacement.next(rest(np.zeros(2), -3 * NS), -3 * NS) is not None
+    return replacement
 
 
 class Controller:
@@ -79,7 +87,7 @@ class Controller:
 def test_chunks_after_each_other_keep_the_limits_at_their_seams(delay, from_desired, offset):
     random = np.random.default_rng(delay)
     controller = Controller(True, offset * PERIOD, delay * PERIOD, from_desired=from_desired)
-    replacement, motion = TrajectoryReplacement(LIMITS, True), rest(np.zeros(2), 0)
+    replacement, motion = ready(), rest(np.zeros(2), 0)
     for k in range(4):
         controller.until(k * 700 * PERIOD + int(random.integers(30)) * PERIOD)
         motion = swing(motion, controller.now, random)
@@ -101,7 +109,7 @@ def test_a_controller_that_was_away_is_led_back_within_the_limits(
     to."""
     random = np.random.default_rng(seed)
     controller = Controller(True, offset * PERIOD, from_command=from_command)
-    replacement, motion = TrajectoryReplacement(LIMITS, True), rest(np.zeros(2), 0)
+    replacement, motion = ready(), rest(np.zeros(2), 0)
     motion = swing(motion, 0, random)
     controller.send(replacement.next(motion, 0))
     controller.until(NS)
@@ -132,7 +140,7 @@ def test_without_stamps_the_seam_is_bridged_and_jumps_by_no_more_than_the_contro
     random = np.random.default_rng(2)
     for delay in (2, 25):
         controller = Controller(False, 7 * NS, delay * PERIOD)
-        replacement, motion = TrajectoryReplacement(LIMITS, False), rest(np.zeros(2), 0)
+        replacement, motion = ready(stamped=False), rest(np.zeros(2), 0)
         for k in range(3):
             controller.until(k * 700 * PERIOD)
             motion = swing(motion, controller.now, random)
@@ -145,8 +153,9 @@ def test_without_stamps_the_seam_is_bridged_and_jumps_by_no_more_than_the_contro
 
 def first(motion: SplineMotion, now: int, stamped: bool = True) -> TrajectoryReplacement:
     """After a first motion, when its bridge is over."""
-    replacement = TrajectoryReplacement(LIMITS, stamped)
-    assert replacement.next(motion, now) is not None
+    replacement = ready(stamped)
+    rests = not np.ptp(motion.points, axis=0).any()  # there already
+    assert (replacement.next(motion, now) is None) == rests
     return replacement
 
 
@@ -180,12 +189,16 @@ def test_a_hold_just_before_the_end_lasts_longer_than_its_way_to_the_controller(
     assert not waypoints.velocities[-1].any()
 
 
+HERE = np.array([0.3, -0.2])
+
+
 def test_the_first_motion_is_bridged_to_from_anywhere_near_its_begin() -> None:
-    waypoints = TrajectoryReplacement(LIMITS, True).next(rest(np.array([0.3, -0.2]), 0), NS)
+    waypoints = TrajectoryReplacement(LIMITS, True).next(rest(HERE, 0), NS)
     assert waypoints.start == NS
-    assert np.allclose(waypoints.positions, [[0.3, -0.2]] * len(waypoints.positions))
-    # rest to rest takes at least sqrt(6 d / a)
-    least = np.sqrt(6 * NEAR / LIMITS.acceleration).max()
+    assert np.allclose(waypoints.positions, [HERE] * len(waypoints.positions))
+    # rest to rest takes at least 1.5 d / v and sqrt(6 d / a)
+    far = np.minimum(FIRST, np.maximum(LIMITS.upper - HERE, HERE - LIMITS.lower) + NEAR)
+    least = max((1.5 * far / LIMITS.velocity).max(), np.sqrt(6 * far / LIMITS.acceleration).max())
     assert NS * least / 1.25 < waypoints.times[0] - NS < 1.5 * NS * least
 
 
@@ -242,3 +255,22 @@ def test_a_clock_that_was_set_back_is_survived() -> None:
     waypoints = replacement.next(again, NS)
     assert waypoints.times[0] > NS
     assert (np.diff(waypoints.times) > 0).all()
+
+
+@pytest.mark.parametrize("offset", [0, 20, -20])
+def test_the_first_motion_leads_a_controller_from_a_radian_away_within_the_limits(
+    offset: int,
+) -> None:
+    """An arm that was guided, or held by its brakes, before the commander was started."""
+    for place in ([1.0, -1.0], [-1.0, 0.3], [0.0, 0.0]):
+        controller = Controller(True, offset * PERIOD)
+        controller.arm.hold(np.array(place), controller.offset)
+        motion = rest(np.zeros(2), 0)
+        controller.until(PERIOD)
+        begin = controller.now
+        controller.send(TrajectoryReplacement(LIMITS, True).next(motion, begin))
+        controller.until(3 * NS)
+        speed, acceleration = controller.most(begin + PERIOD)
+        assert speed.max() <= 1.1
+        assert acceleration.max() <= 1.3
+        assert np.allclose(controller.line[-1], 0.0, atol=1e-9)

@@ -190,7 +190,7 @@ def test_an_arm_that_moves_away_from_set_points_that_come_to_it_is_noticed(
 ) -> None:
     """Between where they were and where it is, it may still be on its way."""
     monitor = TrackingMonitor(("a", "b"), LAG, 0.1)
-    monitor.begin_return(np.array([0.5, 0.0]), np.array([1.0, 0.0]), NS)
+    monitor.begin_return(np.array([[0.5, 0.0], [1.0, 0.0]]), NS)
     monitor.measure(np.array([1.0 + moves, 0.0]), NS // 2)
     assert monitor.return_fault(NS).startswith(said)
     assert bool(monitor.return_fault(NS)) == bool(said)
