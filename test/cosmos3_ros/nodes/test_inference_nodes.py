@@ -323,7 +323,7 @@ def test_a_fault_may_begin_while_diagnostics_are_made(host: Made) -> None:
             return str(self)
 
     faults["no inference"] = Slow("too old")
-    made.node._buffer.faults = lambda now: {}
+    made.node._seen.buffer.faults = lambda now: {}
     made.node._diagnose()
     assert "no chunk" in faults
 

@@ -558,7 +558,7 @@ def test_images_that_cannot_be_used_give_no_chunk_and_recovery_does(
     assert bring_up(policy)
     wait_until(lambda: robot.instruct.get_subscription_count() > 0, "the policy")
     robot.instruct.publish(String(data="go"))
-    wait_until(lambda: policy._refused > 0, "a refusal")
+    wait_until(lambda: policy._record.refused > 0, "a refusal")
     assert not robot.chunks
     robot._fill, robot.pixels = fill, good
     wait_until(lambda: robot.chunks, "a chunk once the images are good")
@@ -608,7 +608,7 @@ def test_poses_out_of_reach_give_no_chunk_and_are_said_and_others_do(
 def test_inferences_that_are_due_and_do_not_end_are_said(policy: Any, wait_until: Any) -> None:
     assert bring_up(policy)
     policy.call(lambda: policy._instruct("go"))
-    wait_until(lambda: policy._refused, "an inference that is due, and cannot be")
+    wait_until(lambda: policy._record.refused, "an inference that is due, and cannot be")
     policy.call(policy._watch_inference)
     later = policy.steady() + 100 * NS
     policy.steady = lambda: later
@@ -669,16 +669,16 @@ def test_three_cameras_at_30_hz_arrive_without_loss_of_the_newest(
 ) -> None:
     import sys
 
+    assert bring_up(policy)
     seen: dict[str, list[int]] = {}
-    store = policy._store
+    store = policy._seen._store
 
     def count(stream: str, message_header: Any, payload: Any) -> None:
         if stream in seen:
             seen[stream].append(message_header.stamp.nanosec)
         store(stream, message_header, payload)
 
-    policy._store = count
-    assert bring_up(policy)
+    policy._seen._store = count
     # the queues are short: a machine that stands still for a moment loses pictures, rightly
     for _ in range(3):
         seen.update({view: [] for view in DROID_SIM.views})

@@ -311,7 +311,7 @@ def test_a_clock_that_differs_is_named_and_nothing_is_inferred(
     assert words in policy._faults.now["joint states"]
     assert words in policy._faults.now["no inference"]
     policy._diagnose()
-    assert policy._left_out["joint states"] == 100
+    assert policy._seen._left_out["joint states"] == 100
     play(policy, cameras(policy, 2, 15, [0.0] * 3) + states(policy, 2, 50, JOINTS))
     policy._diagnose()
     assert policy._faults.now == {}
@@ -336,10 +336,10 @@ def test_a_first_observation_that_cannot_be_is_refused_before_anything_moves(pol
     rest = [0.0, -0.6, 0.0, -2.5, 0.0, 2.0, 0.0, 0.1]
 
     def look(positions: list[float], shown: dict[str, np.ndarray], episode: int = 1) -> None:
-        policy._joints.forget()
+        policy._seen.joints.forget()
         policy._on_joint_state(joints(policy.clock, JOINTS, positions))
         state = policy._robot.to_policy(np.array(positions)).astype(np.float32)
-        policy._look_at(Observation(shown, state, "go", policy.clock), episode)
+        policy._seen.check(Observation(shown, state, "go", policy.clock), episode)
 
     degrees = [float(np.rad2deg(value)) for value in rest[:7]] + [0.1]
     with pytest.raises(ValueError, match=r"panda_joint2 is at 34.4 rad, .* are these degrees\?"):
