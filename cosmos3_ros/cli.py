@@ -14,7 +14,7 @@ import sys
 
 from . import __version__
 from .benchmark_cli import add_benchmark
-from .bringup.node_graph import Options
+from .bringup.graph_options import Options
 from .calibrate_cli import add_calibrate
 from .dynamics_cli import add_dynamics
 from .embodiment_cli import add_embodiment

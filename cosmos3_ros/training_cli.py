@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from .bringup.node_graph import Options
+from .bringup.graph_options import Options
 from .model.model_params import PolicyModelParams
 from .model.option_fields import add_arguments, argument_values, fields, finite_float
 from .model.policy_options import PolicyOptions

@@ -8,7 +8,7 @@ from cosmos3_ros.bringup.launch_description import describe
 
 
 def generate_launch_description():
-    """Every option of cosmos3_ros.bringup.node_graph.Options is a launch argument.
+    """Every option of cosmos3_ros.bringup.graph_options.Options is a launch argument.
 
     Some have other defaults here.
     """

@@ -5,7 +5,7 @@ from cosmos3_ros.bringup.launch_description import describe
 
 
 def generate_launch_description():
-    """The fields of bringup.node_graph.Options that matter to it are launch arguments."""
+    """The fields of bringup.graph_options.Options that matter to it are launch arguments."""
     remote = ("remote_url", "remote_model", "remote_token_file")
     speed = ("compile", "cuda_graphs", "text_weights", "gpus", "tensor_parallel")
     model = ("checkpoint", "device", *speed)

@@ -68,7 +68,7 @@ def launch_arguments(file: Path) -> tuple[str, list[tuple[str, str, str]]]:
 
     It is run with stand-ins for what only a ROS installation has, the packages of `launch`.
     """
-    from cosmos3_ros.bringup.node_graph import Options
+    from cosmos3_ros.bringup.graph_options import Options
     from cosmos3_ros.bringup.view_graph import ViewOptions
 
     stub = types.ModuleType("cosmos3_ros.bringup.launch_description")

@@ -13,7 +13,7 @@ import statistics
 import sys
 from typing import Any
 
-from ..bringup.node_graph import Options
+from ..bringup.graph_options import Options
 
 BUSY = 1.5  # load for each core above which the simulation and the network get too little time
 END = "end what else runs on it"

@@ -16,7 +16,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ..model.option_fields import to_plain
 from ..nodes.known_parameters import PARAMS
 from ..ros import topics
-from .node_graph import SETS, Options
+from .graph_options import SETS, Options
 
 NODES: dict[str, tuple[topics.Interface, type, str]] = {
     "policy": (

@@ -25,8 +25,9 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from ..model.option_fields import fields, parse
 from ..ros.apt_packages import apt_install
+from .graph_options import Options, argument_text, parse_argument
 from .middleware import environment
-from .node_graph import Options, Process, argument_text, parse_argument, processes
+from .node_graph import Process, processes
 from .view_graph import Viewer, ViewOptions, view
 
 

@@ -28,7 +28,7 @@ def ros2(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("file", ["policy", "isaac"])
 def test_every_option_is_an_argument(domain: int, file: str) -> None:
-    from cosmos3_ros.bringup.node_graph import Options
+    from cosmos3_ros.bringup.graph_options import Options
 
     shown = ros2("launch", "cosmos3_ros", f"{file}.launch.py", "--show-args").stdout
     for field in dataclasses.fields(Options):

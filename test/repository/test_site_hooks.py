@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cosmos3_ros.bringup.node_graph import Options
+from cosmos3_ros.bringup.graph_options import Options
 from cosmos3_ros.cli import command_parser
 
 ROOT = Path(__file__).parents[2]

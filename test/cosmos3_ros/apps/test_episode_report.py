@@ -67,7 +67,7 @@ def test_a_machine_that_others_use_is_said_before(monkeypatch: pytest.MonkeyPatc
 
 def test_without_a_chunk_the_table_and_the_summary_are_made_all_the_same() -> None:
     from cosmos3_ros.apps.episode_report import summarize, table
-    from cosmos3_ros.bringup.node_graph import Options
+    from cosmos3_ros.bringup.graph_options import Options
 
     done = [episode(chunks=0, latencies=[], late=0), episode(success=True)]
     assert "1/2" in table(done).splitlines()[-1]

@@ -246,7 +246,7 @@ def test_the_nodes_of_every_robot_file_see_the_clips(
 
 def test_without_a_checkpoint_the_embedded_one_stands_in_for_a_like_robot() -> None:
     from cosmos3_ros.apps.replay import graph_for
-    from cosmos3_ros.bringup.node_graph import Options
+    from cosmos3_ros.bringup.graph_options import Options
 
     def embodiment(robot: str, checkpoint: str = "") -> str | None:
         options = Options(robot, checkpoint, sim=False, commander=False)

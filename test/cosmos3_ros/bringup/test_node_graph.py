@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
+from cosmos3_ros.bringup.graph_options import Options, argument_text, parse_argument
 from cosmos3_ros.bringup.node_graph import (
     MODULES,
-    Options,
-    argument_text,
     parameter_of,
-    parse_argument,
     processes,
     yaml_value,
 )

@@ -59,7 +59,7 @@ def test_several_samples_are_drawn_as_asked_and_the_reasoner_comes_with_question
 
 def test_the_nodes_have_every_option_of_eval_that_is_theirs() -> None:
     pytest.importorskip("rclpy")
-    from cosmos3_ros.bringup.node_graph import Options
+    from cosmos3_ros.bringup.graph_options import Options
 
     assert {*RUNTIME} <= fields(PolicyModelParams).keys() & fields(Options).keys()
     assert {*GRAPH} <= fields(Options).keys()
