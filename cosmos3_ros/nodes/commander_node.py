@@ -152,6 +152,7 @@ class CommanderNode(ManagedNode[Params]):
             self._arm_if_ready()
 
     def stop(self) -> None:
+        self._drop_waiting("the commander is stopped")
         self._set_armed(False, "the commander is stopped")
         self._finish_braking()
         self._supervisor.end()
@@ -214,6 +215,12 @@ class CommanderNode(ManagedNode[Params]):
         except ValueError as error:
             player.reject(message.number, str(error))
         self.get_logger().warning(f"rejected {player.last_rejection}", throttle_duration_sec=1.0)
+
+    def _drop_waiting(self, why: str) -> None:
+        if self._waiting:
+            self._player.reject(self._waiting.number, why)
+            self.get_logger().warning(f"rejected {self._player.last_rejection}")
+            self._waiting = None
 
     def _on_task_goal(self, message: TaskGoal) -> None:
         now, steady = self._keep_time(), self.steady()

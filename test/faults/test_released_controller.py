@@ -209,18 +209,25 @@ def test_a_stream_is_never_further_from_the_arm_than_its_parameters_say(
         assert any(reason.startswith("the arm does not follow") for reason in cell.reasons)
 
 
-def test_the_newest_chunk_waits_until_the_controller_is_led_onto_the_motion(
-    make: Callable[..., Cell],
-) -> None:
+def bridged(make: Callable[..., Cell], chunks: int) -> Cell:
+    """Chunks that come while the controller is led to where the arm stands, once it is armed."""
     cell = make("joint_trajectory", "automatic", armed=True)
     node = cell.node
-    while not node._supervisor.is_bridging(node.time):  # to where the arm stands, once it is armed
+    while not node._supervisor.is_bridging(node.time):
         cell.run(0.02)
     cell.run(0.05)
-    for _ in range(2):
+    for _ in range(chunks):
         node.time += NS // 200
         node._armed_at = node.time - NS  # else they answer what was seen before
         cell.chunk(0.2)
+    return cell
+
+
+def test_the_newest_chunk_waits_until_the_controller_is_led_onto_the_motion(
+    make: Callable[..., Cell],
+) -> None:
+    cell = bridged(make, chunks=2)
+    node = cell.node
     player = node._player
     assert (player.mode, player.played) == ("holding", 0)
     assert player.last_rejection == "chunk 1: a newer one came before it could be followed"
@@ -229,3 +236,19 @@ def test_the_newest_chunk_waits_until_the_controller_is_led_onto_the_motion(
     assert player.loaded.number == 2
     assert node._lost == 0
     assert not cell.refused
+
+
+def test_a_chunk_that_waits_is_dropped_with_words_when_the_commander_is_deactivated(
+    make: Callable[..., Cell], capfd: pytest.CaptureFixture[str]
+) -> None:
+    cell = bridged(make, chunks=1)
+    player = cell.node._player
+    assert (player.rejected, player.last_rejection) == (0, "")
+    cell.node.trigger_deactivate()
+    words = "chunk 1: the commander is stopped"
+    assert (player.rejected, player.last_rejection) == (1, words)
+    assert f"rejected {words}" in capfd.readouterr().err
+    cell.node.trigger_activate()
+    cell.node._armed_at = 0  # whatever it answers, it does not come back
+    cell.run(0.5)
+    assert (player.played, player.rejected) == (0, 1)
