@@ -143,12 +143,7 @@ class Run:
         """To the trajectory controller, where it arrives a little later."""
         if waypoints is None:
             return
-        points = [
-            Point(int(t) - waypoints.start, p, v)
-            for t, p, v in zip(
-                waypoints.times, waypoints.positions, waypoints.velocities, strict=True
-            )
-        ]
+        points = [Point(*row) for row in waypoints.rows()]
         stamp = waypoints.start if self.replacement.stamped else 0
         delay = max(0.001, self.delays.normal(DELAY, SPREAD))
         self.sent.append((now + int(delay * NS), Trajectory(ARM, points, stamp)))

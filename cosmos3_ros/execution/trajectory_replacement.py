@@ -10,7 +10,7 @@ fault, the first point lies so far ahead that the bridge keeps the limits from w
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import EllipsisType
 
 import numpy as np
@@ -55,6 +55,12 @@ class Waypoints:
         begins, ends = _accelerations(b - a, v, w, duration)
         change = (ends - begins) / duration
         return a + t * (v + t * (begins / 2 + t * change / 6)), v + t * (begins + t * change / 2)
+
+    def rows(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Of each point the time after `start` (ns), positions and velocities, [N] each."""
+        rows = zip(self.times, self.positions, self.velocities, strict=True)
+        for time, position, velocity in rows:
+            yield int(time) - self.start, position, velocity
 
     def between(self, begin: int, end: int) -> Waypoints:
         """The same path from `begin` or its first point to `end`."""

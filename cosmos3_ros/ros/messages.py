@@ -206,10 +206,8 @@ def trajectory_message(
     trajectory = JointTrajectory(joint_names=list(joints))
     if stamped:
         trajectory.header = header(waypoints.start)
-    for time, position, velocity in zip(
-        waypoints.times, waypoints.positions, waypoints.velocities, strict=True
-    ):
-        point = JointTrajectoryPoint(time_from_start=to_duration(int(time) - waypoints.start))
+    for time, position, velocity in waypoints.rows():
+        point = JointTrajectoryPoint(time_from_start=to_duration(time))
         point.positions, point.velocities = array.array("d", position), array.array("d", velocity)
         trajectory.points.append(point)
     return trajectory

@@ -52,12 +52,7 @@ class Controller:
     def send(self, waypoints: Waypoints | None) -> None:
         if waypoints is None:
             return
-        points = [
-            Point(int(t) - waypoints.start, p, v)
-            for t, p, v in zip(
-                waypoints.times, waypoints.positions, waypoints.velocities, strict=True
-            )
-        ]
+        points = [Point(*row) for row in waypoints.rows()]
         stamp = waypoints.start if self.stamped else 0
         self.waiting.append((self.now + self.delay, Trajectory(JOINTS, points, stamp)))
 

@@ -104,8 +104,7 @@ class Follower(TrajectoryReplacement):
 
     def begin(self, motion: SplineMotion, now: int) -> None:
         if sent := self.next(motion, now):
-            rows = zip(sent.times, sent.positions, sent.velocities, strict=True)
-            points = [Point(int(t) - sent.start, p, v) for t, p, v in rows]
+            points = [Point(*row) for row in sent.rows()]
             self.controller.follow(Trajectory(JOINTS, points, sent.start), now)
 
     def point(self, *words: Any) -> None: ...
