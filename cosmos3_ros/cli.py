@@ -19,13 +19,14 @@ from .calibrate_cli import add_calibrate
 from .dynamics_cli import add_dynamics
 from .embodiment_cli import add_embodiment
 from .generate_cli import add_generate
+from .graph_cli import add_demo, add_demonstrate, add_record, add_replay, add_run, add_view
 from .imagine_cli import add_imagine
 from .judge_cli import add_judge
 from .live_cli import add_live
 from .messages_cli import add_messages
 from .model.embodiment import EMBODIMENTS, SIMULATED
 from .model.model_params import ModelParams
-from .model.option_fields import add_arguments, argument_values, finite_float
+from .model.option_fields import add_arguments, finite_float
 from .serve.cli import add_reasoner_options, add_serve, reasoner_params
 from .task_cli import add_task
 from .training_cli import add_training
@@ -38,21 +39,6 @@ ROS = (
     "cosmos3_ros.srv",
     "ament_index_python",
 )
-# Options of the graph that demo and replay leave to the user; `run` has all of them.
-SHARED = (
-    "robot",
-    "checkpoint",
-    "device",
-    "policy_url",
-    "policy_dialect",
-    "policy_token_file",
-    "reasoner",
-    "remote_url",
-    "remote_model",
-    "remote_token_file",
-)
-# Options of the console.
-VIEW = ("view_port", "view_host", "view_token_file", "view_control")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,10 +75,10 @@ def command_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cosmos3_ros {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run(commands)
-    _add_view(commands)
-    _add_demo(commands)
-    _add_replay(commands)
+    add_run(commands)
+    add_view(commands)
+    add_demo(commands)
+    add_replay(commands)
     _add_ask(commands)
     add_generate(commands)
     add_task(commands)
@@ -105,9 +91,9 @@ def command_parser() -> argparse.ArgumentParser:
     add_training(commands)
     add_dynamics(commands)
     add_calibrate(commands)
-    _add_demonstrate(commands)
+    add_demonstrate(commands)
     add_messages(commands)
-    _add_record(commands)
+    add_record(commands)
     _add_convert(commands)
     add_embodiment(commands)
     add_serve(commands)
@@ -133,113 +119,6 @@ def _words(error: Exception) -> str:
     if isinstance(error, ValueError | OSError) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error} (--debug shows where)"
-
-
-def _add_options(parser: argparse._ActionsContainer, *names: str) -> None:
-    """One command line option for each of these fields of `Options`, by default for all."""
-    add_arguments(parser, Options, names)
-
-
-def _options(chosen: argparse.Namespace, **fixed: object) -> Options:
-    return Options(**argument_values(chosen, Options) | fixed)
-
-
-def _add_run(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("run", help="start the node graph without the ROS command line")
-    _add_options(parser)
-
-    def function(chosen: argparse.Namespace) -> int:
-        import rclpy  # noqa: F401  # without it nothing would start
-
-        from .bringup.node_graph import processes
-        from .bringup.process_runner import run
-
-        return run(processes(_options(chosen)))
-
-    parser.set_defaults(function=function)
-
-
-def _add_view(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("view", help="show a running graph in the browser: the console")
-    _add_options(parser, "robot", *VIEW, "use_sim_time", "log_level")
-
-    def function(chosen: argparse.Namespace) -> int:
-        import rclpy  # noqa: F401  # without it nothing would start
-
-        from .bringup.node_graph import processes
-        from .bringup.process_runner import run
-
-        nothing = dict.fromkeys(("policy", "reasoner", "commander", "sim"), False)
-        return run(processes(_options(chosen, view=True, **nothing)))
-
-    parser.set_defaults(function=function)
-
-
-def _add_demo(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
-    parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
-    parser.add_argument(
-        "--task",
-        default="",
-        help="tasks of the simulation, with commas (default: those that the checkpoint was "
-        "trained for)",
-    )
-    parser.add_argument(
-        "--time-limit", type=finite_float, default=12.0, help="seconds per episode (default: 12)"
-    )
-    parser.add_argument(
-        "--out",
-        type=pathlib.Path,
-        default=pathlib.Path("out/demo"),
-        help="folder for what it writes (default: out/demo)",
-    )
-    _add_options(parser, *SHARED, "strategy", "seed", "view", *VIEW)
-
-    def function(chosen: argparse.Namespace) -> int:
-        from .apps.demo import demo
-
-        options = _options(chosen, task="reach", log_level="warn")
-        return demo(options, chosen.task, chosen.episodes, chosen.time_limit, chosen.out)
-
-    parser.set_defaults(function=function)
-
-
-def _add_replay(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "replay", help="feed a recorded clip with a joint log through the nodes"
-    )
-    parser.add_argument(
-        "video",
-        nargs="+",
-        help="VIEW=FILE for each camera view, or one FILE if the embodiment has one view",
-    )
-    parser.add_argument(
-        "--joints",
-        type=pathlib.Path,
-        help="CSV: a column `time` [s from the first frame] and one per joint",
-    )
-    parser.add_argument(
-        "--frames",
-        type=int,
-        default=0,
-        help="stop after this many frames (default: the whole clip)",
-    )
-    parser.add_argument(
-        "--out",
-        type=pathlib.Path,
-        default=pathlib.Path("out/replay"),
-        help="folder for what it writes",
-    )
-    _add_options(parser, *SHARED, "instruction")
-    parser.set_defaults(robot="droid_single_view")
-
-    def function(chosen: argparse.Namespace) -> int:
-        from .apps.replay import replay
-
-        options = _options(chosen, sim=False, commander=False)
-        return replay(options, chosen.video, chosen.joints, chosen.frames, chosen.out)
-
-    parser.set_defaults(function=function)
 
 
 def _add_ask(commands: argparse._SubParsersAction) -> None:
@@ -309,49 +188,6 @@ def _add_tiny(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(function=function)
 
 
-def _add_demonstrate(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "demonstrate", help="a scripted expert moves the simulated robot of a scene file, over ROS"
-    )
-    _add_options(parser, "robot")
-    parser.add_argument(
-        "--task", default="", help="of the scene file, with commas (default: all of them)"
-    )
-    parser.add_argument("--episodes", type=int, default=10, help="of each task (default: 10)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first episode (default: 0)")
-
-    def function(chosen: argparse.Namespace) -> int:
-        from .apps.demonstration import demonstrate
-
-        return demonstrate(chosen.robot, chosen.task, chosen.episodes, chosen.seed)
-
-    parser.set_defaults(function=function)
-
-
-def _add_record(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "record", help="record a robot's topics into a bag, as `ros2 bag record` does"
-    )
-    parser.add_argument("folder", type=pathlib.Path, help="new folder of the recording")
-    _add_options(parser, "robot")
-    parser.add_argument(
-        "--transport", choices=("compressed", "raw"), default="compressed", help="of the pictures"
-    )
-    parser.add_argument(
-        "--future",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="predicted videos too, which the policy then has to decode",
-    )
-
-    def function(chosen: argparse.Namespace) -> int:
-        from .apps.bag_recorder import record
-
-        return record(chosen.folder, chosen.robot, chosen.transport, chosen.future)
-
-    parser.set_defaults(function=function)
-
-
 def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "convert", help="make a LeRobotDataset of rosbag2 recordings, for `cosmos3 train`"
@@ -362,7 +198,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--out", type=pathlib.Path, required=True, help="folder of the dataset, new or empty"
     )
-    _add_options(parser, "robot")
+    add_arguments(parser, Options, ("robot",))
     parser.add_argument(
         "--instruction", default="", help="what was done, where the bag does not say it"
     )

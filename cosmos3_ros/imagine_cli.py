@@ -37,12 +37,7 @@ def add_imagine(commands: argparse._SubParsersAction) -> None:
         default="",
         help="what is being done (default: what the policy follows, or the source says)",
     )
-    parser.add_argument(
-        "--out",
-        type=pathlib.Path,
-        default=pathlib.Path("out/imagined.mp4"),
-        help="video to write (default: out/imagined.mp4)",
-    )
+    add_out(parser, "out/imagined.mp4", "video to write")
     _add_offline(parser.add_argument_group("without a running policy"))
     parser.set_defaults(function=_imagine)
 
@@ -123,6 +118,16 @@ def _positions(words: Sequence[str], option: str) -> dict[str, float]:
             raise ValueError(f"{option}: {name} is there twice")
         positions[name] = position
     return positions
+
+
+def add_out(parser: argparse.ArgumentParser, default: str, text: str) -> None:
+    """Add `--out`, the one file to write; text: what is in it."""
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path(default),
+        help=f"{text} (default: {default})",
+    )
 
 
 def check_out(out: pathlib.Path, suffix: str) -> None:

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 
-from .imagine_cli import check_out
+from .imagine_cli import add_out, check_out
 from .model.option_fields import finite_float
 
 
@@ -30,7 +29,7 @@ def _add_video(modes: argparse._SubParsersAction) -> None:
     parser.add_argument("--guidance", type=finite_float, default=0.0, help="0: the usual one")
     parser.add_argument("--shift", type=finite_float, default=0.0, help="0: the usual one")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
-    _add_out(parser, "out/live.mp4", "video to write")
+    add_out(parser, "out/live.mp4", "video to write")
     parser.set_defaults(function=_video)
 
 
@@ -44,17 +43,8 @@ def _add_actions(modes: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--instruction", default="", help="what is being done (default: what the policy follows)"
     )
-    _add_out(parser, "out/live.csv", "table to write: `time` [s] and the joints")
+    add_out(parser, "out/live.csv", "table to write: `time` [s] and the joints")
     parser.set_defaults(function=_actions)
-
-
-def _add_out(parser: argparse.ArgumentParser, default: str, text: str) -> None:
-    parser.add_argument(
-        "--out",
-        type=pathlib.Path,
-        default=pathlib.Path(default),
-        help=f"{text} (default: {default})",
-    )
 
 
 def _video(chosen: argparse.Namespace) -> int:

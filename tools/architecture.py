@@ -78,6 +78,7 @@ ORDER = (
     "training/video",
     "training/distillation",
     "training/train",
+    "cosmos3_ros/graph_cli",
     "cosmos3_ros/embodiment_cli",
     "cosmos3_ros/generate_cli",
     "cosmos3_ros/task_cli",
