@@ -28,7 +28,7 @@ from ..data.lerobot.layout import Layout
 from ..data.lerobot_writer import episode_seeds, finish, has_shard, write_shard
 from ..data.parallel import in_parallel
 from .catalog import open_world
-from .world import Act, World
+from .world import Act, World, begin_expert
 
 _AFTERWARDS = 0.2  # s that are recorded after the task is solved
 _DISTURBED = 0.7  # of the episodes, as in the own simulation's demonstrations
@@ -105,7 +105,7 @@ def _begin(world: World, wanted: WorldDemonstration, random: np.random.Generator
     pulled = random.random() < wanted.pulled
     lead = int(random.integers(*_LEAD))
     pull = random.uniform(-1, 1, (_PULL, len(world.pull))) * world.pull
-    act = _reset(world, wanted)
+    act = begin_expert(world, wanted.task, wanted.seed)
     if not pulled:
         return act
     action = act()
@@ -115,15 +115,7 @@ def _begin(world: World, wanted: WorldDemonstration, random: np.random.Generator
     for way in pull:
         world.step(action + way)
     # What the expert has solved meanwhile cannot be shown any more.
-    return _reset(world, wanted) if world.success else act
-
-
-def _reset(world: World, wanted: WorldDemonstration) -> Act:
-    world.reset(wanted.task, wanted.seed)
-    act = world.expert()
-    if act is None:
-        raise ValueError(f"{world.name}: has no expert to demonstrate")
-    return act
+    return begin_expert(world, wanted.task, wanted.seed) if world.success else act
 
 
 def recorded_embodiment(world: World, shape: Sequence[int]) -> Embodiment:

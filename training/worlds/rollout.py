@@ -11,7 +11,7 @@ import numpy as np
 
 from ...model.embodiment import Embodiment
 from ...model.interface import NS, ActionChunk, Observation, Policy
-from .world import World
+from .world import World, begin_expert
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,10 +27,7 @@ class EpisodeResult:
 
 def play_expert(world: World, task: str, seed: int) -> EpisodeResult:
     """An episode by the world's expert. Raises ValueError if there is none."""
-    world.reset(task, seed)
-    act = world.expert()
-    if act is None:
-        raise ValueError(f"{world.name}: has no expert; expected a checkpoint")
+    act = begin_expert(world, task, seed)
     steps = 0
     while steps < world.horizon and not world.success:
         world.step(act())

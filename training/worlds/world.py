@@ -113,6 +113,15 @@ class ActsByCommands:
         return np.asarray(command, float)
 
 
+def begin_expert(world: World, task: str, seed: int) -> Act:
+    """Begin an episode, and what solves it; ValueError if the world has no expert."""
+    world.reset(task, seed)
+    act = world.expert()
+    if act is None:
+        raise ValueError(f"{world.name}: has no expert; expected a world with one, or a checkpoint")
+    return act
+
+
 def check_world(maker: str, made: Any) -> World:
     """What was made, if it has all of a World; ValueError that names what it lacks."""
     asked = (*World.__annotations__, *(name for name in vars(World) if not name.startswith("_")))

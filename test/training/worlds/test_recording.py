@@ -93,5 +93,7 @@ def test_an_expert_that_always_fails_or_is_not_there_is_said(ideal, monkeypatch)
     with pytest.raises(ValueError, match="3: the expert failed 20 times from seed 4 on"):
         recording._surely(dataclasses.replace(PLAIN, task="3"), ideal)
     ideal.expert = lambda: None
-    with pytest.raises(ValueError, match="ideal: has no expert to demonstrate"):
+    with pytest.raises(
+        ValueError, match="ideal: has no expert; expected a world with one, or a checkpoint"
+    ):
         record(PLAIN, ideal)

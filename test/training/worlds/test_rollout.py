@@ -100,7 +100,9 @@ def test_what_does_not_fit_is_refused(ideal):
     with pytest.raises(ValueError, match=r"expected some of the cameras \['wrist', 'top'\] of id"):
         play_policy(policy, ideal, "1", 0)
     ideal.expert = lambda: None
-    with pytest.raises(ValueError, match="ideal: has no expert; expected a checkpoint"):
+    with pytest.raises(
+        ValueError, match="ideal: has no expert; expected a world with one, or a checkpoint"
+    ):
         play_expert(ideal, "1", 0)
 
 
