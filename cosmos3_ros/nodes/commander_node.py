@@ -7,7 +7,6 @@ moving.
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
 from collections.abc import Callable
@@ -22,8 +21,6 @@ from std_srvs.srv import SetBool, Trigger
 from ..execution.chunk_player import HOLDING, OVER, PLAYING, ChunkPlayer
 from ..execution.clock_offset import ClockOffset
 from ..execution.gripper import Gripper, Grippers
-from ..execution.latency_window import LatencyWindow
-from ..execution.spline_motion import Limits
 from ..execution.strategies import DEFAULT
 from ..execution.supervision.arm_monitor import ArmMonitor
 from ..execution.supervision.goal_watch import GoalWatch
@@ -31,8 +28,6 @@ from ..execution.supervision.motion_supervisor import MotionSupervisor
 from ..execution.supervision.tracking_monitor import TrackingMonitor
 from ..model.interface import NS
 from ..msg import ActionChunk, Surprise, TaskGoal
-from ..robot.joint_map import JointGroup
-from ..robot.kinematics.tool_frame import ToolFrame
 from ..ros import topics
 from ..ros.diagnostics import Faults, diagnostics
 from ..ros.lifecycle import ManagedNode
@@ -40,12 +35,12 @@ from ..ros.messages import chunk_from, command_message, status_message, to_ns
 from ..ros.node_runner import run
 from ..ros.rate_cap import RateCap
 from ..ros.realtime import hurry
-from ..ros.sinks.command_sinks import Advertise, CommandedTool, CommandSink
-from ..ros.sinks.gripper_outputs import GripperOutput, gripper_output
-from ..ros.sinks.grouped_sinks import Commanded, GroupedSinks, grouped_sinks
-from ..ros.sinks.mobile_base import NONE, MobileBase
+from ..ros.sinks.command_sinks import CommandSink
+from ..ros.sinks.mobile_base import MobileBase
 from ..ros.watch.commander_watch import CommanderWatch
 from ..ros.watch.stop_signals import StopSignals
+from .commander.controllers import make_base, make_sinks
+from .commander.playback_record import PlaybackRecord
 from .commander_params import Params
 from .known_parameters import KNOWN, checker
 from .robot_description import receive_description
@@ -82,20 +77,17 @@ class CommanderNode(ManagedNode[Params]):
         self._supervisor = MotionSupervisor(self._player, self._monitor, tracking)
         self._grippers = Grippers({joint: Gripper(*end, dwell) for joint, end in ends.items()})
         self._faults, self._offset = Faults(self.get_logger()), ClockOffset()
-        self._latency, self._delivery = LatencyWindow(), LatencyWindow()
-        # set points until now; at the last diagnostics: set points, and when that was
-        self._points, self._counted = 0, (0, self.now())
-        # chunks that were lost on the way, and the number of the newest chunk
-        self._lost = self._newest = 0
+        self._record = PlaybackRecord(self.now())
         # when the arm was armed or disarmed, and the last tick; until when (steady clock) the
         # parameter `armed` still waits
         self._armed_at = self._last_tick = self._arms_until = 0
         self._is_simulated = bool(self.get_parameter("use_sim_time").value)
         self._publisher_fault = self._listener_fault = self._arming_fault = ""
         self._reported = ("", "")  # mode and reason in the last status
-        self._sink = self._make_sinks(limits, tool)
+        parts = self._player, self._monitor, self._supervisor
+        self._sink = make_sinks(self, limits, tool, *parts)
         self._supervisor.connect(self._sink)
-        self._base = self._make_base([*joints, *ends])
+        self._base = make_base(self, [*joints, *ends])
         self._command = self.advertise(topics.COMMAND)
         self._status = self.advertise(topics.COMMANDER_STATUS)
         self._diagnostics = self.advertise(topics.DIAGNOSTICS)
@@ -122,25 +114,6 @@ class CommanderNode(ManagedNode[Params]):
         self.every(0.05, self._arm_if_ready, steady=True)
         self.every(0.2, self._report, steady=True)
         self.every(1.0, self._diagnose, steady=True)
-
-    def _make_sinks(self, limits: Limits, tool: ToolFrame | None) -> GroupedSinks:
-        p, player, monitor = self.params, self._player, self._monitor
-        led = CommandedTool(tool, lambda: player.motion, lambda: monitor.measured) if tool else None
-        about = Commanded(limits, p.trajectory_stamps, self._supervisor.away, led)
-
-        def advertise(group: JointGroup) -> Advertise:
-            return lambda topic: self.advertise(topic.of(group.name))
-
-        def grip(group: JointGroup) -> Callable[[], GripperOutput]:
-            return functools.partial(gripper_output, self, p.gripper(group))
-
-        return grouped_sinks(p.group_sinks(), p.joints, about, advertise, grip)
-
-    def _make_base(self, joints: list[str]) -> MobileBase | None:
-        self.params.check_mobile_base(joints)
-        if self.params.mobile_base_output == NONE:
-            return None
-        return MobileBase(self.advertise, self.params)
 
     def _controllers(self) -> tuple[CommandSink | MobileBase, ...]:
         return (*self._sink.sinks, self._base) if self._base else self._sink.sinks
@@ -183,8 +156,7 @@ class CommanderNode(ManagedNode[Params]):
         if self.state_id != State.PRIMARY_STATE_ACTIVE or self._arms_until:
             return
         now, player = self._keep_time(), self._player
-        self._lost += max(0, message.number - self._newest - 1) if self._newest else 0
-        self._newest = message.number
+        self._record.arrived(message.number)
         if self._waiting and self._waiting is not message:
             player.reject(self._waiting.number, "a newer one came before it could be followed")
         self._waiting = message if self._supervisor.is_bridging(now) else None
@@ -209,8 +181,7 @@ class CommanderNode(ManagedNode[Params]):
                 self._supervisor.send(self._keep_time())  # planning has taken its time
                 self._report()
                 taken = (self.now() - chunk.stamp) / NS
-                self._latency.add(taken)
-                self._delivery.add(taken - sum(message.latency_seconds))
+                self._record.began(taken, sum(message.latency_seconds))
                 return
         except ValueError as error:
             player.reject(message.number, str(error))
@@ -377,7 +348,7 @@ class CommanderNode(ManagedNode[Params]):
         positions += grippers.values()
         velocities += [0.0] * len(grippers)
         self._command.publish(command_message(names, positions, velocities, now))
-        self._points += 1
+        self._record.points += 1
         supervisor.point(position, velocity, grippers if self._armed else {}, now)
         if self._reported != (player.mode, player.reason):
             self._report()
@@ -427,7 +398,7 @@ class CommanderNode(ManagedNode[Params]):
         self._publisher_fault = watch.publisher_fault
         self._listener_fault = watch.stop_fault or watch.rival_fault or watch.listener_fault
         self._arming_fault = self.inputs.faults.now.get("clock", "") or watch.arming_fault(now)
-        points = self._points if self._player.motion else None
+        points = self._record.points if self._player.motion else None
         chunks = self._player.played + self._player.rejected
         watch.report(now, self._armed, points, chunks)
 
@@ -438,12 +409,11 @@ class CommanderNode(ManagedNode[Params]):
 
     def _diagnose(self) -> None:
         now, player = self.now(), self._player
-        fault, (points, since), stamp = self._fault(now), self._counted, self._monitor.stamp
+        fault, stamp = self._fault(now), self._monitor.stamp
         age = f"{(now - stamp) / NS:.3f}" if stamp else ""
         least, stamped = self._offset.seconds, self.params.trajectory_stamps
         if stamped and not self._sink.streams:
             self._faults.set("trajectory_stamps", self._offset.fault(CLOCKS))
-        self._counted = self._points, now
         values = {
             "armed": self._armed,
             "mode": player.mode,
@@ -451,16 +421,13 @@ class CommanderNode(ManagedNode[Params]):
             "remaining [s]": f"{player.remaining(now):.3f}",
             "joint states age [s]": age,
             "joint states age, least [s]": "" if least is None else f"{least:.3f}",
-            "set points": self._points,
-            "set points rate [Hz]": f"{(self._points - points) * NS / max(1, now - since):.1f}",
-            "lost": self._lost,
+            **self._record.counts(now),
             "played": player.played,
             "rejected": player.rejected,
             "limited": player.limited,
             "last rejection": player.last_rejection,
             "last limit": player.last_limit,
-            **self._delivery.table("publish to motion"),
-            **self._latency.table("capture to motion"),
+            **self._record.latencies(),
         }
         warnings = {**self.inputs.faults.now, **self._watch.faults.now}
         warning = "; ".join(f"{what}: {why}" for what, why in warnings.items())

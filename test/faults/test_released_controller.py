@@ -234,7 +234,7 @@ def test_the_newest_chunk_waits_until_the_controller_is_led_onto_the_motion(
     cell.run(0.5)
     assert (player.mode, player.played, player.rejected) == ("playing", 1, 1)
     assert player.loaded.number == 2
-    assert node._lost == 0
+    assert node._record.lost == 0
     assert not cell.refused
 
 
