@@ -61,7 +61,10 @@ def test_ctrl_c_ends_everything_and_leaves_the_arm_held(
             )
         return moves and bool(sent)
 
-    wait_until(playing, "the arm to be driven", 60)
+    wait_until(playing, "a chunk to be played", 60)
+    # its controller may have been a radian away: until then it is only led to where the arm is
+    wait_until(lambda: sent[-1].points[-1].time_from_start.sec >= 4 and playing(), "the chunk", 10)
+    time.sleep(1.5)
     assert started.interrupt() == 0
     # Braking takes less than a second, the chunk would have taken six. On a busy machine it may
     # have begun already.
