@@ -65,7 +65,7 @@ build:  ## environment, messages and nodes
 setup:  ## environment only
 	@$(SETUP) --no-build
 
-lerobot: build  ## lerobot, for the tests of the datasets: some gigabytes
+lerobot: build  ## lerobot, for its own evaluation and the tests of the datasets: some gigabytes
 	@$(SETUP) --lerobot
 
 metaworld: build  ## Meta-World with an older MuJoCo, for `cosmos3 eval --env metaworld`

@@ -275,7 +275,7 @@ class Environment:
         self.progress.run(folder / "bin" / "python", *self._pip[1:], "-r", file)
 
     def install_lerobot(self, file: Path, index: str) -> None:
-        """Install lerobot with its own PyTorch beside everything, for the tests: some gigabytes."""
+        """Install lerobot with its own PyTorch beside everything: some gigabytes."""
         folder = self.folder / "lerobot"
         shutil.rmtree(folder, ignore_errors=True)
         self.progress.run(self.folder / "bin" / "python", "-m", "venv", folder)
@@ -414,7 +414,7 @@ def main() -> int:
     for name, what in APART.items():
         parser.add_argument(f"--{name}", action="store_true", help=f"install {what} too")
     parser.add_argument(
-        "--lerobot", action="store_true", help="install lerobot too, for the tests: some gigabytes"
+        "--lerobot", action="store_true", help="install lerobot too: some gigabytes"
     )
     parser.add_argument(
         "--metaworld", action="store_true", help="install Meta-World too, with an older MuJoCo"

@@ -306,18 +306,19 @@ def load_tokenizer(folder: Path) -> Any:
 
     ValueError if it cannot be read, or cannot write what policy and reasoner ask of it.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    read_json(folder / "tokenizer_config.json")
+    config = read_json(folder / "tokenizer_config.json")
     for file in sorted(folder.iterdir()):
         if file.is_file():
             check_pointer(file)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise ValueError(f"checkpoint: missing file {folder / 'tokenizer.json'}")
+    # transformers 5 calls it so; by the older name transformers 4 finds it, too
+    fast = config.get("tokenizer_class") == "TokenizersBackend"
+    reader = PreTrainedTokenizerFast if fast else AutoTokenizer
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+        tokenizer = reader.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # whatever the libraries' code does with files that do not fit
         raise ValueError(f"{folder}: transformers reads no tokenizer from it: {error}") from None
     try:

@@ -22,15 +22,12 @@ from ...model.interface import NS, Observation
 from ...sim.gl import NO_GL
 from ..data.ground_truth import TRUTH_FEATURE
 from ..options import GroundTruthOptions
+from .metaworld_hand import CommandedHand, clip
 from .metaworld_tasks import PROTOCOLS, TASKS, MetaWorldProtocol, expert_name, instruction
 from .world import Act, check_action, check_task
 
 SIDE = 480  # pixels of a picture of Meta-World, as both protocols take them
 FPS = 80.0  # steps of 5 x 2.5 ms
-WAY = 0.01  # m of an action of 1
-# Corners of where commands are counted, m: what the workspaces of all 50 tasks lie in.
-_LOW, _HIGH = np.array([-0.5, 0.35, -0.15]), np.array([0.5, 1.0, 0.5])
-_OPEN = -1.0  # effort that opens the fingers, in force after a reset
 NOT_INSTALLED = "Meta-World is not installed: make metaworld"
 
 
@@ -86,7 +83,7 @@ class MetaWorld:
         self._fixed = exam and self._rules.mt50_scenes
         self._task, self._observed = "", np.zeros(39)
         self._env: Any = None  # of gymnasium; None until a task is begun
-        self._commanded, self._effort = np.zeros(3), _OPEN
+        self._hand = CommandedHand()
         self._steps, self._solved = 0, False
 
     def reset(self, task: str, seed: int) -> None:
@@ -101,7 +98,7 @@ class MetaWorld:
         else:
             self._env.seed(seed)
         self._observed, _ = self._env.reset()
-        self._commanded, self._effort = self._observed[:3].copy(), _OPEN
+        self._hand.begin(self._observed)
         self._steps, self._solved = 0, False
         if self._rules.settles:
             self.step(np.zeros(4))
@@ -135,8 +132,7 @@ class MetaWorld:
 
     def observe(self, look: bool = True) -> Observation:
         """Hand, closure, sum of commands [7]; the picture as the protocol turns and crops it."""
-        hand, opening = self._observed[:3], self._observed[3]
-        state = np.array([*hand, 1.0 - opening, *self._commanded], np.float32)
+        state = self._hand.state(self._observed)
         images = {self.views[0]: self._picture()} if look else {}
         return Observation(images, state, self.instruction, round(self._steps * NS / FPS))
 
@@ -151,34 +147,29 @@ class MetaWorld:
 
     def step(self, action: np.ndarray) -> None:
         """One step of 12.5 ms with an action [4], clipped to [-1, 1]."""
-        clipped = _clip(check_action(self.name, action, 4))
-        self._observed, _, _, _, info = self._env.step(clipped)
-        self._commanded, self._effort = self._target(clipped), float(clipped[3])
+        told = self._hand.take(check_action(self.name, action, 4))
+        self._observed, _, _, _, info = self._env.step(told)
         self._solved = self._solved or info["success"] == 1
         self._steps += 1
 
     @property
     def command(self) -> np.ndarray:
-        return np.append(self._commanded, self._effort)
-
-    def _target(self, clipped: np.ndarray) -> np.ndarray:
-        return np.clip(self._commanded + WAY * clipped[:3].astype(float), _LOW, _HIGH)
+        return self._hand.command
 
     def to_command(self, action: np.ndarray) -> np.ndarray:
         """Where the hand is sent to, m, and the effort [4]."""
-        clipped = _clip(np.asarray(action))
-        return np.append(self._target(clipped), clipped[3])
+        return self._hand.to_command(action)
 
     def to_action(self, command: np.ndarray) -> np.ndarray:
         """The way from the last command to this one, at most 1 cm an axis, and the effort."""
-        return np.append((command[:3] - self._commanded) / WAY, command[3]).clip(-1, 1)
+        return self._hand.to_action(command)
 
     def expert(self) -> Act:
         """Meta-World's own scripted policy: a function of its whole observation, no memory."""
         import metaworld.policies
 
         policy = getattr(metaworld.policies, expert_name(self._task))()
-        return lambda: _clip(np.asarray(policy.get_action(self._observed), float))
+        return lambda: clip(np.asarray(policy.get_action(self._observed), float))
 
     def truth(self) -> np.ndarray:
         """Places of the first and second object and of the goal, m [9]; NaN if there is none."""
@@ -191,11 +182,6 @@ class MetaWorld:
         if self._env is not None:
             self._env.close()
         self._task, self._env = "", None
-
-
-def _clip(action: np.ndarray) -> np.ndarray:
-    """As the published loops hand it over: float32 [4] within [-1, 1]."""
-    return np.clip(action.astype(np.float32), -1, 1)
 
 
 @functools.cache

@@ -48,7 +48,7 @@ def play_policy(
     rows: 0 for the whole chunk. watch: gets every observation that the policy gets. Raises
     ValueError if the policy is for another robot.
     """
-    view = _views(policy.embodiment, world)
+    view = match_views(policy.embodiment, world)
     if not 0 <= rows <= policy.embodiment.horizon:
         raise ValueError(f"rows: expected 0 to {policy.embodiment.horizon}, got {rows}")
     world.reset(task, seed)
@@ -71,7 +71,7 @@ def play_policy(
     return EpisodeResult(task, seed, world.success, steps, statistics.median(spent))
 
 
-def _views(embodiment: Embodiment, world: World) -> dict[str, str]:
+def match_views(embodiment: Embodiment, world: World | type[World]) -> dict[str, str]:
     """The world's camera for each view of the embodiment; the only one for the only one.
 
     ValueError unless states, commands and cameras are as many as the world's.

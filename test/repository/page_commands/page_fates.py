@@ -40,7 +40,7 @@ NOT_RUN = {
     r"python -m torch": "PAI-Bench's scorer",
     r"python bench/": "a measurement, of minutes to hours",
     r"pytest |make test|tools/run\.sh \.venv pytest": "the tests themselves",
-    r"make lerobot": "downloads some gigabytes",
+    r"make lerobot|tools/run\.sh \.venv \.venv/lerobot/": "downloads some gigabytes",
     r"make train": GPU,
     r"make ": "sets up an environment first; bench/first_steps.py does so in a clone",
     r"pip ": "changes the environment; test_packaging.py installs the package",
