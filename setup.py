@@ -84,6 +84,7 @@ setup(
         "sim": ["mujoco>=3.3", "matplotlib>=3.9"],
         "worlds": ["gymnasium>=1"],
         "metaworld": ["metaworld>=3"],  # not beside mujoco 4: see docs/worlds.md
+        "lerobot": ["lerobot>=0.4.4"],  # an environment of its own: see docs/worlds.md
         "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "openai>=2", "playwright>=1.50"],
     },
     entry_points={"console_scripts": ["cosmos3 = cosmos3_ros.cli:main"]},

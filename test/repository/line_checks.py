@@ -63,8 +63,8 @@ ELSEWHERE = {
     "python TAR/test/download_test_videos.py": "TAR's",
     "python TAR/test/evaluate.py": "TAR's",
     "closed_loop_eval.py": "the framework's",
-    ".venv/lerobot/bin/lerobot-eval": "LeRobot's; lerobot_plugin/test_policy.py runs it",
-    ".venv/lerobot/bin/python": "the environment of `make lerobot`, which the tests have not",
+    "tools/run.sh .venv .venv/lerobot/bin/lerobot-eval": "LeRobot's; its plug-in's test runs it",
+    "tools/run.sh .venv .venv/lerobot/bin/python": "the environment of `make lerobot`",
 }
 
 
