@@ -4,9 +4,9 @@
     tools/run.sh .venv .venv/lerobot/bin/python bench/lerobot_experts.py \\
         --out bench/results/lerobot_experts.json
 
-LeRobot draws scenes by numpy's global generator, so here ours does so too, and draws one more where
-LeRobot's environment begins anew by itself, after a success. Pictures are left out: experts do not
-look.
+LeRobot 0.4.4 draws scenes by numpy's global generator, so here ours does so too, and draws one more
+where LeRobot's environment begins anew by itself, after a success. Pictures are left out: experts
+do not look.
 """
 
 import argparse

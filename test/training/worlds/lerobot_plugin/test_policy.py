@@ -54,6 +54,8 @@ lerobot_eval.main()
 print(json.dumps([told, dict(begun)]))
 """
 OURS = """
+from lerobot.envs.metaworld import MetaworldEnv
+
 from cosmos3_ros.training.evaluation.closed_loop import load_once
 from cosmos3_ros.training.worlds.metaworld_world import MetaWorld
 from cosmos3_ros.training.worlds.rollout import play_policy
@@ -65,7 +67,8 @@ _, _, checkpoint, task, episodes, rows = sys.argv
 policy = load_once(checkpoint, (("num_steps", 2), ("guidance", 1.0)))
 world = Short("lerobot")
 world._open(task)
-world._env.seeded_rand_vec = False  # by numpy's own generator, as LeRobot draws scenes
+# until 0.6 LeRobot draws scenes by numpy's own generator, since then by the episode's seed, too
+world._env.seeded_rand_vec = hasattr(MetaworldEnv, "_ensure_env")
 np.random.seed(1000)
 for episode in range(int(episodes)):
     play_policy(policy, world, task, 1000 + episode, int(rows))
