@@ -80,8 +80,16 @@ class GroundTruthOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DataOptions:
-    """Where demonstrations come from: a LeRobot dataset, or the simulation during the training."""
+    """Where demonstrations come from: a LeRobot dataset, or a world during the training.
 
+    That is the own simulation, or with `env` another one (docs/worlds.md).
+    """
+
+    env: str = ""  # world whose experts demonstrate, see worlds.catalog; empty: the own simulation
+    protocol: str = ""  # whose pictures and words; empty: the world's first
+    disturbance: float = bounded(1.0, 0)  # with env: factor of that world's own noise
+    # With env: so long its experts demonstrate; what they have shown until then is all there is.
+    seconds: float = bounded(math.inf, above=0)
     dataset: str = ""  # folder of a LeRobot dataset; empty: the simulation
     # How to read a dataset that was recorded elsewhere, see lerobot_reader.make_layout.
     features: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -91,7 +99,8 @@ class DataOptions:
     # Where things are in a dataset that does not say it itself, see GroundTruthOptions.
     ground_truth: GroundTruthOptions | None = None
     # What the simulation is to show, see demonstrations.Demonstration.
-    tasks: tuple[str, ...] = bounded(("reach", "lift"), choices=_TASKS)
+    # With env tasks and groups of that world; empty: all of it, of the own simulation two.
+    tasks: tuple[str, ...] = ()
     episodes: int = bounded(1000, 1, 10**7)  # of each task
     first_seed: int = bounded(1_000_000, 0)
     distractors: int = bounded(2, 0)
@@ -113,6 +122,23 @@ class DataOptions:
     workers: int = bounded(0, 0, 1024)  # rendering processes; 0: one less than there are cores
     # Device that encodes pictures during the training; empty: the training's, between its steps.
     encoder: str = ""
+
+    def __post_init__(self) -> None:
+        if self.env and (self.dataset or self.span):
+            raise ValueError(
+                f"data.env: expected neither dataset nor span beside it, got {self.dataset!r} and "
+                f"{self.span}"
+            )
+        if not self.env and (self.protocol or self.seconds < math.inf):
+            raise ValueError("data: expected env with protocol or seconds, which alone has them")
+        for task in () if self.env else self.tasks:
+            if task not in _TASKS:
+                raise ValueError(f"data.tasks: expected one of {[*_TASKS]}, got {task!r}")
+
+    @property
+    def own_tasks(self) -> tuple[str, ...]:
+        """Those of the own simulation."""
+        return self.tasks or ("reach", "lift")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -270,6 +296,10 @@ class PolicyTrainingOptions(OptimizerOptions):
     compile: str = bounded("", choices=_COMPILED)
     refresh: int = bounded(500, 1)  # steps between two looks for new demonstrations
     save: float = bounded(600.0, 0)  # seconds between two saved states
+    # Steps on windows without the frames to come, which take a quarter of the time, between two
+    # with them. Then only windows whose future is known are in the latter. Ask for `no_future`, too.
+    short: int = bounded(0, 0)
+    short_batch: int = bounded(0, 0)  # samples in a batch of such a step; 0: `batch`
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ from ..model.network.config import TINY
 from ..model.policy import fit_embodiment, load_policy
 from .clips.clip_reader import read_clips
 from .data.background_loader import BackgroundLoader
-from .data.clip_source import ground_truth_of, make_clips
 from .data.episodes import Clip
 from .distillation.student_stage import train_student
 from .log import JsonLog, Log
@@ -45,6 +44,7 @@ from .stages.latent_encoder import Encoder
 from .stages.policy import train_policy
 from .stages.reasoner import ReasonerTrainer, train_reasoner
 from .video.video_stage import train_video
+from .worlds.live_source import ground_truth_of, make_clips
 
 # bytes of a transformer that is trained in float32 even where most of it is frozen
 _SMALL = 2**30
@@ -263,7 +263,8 @@ def _describe(recipe: Recipe, folder: Path) -> None:
     if recipe.size or recipe.reasoner or (recipe.generator.steps and recipe.generator.text):
         write_yes_temperature(folder, None)  # it will answer otherwise than it was fitted to
     if recipe.policy.steps:  # nobody knows what a dataset shows
-        write_trained_tasks(folder, () if recipe.data.dataset else recipe.data.tasks)
+        elsewhere = recipe.data.dataset or recipe.data.env
+        write_trained_tasks(folder, () if elsewhere else recipe.data.own_tasks)
         write_trained_sampling(folder, recipe.objective.sampling)
 
 

@@ -27,6 +27,7 @@ from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.optim import optimizer
 from cosmos3_ros.training.options import (
     DataOptions,
+    GroundTruthOptions,
     DecoderOptions,
     PolicyTrainingOptions,
 )
@@ -252,10 +253,17 @@ def test_a_hand_with_a_wider_state_trains_by_the_recipe_and_is_a_whole_policy(
     tmp_path, hand_dataset
 ):
     """Meta-World's recipe with small towers: three steps, a checkpoint, a chunk, no complaint."""
-    changes = [f"data.dataset={hand_dataset}", "data.stride=6", "data.warm_up=1", "start="]
+    changes = ["data.env=", f"data.dataset={hand_dataset}", "data.stride=6", "data.warm_up=1"]
+    changes += ["start=", "policy.short=1", "policy.short_batch=3"]
     changes += ["autoencoder=null", "policy.batch=2", "policy.steps=3", "policy.compile="]
     changes += ["policy.muon=0", "device=cpu", "objective.grounding_layer=1"]
     recipe = read_recipe(RECIPES / "metaworld.yaml", changes)
+    known = GroundTruthOptions(
+        asked=(0, 1, 2, 6, 7, 8), around=(3, 4, 5), center=(0.0, 0.65, 0.1) * 3, spread=(0.1,) * 9
+    )
+    recipe = dataclasses.replace(
+        recipe, data=dataclasses.replace(recipe.data, ground_truth=known)
+    )
     small = {"hidden": 64, "layers": 2, "heads": 2, "kv_heads": 2, "mlp": 128}
     folder = train.train(dataclasses.replace(recipe, size=small), tmp_path / "out")
     logged = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]

@@ -136,14 +136,14 @@ def make_clips(
             scatter=options.scatter,
         )
         for seed in range(options.first_seed, options.first_seed + options.episodes)[rank::size]
-        for task in options.tasks
+        for task in options.own_tasks
     )
     if options.span and options.span <= embodiment.horizon:
         raise ValueError(
             f"data.span: expected 0 or more than the {embodiment.horizon} rows of a chunk, got "
             f"{options.span}"
         )
-    dense, tasks, share = options.dense or options.stride, len(options.tasks), options.whole
+    dense, tasks, share = options.dense or options.stride, len(options.own_tasks), options.whole
     shape = (embodiment, options.stride, options.opening, dense)
     jobs = [
         _Job(

@@ -72,6 +72,34 @@ class Clip:
         return np.minimum(self.starts[:, None] + np.arange(frames), len(self.frames) - 1)
 
 
+def resampled(
+    states: np.ndarray, actions: np.ndarray, ratio: float, grippers: Sequence[bool]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames, states and actions at a rate lower by `ratio`.
+
+    Frames are the newest ones; states and the targets of a step later are interpolated, commands to
+    grippers held.
+    """
+    if abs(ratio - 1) < 0.01:
+        return np.arange(len(states)), states, actions
+    # in frames of the recording
+    times = np.arange(int((len(states) - 1) / ratio + 1e-6) + 1) * ratio
+    # action k is where frame k + 1 is to be
+    rows, later = np.arange(len(states)), times + ratio - 1
+    columns = [np.interp(times, rows, column) for column in states.T]
+    held = np.minimum(np.floor(later + 1e-6).astype(int), len(rows) - 1)
+    targets = [
+        column[held] if gripper else np.interp(later, rows, column)
+        for column, gripper in zip(actions.T, grippers, strict=True)
+    ]
+    frames = np.floor(times + 1e-6).astype(int)
+    return (
+        frames,
+        np.stack(columns, axis=1).astype(np.float32),
+        np.stack(targets, axis=1).astype(np.float32),
+    )
+
+
 def by_task(episode: Episode, said: Sequence[tuple[str, ...]], horizon: int) -> Iterator[Episode]:
     """An episode for each run of frames that have the same task.
 

@@ -16,7 +16,7 @@ from ...model.embodiment.spec import JOINTS, Embodiment
 from ...model.embodiment.units import to_si
 from ...robot.images import decode_bytes
 from .embodiments.dataset_columns import dataset_columns
-from .episodes import Episode, by_task
+from .episodes import Episode, by_task, resampled
 from .ground_truth import TRUTH_FEATURE
 from .lerobot.layout import (
     Layout,
@@ -181,7 +181,7 @@ def _read_episode(
     states, actions = _states_and_actions(table, features, embodiment, layout, where)
     said = _wordings(table, row, tasks, layout.instruction, where)
     grippers = [column.gripper for column in embodiment.action]
-    frames, states, actions = _resampled(states, actions, info["fps"] / embodiment.fps, grippers)
+    frames, states, actions = resampled(states, actions, info["fps"] / embodiment.fps, grippers)
     episode = Episode(
         views={
             view: _pictures(root, info, row, table, key)[frames]
@@ -282,34 +282,6 @@ def _wordings(
             f"{where} has no task: say with `instruction` of the recipe's data what is done"
         )
     return said
-
-
-def _resampled(
-    states: np.ndarray, actions: np.ndarray, ratio: float, grippers: Sequence[bool]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames, states and actions at a rate lower by `ratio`.
-
-    Frames are the newest ones; states and the targets of a step later are interpolated, commands to
-    grippers held.
-    """
-    if abs(ratio - 1) < 0.01:
-        return np.arange(len(states)), states, actions
-    # in frames of the recording
-    times = np.arange(int((len(states) - 1) / ratio + 1e-6) + 1) * ratio
-    # action k is where frame k + 1 is to be
-    rows, later = np.arange(len(states)), times + ratio - 1
-    columns = [np.interp(times, rows, column) for column in states.T]
-    held = np.minimum(np.floor(later + 1e-6).astype(int), len(rows) - 1)
-    targets = [
-        column[held] if gripper else np.interp(later, rows, column)
-        for column, gripper in zip(actions.T, grippers, strict=True)
-    ]
-    frames = np.floor(times + 1e-6).astype(int)
-    return (
-        frames,
-        np.stack(columns, axis=1).astype(np.float32),
-        np.stack(targets, axis=1).astype(np.float32),
-    )
 
 
 def _pictures(

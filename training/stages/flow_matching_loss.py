@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ...model.embodiment import Embodiment
+from ...model.network.layers import Rope
 from ...model.network.transformer import Transformer
 from ...model.runtime.unregistered import Unregistered
 from ..options import GroundTruthOptions, ObjectiveOptions
@@ -72,6 +74,13 @@ def draw_levels(whole: Tensor, options: ObjectiveOptions) -> Drawn:
     )
     rows = torch.where(whole | apart | blind, level, 1.0)
     return Drawn(modes, torch.where(whole, video_levels(level, apart), 1.0), rows, blind)
+
+
+def blind_levels(count: int, options: ObjectiveOptions, device: torch.device) -> Drawn:
+    """As `draw_levels`, of samples that are all for the policy, and without the frames to come."""
+    level = noise_levels(count, options.shift, device)
+    modes = torch.full((count,), POLICY, device=device)
+    return Drawn(modes, level, level, torch.ones(count, dtype=torch.bool, device=device))
 
 
 def noisy_parts(
@@ -145,7 +154,10 @@ class FlowMatchingLoss(nn.Module):
         """
         transformer, options = self._transformer.module, self.options
         count, device = len(batch.rows), batch.rows.device
+        short = batch.latents.shape[2] == 1  # nothing but what is seen now
         drawn = draw_levels(batch.whole, options)
+        if short:
+            drawn = blind_levels(count, options, device)
         modes, level, row_level = drawn.modes, drawn.video, drawn.rows
         frames, rows = batch.latents.shape[2], batch.rows.shape[1]
         noisy_frames, noisy_rows = noisy_parts(
@@ -163,18 +175,22 @@ class FlowMatchingLoss(nn.Module):
             actions, (0, transformer.config.action_width - actions.shape[2])
         )
         domain = torch.full((count,), self._embodiment.domain_id, device=device)
+        cache, rope = prefill_prompts(transformer, text, batch.prompts)
+        if short:
+            rope = _first_frame(rope, batch.latents.shape, transformer.config.patch, rows)
         self._features.clear()
         vision, action = transformer.velocity(
             latents,
             1000 * level,
-            *prefill_prompts(transformer, text, batch.prompts),
+            cache,
+            rope,
             noisy_frames,
             actions,
             noisy_rows,
             domain,
-            row_time=1000 * row_level if options.row_levels or options.no_future else None,
+            row_time=1000 * row_level if options.row_levels or options.no_future or short else None,
             hide_rows=(modes == POLICY) if options.hidden_rows else False,
-            hide_future=drawn.blind if options.no_future else None,
+            hide_future=drawn.blind if options.no_future and not short else None,
         )
         assert action is not None  # actions were given
         taught = batch.whole & ~drawn.blind
@@ -218,6 +234,13 @@ class FlowMatchingLoss(nn.Module):
             error = (said - torch.nan_to_num(part)).square()
             total = total + (error * there).sum() / there.sum().clamp(min=1)
         return total
+
+
+def _first_frame(rope: Rope, shape: Sequence[int], patch: int, rows: int) -> Rope:
+    """Of the rotations of all generator tokens those of the first frame and of the rows."""
+    first = -(-shape[3] // patch) * -(-shape[4] // patch)
+    cosine, sine = (torch.cat([part[:, :first], part[:, -rows:]], 1) for part in rope)
+    return cosine, sine
 
 
 def _blend(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from ...model.language.captions import tokenize
 from ...model.network.transformer import Transformer
 from ...model.policy import Cosmos3Policy
 from ..data.background_loader import BackgroundLoader
-from ..data.clip_source import ground_truth_of
 from ..data.episodes import Clip
 from ..log import EVERY, Log
 from ..optim.fsdp import recompute, shard, shard_part, widen
@@ -24,6 +23,7 @@ from ..optim.lora import adapt
 from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
 from ..recipe import Recipe
+from ..worlds.live_source import ground_truth_of
 from .autoencoder import load_autoencoder
 from .checkpoint_progress import resume
 from .flow_matching_loss import FlowMatchingLoss
@@ -68,7 +68,8 @@ def train_policy(
             data.refresh()
             log({"stage": STAGE, "step": optimizer.step_number, **data.numbers()})
         optimizer.begin_round()
-        losses = _backward(measure, data, recipe, group)
+        short = optimizer.step_number % (options.short + 1) > 0
+        losses = _backward(measure, data, recipe, group, short)
         if trainer is not None and optimizer.step_number % trainer.options.every == 0:
             trainer.loss().backward()
         norm = optimizer.step()
@@ -76,7 +77,8 @@ def train_policy(
             numbers = _averaged_losses(losses, group)
             numbers |= {"norm": float(norm), "rate": optimizer.share, **optimizer.oddities()}
             numbers |= trainer.numbers() if trainer else {}
-            log({"stage": STAGE, "step": optimizer.step_number, **numbers})
+            named = {f"short_{name}": loss for name, loss in numbers.items()} if short else numbers
+            log({"stage": STAGE, "step": optimizer.step_number, **named})
     data.close()
 
 
@@ -127,12 +129,18 @@ def _backward(
     data: PolicyData,
     recipe: Recipe,
     group: TrainingGroup,
+    short: bool = False,
 ) -> dict[str, Tensor]:
-    """Gradients of `policy.accumulate` batches; returns the losses of the last one."""
+    """Gradients of `policy.accumulate` batches; returns the losses of the last one.
+
+    short: of windows without the frames to come, see `policy.short`.
+    """
     options, device = recipe.policy, group.device.type
     losses: dict[str, Tensor] = {}
     for _ in range(options.accumulate):
-        batch = data.windows.draw(options.batch, recipe.objective.dropout)
+        count = options.short_batch if short and options.short_batch else options.batch
+        future = None if not options.short else not short
+        batch = data.windows.draw(count, recipe.objective.dropout, future)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             losses = measure(batch, data.text)
         (losses["total"] / options.accumulate).backward()

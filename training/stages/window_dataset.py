@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 
 import torch
@@ -46,22 +47,29 @@ class WindowDataset:
             if some := [encoded for encoded in fresh if encoded.whole == whole]:
                 part.add(self._joined(some))
 
-    def draw(self, count: int, dropout: float) -> Batch:
+    def draw(self, count: int, dropout: float, future: bool | None = None) -> Batch:
         """`count` random windows, half of them of either kind if there are both.
 
-        Each with one of its instructions, or without one in a share `dropout` of them.
+        Each with one of its instructions, or without one in a share `dropout` of them. future:
+        True for those alone whose future is known; False for the first frames of all of them.
         """
         parts, frames = self._filled(), self.shape[0]
+        if future and True not in parts:
+            raise ValueError("there is no window whose future is known: raise data.whole")
+        if future:
+            parts = {True: parts[True]}
         batches = []
-        for number, (whole, part) in enumerate(parts.items()):
-            share = (count + number) // len(parts)
+        shares = [(count + number) // len(parts) for number in range(len(parts))]
+        if future is False:
+            frames, shares = 1, _in_proportion(count, [len(part.rows) for part in parts.values()])
+        for share, (whole, part) in zip(shares, parts.items(), strict=True):
             index = torch.randint(len(part.rows), (share,), device=self._device)
             way = torch.randint(part.choices.shape[1], (share, 1), device=self._device)
             prompts = part.choices[index].gather(1, way).squeeze(1)
             prompts = prompts * (torch.rand(share, device=self._device) >= dropout)
-            latents = part.latents[index].float()
+            latents = part.latents[index, :, :frames].float()
             latents = torch.nn.functional.pad(latents, (0, 0, 0, 0, 0, frames - latents.shape[2]))
-            known = torch.full((share,), whole, device=self._device)
+            known = torch.full((share,), whole and future is not False, device=self._device)
             batches.append((latents, part.rows[index], prompts, part.truth[index], known))
         return Batch(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
 
@@ -92,6 +100,12 @@ class WindowDataset:
                 self.instructions.append(text)
         known = [1 + self.instructions.index(text) for text in instructions]
         return [known[way % len(known)] for way in range(wordings)]
+
+
+def _in_proportion(count: int, sizes: list[int]) -> list[int]:
+    """`count` in proportion to sizes."""
+    ends = [round(count * sum(sizes[:number]) / sum(sizes)) for number in range(len(sizes) + 1)]
+    return [end - begin for begin, end in itertools.pairwise(ends)]
 
 
 @dataclasses.dataclass(slots=True)

@@ -26,12 +26,13 @@ def open_world(name: str, protocol: str = "", seed: int | None = None, exam: boo
     the protocol's own. exam: the protocol's scenes; else whatever scenes a seed draws, for
     demonstrations. Raises ValueError for an unknown name, ImportError for a missing package.
     """
-    world = _make(name, protocol, seed, exam)
+    world = make_world(name, protocol, seed, exam)
     atexit.register(world.close)  # later what a renderer needs to end is gone
     return world
 
 
-def _make(name: str, protocol: str, seed: int | None, exam: bool) -> World:
+def make_world(name: str, protocol: str, seed: int | None, exam: bool) -> World:
+    """Another world of that name, as `open_world` makes it; who asks closes it."""
     if name == "sim":
         from .sim_world import SimWorld
 

@@ -35,6 +35,8 @@ _DISTURBED = 0.7  # of the episodes, as in the own simulation's demonstrations
 _PULLED = 0.35  # of the episodes begin after the arm was pulled away in mid-task
 _LEAD = (10, 60)  # steps that the expert takes before, from and to
 _PULL = 12  # random steps of a pull
+_CALM = (24, 48)  # steps between two bursts of noise, from and to
+_STRONGER = 1.6  # factor of the noise in bursts: about as far off as noise in every step leads
 _ATTEMPTS = 20
 _FAR = 1_000_000_007  # from a seed to the one that replaces it
 
@@ -49,40 +51,89 @@ class WorldDemonstration:
     seed: int
     noise: float = 1.0  # factor of the world's own scale
     pulled: float = _PULLED
+    burst: int = 0  # steps of a burst of noise, see `disturbed_steps`; 0: noise in every step
 
 
 def record(wanted: WorldDemonstration, world: World) -> Episode | None:
+    """Perform one demonstration, as the world itself counts its grippers; see `perform`."""
+    episode = perform(wanted, world)
+    if episode is None:
+        return None
+    return dataclasses.replace(
+        episode,
+        states=np.stack([as_said(world.state, row) for row in episode.states]),
+        actions=np.stack([as_said(world.commands, row) for row in episode.actions]),
+    )
+
+
+def perform(
+    wanted: WorldDemonstration, world: World, look: Callable[[int], bool] | None = None
+) -> Episode | None:
     """Perform one demonstration; None if the expert failed. ValueError if there is none.
 
     Commands are recorded as the expert meant them, the world gets them disturbed. A pull is never
     at the beginning, where experts do not recover from it, and is not recorded.
+
+    look: at which steps to take pictures (they cost most of the time), by default at all.
     """
-    random = np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, 1])
+    random = _random(wanted)
     scale = wanted.noise * np.array(world.noise) * (random.random() < _DISTURBED)
     act = _begin(world, wanted, random)
     rows: list[tuple] = []
     hold = max(1, round(_AFTERWARDS * world.fps))
+    noisy = disturbed_steps(wanted, world.horizon + hold)
     solved = 0
     while solved < hold:
         if len(rows) - solved >= world.horizon:
             return None
         action = act()
-        seen = world.observe()
-        state = as_said(world.state, seen.state)
-        command = as_said(world.commands, world.to_command(action))
-        rows.append((seen.images, state, command, _truth(world)))
-        world.step(action + random.normal(0.0, 1.0, len(action)) * scale)
+        seen = world.observe(look is None or look(len(rows)))
+        rows.append((seen.images, seen.state, world.to_command(action), _truth(world)))
+        noise = random.normal(0.0, 1.0, len(action)) * scale
+        world.step(action + noise * noisy[len(rows) - 1])
         solved += world.success
     pictures, states, commands, truth = zip(*rows, strict=True)
     return Episode(
-        views={view: np.stack([images[view] for images in pictures]) for view in world.views},
-        states=np.stack(states),
-        actions=np.stack(commands),
+        views={
+            view: _stacked([images[view] for images in pictures if images]) for view in world.views
+        },
+        states=np.stack(states).astype(np.float32),
+        actions=np.stack(commands).astype(np.float32),
         instructions=(world.instruction,),
         truth=np.stack(truth).astype(np.float32),
         task=wanted.task,
         seed=wanted.seed,
+        looks=None
+        if look is None
+        else np.array([step for step in range(len(rows)) if look(step)], int),
     )
+
+
+def _random(wanted: WorldDemonstration) -> np.random.Generator:
+    return np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, 1])
+
+
+def _stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """uint8 [K, H, W, 3]; of none at all [0, 1, 1, 3]."""
+    return np.stack(pictures) if pictures else np.zeros((0, 1, 1, 3), np.uint8)
+
+
+def disturbed_steps(wanted: WorldDemonstration, count: int) -> np.ndarray:
+    """How much of the noise each of the first `count` steps gets: float [count].
+
+    With `burst` it comes in bursts of so many steps, stronger: what the expert means between them
+    does not depend on what it could not know. In 3 of 10 episodes there is none.
+    """
+    if not wanted.burst:
+        return np.ones(count)
+    factors, random = np.zeros(count), _random(wanted)
+    if random.random() >= _DISTURBED:
+        return factors
+    step = int(random.integers(_CALM[1]))
+    while step < count:
+        factors[step : step + wanted.burst] = _STRONGER
+        step += wanted.burst + int(random.integers(*_CALM))
+    return factors
 
 
 def _truth(world: World) -> np.ndarray:

@@ -138,6 +138,21 @@ def test_without_the_frames_to_come_they_do_not_matter(measured):
     assert blind["vision"] == 0 < plain["vision"]
 
 
+def test_windows_without_the_frames_to_come_teach_the_same_of_the_rows(measured, monkeypatch):
+    """A shorter sequence, and the same numbers as where nothing attends to what is left out."""
+    for name in ("randn_like", "rand"):
+        monkeypatch.setattr(torch, name, lambda x, **_: torch.full(np.shape(x) or (x,), 0.3))
+
+    def shorten(batch):
+        object.__setattr__(batch, "latents", batch.latents[:, :, :1])
+        object.__setattr__(batch, "whole", torch.zeros_like(batch.whole))
+
+    blind, short = measured(no_future=1.0), measured(shorten)
+    assert short["action"] == pytest.approx(blind["action"], rel=1e-4)
+    assert short["grounding"] == pytest.approx(blind["grounding"], rel=1e-4)
+    assert short["vision"] == 0 < short["action"]
+
+
 def test_hidden_rows_do_not_matter_for_the_video(measured):
     assert measured(spoil_rows)["vision"] != measured()["vision"]
     hidden = measured(hidden_rows=True)
