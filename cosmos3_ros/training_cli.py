@@ -160,9 +160,13 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
     def function(chosen: argparse.Namespace) -> int:
         from .training.recipe import read_recipe
+        from .training.worlds.own_environment import enter
+
+        recipe = read_recipe(chosen.recipe, chosen.changes)
+        enter(recipe.data.env, sys.argv[1:])
         from .training.train import train
 
-        train(read_recipe(chosen.recipe, chosen.changes), chosen.out)
+        train(recipe, chosen.out)
         return 0
 
     parser.set_defaults(function=function)

@@ -297,7 +297,7 @@ class PolicyTrainingOptions(OptimizerOptions):
     refresh: int = bounded(500, 1)  # steps between two looks for new demonstrations
     save: float = bounded(600.0, 0)  # seconds between two saved states
     # Steps on windows without the frames to come, which take a quarter of the time, between two
-    # with them. Then only windows whose future is known are in the latter. Ask for `no_future`, too.
+    # with them, which are then all of known futures. Ask for `no_future`, too.
     short: int = bounded(0, 0)
     short_batch: int = bounded(0, 0)  # samples in a batch of such a step; 0: `batch`
 

@@ -27,8 +27,8 @@ from cosmos3_ros.training.data.episodes import make_clip
 from cosmos3_ros.training.optim import optimizer
 from cosmos3_ros.training.options import (
     DataOptions,
-    GroundTruthOptions,
     DecoderOptions,
+    GroundTruthOptions,
     PolicyTrainingOptions,
 )
 from cosmos3_ros.training.recipe import Recipe, read_recipe
@@ -261,9 +261,7 @@ def test_a_hand_with_a_wider_state_trains_by_the_recipe_and_is_a_whole_policy(
     known = GroundTruthOptions(
         asked=(0, 1, 2, 6, 7, 8), around=(3, 4, 5), center=(0.0, 0.65, 0.1) * 3, spread=(0.1,) * 9
     )
-    recipe = dataclasses.replace(
-        recipe, data=dataclasses.replace(recipe.data, ground_truth=known)
-    )
+    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, ground_truth=known))
     small = {"hidden": 64, "layers": 2, "heads": 2, "kv_heads": 2, "mlp": 128}
     folder = train.train(dataclasses.replace(recipe, size=small), tmp_path / "out")
     logged = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clips for a training: of a world whose experts demonstrate meanwhile, else as the data options say.
+"""Clips for a training: of a world whose experts demonstrate meanwhile, or as `data` says else.
 
 Every process keeps its own tasks, because a simulation with its renderer is large.
 """
@@ -7,6 +7,7 @@ Every process keeps its own tasks, because a simulation with its renderer is lar
 from __future__ import annotations
 
 import dataclasses
+import math
 import multiprocessing
 import os
 import queue
@@ -56,7 +57,9 @@ def make_clips(
     tasks = parse_tasks(world, ",".join(options.tasks))
     cores = len(os.sched_getaffinity(0)) // size
     workers = min(options.workers or max(1, cores - 1), len(tasks))
-    lanes = [_Lane(options, embodiment, tuple(tasks[n::workers]), rank, size) for n in range(workers)]
+    lanes = [
+        _Lane(options, embodiment, tuple(tasks[n::workers]), rank, size) for n in range(workers)
+    ]
     yield from _in_lanes(lanes, options.seconds)
 
 
@@ -91,10 +94,16 @@ class _Lane:
         }
         seeds = range(options.first_seed, options.first_seed + options.episodes)
         for number, seed in enumerate(seeds[self.rank :: self.size]):
-            whole = int((number + 1) * options.whole) > int(number * options.whole)
+            whole = math.ceil((number + 1) * options.whole) > math.ceil(number * options.whole)
             for task, world in worlds.items():
                 wanted = WorldDemonstration(
-                    options.env, options.protocol, task, seed, options.disturbance, options.astray, _BURST
+                    options.env,
+                    options.protocol,
+                    task,
+                    seed,
+                    options.disturbance,
+                    options.astray,
+                    _BURST,
                 )
                 yield demonstrate(wanted, world, self.embodiment, options, whole)
 
@@ -128,6 +137,8 @@ def demonstrate(
     if episode is None:
         return []
     slow = _at_rate(episode, ratio, embodiment, steps, whole)
+    if slow.looks is not None and not len(slow.looks):
+        return []
     clip = make_clip(slow, embodiment, stride, options.opening)
     kept = np.array([is_window(frame) for frame in clip.starts], bool)
     if not kept.any():

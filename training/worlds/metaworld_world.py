@@ -140,6 +140,9 @@ class MetaWorld:
         """Meta-World's own picture, turned by 180 degrees, its middle: uint8 [H, W, 3]."""
         if os.environ["MUJOCO_GL"] == "disable":
             raise RuntimeError(NO_GL)
+        viewer = self._env.mujoco_renderer.viewer
+        if viewer is not None:  # else another world of this process draws, with its own meshes
+            viewer.make_context_current()
         picture = np.flip(self._env.render(), (0, 1))
         kept = round(SIDE * self._rules.crop)
         first = (SIDE - kept) // 2

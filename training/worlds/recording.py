@@ -127,7 +127,7 @@ def disturbed_steps(wanted: WorldDemonstration, count: int) -> np.ndarray:
     if not wanted.burst:
         return np.ones(count)
     factors, random = np.zeros(count), _random(wanted)
-    if random.random() >= _DISTURBED:
+    if random.random() >= _DISTURBED or not wanted.noise:
         return factors
     step = int(random.integers(_CALM[1]))
     while step < count:

@@ -90,9 +90,44 @@ print(json.dumps(same))
 """
 
 
+SEVERAL = """
+import json
+from cosmos3_ros.training.worlds.catalog import make_world
+
+push, drawer = (make_world("metaworld", "evo1", None, False) for _ in range(2))
+pictures = []
+for world, task in ((push, "push-v3"), (drawer, "drawer-open-v3"), (push, "push-v3")):
+    if world is drawer or not pictures:
+        world.reset(task, 7)
+    pictures.append(world.observe().images["corner2"])
+print(json.dumps([bool((pictures[0] == picture).all()) for picture in pictures]))
+"""
+CLIPS = """
+import json
+import torch
+from cosmos3_ros.model.embodiment import find_embodiment
+from cosmos3_ros.training.options import DataOptions
+from cosmos3_ros.training.worlds.live_source import ground_truth_of, make_clips
+
+if __name__ == "__main__":
+    options = DataOptions(
+        env="metaworld", tasks=("reach-v3", "drawer-close-v3"), episodes=2, whole=0.5, workers=2
+    )
+    found = [
+        (clip.instructions[0], clip.whole, len(clip.frames), clip.rows.shape, len(clip.starts))
+        for clip in make_clips(options, find_embodiment("metaworld"))
+    ]
+    print(json.dumps([found, ground_truth_of(options).asked]))
+"""
+
+
 def run(script):
     done = subprocess.run(
-        [PYTHON, "-c", script], capture_output=True, text=True, check=False, timeout=400
+        [PYTHON, *(["-c", script] if isinstance(script, str) else [script])],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -121,6 +156,22 @@ def test_episodes_are_as_the_protocols_have_them():
     assert width == 7
     assert found["largest_way"] <= 0.01 + 1e-6
     assert found["as_lerobot"] == pytest.approx([found["opening"], 0.1])
+
+
+def test_every_world_of_a_process_draws_its_own_scene():
+    assert run(SEVERAL) == [True, False, True]
+
+
+def test_clips_for_a_training_come_from_processes_with_tasks_of_their_own(tmp_path):
+    script = tmp_path / "clips.py"  # what a spawned process imports
+    script.write_text(CLIPS)
+    clips, asked = run(script)
+    assert asked == [0, 1, 2, 6, 7, 8]
+    assert {clip[0] for clip in clips} == {"Reach a goal position", "Push and close a drawer"}
+    assert {clip[1] for clip in clips} == {True, False}
+    for _, whole, frames, shape, windows in clips:
+        assert shape == [windows, 17, 7]
+        assert frames > windows if whole else frames == windows
 
 
 def test_scenes_are_those_of_the_vector_environment():
