@@ -54,13 +54,13 @@ NOT_RUN = {
     r"cosmos3 benchmark ": "reads a download; test/training/benchmarks has small ones",
     r"cosmos3 judge clips/ --questions HUE": "reads a download",
     r"cosmos3 .*(--url|--policy-url|remote_url) ?\S*(gpu|127)": "asks a server on another computer",
-    r"cosmos3 train --recipe training/recipes/(droid|nano|two_arms)": GPU,
+    r"cosmos3 train --recipe training/recipes/(droid|nano|two_arms|metaworld)": GPU,
     r"cosmos3 train --recipe mine\.yaml": "its recipe is the reader's; the first steps train",
     r"cosmos3 train --recipe R ": "an example of names; the parser takes it",
     r"tools/run\.sh .*first_steps\.yaml": "bench/first_steps.py runs the page",
     r"tools/run\.sh .*(out/start|--view|--strategy sync)": "bench/first_steps.py runs the page",
     r"cosmos3 eval .*--through": "hours; docs/results.md says how long",
-    r"cosmos3 eval out/two_arms|cosmos3 run --robot two_arms_sim": "needs what a GPU trained",
+    r"cosmos3 eval out/(two_arms|metaworld)|cosmos3 run --robot two_arms_sim": "needs what a GPU trained",
     r"cosmos3 record monday --robot two_arms_sim|cosmos3 convert monday --out data/monday --ro": (
         "test_two_arms.py records the arms"
     ),
