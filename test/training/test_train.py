@@ -254,7 +254,7 @@ def test_a_hand_with_a_wider_state_trains_by_the_recipe_and_is_a_whole_policy(
 ):
     """Meta-World's recipe with small towers: three steps, a checkpoint, a chunk, no complaint."""
     changes = ["data.env=", f"data.dataset={hand_dataset}", "data.stride=6", "data.warm_up=1"]
-    changes += ["start=", "policy.short=1", "policy.short_batch=3"]
+    changes += ["data.seconds=null", "start=", "policy.short=1", "policy.short_batch=3"]
     changes += ["autoencoder=null", "policy.batch=2", "policy.steps=3", "policy.compile="]
     changes += ["policy.muon=0", "device=cpu", "objective.grounding_layer=1"]
     recipe = read_recipe(RECIPES / "metaworld.yaml", changes)
