@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from ..ros.shutdown_signal import Stop
 from ..ros.spin_thread import spinning
 
 PATIENCE = 10.0  # s for the server to be found
+TAKEN = 2.0  # s for a goal to be taken, after a signal
 
 
 def perform(goal: ExecuteTask.Goal) -> ExecuteTask.Result:
@@ -70,9 +72,11 @@ def action_client(name: str, action: topics.Service) -> Iterator[tuple[ActionCli
 def follow(client: ActionClient, goal: Any, show: Callable[[Any], None], stopped: Stop) -> Any:
     """Send a goal, `show` its feedback, and return its result; a signal cancels it.
 
-    ValueError if the signal comes before the goal is taken.
+    ValueError if the signal comes and the goal is not taken.
     """
-    handle = _wait(client.send_goal_async(goal, show), stopped)
+    sent = client.send_goal_async(goal, show)
+    # one that is interrupted now may have been taken already, and must not run on
+    handle = _wait(sent, stopped) or _wait(sent, seconds=TAKEN)
     if handle is None:
         raise ValueError("interrupted before it was begun")
     result = handle.get_result_async()
@@ -82,10 +86,11 @@ def follow(client: ActionClient, goal: Any, show: Callable[[Any], None], stopped
     return _wait(result).result
 
 
-def _wait(future: rclpy.task.Future, stopped: Stop | None = None) -> Any:
-    """The future's result; None if `stopped` is first."""
+def _wait(future: rclpy.task.Future, stopped: Stop | None = None, seconds: float = math.inf) -> Any:
+    """The future's result; None if `stopped` is first, or after so many seconds."""
+    end = time.monotonic() + seconds
     while not future.done():
-        if stopped and stopped.is_set():
+        if (stopped and stopped.is_set()) or time.monotonic() > end:
             return None
         time.sleep(0.02)
     return future.result()
