@@ -85,11 +85,6 @@ class DataOptions:
     That is the own simulation, or with `env` another one (docs/worlds.md).
     """
 
-    env: str = ""  # world whose experts demonstrate, see worlds.catalog; empty: the own simulation
-    protocol: str = ""  # whose pictures and words; empty: the world's first
-    disturbance: float = bounded(1.0, 0)  # with env: factor of that world's own noise
-    # With env: so long its experts demonstrate; what they have shown until then is all there is.
-    seconds: float = bounded(math.inf, above=0)
     dataset: str = ""  # folder of a LeRobot dataset; empty: the simulation
     # How to read a dataset that was recorded elsewhere, see lerobot_reader.make_layout.
     features: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -122,6 +117,11 @@ class DataOptions:
     workers: int = bounded(0, 0, 1024)  # rendering processes; 0: one less than there are cores
     # Device that encodes pictures during the training; empty: the training's, between its steps.
     encoder: str = ""
+    env: str = ""  # world whose experts demonstrate, see worlds.catalog; empty: the own simulation
+    protocol: str = ""  # whose pictures and words; empty: the world's first
+    disturbance: float = bounded(1.0, 0)  # with env: factor of that world's own noise
+    # With env: so long its experts demonstrate; what they have shown until then is all there is.
+    seconds: float = bounded(math.inf, above=0)
 
     def __post_init__(self) -> None:
         if self.env and (self.dataset or self.span):
