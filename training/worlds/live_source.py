@@ -23,6 +23,7 @@ from ..data.episodes import Clip, Episode, make_clip, resampled, window_begins
 from ..options import DataOptions, GroundTruthOptions
 from .catalog import make_world, open_world
 from .recording import WorldDemonstration, disturbed_steps, perform
+from .rollout import match_views
 from .world import World, parse_tasks
 
 _CALM = 0.2  # s after the beginning of a window that are not disturbed: what is played of a chunk
@@ -53,7 +54,7 @@ def make_clips(
         yield from clip_source.make_clips(options, embodiment, rank, size)
         return
     world = open_world(options.env, options.protocol, exam=False)
-    _check(world, embodiment)
+    match_views(embodiment, world)
     tasks = parse_tasks(world, ",".join(options.tasks))
     cores = len(os.sched_getaffinity(0)) // size
     workers = min(options.workers or max(1, cores - 1), len(tasks))
@@ -61,20 +62,6 @@ def make_clips(
         _Lane(options, embodiment, tuple(tasks[n::workers]), rank, size) for n in range(workers)
     ]
     yield from _in_lanes(lanes, options.seconds)
-
-
-def _check(world: World, embodiment: Embodiment) -> None:
-    """ValueError unless states, commands and views of both are as many."""
-    for what, ours, theirs in (
-        ("numbers of state", embodiment.state, world.state),
-        ("numbers of action", embodiment.action, world.commands),
-        ("views", embodiment.views, world.views),
-    ):
-        if len(ours) != len(theirs):
-            raise ValueError(
-                f"embodiment {embodiment.name}: expected {len(theirs)} {what}, as {world.name} "
-                f"has, got {len(ours)}"
-            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,6 +123,12 @@ def demonstrate(
     )
     if episode is None:
         return []
+    episode = dataclasses.replace(
+        episode,
+        views={
+            ours: episode.views[theirs] for ours, theirs in match_views(embodiment, world).items()
+        },
+    )
     slow = _at_rate(episode, ratio, embodiment, steps, whole)
     if slow.looks is not None and not len(slow.looks):
         return []
@@ -158,10 +151,7 @@ def _at_rate(
     there = looks < len(frames)
     return dataclasses.replace(
         episode,
-        views={
-            ours: episode.views[theirs][there]
-            for ours, theirs in zip(embodiment.views, episode.views, strict=True)
-        },
+        views={view: pictures[there] for view, pictures in episode.views.items()},
         states=states,
         actions=actions,
         truth=episode.truth[frames],
