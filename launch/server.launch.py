@@ -4,6 +4,7 @@
 With policy:=true the same weights drive a robot of this graph as well.
 """
 
+from cosmos3_ros.bringup.graph_options import RUNS
 from cosmos3_ros.bringup.launch_description import describe
 
 
@@ -13,13 +14,7 @@ def generate_launch_description():
         "robot",
         "checkpoint",
         "device",
-        "compile",
-        "cuda_graphs",
-        "weights",
-        "attention",
-        "text_weights",
-        "gpus",
-        "tensor_parallel",
+        *RUNS,
         "placement",
         "host",
         "port",

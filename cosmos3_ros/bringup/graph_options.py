@@ -13,7 +13,8 @@ from ..model.policy_options import PolicyOptions
 from ..serve.clients.policy_dialects import CHOICES as DIALECTS
 
 FILE = "as the robot file says"
-_RUNS = (
+# How a checkpoint is run.
+RUNS = (
     "compile",
     "cuda_graphs",
     "weights",
@@ -22,7 +23,7 @@ _RUNS = (
     "gpus",
     "tensor_parallel",
 )
-_MODEL = {name: name for name in ("checkpoint", "device", *_RUNS, "use_sim_time")}
+_MODEL = {name: name for name in ("checkpoint", "device", *RUNS, "use_sim_time")}
 _REMOTE = {name: name for name in ("remote_url", "remote_model", "remote_token_file")}
 _SERVED = {name: name for name in ("policy_url", "policy_dialect", "policy_token_file")}
 # The option that sets a parameter, by node and parameter.
