@@ -72,7 +72,8 @@ class ChunkPlayer:
         self.loaded: LoadedChunk | None = None
         self._returns_until = 0  # when the motion back to the measured arm is over, ns
         self.mode, self.reason = WAITING, "no joint states yet"
-        self.played = self.rejected = self.limited = 0
+        # superseded: sound, and a newer one came before they could be followed
+        self.played = self.rejected = self.limited = self.superseded = 0
         self.last_rejection = self.last_limit = ""
 
     def load(

@@ -157,11 +157,6 @@ class CommanderNode(ManagedNode[Params]):
             return
         now, player = self._keep_time(), self._player
         self._record.arrived(message.number)
-        if self._waiting and self._waiting is not message:
-            player.reject(self._waiting.number, "a newer one came before it could be followed")
-        self._waiting = message if self._supervisor.is_bridging(now) else None
-        if self._waiting:
-            return
         try:
             chunk = chunk_from(message)
             brakes = self._supervisor.drives_arm(now) and not self._armed
@@ -177,6 +172,8 @@ class CommanderNode(ManagedNode[Params]):
             refusal = self._goal.refusal(message.instruction, chunk.stamp, self.steady())
             if fault := self._fault(now) or refusal:
                 raise ValueError(fault)
+            if self._must_wait(message, now):
+                return
             if self._supervisor.load(now, chunk, message.number, message.strategy or DEFAULT):
                 self._supervisor.send(self._keep_time())  # planning has taken its time
                 self._report()
@@ -186,6 +183,12 @@ class CommanderNode(ManagedNode[Params]):
         except ValueError as error:
             player.reject(message.number, str(error))
         self.get_logger().warning(f"rejected {player.last_rejection}", throttle_duration_sec=1.0)
+
+    def _must_wait(self, message: ActionChunk, now: int) -> bool:
+        """Keep a sound chunk that cannot be followed yet, in place of an older one."""
+        self._player.superseded += self._waiting is not None
+        self._waiting = message if self._supervisor.is_bridging(now) else None
+        return self._waiting is not None
 
     def _drop_waiting(self, why: str) -> None:
         if self._waiting:
@@ -336,7 +339,8 @@ class CommanderNode(ManagedNode[Params]):
         if not fault:
             supervisor.take_hold(now)
         if self._waiting:
-            self._on_chunk(self._waiting)
+            waited, self._waiting = self._waiting, None
+            self._on_chunk(waited)
         if self._base:
             self._base.drive(player.base_velocities(now), now, self._armed)
         if player.motion is None:
@@ -399,7 +403,7 @@ class CommanderNode(ManagedNode[Params]):
         self._listener_fault = watch.stop_fault or watch.rival_fault or watch.listener_fault
         self._arming_fault = self.inputs.faults.now.get("clock", "") or watch.arming_fault(now)
         points = self._record.points if self._player.motion else None
-        chunks = self._player.played + self._player.rejected
+        chunks = self._player.played + self._player.rejected + self._player.superseded
         watch.report(now, self._armed, points, chunks)
 
     def _report(self) -> None:
@@ -425,6 +429,7 @@ class CommanderNode(ManagedNode[Params]):
             "played": player.played,
             "rejected": player.rejected,
             "limited": player.limited,
+            "superseded": player.superseded,
             "last rejection": player.last_rejection,
             "last limit": player.last_limit,
             **self._record.latencies(),

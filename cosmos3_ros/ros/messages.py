@@ -254,6 +254,7 @@ def status_message(player: ChunkPlayer, armed: bool, now: int) -> msg.CommanderS
         played=player.played,
         rejected=player.rejected,
         limited=player.limited,
+        superseded=player.superseded,
         last_rejection=player.last_rejection,
         last_limit=player.last_limit,
     )

@@ -230,14 +230,48 @@ def test_the_newest_chunk_waits_until_the_controller_is_led_onto_the_motion(
     node = cell.node
     player = node._player
     assert (player.mode, player.played) == ("holding", 0)
-    assert player.last_rejection == "chunk 1: a newer one came before it could be followed"
+    assert (player.superseded, player.last_rejection) == (1, "")
     while node._supervisor.is_bridging(node.time):
         assert player.played == 0
         cell.run(0.02)
     cell.run(0.1)
-    assert (player.mode, player.played, player.rejected) == ("playing", 1, 1)
+    assert (player.mode, player.played, player.superseded, player.rejected) == ("playing", 1, 1, 0)
     assert player.loaded.number == 2
     assert node._record.lost == 0
+    assert not cell.refused
+
+
+def test_a_chunk_that_comes_before_the_controller_is_led_anywhere_waits_too(
+    make: Callable[..., Cell],
+) -> None:
+    """Armed and not sent anything yet: the next control period leads the controller to the arm."""
+    from std_srvs.srv import SetBool
+
+    cell = make("joint_trajectory", "automatic")
+    node = cell.node
+    player = node._player
+    cell.run(0.5)
+    assert node._on_arm(SetBool.Request(data=True), SetBool.Response()).success
+    node._armed_at = node.time - NS  # else it answers what was seen before
+    cell.chunk(0.2)
+    assert (player.mode, player.played, player.rejected) == ("waiting", 0, 0)
+    cell.run(0.04)
+    assert player.played == 0 and node._supervisor.is_sending
+    cell.run(2.0)
+    assert (player.played, player.rejected, player.superseded) == (1, 0, 0)
+    assert not cell.refused
+
+
+def test_why_a_chunk_is_refused_is_said_while_another_waits(make: Callable[..., Cell]) -> None:
+    cell = bridged(make, chunks=1)
+    node = cell.node
+    player = node._player
+    node._publisher_fault = "2 nodes publish chunks"
+    cell.chunk(0.2)
+    assert (player.rejected, player.last_rejection) == (1, "chunk 2: 2 nodes publish chunks")
+    node._publisher_fault = ""
+    cell.run(2.0)
+    assert (player.played, player.rejected, player.superseded) == (1, 1, 0)
     assert not cell.refused
 
 

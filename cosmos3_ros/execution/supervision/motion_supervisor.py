@@ -170,9 +170,7 @@ class MotionSupervisor:
         and an arm that still moves is on its way to somewhere.
         """
         measured = self._monitor.measured
-        if not self._is_armed or self._is_sending or self._controller.streams or measured is None:
-            return
-        if not self._tracking.is_standing():
+        if measured is None or not self._takes_hold():
             return
         self._player.start_at(now, measured)
         self._player.hold(now, self._player.reason)
@@ -180,8 +178,17 @@ class MotionSupervisor:
         self.send(now)
 
     def is_bridging(self, now: int) -> bool:
-        """Whether the controller is not on the last motion yet: the next chunk waits for that."""
-        return self.drives_arm(now) and self._controller.is_bridging(now)
+        """Whether the controller is not on the last motion yet: the next chunk waits for that.
+
+        Nor is one that is still to be led to the arm.
+        """
+        bridges = self.drives_arm(now) and self._controller.is_bridging(now)
+        return bridges or (self._monitor.measured is not None and self._takes_hold())
+
+    def _takes_hold(self) -> bool:
+        """Whether a controller of trajectories is still to be led to an arm that stands."""
+        waits = self._is_armed and not self._is_sending and not self._controller.streams
+        return waits and self._tracking.is_standing()
 
     def load(self, now: int, chunk: ActionChunk, number: int, strategy: str) -> bool:
         """Plan to follow a new chunk; `send` is due then. False: the player rejected it.

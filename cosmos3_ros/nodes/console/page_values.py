@@ -22,6 +22,7 @@ STATUS = (
     "played",
     "rejected",
     "limited",
+    "superseded",
     "last_rejection",
     "last_limit",
     "strategy",

@@ -161,7 +161,7 @@ class CommanderWatch:
     def report(self, now: int, armed: bool, points: int | None, chunks: int) -> None:
         """Say what an armed commander waits for.
 
-        points: set points until now, None if none are due; chunks: those played or rejected.
+        points: set points until now, None if none are due; chunks: those that came.
         """
         still = self._points.stands(points or 0, now, armed and points is not None)
         late = still * NS >= NO_POINTS
