@@ -256,7 +256,8 @@ def test_a_chunk_that_comes_before_the_controller_is_led_anywhere_waits_too(
     cell.chunk(0.2)
     assert (player.mode, player.played, player.rejected) == ("waiting", 0, 0)
     cell.run(0.04)
-    assert player.played == 0 and node._supervisor.is_sending
+    assert player.played == 0
+    assert node._supervisor.is_sending
     cell.run(2.0)
     assert (player.played, player.rejected, player.superseded) == (1, 0, 0)
     assert not cell.refused
