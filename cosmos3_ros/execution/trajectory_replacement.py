@@ -23,6 +23,7 @@ DELAY = 3 * NS // 100  # most of the way to the controller, and of what its cloc
 PAST = 2 * STEP  # how far in the past a trajectory begins: its clock may show less
 SETTLING = NS // 4  # after a bridge, at most until the arm is where it was led again
 GRACE = NS // 10  # the last point is later than this: else it could be over on arrival
+WAY = 100  # points of a way that one looks at, at most
 SAME = 1e-3  # rad or m: motions this close at a moment continue each other
 # rad or m: how far from the arm the controller may hold it that was sent nothing yet, and how far
 # from where it was led back to
@@ -89,11 +90,17 @@ class TrajectoryReplacement:
     """The trajectories for one controller, one after the other.
 
     stamped: their points are due at a time by the clock, the controller has the same one; else they
-    are due that long after they arrive.
+    are due that long after they arrive. unit: what the joints say of 1 rad or 1 m [N].
     """
 
-    def __init__(self, limits: Limits, stamped: bool, away: Away = lambda: None) -> None:
-        self._limits, self.stamped, self._away = limits, stamped, away
+    def __init__(
+        self,
+        limits: Limits,
+        stamped: bool,
+        away: Away = lambda: None,
+        unit: np.ndarray | float = 1.0,
+    ) -> None:
+        self._limits, self.stamped, self._away, self._unit = limits, stamped, away, unit
         self._motion: SplineMotion | None = None  # the last one
         self._sent_at = 0  # ns
         self._paths: list[Waypoints] = []  # the controller follows one of these
@@ -115,7 +122,8 @@ class TrajectoryReplacement:
         """
         if now < self._sent_at or not self._paths:
             return None
-        times = range(now, max(int(path.times[-1]) for path in self._paths) + STEP, STEP)
+        end = max(int(path.times[-1]) for path in self._paths)
+        times = range(now, end + STEP, max(STEP, (end - now) // WAY))
         return np.array([path.at(time)[0] for path in self._paths for time in times])
 
     def is_bridging(self, now: int) -> bool:
@@ -134,7 +142,8 @@ class TrajectoryReplacement:
             self._motion, self._paths, self._agree = None, [], 0
         last, self._motion, self._sent_at = self._motion, motion, now
         here = motion.at(now)[0]
-        jumps = last is not None and bool((np.abs(last.at(now)[0] - here) > SAME).any())
+        same = SAME * self._unit
+        jumps = last is not None and bool((np.abs(last.at(now)[0] - here) > same).any())
         anew = last is None or jumps or self._is_lost
         waypoints = self._replace(motion, now, [here] if anew else [])
         self._is_lost = jumps and not np.ptp(motion.points, axis=0).any()
@@ -181,7 +190,7 @@ class TrajectoryReplacement:
         """Whether the controller stays at this position from now on."""
         path = self._paths[0]
         rows = min(int(np.searchsorted(path.times, now)), len(path.times) - 1)
-        return bool((np.abs(path.positions[rows:] - position) <= SAME).all())
+        return bool((np.abs(path.positions[rows:] - position) <= SAME * self._unit).all())
 
     def _states(self, near: np.ndarray, rests: list[np.ndarray], now: int) -> list[State]:
         """Corners of where the set point of the controller may be now, and how fast.
@@ -190,10 +199,12 @@ class TrajectoryReplacement:
         besides where its last trajectory leads it, it may hold one of these positions.
         """
         if self._is_first:
-            around = np.clip([rests[0] - FIRST, rests[0] + FIRST], *self._range(rests[0]))
+            first = FIRST * self._unit
+            around = np.clip([rests[0] - first, rests[0] + first], *self._range(rests[0]))
             rests = [*around, *rests[1:]]
         elif self._is_lost or not self._paths:
-            rests = [rests[0] - NEAR, rests[0] + NEAR, *rests[1:]]
+            near_rest = NEAR * self._unit
+            rests = [rests[0] - near_rest, rests[0] + near_rest, *rests[1:]]
         states = [path.at(now) for path in self._paths]
         positions = np.array([*(position for position, _ in states), *rests])
         positions = near + differences(near, positions, self._limits.continuous)
@@ -204,7 +215,8 @@ class TrajectoryReplacement:
     def _range(self, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest set points that the controller may hold; the arm is at `position`."""
         lower, upper = self._limits.lower, self._limits.upper
-        return np.minimum(lower, position) - NEAR, np.maximum(upper, position) + NEAR
+        more = NEAR * self._unit
+        return np.minimum(lower, position) - more, np.maximum(upper, position) + more
 
     def _bridge(self, motion: SplineMotion, now: int, states: list[State]) -> Waypoints:
         """The knots from the first one that is reached within the limits from all these states."""

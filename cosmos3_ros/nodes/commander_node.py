@@ -7,6 +7,7 @@ moving.
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from ..execution.supervision.arm_monitor import ArmMonitor
 from ..execution.supervision.goal_watch import GoalWatch
 from ..execution.supervision.motion_supervisor import MotionSupervisor
 from ..execution.supervision.tracking_monitor import TrackingMonitor
+from ..model import interface as model
 from ..model.interface import NS
 from ..msg import ActionChunk, Surprise, TaskGoal
 from ..ros import topics
@@ -46,6 +48,7 @@ from .known_parameters import KNOWN, checker
 from .robot_description import receive_description
 
 STOPPED = "stopped by cosmos3/stop"
+LED = "the newest chunk waits: the controller is led to where the next motion begins"
 CLOCKS = 0.02  # s: stamped trajectories ask for clocks that differ by less
 LATE = 2 * NS  # chunks of what was seen before arming come no later
 ARMING_PATIENCE = 30 * NS  # the parameter `armed` waits so long for what is in its way
@@ -73,7 +76,7 @@ class CommanderNode(ManagedNode[Params]):
             joints, limits, tuple(ends), p.rules(), p.tool_limits(tool, limits), p.base_columns
         )
         self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS), self.most_ahead)
-        tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error)
+        tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error, p.unit)
         self._supervisor = MotionSupervisor(self._player, self._monitor, tracking)
         self._grippers = Grippers({joint: Gripper(*end, dwell) for joint, end in ends.items()})
         self._faults, self._offset = Faults(self.get_logger()), ClockOffset()
@@ -125,7 +128,6 @@ class CommanderNode(ManagedNode[Params]):
             self._arm_if_ready()
 
     def stop(self) -> None:
-        self._drop_waiting("the commander is stopped")
         self._set_armed(False, "the commander is stopped")
         self._finish_braking()
         self._supervisor.end()
@@ -155,8 +157,12 @@ class CommanderNode(ManagedNode[Params]):
     def _on_chunk(self, message: ActionChunk) -> None:
         if self.state_id != State.PRIMARY_STATE_ACTIVE or self._arms_until:
             return
-        now, player = self._keep_time(), self._player
         self._record.arrived(message.number)
+        self._take(message)
+
+    def _take(self, message: ActionChunk) -> None:
+        """Play a chunk, let it wait, or say why not."""
+        now, player = self._keep_time(), self._player
         try:
             chunk = chunk_from(message)
             brakes = self._supervisor.drives_arm(now) and not self._armed
@@ -172,7 +178,7 @@ class CommanderNode(ManagedNode[Params]):
             refusal = self._goal.refusal(message.instruction, chunk.stamp, self.steady())
             if fault := self._fault(now) or refusal:
                 raise ValueError(fault)
-            if self._must_wait(message, now):
+            if self._must_wait(message, chunk, now):
                 return
             if self._supervisor.load(now, chunk, message.number, message.strategy or DEFAULT):
                 self._supervisor.send(self._keep_time())  # planning has taken its time
@@ -184,11 +190,24 @@ class CommanderNode(ManagedNode[Params]):
             player.reject(message.number, str(error))
         self.get_logger().warning(f"rejected {player.last_rejection}", throttle_duration_sec=1.0)
 
-    def _must_wait(self, message: ActionChunk, now: int) -> bool:
-        """Keep a sound chunk that cannot be followed yet, in place of an older one."""
+    def _must_wait(self, message: ActionChunk, chunk: model.ActionChunk, now: int) -> bool:
+        """Keep a sound chunk that cannot be followed yet, in place of an older one.
+
+        ValueError for one that is not sound.
+        """
+        if not self._supervisor.is_bridging(now):
+            self._player.superseded += self._waiting is not None
+            self._waiting = None
+            return False
+        if self._waiting and to_ns(self._waiting.header.stamp) > chunk.stamp:
+            raise ValueError("older than the chunk that waits")
+        trial = copy.copy(self._player)  # planned, and not played
+        how, measured = message.strategy or DEFAULT, self._monitor.measured
+        if not trial.load(now, chunk, message.number, how, measured, trial.motion is None):
+            raise ValueError(trial.last_rejection.partition(": ")[2])
         self._player.superseded += self._waiting is not None
-        self._waiting = message if self._supervisor.is_bridging(now) else None
-        return self._waiting is not None
+        self._waiting = message
+        return True
 
     def _drop_waiting(self, why: str) -> None:
         if self._waiting:
@@ -261,6 +280,7 @@ class CommanderNode(ManagedNode[Params]):
     def _set_armed(self, armed: bool, why: str = "") -> None:
         waited, self._arms_until = self._arms_until, 0
         state, goes = ("armed", "commands go") if armed else ("dry run", "nothing goes")
+        self._drop_waiting(why or f"{state} before it could be followed")
         self._hold(why or f"{state}: waiting for a chunk")
         if armed != self._armed or waited:
             words = f"{state}: {goes} to the controllers"
@@ -306,6 +326,7 @@ class CommanderNode(ManagedNode[Params]):
         self._grippers.forget()
         self._supervisor.shift(jump)
         self._armed_at = now
+        self._drop_waiting("the clock jumped back")
         self._give_up("the clock jumped back")
 
     def _keep_time(self) -> int:
@@ -328,7 +349,9 @@ class CommanderNode(ManagedNode[Params]):
         if player.mode == HOLDING and (why := supervisor.return_fault(now)):
             self._stop_return(now, why)
         elif player.mode == PLAYING and (
-            why := fault or self._goal.silence(self.steady()) or player.end_reason(now)
+            why := fault
+            or self._goal.silence(self.steady())
+            or ("" if self._waiting else player.end_reason(now))  # it is not over while one waits
         ):
             self._give_up(why)
         elif fault and self._armed and player.mode == HOLDING and self._recovers_by_hand:
@@ -338,9 +361,9 @@ class CommanderNode(ManagedNode[Params]):
         supervisor.rest_at_arm(now)
         if not fault:
             supervisor.take_hold(now)
-        if self._waiting:
+        if self._waiting and (fault or not supervisor.is_bridging(now)):
             waited, self._waiting = self._waiting, None
-            self._on_chunk(waited)
+            self._take(waited)
         if self._base:
             self._base.drive(player.base_velocities(now), now, self._armed)
         if player.motion is None:
@@ -354,7 +377,7 @@ class CommanderNode(ManagedNode[Params]):
         self._command.publish(command_message(names, positions, velocities, now))
         self._record.points += 1
         supervisor.point(position, velocity, grippers if self._armed else {}, now)
-        if self._reported != (player.mode, player.reason):
+        if self._reported != (player.mode, self._reason):
             self._report()
 
     def _resume_after_stall(self, now: int) -> None:
@@ -406,10 +429,17 @@ class CommanderNode(ManagedNode[Params]):
         chunks = self._player.played + self._player.rejected + self._player.superseded
         watch.report(now, self._armed, points, chunks)
 
+    @property
+    def _reason(self) -> str:
+        """Why nothing is played, in words; empty while something is."""
+        if self._waiting and self._player.mode != PLAYING:
+            return LED
+        return self._player.reason
+
     def _report(self) -> None:
         now, player = self.now(), self._player
-        self._reported = (player.mode, player.reason)
-        self._status.publish(status_message(player, self._armed, now))
+        self._reported = (player.mode, self._reason)
+        self._status.publish(status_message(player, self._armed, now, self._reason))
 
     def _diagnose(self) -> None:
         now, player = self.now(), self._player
@@ -437,7 +467,7 @@ class CommanderNode(ManagedNode[Params]):
         warnings = {**self.inputs.faults.now, **self._watch.faults.now}
         warning = "; ".join(f"{what}: {why}" for what, why in warnings.items())
         level = "error" if fault else "warn" if player.mode == HOLDING or warning else "ok"
-        message = fault or warning or player.reason or player.mode
+        message = fault or warning or self._reason or player.mode
         name = f"{self.get_name()}: chunks"
         self._diagnostics.publish(diagnostics(now, name, level, message, values, "arm"))
 

@@ -294,12 +294,19 @@ class Params(ToolParams, MobileBaseParams):
         arrays = {name: np.array(numbers, np.float64) for name, numbers in values.items()}
         return Limits(**arrays), f"limits: {words}"
 
+    @property
+    def unit(self) -> np.ndarray:
+        """What each of `joints` says of 1 rad or 1 m [N]."""
+        return np.array([1 / UNITS[unit][1] for unit in self.units or ["rad"] * len(self.joints)])
+
     def _described(self, description: str) -> list[JointLimit]:
         found: list[JointLimit] = []
         if description:
             found = parse_limits(description, self.joints, self.urdf)
         elif self.urdf:
             found = read_limits(self.urdf, self.joints)
+        if not found:
+            return []
         return [
             dataclasses.replace(
                 limit,

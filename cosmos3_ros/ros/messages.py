@@ -243,13 +243,13 @@ def twist_message(twist: np.ndarray, stamp: int, frame: str) -> TwistStamped:
     return message
 
 
-def status_message(player: ChunkPlayer, armed: bool, now: int) -> msg.CommanderStatus:
-    """What the commander is doing at `now` (ns)."""
+def status_message(player: ChunkPlayer, armed: bool, now: int, reason: str) -> msg.CommanderStatus:
+    """What the commander is doing at `now` (ns), and why nothing else."""
     status = msg.CommanderStatus(
         header=header(now),
         armed=armed,
         mode=player.mode,
-        reason=player.reason,
+        reason=reason,
         remaining=player.remaining(now),
         played=player.played,
         rejected=player.rejected,

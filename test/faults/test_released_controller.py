@@ -53,6 +53,8 @@ class Cell:
         self.controller = ArmController(("a",), CYCLE, from_command=from_command)
         self.controller.hold(np.zeros(1), self.node.time)
         self.where, self.way, self.number = 0.0, [0.0] * LAG, 0  # the arm, what it does next
+        self.beside = 0.0  # how far from there it is measured
+        self.held = False  # the arm stays where it is
         self.points: list[tuple[int, float]] = []  # set points of the active controller
         self.refused: list[str] = []
         self.reasons: set[str] = set()  # why the arm was held
@@ -98,7 +100,7 @@ class Cell:
             now = self.node.time
             if now % TICK == 0:
                 self.node._on_joint_state(
-                    JointState(header=header(now), name=["a"], position=[self.where])
+                    JointState(header=header(now), name=["a"], position=[self.where + self.beside])
                 )
                 self.node._tick()
                 self.reasons.add(self.node._player.reason)
@@ -110,20 +112,24 @@ class Cell:
             if self.controller.active:
                 self.points.append((now, point))
                 self.way.append(point)
-                self.where = self.way.pop(0)
+                self.where = self.where if self.held else self.way.pop(0)
             self.node.time = now + CYCLE
 
-    def chunk(self, speed: float) -> None:
+    def chunk(self, speed: float, count: int = 30, late: int = 0, **change: Any) -> None:
+        """A chunk of `count` rows that is 0.2 s late, and `late` (ns) more; change: its fields."""
         from cosmos3_ros.model.interface import ActionChunk
         from cosmos3_ros.ros.messages import chunk_message
 
         self.number += 1
-        rows = np.float32(self.where + speed * np.arange(1, 31) / 15)[:, None]
-        stamp = self.node.time - NS // 5
+        rows = np.float32(self.where + speed * np.arange(1, count + 1) / 15)[:, None]
+        stamp = self.node.time - NS // 5 - late
         chunk = ActionChunk(rows - np.float32(speed / 5), ("a",), stamp, NS // 15)
-        self.node._on_chunk(
-            chunk_message(chunk, number=self.number, instruction="", embodiment="", seconds={})
+        message = chunk_message(
+            chunk, number=self.number, instruction="", embodiment="", seconds={}
         )
+        for name, value in change.items():
+            setattr(message, name, value)
+        self.node._on_chunk(message)
 
     def steepest(self, begin: int) -> tuple[float, float]:
         """The largest speed and acceleration of set points from `begin` (ns) on, over 25 ms."""
@@ -274,6 +280,115 @@ def test_why_a_chunk_is_refused_is_said_while_another_waits(make: Callable[..., 
     cell.run(2.0)
     assert (player.played, player.rejected, player.superseded) == (1, 1, 0)
     assert not cell.refused
+
+
+def test_what_cannot_be_played_does_not_take_the_place_of_a_chunk_that_waits(
+    make: Callable[..., Cell],
+) -> None:
+    cell = bridged(make, chunks=1)
+    node = cell.node
+    player, waits = node._player, node._waiting
+    for change, words in (
+        ({"strategy": "none"}, "strategy"),
+        ({"joint_names": ["b"]}, r"joints ['b'], expected ['a']"),
+        ({"values": [3.0] * 30}, "would jump by"),
+        ({"late": NS // 5}, "older than the chunk that waits"),
+    ):
+        cell.chunk(0.2, **change)
+        assert node._waiting is waits
+        assert words in player.last_rejection
+    assert (player.superseded, player.rejected, node._record.lost) == (0, 4, 0)
+    cell.run(2.0)
+    assert (player.played, player.rejected) == (1, 4)
+    cell.chunk(0.2)
+    assert node._record.lost == 0
+
+
+def test_why_nothing_moves_is_said_while_a_chunk_waits(make: Callable[..., Cell]) -> None:
+    cell, said = bridged(make, chunks=0), []
+    cell.node._armed_at -= NS  # else it answers what was seen before
+    cell.node._status.publish = lambda message: said.append((message.mode, message.reason))
+    cell.chunk(0.2)
+    cell.run(0.1)
+    assert said[-1] == (
+        "holding",
+        "the newest chunk waits: the controller is led to where the next motion begins",
+    )
+    cell.run(2.0)
+    assert ("playing", "") in said
+
+
+@pytest.mark.parametrize("stop", ["service", "disarm", "clock"])
+def test_a_chunk_that_waits_is_dropped_with_words_by_a_stop(
+    make: Callable[..., Cell], stop: str
+) -> None:
+    from std_srvs.srv import SetBool, Trigger
+
+    cell = bridged(make, chunks=1)
+    node = cell.node
+    if stop == "service":
+        node._on_stop(Trigger.Request(), Trigger.Response())
+    elif stop == "disarm":
+        node._on_arm(SetBool.Request(data=False), SetBool.Response())
+    else:
+        node.time -= 3 * NS // 10
+    words = {
+        "service": "chunk 1: stopped by ~/stop",
+        "disarm": "chunk 1: dry run before it could be followed",
+        "clock": "chunk 1: the clock jumped back",
+    }
+    cell.run(3.0)
+    assert node._player.last_rejection == words[stop]
+    assert (node._player.played, node._player.rejected) == (0, 1)
+
+
+@pytest.mark.parametrize("recovery", ["automatic", "explicit"])
+def test_a_chunk_is_not_over_while_the_next_one_waits(
+    make: Callable[..., Cell], recovery: str
+) -> None:
+    """The motion that is played may end while its controller is still led onto it."""
+    cell = make("joint_trajectory", recovery, armed=True)
+    node = cell.node
+    cell.run(2.0)
+    cell.chunk(0.1, count=10)
+    cell.run(0.3)
+    assert node._player.mode == "playing"
+    end = node._player.motion.end
+    bridges, until = node._supervisor.is_bridging, end + NS // 5
+    node._supervisor.is_bridging = lambda now: now < until or bridges(now)
+    cell.chunk(0.1, count=30)
+    while node.time < until:
+        assert node._player.loaded.number == 1
+        cell.run(0.02)
+    cell.run(0.1)
+    assert node._armed
+    assert (node._player.mode, node._player.loaded.number) == ("playing", 2)
+    assert not [reason for reason in cell.reasons if "over" in reason]
+
+
+@pytest.mark.parametrize("away", [10.0, 50.0])
+def test_a_robot_in_degrees_is_led_from_a_radian_away_too(
+    make: Callable[..., Cell], tmp_path: Any, away: float
+) -> None:
+    degree = 180 / np.pi
+    limits = {name: [degree * number for number in values] for name, values in LIMITS.items()}
+    urdf = tmp_path / "arm.urdf"
+    urdf.write_text(
+        '<robot name="r"><link name="l"/><link name="m"/><joint name="a" type="revolute">'
+        '<parent link="l"/><child link="m"/><axis xyz="0 0 1"/>'
+        '<limit lower="-9" upper="9" velocity="1.9" effort="1"/></joint></robot>'
+    )
+    more = {**limits, "units": ["deg"], "urdf": str(urdf), "max_tracking_error": 5.7}
+    cell = make("joint_trajectory", "automatic", armed=True, **more)
+    cell.controller.hold(np.array([away]), cell.node.time)
+    cell.way, cell.where = [away] * LAG, 0.0
+    cell.controller.active = True
+    cell.points.clear()
+    cell.held = True
+    cell.run(3.0)
+    fastest, strongest = cell.steepest(0)
+    assert fastest < 1.1 * SPEED * degree
+    assert strongest < 1.5 * ACCELERATION * degree
 
 
 def test_a_chunk_that_waits_is_dropped_with_words_when_the_commander_is_deactivated(

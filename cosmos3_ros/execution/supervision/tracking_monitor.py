@@ -44,11 +44,15 @@ class TrackingMonitor:
     brakes) is not there for long, and does not travel.
 
     joints: the names of the columns; lag: how late a healthy arm may follow, ns; limit: how far
-    from where its set points were an arm that follows can be, rad or m.
+    from where its set points were an arm that follows can be, as the joints say it; unit: what they
+    say of 1 rad or 1 m [N].
     """
 
-    def __init__(self, joints: Sequence[str], lag: int, limit: float) -> None:
+    def __init__(
+        self, joints: Sequence[str], lag: int, limit: float, unit: np.ndarray | float = 1.0
+    ) -> None:
         self._joints, self._lag, self._limit = tuple(joints), lag, limit
+        self._off, self._least, self._standing = OFF * unit, LEAST * unit, STANDING * unit
         # time (ns) and position [N] of the arm; the same of set points, with two counts: how often
         # they began anew at the arm, and of motions
         self._arm: collections.deque[tuple[int, np.ndarray]] = collections.deque()
@@ -180,7 +184,7 @@ class TrackingMonitor:
         points = list(itertools.islice(reversed(self._points), 4))
         soon = np.ptp([position for _, position, _ in points], axis=0)
         # its clock may be a little ahead, and so the arm
-        if (self.deviation() > OFF + soon).any() or not self._has_begun_to_move():
+        if (self.deviation() > self._off + soon).any() or not self._has_begun_to_move():
             return True
         stamp = self._arm[-1][0]
         return any(self._is_paused(stamp, window) for window in STILLS)
@@ -193,7 +197,7 @@ class TrackingMonitor:
         if self._begun is None:
             return True
         way = np.abs(self._points[-1][1] - self._begun)
-        done, far = np.abs(self._arm[-1][1] - self._begun), way > LEAST
+        done, far = np.abs(self._arm[-1][1] - self._begun), way > self._least
         if not far.any():
             return True
         if (far & (done < PAUSED * way)).any():
@@ -211,7 +215,7 @@ class TrackingMonitor:
         wanted = np.abs(np.subtract(points[steps:], points[:-steps])).min(axis=0)
         first = next(k for k, (when, _) in enumerate(self._arm) if when >= stamp - window)
         lately = [position for _, position in itertools.islice(self._arm, max(0, first - 1), None)]
-        return bool(((wanted > LEAST) & (np.ptp(lately, axis=0) < PAUSED * wanted)).any())
+        return bool(((wanted > self._least) & (np.ptp(lately, axis=0) < PAUSED * wanted)).any())
 
     def is_standing(self) -> bool:
         """Whether the measured arm has not moved for a moment."""
@@ -221,7 +225,7 @@ class TrackingMonitor:
             lately.append(position)
             if when <= begin:  # one from before: two measured just now say nothing
                 break
-        return bool(lately) and bool((np.ptp(lately, axis=0) < STANDING).all())
+        return bool(lately) and bool((np.ptp(lately, axis=0) < self._standing).all())
 
     def has_just_stopped(self) -> bool:
         """Whether the arm is no further away than one that has just stopped following its points.

@@ -35,7 +35,7 @@ def make_sinks(
     """
     p = node.params
     led = CommandedTool(tool, lambda: player.motion, lambda: monitor.measured) if tool else None
-    about = Commanded(limits, p.trajectory_stamps, supervisor.away, led)
+    about = Commanded(limits, p.trajectory_stamps, supervisor.away, led, p.unit)
 
     def advertise(group: JointGroup) -> Advertise:
         return lambda topic: node.advertise(topic.of(group.name))

@@ -53,6 +53,7 @@ class CommandedArm:
     stamped: bool  # trajectories say by the clock when each point is due
     away: Away  # where all joints are, if they may not be where they were led
     tool: CommandedTool | None = None  # of sinks that lead it
+    unit: np.ndarray | float = 1.0  # what all joints of the robot say of 1 rad or 1 m [N]
     columns: np.ndarray | EllipsisType = ...  # of `joints` among those of the robot
 
 
@@ -93,7 +94,7 @@ class TrajectorySink:
     def __init__(self, advertise: Advertise, arm: CommandedArm) -> None:
         self.output, self._joints, self._columns = advertise(self.topic), arm.joints, arm.columns
         self.gripper = arm.grip() if arm.gripper else None
-        self._replacement = TrajectoryReplacement(arm.limits, arm.stamped, arm.away)
+        self._replacement = TrajectoryReplacement(arm.limits, arm.stamped, arm.away, arm.unit)
 
     def path(self, now: int) -> Waypoints | None:
         return self._replacement.path(now)

@@ -23,6 +23,7 @@ class Commanded:
     stamped: bool
     away: Away
     tool: CommandedTool | None = None
+    unit: np.ndarray | float = 1.0
 
 
 class GroupedSinks:
@@ -86,7 +87,7 @@ def grouped_sinks(
     joints: of all groups, in the order of the limits; advertise, grip: the ways of a group to its
     topics and to its gripper.
     """
-    made, about = [], (robot.limits, robot.stamped, robot.away, robot.tool)
+    made, about = [], (robot.limits, robot.stamped, robot.away, robot.tool, robot.unit)
     for group, kind in groups:
         columns = np.array([joints.index(joint) for joint in group.joints])
         arm = CommandedArm(group.joints, group.gripper, grip(group), *about, columns)
