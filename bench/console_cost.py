@@ -5,7 +5,7 @@ python bench/console_cost.py [--seconds 600] [--out FILE]
 
 Simulation, policy and commander; beside them a process that only subscribes to what the console
 hears, and the console with a page that is open in every other window, as the page asks: when it has
-the last answer, at most every 40 ms. A second page is connected all the time and never asks. At the
+the last answer, at most every 66 ms. A second page is connected all the time and never asks. At the
 end, with chromium and playwright, the real page on a processor that is throttled to a sixth.
 """
 
@@ -40,7 +40,7 @@ from cosmos3_ros.ros.worker_thread import LAST
 from cosmos3_ros.sim.camera_table import VIEWS
 
 TOKEN = "a-word-for-a-bench"
-PERIOD = 0.04  # s between two questions of the page, as in console.js
+PERIOD = 0.066  # s between two questions of the page, as in console.js
 WINDOW = 20.0  # s
 SETTLE = 5.0  # s after which what a window began with has come to rest
 TICK = os.sysconf("SC_CLK_TCK")

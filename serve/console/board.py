@@ -38,12 +38,21 @@ class Board:
             self._version += 1
             self._items[kind] = (self._version, Item(value, tuple(pictures)))
 
-    def newer(self, seen: int) -> tuple[int, dict[str, Item]]:
-        """A page asks: the version now, and what has come since the version `seen`; 0: all."""
+    def newer(self, seen: int, pictures: int | None) -> tuple[int, dict[str, Item]]:
+        """A page asks: the version now, and what has come since the version `seen`; 0: all.
+
+        pictures: the same of what has pictures; None: without it.
+        """
+
+        def is_new(version: int, item: Item) -> bool:
+            if item.pictures:
+                return pictures is not None and version > pictures
+            return version > seen
+
         with self._lock:
             self._asked = time.monotonic()
-            found = {k: item for k, (version, item) in self._items.items() if version > seen}
-            return self._version, found
+            items = self._items.items()
+            return self._version, {k: one for k, (v, one) in items if is_new(v, one)}
 
     @property
     def is_watched(self) -> bool:

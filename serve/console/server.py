@@ -20,6 +20,7 @@ from .acts import ACTS, read_act
 from .board import Board
 
 PAGE = pathlib.Path(__file__).parent / "page"
+VALUES = "values"  # what a page says that wants no pictures now
 MOST = 4096  # bytes of a request, and of a message on the socket
 PATIENCE = 1.0  # s after which a page that asks is told that there is nothing new
 PERIOD = 0.02  # s between two looks for something new
@@ -44,6 +45,9 @@ class Robot(Protocol):
 
     def model(self) -> RobotModel | None:
         """The robot description, as soon as it is known."""
+
+    def look(self) -> None:
+        """Put on the board what has come; called when a page asks, in the server's thread."""
 
     def act(
         self, name: str, fields: Mapping[str, Any]
@@ -137,24 +141,32 @@ class ConsoleServer:
         )
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        """Every message of the page asks for what is new, and is answered once: no queue."""
+        """Every message of the page asks for what is new, and is answered once: no queue.
+
+        One that says "values" leaves out what has pictures, until another asks for it.
+        """
         socket = web.WebSocketResponse(max_msg_size=MOST, heartbeat=20.0, compress=False)
         await socket.prepare(request)
-        seen = 0
+        values = pictures = 0  # versions that were sent
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 break
-            seen = await self._send_newer(socket, seen)
+            if message.data == VALUES:
+                values = await self._send_newer(socket, values, None)
+            else:
+                values = pictures = await self._send_newer(socket, values, pictures)
         return socket
 
-    async def _send_newer(self, socket: web.WebSocketResponse, seen: int) -> int:
+    async def _send_newer(
+        self, socket: web.WebSocketResponse, seen: int, pictures: int | None
+    ) -> int:
         """One message of JSON, kind -> value, and one for each picture, in that order."""
-        version, items = self._robot.board.newer(seen)
         for _ in range(round(PATIENCE / PERIOD)):
+            self._robot.look()
+            version, items = self._robot.board.newer(seen, pictures)
             if items:
                 break
             await asyncio.sleep(PERIOD)
-            version, items = self._robot.board.newer(seen)
         values = {kind: item.value for kind, item in items.items()}
         counts = {kind: len(item.pictures) for kind, item in items.items() if item.pictures}
         await socket.send_str(json.dumps({"values": values, "pictures": counts}))

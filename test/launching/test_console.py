@@ -308,7 +308,11 @@ def test_the_page_in_a_browser(
         expect(page.locator("#due")).to_contain_text("for", timeout=3 * PATIENCE)
         page.click("#arm")
         expect(page.locator("#scene_text")).not_to_have_text("nothing said yet")
-        page.wait_for_timeout(25_000 if PICTURE else 0)  # 2.5 s of the robot
+        if PICTURE:
+            page.wait_for_timeout(10_000)  # 1 s of the robot
+            far = re.compile(r"^0\.(0[89]|[1-9])")  # m that the chunk goes on, so that it is seen
+            with contextlib.suppress(AssertionError):  # as below
+                expect(page.locator("#stage")).to_have_attribute("data-ahead", far)
         with contextlib.suppress(AssertionError):  # a busy machine has no chunk in time
             expect(page.locator("#mode")).to_have_text("armed · moving", timeout=5_000)
             expect(page.locator("#due")).to_contain_text("for this moment", timeout=5_000)

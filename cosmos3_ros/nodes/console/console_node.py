@@ -2,7 +2,7 @@
 """The console: shows a running graph in a browser, and does what is pressed there.
 
 A process of its own, whose end ends nothing. It hears pictures, futures and joints only while
-somebody looks, and passes JPEGs on as they came.
+somebody looks, when a page asks, and passes JPEGs on as they came.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from ...ros import topics
 from ...ros.lifecycle import ManagedNode
 from ...ros.messages import to_ns
 from ...ros.node_runner import run
-from ...ros.rate_cap import RateCap
 from ...ros.worker_thread import LAST
 from ...serve.asyncio_runner import in_background
 from ...serve.auth import read_token
@@ -38,11 +37,11 @@ from . import page_values
 from .buttons import Buttons
 from .console_params import Params
 from .episode_log import EpisodeLog
+from .polled import Polled
 from .robot_model import read_model
 from .shown_robot import read_shown
 from .task_watch import TaskWatch
 
-FAST = 30.0  # messages of a stream that are taken, a second: a page asks 25 times at most
 LOOK = 0.25  # s between two looks whether somebody looks
 WARNING = DiagnosticStatus.WARN
 
@@ -53,7 +52,7 @@ class ConsoleNode(ManagedNode[Params]):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("console", Params, KNOWN, **kwargs)
         self._listening = contextlib.ExitStack()
-        self._watched: dict[str, Any] = {}  # subscriptions while somebody looks
+        self._watched: dict[str, Polled] = {}  # while somebody looks
 
     @property
     def control(self) -> bool:
@@ -131,14 +130,16 @@ class ConsoleNode(ManagedNode[Params]):
                 self._watch(view, camera, self._picture_of(view))
 
     def _unwatch(self) -> None:
-        for subscription in self._watched.values():
-            self.destroy_subscription(subscription)
-        self._watched.clear()
+        while self._watched:
+            self._watched.popitem()[1].close()
 
     def _watch(self, key: str, topic: topics.Topic, heard: Callable[[Any], None]) -> None:
-        self._watched[key] = self.create_subscription(
-            topic.type, topic.name, heard, topic.qos, callback_group=RateCap(FAST)
-        )
+        self._watched[key] = Polled(self, topic, heard)
+
+    def look(self) -> None:
+        """See serve.console.server.Robot."""
+        for stream in list(self._watched.values()):
+            stream.take()
 
     def _camera(self, view: str) -> topics.Topic | None:
         """The topic of a view that somebody publishes, JPEGs rather than pixels; None: neither."""

@@ -4,7 +4,8 @@ import { uPlot } from "./vendor.js";
 
 const element = (id) => document.getElementById(id);
 const SECONDS = 20; // shown of joints
-const PERIOD = 100; // ms between two drawings
+const PERIOD = 200; // ms between two drawings, in which a plot of them moves by about a pixel
+const SHARE = 0.2; // of the time that drawing may take
 const LEAST = 0.05; // rad or m that a plot shows at least: a still arm is a flat line
 const CHUNKS = 60; // shown of latencies
 const SURPRISES = 60; // s shown of surprises
@@ -80,10 +81,9 @@ class Joint {
     }
   }
 
-  draw(times, commanded, measured) {
-    this.chart.setData([times, commanded, measured]);
-    const last = { commanded: commanded.at(-1), measured: measured.at(-1) };
-    this.value.textContent = last.measured === null ? "-" : `${last.measured.toFixed(3)} ${this.spec.gripper ? "" : this.spec.unit}`;
+  show(last) {
+    const text = last.measured === null ? "-" : `${last.measured.toFixed(3)} ${this.spec.gripper ? "" : this.spec.unit}`;
+    if (this.value.textContent !== text) this.value.textContent = text;
     for (const [kind, mark] of Object.entries(this.marks)) {
       const share = (last[kind] - this.spec.lower) / (this.spec.upper - this.spec.lower);
       mark.style.visibility = last[kind] === null ? "hidden" : "visible";
@@ -98,7 +98,7 @@ export class Charts {
     this.samples = []; // [time, commanded by joint, measured by joint]
     this.chunks = [];
     this.surprises = []; // as they came
-    this.drawn = 0;
+    this.next = 0; // ms, when the joints may be drawn again
     for (const id of ["joints", "latency", "surprise_plot"]) new ResizeObserver(() => this.resize()).observe(element(id));
   }
 
@@ -123,23 +123,32 @@ export class Charts {
     if (fresh.joints) this.add_sample(values);
     if (fresh.chunk) this.add_chunk({ ...values.chunk, lasts: values.chunk.duration / Math.max(state.rate(), 0.01) });
     if (fresh.surprise) this.add_surprise(values.surprise);
-    if (performance.now() - this.drawn < PERIOD || !this.samples.length) return;
+    if (performance.now() >= this.next && this.samples.length) this.draw_joints();
+  }
+
+  draw_joints() {
     const began = performance.now();
     const end = this.samples.at(-1)[0];
     const times = this.samples.map(([time]) => time - end);
-    for (const joint of this.joints) {
-      const { name } = joint.spec;
-      joint.draw(times, this.samples.map((sample) => sample[1][name] ?? null), this.samples.map((sample) => sample[2][name] ?? null));
+    for (const { spec, chart } of this.joints) {
+      const of = (k) => this.samples.map((sample) => sample[k][spec.name] ?? null);
+      chart.setData([times, of(1), of(2)]);
     }
-    // on a slow machine no more than a fifth of the time goes into this
-    this.drawn = performance.now() + 4 * (performance.now() - began);
+    this.next = began + PERIOD;
+    // uPlot draws in microtasks, which are done before this one
+    queueMicrotask(() => (this.next = Math.max(this.next, began + (performance.now() - began) / SHARE)));
   }
 
   add_sample({ joints, command }) {
     const last = this.samples.at(-1)?.[0];
     if (last !== undefined && (joints.stamp < last || joints.stamp > last + SECONDS)) this.samples = [];
     const recent = command && Math.abs(command.stamp - joints.stamp) < 0.5;
-    this.samples.push([joints.stamp, recent ? command.positions : {}, joints.positions]);
+    const commanded = recent ? command.positions : {};
+    this.samples.push([joints.stamp, commanded, joints.positions]);
+    for (const joint of this.joints) {
+      const { name } = joint.spec;
+      joint.show({ commanded: commanded[name] ?? null, measured: joints.positions[name] ?? null });
+    }
     while (this.samples[0][0] < joints.stamp - SECONDS) this.samples.shift();
   }
 
@@ -183,7 +192,7 @@ export class Charts {
         ...size_of("latency"),
         legend: { show: false },
         cursor: { show: false },
-        padding: [4, 4, 0, 0],
+        padding: [4, 4, 6, 0],
         scales: { x: { time: false, range: [-CHUNKS + 0.4, 0.6] }, y: { range: (_, low, high) => [0, 1.08 * (high ?? 1)] } },
         axes: [{ show: false }, axis(42, { space: 22 })],
         series: [

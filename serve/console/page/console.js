@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page pulls: it asks for what is new when it has the last, and draws the newest, so that it never lags.
+// Values do not wait for pictures: those are asked for when the last ones are drawn.
 import { Charts } from "./charts.js";
 import { Controls } from "./controls.js";
 import { Pictures } from "./pictures.js";
 import { Words } from "./words.js";
 
-const PERIOD = 40; // ms between two questions at least
+const PERIOD = 66; // ms between two questions at least
 const UNSEEN = 1000; // ms without a drawing after which it asks no more
 const RETRY = 1000; // ms until it tries to connect again
 const JUMP = 2; // s by which a clock that was set is off
 const state = { values: {}, files: {} }; // by kind; files: JPEGs, which pictures.js decodes beside
 const clock = { heard: [], anchor: null, rate: 1 }; // heard, anchor: [the robot's s, this page's s]
-const parts = [new Words(), new Controls(), new Pictures(), new Charts()];
+const pictures = new Pictures();
+const parts = [new Words(), new Controls(), pictures, new Charts()];
+let fresh = null; // what came since the last drawing
+let since = 0; // when the first of it did
+let after = null; // what waits for the drawing
 
 // The robot comes last: without WebGL, or with a broken description, everything else lives.
 import("./robot.js").then(({ RobotView }) => parts.push(new RobotView())).catch((error) => {
   const note = document.createElement("div");
   note.className = "none";
-  note.textContent = `no 3-D view here: ${error.message}`;
+  const why = /webgl/i.test(error.message) ? "this browser has no WebGL for it. All else works" : error.message;
+  note.textContent = `no 3-D view here: ${why}`;
   document.getElementById("stage").replaceChildren(note);
 });
 
@@ -45,10 +51,10 @@ function hear_clock(now) {
   clock.anchor = [now - ahead + fallen, here[1]];
 }
 
-function draw(fresh) {
+function draw(values) {
   for (const part of parts) {
     try {
-      part.draw(state, fresh);
+      part.draw(state, values);
     } catch (error) {
       console.error(error);
     }
@@ -56,6 +62,21 @@ function draw(fresh) {
   const stamp = state.values.joints?.stamp;
   if (stamp) document.body.dataset.stamp = stamp;
 }
+
+// With the page's next frame, all at once: the browser puts the whole page together for each, which
+// costs more than any part where the processor does it.
+state.draw_soon = (values = {}) => {
+  if (!fresh) {
+    since = performance.now();
+    requestAnimationFrame(() => {
+      const [values, then] = [fresh, after];
+      fresh = after = null;
+      draw(values);
+      then?.();
+    });
+  }
+  fresh = { ...fresh, ...values };
+};
 
 function show_connection(kind, text) {
   document.body.dataset.connection = kind;
@@ -68,40 +89,26 @@ function connect() {
   let waiting = null; // the message whose pictures are coming
   let blobs = [];
   let asked = 0;
-  let fresh = null; // what came since the last drawing
-  let came = 0; // when the first of it did
-  let held = false; // whether the next question waits for the drawing
 
   const ask = () => {
     if (socket.readyState !== WebSocket.OPEN) return;
     asked = performance.now();
-    socket.send("next");
-  };
-
-  const ask_soon = () => setTimeout(ask, Math.max(0, PERIOD - (performance.now() - asked)));
-
-  const show = () => {
-    const values = fresh;
-    fresh = null;
-    if (socket.readyState !== WebSocket.OPEN) return; // closed meanwhile: what it said is forgotten
-    draw(values);
-    if (held) ask_soon();
-    held = false;
+    socket.send(pictures.drawn ? "next" : "values");
   };
 
   // The next question does not wait for the drawing: what is drawn is what was so a moment ago, also
   // where a drawing takes long. A page that nobody sees is not drawn, and stops asking.
+  const ask_soon = () => {
+    if (fresh && performance.now() - since > UNSEEN) after = ask_soon;
+    else setTimeout(ask, Math.max(0, PERIOD - (performance.now() - asked)));
+  };
+
   const take = ({ values, pictures }) => {
     for (const [kind, count] of Object.entries(pictures)) state.files[kind] = blobs.splice(0, count);
     Object.assign(state.values, values);
     if (values.now !== undefined) hear_clock(values.now);
-    if (!fresh) {
-      came = performance.now();
-      requestAnimationFrame(show);
-    }
-    fresh = { ...fresh, ...values };
-    held = performance.now() - came > UNSEEN;
-    if (!held) ask_soon();
+    state.draw_soon(values);
+    ask_soon();
   };
 
   socket.onopen = () => {
@@ -121,6 +128,7 @@ function connect() {
   socket.onclose = async () => {
     state.values = {};
     clock.anchor = null;
+    if (fresh) fresh = {}; // what it said last is forgotten
     draw({});
     show_connection("closed", "disconnected");
     const answer = await fetch("/", { method: "GET" }).catch(() => null);

@@ -2,24 +2,26 @@
 // The cameras, composed as the model sees them, and in the same composition the frame that was
 // predicted for that moment; below, all frames of the newest prediction.
 const element = (id) => document.getElementById(id);
-const WIDTH = 768; // pixels of the canvases
+const MOST = 768; // pixels of the canvases' width at most
+const STRIP = 50; // CSS pixels of the strip's height, as in style.css
 const ANSWERED = 30; // s for which the boxes of an answer stay
 const SURPRISED = 1; // s for which the places of a surprise stay
 const SCENE = "#f0a35b", ANSWER = "#4fbf87";
 
-// The newest pictures of one kind. What comes while others are decoded waits, and only the newest of
-// it: a slow machine leaves some out, never lags, and never keeps what is drawn beside waiting.
+// The newest pictures of one kind. What comes while others are decoded or wait to be drawn waits, and
+// only the newest of it: a slow machine leaves some out, never lags, and never keeps what is drawn beside waiting.
 class Newest {
   constructor(done) {
-    this.done = done; // called when other pictures are there
+    this.done = done; // called when other pictures are there; resolved when they are drawn
+    this.busy = false; // with what is decoded or waits to be drawn
     this.frames = []; // null for one that is broken
     this.value = {}; // what came with them
   }
 
   async take(value, files) {
     this.waiting = { value, files };
-    if (this.decoding) return;
-    this.decoding = true;
+    if (this.busy) return;
+    this.busy = true;
     while (this.waiting) {
       const { value, files } = this.waiting;
       this.waiting = null;
@@ -27,49 +29,71 @@ class Newest {
       for (const file of files) frames.push(await createImageBitmap(file).catch(() => null));
       for (const old of this.frames) old?.close();
       Object.assign(this, { frames, value });
-      this.done();
+      await this.done();
     }
-    this.decoding = false;
+    this.busy = false;
   }
 }
 
 export class Pictures {
   constructor() {
     this.kinds = {}; // Newest by kind: "future", and "view NAME" for each camera
-    this.seen = element("seen").getContext("2d");
-    this.predicted = element("predicted").getContext("2d");
+    const opaque = { alpha: false };
+    this.seen = element("seen").getContext("2d", opaque);
+    this.predicted = element("predicted").getContext("2d", opaque);
     this.strip = element("strip").getContext("2d");
+    this.shown = {}; // what the canvases show of the prediction
+    new ResizeObserver(() => this.lay_out()).observe(element("seen"));
+  }
+
+  // Whether what the cameras showed last is drawn, and more is wanted.
+  get drawn() {
+    return !Object.entries(this.kinds).some(([kind, newest]) => newest.busy && kind !== "future");
   }
 
   draw(state, fresh) {
     const { values, files } = state;
-    if (fresh.robot) this.lay_out(values.robot);
+    this.state = state;
+    if (fresh.robot) this.lay_out();
     for (const kind of Object.keys(fresh).filter((one) => files[one])) {
-      this.kinds[kind] ??= new Newest(() => this.draw_soon(state));
+      this.kinds[kind] ??= new Newest(() => this.draw_soon());
       this.kinds[kind].take(values[kind], files[kind]);
     }
-    if (fresh.scene || fresh.answer || fresh.robot) this.draw_soon(state);
+    if (fresh.scene || fresh.answer) this.stale ??= Promise.withResolvers();
+    if (this.stale && this.panels) this.draw_now();
   }
 
-  // Once for all that was decoded since the last frame of the page.
-  draw_soon(state) {
-    if (this.frame_request || !this.panels) return;
-    this.frame_request = requestAnimationFrame(() => {
-      this.frame_request = 0;
-      this.draw_seen(state);
-      this.draw_predicted(state);
-    });
+  // With the next frame of the page, which it resolves with.
+  draw_soon() {
+    this.stale ??= Promise.withResolvers();
+    this.state.draw_soon();
+    return this.stale.promise;
   }
 
-  lay_out({ panels, composite, content }) {
-    const [height, width] = composite;
-    this.scale = WIDTH / width;
-    this.panels = panels;
-    this.content = content;
-    for (const context of [this.seen, this.predicted]) {
-      context.canvas.width = WIDTH;
-      context.canvas.height = Math.round(height * this.scale);
+  draw_now() {
+    const done = this.stale?.resolve;
+    this.stale = null;
+    this.draw_seen(this.state);
+    this.draw_predicted(this.state);
+    done?.();
+  }
+
+  // As many pixels as are shown: more would only be drawn.
+  lay_out() {
+    const { robot } = this.state?.values ?? {};
+    if (!robot) return;
+    const [height, width] = robot.composite;
+    const { clientWidth, clientHeight } = this.seen.canvas;
+    const shown = Math.min(clientWidth, (clientHeight * width) / height) * devicePixelRatio;
+    this.scale = Math.max(1, Math.min(MOST, Math.round(shown))) / width;
+    this.panels = robot.panels;
+    this.content = robot.content;
+    for (const { canvas } of [this.seen, this.predicted]) {
+      canvas.width = Math.round(width * this.scale);
+      canvas.height = Math.round(height * this.scale);
     }
+    this.shown = {};
+    this.draw_now();
   }
 
   draw_seen({ values, now }) {
@@ -89,11 +113,9 @@ export class Pictures {
   }
 
   draw_predicted(state) {
-    const { predicted, strip } = this;
     const { frames, value: future } = this.kinds.future ?? { frames: [] };
-    predicted.fillStyle = "#0e1116";
-    predicted.fillRect(0, 0, predicted.canvas.width, predicted.canvas.height);
     if (!frames.length) {
+      this.show_predicted(null, false);
       element("due").textContent = "nothing yet";
       return;
     }
@@ -103,44 +125,63 @@ export class Pictures {
     const place = (moment - future.stamp) / future.step;
     const k = Math.min(Math.max(Math.round(place), 0), frames.length - 1);
     const late = moment - future.stamp - k * future.step;
-    const frame = frames[k];
-    // the padding at the right and bottom is not part of the composition
-    if (frame) {
-      const [rows, columns] = [Math.min(this.content[0], frame.height), Math.min(this.content[1], frame.width)];
-      predicted.drawImage(frame, 0, 0, columns, rows, 0, 0, predicted.canvas.width, predicted.canvas.height);
-    }
-    if (late > 0.3) {
-      predicted.fillStyle = "rgba(14, 17, 22, 0.55)";
-      predicted.fillRect(0, 0, predicted.canvas.width, predicted.canvas.height);
-    }
+    this.show_predicted(frames[k], late > 0.3);
     element("due").textContent =
       Math.abs(late) <= 0.3 ? `for this moment, ${(moment - future.stamp).toFixed(1)} s before` : `was for ${late.toFixed(1)} s ago`;
-    if (k !== this.due || frames !== this.frames) this.draw_strip(strip, frames, k);
-    [this.due, this.frames] = [k, frames];
+    this.draw_strip(frames, k);
   }
 
-  draw_strip(strip, frames, due) {
-    const first = frames.find(Boolean);
-    if (!first) return;
-    const height = 100;
-    const width = Math.round((height * this.content[1]) / this.content[0]);
-    strip.canvas.height = height;
-    strip.canvas.width = Math.max(1, frames.length * (width + 6));
-    frames.forEach((frame, k) => {
-      if (frame) strip.drawImage(frame, 0, 0, this.content[1], this.content[0], k * (width + 6), 0, width, height);
-      strip.lineWidth = 6;
+  // The frame, dimmed if its moment is over; nothing if that is what the canvas shows.
+  show_predicted(frame, over) {
+    const { predicted, shown } = this;
+    if (frame === shown.frame && over === shown.over) return;
+    Object.assign(shown, { frame, over });
+    const { width, height } = predicted.canvas;
+    predicted.fillStyle = "#0e1116";
+    predicted.fillRect(0, 0, width, height);
+    if (!frame) return;
+    // the padding at the right and bottom is not part of the composition
+    const [rows, columns] = [Math.min(this.content[0], frame.height), Math.min(this.content[1], frame.width)];
+    predicted.drawImage(frame, 0, 0, columns, rows, 0, 0, width, height);
+    if (!over) return;
+    predicted.fillStyle = "rgba(14, 17, 22, 0.55)";
+    predicted.fillRect(0, 0, width, height);
+  }
+
+  // All frames of a prediction, and which is due: of one that is drawn, only what has changed.
+  draw_strip(frames, due) {
+    const { strip, shown } = this;
+    const [rows, columns] = this.content;
+    const height = Math.round(STRIP * devicePixelRatio);
+    const width = Math.round((height * columns) / rows);
+    const space = Math.round(3 * devicePixelRatio);
+    let changed = [shown.due, due];
+    if (frames !== shown.frames) {
+      strip.canvas.height = height;
+      strip.canvas.width = Math.max(1, frames.length * (width + space));
+      changed = frames.keys();
+    } else if (due === shown.due) {
+      return;
+    }
+    Object.assign(shown, { frames, due });
+    for (const k of changed) {
+      const left = k * (width + space);
+      if (frames[k]) strip.drawImage(frames[k], 0, 0, columns, rows, left, 0, width, height);
+      else strip.clearRect(left, 0, width, height);
+      strip.lineWidth = space;
       strip.strokeStyle = "#5aa9f8";
-      if (k === due) strip.strokeRect(k * (width + 6) + 3, 3, width - 6, height - 6);
-    });
+      if (k === due) strip.strokeRect(left + space / 2, space / 2, width - space, height - space);
+    }
   }
 }
 
 function label(context, text, [left, top]) {
-  context.font = "17px system-ui, sans-serif";
+  const size = Math.round(10 * devicePixelRatio);
+  context.font = `${size}px system-ui, sans-serif`;
   context.fillStyle = "rgba(14, 17, 22, 0.6)";
-  context.fillRect(left, top, context.measureText(text).width + 14, 26);
+  context.fillRect(left, top, context.measureText(text).width + 0.8 * size, 1.5 * size);
   context.fillStyle = "#dbe1e9";
-  context.fillText(text, left + 7, top + 19);
+  context.fillText(text, left + 0.4 * size, top + 1.1 * size);
 }
 
 // Places of the composition that were not as predicted, the more so the redder.
@@ -155,7 +196,7 @@ function draw_surprise(context, { rows, columns, grid }) {
 
 function draw_boxes(context, boxes, [left, top, width, height], color) {
   context.strokeStyle = color;
-  context.lineWidth = 3;
+  context.lineWidth = 1.5 * devicePixelRatio;
   for (const box of boxes) {
     const place = [left + box.left * width, top + box.top * height];
     context.strokeRect(...place, (box.right - box.left) * width, (box.bottom - box.top) * height);

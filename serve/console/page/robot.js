@@ -7,7 +7,10 @@ import { BufferGeometry, Color, CylinderGeometry, DirectionalLight, Float32Buffe
 
 const TRAIL = 20; // s
 const LEAST = 66; // ms between two pictures
-const LEAST_SOFTWARE = 400; // the same, where the processor draws them: the page has other things to do
+const LEAST_SOFTWARE = 250; // the same, where the processor draws them: the page has other things to do
+const SHARE = 0.2; // of the time that drawing may take
+const FADE = 1000; // ms more for a robot that is still, whose trail fades
+const STILL = 5e-4; // rad or m by which nothing is seen to move
 const PLAYED = new Color("#44505f"), AHEAD = new Color("#7fd1c7"), DONE = new Color("#c58af9"), PAPER = new Color("#161a21");
 const stage = document.getElementById("stage");
 
@@ -34,7 +37,9 @@ export class RobotView {
     this.trail = line(0.9);
     this.scene.add(new HemisphereLight(0xdfe8f5, 0x30343c, 1.6), sun, grid, this.path, this.trail);
     this.places = []; // [time, x, y, z] of the tool
-    this.next = 0;
+    this.posed = {}; // joints as they are drawn
+    this.changed = true; // since the last picture
+    this.next = 0; // when another may be drawn
     stage.replaceChildren(this.renderer.domElement);
     new ResizeObserver(() => this.resize()).observe(stage);
     this.resize();
@@ -51,7 +56,7 @@ export class RobotView {
   async load() {
     const text = await (await fetch("/robot/urdf")).text();
     this.robot = build(text, null, () => this.fit());
-    this.ghost = build(text, new MeshStandardMaterial({ color: 0x7fd1c7, transparent: true, opacity: 0.16, depthWrite: false }), () => this.render());
+    this.ghost = build(text, new MeshStandardMaterial({ color: 0x7fd1c7, transparent: true, opacity: 0.3, depthWrite: false }), () => (this.changed = true));
     this.ghost.visible = false;
     this.scene.add(this.robot, this.ghost);
     stage.dataset.links = Object.keys(this.robot.links).length;
@@ -62,8 +67,8 @@ export class RobotView {
     if (box.isEmpty()) return;
     const size = box.getSize(new Vector3()).length();
     const middle = box.getCenter(new Vector3());
-    this.orbit.target.set(middle.x, middle.y, Math.max(0.5 * middle.z, middle.z - 0.1 * size));
-    this.camera.position.copy(this.orbit.target).add(new Vector3(1.05, -0.85, 0.55).multiplyScalar(0.98 * size));
+    this.orbit.target.set(middle.x, middle.y, Math.max(0.5 * middle.z, middle.z - 0.14 * size));
+    this.camera.position.copy(this.orbit.target).add(new Vector3(1.05, -0.85, 0.55).multiplyScalar(1.06 * size));
     this.orbit.update();
     stage.dataset.loaded = "true";
     this.render();
@@ -80,26 +85,32 @@ export class RobotView {
     }
     if (!this.robot) return;
     const chunk = values.chunk;
-    if (fresh.joints) this.pose(this.robot, values.joints.positions);
-    if (fresh.joints) this.add_place(values.joints.stamp);
+    if (fresh.joints) this.move(values.joints);
     if (fresh.chunk || (chunk && !this.row_places)) this.trace(chunk);
-    const over = !chunk || state.now() > chunk.stamp + chunk.duration + 0.5;
-    this.ghost.visible = this.path.visible = !over;
-    if (performance.now() < this.next) return;
-    this.color_path(state);
+    const visible = Boolean(chunk) && (is_played(values) || state.now() <= chunk.stamp + chunk.duration + 0.5);
+    this.changed ||= visible !== this.ghost.visible;
+    this.ghost.visible = this.path.visible = visible;
+    if (visible) this.color_path(state);
+    if (this.is_drawing() || performance.now() < this.next + (this.changed ? 0 : FADE)) return;
     this.draw_trail(values.joints?.stamp ?? 0);
+    // m from the tool to where the chunk brings it
+    stage.dataset.ahead = visible ? this.place?.distanceTo(this.row_places.at(-1)).toFixed(3) : "0";
     this.render();
   }
 
-  pose(robot, positions) {
-    for (const [name, value] of Object.entries(positions)) {
-      if (value !== null) robot.setJointValue(name, value);
+  move({ stamp, positions }) {
+    const known = Object.entries(positions).filter(([, value]) => value !== null);
+    if (known.some(([name, value]) => !(Math.abs(value - this.posed[name]) < STILL))) {
+      this.posed = Object.fromEntries(known);
+      for (const [name, value] of known) this.robot.setJointValue(name, value);
+      this.place = this.tool(this.robot);
+      this.changed = true;
     }
+    if (this.place) this.add_place(stamp);
   }
 
   // The tool: the middle of the ends of the tree, which are the finger tips of a gripper.
   tool(robot) {
-    robot.updateMatrixWorld(true);
     const place = new Vector3();
     const named = robot.links[this.tool_frame];
     if (named) return named.getWorldPosition(place);
@@ -110,9 +121,8 @@ export class RobotView {
   }
 
   add_place(stamp) {
-    const { x, y, z } = this.tool(this.robot);
     if (this.places.length && stamp < this.places.at(-1)[0]) this.places = [];
-    this.places.push([stamp, x, y, z]);
+    this.places.push([stamp, ...this.place.toArray()]);
     while (this.places[0][0] < stamp - TRAIL) this.places.shift();
   }
 
@@ -125,8 +135,10 @@ export class RobotView {
       for (const [name, values] of Object.entries(chunk.rows)) {
         if (values[row] !== null) this.ghost.setJointValue(name, values[row]);
       }
-      this.row_places.push(this.tool(this.ghost).toArray());
+      this.row_places.push(this.tool(this.ghost));
     }
+    this.played = -1;
+    this.changed = true;
   }
 
   color_path({ values, now }) {
@@ -134,8 +146,12 @@ export class RobotView {
     if (!this.row_places || !chunk) return;
     // rows count from where the commander began them, which a chunk at rest has later
     const begin = status && status.chunk === chunk.number && status.begin > 0 ? status.begin : chunk.stamp;
-    const colors = this.row_places.map((_, row) => (begin + (row + 1) * chunk.step < now() ? PLAYED : AHEAD).toArray());
-    fill(this.path, this.row_places, colors);
+    const played = this.row_places.filter((_, row) => begin + (row + 1) * chunk.step < now()).length;
+    if (played === this.played) return;
+    this.played = played;
+    this.changed = true;
+    const colors = this.row_places.map((_, row) => (row < played ? PLAYED : AHEAD).toArray());
+    fill(this.path, this.row_places.map((place) => place.toArray()), colors);
   }
 
   draw_trail(end) {
@@ -144,9 +160,30 @@ export class RobotView {
   }
 
   render() {
+    const gl = this.renderer.getContext();
     this.renderer.render(this.scene, this.camera);
-    this.next = performance.now() + this.least;
+    this.changed = false;
+    this.began = performance.now();
+    this.next = this.began + this.least;
+    if (this.fence) gl.deleteSync(this.fence);
+    this.fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
   }
+
+  // Whether the last picture is not finished; how long it took says when there may be another.
+  is_drawing() {
+    const gl = this.renderer.getContext();
+    if (!this.fence) return false;
+    if (gl.getSyncParameter(this.fence, gl.SYNC_STATUS) === gl.UNSIGNALED) return true;
+    gl.deleteSync(this.fence);
+    this.fence = null;
+    this.next = Math.max(this.next, this.began + (performance.now() - this.began) / SHARE);
+    return false;
+  }
+}
+
+// A chunk that came late, or is slowed down, is played beyond its time.
+function is_played({ status, chunk }) {
+  return status?.mode === "playing" && status.chunk === chunk.number;
 }
 
 function draws_in_software() {
@@ -177,23 +214,27 @@ function fill(made, places, colors) {
   made.geometry.setAttribute("color", new Float32BufferAttribute(colors.flat(), 3));
 }
 
+// material: of all its shapes, else each has its own. loaded: called when shapes have come.
 function build(text, material, loaded) {
   const manager = new LoadingManager(loaded);
   const loader = new URDFLoader(manager);
   const fallback = loader.loadMeshCb;
+  const paint_over = (shape) => material && shape?.traverse((one) => one.isMesh && (one.material = material));
   loader.loadMeshCb = (path, files, paint, done) => {
-    if (!path.endsWith(".stl")) return fallback(path, files, paint, done);
-    return new STLLoader(files).load(path, (shape) => done(new Mesh(shape, paint)), null, (error) => done(null, error));
+    const came = (shape, error) => {
+      done(shape, error);
+      paint_over(shape);
+      if (material) setTimeout(loaded); // a file that another robot loads already is none of this manager's
+    };
+    if (!path.endsWith(".stl")) return fallback(path, files, paint, came);
+    return new STLLoader(files).load(path, (shape) => came(new Mesh(shape, paint)), null, (error) => came(null, error));
   };
   manager.itemStart("urdf");
   const robot = loader.parse(text, "/robot/");
   const has_shapes = Object.values(robot.visual ?? {}).length > 0;
   if (!has_shapes) add_bones(robot);
-  const end = () => {
-    if (material) robot.traverse((one) => one.isMesh && (one.material = material));
-    setTimeout(loaded); // after this function, also where there is nothing to wait for
-  };
-  manager.onLoad = end;
+  paint_over(robot);
+  manager.onLoad = () => setTimeout(loaded); // after this function, also where there is nothing to wait for
   manager.itemEnd("urdf");
   return robot;
 }

@@ -122,8 +122,9 @@ function check_line([question, yes]) {
 function episode_line(one) {
   const line = document.createElement("tr");
   line.dataset.solved = one.outcome === "solved";
-  for (const text of [one.episode, one.task, one.seed, `${one.elapsed.toFixed(1)} s`, one.chunks, one.outcome]) {
+  for (const text of [one.episode, one.task, one.seed, one.outcome, `${one.elapsed.toFixed(1)} s`, one.chunks]) {
     line.append(Object.assign(document.createElement("td"), { textContent: text }));
   }
+  line.children[3].className = "outcome";
   return line;
 }

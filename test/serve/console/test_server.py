@@ -24,11 +24,15 @@ class FakeRobot:
 
     def __init__(self, control: bool = True, model: RobotModel | None = None) -> None:
         self.board, self.control, self._model = Board(), control, model
+        self.looks = 0
         self.pressed: list[tuple[str, Mapping[str, Any]]] = []
         self.answer: tuple[bool, str] | None = (True, "done as told")
 
     def model(self) -> RobotModel | None:
         return self._model
+
+    def look(self) -> None:
+        self.looks += 1
 
     def act(
         self, name: str, fields: Mapping[str, Any]
@@ -275,6 +279,34 @@ def test_a_page_that_asks_gets_the_newest_of_each_kind_and_no_more() -> None:
     assert serve(robot, use) == []
 
 
+def test_a_page_whose_pictures_wait_asks_for_values_alone() -> None:
+    robot = FakeRobot()
+
+    async def use(client: Client) -> None:
+        async with client.socket() as socket:
+            robot.board.put("view wrist", {"stamp": 1}, [b"old"])
+            robot.board.put("joints", 1)
+            await socket.send_str("values")
+            assert await socket.receive_json() == {"values": {"joints": 1}, "pictures": {}}
+            robot.board.put("view wrist", {"stamp": 2}, [b"new"])
+            robot.board.put("joints", 2)
+            await socket.send_str("values")
+            assert await socket.receive_json() == {"values": {"joints": 2}, "pictures": {}}
+            await socket.send_str("next")
+            assert await socket.receive_json() == {
+                "values": {"view wrist": {"stamp": 2}},
+                "pictures": {"view wrist": 1},
+            }
+            assert await socket.receive_bytes() == b"new"
+            looks = robot.looks
+            robot.board.put("joints", 3)
+            await socket.send_str("next")
+            assert await socket.receive_json() == {"values": {"joints": 3}, "pictures": {}}
+            assert robot.looks > looks, "what the robot says is looked at when a page asks"
+
+    assert serve(robot, use) == []
+
+
 def test_a_board_knows_whether_somebody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     from cosmos3_ros.serve.console import board as module
 
@@ -282,7 +314,7 @@ def test_a_board_knows_whether_somebody_looks(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     board = Board()
     assert not board.is_watched
-    board.newer(0)
+    board.newer(0, 0)
     assert board.is_watched
     now[0] += module.WATCHED
     assert not board.is_watched
