@@ -32,7 +32,6 @@ OWN: dict[str, Any] = {
     "distractors": 2,
     "latency": 0.3,
     "limit": 10.0,
-    "through": "process",
     "page": None,
     "questions": False,
     "compare": [],
@@ -107,7 +106,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
 def _check_world(chosen: argparse.Namespace) -> None:
     """ValueError for options of another world without --env, and for our own tasks' with it."""
     if not chosen.env:
-        if given := [name for name in ("protocol", "rows") if getattr(chosen, name, None)]:
+        if given := [name for name in ("protocol", "rows", "robot") if getattr(chosen, name, None)]:
             raise ValueError(f"--{given[0]}: expected --env, which alone has it")
         return
     values = vars(chosen)
@@ -115,6 +114,10 @@ def _check_world(chosen: argparse.Namespace) -> None:
     given += [name for name, _ in _given(chosen, Options, GRAPH)]
     if given:
         raise ValueError(f"--{given[0].replace('_', '-')}: not known of --env {chosen.env}")
+    if getattr(chosen, "robot", "") and chosen.through != "nodes":
+        raise ValueError("--robot: expected --through nodes, which alone has it")
+    if getattr(chosen, "through", "process") not in ("process", "nodes"):
+        raise ValueError(f"--through: expected process or nodes with --env, got {chosen.through!r}")
     if chosen.episodes is not None and chosen.episodes < 1:
         raise ValueError(f"--episodes: expected at least 1, got {chosen.episodes}")
 
@@ -218,6 +221,11 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     )
     nodes = parser.add_argument_group("with --through nodes")
     add_arguments(nodes, Options, GRAPH)
+    nodes.add_argument(
+        "--robot",
+        default="",
+        help="with --env: robot file that plays the world (default: the one of the world's name)",
+    )
     # --seed is that of the scene
     add_sampling(parser, EVALUATED, {"seed": "--noise-seed"})
     parser.set_defaults(function=_eval)
@@ -324,7 +332,15 @@ def _eval_world(chosen: argparse.Namespace) -> int:
     )
     who = Candidate(EXPERT)
     if chosen.checkpoint != EXPERT:
-        who = Candidate(chosen.checkpoint, chosen.rows, **_runtime(chosen))
+        who = Candidate(
+            chosen.checkpoint,
+            chosen.rows,
+            through=chosen.through,
+            robot=chosen.robot,
+            **_runtime(chosen),
+        )
+    elif chosen.through != "process":
+        raise ValueError("--through: expected process for the expert, which sees no picture")
     print(examine(who, exam, world, chosen.workers, chosen.out))
     return 0
 

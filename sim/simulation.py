@@ -27,7 +27,7 @@ class Simulation:
     gripper says when it is open.
     """
 
-    opened = 0.0
+    rate, opened = TICKS_PER_SECOND, 0.0
 
     def __init__(self, height: int = 180, width: int = 320, distractors: int = 2) -> None:
         """height, width: of the images, pixels.

@@ -212,8 +212,15 @@ class Show:
         if film:
             recorder.on_image = self._on_image
 
-    def episode(self, task: str, seed: int, time_limit: float, alive: Any) -> Episode:
-        """Reset, instruct, arm, watch until success or the time limit, disarm."""
+    def episode(
+        self,
+        task: str,
+        seed: int,
+        time_limit: float,
+        alive: Any,
+        over: Callable[[], bool] = lambda: False,
+    ) -> Episode:
+        """Reset, instruct, arm, watch until success, the time limit or `over`, disarm."""
         recorder = self._recorder
         recorder.call(SetBool, "commander/arm", data=False)
         last = recorder.status.episode if recorder.status else 0
@@ -228,8 +235,10 @@ class Show:
         wait_until(self._arm, 10, "arming the commander", alive)
         self._title, self._filming = f"{task}, seed {seed}: {scene.instruction}", True
         start = self._start = time.monotonic()
-        while time.monotonic() - start < time_limit and not (
-            recorder.status and recorder.status.success
+        while (
+            time.monotonic() - start < time_limit
+            and not (recorder.status and recorder.status.success)
+            and not over()
         ):
             alive()
             self._live(time.monotonic() - start)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..model.embodiment import SIMULATED
 from ..robot.parameter_file import Sections, Setting, in_force
-from ..robot.robot_file import embodiment_of, scene_of, urdf_of
+from ..robot.robot_file import embodiment_of, scene_of, urdf_of, world_of
 from .graph_options import SETS, Options
 
 EMBODIED = ("policy", "server")  # nodes that have the parameter `embodiment`
@@ -48,7 +48,8 @@ class Settings:
         if node == "sim" and scene:
             values["scene"] = scene
         others = any(self._value(values, file, name) for name in ("checkpoint", "policy_url"))
-        embedded = self._options.sim and not others and not scene
+        elsewhere = scene or world_of(self._sections)
+        embedded = self._options.sim and not others and not elsewhere
         if node in EMBODIED and (wanted := embodiment_of(self._path, self._sections, node)):
             if embedded and wanted != SIMULATED.name:
                 values["embodiment"] = ""

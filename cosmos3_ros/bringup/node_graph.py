@@ -32,6 +32,7 @@ from .graph_settings import Settings
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
 MODULES = {
     "sim": ("cosmos3_ros.nodes.sim_node",),
+    "world": ("cosmos3_ros.training.worlds.world_node",),
     "brain": ("cosmos3_ros.brain",),
     "policy": ("cosmos3_ros.brain", "policy"),
     "reasoner": ("cosmos3_ros.brain", "reasoner"),
@@ -156,8 +157,10 @@ def processes(
         found.append(process)
 
     if options.sim:
-        _check_simulated(options, path, sections, scene_of(path, sections))
-        add("sim", "sim")
+        world = graph.value("sim", "env")
+        if not world:
+            _check_simulated(options, path, sections, scene_of(path, sections))
+        add("world" if world else "sim", "sim")
     brain = [node for node in ("policy", "reasoner", "server") if getattr(options, node)]
     for node, url in (("policy", "policy_url"), ("reasoner", "remote_url")):
         if node in brain and graph.value(node, url):  # has no weights to share

@@ -62,6 +62,11 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams, SurpriseParam
     units: list[str] = param(
         [], "rad, deg, m or mm of each of `joints`; empty: as the embodiment has them"
     )
+    led_joints: list[str] = param(
+        [],
+        "robot joint of each action column, where an embodiment leads others than it measures; "
+        "empty: those of `joints`",
+    )
     check_observation: bool = param(
         True,
         "refuse an episode's first observation if it cannot be of the embodiment: degrees in place "

@@ -14,7 +14,7 @@ import queue
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import rclpy
@@ -35,7 +35,7 @@ from ..ros.shutdown_signal import Stop, ignore_stop_signals
 from ..ros.spin_thread import spinning
 from ..sim.emulated_controllers import ArmController, Robot, State
 from ..sim.layout import cameras_of, mounts_of
-from ..sim.real_time_pace import TICKS_PER_SECOND, Pace
+from ..sim.real_time_pace import Pace
 from ..sim.scene_file.scene_simulation import SceneSimulation
 from ..sim.scene_file.schema import read_scene
 from ..sim.simulation import Simulation
@@ -45,8 +45,6 @@ from .known_parameters import KNOWN, checker
 from .sim_messages import camera_info, joint_state, trajectory
 from .sim_params import Params
 
-# a third of a nanosecond too short; stamps count ticks and do not drift
-PERIOD = NS // TICKS_PER_SECOND
 STATUS_PER_SECOND = 5
 
 
@@ -64,31 +62,110 @@ class _Arm:
         return (*self.joints, self.finger) if self.finger else self.joints
 
 
-class SimNode(Node):
-    """See the module. Raises ValueError for a wrong parameter and RuntimeError without OpenGL."""
+class OneArm(Protocol):
+    """A simulation of one arm, and perhaps a gripper, with all that the node asks of it."""
 
-    def __init__(self) -> None:
+    @property
+    def rate(self) -> int:
+        """Ticks per second."""
+
+    @property
+    def task(self) -> str:
+        """That of the running episode."""
+
+    @property
+    def seed(self) -> int:
+        """That of the running episode."""
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Of the cameras."""
+
+    @property
+    def arm(self) -> tuple[str, ...]:
+        """The arm's joints."""
+
+    @property
+    def finger(self) -> str:
+        """The gripper's joint; empty: none."""
+
+    @property
+    def opened(self) -> float:
+        """The gripper's position when open, rad or m."""
+
+    @property
+    def start(self) -> np.ndarray:
+        """Where the arm begins, rad or m [D]."""
+
+    @property
+    def instruction(self) -> str:
+        """What is to be done, in words."""
+
+    @property
+    def success(self) -> bool:
+        """Whether that has been done."""
+
+    @property
+    def elapsed(self) -> int:
+        """Since the episode began, ns."""
+
+    def reset(self, task: str, seed: int, wording: int = 0) -> None:
+        """Begin an episode; ValueError for what cannot be."""
+
+    def tick(self, arm: np.ndarray, finger: np.ndarray) -> None:
+        """Go on for a tick, towards these positions of the joints and of the gripper [1]."""
+
+    def positions(self) -> np.ndarray:
+        """What is measured of arm and gripper, rad or m."""
+
+    def velocities(self) -> np.ndarray:
+        """Theirs, rad/s or m/s."""
+
+    def size(self, view: str) -> tuple[int, int]:
+        """Height and width of a view's pictures."""
+
+    def intrinsics(self, view: str) -> np.ndarray:
+        """Camera matrix [3, 3], pixels; zeros: not known."""
+
+    def render(self, view: str) -> np.ndarray:
+        """A picture, uint8 [H, W, 3]."""
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+class SimNode(Node):
+    """See the module. Raises ValueError for a wrong parameter and RuntimeError without OpenGL.
+
+    make: the simulation that the parameters ask for.
+    """
+
+    def __init__(self, make: Callable[[Params], Simulation | OneArm] | None = None) -> None:
         super().__init__("sim")
         given = {name: setting.value for name, setting in self._parameter_overrides.items()}
         check_given("sim", given, KNOWN["sim"], KNOWN)
         self.params = Parameters(self, Params, locked=lambda: True).values
         p = self.params
-        self._simulation = _simulation(p)
+        self._simulation = (make or _simulation)(p)
+        self._rate = self._simulation.rate
+        p.check_rates(self._rate)
+        # up to a nanosecond too short; stamps count ticks and do not drift
+        period = NS // self._rate
         self._arms = _arms_of(self._simulation, p.task)
         self._views = _views_of(self._simulation, p.task)
         self._names = [name for arm in self._arms for name in arm.names]
         from_desired = p.interpolate_from_desired_state
         self._robots = tuple(
-            Robot(ArmController(arm.joints, PERIOD, from_desired), arm.finger) for arm in self._arms
+            Robot(ArmController(arm.joints, period, from_desired), arm.finger) for arm in self._arms
         )
         self._ticks = self._episode = 0
         self._told_success = self._ended = False
         self._inbox: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
-        self._pace = Pace(PERIOD, p.real_time_factor, time.monotonic_ns())
+        self._pace = Pace(period, p.real_time_factor, time.monotonic_ns())
         self._advertise()
         self._reset(p.task, p.seed)
         self._simulation.render(self._views[0])  # now, to say at once that there is no OpenGL
-        self._pace = Pace(PERIOD, p.real_time_factor, time.monotonic_ns())
+        self._pace = Pace(period, p.real_time_factor, time.monotonic_ns())
         for arm, robot in zip(self._arms, self._robots, strict=True):
             self._obey(arm.group, robot)
         self.create_service(ResetTask, "sim/reset_task", self._on_reset)
@@ -188,7 +265,7 @@ class SimNode(Node):
     def now(self) -> int:
         """Stamp of the newest tick, ns: simulated time with publish_clock, else its system time."""
         return (
-            self._ticks * NS // TICKS_PER_SECOND
+            self._ticks * NS // self._rate
             if self._sim_clock
             else self._system_time + self._pace.due
         )
@@ -211,21 +288,18 @@ class SimNode(Node):
         if self._sim_clock:
             self._sim_clock.publish(Clock(clock=to_time(stamp)))
         if self._is_due(self.params.joint_rate):
-            self._states.publish(
-                joint_state(
-                    self._names,
-                    self._simulation.positions(),
-                    self._simulation.velocities(),
-                    stamp,
-                )
-            )
+            self._states.publish(joint_state(*self._measured(), stamp))
         if self._is_due(self.params.camera_rate):
             self._publish_images(stamp)
         if self._is_due(STATUS_PER_SECOND) or self._simulation.success != self._told_success:
             self._publish_status(stamp)
 
+    def _measured(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Joints, their positions and velocities."""
+        return self._names, self._simulation.positions(), self._simulation.velocities()
+
     def _is_due(self, rate: float) -> bool:
-        return self._ticks % round(TICKS_PER_SECOND / rate) == 0
+        return self._ticks % round(self._rate / rate) == 0
 
     def _take(self) -> None:
         while not self._inbox.empty():
@@ -288,34 +362,38 @@ class SimNode(Node):
         self._status.publish(message)
 
 
-def _simulation(p: Params) -> Simulation | SceneSimulation:
+def _simulation(p: Params) -> Simulation | OneArm:
     """DROID's robot, or that of a scene file."""
+    if p.env:
+        raise ValueError(
+            f"parameter 'env' is {p.env!r}: expected the executable world, which plays it"
+        )
     if p.scene:
         return SceneSimulation(read_scene(p.scene))
     return Simulation(p.image_height, p.image_width, p.distractors)
 
 
-def _arms_of(simulation: Simulation | SceneSimulation, task: str) -> tuple[_Arm, ...]:
+def _arms_of(simulation: Simulation | OneArm, task: str) -> tuple[_Arm, ...]:
     """The arms that a task is for."""
-    if isinstance(simulation, SceneSimulation):
+    if not isinstance(simulation, Simulation):
         return (_Arm("", simulation.arm, simulation.finger),)
     mounts = mounts_of(find(task).kind)
     return tuple(_Arm(mount.group, mount.joints, mount.finger) for mount in mounts)
 
 
-def _views_of(simulation: Simulation | SceneSimulation, task: str) -> tuple[str, ...]:
+def _views_of(simulation: Simulation | OneArm, task: str) -> tuple[str, ...]:
     """The cameras of a task's scene."""
-    if isinstance(simulation, SceneSimulation):
+    if not isinstance(simulation, Simulation):
         return simulation.views
     return tuple(camera.view for camera in cameras_of(find(task).kind))
 
 
-def main(args: list[str] | None = None) -> int:
+def main(args: list[str] | None = None, make_node: Callable[[], SimNode] = SimNode) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 2: a wrong parameter; 1: no OpenGL."""
     stopped = Stop().on_signals()
     try:
         init(args, checker("sim"))
-        node = SimNode()
+        node = make_node()
     except (ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()

@@ -18,14 +18,24 @@ class Params:
     scene: str = param(
         "", "scene file with a robot and cameras of its own (YAML); empty: DROID's robot"
     )
+    env: str = param(
+        "",
+        "world to play in place of the embedded simulation, as `cosmos3 eval --env` has it "
+        "(executable `world`): metaworld, gym:ID, sim or that of another package; empty: none",
+    )
+    protocol: str = param("", "with env: one of the world's protocols; empty: its first")
     task: str = param("reach", "task of the first episode")
     seed: int = param(0, "seed of the first episode; it decides everything about the scene")
     wording: int = param(0, "which of a task's wordings the instruction has; 0: the usual one")
     distractors: int = param(2, "the most cubes in a scene that its task does not need, 0 to 2")
     image_height: int = param(180, "height of the camera images [pixels]")
     image_width: int = param(320, "width of the camera images [pixels]")
-    camera_rate: float = param(15.0, "images per second of each camera [Hz]; a divisor of 120")
-    joint_rate: float = param(60.0, "joint states per second [Hz]; a divisor of 120")
+    camera_rate: float = param(
+        15.0, "images per second of each camera [Hz]; a divisor of 120, or of env's steps"
+    )
+    joint_rate: float = param(
+        60.0, "joint states per second [Hz]; a divisor of 120, or of env's steps"
+    )
     jpeg_quality: int = param(90, "quality of the compressed images, 1 to 100")
     interpolate_from_desired_state: bool = param(
         True,
@@ -46,12 +56,8 @@ class Params:
                 raise ValueError(
                     f"parameter {name!r}: expected 16 to 4096 pixels, got {getattr(self, name)}"
                 )
-        for name in ("camera_rate", "joint_rate"):
-            if getattr(self, name) <= 0 or TICKS_PER_SECOND % getattr(self, name):
-                raise ValueError(
-                    f"parameter {name!r}: expected a divisor of {TICKS_PER_SECOND} Hz, got "
-                    f"{getattr(self, name)}"
-                )
+        if not self.env:
+            self.check_rates(TICKS_PER_SECOND)
         if not 1 <= self.jpeg_quality <= 100:
             raise ValueError(
                 f"parameter 'jpeg_quality': expected 1 to 100, got {self.jpeg_quality}"
@@ -61,7 +67,26 @@ class Params:
             raise ValueError(
                 f"parameter 'real_time_factor': {expected}, got {self.real_time_factor}"
             )
+        if self.env and self.scene:
+            raise ValueError(
+                f"parameter 'env' is {self.env!r} and 'scene' {self.scene!r}: expected one of them"
+            )
+        if self.protocol and not self.env:
+            raise ValueError(
+                f"parameter 'protocol': expected '' without env, got {self.protocol!r}"
+            )
+        if self.env:  # only who has it knows its tasks
+            return
         if self.scene:
             read_scene(self.scene).task(self.task)
             return
         instruction(self.task, arrange(self.task, self.seed, self.distractors), self.wording)
+
+    def check_rates(self, ticks: int) -> None:
+        """ValueError unless pictures and joint states come at some of these ticks of a second."""
+        for name in ("camera_rate", "joint_rate"):
+            if getattr(self, name) <= 0 or ticks % getattr(self, name):
+                raise ValueError(
+                    f"parameter {name!r}: expected a divisor of {ticks} Hz, got "
+                    f"{getattr(self, name)}"
+                )

@@ -29,10 +29,18 @@ class JointMap:
     # what the robot says of each joint, and of grippers what it says when open and closed, for
     # which the policy has 0 and 1; (): rad and m, no gripper
     units: tuple[Column, ...] = ()
+    # the joints that a chunk leads, as the robot says them, where they are not those of the
+    # columns above; (): they are
+    led: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.joints or len(set(self.joints)) != len(self.joints):
-            raise ValueError(f"joints: expected distinct joint names, got {list(self.joints)}")
+        for name, joints in (("joints", self.joints), ("led_joints", self._led_names)):
+            if not joints or len(set(joints)) != len(joints):
+                raise ValueError(f"{name}: expected distinct joint names, got {list(joints)}")
+
+    @property
+    def _led_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.led) or self.joints
 
     @property
     def grippers(self) -> tuple[str, ...]:
@@ -42,16 +50,18 @@ class JointMap:
 
     def chunk(self, chunk: ActionChunk) -> ActionChunk:
         """A policy's chunk in the robot's names and units."""
-        if len(chunk.names) != len(self.joints):
+        names = self._led_names
+        if len(chunk.names) != len(names):
             raise ValueError(
-                f"chunk has {len(chunk.names)} columns {chunk.names}, "
-                f"the robot {len(self.joints)} joints"
+                f"chunk has {len(chunk.names)} columns {chunk.names}, the robot {len(names)} joints"
             )
+        columns = self.led or self.columns
+        pairs = zip(names, columns, strict=True)
         return dataclasses.replace(
             chunk,
-            values=self._scale(chunk.values, to_robot=True),
-            names=self.joints,
-            discrete=self.grippers,
+            values=from_si(chunk.values, columns),
+            names=names,
+            discrete=tuple(name for name, column in pairs if column.gripper),
         )
 
     def to_policy(self, values: np.ndarray) -> np.ndarray:
@@ -136,22 +146,18 @@ def map_joints(
     opened: Sequence[float] = (),
     closed: Sequence[float] = (),
     units: Sequence[str] = (),
+    led: Sequence[str] = (),
 ) -> JointMap:
     """The joints of a robot for an embodiment; ValueError shows both sides if they do not fit.
 
     grippers: which of `joints` they are, in that order; opened, closed: what each of them says, ():
-    as the embodiment has it; units: of each joint, (): as the embodiment has them. For an
+    as the embodiment has it; units: of each joint, (): as the embodiment has them; led: the joint
+    of each column of a command, where an embodiment leads others than it measures. For an
     embodiment that acts by poses or twists the columns are any joints in rad, and its gripper;
     `kinematics.tool_map` makes its numbers of them.
     """
     acts_by_joints = embodiment.kind == JOINTS
-    if acts_by_joints and embodiment.state and not embodiment.same_columns:
-        raise ValueError(
-            f"embodiment {embodiment.name} has the state columns "
-            f"{[column.name for column in embodiment.state]} and the action columns "
-            f"{[*embodiment.action_names]}: expected the same joints in both, which are measured "
-            "and led by their names"
-        )
+    _check_led(embodiment, led)
     state = embodiment.state if acts_by_joints else _arm(embodiment, joints, [*grippers])
     for name, values in (("joints", joints), ("units", units)):
         if len(values) != len(state) and (values or name == "joints"):
@@ -180,7 +186,24 @@ def map_joints(
     for joint, column in zip(joints, columns, strict=True):
         if column.gripper and column.opened == column.closed:
             raise ValueError(f"gripper_open and gripper_closed are both {column.opened} ({joint})")
-    return JointMap(tuple(joints), columns)
+    known = dict(zip(joints, columns, strict=True))
+    leads = tuple(
+        dataclasses.replace(known.get(joint, column), name=joint)
+        for joint, column in zip(led, embodiment.action, strict=False)
+    )
+    return JointMap(tuple(joints), columns, leads)
+
+
+def _check_led(embodiment: Embodiment, led: Sequence[str]) -> None:
+    """ValueError unless the joints of commands are named where they are not those of the state."""
+    differ = embodiment.kind == JOINTS and bool(embodiment.state) and not embodiment.same_columns
+    wanted = [*embodiment.action_names] if differ else []
+    if len(led) != len(wanted):
+        columns = f" and the state columns {[c.name for c in embodiment.state]}" if differ else ""
+        raise ValueError(
+            f"parameter 'led_joints' is {[*led]}: expected one for each of {wanted}, embodiment "
+            f"{embodiment.name} has the action columns {[*embodiment.action_names]}{columns}"
+        )
 
 
 def check_mobile_base(

@@ -90,6 +90,7 @@ def read_robot(robot: str) -> RecordedRobot:
             coerce("joints", list[str], fields["joints"]),
             *_grippers(fields),
             coerce("units", list[str], fields.get("units", [])),
+            coerce("led_joints", list[str], fields.get("led_joints", [])),
         )
         groups = _groups(path, joints)
         base = coerce("mobile_base", list[str], fields.get("mobile_base", []))

@@ -11,7 +11,7 @@ from .parameter_file import Sections, in_force, read_sections
 
 REMAPPINGS = "remappings"  # sections of a robot file that are for no node
 EMBODIMENT = "embodiment"
-SCENE = "scene"  # parameter of the node sim
+SCENE, ENV = "scene", "env"  # parameters of the node sim
 
 
 def config_folder() -> pathlib.Path:
@@ -112,6 +112,12 @@ def scene_of(path: pathlib.Path, sections: Sections) -> str:
     setting = in_force(sections, "/sim").get(SCENE)
     value = "" if setting is None else coerce(SCENE, str, setting.value)
     return _beside(path, value) if value else ""
+
+
+def world_of(sections: Sections, node: str = "/sim") -> str:
+    """The world that the simulation is to play, see `cosmos3 eval --env`; "": none."""
+    setting = in_force(sections, node).get(ENV)
+    return "" if setting is None else coerce(ENV, str, setting.value)
 
 
 def urdf_of(path: pathlib.Path, value: Any) -> str:

@@ -23,6 +23,8 @@ _NEAR = 0.5  # of the way from open to closed: what it holds may keep a gripper 
 class SceneSimulation:
     """The running episode. Raises ValueError for a model that does not fit the scene file."""
 
+    rate = TICKS_PER_SECOND
+
     def __init__(self, scene: Scene) -> None:
         self.scene, self.world = scene, SceneWorld(scene)
         self.task, self.seed, self.success, self.ticks, self._held = "", -1, False, 0, 0

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .rollout import EpisodeResult, play_expert, play_policy
 from .world import World
 
 EXPERT = "expert"
+PROCESS, NODES = "process", "nodes"  # how a checkpoint is run
 Settings = tuple[tuple[str, Any], ...]
 
 
@@ -33,6 +34,8 @@ class Candidate:
     device: str = "cpu"
     dtype: str = "float32"
     runtime: Settings = ()  # of PolicyModelParams
+    through: str = PROCESS
+    robot: str = ""  # with NODES: the robot file, "": that of the world's name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,6 +70,26 @@ def _perform(job: _Job) -> list[EpisodeResult]:
     return [play_policy(policy, world, job.task, seed, candidate.rows) for seed in seeds]
 
 
+def _through_nodes(world: World, jobs: Sequence[_Job]) -> Iterator[list[EpisodeResult]]:
+    """As `_perform`, of all jobs on one graph of nodes."""
+    from .through_nodes import play_through_nodes
+
+    candidate, exam = jobs[0].candidate, jobs[0].exam
+    settings = {
+        **dict(candidate.options),
+        **dict(candidate.runtime),
+        "device": candidate.device,
+        "dtype": candidate.dtype,
+        "execution_horizon": candidate.rows or None,
+    }
+    policy = {name: value for name, value in plain(settings).items() if value is not None}
+    seeds = range(exam.seed, exam.seed + exam.episodes)
+    tasks = [job.task for job in jobs]
+    return play_through_nodes(
+        world, candidate.name, tasks, seeds, {"policy": policy}, candidate.robot
+    )
+
+
 def examine(
     candidate: Candidate,
     exam: Exam,
@@ -86,7 +109,9 @@ def examine(
     done: dict[str, Any] = content["tasks"]
     left = [_Job(candidate, exam, task) for task in exam.tasks if task not in done]
     began = datetime.datetime.now(datetime.UTC)
-    for number, results in enumerate(in_parallel(_perform, left, workers), 1):
+    through_nodes = candidate.through == NODES and left
+    played = _through_nodes(world, left) if through_nodes else in_parallel(_perform, left, workers)
+    for number, results in enumerate(played, 1):
         task, solved = results[0].task, sum(result.success for result in results)
         done[task] = [dataclasses.asdict(result) for result in results]
         tell(f"{number}/{len(left)}  {task}: {solved} of {len(results)} solved")
@@ -130,6 +155,8 @@ def _begin(candidate: Candidate, exam: Exam, world: World, out: Path | None) -> 
         "seeds": [exam.seed, exam.seed + exam.episodes - 1],
         "tasks": list(exam.tasks),
     }
+    if candidate.through != PROCESS:
+        what["through"] = candidate.through
     what = json.loads(json.dumps(plain(what)))
     if out is None or not out.exists():
         return {"what": what, "tasks": {}}

@@ -26,9 +26,14 @@ def enter(env: str, arguments: Sequence[str]) -> None:
 
     Does not return then. Where there is no such environment, opening the world says how to make it.
     """
+    enter_module(env, "cosmos3_ros.cli", arguments)
+
+
+def enter_module(env: str, module: str, arguments: Sequence[str]) -> None:
+    """`enter` for another module than the command's."""
     needs = env == NAME or env.startswith(f"gym:{NAME}:")
     python = environment_python()
     if not needs or importlib.util.find_spec(NAME) or not python.is_file():
         return
     sys.stdout.flush()
-    os.execv(python, [str(python), "-m", "cosmos3_ros.cli", *arguments])
+    os.execv(python, [str(python), "-m", module, *arguments])

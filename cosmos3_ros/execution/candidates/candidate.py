@@ -134,6 +134,7 @@ class CandidateReader:
 
         ValueError says which joint would have to be where it cannot be, or move as it cannot.
         """
+        self._check_led()
         embodiment, joints = self.embodiment, self.robot.joints
         due = embodiment.step / NS * np.arange(1, embodiment.horizon + 1)
         measured = self.robot.to_robot(np.asarray(state, np.float64))
@@ -148,11 +149,19 @@ class CandidateReader:
 
     def at_rest(self) -> tuple[np.ndarray, ActionChunk]:
         """A neutral state of the embodiment, and the chunk that stays there, at stamp 0."""
+        self._check_led()
         embodiment = self.embodiment
         joints = np.zeros(len(self.robot.joints)) if self.tool else embodiment.neutral_state()
         state = self.tool.state(joints) if self.tool else joints
         rows = np.tile(joints.astype(np.float32), (embodiment.horizon, 1))
         return state.astype(np.float32), self._played(rows, joints, 0)
+
+    def _check_led(self) -> None:
+        if self.robot.led:
+            raise ValueError(
+                f"embodiment {self.embodiment.name} leads other joints than it measures: a "
+                "candidate is of the measured ones"
+            )
 
     def _played(self, rows: np.ndarray, state: np.ndarray, stamp: int) -> ActionChunk:
         """Rows of joints [H, D] as commands of the embodiment."""

@@ -35,7 +35,7 @@ class JointRobot:
     def __init__(self, node: ManagedNode[Params], embodiment: Embodiment, faults: Faults) -> None:
         p = node.params
         self._embodiment, self._faults = embodiment, faults
-        self.joints = map_joints(embodiment, p.joints, *p.grippers(), p.units)
+        self.joints = map_joints(embodiment, p.joints, *p.grippers(), p.units, p.led_joints)
         base = check_mobile_base(embodiment, p.joints, p.mobile_base)
         self.resting = (*self.joints.grippers, *base)
         self.tool: ToolMap | None = None

@@ -173,7 +173,44 @@ def test_a_base_is_three_names() -> None:
         check_mobile_base(MOBILE, ("z", "vx", "wz"), ("vx", "wz"))
 
 
-def test_joints_that_are_measured_have_to_be_those_that_are_led() -> None:
-    names = [f"j{number}" for number in range(7)]
-    with pytest.raises(ValueError, match=r"metaworld has the state columns .*'opening'.* the same"):
-        map_joints(EMBODIMENTS["metaworld"], names, ["j3"])
+MEASURED = ["x", "y", "z", "hand", "to_x", "to_y", "to_z"]
+LED = ["to_x", "to_y", "to_z", "effort"]
+
+
+def test_joints_that_are_led_need_not_be_those_that_are_measured() -> None:
+    units = ["m", "m", "m", "fraction", "mm", "m", "m"]
+    robot = map_joints(EMBODIMENTS["metaworld"], MEASURED, ["hand"], [0.9], [0.1], units, LED)
+    state = robot.to_policy(np.array([1.0, 2.0, 3.0, 0.1, 40.0, 5.0, 6.0]))
+    assert state.tolist() == pytest.approx([1.0, 2.0, 3.0, 1.0, 0.04, 5.0, 6.0])
+    rows = np.array([[0.04, 5.0, 6.0, -2.0]], np.float32)
+    chunk = robot.chunk(ActionChunk(rows, EMBODIMENTS["metaworld"].action_names, 5, 7))
+    assert (chunk.names, chunk.discrete) == (tuple(LED), ())
+    assert chunk.values[0].tolist() == pytest.approx([40.0, 5.0, 6.0, -2.0]), "mm as measured"
+    assert robot.grippers == ("hand",)
+
+
+@pytest.mark.parametrize(
+    ("embodiment", "joints", "led", "words"),
+    [
+        ("metaworld", MEASURED, [], r"'led_joints' is \[\]: expected one for each of .*'effort'"),
+        ("metaworld", MEASURED, LED[:3], r"state columns .*'opening'"),
+        (
+            "metaworld",
+            MEASURED,
+            ["to_x", "to_y", "to_x", "effort"],
+            "led_joints: expected distinct",
+        ),
+        (
+            "droid_sim",
+            [*MEASURED, "h"],
+            LED,
+            r"expected one for each of \[\], embodiment droid_sim",
+        ),
+        ("libero", MEASURED, LED, r"expected one for each of \[\], embodiment libero"),
+    ],
+)
+def test_the_joints_that_are_led_are_named_where_they_are_others_and_only_there(
+    embodiment: str, joints: list[str], led: list[str], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        map_joints(EMBODIMENTS[embodiment], joints, ["hand"], led=led)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examination of a checkpoint through the ROS nodes: the world does not wait for the policy."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...robot.parameter_file import read_sections
+from ...robot.recorded_robot import read_robot
+from ...robot.robot_file import find_robot_file, world_of
+from .rollout import EpisodeResult
+from .world import World
+
+if TYPE_CHECKING:
+    from ...bringup.node_graph import Options, Process
+
+START = 120.0  # s that the nodes may take
+SLOWEST = 4.0  # times longer than it should that an episode may take before it is given up
+
+
+def play_through_nodes(
+    world: World,
+    checkpoint: str,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    given: dict[str, dict[str, Any]],
+    robot: str = "",
+) -> Iterator[list[EpisodeResult]]:
+    """The episodes of each task, one after the other, on one graph of nodes.
+
+    world: to ask; the nodes have their own. given: parameters of nodes in place of those of the
+    robot file. robot: that, "": of the world's name. ValueError if there is none, or it is for
+    another world.
+    """
+    from ...apps.demo import Show, check, is_ready, watching
+    from ...apps.topic_recorder import wait_until
+    from ...bringup.node_graph import parameter_of
+    from ...bringup.process_runner import RunningGraph
+
+    first = {"protocol": world.protocol.name, "task": tasks[0], "seed": seeds[0]}
+    graph, options = nodes(world, checkpoint, given | {"sim": first}, robot or world.name)
+    factor = parameter_of(options, "sim", "real_time_factor") or 1.0
+    views = read_robot(options.robot).embodiment.views
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        (Path(folder) / "nodes.log").open("w", encoding="utf-8") as log,
+        RunningGraph(graph, log) as running,
+        watching(options, views, futures=False) as recorder,
+    ):
+
+        def alive() -> None:
+            check(running, Path(folder))
+
+        def over() -> bool:
+            status = recorder.status
+            return status is not None and status.elapsed * world.fps >= world.horizon
+
+        wait_until(lambda: is_ready(recorder), START, "the nodes' start", alive)
+        show = Show(recorder)
+        for task in tasks:
+            results = []
+            for seed in seeds:
+                limit = SLOWEST * world.horizon / world.fps / factor
+                episode = show.episode(task, seed, limit, alive, over)
+                status = recorder.status
+                steps = min(world.horizon, round(status.elapsed * world.fps)) if status else 0
+                took = statistics.median(episode.latencies) if episode.latencies else None
+                results.append(EpisodeResult(task, seed, episode.success, steps, took))
+            yield results
+
+
+def nodes(
+    world: World, checkpoint: str, given: dict[str, dict[str, Any]], robot: str
+) -> tuple[list[Process], Options]:
+    """The processes that play a world: itself, the policy and the commander."""
+    from ...bringup.node_graph import Options, processes
+
+    path = find_robot_file(robot)
+    if (found := world_of(read_sections(path))) != world.name:
+        raise ValueError(
+            f"robot file {path}: expected env: {world.name} in its section sim, got {found!r}"
+        )
+    options = Options(robot=robot, checkpoint=checkpoint, reasoner=False, log_level="warn")
+    graph = processes(options)
+    for process in graph:
+        for node, values in given.items():
+            if node in process.parameters:
+                process.parameters[node] |= values
+    return graph, options
