@@ -32,7 +32,7 @@ from .graph_settings import Settings
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
 MODULES = {
     "sim": ("cosmos3_ros.nodes.sim_node",),
-    "world": ("cosmos3_ros.training.worlds.world_node",),
+    "world": ("cosmos3_ros.training.worlds.nodes.world_node",),
     "brain": ("cosmos3_ros.brain",),
     "policy": ("cosmos3_ros.brain", "policy"),
     "reasoner": ("cosmos3_ros.brain", "reasoner"),

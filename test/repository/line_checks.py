@@ -143,7 +143,7 @@ def check_cosmos3(words: list[str]) -> None:
     if robot and not robot.endswith(".yaml"):
         find_robot_file(robot)
     if (getattr(chosen, "task", "") or "").islower():
-        if getattr(chosen, "env", "") == "metaworld":
+        if "metaworld" in (getattr(chosen, "env", ""), robot):
             assert {*chosen.task.split(",")} <= {*metaworld_tasks.TASKS, *metaworld_tasks.TIERS}
         else:
             parse_names(chosen.task)

@@ -72,7 +72,7 @@ def _perform(job: _Job) -> list[EpisodeResult]:
 
 def _through_nodes(world: World, jobs: Sequence[_Job]) -> Iterator[list[EpisodeResult]]:
     """As `_perform`, of all jobs on one graph of nodes."""
-    from .through_nodes import play_through_nodes
+    from .nodes.through_nodes import play_through_nodes
 
     candidate, exam = jobs[0].candidate, jobs[0].exam
     settings = {

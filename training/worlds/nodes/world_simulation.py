@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...model.embodiment.units import from_si, to_si
-from ...model.interface import NS
-from .world import World
+from ....model.embodiment.units import from_si, to_si
+from ....model.interface import NS
+from ..world import World
 
 
 class WorldSimulation:

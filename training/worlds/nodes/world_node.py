@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...nodes.sim_node import SimNode
-from ...nodes.sim_node import main as run
-from ...nodes.sim_params import Params
-from ...robot.parameter_file import merge
-from ...robot.robot_file import world_of
-from ...ros.arguments import read_arguments
-from .catalog import make_world
-from .own_environment import enter_module
+from ....nodes.sim_node import SimNode
+from ....nodes.sim_node import main as run
+from ....nodes.sim_params import Params
+from ....robot.parameter_file import merge
+from ....robot.robot_file import world_of
+from ....ros.arguments import read_arguments
+from ..catalog import make_world
+from ..own_environment import enter_module
 from .world_simulation import WorldSimulation
 
 
@@ -57,7 +57,7 @@ def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 2: a wrong parameter; 1: no world."""
     words = sys.argv if args is None else args
     # before ROS is initialized, whose threads another program would not take over
-    enter_module(_world_of(words), "cosmos3_ros.training.worlds.world_node", words[1:])
+    enter_module(_world_of(words), "cosmos3_ros.training.worlds.nodes.world_node", words[1:])
     return run(args, WorldNode)
 
 

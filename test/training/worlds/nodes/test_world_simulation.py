@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.embodiment.units import Column
-from cosmos3_ros.training.worlds.world_simulation import WorldSimulation
+from cosmos3_ros.training.worlds.nodes.world_simulation import WorldSimulation
 
 STAY = np.zeros(1)
 

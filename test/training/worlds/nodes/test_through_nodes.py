@@ -8,10 +8,10 @@ import pytest
 
 from cosmos3_ros.training.worlds.catalog import make_world
 from cosmos3_ros.training.worlds.exam import NODES, Candidate, Exam, examine
-from cosmos3_ros.training.worlds.through_nodes import nodes
+from cosmos3_ros.training.worlds.nodes.through_nodes import nodes
 
 ROBOT = Path(__file__).parent / "world_robot.yaml"
-EMBEDDED = Path(__file__).parents[3] / "model" / "checkpoints" / "droid_sim"
+EMBEDDED = Path(__file__).parents[4] / "model" / "checkpoints" / "droid_sim"
 
 pytestmark = [pytest.mark.ros, pytest.mark.sim]
 

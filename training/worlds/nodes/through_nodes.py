@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...robot.parameter_file import read_sections
-from ...robot.recorded_robot import read_robot
-from ...robot.robot_file import find_robot_file, world_of
-from .rollout import EpisodeResult
-from .world import World
+from ....robot.parameter_file import read_sections
+from ....robot.recorded_robot import read_robot
+from ....robot.robot_file import find_robot_file, world_of
+from ..rollout import EpisodeResult
+from ..world import World
 
 if TYPE_CHECKING:
-    from ...bringup.node_graph import Options, Process
+    from ....bringup.node_graph import Options, Process
 
 START = 120.0  # s that the nodes may take
 SLOWEST = 4.0  # times longer than it should that an episode may take before it is given up
@@ -36,10 +36,10 @@ def play_through_nodes(
     robot file. robot: that, "": of the world's name. ValueError if there is none, or it is for
     another world.
     """
-    from ...apps.demo import Show, check, is_ready, watching
-    from ...apps.topic_recorder import wait_until
-    from ...bringup.node_graph import parameter_of
-    from ...bringup.process_runner import RunningGraph
+    from ....apps.demo import Show, check, is_ready, watching
+    from ....apps.topic_recorder import wait_until
+    from ....bringup.node_graph import parameter_of
+    from ....bringup.process_runner import RunningGraph
 
     first = {"protocol": world.protocol.name, "task": tasks[0], "seed": seeds[0]}
     graph, options = nodes(world, checkpoint, given | {"sim": first}, robot or world.name)
@@ -77,7 +77,7 @@ def nodes(
     world: World, checkpoint: str, given: dict[str, dict[str, Any]], robot: str
 ) -> tuple[list[Process], Options]:
     """The processes that play a world: itself, the policy and the commander."""
-    from ...bringup.node_graph import Options, processes
+    from ....bringup.node_graph import Options, processes
 
     path = find_robot_file(robot)
     if (found := world_of(read_sections(path))) != world.name:
