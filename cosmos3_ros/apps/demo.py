@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool
 
@@ -41,6 +42,7 @@ from .joint_plot import Track, plot_joints
 from .topic_recorder import Recorder, wait_until
 
 RATE = 15  # frames per second of the film
+REST = 5.0  # s within which an arm that was disarmed stands: what it does is not reset in mid-brake
 
 
 @contextlib.contextmanager
@@ -61,6 +63,8 @@ def watching(
     recorder = Recorder(
         views, robot.joints.joints, futures, read_remappings(find_robot_file(options.robot))
     )
+    if parameter_of(options, "policy", "use_sim_time"):
+        recorder.set_parameters([Parameter("use_sim_time", value=True)])
     try:
         with spinning(recorder):
             yield recorder
@@ -223,6 +227,8 @@ class Show:
         """Reset, instruct, arm, watch until success, the time limit or `over`, disarm."""
         recorder = self._recorder
         recorder.call(SetBool, "commander/arm", data=False)
+        with contextlib.suppress(TimeoutError):  # a simulation that stands
+            wait_until(recorder.stands, REST, "the end of braking", alive)
         last = recorder.status.episode if recorder.status else 0
         scene = recorder.call(ResetTask, "sim/reset_task", task=task, seed=seed)
         if not scene.success:

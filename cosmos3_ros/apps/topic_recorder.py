@@ -23,6 +23,9 @@ from ..robot.images import decode
 from ..ros import topics
 from ..ros.messages import to_ns
 
+STILL, MOVED = 0.25, 2e-3  # s; rad or m: an arm that moved less in that time stands
+MOST = 1000  # rows in which that is looked for
+
 
 class Recorder(Node):
     """Keeps the newest messages, and the history of joints, chunks, latencies since `begin`.
@@ -102,6 +105,14 @@ class Recorder(Node):
             return future.result()
         finally:
             self.destroy_client(client)
+
+    def stands(self) -> bool:
+        """Whether the joints have been measured at one place for a while, by their own clock."""
+        rows = np.array(self.measured[-MOST:])
+        lately = rows[rows[:, 0] > rows[-1, 0] - STILL] if len(rows) else rows
+        if len(lately) < 2 or len(lately) == len(rows):  # not known for so long
+            return False
+        return bool((np.nan_to_num(np.ptp(lately[:, 1:], axis=0)) < MOVED).all())
 
     def predicted(self, stamp: int) -> tuple[np.ndarray, float] | None:
         """The frame of the newest future nearest to `stamp`, and its time after `stamp` (s)."""
