@@ -191,7 +191,7 @@ def test_values_do_not_wait_for_pictures(robot: Robot) -> None:
     robot.speed = 0.2
     with page_of(robot, NEVER_DECODED) as page:
         asked: list[str] = []
-        page.on("websocket", lambda one: one.on("framesent", asked.append))
+        page.on("websocket", lambda one: one.on("framesent", lambda frame: asked.append(frame)))
         page.reload()
         stamp = page.locator("body")
         expect(stamp).to_have_attribute("data-stamp", re.compile("[0-9]"))
