@@ -160,7 +160,21 @@ def load(recipe: Recipe, folder: Path, group: TrainingGroup) -> Model:
     wide = small or group.device.type == "cpu" or recipe.text or recipe.reasoner is not None
     model = load_model(start, device, torch.float32 if wide else torch.bfloat16)
     model.vae = load_autoencoder(folder, group.device)
+    for module in (model.transformer, model.vision, model.vae.module):
+        if isinstance(module, torch.nn.Module) and not recipe.generator.shard:
+            _copy_out(module)
     return model
+
+
+def _copy_out(module: torch.nn.Module) -> None:
+    """Weights that are views of mapped files get memory of their own, in place.
+
+    Where they begin in a file decides the last bits of a CPU's products, and a training that is
+    resumed reads them from another file.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
 
 
 def train_vae(

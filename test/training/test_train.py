@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from shutil import copytree
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -24,17 +25,22 @@ from cosmos3_ros.model.network.transformer import Transformer
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training import train
 from cosmos3_ros.training.data.episodes import make_clip
+from cosmos3_ros.training.distill_options import DistillOptions
 from cosmos3_ros.training.optim import optimizer
+from cosmos3_ros.training.optim.process_group import TrainingGroup
 from cosmos3_ros.training.options import (
     DataOptions,
     DecoderOptions,
     GroundTruthOptions,
     PolicyTrainingOptions,
+    ReasonerTrainingOptions,
 )
 from cosmos3_ros.training.recipe import Recipe, read_recipe
 from cosmos3_ros.training.stages import reasoner
 from cosmos3_ros.training.stages.policy import prepare
 from cosmos3_ros.training.train import begin, embodiment_of
+from cosmos3_ros.training.vqa.questions import Lesson
+from cosmos3_ros.training.vqa.samples import Scene
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
 RECIPES = Path(__file__).resolve().parents[2] / "training" / "recipes"
@@ -217,6 +223,58 @@ def test_a_save_that_is_cut_short_is_made_up_for(tmp_path, short, monkeypatch, p
     assert read_json(tmp_path / "cut" / "checkpoint" / "training.json") == {
         "policy": {"step": 2, "ended": True}
     }
+
+
+@pytest.mark.parametrize("stage", ["reasoner", "distill"])
+def test_what_does_not_learn_stays_the_same_in_a_training_that_goes_on(
+    tmp_path, short, monkeypatch, stage
+):
+    """Its start has more digits than a checkpoint holds, and lies elsewhere in its files."""
+    lessons = (Lesson("cubes", "Which cubes are there?", "red", (0, 1, 2)),)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    made = [Scene(pictures, lessons)]
+    monkeypatch.setattr(reasoner, "make_scenes", lambda *_: (scene for scene in made))
+    monkeypatch.setattr(reasoner, "fit", lambda *_: (32, 32))
+    steps = {"steps": 2, "batch": 1, "warmup": 1, "save": 0.0}
+    asked = ReasonerTrainingOptions(every=0, episodes=1, warm_up=1, length=64, **steps)
+    recipe = (
+        dataclasses.replace(short, reasoner=asked)
+        if stage == "reasoner"
+        else dataclasses.replace(
+            short,
+            policy=PolicyTrainingOptions(steps=0),
+            distill=DistillOptions(levels=(1.0, 0.8), text=False, **steps),
+        )
+    )
+    run(recipe, tmp_path / "whole")
+    write, number = optimizer.write_safetensors, itertools.count()
+
+    def full(*args, **options):
+        if next(number) == 1:  # the checkpoint is of the first step
+            raise OSError(28, "No space left on device")
+        write(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optimizer, "write_safetensors", full)
+        with pytest.raises(OSError, match="No space left"):
+            run(recipe, tmp_path / "cut")
+    run(recipe, tmp_path / "cut")
+    for state in (
+        "checkpoint/transformer/diffusion_pytorch_model",
+        {"reasoner": "state", "distill": "student"}[stage],
+    ):
+        wanted, found = (
+            load_file(tmp_path / part / f"{state}.safetensors") for part in ("whole", "cut")
+        )
+        assert [name for name in wanted if not torch.equal(wanted[name], found[name])] == []
+
+
+def test_weights_of_a_training_lie_in_memory_of_their_own(tmp_path, short):
+    """Where they begin in a file would decide the last bits of products."""
+    run(dataclasses.replace(short, policy=PolicyTrainingOptions(steps=0)), tmp_path)
+    model = train.load(short, tmp_path / "checkpoint", TrainingGroup())
+    for module in (model.transformer, model.vision, model.vae.module):
+        assert not any(tensor.data_ptr() % 64 for tensor in module.parameters())
 
 
 def test_a_training_that_was_killed_while_it_began_begins_again(tmp_path, short):

@@ -30,6 +30,8 @@ def prepare_generator(
         adapt(transformer, lora)
     for name, parameter in transformer.named_parameters() if lora is None else ():
         parameter.requires_grad_(not name.startswith(stays))
+    if lora is None:  # else they are read from `start` each time
+        round_frozen(transformer)
     if options.recompute:
         recompute(transformer)
     # initialized at random, by each process in its own way
@@ -37,3 +39,10 @@ def prepare_generator(
     if options.shard:
         shard(transformer, group)
     widen(transformer)
+
+
+def round_frozen(transformer: Transformer) -> None:
+    """Round what does not learn as the checkpoint holds it: a resumed training has no other."""
+    for name, parameter in transformer.named_parameters():
+        if not (parameter.requires_grad or name.startswith("time.")):
+            parameter.data = parameter.data.bfloat16().to(parameter.dtype)

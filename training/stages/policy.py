@@ -22,6 +22,7 @@ from ..optim.fsdp import recompute, shard, shard_part, widen
 from ..optim.lora import adapt
 from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
+from ..optim.trainable import round_frozen
 from ..recipe import Recipe
 from ..worlds.live_source import ground_truth_of
 from .autoencoder import load_autoencoder
@@ -168,7 +169,7 @@ def prepare(
         read = trainer is not None if name.startswith("head.") else recipe.text
         parameter.requires_grad_(read or not name.startswith(("head", "text", "embed")))
     if recipe.lora is None:  # else they are read from `start` each time
-        _round_frozen(transformer)
+        round_frozen(transformer)
     if options.recompute:
         recompute(transformer)
     objective = FlowMatchingLoss(
@@ -192,13 +193,6 @@ def prepare(
         ),
         policy,
     )
-
-
-def _round_frozen(transformer: Transformer) -> None:
-    """Round what does not learn as the checkpoint holds it: a resumed training has no other."""
-    for name, parameter in transformer.named_parameters():
-        if not (parameter.requires_grad or name.startswith("time.")):
-            parameter.data = parameter.data.bfloat16().to(parameter.dtype)
 
 
 def begin_head(transformer: Transformer, source: int, target: int) -> None:

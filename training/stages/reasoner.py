@@ -30,6 +30,7 @@ from ..optim.fsdp import gather
 from ..optim.lora import merge, write_adapter
 from ..optim.optimizer import Optimizer
 from ..optim.process_group import TrainingGroup
+from ..optim.trainable import round_frozen
 from ..options import LoraOptions, ReasonerTrainingOptions
 from ..vqa.questions import KINDS
 from ..vqa.samples import Scene, Watch, make_scenes
@@ -180,6 +181,7 @@ def train_reasoner(trainer: ReasonerTrainer, out: Path, log: Log) -> None:
     learned = answering_weights(model.transformer.config.layers, options.prompts)
     for name, parameter in model.transformer.named_parameters():
         parameter.requires_grad_(name.startswith(learned))
+    round_frozen(model.transformer)
     trainer.vision_encoder.requires_grad_(True)
     optimizer = Optimizer(
         {"transformer": model.transformer, "vision": trainer.vision_encoder}, options, trainer.group
