@@ -4,11 +4,13 @@
     OMP_NUM_THREADS=1 tools/run.sh .venv python bench/training_crashes.py --most 1 --workers 2
 
 The smallest training with an autoencoder, a policy that is saved at every step and a decoder is run
-once undisturbed, and its operations on files are counted. Then once more: at each stop it forks,
-and the copy is killed there (SIGKILL), or its disk is full, or it may not. What the copy leaves is
-gone on with. The checkpoint has to be the undisturbed one, byte by byte, and the saved state bit by
-bit; what is no kill has to end with one line. A file of weights that is cut short is there with
-half of its bytes.
+once undisturbed, and its operations on files are counted; and so are an adapter's, a reasoner's
+before its policy's, one on clips with captions, and a few-step student's. Then once more: at
+each stop it forks, and the copy is killed there (SIGKILL), or its disk is full, or it may not. What
+the copy leaves is gone on with. The checkpoint has to be the undisturbed one, byte by byte, and the
+saved state bit by bit; what is no kill has to end with one line. A file of weights that is cut
+short is there with half of its bytes. With --journal FILE each stop is written down when it has
+been gone on from, and the same command again does only the others.
 """
 
 from __future__ import annotations
@@ -43,14 +45,21 @@ from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.training import train
 from cosmos3_ros.training.data.episodes import Episode, make_clip
 from cosmos3_ros.training.data.ground_truth import GroundTruth
+from cosmos3_ros.training.data.video_io import write_video
+from cosmos3_ros.training.distill_options import DistillOptions
 from cosmos3_ros.training.options import (
     AutoencoderOptions,
     DataOptions,
     DecoderOptions,
     LoraOptions,
     PolicyTrainingOptions,
+    ReasonerTrainingOptions,
 )
 from cosmos3_ros.training.recipe import Recipe
+from cosmos3_ros.training.stages import reasoner
+from cosmos3_ros.training.video_options import VideoOptions
+from cosmos3_ros.training.vqa.questions import Lesson
+from cosmos3_ros.training.vqa.samples import Scene
 
 SMALL = dataclasses.replace(TINY, hidden=64, layers=1, heads=2, kv_heads=2, mlp=64)
 ROBOT = EMBODIMENTS["droid_sim"]
@@ -156,9 +165,26 @@ def episode(seed: int) -> Episode:
     return Episode(views, walk[:-1], walk[1:], ("lift the cube",), truth)
 
 
+def scene(seed: int) -> Scene:
+    """Random pictures, and a question about them."""
+    pictures = np.random.default_rng(seed).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    return Scene(pictures, (Lesson("cubes", "Which cubes are there?", "red", (0, 1, 2)),))
+
+
+def write_clips(folder: Path) -> None:
+    """Two videos with captions."""
+    folder.mkdir()
+    with (folder / "captions.jsonl").open("w") as file:
+        for name in ("a", "b"):
+            frames = [np.full((32, 32, 3), 20 * number, np.uint8) for number in range(5)]
+            write_video(folder / f"{name}.mp4", frames, 10)
+            file.write(json.dumps({"video": f"{name}.mp4", "caption": name}) + "\n")
+
+
 def recipes(start: Path) -> dict[str, Recipe]:
-    """All stages that need no simulation, and an adapter."""
+    """All stages, without a simulation, and an adapter; clips lie beside `start`."""
     short: dict[str, Any] = {"batch": 1, "warmup": 1}
+    idle = PolicyTrainingOptions(steps=0)
     data = DataOptions(warm_up=2)
     plain = Recipe(
         start=str(start),
@@ -175,7 +201,30 @@ def recipes(start: Path) -> dict[str, Recipe]:
         policy=PolicyTrainingOptions(steps=1, text=False, **short),
         lora=LoraOptions(r=2),
     )
-    return {"stages": plain, "adapter": adapted}
+    asked = ReasonerTrainingOptions(
+        steps=2, save=0.0, every=0, episodes=1, warm_up=2, length=64, **short
+    )
+    answering = Recipe(
+        start=str(start),
+        device="cpu",
+        data=data,
+        reasoner=asked,
+        policy=PolicyTrainingOptions(steps=1, text=False, **short),
+    )
+    clips = VideoOptions(
+        clips=str(start.with_name("clips")),
+        size=(32, 32),
+        frames=5,
+        warm_up=2,
+        steps=2,
+        save=0.0,
+        **short,
+    )
+    film = Recipe(start=str(start), device="cpu", policy=idle, video=clips)
+    few = DistillOptions(levels=(1.0, 0.8), steps=2, save=0.0, **short)
+    student = Recipe(start=str(start), device="cpu", policy=idle, data=data, distill=few)
+    found = {"stages": plain, "adapter": adapted, "reasoner": answering}
+    return {**found, "video": film, "student": student}
 
 
 def run(
@@ -211,6 +260,8 @@ def run(
 def _train(recipe: Recipe, out: Path) -> str:
     """Its last words: "" if it was not stopped."""
     train.make_clips = lambda *_: (make_clip(episode(seed), ROBOT, 17) for seed in range(2))
+    reasoner.make_scenes = lambda *_: (scene(seed) for seed in range(2))
+    reasoner.fit = lambda *_: (32, 32)
     try:
         train.train(recipe, out, lambda _: None)
     except (ValueError, OSError) as error:
@@ -233,12 +284,14 @@ def difference(wanted: Path, found: Path) -> str:
             mine, theirs = found / part / name, wanted / part / name
             if mine.is_file() and not filecmp.cmp(mine, theirs, shallow=False):
                 return f"{part}/{name} differs"
-    states = [load_file(place / "state.safetensors") for place in (wanted, found)]
-    odd = [name for name in states[0] if not torch.equal(states[0][name], states[1][name])]
+    for file in sorted(wanted.glob("*.safetensors")):
+        mine, theirs = load_file(found / file.name), load_file(file)
+        if odd := [name for name in theirs if not torch.equal(mine[name], theirs[name])]:
+            return f"{file.name}: {odd[0]} differs"
     left = [
         file.name for file in found.iterdir() if file.name.startswith(".") or "tmp" in file.name
     ]
-    return f"state: {odd[0]} differs" if odd else f"left behind: {left}" if left else ""
+    return f"left behind: {left}" if left else ""
 
 
 def examine(recipe: Recipe, wanted: Path, stop: Stop) -> str:
@@ -274,56 +327,85 @@ def some(seen: list[str], most: int) -> list[int]:
     return sorted({*chosen})
 
 
-def _examined(job: tuple[Path, Path, str, Stop]) -> str:
+def _examined(job: tuple[Path, Path, str, Stop]) -> tuple[str, float]:
+    """Why a stop is wrong, "" if it is right; and the seconds that going on took."""
     start, place, name, stop = job
+    begun = time.monotonic()
     why = examine(recipes(start)[name], place / name, stop)
     shutil.rmtree(stop.folder, ignore_errors=True)
-    return why
+    return why, time.monotonic() - begun
+
+
+def _recorded(journal: Path | None) -> dict[tuple[str, ...], tuple[str, float]]:
+    """What a journal says of stops: by training, folder and operation, why and seconds."""
+    if not journal or not journal.exists():
+        return {}
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return {tuple(key): (why, seconds) for key, why, seconds in lines}
+
+
+def _stops(place: Path, most: int, names: Collection[str]) -> list[tuple[str, Stop]]:
+    """Train undisturbed, and with stops: these, in random order, and what training they are of.
+
+    names: of the trainings, those of `recipes`; none: all.
+    """
+    start = place / "start"
+    write_tiny(start, config=SMALL)
+    write_clips(place / "clips")
+    jobs = []
+    for name, recipe in recipes(start).items():
+        if names and name not in names:
+            continue
+        said, seen, _ = run(recipe, place / name)
+        assert not said, said
+        into = place / f"stops-{name}"
+        into.mkdir()
+        (place / f"stopped-{name}").mkdir()
+        stopped = place / f"stopped-{name}" / "out"
+        said, _, found = run(recipe, stopped, some(seen, most), into)
+        assert not said, said
+        why = difference(place / name, stopped)
+        assert not why, why
+        jobs += [(name, stop) for stop in found]
+        print(f"{name}: {len(seen)} operations, {len(found)} stops", flush=True)
+    random.Random(0).shuffle(jobs)  # so that all kinds have their turn in any time
+    return jobs
 
 
 def main() -> None:
-    """Every operation of both recipes, or at most so many of each kind, for at most so long."""
+    """Every operation of all recipes, or at most so many of each kind, for at most so long."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--journal", type=Path, help="stops that are done; more are added")
+    parser.add_argument("--training", action="append", default=[], help="only this one (several)")
     parser.add_argument("--most", type=int, default=10**6, help="operations of each kind")
     parser.add_argument("--seconds", type=float, default=math.inf, help="then it ends")
     parser.add_argument("--workers", type=int, default=1, help="processes beside each other")
     chosen = parser.parse_args()
-    begun, wrong, count = time.monotonic(), list[str](), 0
-    table: dict[str, dict[str, list[int]]] = collections.defaultdict(
-        lambda: {fault: [0, 0] for fault in FAULTS}
-    )
+    begun, done = time.monotonic(), _recorded(chosen.journal)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        start = place / "start"
-        write_tiny(start, config=SMALL)
-        jobs = []
-        for name, recipe in recipes(start).items():
-            said, seen, _ = run(recipe, place / name)
-            assert not said, said
-            stops = some(seen, chosen.most)
-            into = place / f"stops-{name}"
-            into.mkdir()
-            (place / f"stopped-{name}").mkdir()
-            said, _, found = run(recipe, place / f"stopped-{name}" / "out", stops, into)
-            assert not said, said
-            why = difference(place / name, place / f"stopped-{name}" / "out")
-            assert not why, why
-            jobs += [(name, stop) for stop in found]
-            print(f"{name}: {len(seen)} operations, {len(found)} stops", flush=True)
-        random.Random(0).shuffle(jobs)  # so that all kinds have their turn in any time
+        jobs = _stops(place, chosen.most, chosen.training)
+        keys = {(name, stop.folder.name, stop.operation): stop for name, stop in jobs}
+        done = {key: what for key, what in done.items() if key in keys}
+        left = [key for key in keys if key not in done]
         with multiprocessing.get_context("fork").Pool(chosen.workers) as pool:
-            whys = pool.imap(_examined, [(start, place, *job) for job in jobs])
-            for (name, stop), why in zip(jobs, whys, strict=True):
-                cell = table[place_of(stop.operation)][stop.fault]
-                cell[0], cell[1], count = cell[0] + (not why), cell[1] + 1, count + 1
-                if why:
-                    wrong.append(f"{name}, {stop.fault} at {stop.operation}: {why}")
-                print(f"{count}/{len(jobs)} {stop.operation}, {stop.fault}: {why or 'right'}")
-                sys.stdout.flush()
+            work = [(place / "start", place, key[0], keys[key]) for key in left]
+            for key, (why, seconds) in zip(left, pool.imap(_examined, work), strict=True):
+                done[key] = (why, seconds)
+                if chosen.journal:
+                    with chosen.journal.open("a") as file:
+                        file.write(json.dumps([key, why, round(seconds, 1)]) + "\n")
+                print(f"{len(done)}/{len(jobs)} {' '.join(key)}: {why or 'right'}", flush=True)
                 if time.monotonic() - begun > chosen.seconds:
                     break
             pool.terminate()
+    table: dict[str, dict[str, list[int]]] = collections.defaultdict(
+        lambda: {fault: [0, 0] for fault in FAULTS}
+    )
+    for key, (why, _) in done.items():
+        cell = table[place_of(keys[key].operation)][keys[key].fault]
+        cell[0], cell[1] = cell[0] + (not why), cell[1] + 1
     shown = {
         row: {fault: f"{good} of {tried}" for fault, (good, tried) in cells.items()}
         for row, cells in sorted(table.items())
@@ -333,10 +415,10 @@ def main() -> None:
         ("torch", "safetensors", "numpy"),
         chosen.out,
         stops=len(jobs),
-        stopped=count,
-        wrong=wrong,
+        stopped=len(done),
+        wrong=[f"{', '.join(key)}: {why}" for key, (why, _) in done.items() if why],
         table=shown,
-        seconds=round(time.monotonic() - begun),
+        seconds_of_going_on=round(sum(seconds for _, seconds in done.values())),
     )
 
 
