@@ -5,6 +5,7 @@ python bench/fuzz_readers.py [--inputs 100000] [--reader pictures] [--seed 0] [-
 
 Files are cut off, bytes and bits are changed, pieces are exchanged, JSON loses and changes fields.
 A refusal is a ValueError of one line. Inputs are numbered: --seed and the number give one again.
+What is done stands in --journal FILE, see fuzz_parts.py.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import av
 import numpy as np
+from fuzz_parts import add_options, in_parts
 from PIL import Image
 from result_file import report
 
@@ -222,10 +224,16 @@ def run(reader: str, count: int, seed: int = 0) -> dict[str, Any]:
 
     Returns how many were read and refused, the slowest [s], and by how much memory grew [MiB].
     """
-    once = inputs(reader)
+    return read(reader, inputs(reader), range(count), seed)
+
+
+def read(
+    reader: str, once: Callable[[np.random.Generator], None], numbers: range, seed: int
+) -> dict[str, Any]:
+    """As `run`, for the inputs of these numbers; once: of `inputs`."""
     found = {"read": 0, "refused": 0, "slowest": 0.0}
     before = _peak()
-    for number in range(count):
+    for number in numbers:
         since = time.perf_counter()
         try:
             once(np.random.default_rng([seed, number]))
@@ -253,12 +261,19 @@ def kinds() -> Iterator[str]:
 def main() -> None:
     """Fuzz one reader or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--inputs", type=int, default=100_000, help="of each reader")
+    add_options(parser, 100_000, 1000)
     parser.add_argument("--reader", choices=[*kinds()], action="append")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
-    found = {kind: run(kind, chosen.inputs, chosen.seed) for kind in chosen.reader or kinds()}
+    found = {}
+    for kind in chosen.reader or kinds():
+        once = inputs(kind)
+
+        def part(first: int, count: int, kind: str = kind, once: Any = once) -> dict[str, Any]:
+            return read(kind, once, range(first, first + count), chosen.seed)
+
+        found[kind] = in_parts(kind, part, chosen)
     command = " ".join(["python bench/fuzz_readers.py", *sys.argv[1:]])
     report(command, ("pillow", "av", "safetensors", "transformers"), chosen.out, readers=found)
 

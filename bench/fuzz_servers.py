@@ -2,52 +2,58 @@
 """Random requests and frames at the servers, many more than the tests send.
 
 The tests of test/serve/test_serve.py with other numbers: none may end in a traceback, a status of
-500, a hang of 20 s or 256 MiB more memory.
+500, a hang of 20 s or 256 MiB more memory. In parts with seeds of their own, see fuzz_parts.py.
 
-python bench/fuzz_servers.py --examples 100000 --out bench/results/fuzz_servers.json
+python bench/fuzz_servers.py --inputs 100000 --out bench/results/fuzz_servers.json
 """
 
 import argparse
 import os
-import re
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
+from fuzz_parts import add_options, in_parts
 from result_file import report
 
 ROOT = Path(__file__).resolve().parent.parent
+KINDS = {
+    "reasoner, HTTP": "test_http[openai]",
+    "LIBERO, HTTP": "test_http[libero]",
+    "openpi, websocket": "test_websocket",
+}
 
 
-def main() -> int:
-    """Run the tests; their exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=100_000, help="of each test")
-    parser.add_argument("--out", type=Path, help="file for the result")
-    chosen = parser.parse_args()
-    began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "test/serve/test_serve.py"]
+def run(test: str, first: int, count: int) -> dict[str, Any]:
+    """One test with so many examples; AssertionError with its last words if it fails."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        command,
+        [*command, f"test/serve/test_serve.py::{test}"],
         cwd=ROOT,
-        env=os.environ | {"COSMOS3_FUZZ": str(chosen.examples)},
+        env=os.environ | {"COSMOS3_FUZZ": str(count), "COSMOS3_FUZZ_SEED": str(first)},
         capture_output=True,
         text=True,
         check=False,
     )
-    print(done.stdout[-4000:], file=sys.stderr)
-    summary = re.findall(r"\d+ \w+(?=[, ])", done.stdout.strip().splitlines()[-1])
-    report(
-        " ".join(["python", *sys.argv]),
-        ("hypothesis", "aiohttp", "websockets"),
-        chosen.out,
-        examples_of_each=chosen.examples,
-        tests=summary,
-        seconds=round(time.monotonic() - began),
-    )
-    return done.returncode
+    assert not done.returncode, done.stdout[-4000:]
+    return {"answered": count}
+
+
+def main() -> None:
+    """Fuzz all servers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser, 100_000, 5000)
+    parser.add_argument("--kind", choices=[*KINDS], action="append")
+    parser.add_argument("--out", type=Path, help="file for the result")
+    chosen = parser.parse_args()
+    found = {}
+    for kind in chosen.kind or KINDS:
+        test = KINDS[kind]
+        found[kind] = in_parts(kind, lambda first, count, t=test: run(t, first, count), chosen)
+    command = " ".join(["python bench/fuzz_servers.py", *sys.argv[1:]])
+    report(command, ("hypothesis", "aiohttp", "websockets"), chosen.out, servers=found)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recipes and LeRobot folders that nobody should write: each is read, or refused in one line.
 
-    OMP_NUM_THREADS=1 tools/run.sh .venv python bench/training_inputs.py --examples 100000
+    OMP_NUM_THREADS=1 tools/run.sh .venv python bench/training_inputs.py --inputs 100000
 
 Recipes: random tables, values in the places of known options, bytes, changes of the command line.
 Folders: a right one in which a file is missing, cut short, has other bytes, or one value of
 meta/info.json, a list of episodes, tasks or a table is another one. Anything but ValueError and
-OSError, or a message longer than LONGEST, ends the run with the input that did it.
+OSError, or a message longer than LONGEST, is a finding. In parts with seeds of their own, see
+fuzz_parts.py.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from hypothesis import HealthCheck, given, settings
+from fuzz_parts import add_options, in_parts
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from result_file import report
 
@@ -237,54 +240,66 @@ def outcome(read: Callable[[], Any]) -> str:
     return "refused"
 
 
-def main() -> None:
-    """Half recipes, half folders."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--examples", type=int, default=1000)
-    chosen = parser.parse_args()
+def read_many(read: Callable[..., str], drawn: Any, first: int, count: int) -> dict[str, Any]:
+    """Have `read` read what hypothesis draws with the seed `first`: what became of it, slowest."""
     counts: collections.Counter[str] = collections.Counter()
-    slowest = {"recipe": 0.0, "folder": 0.0}
-    manner = settings(
-        max_examples=chosen.examples // 2,
+    slowest, before = 0.0, _peak()
+
+    @seeded(first)
+    @settings(
+        max_examples=count,
         deadline=None,
         database=None,
         suppress_health_check=[*HealthCheck],
+        phases=[Phase.generate],
     )
+    @given(drawn)
+    def once(what: Any) -> None:
+        nonlocal slowest
+        begun = time.monotonic()
+        counts[read(what)] += 1
+        slowest = max(slowest, time.monotonic() - begun)
 
-    def told(kind: str, read: Callable[[], str]) -> None:
-        begin = time.monotonic()
-        counts[f"{kind} {read()}"] += 1
-        slowest[kind] = max(slowest[kind], time.monotonic() - begin)
+    once()
+    return {**counts, "slowest": round(slowest, 3), "grown": round(_peak() - before)}
 
+
+def _peak() -> float:
+    """Most memory that this process has had, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Recipes, then folders."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser, 100_000, 1000)
+    parser.add_argument("--kind", choices=["recipes", "folders"], action="append")
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args()
+    found = {}
     with tempfile.TemporaryDirectory() as place:
         right, bent = write_folder(Path(place) / "right"), Path(place) / "bent"
         assert read_one_folder(right) == "read"
 
-        @manner
-        @given(st.integers(0, 2**32 - 1))
-        def all_recipes(seed: int) -> None:
-            told("recipe", lambda: read_one_recipe(Path(place), *random_recipe(seed)))
+        def recipe(seed: int) -> str:
+            return read_one_recipe(Path(place), *random_recipe(seed))
 
-        @manner
-        @given(st.data())
-        def all_folders(data: Any) -> None:
+        def folder(data: Any) -> str:
             shutil.rmtree(bent, ignore_errors=True)
             shutil.copytree(right, bent)
             damage(bent, data.draw)
-            told("folder", lambda: read_one_folder(bent))
+            return read_one_folder(bent)
 
-        begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        all_recipes()
-        all_folders()
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun
+        of = {"recipes": (recipe, st.integers(0, 2**32 - 1)), "folders": (folder, st.data())}
+        for kind in chosen.kind or of:
+            found[kind] = in_parts(
+                kind, lambda first, count, k=kind: read_many(*of[k], first, count), chosen
+            )
     report(
         " ".join(["bench/training_inputs.py", *sys.argv[1:]]),
         ("hypothesis", "pyarrow", "PyYAML"),
         chosen.out,
-        counts=dict(counts),
-        slowest_s=slowest,
-        memory_grown_mb=round(grown / 1024),
+        inputs=found,
     )
 
 

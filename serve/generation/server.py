@@ -197,7 +197,8 @@ class GeneratorServer:
         order, limit = request.query.get("order", "desc"), request.query.get("limit", "20")
         if order not in ("asc", "desc"):
             raise BadRequestError(f"order: expected asc or desc, got {order[:20]!r}", "order")
-        if not (limit.isascii() and limit.isdigit() and 0 < int(limit[:4]) <= MOST_LISTED):
+        digits = limit.isascii() and limit.isdigit() and len(limit) <= 4
+        if not (digits and 0 < int(limit) <= MOST_LISTED):
             raise BadRequestError(f"limit: expected 1 to {MOST_LISTED}", "limit")
         jobs = jobs[::-1] if order == "asc" else jobs
         if after := request.query.get("after"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random requests and frames at every server: each is answered, none with a defect.
 
-bench/fuzz_servers.py runs the same with COSMOS3_FUZZ=100000 examples each.
+bench/fuzz_servers.py runs the same with more, COSMOS3_FUZZ, from COSMOS3_FUZZ_SEED on.
 """
 
 import contextlib
@@ -11,8 +11,11 @@ import logging
 import os
 import resource
 from collections.abc import Iterator
+from itertools import starmap
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import hypothesis
 import numpy as np
@@ -22,11 +25,15 @@ from hypothesis import strategies as st
 from websockets.sync.client import connect
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS, Embodiment
+from cosmos3_ros.model.generation.action_options import ActionOptions
+from cosmos3_ros.model.generation.options import CompleteRequest, GenerateOptions
 from cosmos3_ros.model.interface import ActionChunk, Observation, Prediction
 from cosmos3_ros.model.language.chat import Turn
 from cosmos3_ros.model.language.token_sampling import GREEDY
 from cosmos3_ros.serve.asyncio_runner import in_background
 from cosmos3_ros.serve.chat_request import KNOWN, NEUTRAL
+from cosmos3_ros.serve.generation import asked
+from cosmos3_ros.serve.generation.server import GeneratorOptions, GeneratorServer
 from cosmos3_ros.serve.libero_server import LiberoServer
 from cosmos3_ros.serve.msgpack_codec import pack, unpack
 from cosmos3_ros.serve.openai_server import OpenAiServer
@@ -36,14 +43,16 @@ from cosmos3_ros.serve.openpi_server import OpenPiServer
 # of hypothesis about itself: how long its strategies are when written out, and the like
 pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 EXAMPLES = int(os.environ.get("COSMOS3_FUZZ", "340"))
+SEED = os.environ.get("COSMOS3_FUZZ_SEED", "")
 FUZZ = settings(
     max_examples=EXAMPLES,
     deadline=20_000,  # ms: none hangs
-    derandomize=EXAMPLES < 1000,
+    derandomize=not SEED,
     database=None,
     suppress_health_check=[*HealthCheck],
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
 )
+SEEDED = hypothesis.seed(int(SEED)) if SEED else lambda test: test
 MOST_MEMORY = 256 << 20  # bytes that a server may grow by meanwhile
 
 NUMBERS = st.one_of(
@@ -96,9 +105,10 @@ ITEMS = st.fixed_dictionaries(
         "items": VALUES,
     },
 )
+RAW = st.binary(max_size=60)
 BODIES = st.one_of(
     st.builds(lambda value: json.dumps(value).encode(), st.one_of(CHATS, ITEMS, VALUES)),
-    st.binary(max_size=60),
+    RAW,
 )
 
 
@@ -157,6 +167,7 @@ def line(request: Any) -> Iterator[http.client.HTTPConnection]:
 PATHS = ["/v1/chat/completions", "/predict", "/predict_batch", "/v1/models", "/"]
 
 
+@SEEDED
 @FUZZ
 @given(path=st.sampled_from(PATHS), body=BODIES, json_type=st.booleans())
 def test_http(line: http.client.HTTPConnection, path: str, body: bytes, json_type: bool) -> None:
@@ -173,6 +184,101 @@ def test_http(line: http.client.HTTPConnection, path: str, body: bytes, json_typ
         assert isinstance(json.loads(text), dict)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown << 10 < MOST_MEMORY
+
+
+class QuickEngine:
+    """An engine that makes whatever options allow at once."""
+
+    def complete(self, options: GenerateOptions) -> CompleteRequest:
+        frames, fps = options.frames or 5, options.fps or 24.0
+        return CompleteRequest(options, "", frames, fps, (8, 8), 1, 1.0, 1.0, "")
+
+    def steps(self, asked: CompleteRequest) -> int:
+        return 1
+
+    def write(self, asked: Any, file: Path, progress: Any = None) -> None:
+        file.write_bytes(b"made")
+
+    def check_actions(self, options: ActionOptions) -> None: ...
+
+    def actions(self, options: ActionOptions, progress: Any = None) -> np.ndarray:
+        return np.zeros((2, 2), np.float32)
+
+    write_dynamics = write
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: Any) -> Iterator[http.client.HTTPConnection]:
+    options = GeneratorOptions(tmp_path_factory.mktemp("jobs") / "jobs", "quick", keep=0.5)
+    server = GeneratorServer(QuickEngine, options)
+    with (
+        in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)) as port,
+        contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as found,
+    ):
+        yield found
+
+
+TEXTS = st.one_of(WORDS, NUMBERS.map(str), st.sampled_from(["true", "48x32", '{"a": [1]}', "{"]))
+EXTRA = st.dictionaries(
+    st.sampled_from([*asked.EXTRA, *asked.EXTRA_OF_ACTIONS, *asked.NEUTRAL_EXTRA, "action"]),
+    st.one_of(VALUES, st.sampled_from(["policy", "inverse_dynamics", "forward_dynamics"])),
+    max_size=3,
+)
+FIELDS = st.dictionaries(
+    st.sampled_from(
+        [
+            *(*asked.VIDEO, *asked.NEUTRAL, *asked.FILES, "model", "n", "size", "seconds"),
+            *("extra_params", "input_reference[image_url]", "enable_sound", "x"),
+        ]
+    ),
+    st.one_of(TEXTS, VALUES, EXTRA, EXTRA.map(json.dumps)),
+    max_size=4,
+)
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=b"
+
+
+def part(name: str, value: Any) -> bytes:
+    """A field of a form, as a file if its name says so."""
+    words = str(value).encode("utf-8", "surrogatepass")
+    named = json.dumps(name) + ('; filename="a"' if name in asked.FILES else "")
+    head = f"--b\r\nContent-Disposition: form-data; name={named}\r\n\r\n"
+    return head.encode() + words + b"\r\n"
+
+
+SENT = st.one_of(
+    st.tuples(st.just(JSON), FIELDS.map(lambda fields: json.dumps(fields).encode())),
+    st.tuples(
+        st.just(MULTIPART),
+        FIELDS.map(lambda fields: b"".join(starmap(part, fields.items())) + b"--b--\r\n"),
+    ),
+    st.tuples(
+        st.just(FORM),
+        FIELDS.map(lambda fields: urlencode(fields, errors="surrogatepass").encode()),
+    ),
+    st.tuples(st.sampled_from([JSON, FORM, MULTIPART, "multipart/form-data", "text/plain"]), RAW),
+)
+MADE = ["images/generations", "actions/generations", "videos", "videos/sync"]
+ASKED = st.builds(
+    lambda name, rest: f"/v1/videos{name}{rest}",
+    st.sampled_from(["", "/", "/video_x", "/%2e%2e", "/%ff", "//"]),
+    st.sampled_from(["", "/content", "?limit=0001" + "0" * 5000, "?order=x&after=y", "?limit=%00"]),
+)
+
+
+@SEEDED
+@FUZZ
+@given(path=st.sampled_from(MADE), sent=SENT, asks=ASKED)
+def test_generator(
+    generator: http.client.HTTPConnection, path: str, sent: tuple[str, bytes], asks: str
+) -> None:
+    for method, address, body in (("POST", f"/v1/{path}", sent[1]), ("GET", asks, None)):
+        generator.request(method, address, body, {"Content-Type": sent[0]} if body else {})
+        reply = generator.getresponse()
+        text = reply.read().decode()
+        assert reply.status < 500 or "overloaded" in text, (reply.status, text)
+        assert " at 0x" not in text
+        assert "/jobs" not in text, text
 
 
 ARRAYS = st.builds(
@@ -237,6 +343,7 @@ def talk() -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(connection=connection, told=told)
 
 
+@SEEDED
 @FUZZ
 @given(frame=FRAMES)
 def test_websocket(talk: SimpleNamespace, frame: str | bytes) -> None:

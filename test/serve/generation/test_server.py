@@ -182,7 +182,8 @@ def test_videos_are_listed_page_by_page(client: openai.OpenAI) -> None:
         ended(client, name)
     assert [video.id for video in client.videos.list(limit=2)] == made[::-1]  # both pages
     assert [video.id for video in client.videos.list(order="asc")] == made
-    for query in ("limit=0", "limit=x", "limit=" + "9" * 5000, "order=up", "after=nobody"):
+    long = "limit=0001" + "0" * 5000
+    for query in ("limit=0", "limit=x", "limit=" + "9" * 5000, long, "order=up", "after=nobody"):
         assert send(client, "GET", f"/v1/videos?{query}")[0] in (400, 404)
 
 
