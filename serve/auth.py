@@ -9,6 +9,7 @@ from pathlib import Path
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SCHEMES = ("bearer", "api-key")
+MOST_PORT = 65535
 
 
 def read_token(file: str | Path) -> str:
@@ -16,7 +17,8 @@ def read_token(file: str | Path) -> str:
 
     ValueError if that is empty, has spaces or is not ASCII.
     """
-    token = Path(file).read_text(encoding="utf-8").partition("\n")[0].strip()
+    text = Path(file).read_bytes().decode(errors="replace")
+    token = text.partition("\n")[0].strip()
     if not token or not token.isascii() or len(token.split()) != 1:
         raise ValueError(f"token file {file}: expected one ASCII word in the first line")
     return token
@@ -40,10 +42,17 @@ def add_address(parser: argparse.ArgumentParser) -> None:
         default="127.0.0.1",
         help="address to listen on; 0.0.0.0: all (default: 127.0.0.1)",
     )
-    parser.add_argument("--port", type=int, default=8000, help="(default: 8000)")
+    parser.add_argument("--port", type=port, default=8000, help="(default: 8000; 0: a free one)")
     parser.add_argument(
         "--token-file", type=Path, help="serve only those who know the word in this file"
     )
+
+
+def port(text: str) -> int:
+    """The number of a port; ArgumentTypeError if it is none."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= MOST_PORT):
+        raise argparse.ArgumentTypeError(f"expected 0 to {MOST_PORT}, got {text[:40]!r}")
+    return int(text)
 
 
 def chosen_token(chosen: argparse.Namespace) -> str:

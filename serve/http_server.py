@@ -93,6 +93,8 @@ class HttpServer:
         self._access.check(request.headers, request.path in self._public)
         if not self._ready and self._load and request.path not in self._public:
             raise RefusedError(503, "loading", "loading")
+        if (request.content_length or 0) > MAX_BODY:  # before it is sent
+            raise RefusedError(413, f"expected at most {MAX_BODY} bytes", "too_large")
         return await handler(request)
 
     async def _alive(self, request: web.Request) -> web.Response:

@@ -26,12 +26,14 @@ from ..model.embodiment.spec import Normalization
 from ..model.interface import Observation, Policy, Prediction, warm_up
 from .http.base64_text import split_data_uri
 from .http.errors import Failure, said
+from .http.fields import check_known
 from .http_server import HttpServer, RefusedError, read_json
 from .job_queue import BusyError, JobQueue
 from .media_decoder import Decoder, Media
 from .openpi_messages import check_readable, prompt_of, split
 
 MAX_ITEMS = 64  # of one batch
+FIELDS = ("image", "prompt", "domain_name", "image_size")  # of a request, as the evaluation has it
 Batch = Callable[[Sequence[Observation]], list[Prediction]]
 
 
@@ -147,6 +149,7 @@ class LiberoServer:
 
     def _several(self, message: dict[str, Any]) -> dict[str, Any]:
         """In the thread: the chunks of all items, in one batch and in their order."""
+        check_known(message, ("items",), {})
         items = message.get("items")
         if not isinstance(items, list) or not 0 < len(items) <= MAX_ITEMS:
             got = f"{len(items)} items" if isinstance(items, list) else type(items).__name__
@@ -188,6 +191,7 @@ def read_item(item: Any, embodiment: Embodiment) -> Observation:
     """One request as an Observation; ValueError names the field that is wrong."""
     if not isinstance(item, dict):
         raise ValueError(f"expected an object, got {type(item).__name__}")
+    check_known(item, FIELDS, {})
     domain, height = item.get("domain_name"), item.get("image_size")
     if domain not in (embodiment.domain, embodiment.name):
         raise ValueError(f"domain_name: expected {embodiment.domain!r}, got {str(domain)[:60]!r}")
@@ -229,7 +233,7 @@ def _picture(text: Any) -> np.ndarray:
     if text[:5].lower() == "data:" and (found := split_data_uri(text)):
         text = found[1]
     kind = "jpeg" if text.lstrip().startswith(("/9j/", "_9j_")) else "png"
-    picture = Decoder()(Media("image", kind, text))
+    picture = Decoder()(Media("image", kind, text, field="image"))
     assert isinstance(picture, np.ndarray)
     return picture
 

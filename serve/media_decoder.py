@@ -37,13 +37,19 @@ MAX_BYTES = 1 << 30  # of all decoded pictures of one request
 class Media:
     """An image or a video as it was sent: kind "image" or "video", its format, base64.
 
-    rate: frames used per second.
+    rate: frames used per second; field: what a client calls it, in the words of a refusal.
     """
 
     kind: str
     format: str
     data: str
     rate: float = 2.0
+    field: str = ""
+
+    @property
+    def name(self) -> str:
+        """The field, which is OpenAI's where nothing else is said."""
+        return self.field or f"{self.kind}_url"
 
 
 def read_uri(kind: str, uri: str, rate: float = 2.0) -> Media:
@@ -78,13 +84,13 @@ class Decoder:
 
     def __call__(self, media: Media) -> np.ndarray | Clip:
         """An image as uint8 [H, W, 3], or those frames of a video that the reasoner looks at."""
-        data = decode_base64(f"{media.kind}_url: expected base64 after the comma", media.data)
+        comma = "" if media.field else " after the comma"
+        data = decode_base64(f"{media.name}: expected base64{comma}", media.data)
         try:
             return self._image(data, media) if media.kind == "image" else self._video(data, media)
         except (PictureError, NotAVideoError) as error:
             raise ValueError(
-                f"{media.kind}_url: these {len(data)} bytes do not decode as {media.format}: "
-                f"{error}"
+                f"{media.name}: these {len(data)} bytes do not decode as {media.format}: {error}"
             ) from None
 
     def _spend(self, what: str, width: int, height: int) -> None:
@@ -97,12 +103,12 @@ class Decoder:
             )
 
     def _image(self, data: bytes, media: Media) -> np.ndarray:
-        image = open_picture(data, "image_url", (media.format,), MAX_PIXELS)
-        self._spend("image_url", *image.size)
-        return to_rgb(image, "image_url")
+        image = open_picture(data, media.name, (media.format,), MAX_PIXELS)
+        self._spend(media.name, *image.size)
+        return to_rgb(image, media.name)
 
     def _video(self, data: bytes, media: Media) -> Clip:
         def check(width: int, height: int) -> None:
-            self._spend("video_url", width, height)
+            self._spend(media.name, width, height)
 
-        return read_clip(data, "video_url", media.rate, MAX_FRAMES, check, VIDEOS[media.format])
+        return read_clip(data, media.name, media.rate, MAX_FRAMES, check, VIDEOS[media.format])

@@ -163,11 +163,20 @@ def test_a_server_without_a_token_for_all_of_the_network_warns(
     assert "warning: whoever reaches 0.0.0.0 may use this server" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", ["", "\n", "two words", "gr\u00fcn"])
-def test_a_token_is_one_word(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("port", ["70000", "-1", "x", "8" * 5000])
+def test_a_port_is_a_number_of_16_bit(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from cosmos3_ros.cli import main
+
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", "openpi", f"--port={port}"])
+    assert f"argument --port: expected 0 to 65535, got '{port[:40]}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "\n", "two words", "gr\u00fcn", bytes(range(128, 256))])
+def test_a_token_is_one_word(tmp_path: Path, text: str | bytes) -> None:
     from cosmos3_ros.serve.auth import read_token
 
     file = tmp_path / "token"
-    file.write_text(text, encoding="utf-8")
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(ValueError, match="expected one ASCII word"):
         read_token(file)

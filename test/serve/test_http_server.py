@@ -33,6 +33,19 @@ def libero_server() -> Any:
     return LiberoServer(lambda: (policy, nothing))
 
 
+@pytest.mark.parametrize("make", [openai_server, libero_server])
+def test_a_request_that_is_announced_too_long_is_refused_at_once(make: Callable[[], Any]) -> None:
+    server = make()
+    with in_background(lambda ready, ended: server.run("127.0.0.1", 0, ready, ended)) as port:
+        line = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with contextlib.closing(line):
+            line.putrequest("POST", "/predict")
+            line.putheader("Content-Length", str(1 << 40))
+            line.endheaders()
+            reply = line.getresponse()
+            assert (reply.status, b"67108864 bytes" in reply.read()) == (413, True)
+
+
 def is_let_go(client: socket.socket) -> bool:
     """Whether the server closes the connection of a client that has asked nothing."""
     with contextlib.suppress(ConnectionResetError):

@@ -174,7 +174,10 @@ def test_another_height_is_scaled(port: int) -> None:
 
 
 BAD = [
-    ({"image": "%%%"}, "image"),
+    ({"image": "%%%"}, "image: expected base64: "),
+    ({"image": png(0)[:90]}, "image: these 67 bytes do not decode as png: image is damaged"),
+    ({"guidance": 3.0}, "guidance: not offered here"),
+    ({"promt": "go"}, "promt: not offered here, did you mean 'prompt'?"),
     ({"image": base64.b64encode(b"not a picture").decode()}, "do not decode as png"),
     ({"image": 7}, "image: expected base64 of a PNG, got int"),
     (
@@ -212,6 +215,8 @@ def test_a_bad_item_is_status_200_with_an_error_as_the_evaluation_reads_it(
     ],
 )
 def test_a_bad_batch_is_named(port: int, items: Any, words: str) -> None:
+    more = call(port, "/predict_batch", {"items": [ITEM], "seed": 3})[1]["error"]
+    assert more == "seed: not offered here"
     assert words in call(port, "/predict_batch", {"items": items})[1]["error"]
 
 
