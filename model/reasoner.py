@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoint_io.json_file import read_json
 from .checkpoint_io.loader import load_model
+from .checkpoint_io.surfaces import end_tokens
 from .checkpoint_io.yes_temperature import yes_temperature
 from .interface import Answer, Clip, check_image
 from .language.chat import Turn
@@ -418,5 +418,4 @@ def load_reasoner(
 
 def stop_tokens(model: Model) -> frozenset[int]:
     """Ids that end an answer: the tokenizer's end of turn, and those of generation_config.json."""
-    ends = read_json(model.path / "generation_config.json", optional=True).get("eos_token_id", [])
-    return frozenset({model.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])})
+    return frozenset({model.tokenizer.eos_token_id, *end_tokens(model.path)})

@@ -36,12 +36,13 @@ def find_tensors(folder: Path) -> dict[str, Path]:
 def read_headers(folder: Path) -> dict[str, Stored]:
     """The tensors of a folder with one safetensors file, or several with an index.
 
-    ValueError names a file that is missing or broken, and a tensor that two files have.
+    Hidden files, which other systems leave beside them, are none of it. ValueError names a file
+    that is missing or broken, and a tensor that two files have.
     """
-    index = sorted(folder.glob("*.safetensors.index.json"))
+    index = sorted(folder.glob("[!.]*.safetensors.index.json"))
     if len(index) > 1:
         raise ValueError(f"{folder}: expected one index, got {index[0].name} and {index[1].name}")
-    files = _indexed(index[0]) if index else sorted(folder.glob("*.safetensors"))
+    files = _indexed(index[0]) if index else sorted(folder.glob("[!.]*.safetensors"))
     if not files:
         pickles = sorted(file.name for file in folder.glob("*") if file.suffix in PICKLES)
         found = f"; {pickles[0]} is a pickle, which is never opened" if pickles else ""

@@ -83,7 +83,22 @@ def check_vision(folder: Path) -> None:
 def check_answers(folder: Path) -> None:
     """What else the reasoner reads: ends of an answer, and the temperature of its yes."""
     yes_temperature(folder)
-    read_json(folder / "generation_config.json", optional=True)
+    end_tokens(folder)
+
+
+def end_tokens(folder: Path) -> list[int]:
+    """Tokens that end an answer beside the tokenizer's end of turn, of generation_config.json.
+
+    ValueError if they are no numbers of tokens.
+    """
+    file, name = folder / "generation_config.json", "eos_token_id"
+    found = read_json(file, optional=True).get(name)
+    ends = [] if found is None else found if isinstance(found, list) else [found]
+    if not all(type(each) is int and each >= 0 for each in ends):
+        raise ValueError(
+            f"{file}: {name}: expected a token's number, or several, got {found!r:.60}"
+        )
+    return ends
 
 
 Check = Callable[[Path], object]

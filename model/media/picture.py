@@ -123,7 +123,9 @@ def to_rgb(image: Image.Image, what: str, camera: bool = False) -> np.ndarray:
     if image.mode in _SIXTEEN or (image.mode == "I" and image.format == "PNG"):
         if camera:
             raise ValueError(f"{what} holds one channel of 16 bit: depth, not colors")
-        gray = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+        numbers = np.asarray(image).astype(np.uint32)
+        gray = (numbers >> 8).astype(np.uint8)
+        gray[numbers == image.info.get("transparency")] = 255  # a number, if one is transparent
         return np.repeat(gray[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise ValueError(f"{what} holds one channel of 32 bit: numbers, not colors")

@@ -14,6 +14,7 @@ from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.surfaces import find_damage, problems
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.diffusion.sampler import checkpoint_schedule
+from cosmos3_ros.model.reasoner import load_reasoner
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 11422654\n"
 TOWERS = "transformer/diffusion_pytorch_model.safetensors"
@@ -162,6 +163,16 @@ def tensors_with(name, change):
             "the token of image is 900000, which text_tokenizer/ does not have",
             ["reasoner"],
         ),
+        *(
+            (
+                lambda folder, ends=ends: (folder / "generation_config.json").write_text(
+                    json.dumps({"eos_token_id": ends})
+                ),
+                "generation_config.json: eos_token_id: expected a token's number, or several, got",
+                ["reasoner"],
+            )
+            for ends in ("</s>", [[1]], {"a": 1}, [1.0], [True], -1)
+        ),
         (
             lambda folder: put(folder, "checkpoint.json", '{"policy": ["droid"]}'),
             r"policy: expected an object, got \['droid'\]",
@@ -240,7 +251,7 @@ def load(folder: Path, concerns: list[str]) -> None:
     from cosmos3_ros.model.policy import Cosmos3Policy
 
     if concerns == ["reasoner"]:
-        load_model(folder, generator=False)
+        load_reasoner(folder)
     elif concerns == ["generate"]:
         checkpoint_schedule(load_model(folder, reasoner=False).scheduler, 4)
     else:
@@ -251,6 +262,14 @@ def test_nothing_is_wrong_with_a_whole_one(folder, capsys):
     assert problems(folder) == {}
     assert main(["inspect", str(folder)]) == 0
     assert capsys.readouterr().out.endswith("complete\n")
+
+
+@pytest.mark.parametrize("end", [".safetensors", ".safetensors.index.json"])
+def test_hidden_files_beside_weights_are_none_of_them(folder, end):
+    for part in ("transformer", "vae", "vision_encoder"):
+        (folder / part / f"._model{end}").write_bytes(b"\x00\x05\x16\x07 of another system")
+    assert problems(folder) == {}
+    load(folder, ALL)
 
 
 def test_a_checkpoint_may_be_without_vision_if_it_describes_none(folder, capsys):

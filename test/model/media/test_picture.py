@@ -69,6 +69,15 @@ def test_transparency_is_on_white():
     assert np.array_equal(decode_picture(data, "it", camera=True), BLOCKS), "means nothing there"
 
 
+@pytest.mark.parametrize("pixels", [RAMP, (RAMP >> 8).astype(np.uint8)])
+def test_a_transparent_gray_is_white(pixels):
+    clear = int(pixels[5, 7])
+    seen = decode_picture(file_of(pixels, "PNG", transparency=clear), "it")
+    opaque = decode_picture(file_of(pixels, "PNG"), "it")
+    assert (seen[pixels == clear] == 255).all()
+    assert np.array_equal(seen[pixels != clear], opaque[pixels != clear])
+
+
 def test_palettes_with_a_transparent_entry():
     palette = Image.fromarray(BLOCKS).quantize(8)
     opaque = decode_picture(file_of(palette, "PNG"), "it")
