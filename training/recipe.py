@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -253,6 +254,7 @@ def _values(kind: type, fields: Any, where: str) -> dict[str, Any]:
     for name, value in fields.items():
         default = known[name].default
         given = _typed(hints[name], value, default, f"{where}.{name}")
+        given = os.path.expanduser(given) if isinstance(given, str) else given
         _check_bounds(known[name].metadata, given, f"{where}.{name}")
         values[name] = given
     return values

@@ -19,6 +19,7 @@ from sensor_msgs.msg import Image
 from ..bringup.node_graph import Options, Process, parameter_of, processes
 from ..bringup.process_runner import RunningGraph
 from ..model.checkpoint_io.own_embodiment import relabel
+from ..model.checkpoint_io.tiny import user_cache
 from ..model.checkpoint_io.trained_tasks import EMBEDDED
 from ..model.embodiment import SIMULATED
 from ..model.interface import NS
@@ -122,7 +123,7 @@ def graph_for(options: Options, robot: RecordedRobot) -> list[Process]:
     say(f"no checkpoint given: the embedded one, of {SIMULATED.name}, stands in for one of {name}")
     own = {"embodiment": ""}
     if robot.embodiment.views != SIMULATED.views:
-        folder = pathlib.Path.home() / ".cache" / "cosmos3_ros" / f"embedded-as-{name}"
+        folder = user_cache() / f"embedded-as-{name}"
         relabel(EMBEDDED, folder, robot.embodiment)
         own = {"checkpoint": str(folder)}
     return [

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from typing import Any
 
@@ -130,4 +131,4 @@ def urdf_of(path: pathlib.Path, value: Any) -> str:
 
 
 def _beside(path: pathlib.Path, name: str) -> str:
-    return str((path.parent / pathlib.Path(name).expanduser()).resolve())
+    return str((path.parent / os.path.expanduser(name)).resolve())

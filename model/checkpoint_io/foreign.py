@@ -8,6 +8,7 @@ would load and then make noise. Fields and names are those that vLLM-Omni and SG
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def find_folder(path: str | Path, download: bool = False) -> Path:
     download: if there is no such folder, take `path` for the name of a repository on the Hugging
     Face Hub, and fetch it into the Hub's cache.
     """
-    folder = Path(path).expanduser()
+    folder = Path(os.path.expanduser(path))
     named = _HUB_NAME.fullmatch(str(path)) is not None
     if not folder.exists() and download and named:
         folder = _fetched(str(path))

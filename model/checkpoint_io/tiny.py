@@ -129,18 +129,27 @@ def _sources() -> list[Path]:
     return sorted(files | {*(model / "embodiment" / "data").glob("*.yaml")})
 
 
+def user_cache() -> Path:
+    """Where this package keeps what it can make again; ValueError for a user without a home."""
+    try:
+        return Path.home() / ".cache" / "cosmos3_ros"
+    except RuntimeError:  # as in a container with any user number
+        raise ValueError(
+            "no home folder: expected HOME in the environment of a user who is in no passwd file"
+        ) from None
+
+
 def tiny_checkpoint() -> Path:
     """The folder of the tiny checkpoint in the user's cache, written at the first call."""
     sources = b"".join(path.read_bytes() for path in _sources())
-    folder = (
-        Path.home() / ".cache" / "cosmos3_ros" / f"tiny-{hashlib.sha256(sources).hexdigest()[:12]}"
-    )
+    folder = user_cache() / f"tiny-{hashlib.sha256(sources).hexdigest()[:12]}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix="draft-"))
         try:
-            write_tiny(draft)
-            os.rename(draft, folder)  # in one step, so that nobody ever sees half a checkpoint
+            # inside, as readable as other files; renamed, so that nobody ever sees half of it
+            write_tiny(draft / "whole")
+            os.rename(draft / "whole", folder)
         except OSError:
             if not folder.exists():  # else somebody else was faster
                 raise

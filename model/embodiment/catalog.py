@@ -6,6 +6,7 @@ Those that come with it are the files in data/.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .embodiment_file import FILE, read_embodiment
@@ -28,7 +29,7 @@ def find_embodiment(name: str) -> Embodiment:
 
     ValueError lists the known names, or says what is wrong in the file.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.suffix in (".yaml", ".yml"):
         return read_embodiment(path)
     if name in EMBODIMENTS:

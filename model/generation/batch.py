@@ -217,7 +217,7 @@ def _digest(kind: CheckpointKind, asked: CompleteRequest) -> str:
     """What tells requests apart: every field, the files that they name, and the checkpoint."""
     told = [json.dumps(asked.about(), sort_keys=True), str(kind.folder.resolve())]
     for file in (asked.asked.image, asked.asked.video, asked.asked.prompt_file):
-        path = Path(file).expanduser() if file else None
+        path = Path(os.path.expanduser(file)) if file else None
         if path:
             told.append(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
     return hashlib.sha256("\n".join(told).encode()).hexdigest()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def read_known(asked: CompleteRequest) -> tuple[np.ndarray | None, np.ndarray | 
 
 def read_first_frame(file: str) -> np.ndarray:
     """An image file as uint8 [H, W, 3]; ValueError names one that is none."""
-    pixels = read_media(Path(file).expanduser())
+    pixels = read_media(Path(os.path.expanduser(file)))
     if not isinstance(pixels, np.ndarray):
         raise ValueError(f"image: expected an image, {file} is a video; see --video")
     return pixels
@@ -40,7 +41,7 @@ def read_continued(
 
     Returns uint8 [count, H, W, 3], upright. ValueError names a file that is no video, or too short.
     """
-    path = Path(file).expanduser()
+    path = Path(os.path.expanduser(file))
     if not path.is_file():
         raise ValueError(f"video: no file {path}")
     name = f"video: {path}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -153,7 +154,7 @@ class GenerateOptions:
         if not self.prompt_file:
             return self.prompt
         try:
-            text = Path(self.prompt_file).expanduser().read_text(encoding="utf-8").strip()
+            text = Path(os.path.expanduser(self.prompt_file)).read_text(encoding="utf-8").strip()
         except UnicodeDecodeError:
             raise ValueError(f"{self.prompt_file}: expected text in UTF-8") from None
         if not text:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _model(table: Table, file: Path) -> Path:
             )
         path = Path(next(iter(found.submodule_search_locations)), rest)
     else:
-        path = (file.parent / Path(text).expanduser()).resolve()
+        path = (file.parent / os.path.expanduser(text)).resolve()
     if path.suffix not in (".xml", ".urdf") or not path.is_file():
         raise table.fail("model", f"an MJCF file (.xml) or a URDF file that exists, not {path}")
     return path

@@ -90,6 +90,16 @@ def test_a_recipe_may_start_from_the_embedded_checkpoint(tmp_path: Path) -> None
     assert start.is_absolute()
 
 
+def test_folders_may_lie_in_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/of/somebody")
+    (tmp_path / "r.yaml").write_text("start: ~/a\ndata: {dataset: ~/b}\npolicy: {steps: 0}\n")
+    recipe = read_recipe(tmp_path / "r.yaml", ["video.clips=~/c"])
+    assert recipe.video is not None
+    assert [recipe.start, recipe.data.dataset, recipe.video.clips] == [
+        f"/home/of/somebody/{name}" for name in "abc"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

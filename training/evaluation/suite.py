@@ -129,7 +129,7 @@ def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
     }
     if out is None or not out.exists():
         return {"what": plain(what), "parts": {}}
-    content = json.loads(out.read_text(encoding="utf-8"))
+    content = read_results(out)
     if content.get("what") != plain(what):
         raise ValueError(
             f"{out}: holds results of other weights, seeds or settings; expected a new file"
@@ -182,6 +182,17 @@ def _run(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
+def read_results(file: Path) -> dict[str, Any]:
+    """Results that an earlier call wrote; ValueError for a file that holds something else."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: expected results, not readable as json ({error})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: expected results, got {type(content).__name__}")
+    return content
+
+
 def _with_random_weights(
     trials: Sequence[Trial], closed: Callable[[Sequence[Trial]], dict[str, Any]]
 ) -> dict[str, Any]:
@@ -192,9 +203,7 @@ def _with_random_weights(
     from ...model.network.config import config_from_json
 
     checkpoint = Path(trials[0].checkpoint)
-    config = config_from_json(
-        json.loads((checkpoint / "transformer" / "config.json").read_text(encoding="utf-8"))
-    )
+    config = config_from_json(read_json(checkpoint / "transformer" / "config.json"))
     embodiment = choose_embodiment(
         checkpoint, read_json(checkpoint / "checkpoint.json")["policy"], None
     )

@@ -14,7 +14,7 @@ from typing import Any
 from ..data.parallel import in_parallel
 from ..evaluation.closed_loop import load_once
 from ..evaluation.statistics import wilson
-from ..evaluation.suite import about, plain, weights_digest
+from ..evaluation.suite import about, plain, read_results, weights_digest
 from .catalog import open_world
 from .rollout import EpisodeResult, play_expert, play_policy
 from .world import World
@@ -160,7 +160,7 @@ def _begin(candidate: Candidate, exam: Exam, world: World, out: Path | None) -> 
     what = json.loads(json.dumps(plain(what)))
     if out is None or not out.exists():
         return {"what": what, "tasks": {}}
-    content = json.loads(out.read_text(encoding="utf-8"))
+    content = read_results(out)
     if content.get("what") != what:
         raise ValueError(
             f"{out}: holds results of another candidate, world, protocol or other seeds; expected "

@@ -151,6 +151,8 @@ def test_names_of_the_hub_are_told_from_folders(monkeypatch):
         find_checkpoint("nvidia/Cosmos3-Nano")
     with pytest.raises(ValueError, match=r"no folder /does/not/exist$"):
         find_checkpoint("/does/not/exist", download=True)
+    with pytest.raises(ValueError, match=r"no folder ~nobody-of-that-name/x$"):
+        find_checkpoint("~nobody-of-that-name/x")
 
 
 def test_a_repository_that_cannot_be_fetched_is_one_line(monkeypatch):

@@ -18,19 +18,28 @@ from cosmos3_ros.model.language.captions import tokenize
 def test_the_cached_folder_is_written_once(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     written = []
-    monkeypatch.setattr(
-        tiny, "write_tiny", lambda folder: written.append(folder) or (folder / "x").touch()
-    )
+    monkeypatch.setattr(tiny, "write_tiny", lambda folder: written.append(folder) or folder.mkdir())
     first, second = tiny_checkpoint(), tiny_checkpoint()
     assert first == second
     assert len(written) == 1
     assert [path.name for path in first.parent.iterdir()] == [first.name]  # no drafts left
+    assert first.stat().st_mode == first.parent.stat().st_mode, "as other folders of the user"
+
+
+def test_a_user_without_a_home_is_told_so(monkeypatch):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    with pytest.raises(ValueError, match="expected HOME in the environment"):
+        tiny_checkpoint()
 
 
 def test_half_a_checkpoint_is_never_seen(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
 
     def fail(folder):
+        folder.mkdir()
         (folder / "half").touch()
         raise OSError("disk full")
 

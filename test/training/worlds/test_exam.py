@@ -55,6 +55,10 @@ def test_an_expert_is_examined_and_a_stopped_run_goes_on(ideal, tmp_path, monkey
         examine(Candidate(EXPERT), Exam("ideal", "", ("1",), 100, 4), ideal, 1, out)
     with pytest.raises(ValueError, match=r"out: expected a file named \.json"):
         examine(Candidate(EXPERT), EVEN, ideal, 1, tmp_path / "expert.txt")
+    for cut in (out.read_bytes()[:50], b"[]", b"\xff"):
+        out.write_bytes(cut)
+        with pytest.raises(ValueError, match=r"expert\.json: expected results, "):
+            examine(Candidate(EXPERT), EVEN, ideal, 1, out)
 
 
 def test_a_checkpoint_is_examined(ideal, tiny_small, tmp_path):
