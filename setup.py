@@ -61,7 +61,7 @@ setup(
     install_requires=[
         "numpy>=2",
         "torch>=2.9",
-        "transformers>=5",
+        "transformers>=5.17",  # 5.17, 5.23 and 5.24 were tested
         "diffusers>=0.38",
         "huggingface_hub>=1",
         "safetensors>=0.5",
@@ -70,7 +70,7 @@ setup(
         "pillow",
         "PyYAML",
         "av>=14",
-        "opencv-python-headless>=4.10",
+        "opencv-python-headless>=4.12",
         "msgpack>=1",
         "websockets>=15",
         "aiohttp>=3.10",

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 KINDS = {
     "reasoner, HTTP": "test_http[openai]",
     "LIBERO, HTTP": "test_http[libero]",
+    "generator, HTTP": "test_generator",
     "openpi, websocket": "test_websocket",
 }
 

@@ -63,6 +63,7 @@ from cosmos3_ros.training.vqa.samples import Scene
 
 SMALL = dataclasses.replace(TINY, hidden=64, layers=1, heads=2, kv_heads=2, mlp=64)
 ROBOT = EMBODIMENTS["droid_sim"]
+Place = tuple[str, int]  # an operation: its row of the table, and which of that row it is, from 1
 FAULTS = ("kill", "disk full", "no permission")
 _ERRORS = {"disk full": errno.ENOSPC, "no permission": errno.EACCES}
 _AUDITED = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.chmod", "os.truncate")
@@ -76,9 +77,10 @@ class FileFaults:
     and the process goes on to the next stop. It can be made once in a process.
     """
 
-    def __init__(self, folder: Path, stops: Collection[int] = (), into: Path = Path()):
+    def __init__(self, folder: Path, stops: Collection[Place] = (), into: Path = Path()):
         self._folder, self._stops, self._into = folder, stops, into
         self.seen: list[str] = []
+        self._counts: collections.Counter[str] = collections.Counter()
         self.found: list[Stop] = []
         self.off, self.sink = False, -1
         sys.addaudithook(self._audit)
@@ -111,7 +113,9 @@ class FileFaults:
         if self.off or not name.startswith(str(self._folder)):
             return
         self.seen.append(f"{what} {os.path.relpath(name, self._folder)}")
-        if len(self.seen) - 1 in self._stops:
+        row = place_of(self.seen[-1])
+        self._counts[row] += 1
+        if (row, self._counts[row]) in self._stops:
             for fault in FAULTS:
                 self._stop(fault, name, damage)
 
@@ -228,7 +232,7 @@ def recipes(start: Path) -> dict[str, Recipe]:
 
 
 def run(
-    recipe: Recipe, out: Path, stops: Collection[int] = (), into: Path = Path()
+    recipe: Recipe, out: Path, stops: Collection[Place] = (), into: Path = Path()
 ) -> tuple[str, list[str], list[Stop]]:
     """Train in a process of its own: its last words, its operations on files, and its stops."""
     source, sink = os.pipe()
@@ -314,17 +318,17 @@ def place_of(operation: str) -> str:
     return f"{what} {first}{inside}"
 
 
-def some(seen: list[str], most: int) -> list[int]:
-    """Numbers of operations: at most so many of each row, the first and the last among them."""
-    rows = collections.defaultdict(list)
-    for number, operation in enumerate(seen):
-        rows[place_of(operation)].append(number)
-    chosen = [
-        numbers[round(index)]
-        for numbers in rows.values()
-        for index in np.linspace(0, len(numbers) - 1, min(most, len(numbers)))
+def some(seen: list[str], most: int) -> list[Place]:
+    """At most so many operations of each row, the first and the last among them.
+
+    By their row and number in it: which file of a folder comes first differs from run to run.
+    """
+    rows = collections.Counter(map(place_of, seen))
+    return [
+        (row, round(number))
+        for row, count in rows.items()
+        for number in np.linspace(1, count, min(most, count))
     ]
-    return sorted({*chosen})
 
 
 def _examined(job: tuple[Path, Path, str, Stop]) -> tuple[str, float]:
