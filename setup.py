@@ -61,7 +61,7 @@ setup(
     install_requires=[
         "numpy>=2",
         "torch>=2.9",
-        "transformers>=5.17",  # 5.17, 5.23 and 5.24 were tested
+        "transformers>=5.17",  # 5.17 (with huggingface_hub 1), 5.23 and 5.24 were tested
         "diffusers>=0.38",
         "huggingface_hub>=1",
         "safetensors>=0.5",

@@ -39,10 +39,15 @@ async def read_form(request: web.Request) -> dict[str, Any]:
     except (ValueError, AssertionError, RuntimeError, LookupError) as error:
         raise BadRequestError(f"expected a form: {error}") from None
     fields: dict[str, Any] = {}
-    for name, value in form.items():
-        if name in fields:
-            raise BadRequestError(f"{name[:80]}: expected once, got it again", name[:80])
-        fields[name] = value.file.read() if isinstance(value, web.FileField) else value
+    try:
+        for name, value in form.items():
+            if name in fields:
+                raise BadRequestError(f"{name[:80]}: expected once, got it again", name[:80])
+            fields[name] = value.file.read() if isinstance(value, web.FileField) else value
+    finally:
+        for value in form.values():
+            if isinstance(value, web.FileField):
+                value.file.close()
     return fields
 
 

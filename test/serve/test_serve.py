@@ -266,6 +266,8 @@ ASKED = st.builds(
 )
 
 
+# aiohttp leaves the file of a form that it refuses to the garbage collector
+@pytest.mark.filterwarnings("ignore:.*SpooledTemporaryFile:pytest.PytestUnraisableExceptionWarning")
 @SEEDED
 @FUZZ
 @given(path=st.sampled_from(MADE), sent=SENT, asks=ASKED)
