@@ -22,11 +22,12 @@ from rclpy.executors import SingleThreadedExecutor
 from result_file import report
 from sensor_msgs.msg import Image
 
+from cosmos3_ros.bringup.middleware import profile_variable
 from cosmos3_ros.ros.topics import NEWEST
 
 CAMERAS = [f"camera_{k}/image_raw" for k in range(3)]
 CONFIG = pathlib.Path(__file__).parents[1] / "config"
-PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+PROFILE = profile_variable()
 DRIVERS = ("no profile", "profile", "UDP only")
 SIZES = ((640, 480), (1280, 720))
 

@@ -25,6 +25,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from cosmos3_ros.bringup.middleware import profile_variable
+
 ROOT = Path(__file__).resolve().parent.parent
 # the processes of a test, for the report of its failure
 STARTED = pytest.StashKey[list["Started"]]()
@@ -41,7 +43,7 @@ CONTROLLERS = (
 # their fields, a value of the wrong type is sent as 0.0 without a word.
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds.xml")
+os.environ[profile_variable()] = str(ROOT / "config" / "fastdds.xml")
 # The same examples each time: what one run finds, the next one does. New ones: --hypothesis-profile
 # default.
 hypothesis.settings.register_profile("same", derandomize=True)

@@ -12,10 +12,12 @@ unset AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH PYT
 if [ -f "$VIRTUAL_ENV/ws/install/setup.bash" ]; then
     . "$VIRTUAL_ENV/ws/install/setup.bash"
 fi
-if [ -z "${FASTDDS_DEFAULT_PROFILES_FILE+set}" ]; then # Kilted's own name; both at once would be read twice
-    # as bringup.middleware.dds_profile
+# as bringup.middleware.environment: a profile of either name counts, the variable is that of the distribution
+if [ -z "${FASTDDS_DEFAULT_PROFILES_FILE+set}${FASTRTPS_DEFAULT_PROFILES_FILE+set}" ]; then
     profile=fastdds.xml
     if [ "$(cat /proc/sys/net/core/rmem_max 2>/dev/null || echo 0)" -ge 4194304 ]; then profile=fastdds_udp.xml; fi
-    export FASTRTPS_DEFAULT_PROFILES_FILE=${FASTRTPS_DEFAULT_PROFILES_FILE-$tools/../config/$profile}
+    variable=FASTRTPS_DEFAULT_PROFILES_FILE
+    if [ -d "$VIRTUAL_ENV/share/fastdds" ]; then variable=FASTDDS_DEFAULT_PROFILES_FILE; fi
+    export "$variable=$tools/../config/$profile"
 fi
 exec "$@"

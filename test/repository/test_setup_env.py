@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from cosmos3_ros.bringup.middleware import profile_variable
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -218,4 +220,4 @@ def test_commands_run_without_a_sourced_ros_installation():
     assert "/opt/ros/other" not in done.stdout
     assert f"{sys.prefix}/bin" in variables["PATH"].split(":")
     assert sys.prefix in variables["AMENT_PREFIX_PATH"].split(":")
-    assert Path(variables["FASTRTPS_DEFAULT_PROFILES_FILE"]).is_file()
+    assert Path(variables[profile_variable()]).is_file()

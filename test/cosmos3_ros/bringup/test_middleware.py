@@ -8,10 +8,16 @@ import sys
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from cosmos3_ros.bringup.middleware import LARGE_BUFFER, dds_profile, environment
+from cosmos3_ros.bringup.middleware import (
+    LARGE_BUFFER,
+    PROFILE_VARIABLES,
+    dds_profile,
+    environment,
+    profile_variable,
+)
 
 ROOT = pathlib.Path(__file__).parents[3]
-NAMES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+NAMES = PROFILE_VARIABLES.values()
 SPACE = "{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}"
 
 
@@ -19,13 +25,22 @@ def test_a_dds_profile_of_either_name_is_left_alone(monkeypatch: Any) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     ((name, file),) = environment().items()
-    assert name == NAMES[0]
+    assert name == profile_variable()
     assert pathlib.Path(file).name == dds_profile()
     assert pathlib.Path(file).is_file()
     for name in NAMES:
         with monkeypatch.context() as context:
             context.setenv(name, "mine.xml")
             assert environment() == {}
+
+
+def test_the_variable_is_that_of_the_distribution(monkeypatch: Any, tmp_path: pathlib.Path) -> None:
+    for package, variable in PROFILE_VARIABLES.items():
+        (tmp_path / package / "share" / package).mkdir(parents=True)
+        monkeypatch.setenv("AMENT_PREFIX_PATH", f"{tmp_path}/mine:{tmp_path}/{package}")
+        assert profile_variable() == variable
+    monkeypatch.delenv("AMENT_PREFIX_PATH")
+    assert profile_variable() == PROFILE_VARIABLES["fastrtps"]
 
 
 def test_images_come_by_udp_where_the_kernel_allows_large_buffers(tmp_path: pathlib.Path) -> None:
@@ -44,7 +59,7 @@ def test_images_come_by_udp_where_the_kernel_allows_large_buffers(tmp_path: path
 
 def test_the_environment_without_ros_chooses_alike() -> None:
     kept = {name: value for name, value in os.environ.items() if name not in NAMES}
-    command = [str(ROOT / "tools" / "run.sh"), sys.prefix, "printenv", NAMES[0]]
+    command = [str(ROOT / "tools" / "run.sh"), sys.prefix, "printenv", profile_variable()]
     said = subprocess.run(command, env=kept, capture_output=True, text=True, check=True).stdout
     file = pathlib.Path(said.strip())
     assert file.name == dds_profile()
