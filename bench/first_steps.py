@@ -26,12 +26,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from result_file import report
+from result_file import put_table, report
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "start.md"
 RESULT = ROOT / "bench" / "results" / "first_steps.json"
-TABLE = re.compile(r"(<!-- times: [^\n]*-->\n).*?(<!-- end of times -->)", re.DOTALL)
 SETTLE = 5.0  # s, until a recording has found its topics
 PACKAGES = ("torch", "mujoco", "transformers", "rclpy")
 
@@ -171,8 +170,8 @@ def main() -> None:
             write(folder, list(parts.values()), chosen.out)
     if chosen.page:
         page = PAGE.read_text(encoding="utf-8")
-        text = table(json.loads(chosen.out.read_text(encoding="utf-8")), page)
-        PAGE.write_text(TABLE.sub(lambda found: found[1] + text + found[2], page), "utf-8")
+        measured = json.loads(chosen.out.read_text(encoding="utf-8"))
+        put_table(PAGE, "times", table(measured, page))
 
 
 def write(folder: Path, parts: list[dict], out: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -24,3 +25,12 @@ def report(command: str, packages: Sequence[str], out: Path | None, **measured: 
     print(text)
     if out:
         out.write_text(text + "\n")
+
+
+def put_table(page: Path, name: str, text: str) -> None:
+    """Write what stands between `<!-- NAME: ... -->` and `<!-- end of NAME -->` on a page."""
+    place = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    old = page.read_text(encoding="utf-8")
+    if not place.search(old):
+        raise LookupError(f"{page} has no place for a table: expected <!-- {name}: ... -->")
+    page.write_text(place.sub(lambda found: found[1] + text + found[2], old), encoding="utf-8")

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bench of set-up: what it notes of a step."""
 
-import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("setup_cost", ROOT / "bench" / "setup_cost.py")
-setup_cost = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(setup_cost)
 
 
-def test_a_step_is_noted_with_its_processor_time_and_its_size(tmp_path):
+@pytest.fixture
+def setup_cost(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    return __import__("setup_cost")
+
+
+def test_a_step_is_noted_with_its_processor_time_and_its_size(setup_cost, tmp_path):
     def action() -> None:
         program = "import time\nwhile time.process_time() < 0.3: pass"
         subprocess.run([sys.executable, "-c", program], check=True)
@@ -27,7 +33,7 @@ def test_a_step_is_noted_with_its_processor_time_and_its_size(tmp_path):
     assert noted["MB"] == 3
 
 
-def test_it_sets_up_as_make_does(tmp_path, monkeypatch):
+def test_it_sets_up_as_make_does(setup_cost, tmp_path, monkeypatch):
     setup_env = setup_cost.setup_env
     for name in ("set_up", "Environment"):  # the bench puts its own in the place of the second
         monkeypatch.setattr(setup_env, name, mock.create_autospec(getattr(setup_env, name)))
@@ -37,3 +43,15 @@ def test_it_sets_up_as_make_does(tmp_path, monkeypatch):
     assert setup_cost.main() == 0
     setup_env.set_up.assert_called_once_with(folder, "kilted", "")
     assert setup_env.Environment is setup_cost.MeasuredEnvironment
+
+
+def test_the_table_of_the_page_is_that_of_the_result(setup_cost):
+    measured = json.loads(setup_cost.RESULT.read_text())
+    assert len(measured["steps"]) == 5
+    assert setup_cost.table(measured) in setup_cost.PAGE.read_text()
+
+
+def test_a_page_without_a_place_for_the_table_is_named(setup_cost, tmp_path):
+    (tmp_path / "page.md").write_text("# Page\n")
+    with pytest.raises(LookupError, match=r"page.md has no place for a table: expected <!-- setup"):
+        setup_cost.put_table(tmp_path / "page.md", "setup", "| |\n")

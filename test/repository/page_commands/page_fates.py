@@ -20,6 +20,7 @@ STAND_INS = {
     r"/path/to/checkpoint": "LIBERO",
     r"(?<!/)\bCosmos3-Nano-Policy-DROID": "Cosmos3-Nano",
     r"\b(my|OUT|out/mine)/checkpoint": "Cosmos3-Nano",
+    r"\bCHECKPOINT(?= --env metaworld)": "MetaWorld",
     r"\bCHECKPOINT\b": "Cosmos3-Nano",
     r"/path/to/token": "token",
     r"/path/to/my_robot.yaml": "my_robot.yaml",
@@ -70,6 +71,7 @@ NOT_RUN = {
     r"cosmos3 stats data --embodiment|cosmos3 convert monday --out data --robot": (
         "test_your_robot.py runs the page"
     ),
+    r"cosmos3 eval .*gym_pusht": "another project's; test_gym_world.py plays gymnasium's",
     r"cosmos3 run --robot franka_robotiq": "needs the robot",
     r"cosmos3 live ": "test_live_cli.py runs it over a running graph",
     r"cosmos3 imagine --topic": "waits for a planner's trajectory",
@@ -95,6 +97,7 @@ class Run:
     says: str = ""
 
 
+METAWORLD = "--task reach-v3 --episodes 1 --workers 1"
 SMALL_VIDEO = "--steps 1 --height 64 --width 64"
 # By a pattern that the command's beginning matches. The first one counts.
 RUNS = {
@@ -121,6 +124,8 @@ RUNS = {
     r"cosmos3 embodiment show": Run(),
     # the random checkpoint is of another embodiment, which is what it has to say
     r"cosmos3 embodiment check": Run(codes=(0, 1)),
+    r"cosmos3 (eval|collect) (expert|FOLDER|out/mt50) --env metaworld": Run(METAWORLD),
+    r"cosmos3 eval .*--env metaworld": Run(METAWORLD + " --rows 0 --steps 1"),
     r"cosmos3 eval ": Run("--suite reach --episodes 1 --limit 0.5 --workers 1 --steps 1"),
     r"cosmos3 calibrate ": Run("--episodes 2 --limit 1 --workers 1 --steps 1"),
     r"cosmos3 collect ": Run("--episodes 1 --workers 1"),

@@ -24,6 +24,7 @@ def make_template(folder: Path) -> Path:
     folder.mkdir(parents=True)
     call("cosmos3 tiny Cosmos3-Nano", folder)
     call("cosmos3 tiny LIBERO --embodiment libero", folder)
+    call("cosmos3 tiny MetaWorld --embodiment metaworld", folder)
     call("cosmos3 collect data/mine --task reach --episodes 4 --workers 1", folder)
     shutil.copy(ROOT / "config" / "droid_sim.yaml", folder / "my_robot.yaml")
     (folder / "token").write_text("word-of-the-pages\n")
