@@ -43,6 +43,7 @@ from .topic_recorder import Recorder, wait_until
 
 RATE = 15  # frames per second of the film
 REST = 5.0  # s within which an arm that was disarmed stands: what it does is not reset in mid-brake
+START = 600.0  # s, at most, on a machine that others use; a process that ends is said at once
 
 
 @contextlib.contextmanager
@@ -108,7 +109,7 @@ def demo(
             watching(options) as recorder,
         ):
             show = Show(recorder, film, layout)
-            wait_until(lambda: is_ready(recorder), 120, "the nodes' start", alive)
+            wait_until(lambda: is_ready(recorder), START, "the nodes' start", alive)
             say(
                 f"ready after {time.monotonic() - began:.1f} s; episodes of up to "
                 f"{time_limit:.0f} s each"

@@ -27,6 +27,7 @@ STAND_INS = {
     r"model/checkpoints/droid_sim|(?<=[de] )embedded": "Cosmos3-Nano",  # quicker
     r"my/recordings": "data/mine",
     r"/data/videos": "jobs",
+    r"\bj1=": "panda_joint1=",
     r"show NAME": "show droid_sim",
     r"(tiny|inspect) FOLDER": r"\1 new/FOLDER",
 }
@@ -116,6 +117,7 @@ RUNS = {
     # random weights do not solve it; a task that was rejected ends at once
     r"cosmos3 task ": Run("--time-limit 3", beside=GRAPH, codes=(0, 1), says=r"after [1-9]"),
     # while the policy follows an instruction, a slow machine has no time for a candidate
+    r"cosmos3 imagine --checkpoint": Run(),
     r"cosmos3 imagine ": Run('--instruction "wait"', beside=GRAPH),
     r"cosmos3 embodiment init mine --topics": Run(
         "--out live.yaml --seconds 3", beside="cosmos3 run --no-policy --no-reasoner"

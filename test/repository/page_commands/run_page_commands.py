@@ -154,7 +154,12 @@ def main(arguments: list[str] | None = None, template: Path | None = None) -> in
     with tempfile.TemporaryDirectory() as name:
         template = template or make_template(Path(name) / "template")
         for page in [path.resolve() for path in chosen.page] or pages():
-            run_page(page, template, Path(name) / page.stem, done)
+            try:
+                run_page(page, template, Path(name) / page.stem, done)
+            finally:  # also of a run that is ended
+                if chosen.out:
+                    lines = [json.dumps(result) + "\n" for result in done.values()]
+                    chosen.out.write_text("".join(lines))
     ran = [result for result in done.values() if "ran" in result]
     failed = [result for result in ran if "failed" in result]
     seconds = sum(result["seconds"] for result in ran)
@@ -162,8 +167,6 @@ def main(arguments: list[str] | None = None, template: Path | None = None) -> in
         f"{len(done)} commands: {len(ran)} run in {seconds / 60:.0f} min, {len(failed)} failed, "
         f"{len(done) - len(ran)} not run"
     )
-    if chosen.out:
-        chosen.out.write_text("".join(json.dumps(result) + "\n" for result in done.values()))
     return int(bool(failed))
 
 
