@@ -60,8 +60,10 @@ class MeasuredEnvironment(setup_env.Environment):
 
 
 def table(measured: dict) -> str:
-    """The page's table of a result."""
-    steps = measured["steps"]
+    """The page's table of a result; without steps it is not measured yet."""
+    steps = measured.get("steps")
+    if not steps:
+        return "Not measured yet.\n"
     rows = [
         f"| {name} | {step['s']:.0f} | {step['processor_s']:.0f} | {step['MB']:.0f} |"
         for name, step in steps.items()
