@@ -62,7 +62,9 @@ NOT_RUN = {
     r"tools/run\.sh .*first_steps\.yaml": "bench/first_steps.py runs the page",
     r"tools/run\.sh .*(out/start|--view|--strategy sync)": "bench/first_steps.py runs the page",
     r"cosmos3 eval .*--through": "hours; docs/results.md says how long",
-    r"cosmos3 (eval out/(two_arms|metaworld)|run --robot (two_arms_sim|metaworld))": "needs what a GPU trained",
+    r"cosmos3 (eval out/(two_arms|metaworld)|run --robot (two_arms_sim|metaworld))": (
+        "needs what a GPU trained"
+    ),
     r"cosmos3 record monday --robot two_arms_sim|cosmos3 convert monday --out data/monday --ro": (
         "test_two_arms.py records the arms"
     ),
