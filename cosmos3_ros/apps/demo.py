@@ -86,6 +86,11 @@ def demo(
     With the console, the nodes then stay until Ctrl-C. The exit code.
     """
     checkpoint = parameter_of(options, "policy", "checkpoint") or ""
+    if world := parameter_of(options, "sim", "env"):
+        raise ValueError(
+            f"robot {options.robot}: plays the world {world}, whose tasks demo does not have; "
+            f"expected cosmos3 eval CHECKPOINT --env {world} --through nodes"
+        )
     scene = simulated_scene(options.robot)
     names = scene.choose(tasks) if scene else choose_tasks(tasks, checkpoint)
     if episodes < 1 or time_limit <= 0:

@@ -40,22 +40,31 @@ class Settings:
                 values[parameter] = value
         if node == "sim" and "publish_clock" not in (values | file) and self._follows_clock():
             values["publish_clock"] = True
+        follows = "use_sim_time" in SETS[node] and "use_sim_time" not in (values | file)
+        if follows and self._options.sim and self._publishes_clock():
+            values["use_sim_time"] = True
         if "urdf" in file and (described := urdf_of(self._path, file["urdf"].value)):
             values["urdf"] = described
-        # The embedded checkpoint moves the embedded simulation, in the place of whichever robot
-        # that stands.
         scene = scene_of(self._path, self._sections)
         if node == "sim" and scene:
             values["scene"] = scene
-        others = any(self._value(values, file, name) for name in ("checkpoint", "policy_url"))
-        elsewhere = scene or world_of(self._sections)
-        embedded = self._options.sim and not others and not elsewhere
-        if node in EMBODIED and (wanted := embodiment_of(self._path, self._sections, node)):
-            if embedded and wanted != SIMULATED.name:
-                values["embodiment"] = ""
-            elif wanted.endswith((".yaml", ".yml")):
-                values["embodiment"] = wanted
+        if node in EMBODIED:
+            values |= self._embodiment(node, values)
         return values
+
+    def _embodiment(self, node: str, values: Mapping[str, Any]) -> dict[str, str]:
+        """That of a node in place of the robot file's, if it is another.
+
+        The embedded checkpoint moves the embedded simulation, in the place of whichever robot that
+        stands.
+        """
+        file, sections = self._file[node], self._sections
+        others = any(self._value(values, file, name) for name in ("checkpoint", "policy_url"))
+        elsewhere = scene_of(self._path, sections) or world_of(sections)
+        wanted = embodiment_of(self._path, sections, node)
+        if wanted and wanted != SIMULATED.name and self._options.sim and not (others or elsewhere):
+            return {"embodiment": ""}
+        return {"embodiment": wanted} if wanted.endswith((".yaml", ".yml")) else {}
 
     @property
     def _shown(self) -> dict[str, Any]:
@@ -75,6 +84,11 @@ class Settings:
 
     def _follows_clock(self) -> bool:
         return any(self.value(node, "use_sim_time") for node in SETS if node != "sim")
+
+    def _publishes_clock(self) -> bool:
+        """Whether the robot file's simulation does, whoever asked for it."""
+        said = self._file["sim"].get("publish_clock")
+        return said is not None and said.value is True
 
     def _value(self, given: Mapping[str, Any], file: Mapping[str, Setting], name: str) -> Any:
         said = file.get(name)

@@ -21,7 +21,22 @@ def test_robots_with_the_joints_of_the_simulation_are_known() -> None:
     assert SIMULATED == ["droid_sim", "droid_sim_poses", "droid_single_view", "isaac_droid"]
 
 
-@pytest.mark.parametrize("robot", [p.stem for p in ROBOTS if p.stem not in SIMULATED])
+def test_a_robot_file_of_a_world_is_refused_with_what_plays_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from cosmos3_ros.cli import main
+
+    assert main(["demo", "--robot", "metaworld", "--out", str(tmp_path / "out")]) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: robot metaworld: plays the world metaworld, ")
+    assert line.endswith("expected cosmos3 eval CHECKPOINT --env metaworld --through nodes")
+    assert not (tmp_path / "out").exists()
+
+
+OTHERS = [path.stem for path in ROBOTS if path.stem not in (*SIMULATED, "metaworld")]
+
+
+@pytest.mark.parametrize("robot", OTHERS)
 def test_a_robot_that_the_simulation_is_not_is_refused_before_anything_starts(
     robot: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -149,7 +149,7 @@ class Watching:
         if observation.stamp:  # not the warm-up
             self.seen.append(observation)
         chunk = ActionChunk(
-            np.tile(observation.state, (4, 1)),
+            np.resize(observation.state, (4, len(self.embodiment.action))),
             self.embodiment.action_names,
             observation.stamp,
             self.embodiment.step,

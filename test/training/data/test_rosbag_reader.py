@@ -426,7 +426,7 @@ def test_a_dry_run_was_not_executed(tmp_path: Path) -> None:
             "chunk_stamp": time(START),
             "remaining": 1.0,
         }
-        status |= dict.fromkeys(("played", "rejected", "limited"), 0)
+        status |= dict.fromkeys(("played", "rejected", "limited", "superseded"), 0)
         status |= dict.fromkeys(("last_rejection", "last_limit", "strategy"), "")
         for seconds, armed in ((0.0, False), (1.5, True)):
             bag.write(

@@ -43,4 +43,6 @@ def test_meta_worlds_robot_file_starts_the_world_and_no_simulation(domain):
     graph, _ = nodes(MetaWorld(), "somewhere", given, "metaworld")
     assert [process.executable for process in graph] == ["world", "policy", "commander"]
     assert graph[0].parameters["sim"]["task"] == "push-v3"
+    follow = [process.parameters[process.nodes[0]].get("use_sim_time") for process in graph]
+    assert follow == [None, True, True], "the world's clock"
     assert graph[1].parameters["policy"]["execution_horizon"] == 8
