@@ -232,9 +232,7 @@ class Show:
     ) -> Episode:
         """Reset, instruct, arm, watch until success, the time limit or `over`, disarm."""
         recorder = self._recorder
-        recorder.call(SetBool, "commander/arm", data=False)
-        with contextlib.suppress(TimeoutError):  # a simulation that stands
-            wait_until(recorder.stands, REST, "the end of braking", alive)
+        self._disarm(alive)
         last = recorder.status.episode if recorder.status else 0
         scene = recorder.call(ResetTask, "sim/reset_task", task=task, seed=seed)
         if not scene.success:
@@ -284,6 +282,12 @@ class Show:
             say(why)
         return episode
 
+    @property
+    def elapsed(self) -> float:
+        """How long the running episode has lasted, by the simulation's clock, s."""
+        status = self._recorder.status
+        return float(status.elapsed) if status else 0.0
+
     def track(self, episode: Episode) -> Track:
         """The joints of the episode that was the last."""
         recorder, width = self._recorder, 1 + len(self._recorder.joints)
@@ -293,6 +297,12 @@ class Show:
         outcome = "solved" if episode.success else "not solved"
         title = f"{episode.task}, seed {episode.seed}: {outcome}"
         return Track(title, commanded, measured, [*recorder.chunk_times])
+
+    def _disarm(self, alive: Callable[[], None]) -> None:
+        """And wait until the arm stands, or a while, for a simulation that does not go on."""
+        self._recorder.call(SetBool, "commander/arm", data=False)
+        with contextlib.suppress(TimeoutError):
+            wait_until(self._recorder.stands, REST, "the end of braking", alive)
 
     def _arm(self) -> bool:
         return self._recorder.call(SetBool, "commander/arm", data=True).success

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,10 @@ from ...sim.tasks import robot_of
 from .closed_loop import Outcome, Trial
 
 if TYPE_CHECKING:
-    from ...apps.demo import Episode
+    from ...apps.demo import Episode, Show
+    from ...bringup.node_graph import Options, Process
+
+START = 120.0  # s that the nodes may take
 
 
 def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
@@ -34,10 +38,7 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
         )
     if len({robot_of(trial.task) for trial in trials}) > 1:
         raise ValueError("through nodes: expected tasks of one robot, one arm or two")
-    from ...apps.demo import Show, check, is_ready, watching
-    from ...apps.topic_recorder import wait_until
     from ...bringup.node_graph import Options, processes
-    from ...bringup.process_runner import RunningGraph
 
     options = Options(
         checkpoint=first.checkpoint,
@@ -49,21 +50,37 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
         **dict(first.runtime),
         **dict(first.graph),
     )
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        (Path(folder) / "nodes.log").open("w", encoding="utf-8") as log,
-        RunningGraph(processes(options), log) as graph,
-        watching(options, find_embodiment(options.robot).views, futures=False) as recorder,
-    ):
-
-        def alive() -> None:
-            check(graph, Path(folder))
-
-        wait_until(lambda: is_ready(recorder), 120, "the nodes' start", alive)
-        show = Show(recorder)
+    views = find_embodiment(options.robot).views
+    with running_show(processes(options), options, views) as (show, alive):
         return [
             _outcome(show.episode(trial.task, trial.seed, trial.limit, alive)) for trial in trials
         ]
+
+
+@contextlib.contextmanager
+def running_show(
+    graph: Sequence[Process], options: Options, views: Sequence[str]
+) -> Iterator[tuple[Show, Callable[[], None]]]:
+    """A running graph that is ready for episodes, and what raises once one of its nodes has ended.
+
+    options: those of the graph; views: of its cameras.
+    """
+    from ...apps.demo import Show, check, is_ready, watching
+    from ...apps.topic_recorder import wait_until
+    from ...bringup.process_runner import RunningGraph
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        (Path(folder) / "nodes.log").open("w", encoding="utf-8") as log,
+        RunningGraph(graph, log) as running,
+        watching(options, views, futures=False) as recorder,
+    ):
+
+        def alive() -> None:
+            check(running, Path(folder))
+
+        wait_until(lambda: is_ready(recorder), START, "the nodes' start", alive)
+        yield Show(recorder), alive
 
 
 def _outcome(episode: Episode) -> Outcome:

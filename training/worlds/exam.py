@@ -14,13 +14,12 @@ from typing import Any
 from ..data.parallel import in_parallel
 from ..evaluation.closed_loop import load_once
 from ..evaluation.statistics import wilson
-from ..evaluation.suite import about, plain, read_results, weights_digest
+from ..evaluation.suite import NODES, PROCESS, about, plain, read_results, weights_digest
 from .catalog import open_world
 from .rollout import EpisodeResult, play_expert, play_policy
 from .world import World
 
 EXPERT = "expert"
-PROCESS, NODES = "process", "nodes"  # how a checkpoint is run
 Settings = tuple[tuple[str, Any], ...]
 
 
@@ -34,7 +33,7 @@ class Candidate:
     device: str = "cpu"
     dtype: str = "float32"
     runtime: Settings = ()  # of PolicyModelParams
-    through: str = PROCESS
+    through: str = PROCESS  # or NODES
     robot: str = ""  # with NODES: the robot file, "": that of the world's name
 
 

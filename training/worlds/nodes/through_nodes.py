@@ -4,21 +4,19 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....robot.parameter_file import read_sections
 from ....robot.recorded_robot import read_robot
 from ....robot.robot_file import find_robot_file, world_of
+from ...evaluation.closed_loop_ros import running_show
 from ..rollout import EpisodeResult
 from ..world import World
 
 if TYPE_CHECKING:
     from ....bringup.node_graph import Options, Process
 
-START = 120.0  # s that the nodes may take
 SLOWEST = 4.0  # times longer than it should that an episode may take before it is given up
 
 
@@ -36,41 +34,28 @@ def play_through_nodes(
     robot file. robot: that, "": of the world's name. ValueError if there is none, or it is for
     another world.
     """
-    from ....apps.demo import Show, check, is_ready, watching
-    from ....apps.topic_recorder import wait_until
     from ....bringup.node_graph import parameter_of
-    from ....bringup.process_runner import RunningGraph
 
     first = {"protocol": world.protocol.name, "task": tasks[0], "seed": seeds[0]}
     graph, options = nodes(world, checkpoint, given | {"sim": first}, robot or world.name)
     factor = parameter_of(options, "sim", "real_time_factor") or 1.0
+    limit = SLOWEST * world.horizon / world.fps / factor
     views = read_robot(options.robot).embodiment.views
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        (Path(folder) / "nodes.log").open("w", encoding="utf-8") as log,
-        RunningGraph(graph, log) as running,
-        watching(options, views, futures=False) as recorder,
-    ):
+    with running_show(graph, options, views) as (show, alive):
 
-        def alive() -> None:
-            check(running, Path(folder))
+        def steps() -> int:
+            return round(show.elapsed * world.fps)
 
         def over() -> bool:
-            status = recorder.status
-            return status is not None and status.elapsed * world.fps >= world.horizon
+            return steps() >= world.horizon
 
-        wait_until(lambda: is_ready(recorder), START, "the nodes' start", alive)
-        show = Show(recorder)
+        def play(task: str, seed: int) -> EpisodeResult:
+            episode = show.episode(task, seed, limit, alive, over)
+            took = statistics.median(episode.latencies) if episode.latencies else None
+            return EpisodeResult(task, seed, episode.success, min(world.horizon, steps()), took)
+
         for task in tasks:
-            results = []
-            for seed in seeds:
-                limit = SLOWEST * world.horizon / world.fps / factor
-                episode = show.episode(task, seed, limit, alive, over)
-                status = recorder.status
-                steps = min(world.horizon, round(status.elapsed * world.fps)) if status else 0
-                took = statistics.median(episode.latencies) if episode.latencies else None
-                results.append(EpisodeResult(task, seed, episode.success, steps, took))
-            yield results
+            yield [play(task, seed) for seed in seeds]
 
 
 def nodes(
