@@ -100,7 +100,8 @@ class TrajectoryReplacement:
         away: Away = lambda: None,
         unit: np.ndarray | float = 1.0,
     ) -> None:
-        self._limits, self.stamped, self._away, self._unit = limits, stamped, away, unit
+        self._limits, self.stamped, self._away = limits, stamped, away
+        self._same, self._first, self._near = SAME * unit, FIRST * unit, NEAR * unit
         self._motion: SplineMotion | None = None  # the last one
         self._sent_at = 0  # ns
         self._paths: list[Waypoints] = []  # the controller follows one of these
@@ -142,8 +143,7 @@ class TrajectoryReplacement:
             self._motion, self._paths, self._agree = None, [], 0
         last, self._motion, self._sent_at = self._motion, motion, now
         here = motion.at(now)[0]
-        same = SAME * self._unit
-        jumps = last is not None and bool((np.abs(last.at(now)[0] - here) > same).any())
+        jumps = last is not None and bool((np.abs(last.at(now)[0] - here) > self._same).any())
         anew = last is None or jumps or self._is_lost
         waypoints = self._replace(motion, now, [here] if anew else [])
         self._is_lost = jumps and not np.ptp(motion.points, axis=0).any()
@@ -190,7 +190,7 @@ class TrajectoryReplacement:
         """Whether the controller stays at this position from now on."""
         path = self._paths[0]
         rows = min(int(np.searchsorted(path.times, now)), len(path.times) - 1)
-        return bool((np.abs(path.positions[rows:] - position) <= SAME * self._unit).all())
+        return bool((np.abs(path.positions[rows:] - position) <= self._same).all())
 
     def _states(self, near: np.ndarray, rests: list[np.ndarray], now: int) -> list[State]:
         """Corners of where the set point of the controller may be now, and how fast.
@@ -199,12 +199,11 @@ class TrajectoryReplacement:
         besides where its last trajectory leads it, it may hold one of these positions.
         """
         if self._is_first:
-            first = FIRST * self._unit
-            around = np.clip([rests[0] - first, rests[0] + first], *self._range(rests[0]))
+            corners = [rests[0] - self._first, rests[0] + self._first]
+            around = np.clip(corners, *self._range(rests[0]))
             rests = [*around, *rests[1:]]
         elif self._is_lost or not self._paths:
-            near_rest = NEAR * self._unit
-            rests = [rests[0] - near_rest, rests[0] + near_rest, *rests[1:]]
+            rests = [rests[0] - self._near, rests[0] + self._near, *rests[1:]]
         states = [path.at(now) for path in self._paths]
         positions = np.array([*(position for position, _ in states), *rests])
         positions = near + differences(near, positions, self._limits.continuous)
@@ -215,8 +214,7 @@ class TrajectoryReplacement:
     def _range(self, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest set points that the controller may hold; the arm is at `position`."""
         lower, upper = self._limits.lower, self._limits.upper
-        more = NEAR * self._unit
-        return np.minimum(lower, position) - more, np.maximum(upper, position) + more
+        return np.minimum(lower, position) - self._near, np.maximum(upper, position) + self._near
 
     def _bridge(self, motion: SplineMotion, now: int, states: list[State]) -> Waypoints:
         """The knots from the first one that is reached within the limits from all these states."""

@@ -48,7 +48,7 @@ from .known_parameters import KNOWN, checker
 from .robot_description import receive_description
 
 STOPPED = "stopped by cosmos3/stop"
-LED = "the newest chunk waits: the controller is led to where the next motion begins"
+WAITS = "the newest chunk waits: the controller is led to where the next motion begins"
 CLOCKS = 0.02  # s: stamped trajectories ask for clocks that differ by less
 LATE = 2 * NS  # chunks of what was seen before arming come no later
 ARMING_PATIENCE = 30 * NS  # the parameter `armed` waits so long for what is in its way
@@ -195,19 +195,18 @@ class CommanderNode(ManagedNode[Params]):
 
         ValueError for one that is not sound.
         """
-        if not self._supervisor.is_bridging(now):
-            self._player.superseded += self._waiting is not None
-            self._waiting = None
-            return False
-        if self._waiting and to_ns(self._waiting.header.stamp) > chunk.stamp:
-            raise ValueError("older than the chunk that waits")
-        trial = copy.copy(self._player)  # planned, and not played
-        how, measured = message.strategy or DEFAULT, self._monitor.measured
-        if not trial.load(now, chunk, message.number, how, measured, trial.motion is None):
-            raise ValueError(trial.last_rejection.partition(": ")[2])
-        self._player.superseded += self._waiting is not None
-        self._waiting = message
-        return True
+        older, player = self._waiting, self._player
+        must = self._supervisor.is_bridging(now)
+        if must:
+            if older and to_ns(older.header.stamp) > chunk.stamp:
+                raise ValueError("older than the chunk that waits")
+            trial = copy.copy(player)  # planned, and not played
+            how, measured = message.strategy or DEFAULT, self._monitor.measured
+            if not trial.load(now, chunk, message.number, how, measured, trial.motion is None):
+                raise ValueError(trial.last_rejection.partition(": ")[2])
+        player.superseded += older is not None
+        self._waiting = message if must else None
+        return must
 
     def _drop_waiting(self, why: str) -> None:
         if self._waiting:
@@ -433,7 +432,7 @@ class CommanderNode(ManagedNode[Params]):
     def _reason(self) -> str:
         """Why nothing is played, in words; empty while something is."""
         if self._waiting and self._player.mode != PLAYING:
-            return LED
+            return WAITS
         return self._player.reason
 
     def _report(self) -> None:

@@ -66,20 +66,17 @@ class JointMap:
 
     def to_policy(self, values: np.ndarray) -> np.ndarray:
         """Positions [..., D] in the order of `joints` in policy units; NaN stays NaN."""
-        return self._scale(values, to_robot=False)
+        return to_si(values, self.columns)
 
     def to_robot(self, values: np.ndarray) -> np.ndarray:
         """Positions [..., D] in policy units as the robot says them; the inverse of `to_policy`."""
-        return self._scale(values, to_robot=True)
+        return from_si(values, self.columns)
 
     def check_grippers(self, positions: np.ndarray) -> None:
         """ValueError if a gripper is far beyond open and closed; positions: the robot's [D]."""
         for joint, column, position in zip(self.joints, self.columns, positions, strict=True):
             if column.gripper:
                 check_gripper(joint, float(position), column.opened, column.closed)
-
-    def _scale(self, values: np.ndarray, to_robot: bool) -> np.ndarray:
-        return (from_si if to_robot else to_si)(values, self.columns)
 
     @property
     def columns(self) -> tuple[Column, ...]:

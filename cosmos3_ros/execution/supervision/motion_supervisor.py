@@ -183,12 +183,13 @@ class MotionSupervisor:
         Nor is one that is still to be led to the arm.
         """
         bridges = self.drives_arm(now) and self._controller.is_bridging(now)
-        return bridges or (self._monitor.measured is not None and self._takes_hold())
+        return bridges or self._takes_hold()
 
     def _takes_hold(self) -> bool:
         """Whether a controller of trajectories is still to be led to an arm that stands."""
-        waits = self._is_armed and not self._is_sending and not self._controller.streams
-        return waits and self._tracking.is_standing()
+        if self._monitor.measured is None or not self._is_armed or self._is_sending:
+            return False
+        return not self._controller.streams and self._tracking.is_standing()
 
     def load(self, now: int, chunk: ActionChunk, number: int, strategy: str) -> bool:
         """Plan to follow a new chunk; `send` is due then. False: the player rejected it.
