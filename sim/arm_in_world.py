@@ -22,13 +22,13 @@ class ArmInWorld:
         self._finger_q, self._finger_v = int(driver.qposadr[0]), int(driver.dofadr[0])
         self._motors = np.array([model.actuator(name).id for name in mount.joints])
         self._finger_motor = model.actuator(mount.prefix + "fingers_actuator").id
-        self._finger = 0.0  # where the gripper's own drive wants its joint now
+        self.finger = 0.0  # where the gripper's own drive wants its joint now, rad
         self.tcp = mount.prefix + "tcp"  # site between the finger tips
 
     def place(self, joints: np.ndarray) -> None:
         """Be there, with the gripper open, and stay."""
         self._data.qpos[self.q] = joints
-        self._finger = 0.0
+        self.finger = 0.0
         self.drive(joints, 0.0)
 
     def drive(self, joints: np.ndarray, finger: float) -> None:
@@ -38,10 +38,12 @@ class ArmInWorld:
         """
         self._data.ctrl[self._motors] = np.clip(joints, LOWER, UPPER)
         step = FINGER_SPEED / TICKS_PER_SECOND
-        self._finger = min(
-            max(finger, self._finger - step, 0.0), self._finger + step, FINGER_CLOSED
-        )
-        self._data.ctrl[self._finger_motor] = 255.0 * self._finger / FINGER_CLOSED
+        self.finger = min(max(finger, self.finger - step, 0.0), self.finger + step, FINGER_CLOSED)
+        self._data.ctrl[self._finger_motor] = 255.0 * self.finger / FINGER_CLOSED
+
+    def targets(self) -> np.ndarray:
+        """What the servos of the joints are told, rad [7]."""
+        return self._data.ctrl[self._motors]
 
     def positions(self) -> np.ndarray:
         """Measured positions of the joints and of the finger joint, rad [8]."""
@@ -54,6 +56,14 @@ class ArmInWorld:
     def tool(self) -> np.ndarray:
         """Position of the point between the finger tips, m [3]."""
         return self._data.site(self.tcp).xpos.copy()
+
+    def tool_velocity(self) -> tuple[np.ndarray, np.ndarray]:
+        """How fast that point moves, m/s [3], and the gripper turns, in its frame, rad/s [3]."""
+        found, turning = np.zeros(6), np.zeros(6)
+        kind, site = mujoco.mjtObj.mjOBJ_SITE, self.model.site(self.tcp).id
+        mujoco.mj_objectVelocity(self.model, self._data, kind, site, found, 0)
+        mujoco.mj_objectVelocity(self.model, self._data, kind, site, turning, 1)
+        return found[3:], turning[:3]
 
     def tool_rotation(self) -> np.ndarray:
         """Rotation of the gripper [3, 3]."""

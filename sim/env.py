@@ -56,6 +56,13 @@ class Env:
         self._arms = self.simulation.layout.start.reshape(-1, 7).copy()
         self._fingers = np.zeros(len(self._arms))
 
+    def go_on_from(self, other: Simulation) -> None:
+        """Be at the present moment of another episode."""
+        self.simulation.go_on_from(other)
+        arms = self.simulation.world.arms
+        self._arms = np.stack([arm.targets() for arm in arms])
+        self._fingers = np.array([arm.finger for arm in arms])
+
     def step(self, action: np.ndarray) -> Observation:
         """Act for 1/15 s and look. ValueError unless that is 8 finite numbers for each arm."""
         self.move(action)

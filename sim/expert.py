@@ -44,12 +44,19 @@ def _quaternion(rotation: np.ndarray) -> np.ndarray:
 class _Mover:
     """Moves one hand of an expert towards its aims, within speed and acceleration."""
 
-    def __init__(self, simulation: Simulation, speed: float, twist: float, number: int) -> None:
+    def __init__(
+        self, simulation: Simulation, speed: float, twist: float, number: int, moving: bool
+    ) -> None:
         self.hand, self._speed = Hand(simulation, twist, number), speed
         self._kinematics = Kinematics(simulation.world, number)
         self._joints = self.hand.arm.positions()[:7]
-        self._velocity = np.zeros(3)
-        self._turned, self._turning = _quaternion(self.hand.arm.tool_rotation()), np.zeros(3)
+        self._velocity, self._turning = np.zeros(3), np.zeros(3)
+        rotation = self.hand.arm.tool_rotation()
+        if moving:
+            self._joints = self.hand.arm.targets()
+            self._velocity, self._turning = self.hand.arm.tool_velocity()
+            self.hand.point, rotation = self._kinematics.pose(self._joints)
+        self._turned = _quaternion(rotation)
         self._aim = AIMS[simulation.task]
 
     @property
@@ -83,14 +90,21 @@ class _Mover:
 class Expert:
     """Solves the running episode from the state it is in now; make a new one after a reset."""
 
-    def __init__(self, simulation: Simulation, speed: float = 1.0, twist: float = 0.0) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        speed: float = 1.0,
+        twist: float = 0.0,
+        moving: bool = False,
+    ) -> None:
         """speed: a factor for all speeds.
 
-        twist: by how much it is wrong about how cubes are turned, rad.
+        twist: by how much it is wrong about how cubes are turned, rad. moving: it goes on with
+        the motion that is commanded, else it begins at rest where the hands are.
         """
         self._simulation, self._world = simulation, simulation.world
         arms = range(len(self._world.arms))
-        self._movers = [_Mover(simulation, speed, twist, number) for number in arms]
+        self._movers = [_Mover(simulation, speed, twist, number, moving) for number in arms]
 
     @property
     def finished(self) -> bool:

@@ -57,6 +57,11 @@ class Kinematics:
         rotation = self._data.site_xmat[self._tool].reshape(3, 3)
         return self._data.site_xpos[self._tool], rotation, self._jacobian[:, self._v]
 
+    def pose(self, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Position [3], m, and rotation [3, 3] of the tool at joint positions [7]."""
+        place, rotation, _ = self._at(joints)
+        return place.copy(), rotation.copy()
+
     def solve(
         self, start: np.ndarray, position: np.ndarray, goal: np.ndarray, rounds: int = 20
     ) -> np.ndarray:

@@ -57,6 +57,14 @@ class Simulation:
         self.world.arrange(layout)
         self.success, self.ticks, self._held = False, 0, 0
 
+    def go_on_from(self, other: Simulation) -> None:
+        """Be at the present moment of another one's episode, with the same `distractors`."""
+        if (self.task, self.seed) != (other.task, other.seed):
+            self.reset(other.task, other.seed)
+        self.instruction, self.success = other.instruction, other.success
+        self.ticks, self._held = other.ticks, other._held
+        self.world.go_on_from(other.world)
+
     @property
     def elapsed(self) -> int:
         """Simulated time since the reset, ns."""

@@ -72,6 +72,17 @@ class World:
         self._dress(layout.look)
         mujoco.mj_forward(self.model, self.data)
 
+    def go_on_from(self, other: World) -> None:
+        """Be in the state of another world of the same kind and layout."""
+        kept = mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(self.model, kept))
+        mujoco.mj_getState(other.model, other.data, state, kept)
+        mujoco.mj_setState(self.model, self.data, state, kept)
+        mujoco.mj_forward(self.model, self.data)
+        self._knock = other._knock
+        for arm, theirs in zip(self.arms, other.arms, strict=True):
+            arm.finger = theirs.finger
+
     def _put(self, body: str, x: float, y: float, z: float, yaw: float) -> None:
         self.data.joint(body).qpos[:] = (x, y, z, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
 

@@ -292,3 +292,40 @@ def test_the_choice_of_the_user_is_kept_and_physics_needs_no_opengl(choice):
     error = done.stderr.splitlines()[-1]
     assert error.startswith(f"RuntimeError: MUJOCO_GL={choice}: ")
     assert "no OpenGL to render with: `apt-get install libegl1 libgl1 libgl1-mesa-dri`" in error
+
+
+def test_another_environment_goes_on_from_the_present_moment(env):
+    env.reset("lift", 4)
+    expert = Expert(env.simulation)
+    for _ in range(30):
+        env.move(expert.act())
+    other = Env(views=())
+    other.go_on_from(env.simulation)
+    assert other.simulation.elapsed == env.simulation.elapsed
+    assert other.simulation.instruction == env.simulation.instruction
+    still = other.simulation.world.arms[0].tool()
+    targets = env.simulation.positions()[:7] + 0.05
+    for _ in range(60):
+        for simulation in (env.simulation, other.simulation):
+            simulation.tick(targets, 0.3)
+    assert np.array_equal(env.simulation.positions(), other.simulation.positions())
+    assert not np.array_equal(still, other.simulation.world.arms[0].tool())
+
+
+def test_an_expert_that_takes_over_in_motion_goes_on_with_it(env):
+    env.reset("lift", 4)
+    expert = Expert(env.simulation)
+    for _ in range(12):
+        env.move(expert.act())
+    hand = env.simulation.world.arms[0]
+    before = hand.tool()
+    env.move(expert.act())
+    moved = (hand.tool() - before) * 15  # m/s
+    assert np.linalg.norm(moved) > 0.1
+    assert np.linalg.norm(hand.tool_velocity()[0] - moved) < 0.2 * np.linalg.norm(moved)
+    wanted = expert.act()[:7]
+    going, rest = (
+        np.abs(Expert(env.simulation, moving=moving).act()[:7] - wanted).max()
+        for moving in (True, False)
+    )
+    assert going < 0.01 < 0.04 < rest, (going, rest)  # rad
