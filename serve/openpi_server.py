@@ -71,7 +71,7 @@ class OpenPiServer:
         self,
         load: Callable[[], Policy],
         options: OpenPiOptions | None = None,
-        tell: Callable[[str], None] = print,
+        tell: Callable[[str], object] = print,
     ) -> None:
         self.options, self.tell = options or OpenPiOptions(), tell
         self.queue = JobQueue()

@@ -109,7 +109,7 @@ def _wait_for(node: Node, client: Client) -> None:
 
 def _ask(node: Node, candidate: Candidate, instruction: str) -> Imagine.Response:
     service = topics.IMAGINE
-    client = node.create_client(service.type, service.name)
+    client: Client = node.create_client(service.type, service.name)
     _wait_for(node, client)
     request = Imagine.Request(candidate=candidate_message(candidate), instruction=instruction)
     return call(node, client, request)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from rclpy.client import Client
 
 from ..action import GenerateVideo
 from ..model.interface import NS
@@ -50,7 +51,7 @@ def infer_actions(seconds: float, instruction: str, out: pathlib.Path) -> int:
     node = rclpy.create_node("cosmos3_live")
     try:
         service = topics.INFER_ACTIONS
-        client = node.create_client(service.type, service.name)
+        client: Client = node.create_client(service.type, service.name)
         if not client.wait_for_service(PATIENCE):
             raise ValueError(_nobody(client.srv_name, "recent_seconds"))
         request = service.type.Request(seconds=seconds, instruction=instruction)

@@ -59,7 +59,7 @@ def action_client(name: str, action: topics.Service) -> Iterator[tuple[ActionCli
     # rclpy's own handlers would end the connection by which a goal is canceled
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node(name)
-    client = ActionClient(node, action.type, action.name)
+    client: ActionClient = ActionClient(node, action.type, action.name)
     try:
         with spinning(node):
             yield client, stopped

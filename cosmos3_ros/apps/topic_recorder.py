@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from rclpy.client import Client
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import String
@@ -93,7 +94,7 @@ class Recorder(Node):
 
         TimeoutError (an OSError) if nobody answers.
         """
-        client = self.create_client(kind, name)
+        client: Client = self.create_client(kind, name)
         try:
             if not client.wait_for_service(timeout):
                 raise TimeoutError(f"service {name} did not appear within {timeout:.0f} s")

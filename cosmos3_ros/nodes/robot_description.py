@@ -23,10 +23,8 @@ def receive_description(node: Node, source: str, patience: float = PATIENCE) -> 
     topic = description_topic(source)
     until = time.monotonic() + patience
     while topic and (left := until - time.monotonic()) > 0:
-        done, message = wait_for_message(
-            String, node, topic, qos_profile=LATCHED, time_to_wait=left
-        )
-        if done:
+        _, message = wait_for_message(String, node, topic, qos_profile=LATCHED, time_to_wait=left)
+        if message is not None:
             return message.data
     if not topic:
         return ""

@@ -12,11 +12,12 @@ import time
 import traceback
 import types
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from lifecycle_msgs.msg import State
 from rclpy._rclpy_pybind11 import RCLError as _RCLError
 from rclpy.action import ActionClient, ActionServer
+from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -179,7 +180,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         subscription = self.create_subscription(
             topic.type,
             topic.name,
-            heard,  # type: ignore[arg-type]
+            cast(Any, heard),  # Jazzy's types know callbacks of one argument only
             qos,
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
         )
@@ -200,13 +201,13 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def service_client(self, service: Service) -> Any:
         """A client of a service that lives until cleanup."""
-        client = self.create_client(service.type, service.name)
+        client: Client = self.create_client(service.type, service.name)
         self._made.append((self.destroy_client, client))
         return client
 
     def action_client(self, kind: Any, name: str) -> ActionClient:
         """A client of an action that lives until cleanup."""
-        client = ActionClient(self, kind, name)
+        client: ActionClient = ActionClient(self, kind, name)
         self._made.append((ActionClient.destroy, client))
         return client
 

@@ -61,7 +61,7 @@ class ConsoleServer:
     token: who has it may look, and press what is allowed; log: for defects.
     """
 
-    def __init__(self, robot: Robot, token: str, log: Callable[[str], None]) -> None:
+    def __init__(self, robot: Robot, token: str, log: Callable[[str], object]) -> None:
         self._robot, self._token, self._log = robot, token, log
         self._files = {
             path.name: path for path in PAGE.iterdir() if path.suffix in (".js", ".css", ".svg")

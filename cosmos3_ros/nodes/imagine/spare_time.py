@@ -209,7 +209,8 @@ class SpareTime:
         if request.done.done():  # given up meanwhile
             return
         if error := job.exception():
-            request.done.set_exception(error)
+            known = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            request.done.set_exception(known)
         else:
             request.done.set_result(job.result())
         self._wake()
