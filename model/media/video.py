@@ -12,6 +12,7 @@ import dataclasses
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,6 +23,10 @@ from .mp4_tables import count_samples
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 MAX_PIXELS = 1 << 27  # of a frame
 _EVEN = 0.5  # steps of the mean rate by which frames may be off, and still count as evenly spread
+# Before PyAV 19 metadata that are no UTF-8 were an error unless told; since then they never are.
+_METADATA: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
 
 Source = Path | bytes
 Check = Callable[[int, int], None]  # of width and height, before a frame is converted
@@ -53,9 +58,7 @@ def open_video(
     _check_samples(source, name)
     place = str(source) if isinstance(source, Path) else io.BytesIO(source)
     try:
-        with av.open(
-            place, "r", options={"format_whitelist": formats}, metadata_errors="replace"
-        ) as container:
+        with av.open(place, "r", options={"format_whitelist": formats}, **_METADATA) as container:
             if not container.streams.video:
                 raise ValueError(f"{name} has sound, but no pictures")
             stream = container.streams.video[0]
