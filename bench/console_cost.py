@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
+import multiprocessing
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,54 +72,78 @@ def memory(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Looking:
+    """What the process of the pages is told, and tells: an own one, as a browser is.
+
+    A thread of low priority beside the recorder would hold its interpreter lock while it waits for
+    a processor, and chunks would seem to come later.
+    """
+
+    open: Any  # multiprocessing's Event: the page that asks is open
+    ended: Any  # Event
+    answers: Any  # Value: how many it got
+
+
+def look_on(port: int, looking: Looking) -> None:
+    """A page that asks while it is open, and one that never does."""
+    os.nice(LAST)  # a page is on the processor of whoever looks
+    asyncio.run(_look_on(port, looking))
+
+
+async def _look_on(port: int, looking: Looking) -> None:
+    own = f"http://127.0.0.1:{port}"
+    headers = {"Cookie": f"cosmos3_console_{port}={TOKEN}", "Origin": own}
+    url = f"{own}/socket"
+    async with aiohttp.ClientSession(headers=headers) as session, session.ws_connect(url) as silent:
+        pongs = asyncio.create_task(silent.receive())  # nothing else comes
+        while not looking.ended.is_set():
+            if looking.open.is_set():
+                async with session.ws_connect(url) as asking:
+                    await _ask(asking, looking)
+            await asyncio.sleep(0.05)
+        if pongs.done():
+            raise ValueError("the page that never asks was not kept")
+        pongs.cancel()
+
+
+async def _ask(asking: aiohttp.ClientWebSocketResponse, looking: Looking) -> None:
+    while looking.open.is_set() and not looking.ended.is_set():
+        asked = time.monotonic()
+        await asking.send_str("next")
+        pictures = (await asking.receive_json())["pictures"]
+        for _ in range(sum(pictures.values())):
+            await asking.receive_bytes()
+        looking.answers.value += 1
+        await asyncio.sleep(max(0.0, PERIOD - (time.monotonic() - asked)))
+
+
 class Pages:
-    """A page that asks while it is open, and one that never does, in a thread of their own."""
+    """The process of the pages."""
 
     def __init__(self, port: int) -> None:
-        self._own = f"http://127.0.0.1:{port}"
-        self._headers = {"Cookie": f"cosmos3_console_{port}={TOKEN}", "Origin": self._own}
-        self._open, self._ended = threading.Event(), threading.Event()
-        self.answers = 0
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        context = multiprocessing.get_context("spawn")
+        self._looking = Looking(context.Event(), context.Event(), context.Value("i", 0))
+        self._process = context.Process(target=look_on, args=(port, self._looking))
 
     def __enter__(self) -> Pages:
-        self._thread.start()
+        self._process.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._thread.join()
+        self._looking.ended.set()
+        self._process.join()
+        if self._process.exitcode:
+            raise ValueError(f"the process of the pages ended with {self._process.exitcode}")
 
     def show(self, is_open: bool) -> None:
         """Open or close the page that asks."""
-        (self._open.set if is_open else self._open.clear)()
+        (self._looking.open.set if is_open else self._looking.open.clear)()
 
-    async def _run(self) -> None:
-        os.nice(LAST)  # of this thread: a page is on the processor of whoever looks
-        url = f"{self._own}/socket"
-        async with (
-            aiohttp.ClientSession(headers=self._headers) as session,
-            session.ws_connect(url) as silent,
-        ):
-            pongs = asyncio.create_task(silent.receive())  # nothing else comes
-            while not self._ended.is_set():
-                if self._open.is_set():
-                    async with session.ws_connect(url) as asking:
-                        await self._ask(asking)
-                await asyncio.sleep(0.05)
-            if pongs.done():
-                raise ValueError("the page that never asks was not kept")
-            pongs.cancel()
-
-    async def _ask(self, asking: aiohttp.ClientWebSocketResponse) -> None:
-        while self._open.is_set() and not self._ended.is_set():
-            asked = time.monotonic()
-            await asking.send_str("next")
-            pictures = (await asking.receive_json())["pictures"]
-            for _ in range(sum(pictures.values())):
-                await asking.receive_bytes()
-            self.answers += 1
-            await asyncio.sleep(max(0.0, PERIOD - (time.monotonic() - asked)))
+    @property
+    def answers(self) -> int:
+        """How many the page has got."""
+        return self._looking.answers.value
 
 
 def latencies(recorder: Recorder, seconds: float) -> list[float]:
@@ -170,7 +195,8 @@ def lag(link: str, recorder: Recorder) -> dict[str, Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader"]
+        # as a browser is without a graphics card: 3-D by the processor, the page as usual
+        options = ["--no-sandbox", "--enable-unsafe-swiftshader"]
         running = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
         page = running.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.goto(link)

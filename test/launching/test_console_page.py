@@ -55,7 +55,8 @@ SHOWN = {
     "tool": "tip",
     "control": True,
 }
-NEVER_DECODED = "window.createImageBitmap = () => new Promise(() => {});"
+NEVER_DECODED = "window.ImageDecoder.prototype.decode = () => new Promise(() => {});"
+NO_DECODER = "delete window.ImageDecoder;"  # as in browsers without WebCodecs
 COUNT_PICTURES = """
   window.pictures_of_the_robot = 0;
   const clear = WebGL2RenderingContext.prototype.clear;
@@ -74,6 +75,8 @@ class Robot:
         self.board, self._mesh = Board(), mesh
         self.speed = 0.0  # rad/s
         self.angle = 0.0
+        noise = np.random.default_rng(0).integers(0, 255, (180, 320, 3), np.uint8)
+        self.picture = cv2.imencode(".jpg", noise)[1].tobytes()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.board.put("robot", SHOWN)
@@ -101,14 +104,12 @@ class Robot:
         return done
 
     def _run(self) -> None:
-        noise = np.random.default_rng(0).integers(0, 255, (180, 320, 3), np.uint8)
-        jpeg = cv2.imencode(".jpg", noise)[1].tobytes()
         while not self._ended.wait(0.05):
             self.angle += 0.05 * self.speed
             now = time.time()
             self.board.put("now", now)
             self.board.put("joints", {"stamp": now, "positions": {"turn": self.angle}})
-            self.board.put("view wrist", {"stamp": now}, [jpeg])
+            self.board.put("view wrist", {"stamp": now}, [self.picture])
 
     def plan(self, angle: float) -> None:
         """A chunk that is played now, and ends at this angle."""
@@ -174,6 +175,11 @@ def pixels(page: Any, selector: str) -> np.ndarray:
     """What an element shows, HSV."""
     data = np.frombuffer(page.locator(selector).screenshot(), np.uint8)
     return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2HSV)
+
+
+def noisy(page: Any, selector: str) -> bool:
+    """Whether it shows the picture of noise: by how bright it is."""
+    return bool(pixels(page, selector)[..., 2].std() > 20)
 
 
 def becomes(page: Any, condition: Callable[[], object], what: str) -> None:
@@ -248,12 +254,24 @@ def test_pictures_have_the_pixels_that_are_shown(robot: Robot) -> None:
         size = "(one) => [one.width, one.clientWidth, one.clientHeight]"
         width, shown, high = seen.evaluate(size)
         assert width == min(shown, round(high * 320 / 180), 768)
-        becomes(page, lambda: pixels(page, "#seen").std() > 20, "the camera's picture")
+        becomes(page, lambda: noisy(page, "#seen"), "the camera's picture")
         page.set_viewport_size({"width": 900, "height": 900})
         becomes(page, lambda: seen.evaluate(size)[0] != width, "another size")
         width, shown, high = seen.evaluate(size)
         assert width == min(shown, round(high * 320 / 180), 768)
-        becomes(page, lambda: pixels(page, "#seen").std() > 20, "the camera's picture again")
+        becomes(page, lambda: noisy(page, "#seen"), "the camera's picture again")
+
+
+@pytest.mark.parametrize("script", ["", NO_DECODER], ids=["decoder", "no decoder"])
+def test_a_broken_picture_is_none_and_the_next_one_is_shown(robot: Robot, script: str) -> None:
+    noise = robot.picture
+    robot.board.put("future", {"stamp": time.time(), "step": 0.1}, [noise, b"no JPEG", noise])
+    with page_of(robot, script) as page:
+        becomes(page, lambda: noisy(page, "#seen") and noisy(page, "#predicted"), "both pictures")
+        robot.picture = noise[:100]
+        becomes(page, lambda: not noisy(page, "#seen"), "no picture in the place of a broken one")
+        robot.picture = noise
+        becomes(page, lambda: noisy(page, "#seen"), "the camera's picture again")
 
 
 def test_a_narrow_window_says_why_in_full_and_keeps_the_stop_in_sight(robot: Robot) -> None:

@@ -10,7 +10,7 @@ const PERIOD = 66; // ms between two questions at least
 const UNSEEN = 1000; // ms without a drawing after which it asks no more
 const RETRY = 1000; // ms until it tries to connect again
 const JUMP = 2; // s by which a clock that was set is off
-const state = { values: {}, files: {} }; // by kind; files: JPEGs, which pictures.js decodes beside
+const state = { values: {}, files: {} }; // by kind; files: JPEGs, ArrayBuffers that pictures.js decodes beside
 const clock = { heard: [], anchor: null, rate: 1 }; // heard, anchor: [the robot's s, this page's s]
 const pictures = new Pictures();
 const parts = [new Words(), new Controls(), pictures, new Charts()];
@@ -85,9 +85,9 @@ function show_connection(kind, text) {
 
 function connect() {
   const socket = new WebSocket(`ws://${location.host}/socket`);
-  socket.binaryType = "blob";
+  socket.binaryType = "arraybuffer";
   let waiting = null; // the message whose pictures are coming
-  let blobs = [];
+  let pieces = [];
   let asked = 0;
 
   const ask = () => {
@@ -104,7 +104,7 @@ function connect() {
   };
 
   const take = ({ values, pictures }) => {
-    for (const [kind, count] of Object.entries(pictures)) state.files[kind] = blobs.splice(0, count);
+    for (const [kind, count] of Object.entries(pictures)) state.files[kind] = pieces.splice(0, count);
     Object.assign(state.values, values);
     if (values.now !== undefined) hear_clock(values.now);
     state.draw_soon(values);
@@ -118,12 +118,12 @@ function connect() {
   socket.onmessage = ({ data }) => {
     if (typeof data === "string") {
       waiting = JSON.parse(data);
-      blobs = [];
+      pieces = [];
     } else {
-      blobs.push(data);
+      pieces.push(data);
     }
     const due = Object.values(waiting.pictures).reduce((sum, count) => sum + count, 0);
-    if (blobs.length === due) take(waiting);
+    if (pieces.length === due) take(waiting);
   };
   socket.onclose = async () => {
     state.values = {};

@@ -8,6 +8,20 @@ const ANSWERED = 30; // s for which the boxes of an answer stay
 const SURPRISED = 1; // s for which the places of a surprise stay
 const SCENE = "#f0a35b", ANSWER = "#4fbf87";
 
+// A JPEG's bytes as a picture, decoded beside this thread; null for one that is broken. As blobs they would go
+// through another process of the browser, which keeps a slow one busier than drawing them.
+async function decoded(bytes) {
+  try {
+    if (!globalThis.ImageDecoder) return await createImageBitmap(new Blob([bytes]));
+    const decoder = new ImageDecoder({ data: bytes, type: "image/jpeg" });
+    const { image } = await decoder.decode();
+    decoder.close();
+    return image;
+  } catch {
+    return null;
+  }
+}
+
 // The newest pictures of one kind. What comes while others are decoded or wait to be drawn waits, and
 // only the newest of it: a slow machine leaves some out, never lags, and never keeps what is drawn beside waiting.
 class Newest {
@@ -26,7 +40,7 @@ class Newest {
       const { value, files } = this.waiting;
       this.waiting = null;
       const frames = [];
-      for (const file of files) frames.push(await createImageBitmap(file).catch(() => null));
+      for (const file of files) frames.push(await decoded(file));
       for (const old of this.frames) old?.close();
       Object.assign(this, { frames, value });
       await this.done();
@@ -141,7 +155,8 @@ export class Pictures {
     predicted.fillRect(0, 0, width, height);
     if (!frame) return;
     // the padding at the right and bottom is not part of the composition
-    const [rows, columns] = [Math.min(this.content[0], frame.height), Math.min(this.content[1], frame.width)];
+    const [high, wide] = [frame.displayHeight ?? frame.height, frame.displayWidth ?? frame.width];
+    const [rows, columns] = [Math.min(this.content[0], high), Math.min(this.content[1], wide)];
     predicted.drawImage(frame, 0, 0, columns, rows, 0, 0, width, height);
     if (!over) return;
     predicted.fillStyle = "rgba(14, 17, 22, 0.55)";
