@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from ..model.media.lfs_pointer import check_pointer
+
 PARAMETERS = "ros__parameters"
 EVERYWHERE = "/**"  # the section of an override that names no node
 
@@ -61,6 +63,7 @@ class _Loader(yaml.SafeLoader):
 def read_sections(path: str | Path) -> Sections:
     """The sections of a parameter file."""
     try:
+        check_pointer(Path(path))
         text = Path(path).read_text(encoding="utf-8")
         documents = [node for node in yaml.compose_all(text, _Loader) if node is not None]
     except FileNotFoundError:

@@ -8,9 +8,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ..media.lfs_pointer import check_pointer
 from .atomic_files import write_text
-
-_POINTER = b"version https://git-lfs.github.com/spec/"  # how a file of git-lfs begins
 
 
 def read_json(file: Path, optional: bool = False) -> dict[str, Any]:
@@ -60,16 +59,6 @@ def read_block(file: Path, name: str) -> dict[str, Any]:
     if not isinstance(block, dict):
         raise ValueError(f"{file}: {name}: expected an object, got {block!r:.60}")
     return block
-
-
-def check_pointer(file: Path) -> None:
-    """ValueError if a file was cloned without git-lfs, so that only its pointer is there."""
-    with file.open("rb") as content:
-        if content.read(len(_POINTER)) == _POINTER:
-            raise ValueError(
-                f"{file}: a pointer of git-lfs, not the file itself; `git lfs pull` in the "
-                "checkpoint's folder fetches it"
-            )
 
 
 def write_json(file: Path, fields: dict[str, Any]) -> None:

@@ -23,11 +23,12 @@ from ..acceleration.options import GPU_FORMATS, RuntimeOptions
 from ..acceleration.tensor_parallel import split_of
 from ..language.chat import check_tokenizer
 from ..loaded_model import Model
+from ..media.lfs_pointer import check_pointer
 from ..network.config import ModelConfig, config_from_json
 from ..network.transformer import Transformer
 from ..runtime.device import default_dtype
 from .foreign import find_checkpoint
-from .json_file import check_pointer, read_block, read_json
+from .json_file import read_block, read_json
 from .names import EMBEDDING, HEAD, NO_PART_OF_TRANSFORMER, transformer_names
 from .safetensors_io import read_headers
 from .weights.module_plan import ModulePlan

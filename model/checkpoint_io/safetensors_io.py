@@ -13,7 +13,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from .json_file import check_pointer, read_json
+from ..media.lfs_pointer import check_pointer
+from .json_file import read_json
 
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 MAX_HEADER = 100_000_000  # bytes, as the format has it

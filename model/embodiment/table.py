@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import yaml
 
+from ..media.lfs_pointer import check_pointer
+
 Default = TypeVar("Default")
 MOST = 16384  # of whole numbers where nothing else is said: a picture has no longer side
 _MISSING: Any = object()
@@ -37,6 +39,7 @@ class _Loader(_Fast):
 def read_yaml(path: Path) -> Any:
     """What a YAML file says; ValueError of one line if it cannot be read."""
     try:
+        check_pointer(path)
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
@@ -48,6 +51,8 @@ def read_yaml(path: Path) -> Any:
         what = " ".join(str(getattr(error, "problem", None) or error).split())
         raise ValueError(f"{path}: {line}not readable as YAML: {what}") from None
     except ValueError as error:
+        if str(path) in str(error):
+            raise
         raise ValueError(f"{path}: {error}") from None
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
+from .lfs_pointer import is_pointer, pointer_text
+
 FORMATS = ("png", "jpeg", "webp", "bmp", "tiff")
 MAX_PIXELS = 1 << 27  # more than the cameras of phones have
 _SIXTEEN = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -73,6 +75,8 @@ def open_picture(
     of these formats, cut off or damaged, ValueError for more pixels than `most`.
     """
     about = f"({len(data)} bytes)"
+    if is_pointer(data):
+        raise PictureError(pointer_text(what))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are checked below; of odd tags

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...model.generation.batch import Job
 from ...model.generation.options import GenerateOptions
+from ...model.media.lfs_pointer import check_pointer
 from .cases import QuestionCase, VideoCase
 from .layout import Prompts, below, first_file, read_rows, text
 
@@ -63,6 +64,7 @@ def read_question_cases(data: Path) -> list[QuestionCase]:
         raise ValueError(f"{data}: expected data/test-*.parquet in it, got none")
     cases = []
     for file in files:
+        check_pointer(file)
         try:
             rows = pq.read_table(file).to_pylist()
         except (ArrowException, OSError) as error:

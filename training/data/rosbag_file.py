@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...model.interface import NS
+from ...model.media.lfs_pointer import check_pointer
 from ...robot import topic_names
 from ...robot.images import to_rgb
 from ...robot.recorded_robot import RecordedRobot
@@ -39,6 +40,9 @@ def opened(path: Path) -> Iterator[Any]:
     """A recording to read from; ValueError if it is none, or is damaged."""
     from rosbags.rosbag2 import Reader
 
+    for file in [path] if path.is_file() else sorted(path.glob("*")):
+        if file.is_file():
+            check_pointer(file)
     with contextlib.ExitStack() as open_until_left:
         try:
             bag = open_until_left.enter_context(Reader(path))

@@ -16,6 +16,7 @@ from ...model.embodiment import Embodiment
 from ...model.embodiment.plausibility import check_states
 from ...model.embodiment.units import from_si, to_si
 from ...model.interface import NS
+from ...model.media.lfs_pointer import check_pointer
 
 TIME = "time"
 _JITTER = 0.1  # share of a step by which the mean step may differ, and half of one for each
@@ -27,6 +28,7 @@ def read_actions(file: Path, embodiment: Embodiment) -> np.ndarray:
     ValueError of one line: columns that are unknown, missing or twice there, what is no finite
     number, numbers that no robot can have, a wrong rate.
     """
+    check_pointer(file)
     names, rows = _read_parquet(file) if file.suffix == ".parquet" else _read_csv(file)
     ours = list(embodiment.action_names)
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...model.media.lfs_pointer import check_pointer
 from .candidate import Candidate
 
 KEYS = {"names", "positions", "times", "step"}
@@ -27,6 +28,7 @@ def read_candidate(path: Path) -> Candidate:
         raise ValueError(f"{path}: expected a file that ends in {' or '.join(_READERS)}")
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
+    check_pointer(path)
     try:
         return _READERS[path.suffix](path)
     except UnicodeDecodeError:

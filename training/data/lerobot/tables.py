@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ....model.media.lfs_pointer import check_pointer
+
 
 def column_names(file: Path) -> list[str]:
     """The columns of a file."""
@@ -120,6 +122,7 @@ def _readable(file: Path) -> Iterator[None]:
 
     if not file.is_file():
         raise ValueError(f"dataset: missing file {file}")
+    check_pointer(file)
     try:
         yield
     except (pa.ArrowException, OSError) as error:
