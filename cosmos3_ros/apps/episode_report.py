@@ -126,3 +126,8 @@ def summarize(done: list[Episode], options: Options, frames: int, seconds: float
         "success": sum(episode.success for episode in done),
         "episodes": [dataclasses.asdict(episode) for episode in done],
     }
+
+
+def say(text: str) -> None:
+    """A line for the person who watches."""
+    print(text, flush=True)

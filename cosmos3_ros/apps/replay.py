@@ -29,8 +29,8 @@ from ..robot.recorded_robot import RecordedRobot, read_robot
 from ..ros import topics
 from ..ros.messages import command_message, header
 from ..sim.arm_constants import HOME
-from .demo import check, say, watching
-from .episode_report import milliseconds, percentile
+from .demo import check, watching
+from .episode_report import milliseconds, percentile, say
 from .film import Film, Layout
 from .topic_recorder import Recorder, wait_until
 

@@ -16,7 +16,8 @@ from ...sim.tasks import robot_of
 from .closed_loop import Outcome, Trial
 
 if TYPE_CHECKING:
-    from ...apps.demo import Episode, Show
+    from ...apps.episode_report import Episode
+    from ...apps.episode_runner import EpisodeRunner
     from ...bringup.node_graph import Options, Process
 
 START = 120.0  # s that the nodes may take
@@ -51,21 +52,22 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
         **dict(first.graph),
     )
     views = find_embodiment(options.robot).views
-    with running_show(processes(options), options, views) as (show, alive):
+    with running_episodes(processes(options), options, views) as (runner, alive):
         return [
-            _outcome(show.episode(trial.task, trial.seed, trial.limit, alive)) for trial in trials
+            _outcome(runner.episode(trial.task, trial.seed, trial.limit, alive)) for trial in trials
         ]
 
 
 @contextlib.contextmanager
-def running_show(
+def running_episodes(
     graph: Sequence[Process], options: Options, views: Sequence[str]
-) -> Iterator[tuple[Show, Callable[[], None]]]:
+) -> Iterator[tuple[EpisodeRunner, Callable[[], None]]]:
     """A running graph that is ready for episodes, and what raises once one of its nodes has ended.
 
     options: those of the graph; views: of its cameras.
     """
-    from ...apps.demo import Show, check, is_ready, watching
+    from ...apps.demo import check, is_ready, watching
+    from ...apps.episode_runner import EpisodeRunner
     from ...apps.topic_recorder import wait_until
     from ...bringup.process_runner import RunningGraph
 
@@ -80,7 +82,7 @@ def running_show(
             check(running, Path(folder))
 
         wait_until(lambda: is_ready(recorder), START, "the nodes' start", alive)
-        yield Show(recorder), alive
+        yield EpisodeRunner(recorder), alive
 
 
 def _outcome(episode: Episode) -> Outcome:

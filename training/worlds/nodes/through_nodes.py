@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ....robot.parameter_file import read_sections
 from ....robot.recorded_robot import read_robot
 from ....robot.robot_file import find_robot_file, world_of
-from ...evaluation.closed_loop_ros import running_show
+from ...evaluation.closed_loop_ros import running_episodes
 from ..rollout import EpisodeResult
 from ..world import World
 
@@ -41,16 +41,16 @@ def play_through_nodes(
     factor = parameter_of(options, "sim", "real_time_factor") or 1.0
     limit = SLOWEST * world.horizon / world.fps / factor
     views = read_robot(options.robot).embodiment.views
-    with running_show(graph, options, views) as (show, alive):
+    with running_episodes(graph, options, views) as (runner, alive):
 
         def steps() -> int:
-            return round(show.elapsed * world.fps)
+            return round(runner.elapsed * world.fps)
 
         def over() -> bool:
             return steps() >= world.horizon
 
         def play(task: str, seed: int) -> EpisodeResult:
-            episode = show.episode(task, seed, limit, alive, over)
+            episode = runner.episode(task, seed, limit, alive, over)
             took = statistics.median(episode.latencies) if episode.latencies else None
             return EpisodeResult(task, seed, episode.success, min(world.horizon, steps()), took)
 
