@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chunks of a running graph beside its other work, in one run: candidates, questions, surprise.
+"""Chunks of a running graph beside its other work, in one run: all that a policy node offers.
 
 python bench/imagine_beside.py [--checkpoint FOLDER] [--rounds 3] [--seconds 10] [--surprise]
 [--out FILE]
 
 Simulation, armed commander, policy and reasoner. In every round a window each with nothing else,
-with one candidate after the other, and with one question after the other; with --surprise all of it
-again, while predicted futures are compared with what comes. What counts is how long chunks take
+with one candidate after the other, one question, one reading of the last second's actions, and one
+video of 17 frames and 4 steps; with --surprise all of it again, while predicted futures are
+compared with what comes. What counts is how long chunks take
 from capture to arrival, and how long it is from one to the next.
 """
 
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from rclpy.action import ActionClient
 from result_file import report
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -51,10 +53,38 @@ def ask(recorder: Recorder) -> Any:
     return recorder.call(service.type, "reasoner/ask", 60.0, question=QUESTION)
 
 
+def read_actions(recorder: Recorder) -> Any:
+    service = topics.INFER_ACTIONS
+    return recorder.call(service.type, service.name, 60.0, seconds=1.0)
+
+
+def generate(recorder: Recorder) -> Any:
+    client: ActionClient = ActionClient(
+        recorder, topics.GENERATE_VIDEO.type, topics.GENERATE_VIDEO.name
+    )
+    try:
+        client.wait_for_server(60.0)
+        goal = topics.GENERATE_VIDEO.type.Goal(prompt="pick up the red cube", steps=4)
+        handle = _result(client.send_goal_async(goal))
+        return _result(handle.get_result_async()).result
+    finally:
+        client.destroy()
+
+
+def _result(future: Any) -> Any:
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    if not done.wait(60.0):
+        raise TimeoutError("no answer within 60 s")
+    return future.result()
+
+
 BESIDE: dict[str, Callable[[Recorder], Any] | None] = {
     "nothing": None,
     "candidates": imagine,
     "questions": ask,
+    "actions read": read_actions,
+    "videos": generate,
 }
 
 
@@ -104,11 +134,11 @@ def summary(windows: Sequence[dict[str, list]]) -> dict[str, Any]:
     return found
 
 
-def with_surprise(folder: str) -> str:
-    """A robot file like the simulated arm's, whose policy compares its futures."""
+def offering(folder: str, surprise: str) -> str:
+    """A robot file like the simulated arm's, whose policy offers everything."""
     nodes = yaml.safe_load((config_folder() / "droid_sim.yaml").read_text())
     parameters = nodes.setdefault("/**/policy", {}).setdefault("ros__parameters", {})
-    parameters["surprise"] = "report"
+    parameters |= {"recent_seconds": 2.0, "generate_frames": 17, "surprise": surprise}
     file = Path(folder) / "droid_sim.yaml"
     file.write_text(yaml.safe_dump(nodes))
     return str(file)
@@ -147,11 +177,12 @@ def main() -> None:
         task="reach",
         instruction="reach the red cube",
     )
-    found = {"surprise off": measure(options, args.rounds, args.seconds)}
-    if args.surprise:
-        with tempfile.TemporaryDirectory() as folder:
-            compared = dataclasses.replace(options, robot=with_surprise(folder))
-            found["surprise report"] = measure(compared, args.rounds, args.seconds)
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for surprise in ("off", "report") if args.surprise else ("off",):
+            robot = offering(folder, surprise)
+            wanted = dataclasses.replace(options, robot=robot)
+            found[f"surprise {surprise}"] = measure(wanted, args.rounds, args.seconds)
     command = f"python bench/imagine_beside.py --rounds {args.rounds} --seconds {args.seconds:g}"
     report(command + " --surprise" * args.surprise, ("torch", "numpy"), args.out, **found)
 
