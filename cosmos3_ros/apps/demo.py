@@ -166,8 +166,25 @@ def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
     return names
 
 
+def check_alone(recorder: Recorder) -> None:
+    """ValueError if another graph runs in the ROS domain: each would take the other's chunks."""
+    topic = recorder.resolve_topic_name(topics.ACTION_CHUNK.name)
+    found = recorder.get_publishers_info_by_topic(topic)
+    if len(found) > 1:
+        nodes = (f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found)
+        raise ValueError(
+            f"{len(found)} nodes publish {topic} ({', '.join(sorted(nodes))}): another graph runs "
+            f"in ROS domain {os.environ.get('ROS_DOMAIN_ID') or 0}; expected none: end it, or set "
+            "ROS_DOMAIN_ID to another number"
+        )
+
+
 def is_ready(recorder: Recorder) -> bool:
-    """Simulation and commander report, cameras show something, and the policy listens."""
+    """Simulation and commander report, cameras show something, and the policy listens.
+
+    ValueError as of `check_alone`.
+    """
+    check_alone(recorder)
     instruction, chunk = (
         recorder.resolve_topic_name(topic.name)
         for topic in (topics.INSTRUCTION, topics.ACTION_CHUNK)

@@ -29,7 +29,7 @@ from ..robot.recorded_robot import RecordedRobot, read_robot
 from ..ros import topics
 from ..ros.messages import command_message, header
 from ..sim.arm_constants import HOME
-from .demo import check, watching
+from .demo import check, check_alone, watching
 from .episode_report import milliseconds, percentile, say
 from .film import Film, Layout
 from .topic_recorder import Recorder, wait_until
@@ -174,6 +174,7 @@ def replay(
 
         player = ClipPlayer(recorder, list(clips), joints, instruction)
         wait_until(player.is_heard, 180, "the policy's start", is_alive)
+        check_alone(recorder)
         for k, pictures in enumerate(
             zip(*(clip.frames() for clip in clips.values()), strict=False)
         ):

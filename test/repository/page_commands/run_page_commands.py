@@ -29,6 +29,7 @@ from page_workspace import fill_page, make_template
 from shell_lines import ROOT, Line, read_lines
 
 LONGEST = 600  # s, of a command
+DOMAIN = "101"  # of ROS, unless told: where no other graph on this computer is likely
 
 
 class Started:
@@ -173,4 +174,5 @@ def main(arguments: list[str] | None = None, template: Path | None = None) -> in
 if __name__ == "__main__":
     # in the background of a shell it would be ignored, by what is started here, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault("ROS_DOMAIN_ID", DOMAIN)
     sys.exit(main())
