@@ -21,6 +21,8 @@ from ..ros.spin_thread import spinning
 
 PATIENCE = 10.0  # s for the server to be found
 TAKEN = 2.0  # s for a goal to be taken, after a signal
+GONE = 3.0  # s for which a server is not found that has ended
+CANCELED = 30.0  # s for the result of a goal that was canceled
 
 
 def perform(goal: ExecuteTask.Goal) -> ExecuteTask.Result:
@@ -72,25 +74,41 @@ def action_client(name: str, action: topics.Service) -> Iterator[tuple[ActionCli
 def follow(client: ActionClient, goal: Any, show: Callable[[Any], None], stopped: Stop) -> Any:
     """Send a goal, `show` its feedback, and return its result; a signal cancels it.
 
-    ValueError if the signal comes and the goal is not taken.
+    ValueError if the signal comes and the goal is not taken, or if the server has ended.
     """
     sent = client.send_goal_async(goal, show)
     # one that is interrupted now may have been taken already, and must not run on
-    handle = _wait(sent, stopped) or _wait(sent, seconds=TAKEN)
+    handle = _wait(client, sent, stopped) or _wait(client, sent, seconds=TAKEN)
     if handle is None:
         raise ValueError("interrupted before it was begun")
     result = handle.get_result_async()
-    if _wait(result, stopped) is None:
+    if _wait(client, result, stopped) is None:
         print("canceling", file=sys.stderr)
         handle.cancel_goal_async()
-    return _wait(result).result
+    if (found := _wait(client, result, seconds=CANCELED)) is None:
+        raise ValueError(f"canceled, but no result came within {CANCELED:.0f} s")
+    return found.result
 
 
-def _wait(future: rclpy.task.Future, stopped: Stop | None = None, seconds: float = math.inf) -> Any:
-    """The future's result; None if `stopped` is first, or after so many seconds."""
-    end = time.monotonic() + seconds
+def _wait(
+    client: ActionClient,
+    future: rclpy.task.Future,
+    stopped: Stop | None = None,
+    seconds: float = math.inf,
+) -> Any:
+    """The future's result; None if `stopped` is first, or after so many seconds.
+
+    ValueError if the client's server is gone, from which nothing comes any more.
+    """
+    heard = time.monotonic()
+    end = heard + seconds
     while not future.done():
-        if (stopped and stopped.is_set()) or time.monotonic() > end:
+        now = time.monotonic()
+        if (stopped and stopped.is_set()) or now > end:
             return None
+        if client.server_is_ready():
+            heard = now
+        elif now - heard > GONE:
+            raise ValueError("the server that did it has ended: expected its result, got none")
         time.sleep(0.02)
     return future.result()

@@ -206,7 +206,7 @@ def show_surprises(page: Any, watcher: Any) -> None:
 
     expect(page.locator("#surprise")).to_be_hidden()
     timer = watcher.create_timer(0.27, publish)
-    expect(page.locator("#surprise_now")).to_have_text("2.00, most in exterior_1, alarm: report")
+    expect(page.locator("#surprise_now")).to_have_text("2.00, most in exterior_1, alarm")
     page.wait_for_timeout(1000)
     assert spread(page, "#surprise_plot") > 5
     watcher.destroy_timer(timer)

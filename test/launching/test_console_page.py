@@ -274,6 +274,60 @@ def test_a_broken_picture_is_none_and_the_next_one_is_shown(robot: Robot, script
         becomes(page, lambda: noisy(page, "#seen"), "the camera's picture again")
 
 
+def test_what_stops_coming_is_said_and_a_page_opened_then_shows_the_last_of_it(
+    robot: Robot,
+) -> None:
+    from playwright.sync_api import expect
+
+    robot.speed = 0.5
+    with page_of(robot) as page:
+        expect(page.locator("#joints_age")).to_have_text("")
+        robot.__exit__()  # nothing comes any more
+        for id_ in ("joints_age", "seen_age"):
+            expect(page.locator(f"#{id_}")).to_have_text(re.compile(r"for \d+ s"))
+        expect(page.locator("#seen")).to_have_class("silent")
+        page.reload()
+        expect(page.locator("#stage")).to_have_attribute("data-loaded", "true")
+        expect(page.locator("#stage")).to_have_attribute("data-posed", re.compile("[0-9]"))
+
+
+def test_a_surprise_is_drawn_where_it_was_however_late_it_comes(robot: Robot) -> None:
+    black = np.zeros((180, 320, 3), np.uint8)
+    robot.picture = cv2.imencode(".jpg", black)[1].tobytes()
+    with page_of(robot) as page:
+
+        def red() -> bool:
+            robot.board.put("surprise", surprise | {"stamp": time.time() - 5})
+            hue, saturation, value = cv2.split(pixels(page, "#seen"))
+            return bool(
+                (((hue < 8) | (hue > 172)) & (saturation > 120) & (value > 80)).mean() > 0.1
+            )
+
+        surprise = {"value": 2.0, "views": [["wrist", 2.0]], "alarm": True, "reaction": "report"}
+        surprise |= {"rows": 2, "columns": 2, "grid": [2.0, 0.0, 0.0, 0.0]}
+        becomes(page, red, "the place in red")
+        becomes(page, lambda: "alarm" in page.locator("#surprise_now").inner_text(), "the alarm")
+
+
+def test_an_instruction_that_was_not_sent_is_said(robot: Robot) -> None:
+    from playwright.sync_api import expect
+
+    episode = {"task": "lift", "episode": 1, "instruction": "lift it", "real_time_factor": 1.0}
+    robot.board.put("simulation", episode)
+    with page_of(robot) as page:
+        field, label = page.locator("#instruction"), page.locator("#instruction_label")
+        expect(field).to_have_value("lift it")
+        expect(label).to_have_text("Instruction, not sent")
+        robot.board.put("instruction", "lift it")
+        expect(label).to_have_text("Instruction")
+        robot.board.put("simulation", episode | {"episode": 2, "instruction": "open it"})
+        expect(field).to_have_value("open it")
+        expect(label).to_have_text("Instruction, not sent")
+        robot.board.put("policy", value=False)
+        robot.plan(0.5)
+        expect(page.locator("#reason")).to_have_text(re.compile("no policy is heard"))
+
+
 def test_a_narrow_window_says_why_in_full_and_keeps_the_stop_in_sight(robot: Robot) -> None:
     from playwright.sync_api import expect
 

@@ -55,12 +55,21 @@ class Buttons:
         }[name]
         return self._call(service, request)
 
+    @property
+    def has_policy(self) -> bool:
+        """Whether some node would send chunks."""
+        name = self._node.resolve_topic_name(topics.ACTION_CHUNK.name)
+        return bool(self._node.count_publishers(name))
+
     def _instruct(self, text: str) -> concurrent.futures.Future[tuple[bool, str]]:
         done: concurrent.futures.Future[tuple[bool, str]] = concurrent.futures.Future()
         name = self._node.resolve_topic_name(topics.INSTRUCTION.name)
         # the console hears it, too
         if self._node.count_subscribers(name) < 2:
             done.set_result((False, f"nobody listens to {name}"))
+        elif not self.has_policy:
+            chunks = self._node.resolve_topic_name(topics.ACTION_CHUNK.name)
+            done.set_result((False, f"no policy is heard: nobody publishes {chunks}"))
         else:
             self._instructions.publish(String(data=text))
             done.set_result((True, f"sent: {text}"))

@@ -70,6 +70,7 @@ class ConsoleNode(ManagedNode[Params]):
         self.board = Board()
         self._model: RobotModel | None = None
         self._positions: dict[str, float] = {}
+        self._has_policy: bool | None = None  # nobody has looked yet
         self._diagnoses: dict[str, list[str]] = {}
         self._episodes = EpisodeLog()
         self.board.put("robot", self._shown.value(p.control))
@@ -118,6 +119,9 @@ class ConsoleNode(ManagedNode[Params]):
             self._unwatch()
             return
         self.board.put("now", self.now() / NS)
+        if self._has_policy != self._buttons.has_policy:
+            self._has_policy = self._buttons.has_policy
+            self.board.put("policy", self._has_policy)
         for topic, heard in (
             (topics.JOINT_STATES, self._on_joints),
             (topics.COMMAND, self._on_command),

@@ -18,7 +18,7 @@ class TaskWatch:
     """Puts the feedback of a running task on the board, and its result when it has ended."""
 
     def __init__(self, node: ManagedNode[Any], board: Board) -> None:
-        self._board = board
+        self._node, self._board = node, board
         self._goal = b""  # id of the goal whose result is asked for
         self._asked: Any = None
         self._results = node.service_client(topics.TASK_RESULT)
@@ -45,4 +45,5 @@ class TaskWatch:
 
     def _on_result(self, goal: bytes, result: Any) -> None:
         if goal == self._goal:
-            self._board.put("task_result", fields(result, TASK_RESULT))
+            stamp = self._node.now() / NS
+            self._board.put("task_result", fields(result, TASK_RESULT) | {"stamp": stamp})

@@ -9,6 +9,7 @@ const SHARE = 0.2; // of the time that drawing may take
 const LEAST = 0.05; // rad or m that a plot shows at least: a still arm is a flat line
 const CHUNKS = 60; // shown of latencies
 const SURPRISES = 60; // s shown of surprises
+const GAP = 3; // s between two of them in which something was not compared
 const MEASURED = "#5aa9f8", COMMANDED = "#f0a35b", GRID = "#252b35", DIM = "#8a94a3", BAD = "#e5484d";
 const STAGES = ["#3b6ea8", "#5aa9f8", "#7fd1c7", "#4fbf87", "#b5c95a", "#f0a35b", "#c58af9", "#e58fb1"];
 
@@ -123,6 +124,7 @@ export class Charts {
     if (fresh.joints) this.add_sample(values);
     if (fresh.chunk) this.add_chunk({ ...values.chunk, lasts: values.chunk.duration / Math.max(state.rate(), 0.01) });
     if (fresh.surprise) this.add_surprise(values.surprise);
+    if (values.surprise) this.say_surprise(values.surprise, state.age("surprise"));
     if (performance.now() >= this.next && this.samples.length) this.draw_joints();
   }
 
@@ -210,16 +212,29 @@ export class Charts {
   add_surprise(surprise) {
     const last = this.surprises.at(-1)?.stamp;
     if (last !== undefined && surprise.stamp < last) this.surprises = [];
+    // nothing is drawn across a time in which nothing was compared
+    if (surprise.stamp - last > GAP) this.surprises.push({ stamp: last + GAP, value: null, alarm: false });
     this.surprises.push(surprise);
+    if (surprise.alarm) this.alarmed = surprise;
     while (this.surprises[0].stamp < surprise.stamp - SURPRISES) this.surprises.shift();
     element("surprise").hidden = false;
     this.surprise ??= this.plot_surprise();
     const times = this.surprises.map(({ stamp }) => stamp - surprise.stamp);
     const alarms = this.surprises.map(({ value, alarm }) => (alarm ? value : null));
     this.surprise.setData([times, this.surprises.map(({ value }) => value), alarms, times.map(() => 1)]);
+  }
+
+  // The newest, how old it is if it is, and the last alarm for as long as the curve shows it.
+  say_surprise(surprise, age) {
     const [view] = surprise.views.reduce((most, one) => (one[1] > most[1] ? one : most), ["", -Infinity]);
-    const alarm = surprise.alarm ? `, alarm: ${surprise.reaction}` : "";
-    element("surprise_now").textContent = `${surprise.value?.toFixed(2) ?? "?"}, most in ${view}${alarm}`;
+    const since = surprise.stamp - (this.alarmed?.stamp ?? -Infinity);
+    const parts = [`${surprise.value?.toFixed(2) ?? "?"}, most in ${view}`];
+    if (age > GAP) parts.push(`${age.toFixed(0)} s ago`);
+    if (since >= 0 && since < SURPRISES) {
+      const did = this.alarmed.reaction === "report" ? "" : ` (${this.alarmed.reaction})`;
+      parts.push(`alarm${did}${since > 0 ? ` ${since.toFixed(0)} s before` : ""}`);
+    }
+    element("surprise_now").textContent = parts.join(", ");
     element("surprise_now").classList.toggle("late", surprise.alarm);
   }
 

@@ -10,6 +10,7 @@ const PERIOD = 66; // ms between two questions at least
 const UNSEEN = 1000; // ms without a drawing after which it asks no more
 const RETRY = 1000; // ms until it tries to connect again
 const JUMP = 2; // s by which a clock that was set is off
+const heard = {}; // by kind: when the last came, ms
 const state = { values: {}, files: {} }; // by kind; files: JPEGs, ArrayBuffers that pictures.js decodes beside
 const clock = { heard: [], anchor: null, rate: 1 }; // heard, anchor: [the robot's s, this page's s]
 const pictures = new Pictures();
@@ -33,6 +34,9 @@ state.now = () => {
   const [then, at] = clock.anchor;
   return then + clock.rate * (performance.now() / 1000 - at);
 };
+
+// Seconds since something of a kind came, by this page's clock; Infinity: nothing has.
+state.age = (kind) => (performance.now() - (heard[kind] ?? -Infinity)) / 1000;
 
 // Seconds on the robot's clock in one of this page's; 1 but for slow simulations.
 state.rate = () => clock.rate;
@@ -106,6 +110,7 @@ function connect() {
   const take = ({ values, pictures }) => {
     for (const [kind, count] of Object.entries(pictures)) state.files[kind] = pieces.splice(0, count);
     Object.assign(state.values, values);
+    for (const kind of Object.keys(values)) heard[kind] = performance.now();
     if (values.now !== undefined) hear_clock(values.now);
     state.draw_soon(values);
     ask_soon();

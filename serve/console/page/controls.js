@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can be pressed. Requests of their own: a stop does not wait behind pictures.
 const element = (id) => document.getElementById(id);
+const REFUSED = 10_000; // ms for which the refusal of a stop stays
+const refused = { text: "", until: 0 };
 
 export async function act(name, body = {}) {
   const said = element("said");
@@ -17,8 +19,11 @@ export async function act(name, body = {}) {
   } catch (error) {
     reply = { done: false, message: `the console does not answer (${error.message})` };
   }
-  said.dataset.done = reply.done;
-  said.textContent = `${name}: ${reply.message || (reply.done ? "done" : "refused")}`;
+  const text = `${name}: ${reply.message || (reply.done ? "done" : "refused")}`;
+  const stays = name !== "stop" && Date.now() < refused.until; // a stop that was refused is not written over
+  said.dataset.done = reply.done && !stays;
+  said.textContent = stays ? `${refused.text}; ${text}` : text;
+  if (name === "stop") Object.assign(refused, { text, until: reply.done ? 0 : Date.now() + REFUSED });
   return reply;
 }
 
@@ -49,6 +54,22 @@ export class Controls {
     };
   }
 
+  // What stands in the field, unless somebody writes there.
+  suggest(text) {
+    if (text !== undefined && document.activeElement !== element("instruction")) element("instruction").value = text;
+  }
+
+  // What the policy was told last, and whether the field says something else.
+  draw_instruction({ instruction, chunk }) {
+    const said = instruction ?? chunk?.instruction;
+    if (said !== this.said) this.suggest(said);
+    this.said = said;
+    const text = element("instruction").value;
+    const unsent = Boolean(text) && text !== said;
+    element("instruct").dataset.unsent = unsent;
+    element("instruction_label").textContent = unsent ? "Instruction, not sent" : "Instruction";
+  }
+
   draw({ values }, fresh) {
     if (fresh.robot) {
       const { control, tasks } = values.robot;
@@ -58,16 +79,14 @@ export class Controls {
         one.title = why;
       }
       element("sim_task").replaceChildren(...tasks.map((name) => new Option(name)));
-    }
-    const field = element("instruction");
-    const said = values.instruction ?? values.simulation?.instruction ?? values.chunk?.instruction;
-    if (said !== undefined && said !== this.said && document.activeElement !== field) {
-      this.said = field.value = said;
+      if (values.simulation) element("sim_task").value = values.simulation.task;
     }
     if (fresh.simulation && values.simulation.episode !== this.episode) {
       this.episode = values.simulation.episode;
       element("sim_task").value = values.simulation.task;
+      this.suggest(values.simulation.instruction);
     }
+    this.draw_instruction(values);
     element("simulation").hidden = values.simulation === undefined;
     const armed = values.status?.armed;
     element("disarm").disabled = armed === false;

@@ -5,7 +5,7 @@ const element = (id) => document.getElementById(id);
 const MOST = 768; // pixels of the canvases' width at most
 const STRIP = 50; // CSS pixels of the strip's height, as in style.css
 const ANSWERED = 30; // s for which the boxes of an answer stay
-const SURPRISED = 1; // s for which the places of a surprise stay
+const SURPRISED = 1; // s for which the places of a surprise stay, which comes later than what it is about
 const SCENE = "#f0a35b", ANSWER = "#4fbf87";
 
 // A JPEG's bytes as a picture, decoded beside this thread; null for one that is broken. As blobs they would go
@@ -73,7 +73,7 @@ export class Pictures {
       this.kinds[kind] ??= new Newest(() => this.draw_soon());
       this.kinds[kind].take(values[kind], files[kind]);
     }
-    if (fresh.scene || fresh.answer) this.stale ??= Promise.withResolvers();
+    if (fresh.scene || fresh.answer || fresh.surprise) this.stale ??= Promise.withResolvers();
     if (this.stale && this.panels) this.draw_now();
   }
 
@@ -110,7 +110,7 @@ export class Pictures {
     this.draw_now();
   }
 
-  draw_seen({ values, now }) {
+  draw_seen({ values, now, age }) {
     const { seen, scale } = this;
     seen.fillStyle = "#0e1116";
     seen.fillRect(0, 0, seen.canvas.width, seen.canvas.height);
@@ -123,7 +123,7 @@ export class Pictures {
       if (answer?.view === view && now() - answer.stamp < ANSWERED) draw_boxes(seen, answer.boxes, place, ANSWER);
       label(seen, picture ? view : `${view}: no picture`, place);
     }
-    if (values.surprise && Math.abs(now() - values.surprise.stamp) < SURPRISED) draw_surprise(seen, values.surprise);
+    if (age("surprise") < SURPRISED) draw_surprise(seen, values.surprise);
   }
 
   draw_predicted(state) {

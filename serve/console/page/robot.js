@@ -58,6 +58,7 @@ export class RobotView {
     this.robot = build(text, null, () => this.fit());
     this.ghost = build(text, new MeshStandardMaterial({ color: 0x7fd1c7, transparent: true, opacity: 0.3, depthWrite: false }), () => (this.changed = true));
     this.ghost.visible = false;
+    this.robot.visible = false; // until it is known where its joints are
     this.scene.add(this.robot, this.ghost);
     stage.dataset.links = Object.keys(this.robot.links).length;
   }
@@ -85,7 +86,7 @@ export class RobotView {
     }
     if (!this.robot) return;
     const chunk = values.chunk;
-    if (fresh.joints) this.move(values.joints);
+    if (fresh.joints || (values.joints && !this.place)) this.move(values.joints);
     if (fresh.chunk || (chunk && !this.row_places)) this.trace(chunk);
     const visible = Boolean(chunk) && (is_played(values) || state.now() <= chunk.stamp + chunk.duration + 0.5);
     this.changed ||= visible !== this.ghost.visible;
@@ -104,7 +105,8 @@ export class RobotView {
       this.posed = Object.fromEntries(known);
       for (const [name, value] of known) this.robot.setJointValue(name, value);
       this.place = this.tool(this.robot);
-      this.changed = true;
+      this.robot.visible = this.changed = true;
+      stage.dataset.posed = stamp;
     }
     if (this.place) this.add_place(stamp);
   }

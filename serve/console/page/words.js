@@ -2,6 +2,8 @@
 // What is said in words: why it does not move, the reasoner, a task, the simulation's episodes.
 const element = (id) => document.getElementById(id);
 const STALE = 2; // s after which a node that says nothing is gone
+const OLD = 10; // s after which it is said how long ago a task has ended
+const SILENT = 3; // s after which what comes all the time has stopped
 
 function set(id, text) {
   const one = element(id);
@@ -22,6 +24,7 @@ export class Words {
     this.draw_status(state);
     this.draw_reasoner(state, fresh);
     this.draw_task(values);
+    this.draw_ages(state);
     if (fresh.simulation) this.draw_simulation(values.simulation);
     if (fresh.episodes || fresh.episode) this.draw_episodes(values, fresh.episodes);
   }
@@ -32,8 +35,10 @@ export class Words {
     const [tone, mode, reason] = connected ? mode_of(status, (state.values.now ?? 0) - (status?.stamp ?? 0)) : ["bad", "disconnected", ""];
     element("state").dataset.tone = tone;
     set("mode", mode);
-    set("reason", reason);
-    element("reason").title = reason; // where it is too long for its place
+    const nobody = connected && state.values.policy === false ? "no policy is heard" : "";
+    const why = [nobody, reason].filter(Boolean).join("; ");
+    set("reason", why);
+    element("reason").title = why; // where it is too long for its place
     if (!status) return;
     const left = status.mode === "playing" ? `, ${Math.max(0, status.remaining).toFixed(1)} s left` : "";
     const number = status.chunk ? ` (chunk ${status.chunk}${left})` : "";
@@ -80,8 +85,9 @@ export class Words {
       set("task_text", `step ${task.step} of ${task.steps}: ${task.instruction}`);
       set("task_progress", `${task.progress}${task.surprise >= 1 ? " Surprised." : ""}`);
     } else if (task_result) {
-      const { outcome, message, seconds, steps_done, steps, question, answer, yes } = task_result;
-      set("task_phase", `${outcome} after ${seconds.toFixed(1)} s`);
+      const { outcome, message, seconds, steps_done, steps, question, answer, yes, stamp } = task_result;
+      const ago = (now ?? 0) - stamp;
+      set("task_phase", `${outcome} after ${seconds.toFixed(1)} s${ago > OLD ? `, ${ago.toFixed(0)} s ago` : ""}`);
       set("task_text", [message, steps > 1 ? `${steps_done} of ${steps} steps done` : ""].filter(Boolean).join("; "));
       const sure = yes === null ? "" : ` (yes: ${Math.round(100 * yes)} %)`;
       set("task_progress", question ? `${question} ${answer}${sure}` : "");
@@ -90,6 +96,14 @@ export class Words {
 
   draw_simulation({ real_time_factor }) {
     set("sim_now", real_time_factor === null ? "" : `x${real_time_factor.toFixed(2)} real time`);
+  }
+
+  // What has stopped coming is shown as it was, and said to be.
+  draw_ages(state) {
+    const seen = Math.min(...Object.keys(state.values).filter((kind) => kind.startsWith("view ")).map(state.age));
+    show_age("joints_age", [".joints", "#scene3d"], state.age("joints"), "not measured");
+    show_age("seen_age", ["#seen"], seen, "no picture");
+    show_age("sim_age", ["#simulation"], state.age("simulation"), "silent");
   }
 
   // The newest is on top; only its line changes until another begins.
@@ -102,6 +116,12 @@ export class Words {
     }
     this.running = line;
   }
+}
+
+function show_age(id, parts, age, what) {
+  const silent = Number.isFinite(age) && age > SILENT;
+  set(id, silent ? `${what} for ${age.toFixed(0)} s` : "");
+  for (const part of parts) document.querySelector(part).classList.toggle("silent", silent);
 }
 
 function check_line([question, yes]) {

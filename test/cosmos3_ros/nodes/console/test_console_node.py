@@ -172,9 +172,18 @@ def test_buttons_call_what_they_say(
         watcher.create_subscription(
             String, name, lambda m: said.append(m.data), topics.INSTRUCTION.qos
         )
-        end = time.monotonic() + 15
-        while not (await page.act("instruct", instruction="go"))[0]:
-            assert time.monotonic() < end
+
+        async def becomes(answer: tuple[bool, str]) -> None:
+            end = time.monotonic() + 15
+            while await page.act("instruct", instruction="go") != answer:
+                assert time.monotonic() < end
+
+        chunks = topics.ACTION_CHUNK
+        await becomes((False, f"no policy is heard: nobody publishes /{chunks.name}"))
+        await page.pull_until(lambda: page.values.get("policy") is False, "that there is none")
+        watcher.create_publisher(chunks.type, chunks.name, chunks.qos)
+        await becomes((True, "sent: go"))
+        await page.pull_until(lambda: page.values["policy"], "that there is one")
         wait_until(lambda: said == ["go"], "the instruction", 10)
 
     with_page(console, use)
