@@ -43,7 +43,7 @@ train: build  ## the embedded checkpoint from nothing: 51 minutes of one H100, t
 docs: build  ## the documentation as a site, out/site/index.html, with every link checked
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 
-docs-commands: metaworld  ## every command on the pages, run small: an hour of two cores; out/page_commands.jsonl says how each ended
+docs-commands: metaworld  ## every command on the pages, run small: 20 minutes of two cores; out/page_commands.jsonl says how each ended
 	@mkdir -p out
 	@$(RUN) sh -c 'PYTHONPATH=test/repository:$$PYTHONPATH exec python test/repository/page_commands/run_page_commands.py --out out/page_commands.jsonl'
 

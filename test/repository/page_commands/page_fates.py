@@ -119,6 +119,8 @@ RUNS = {
     # random weights do not solve it; a task that was rejected ends at once
     r"cosmos3 task ": Run("--time-limit 3", beside=GRAPH, codes=(0, 1), says=r"after [1-9]"),
     # while the policy follows an instruction, a slow machine has no time for a candidate
+    # the candidate that is there begins where an episode does
+    r"cosmos3 imagine --checkpoint .*--episode": Run("--frame 0"),
     r"cosmos3 imagine --checkpoint": Run(),
     r"cosmos3 imagine ": Run('--instruction "wait"', beside=GRAPH),
     r"cosmos3 embodiment init mine --topics": Run(
@@ -130,7 +132,10 @@ RUNS = {
     r"cosmos3 embodiment check": Run(codes=(0, 1)),
     r"cosmos3 (eval|collect) (expert|FOLDER|out/mt50) --env metaworld": Run(METAWORLD),
     r"cosmos3 eval .*--env metaworld": Run(METAWORLD + " --rows 0 --steps 1"),
+    # presets have steps of their own
+    r"cosmos3 eval .*--compare": Run("--suite reach --episodes 1 --limit 0.5 --workers 1"),
     r"cosmos3 eval ": Run("--suite reach --episodes 1 --limit 0.5 --workers 1 --steps 1"),
+    r"cosmos3 calibrate .*--dataset": Run("--episodes 4 --steps 1"),
     r"cosmos3 calibrate ": Run("--episodes 2 --limit 1 --workers 1 --steps 1"),
     r"cosmos3 collect ": Run("--episodes 1 --workers 1"),
     r"cosmos3 dynamics ": Run("--steps 1"),
