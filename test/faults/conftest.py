@@ -71,8 +71,13 @@ class Relay:
         return self.heard[-1] if self.heard else None
 
     def say(self, text: str) -> None:
+        """An instruction for the policy, which may have begun only now."""
         from std_msgs.msg import String
 
+        end = time.monotonic() + 30
+        while not self.words.get_subscription_count():
+            assert time.monotonic() < end, "nobody listens to instructions"
+            time.sleep(0.02)
         self.words.publish(String(data=text))
 
     def call(self, name: str, **fields: Any) -> Any:
