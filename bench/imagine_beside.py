@@ -30,12 +30,14 @@ from result_file import report
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from cosmos3_ros.apps.demo import watching
+from cosmos3_ros.apps.task import follow
 from cosmos3_ros.apps.topic_recorder import Recorder, wait_until
 from cosmos3_ros.bringup.node_graph import Options, processes
 from cosmos3_ros.bringup.process_runner import RunningGraph
 from cosmos3_ros.model.interface import NS
 from cosmos3_ros.robot.robot_file import config_folder
 from cosmos3_ros.ros import topics
+from cosmos3_ros.ros.shutdown_signal import Stop
 
 START = 300.0  # s that loading may take on a busy machine
 QUESTION = "Is the gripper holding something?"
@@ -65,18 +67,9 @@ def generate(recorder: Recorder) -> Any:
     try:
         client.wait_for_server(60.0)
         goal = topics.GENERATE_VIDEO.type.Goal(prompt="pick up the red cube", steps=4)
-        handle = _result(client.send_goal_async(goal))
-        return _result(handle.get_result_async()).result
+        return follow(client, goal, lambda message: None, Stop())
     finally:
         client.destroy()
-
-
-def _result(future: Any) -> Any:
-    done = threading.Event()
-    future.add_done_callback(lambda _: done.set())
-    if not done.wait(60.0):
-        raise TimeoutError("no answer within 60 s")
-    return future.result()
 
 
 BESIDE: dict[str, Callable[[Recorder], Any] | None] = {

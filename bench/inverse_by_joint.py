@@ -19,10 +19,9 @@ import numpy as np
 from result_file import report
 
 from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
-from cosmos3_ros.model.dynamics import Dynamics
-from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.training.data.demonstrations import Demonstration, record
+from cosmos3_ros.training.evaluation.world_model import inverse_dynamics, windows
 
 FIRST_SEED = 30_000_000
 EVERY, EARLY = 4, 8  # rows
@@ -36,29 +35,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     policy = load_policy(chosen.checkpoint, num_steps=4, guidance=1.0)
-    dynamics, robot = Dynamics(policy), policy.embodiment
     rows: dict[str, list[np.ndarray]] = {"early": [], "later": []}
     seeds = range(FIRST_SEED, FIRST_SEED + chosen.episodes)
     for task, seed in ((task, seed) for task in chosen.tasks.split(",") for seed in seeds):
         episode = record(Demonstration(task, seed, noise=0.0, astray=0.0))
-        for start in range(0, len(episode or ()) - robot.horizon, EVERY):
-            assert episode is not None
-            views = [
-                {view: frames[step] for view, frames in episode.views.items()}
-                for step in range(start, start + robot.horizon + 1)
-            ]
-            seen = Observation(views[0], episode.states[start], episode.instructions[0], 0)
-            frames = np.stack([robot.compose(images) for images in views])
-            real = episode.actions[start : start + robot.horizon]
+        for number, window in enumerate(windows(policy, episode, EVERY) if episode else ()):
             policy.reset()
-            said = (dynamics.infer_actions(frames, seen), policy.infer(seen).chunk)
-            errors = [1000 * np.abs(chunk.values - real)[:, :7].mean(0) for chunk in said]
-            rows["early" if start <= EARLY else "later"].append(np.stack(errors))
+            said = (inverse_dynamics(policy, window), policy.infer(window.observation).chunk.values)
+            errors = [1000 * np.abs(values - window.rows)[:, :7].mean(0) for values in said]
+            rows["early" if number * EVERY <= EARLY else "later"].append(np.stack(errors))
     found: dict[str, Any] = {}
-    for when, windows in rows.items():
-        middle = np.median([[(e[6], e[:6].mean()) for e in pair] for pair in windows], axis=0)
-        most = np.max([[(e[6], e[:6].mean()) for e in pair] for pair in windows], axis=0)
-        found[when] = {"windows": len(windows)} | {
+    for when, pairs in rows.items():
+        middle = np.median([[(e[6], e[:6].mean()) for e in pair] for pair in pairs], axis=0)
+        most = np.max([[(e[6], e[:6].mean()) for e in pair] for pair in pairs], axis=0)
+        found[when] = {"windows": len(pairs)} | {
             f"{name}, {joints}": {
                 "median": round(float(middle[way, part]), 1),
                 "most": round(float(most[way, part]), 1),

@@ -24,7 +24,7 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ from cosmos3_ros.training.evaluation.closed_loop import (
     summarize,
 )
 from cosmos3_ros.training.evaluation.comparison import compare, compared_table
-from cosmos3_ros.training.evaluation.world_model import windows
+from cosmos3_ros.training.evaluation.world_model import inverse_dynamics, windows
 
 WITH, WITHOUT, GIVEN = ARMS = ("with", "without", "given")
 LEARNED = ("reach", "lift", "push", "bowl", "drawer", "stack", "close_drawer", "catch")
@@ -104,10 +104,10 @@ def chunk_errors(job: tuple[str, Trial]) -> tuple[str, np.ndarray]:
     for window in windows(policy, episode) if episode else ():
         policy.reset()
         if name == GIVEN:
-            chunk = Dynamics(policy).infer_actions(window.frames, window.observation)
+            values = inverse_dynamics(policy, window)
         else:
-            chunk = policy.infer(window.observation).chunk
-        found.append(1000 * np.abs(chunk.values - window.rows)[:, arm])
+            values = policy.infer(window.observation).chunk.values
+        found.append(1000 * np.abs(values - window.rows)[:, arm])
     return name, np.stack(found) if found else np.zeros((0, 1, int(arm.sum())))
 
 
@@ -133,6 +133,30 @@ def error_text(errors: np.ndarray) -> str:
     return f"{np.median(errors) if errors.size else np.nan:.2f} mrad"
 
 
+def paired(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, Any]:
+    """The arms beside `with`, on the seeds that both have played."""
+    played = {name: [dataclasses.asdict(one) for one in found] for name, found in outcomes.items()}
+    few = {(one["task"], one["seed"]) for one in played[GIVEN]}
+    short = [one for one in played[WITH] if (one["task"], one["seed"]) in few]
+    pairs = {
+        "without beside with": compare(played[WITH], played[WITHOUT]),
+        "given beside with": compare(short, played[GIVEN]),
+    }
+    for title, table in pairs.items():
+        print(f"{title}\n{compared_table(table)}", flush=True)
+    return pairs
+
+
+def quantiles(parts: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Of the errors of all chunks, rows and joints."""
+    errors = np.concatenate([part.ravel() for part in parts])
+    return {
+        "median": round(float(np.median(errors)), 2),
+        "rms": round(float(np.sqrt(np.mean(np.square(errors)))), 2),
+        "chunks": sum(len(part) for part in parts),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -146,18 +170,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
-    folders = {name: chosen.trainings / name / "checkpoint" for name in ARMS}
     options = {"num_steps": 4, "guidance": 1.0, "future_steps": 1}
     sampled = {name: tuple(options.items()) for name in ARMS}
     sampled[WITHOUT] += (("future_tokens", False),)
 
     def trials(name: str, tasks: Sequence[str], seeds: range) -> list[tuple[str, Trial]]:
-        found = (Trial(str(folders[name]), task, 0, limit=chosen.limit) for task in tasks)
-        return [
-            (name, dataclasses.replace(one, seed=seed, options=sampled[name]))
-            for one in found
-            for seed in seeds
-        ]
+        folder = str(chosen.trainings / name / "checkpoint")
+        kept = {"limit": chosen.limit, "options": sampled[name]}
+        return [(name, Trial(folder, task, seed, **kept)) for task in tasks for seed in seeds]
 
     tasks = chosen.tasks.split(",")
     jobs = [
@@ -169,16 +189,6 @@ def main() -> None:
     held = range(HELD, HELD + chosen.windows)
     seen = [job for name in ARMS for job in trials(name, LEARNED, held)]
     errors = by_arm(chunk_errors, seen, chosen.workers, error_text)
-    played = {name: [dataclasses.asdict(one) for one in found] for name, found in outcomes.items()}
-    few = {(one["task"], one["seed"]) for one in played[GIVEN]}
-    short = [one for one in played[WITH] if (one["task"], one["seed"]) in few]
-    pairs = {
-        "without beside with": compare(played[WITH], played[WITHOUT]),
-        "given beside with": compare(short, played[GIVEN]),
-    }
-    for title, table in pairs.items():
-        print(f"{title}\n{compared_table(table)}", flush=True)
-    joined = {name: np.concatenate([part.ravel() for part in errors[name]]) for name in ARMS}
     report(
         "python bench/true_future.py TRAININGS "
         f"--episodes {chosen.episodes} --given {chosen.given} --windows {chosen.windows}",
@@ -189,15 +199,8 @@ def main() -> None:
             name: {task: [row["successes"], row["trials"]] for task, row in rows.items()}
             for name, rows in ((name, summarize(found)) for name, found in outcomes.items())
         },
-        paired=pairs,
-        chunk_error_mrad={
-            name: {
-                "median": round(float(np.median(all_)), 2),
-                "rms": round(float(np.sqrt(np.mean(np.square(all_)))), 2),
-                "chunks": sum(len(part) for part in errors[name]),
-            }
-            for name, all_ in joined.items()
-        },
+        paired=paired(outcomes),
+        chunk_error_mrad={name: quantiles(parts) for name, parts in errors.items()},
     )
 
 

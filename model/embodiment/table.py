@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from ..media.lfs_pointer import check_pointer
+from ..media.lfs_pointer import POINTER, is_pointer
 
 Default = TypeVar("Default")
 MOST = 16384  # of whole numbers where nothing else is said: a picture has no longer side
@@ -39,8 +39,10 @@ class _Loader(_Fast):
 def read_yaml(path: Path) -> Any:
     """What a YAML file says; ValueError of one line if it cannot be read."""
     try:
-        check_pointer(path)
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        data = path.read_bytes()
+        if is_pointer(data):
+            raise ValueError(POINTER)
+        return yaml.load(data.decode("utf-8"), _Loader)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except OSError as error:
@@ -51,8 +53,6 @@ def read_yaml(path: Path) -> Any:
         what = " ".join(str(getattr(error, "problem", None) or error).split())
         raise ValueError(f"{path}: {line}not readable as YAML: {what}") from None
     except ValueError as error:
-        if str(path) in str(error):
-            raise
         raise ValueError(f"{path}: {error}") from None
 
 

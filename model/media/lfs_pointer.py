@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+POINTER = (  # the words of a refusal, after the file's name
+    "a pointer of git-lfs, not the file itself; `git lfs pull` in the folder that it was cloned "
+    "into fetches it"
+)
 _BEGINNING = b"version https://git-lfs.github.com/spec/"
 
 
@@ -13,16 +17,8 @@ def is_pointer(data: bytes) -> bool:
     return data.startswith(_BEGINNING)
 
 
-def pointer_text(name: str) -> str:
-    """The words of a refusal; name: of the file."""
-    return (
-        f"{name}: a pointer of git-lfs, not the file itself; `git lfs pull` in the folder that it "
-        "was cloned into fetches it"
-    )
-
-
 def check_pointer(file: Path) -> None:
     """ValueError if a file is a pointer. OSError if it cannot be opened."""
     with file.open("rb") as content:
         if is_pointer(content.read(len(_BEGINNING))):
-            raise ValueError(pointer_text(str(file)))
+            raise ValueError(f"{file}: {POINTER}")

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from .lfs_pointer import is_pointer, pointer_text
+from .lfs_pointer import POINTER, is_pointer
 
 FORMATS = ("png", "jpeg", "webp", "bmp", "tiff")
 MAX_PIXELS = 1 << 27  # more than the cameras of phones have
@@ -76,7 +76,7 @@ def open_picture(
     """
     about = f"({len(data)} bytes)"
     if is_pointer(data):
-        raise PictureError(pointer_text(what))
+        raise PictureError(f"{what}: {POINTER}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are checked below; of odd tags

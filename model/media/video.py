@@ -17,7 +17,7 @@ from typing import Any
 import av
 import numpy as np
 
-from .lfs_pointer import check_pointer, is_pointer, pointer_text
+from .lfs_pointer import POINTER, check_pointer, is_pointer
 from .mp4_tables import count_samples
 
 # Demuxers that are tried. Others take any text for a film, or open files and addresses it names.
@@ -56,11 +56,11 @@ def open_video(
     name: the source's in the words of a refusal. ValueError for what is no video, has no pictures,
     or is damaged, there or while it is read.
     """
-    if isinstance(source, bytes) and is_pointer(source):
-        raise NotAVideoError(pointer_text(name))
     _check_samples(source, name)
     if isinstance(source, Path):
         check_pointer(source)
+    elif is_pointer(source):
+        raise NotAVideoError(f"{name}: {POINTER}")
     place = str(source) if isinstance(source, Path) else io.BytesIO(source)
     try:
         with av.open(place, "r", options={"format_whitelist": formats}, **_METADATA) as container:

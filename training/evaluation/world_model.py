@@ -101,10 +101,10 @@ class Window:
     frames: np.ndarray  # uint8 [horizon + 1, H, W, 3], the first one is that of the observation
 
 
-def windows(policy: Policy, episode: Episode) -> Iterator[Window]:
-    """One after the other, as long as they fit."""
+def windows(policy: Policy, episode: Episode, every: int = 0) -> Iterator[Window]:
+    """One after the other, as long as they fit; every: rows from one to the next, if given."""
     length = policy.embodiment.horizon
-    for start in range(0, len(episode) - length, length):
+    for start in range(0, len(episode) - length, every or length):
         steps = range(start, start + length + 1)
         images = [{view: frames[step] for view, frames in episode.views.items()} for step in steps]
         seen = Observation(images[0], episode.states[start], episode.instructions[0], 0)

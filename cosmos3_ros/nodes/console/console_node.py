@@ -119,9 +119,10 @@ class ConsoleNode(ManagedNode[Params]):
             self._unwatch()
             return
         self.board.put("now", self.now() / NS)
-        if self._has_policy != self._buttons.has_policy:
-            self._has_policy = self._buttons.has_policy
-            self.board.put("policy", self._has_policy)
+        has_policy = self._buttons.has_policy
+        if has_policy != self._has_policy:
+            self.board.put("policy", has_policy)
+        self._has_policy = has_policy
         for topic, heard in (
             (topics.JOINT_STATES, self._on_joints),
             (topics.COMMAND, self._on_command),
