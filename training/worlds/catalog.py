@@ -7,11 +7,10 @@ protocol (""), seed (None) and exam (True), by these names, that returns a `Worl
 
 from __future__ import annotations
 
-import atexit
 import functools
 from importlib.metadata import EntryPoint, entry_points
 
-from .world import World, check_world
+from .world import World, check_world, close_at_exit
 
 GROUP = "cosmos3_ros.worlds"
 OWN = ("sim", "metaworld")
@@ -27,7 +26,7 @@ def open_world(name: str, protocol: str = "", seed: int | None = None, exam: boo
     demonstrations. Raises ValueError for an unknown name, ImportError for a missing package.
     """
     world = make_world(name, protocol, seed, exam)
-    atexit.register(world.close)  # later what a renderer needs to end is gone
+    close_at_exit(world)
     return world
 
 

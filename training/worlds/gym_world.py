@@ -22,7 +22,14 @@ import numpy as np
 from ...model.embodiment.units import Column
 from ...model.interface import NS, Observation
 from ..options import GroundTruthOptions
-from .world import Act, ActsByCommands, ExamProtocol, check_action, check_task
+from .world import (
+    Act,
+    ActsByCommands,
+    ExamProtocol,
+    check_action,
+    check_task,
+    close_at_exit,
+)
 
 SUCCESS = ("is_success", "success")
 _UNLIMITED = 1000  # steps of an episode of which the environment says nothing
@@ -62,7 +69,7 @@ class GymWorld(ActsByCommands):
         self.noise: tuple[float, ...] = (0.0,) * len(self._low)  # nobody demonstrates
         self.pull = self.noise
         self.ground_truth: GroundTruthOptions | None = None
-        self._steps, self._solved, self._over = 0, False, False
+        self._steps, self._solved, self._over, self._drawn = 0, False, False, False
         self._command = np.zeros(len(self._low))
 
     def reset(self, task: str, seed: int) -> None:
@@ -97,6 +104,9 @@ class GymWorld(ActsByCommands):
     def observe(self, look: bool = True) -> Observation:
         stamp = round(self._steps * NS / self.fps)
         images = self._pictures() if look else {}
+        if look and not self._drawn:
+            self._drawn = True
+            close_at_exit(self)
         return Observation(images, self._state(), self.instruction, stamp)
 
     def _state(self) -> np.ndarray:

@@ -24,7 +24,7 @@ from ..data.ground_truth import TRUTH_FEATURE
 from ..options import GroundTruthOptions
 from .metaworld_hand import CommandedHand, clip
 from .metaworld_tasks import PROTOCOLS, TASKS, MetaWorldProtocol, expert_name, instruction
-from .world import Act, check_action, check_task
+from .world import Act, check_action, check_task, close_at_exit
 
 SIDE = 480  # pixels of a picture of Meta-World, as both protocols take them
 FPS = 80.0  # steps of 5 x 2.5 ms
@@ -144,6 +144,8 @@ class MetaWorld:
         if viewer is not None:  # else another world of this process draws, with its own meshes
             viewer.make_context_current()
         picture = np.flip(self._env.render(), (0, 1))
+        if viewer is None:
+            close_at_exit(self)
         kept = round(SIDE * self._rules.crop)
         first = (SIDE - kept) // 2
         return np.ascontiguousarray(picture[first : first + kept, first : first + kept])

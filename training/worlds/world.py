@@ -7,6 +7,7 @@ imports a simulator.
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -133,6 +134,16 @@ def check_world(maker: str, made: Any) -> World:
         )
     world: World = made
     return world
+
+
+def close_at_exit(world: World) -> None:
+    """Have a world closed when this process ends; once more after it has drawn its first picture.
+
+    What was registered last ends first, and the libraries that draw register their own end when
+    they are first used: a renderer cannot be freed after it.
+    """
+    atexit.unregister(world.close)
+    atexit.register(world.close)
 
 
 def check_task(world: str, task: str, tasks: Sequence[str]) -> None:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks and actions of worlds, and what is refused of them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -22,3 +25,20 @@ def test_tasks_are_named_one_by_one_or_by_group(ideal):
 def test_actions_of_another_kind_are_refused(action):
     with pytest.raises(ValueError, match="action of here: expected 4 finite numbers"):
         check_action("here", action, 4)
+
+
+def test_a_world_is_closed_before_what_it_draws_with():
+    script = """
+import atexit
+from cosmos3_ros.training.worlds.world import close_at_exit
+class Drawn:
+    def close(self): print("closed")
+world = Drawn()
+close_at_exit(world)
+atexit.register(print, "its library ended")  # as MuJoCo's EGL at the first picture
+close_at_exit(world)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["closed", "its library ended"]
