@@ -26,6 +26,7 @@ from ..model.embodiment import Embodiment, find_embodiment
 from ..model.loaded_model import Model
 from ..model.network.config import TINY
 from ..model.policy import fit_embodiment, load_policy
+from ..model.surprise.reference import FILE as SURPRISE
 from .clips.clip_reader import read_clips
 from .data.background_loader import BackgroundLoader
 from .data.episodes import Clip
@@ -261,7 +262,8 @@ def _write_start(recipe: Recipe, folder: Path) -> None:
         return
     embodiment = embodiment_of(recipe)
     copy_checkpoint(Path(recipe.start), folder)
-    (folder / PROGRESS).unlink(missing_ok=True)  # of the training that made the start
+    for other in (PROGRESS, SURPRISE, "README.md"):  # they are about the weights of the start
+        (folder / other).unlink(missing_ok=True)
     about = read_json(folder / "checkpoint.json", optional=True)
     if recipe.policy.steps or not about.get("policy"):
         write_own(folder, embodiment)

@@ -92,6 +92,17 @@ def test_a_training_from_another_embodiments_checkpoint_writes_its_own(tmp_path,
     assert load_policy(untouched).embodiment.name == "droid_sim"
 
 
+def test_what_was_said_of_the_starts_weights_stays_with_them(tmp_path, tiny_small):
+    start = copytree(tiny_small, tmp_path / "start")
+    for name in ("README.md", "surprise.safetensors"):
+        (start / name).write_text("about these weights")
+    policy = PolicyTrainingOptions(steps=1)
+    folder = tmp_path / "out" / "checkpoint"
+    begin(Recipe(start=str(start), device="cpu", policy=policy), folder)
+    assert not {"README.md", "surprise.safetensors"} & {each.name for each in folder.iterdir()}
+    assert (start / "README.md").exists()
+
+
 @pytest.mark.parametrize(("text", "kept"), [(True, 1.0), (False, 2.0)], ids=["learns", "stays"])
 def test_the_temperature_of_answers_stays_if_the_text_tower_does(tmp_path, tiny_small, text, kept):
     start = copytree(tiny_small, tmp_path / "start")
