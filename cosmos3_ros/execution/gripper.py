@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open or closed, decided from the continuous gripper column of a policy. Time is passed in."""
+"""Open, closed or in between, by the continuous gripper column of a policy. Time is passed in."""
 
 from __future__ import annotations
 
@@ -9,20 +9,29 @@ from collections.abc import Mapping
 class Gripper:
     """A two-state gripper with hysteresis and a shortest time between two changes.
 
-    opened, closed: its two positions (rad or m); dwell: that shortest time, ns.
+    opened, closed: its two positions (rad or m); dwell: that shortest time, ns. proportional: it
+    takes every position between them as it is wanted, at any time.
     """
 
-    def __init__(self, opened: float, closed: float, dwell: int) -> None:
+    def __init__(
+        self, opened: float, closed: float, dwell: int, proportional: bool = False
+    ) -> None:
         self._positions, self._dwell = (opened, closed), dwell
+        self._proportional = proportional
         self.forget()
 
     def forget(self) -> None:
         """The gripper may be anywhere: the next decision is free."""
         self._closed: bool | None = None
         self._changed = 0
+        self._between: float | None = None  # of a proportional one
 
     def decide(self, wanted: float | None, now: int) -> float | None:
         """The position to take at `now` (ns); None as long as nothing was ever wanted."""
+        if self._proportional:
+            if wanted is not None:
+                self._between = min(max(wanted, min(self._positions)), max(self._positions))
+            return self._between
         if wanted is not None:
             opened, closed = self._positions
             share = (wanted - opened) / (closed - opened)

@@ -78,7 +78,10 @@ class CommanderNode(ManagedNode[Params]):
         self._monitor = ArmMonitor(joints, limits, int(p.max_state_age * NS), self.most_ahead)
         tracking = TrackingMonitor(joints, int(p.tracking_lag * NS), p.max_tracking_error, p.unit)
         self._supervisor = MotionSupervisor(self._player, self._monitor, tracking)
-        self._grippers = Grippers({joint: Gripper(*end, dwell) for joint, end in ends.items()})
+        partly = p.gripper_proportional
+        self._grippers = Grippers(
+            {name: Gripper(*end, dwell, partly) for name, end in ends.items()}
+        )
         self._faults, self._offset = Faults(self.get_logger()), ClockOffset()
         self._record = PlaybackRecord(self.now())
         # when the arm was armed or disarmed, and the last tick; until when (steady clock) the

@@ -82,6 +82,11 @@ class Params(ToolParams, MobileBaseParams):
         [], "position of each of gripper_joints when closed; empty: gripper_closed for all"
     )
     gripper_dwell: float = param(0.3, "shortest time between two changes of the gripper [s]")
+    gripper_proportional: bool = param(
+        False,
+        "command every position between open and closed as the policy says; false: one of both, "
+        "with hysteresis and gripper_dwell",
+    )
     gripper_output: str = param(
         POSITION,
         "position: to gripper_controller/commands; gripper_command, parallel_gripper_command: "
@@ -228,6 +233,11 @@ class Params(ToolParams, MobileBaseParams):
             )
 
     def _check_gripper(self) -> None:
+        if self.gripper_proportional and self.gripper_output != POSITION:
+            raise ValueError(
+                f"parameter 'gripper_output': expected {POSITION!r} with gripper_proportional, "
+                f"whose positions are no goals to be reached, got {self.gripper_output!r}"
+            )
         if self.gripper_output != POSITION and "joint_command" in (self.sinks or [self.sink]):
             raise ValueError(
                 f"parameter 'gripper_output': expected {POSITION!r} with sink 'joint_command', "

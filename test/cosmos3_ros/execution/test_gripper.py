@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gripper opens or closes, not in between, and not too often."""
+"""The gripper opens or closes, not in between unless it is proportional, and not too often."""
 
 from cosmos3_ros.execution.gripper import Gripper, Grippers
 from cosmos3_ros.model.interface import NS
@@ -16,6 +16,15 @@ def test_the_gripper_has_hysteresis_and_dwell() -> None:
     assert gripper.decide(0.6, 3 * NS) == 0.9
     gripper.forget()
     assert gripper.decide(None, 4 * NS) is None
+
+
+def test_a_proportional_gripper_goes_where_it_is_wanted() -> None:
+    gripper = Gripper(1.0, -1.0, NS, proportional=True)
+    assert gripper.decide(None, 0) is None
+    for wanted, expected in ((0.25, 0.25), (-0.6, -0.6), (-3.0, -1.0), (1.5, 1.0), (None, 1.0)):
+        assert gripper.decide(wanted, 0) == expected, "at any time"
+    gripper.forget()
+    assert gripper.decide(None, 1) is None
 
 
 def test_several_grippers_are_decided_apart() -> None:

@@ -90,6 +90,10 @@ def test_limits_that_cannot_be_are_refused() -> None:
         ({"gripper_effort": -1.0}, "gripper_effort: expected 0 or more, got -1.0"),
         ({"gripper_timeout": 0.0}, "'gripper_timeout': expected a positive number, got 0.0"),
         (
+            {"gripper_output": "gripper_command", "gripper_proportional": True},
+            "'gripper_output': expected 'position' with gripper_proportional",
+        ),
+        (
             {"gripper_output": "gripper_command", "sink": "joint_command"},
             "'gripper_output': expected 'position' with sink 'joint_command'",
         ),
