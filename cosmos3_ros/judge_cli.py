@@ -103,7 +103,9 @@ def _judge(chosen: argparse.Namespace) -> int:
     print(text_table(content))
     print(f"wrote {chosen.out / 'judge.md'} and {chosen.out / 'judge.json'}")
     if chosen.calibrate:
-        print(_calibrate(pathlib.Path(chosen.checkpoint), content["temperature"]))
+        from .model.checkpoint_io.foreign import checkpoint_path
+
+        print(_calibrate(checkpoint_path(chosen.checkpoint), content["temperature"]))
     return _complain(content["left_out"])
 
 
@@ -134,10 +136,11 @@ def _calibrate(folder: pathlib.Path, fitted: float | None) -> str:
 
 def _name(checkpoint: str) -> str:
     """A checkpoint and how it is calibrated; answers of another calibration are others."""
+    from .model.checkpoint_io.foreign import checkpoint_path
     from .model.checkpoint_io.trained_tasks import EMBEDDED
     from .model.checkpoint_io.yes_temperature import yes_temperature
 
-    folder = pathlib.Path(checkpoint) if checkpoint else EMBEDDED
+    folder = checkpoint_path(checkpoint) if checkpoint else EMBEDDED
     name = checkpoint or "the embedded checkpoint"
     return f"{name} at temperature {yes_temperature(folder):g}"
 

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from ..model.checkpoint_io.atomic_files import write_text
+from ..model.checkpoint_io.foreign import checkpoint_path
 from ..model.checkpoint_io.trained_tasks import EMBEDDED
 from ..model.embodiment.checks import head_number
 from ..model.network.config import TINY, ModelConfig
@@ -48,7 +49,8 @@ class Recipe:
     0 the generator stays.
     """
 
-    # Checkpoint folder to go on from, or "embedded", the package's own; empty: random weights.
+    # Checkpoint folder to go on from, or one of the package's own: "embedded" (droid_sim) or
+    # "metaworld"; empty: random weights.
     start: str = ""
     # Fields of model.network.config.ModelConfig, for towers of random weights. With `start` as
     # well, everything except the towers comes from there.
@@ -163,6 +165,8 @@ def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
         _change(fields, change)
     if fields.get("start") == "embedded":
         fields["start"] = str(EMBEDDED)
+    elif isinstance(start := fields.get("start"), str) and start:
+        fields["start"] = str(checkpoint_path(start))
     parts = {
         name: _fill(kind, fields.pop(name), f"{file}: {name}")
         for name, kind in _PARTS.items()

@@ -15,6 +15,8 @@ from typing import Any
 
 from .json_file import read_json
 
+SHIPPED = Path(__file__).parents[1] / "checkpoints"  # that come with this package
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Foreign:
@@ -92,13 +94,21 @@ def find_checkpoint(path: str | Path, download: bool = False) -> Path:
     return folder
 
 
+def checkpoint_path(path: str | Path) -> Path:
+    """A path as a user writes it; without such a folder, one of SHIPPED by its name."""
+    folder = Path(os.path.expanduser(path))
+    shipped = SHIPPED / folder.name
+    alone = folder.name == str(path)
+    return shipped if alone and not folder.exists() and shipped.is_dir() else folder
+
+
 def find_folder(path: str | Path, download: bool = False) -> Path:
     """The folder that a user names; ValueError if there is none.
 
     download: if there is no such folder, take `path` for the name of a repository on the Hugging
     Face Hub, and fetch it into the Hub's cache.
     """
-    folder = Path(os.path.expanduser(path))
+    folder = checkpoint_path(path)
     named = _HUB_NAME.fullmatch(str(path)) is not None
     if not folder.exists() and download and named:
         folder = _fetched(str(path))

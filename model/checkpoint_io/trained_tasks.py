@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .foreign import SHIPPED, checkpoint_path
 from .json_file import read_block, read_json, write_json
 
-EMBEDDED = Path(__file__).parents[1] / "checkpoints" / "droid_sim"
+EMBEDDED = SHIPPED / "droid_sim"
 _FILE = "checkpoint.json"
 
 
@@ -18,7 +19,7 @@ def trained_tasks(checkpoint: str | Path) -> list[str]:
 
     ValueError if there is no such folder.
     """
-    folder = Path(checkpoint) if checkpoint else EMBEDDED
+    folder = checkpoint_path(checkpoint) if checkpoint else EMBEDDED
     if checkpoint and not folder.is_dir():
         raise ValueError(f"checkpoint: no folder {folder}")
     policy = read_block(folder / _FILE, "policy")

@@ -107,12 +107,13 @@ def _compared(
 
 def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
     """What has been measured before, if anything."""
+    from ...model.checkpoint_io.foreign import checkpoint_path
     from ...model.checkpoint_io.json_file import read_json
 
     if out is not None and out.suffix != ".json":
         raise ValueError(f"out: expected a file named .json, got {out}")
     settings = dataclasses.asdict(trials[0])
-    checkpoint = Path(settings.pop("checkpoint"))
+    checkpoint = checkpoint_path(settings.pop("checkpoint"))
     del settings["device"], settings["dtype"]  # what is measured depends on neither
     for name in ("runtime", "graph"):
         if not settings[name]:  # as in what was measured before there were these
@@ -197,12 +198,13 @@ def _with_random_weights(
     trials: Sequence[Trial], closed: Callable[[Sequence[Trial]], dict[str, Any]]
 ) -> dict[str, Any]:
     """The same network as it is before it has learned anything."""
+    from ...model.checkpoint_io.foreign import checkpoint_path
     from ...model.checkpoint_io.json_file import read_json
     from ...model.checkpoint_io.own_embodiment import choose_embodiment
     from ...model.checkpoint_io.tiny import write_tiny
     from ...model.network.config import config_from_json
 
-    checkpoint = Path(trials[0].checkpoint)
+    checkpoint = checkpoint_path(trials[0].checkpoint)
     config = config_from_json(read_json(checkpoint / "transformer" / "config.json"))
     embodiment = choose_embodiment(
         checkpoint, read_json(checkpoint / "checkpoint.json")["policy"], None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...model.checkpoint_io.foreign import checkpoint_path
 from ..data.parallel import in_parallel
 from ..evaluation.closed_loop import load_once
 from ..evaluation.statistics import wilson
@@ -142,9 +143,11 @@ def _begin(candidate: Candidate, exam: Exam, world: World, out: Path | None) -> 
     """What has been measured before, if anything."""
     if out is not None and out.suffix != ".json":
         raise ValueError(f"out: expected a file named .json, got {out}")
-    is_expert = candidate.name == EXPERT
+    who = EXPERT
+    if candidate.name != EXPERT:
+        who = f"weights {weights_digest(checkpoint_path(candidate.name))}"
     what = {
-        "who": EXPERT if is_expert else "weights " + weights_digest(Path(candidate.name)),
+        "who": who,
         "rows": candidate.rows,
         "options": dict(candidate.options),
         "runtime": dict(candidate.runtime),

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from cosmos3_ros.cli import main
-from cosmos3_ros.model.checkpoint_io.foreign import check_family, find_checkpoint, find_foreign
+from cosmos3_ros.model.checkpoint_io.foreign import (
+    SHIPPED,
+    check_family,
+    checkpoint_path,
+    find_checkpoint,
+    find_foreign,
+)
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.summary import report
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
@@ -166,3 +172,15 @@ def test_a_repository_that_cannot_be_fetched_is_one_line(monkeypatch):
         ValueError, match=r"^checkpoint: a/b is not in the Hub's cache, and .*reached$"
     ):
         find_checkpoint("a/b", download=True)
+
+
+def test_checkpoints_that_come_with_the_package_are_found_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert find_checkpoint("metaworld") == SHIPPED / "metaworld"
+    assert checkpoint_path("droid_sim") == embedded_checkpoint()
+    assert checkpoint_path("~/metaworld") == tmp_path / "home" / "metaworld"
+    for other in ("./metaworld/", "out/metaworld", "metaworlds", "", ".", ".."):
+        assert not checkpoint_path(other).is_relative_to(SHIPPED)
+    (tmp_path / "metaworld").mkdir()  # one's own comes first
+    assert checkpoint_path("metaworld") == Path("metaworld")

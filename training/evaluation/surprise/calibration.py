@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ....model.checkpoint_io.foreign import checkpoint_path
 from ....model.checkpoint_io.trained_tasks import EMBEDDED
 from ....model.interface import ActionChunk, Observation
 from ....model.policy import Cosmos3Policy
@@ -104,6 +105,6 @@ def _fit(
 
 def write(reference: Reference, checkpoint: str, out: Path | None) -> Path:
     """Write it into the checkpoint's folder, or to `out`; where it is."""
-    file = out or Path(checkpoint or EMBEDDED) / FILE
+    file = out or checkpoint_path(checkpoint or EMBEDDED) / FILE
     write_reference(file, reference)
     return file
