@@ -50,7 +50,7 @@ docs-commands: metaworld  ## every command on the pages, run small: 20 minutes o
 links:  ## the pages' links to other servers, asked for one by one
 	@$(PYTHON) tools/check_links.py
 
-test: client  ## all checks; TEST=test/model/test_policy.py for some of the tests
+test: client metaworld  ## all checks; TEST=test/model/test_policy.py for some of the tests
 	@{ $(LINT); } > "$(VENV)/lint.log" 2>&1 & lint=$$!; \
 	$(RUN) pytest -n 2 --dist loadscope --no-loadscope-reorder $(TEST); code=$$?; \
 	test $$code != 1 || { $(AGAIN); code=$$?; }; \

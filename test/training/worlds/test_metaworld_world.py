@@ -121,6 +121,21 @@ if __name__ == "__main__":
 """
 
 
+SOLVED = """
+import json
+from cosmos3_ros.model.checkpoint_io.foreign import find_checkpoint
+from cosmos3_ros.model.policy import load_policy
+from cosmos3_ros.training.worlds.catalog import open_world
+from cosmos3_ros.training.worlds.rollout import play_policy
+
+world = open_world("metaworld", "evo1", exam=False)
+options = {"num_steps": 4, "guidance": 1.0, "future_tokens": False}
+policy = load_policy(find_checkpoint("metaworld"), **options)
+tasks = "assembly-v3", "button-press-v3", "drawer-open-v3", "window-close-v3"
+print(json.dumps([play_policy(policy, world, task, 11, rows=4).success for task in tasks]))
+"""
+
+
 def run(script):
     done = subprocess.run(
         [PYTHON, *(["-c", script] if isinstance(script, str) else [script])],
@@ -130,6 +145,7 @@ def run(script):
         timeout=400,
     )
     assert done.returncode == 0, done.stderr
+    assert "Exception ignored" not in done.stderr  # of a renderer that outlived its library
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -189,3 +205,7 @@ def test_a_checkpoint_of_another_robot_is_refused(tiny_small, tmp_path):
     )
     assert done.returncode == 1
     assert "expected 7 numbers of state, as metaworld has, got 8" in done.stderr
+
+
+def test_the_checkpoint_solves_tasks_in_scenes_it_never_saw():
+    assert run(SOLVED) == [True] * 4
