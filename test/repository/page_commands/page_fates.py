@@ -62,9 +62,7 @@ NOT_RUN = {
     r"tools/run\.sh .*first_steps\.yaml": "bench/first_steps.py runs the page",
     r"tools/run\.sh .*(out/start|--view|--strategy sync)": "bench/first_steps.py runs the page",
     r"cosmos3 eval .*--through": "hours; docs/results.md says how long",
-    r"cosmos3 (eval out/(two_arms|metaworld)|run --robot (two_arms_sim|metaworld))": (
-        "needs what a GPU trained"
-    ),
+    r"cosmos3 (eval out/(two_arms|metaworld)|run --robot two_arms_sim)": "needs what a GPU trained",
     r"cosmos3 record monday --robot two_arms_sim|cosmos3 convert monday --out data/monday --ro": (
         "test_two_arms.py records the arms"
     ),
@@ -111,6 +109,7 @@ RUNS = {
     r"cosmos3 generate ": Run("--frames 5 " + SMALL_VIDEO),
     r"cosmos3 serve (openpi|libero|reasoner|generator)": Run("--port 0", until="ready: "),
     r"cosmos3 run --server": Run("--checkpoint Cosmos3-Nano --port 0", until="ready: "),
+    r"cosmos3 run --robot metaworld": Run("", until=POLICY_UP),
     r"cosmos3 run ": Run("--checkpoint Cosmos3-Nano", until=POLICY_UP),
     r"cosmos3 view ": Run(until="console: open"),
     r"cosmos3 record ": Run(

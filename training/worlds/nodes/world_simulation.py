@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A world as the simulation's node plays one: in ticks of its own steps, by joints and topics.
 
-The numbers of a command are joints of an arm without a gripper, whatever they are to the world;
-they are where they were commanded to be. Those of a state that no command has are only measured.
+The numbers of a command are joints of an arm, whatever they are to the world; an effort of fingers,
+if it is the last of them, is its gripper's. They are where they were commanded to be. Those of a
+state that no command has are only measured.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..world import World
 class WorldSimulation:
     """The running episode of a world. Raises ValueError for one without whole steps per second."""
 
-    finger, opened = "", 0.0
+    opened = 0.0
 
     def __init__(self, world: World) -> None:
         self.world, self.rate = world, round(world.fps)
@@ -26,16 +27,20 @@ class WorldSimulation:
                 f"{world.name}: expected a whole number of steps per second, got {world.fps}"
             )
         self.views = world.views
-        self.arm = tuple(column.name for column in world.commands)
+        names, last = tuple(column.name for column in world.commands), world.commands[-1]
+        self.finger = last.name if last.unit == "controller" and len(names) > 1 else ""
+        self.arm = names[:-1] if self.finger else names
         self.task, self.seed = "", -1
         self._ticks = self._steps = 0
-        self._before = np.zeros(len(self.arm))
+        self._before = np.zeros(len(names))
+        # What was in force after the reset, until something else is commanded.
+        self._begin: np.ndarray | None = None
         self._sizes: dict[str, tuple[int, int]] = {}
 
     @property
     def start(self) -> np.ndarray:
-        """The command that is in force after a reset [D]."""
-        return self.positions()
+        """The joints that are in force after a reset [D]."""
+        return self.positions()[: len(self.arm)]
 
     @property
     def instruction(self) -> str:
@@ -49,7 +54,7 @@ class WorldSimulation:
 
     @property
     def elapsed(self) -> int:
-        """Since the episode began, ns."""
+        """Since something was first commanded in this episode, ns."""
         return self._ticks * NS // self.rate
 
     def reset(self, task: str, seed: int, wording: int = 0) -> None:
@@ -59,22 +64,30 @@ class WorldSimulation:
         self.world.reset(task, seed)
         self.task, self.seed = task, seed
         self._ticks = self._steps = 0
-        self._before = self.positions()
+        self._before = self._begin = self.positions()
 
     def tick(self, arm: np.ndarray, finger: np.ndarray) -> None:
-        """Take a step towards these numbers of a command [D]; after the horizon the world rests."""
+        """Take a step towards these joints [D] and the fingers' effort [1].
+
+        The world rests until something is commanded, as it does for a policy in one process, and
+        after the horizon.
+        """
         self._before = self.positions()
+        told = np.append(arm, finger) if self.finger else arm
+        if self._begin is not None and np.allclose(told, self._begin, rtol=0, atol=1e-9):
+            return
+        self._begin = None
         self._ticks += 1
         if self._steps < self.world.horizon:
-            self.world.step(self.world.to_action(to_si(arm, self.world.commands)))
+            self.world.step(self.world.to_action(to_si(told, self.world.commands)))
             self._steps += 1
 
     def positions(self) -> np.ndarray:
-        """The command in force [D]."""
+        """The command in force, joints and effort."""
         return from_si(np.asarray(self.world.command, float), self.world.commands)
 
     def velocities(self) -> np.ndarray:
-        """How fast it changes, per second [D]."""
+        """How fast it changes, per second."""
         return (self.positions() - self._before) * self.rate
 
     def readings(self) -> dict[str, float]:
@@ -84,7 +97,7 @@ class WorldSimulation:
         return {
             name: float(number)
             for name, number in zip(names, state, strict=True)
-            if name not in self.arm
+            if name not in (*self.arm, self.finger)
         }
 
     def size(self, view: str) -> tuple[int, int]:

@@ -26,6 +26,28 @@ def test_commands_are_joints_that_follow_at_once(ideal):
     assert simulation.instruction == "go to 0.1"
 
 
+def test_the_effort_of_fingers_is_a_grippers(ideal, monkeypatch):
+    columns = (*ideal.commands[:7], Column("effort", "controller"))
+    monkeypatch.setattr(ideal, "commands", columns, raising=False)
+    simulation = WorldSimulation(ideal)
+    simulation.reset("1", 101)
+    assert (simulation.arm, simulation.finger) == (tuple(c.name for c in columns[:7]), "effort")
+    assert simulation.start.shape == (7,)
+    simulation.tick(np.full(7, 0.05), np.array([-0.5]))
+    assert simulation.positions().tolist() == [0.05] * 7 + [-0.5]
+
+
+def test_a_world_waits_for_the_first_command(ideal):
+    simulation = WorldSimulation(ideal)
+    simulation.reset("1", 101)
+    for _ in range(ideal.horizon + 5):
+        simulation.tick(simulation.start, STAY)
+    assert (len(ideal.sent), simulation.elapsed) == (0, 0)
+    simulation.tick(np.full(8, 0.05), STAY)
+    simulation.tick(np.zeros(8), STAY)  # back at the beginning is no waiting
+    assert (len(ideal.sent), simulation.elapsed) == (2, 2 * 10**9 // 30)
+
+
 def test_a_world_rests_after_its_horizon_and_its_clock_goes_on(ideal):
     simulation = WorldSimulation(ideal)
     simulation.reset("1", 101)
