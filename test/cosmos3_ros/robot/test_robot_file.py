@@ -77,12 +77,13 @@ def configure(domain: int) -> Iterator[Callable[..., str]]:
 def test_policy_and_commander_take_every_shipped_file(
     path: Path, configure: Any, checkpoint: Any
 ) -> None:
-    trained = str(checkpoint(given(path, "policy")["embodiment"]))
+    wanted = given(path, "policy")  # its checkpoint, if it comes with the package
+    trained = wanted.get("checkpoint") or str(checkpoint(wanted["embodiment"]))
     assert configure(path, "policy", checkpoint=trained, num_steps=1, guidance=1.0) == ""
     assert configure(path, "commander") == ""
     policy, commander = given(path, "policy"), given(path, "commander")
     if "led_joints" in policy:  # what is measured is another matter
-        assert policy["led_joints"] == commander["joints"]
+        assert policy["led_joints"] == [*commander["joints"], commander["gripper_joint"]]
         return
     if "groups" in commander:  # joints of each arm, and its gripper behind them
         arms = [*dict.fromkeys(commander["groups"])]
@@ -106,7 +107,8 @@ def test_a_missing_joint_is_named_with_what_was_expected(
     path: Path, configure: Any, checkpoint: Any
 ) -> None:
     policy, limits = given(path, "policy"), given(path, "commander")
-    trained, joints = str(checkpoint(policy["embodiment"])), policy["joints"][1:]
+    trained = policy.get("checkpoint") or str(checkpoint(policy["embodiment"]))
+    joints = policy["joints"][1:]
     refused = configure(path, "policy", checkpoint=trained, joints=joints)
     count = len(joints)
     if EMBODIMENTS[policy["embodiment"]].kind == "joints":
