@@ -120,6 +120,7 @@ class DataOptions:
     env: str = ""  # world whose experts demonstrate, see worlds.catalog; empty: the own simulation
     protocol: str = ""  # whose pictures and words; empty: the world's first
     disturbance: float = bounded(1.0, 0)  # with env: factor of that world's own noise
+    rested: float = share(0.3)  # with env: of the demonstrations not astray, begin after a rest
     # With env: so long its experts demonstrate; what they have shown until then is all there is.
     seconds: float = bounded(math.inf, above=0)
 

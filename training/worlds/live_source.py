@@ -91,6 +91,7 @@ class _Lane:
                     options.disturbance,
                     options.astray,
                     _BURST,
+                    options.rested,
                 )
                 yield demonstrate(wanted, world, self.embodiment, options, whole)
 

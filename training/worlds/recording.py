@@ -33,6 +33,8 @@ from .world import Act, World, begin_expert
 _AFTERWARDS = 0.2  # s that are recorded after the task is solved
 _DISTURBED = 0.7  # of the episodes, as in the own simulation's demonstrations
 _PULLED = 0.35  # of the episodes begin after the arm was pulled away in mid-task
+_RESTED = 0.3  # of the others begin after a rest, as a robot does that waits for its policy
+_REST = 0.6  # s, at most
 _LEAD = (10, 60)  # steps that the expert takes before, from and to
 _PULL = 12  # random steps of a pull
 _CALM = (24, 48)  # steps between two bursts of noise, from and to
@@ -52,6 +54,7 @@ class WorldDemonstration:
     noise: float = 1.0  # factor of the world's own scale
     pulled: float = _PULLED
     burst: int = 0  # steps of a burst of noise, see `disturbed_steps`; 0: noise in every step
+    rested: float = _RESTED
 
 
 def record(wanted: WorldDemonstration, world: World) -> Episode | None:
@@ -72,7 +75,7 @@ def perform(
     """Perform one demonstration; None if the expert failed. ValueError if there is none.
 
     Commands are recorded as the expert meant them, the world gets them disturbed. A pull is never
-    at the beginning, where experts do not recover from it, and is not recorded.
+    at the beginning, where experts do not recover from it. Neither it nor a rest is recorded.
 
     look: at which steps to take pictures (they cost most of the time), by default at all.
     """
@@ -110,7 +113,11 @@ def perform(
 
 
 def _random(wanted: WorldDemonstration) -> np.random.Generator:
-    return np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, 1])
+    return _generator(wanted, 1)
+
+
+def _generator(wanted: WorldDemonstration, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([zlib.crc32(wanted.task.encode()), wanted.seed, purpose])
 
 
 def _stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:
@@ -158,6 +165,8 @@ def _begin(world: World, wanted: WorldDemonstration, random: np.random.Generator
     pull = random.uniform(-1, 1, (_PULL, len(world.pull))) * world.pull
     act = begin_expert(world, wanted.task, wanted.seed)
     if not pulled:
+        for _ in range(_rest(world, wanted)):
+            world.step(world.to_action(world.command))
         return act
     action = act()
     for _ in range(lead):
@@ -167,6 +176,12 @@ def _begin(world: World, wanted: WorldDemonstration, random: np.random.Generator
         world.step(action + way)
     # What the expert has solved meanwhile cannot be shown any more.
     return begin_expert(world, wanted.task, wanted.seed) if world.success else act
+
+
+def _rest(world: World, wanted: WorldDemonstration) -> int:
+    """Steps for which the arm stays where it is commanded to be before the expert begins."""
+    random = _generator(wanted, 2)
+    return int(random.integers(1, round(_REST * world.fps) + 1)) * (random.random() < wanted.rested)
 
 
 def recorded_embodiment(world: World, shape: Sequence[int]) -> Embodiment:

@@ -19,8 +19,8 @@ from cosmos3_ros.training.worlds.live_source import (
 from cosmos3_ros.training.worlds.recording import WorldDemonstration, disturbed_steps
 
 ROBOT = EMBODIMENTS["droid_sim"]
-PLAIN = WorldDemonstration("ideal", "", "2", 4, noise=0.0, pulled=0.0, burst=2)
-OPTIONS = DataOptions(env="ideal", stride=1, disturbance=0.0, astray=0.0)
+PLAIN = WorldDemonstration("ideal", "", "2", 4, noise=0.0, pulled=0.0, burst=2, rested=0.0)
+OPTIONS = DataOptions(env="ideal", stride=1, disturbance=0.0, astray=0.0, rested=0.0)
 
 
 def test_a_clip_has_the_rate_of_the_embodiment(ideal):

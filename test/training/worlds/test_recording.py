@@ -17,7 +17,7 @@ from cosmos3_ros.training.worlds.recording import (
     recorded_layout,
 )
 
-PLAIN = WorldDemonstration("ideal", "", "2", 4, noise=0.0, pulled=0.0)
+PLAIN = WorldDemonstration("ideal", "", "2", 4, noise=0.0, pulled=0.0, rested=0.0)
 
 
 def test_what_the_expert_meant_is_recorded_though_the_world_is_disturbed(ideal):
@@ -47,6 +47,19 @@ def test_a_pull_comes_in_mid_task_and_is_not_recorded(ideal, monkeypatch):
     # A task that is solved meanwhile is shown from its beginning.
     monkeypatch.setattr(recording, "_LEAD", (8, 9))
     assert record(dataclasses.replace(PLAIN, pulled=1.0), ideal).states[0].tolist() == [0.0] * 8
+
+
+def test_some_demonstrations_begin_after_a_rest_that_is_not_recorded(ideal):
+    wanted = [dataclasses.replace(PLAIN, rested=0.5, seed=seed) for seed in range(0, 80, 2)]
+    rests = []
+    for one in wanted:
+        episode = record(one, ideal)
+        assert episode.states[0].tolist() == [0.0] * 8
+        assert len(episode) == len(record(dataclasses.replace(one, rested=0.0), ideal))
+        rests.append(len(record(one, ideal)) - len(ideal.sent))
+    assert 10 <= sum(rest < 0 for rest in rests) <= 30  # of 40 about half
+    assert min(rests) >= -18  # 0.6 s at 30 Hz
+    assert len({*rests}) > 5
 
 
 def test_failed_demonstrations_are_dropped_and_counted(ideal, tmp_path):
