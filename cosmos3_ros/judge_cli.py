@@ -103,9 +103,7 @@ def _judge(chosen: argparse.Namespace) -> int:
     print(text_table(content))
     print(f"wrote {chosen.out / 'judge.md'} and {chosen.out / 'judge.json'}")
     if chosen.calibrate:
-        from .model.checkpoint_io.foreign import checkpoint_path
-
-        print(_calibrate(checkpoint_path(chosen.checkpoint), content["temperature"]))
+        print(_calibrate(chosen.checkpoint, content["temperature"]))
     return _complain(content["left_out"])
 
 
@@ -116,8 +114,9 @@ def _complain(left_out: Mapping[str, str]) -> int:
     return 1 if left_out else 0
 
 
-def _calibrate(folder: pathlib.Path, fitted: float | None) -> str:
+def _calibrate(checkpoint: str, fitted: float | None) -> str:
     """Write a fitted temperature into a checkpoint, whose own the answers have already."""
+    from .model.checkpoint_io.foreign import checkpoint_path
     from .model.checkpoint_io.yes_temperature import write_yes_temperature, yes_temperature
     from .training.evaluation.calibration import LEAST, MOST
 
@@ -128,6 +127,7 @@ def _calibrate(folder: pathlib.Path, fitted: float | None) -> str:
             "--calibrate: expected answers of which most are right and some wrong, got such that "
             f"fix no temperature ({fitted:.2f})"
         )
+    folder = checkpoint_path(checkpoint)
     before = yes_temperature(folder)
     after = round(before * fitted, 3)
     write_yes_temperature(folder, after)
@@ -140,7 +140,7 @@ def _name(checkpoint: str) -> str:
     from .model.checkpoint_io.trained_tasks import EMBEDDED
     from .model.checkpoint_io.yes_temperature import yes_temperature
 
-    folder = checkpoint_path(checkpoint) if checkpoint else EMBEDDED
+    folder = checkpoint_path(checkpoint or EMBEDDED)
     name = checkpoint or "the embedded checkpoint"
     return f"{name} at temperature {yes_temperature(folder):g}"
 

@@ -19,7 +19,7 @@ def trained_tasks(checkpoint: str | Path) -> list[str]:
 
     ValueError if there is no such folder.
     """
-    folder = checkpoint_path(checkpoint) if checkpoint else EMBEDDED
+    folder = checkpoint_path(checkpoint or EMBEDDED)
     if checkpoint and not folder.is_dir():
         raise ValueError(f"checkpoint: no folder {folder}")
     policy = read_block(folder / _FILE, "policy")

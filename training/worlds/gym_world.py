@@ -22,14 +22,7 @@ import numpy as np
 from ...model.embodiment.units import Column
 from ...model.interface import NS, Observation
 from ..options import GroundTruthOptions
-from .world import (
-    Act,
-    ActsByCommands,
-    ExamProtocol,
-    check_action,
-    check_task,
-    close_at_exit,
-)
+from .world import Act, ActsByCommands, ExamProtocol, check_action, check_task, close_at_exit
 
 SUCCESS = ("is_success", "success")
 _UNLIMITED = 1000  # steps of an episode of which the environment says nothing
