@@ -114,6 +114,9 @@ class DataOptions:
     # Not 0: `whole` is the share of spans of so many frames, taken from all demonstrations.
     span: int = bounded(0, 0)
     dense: int = bounded(0, 0)  # as `stride`, where every frame is rendered; 0: `stride`
+    # How often each demonstration is shown, all but the first time with its views shifted.
+    copies: int = bounded(1, 1, 64)
+    shift: float = share(0.02)  # of a view's sides, at most: see episodes.shifted
     workers: int = bounded(0, 0, 1024)  # rendering processes; 0: one less than there are cores
     # Device that encodes pictures during the training; empty: the training's, between its steps.
     encoder: str = ""

@@ -130,8 +130,10 @@ def _train_model(
             train_reasoner(trainer, out, log)
             trainer.close()  # the processes behind it would take time from the other stages
             trainer = None
-        source.wait_for(recipe.data.warm_up)
-        log({"stage": "data", "episodes": len(source.clips), "processes": group.size})
+        shown = recipe.data.copies
+        source.wait_for(recipe.data.warm_up * shown)
+        episodes = len(source.clips) // shown
+        log({"stage": "data", "episodes": episodes, "processes": group.size})
         if recipe.autoencoder is not None and encode:
             _seed(recipe, group)
             train_vae(model, source, recipe.autoencoder, out, log, group)

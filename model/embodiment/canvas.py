@@ -58,6 +58,18 @@ class Canvas:
         """Names of the cameras, in the order of the panels."""
         return tuple(panel.view for panel in self.panels)
 
+    @property
+    def areas(self) -> tuple[tuple[slice, slice], ...]:
+        """The rows and columns of each panel in a composed picture."""
+        high, wide = (new / old for new, old in zip(self.content, self.composite, strict=True))
+        return tuple(
+            (
+                slice(round(panel.top * high), round((panel.top + panel.height) * high)),
+                slice(round(panel.left * wide), round((panel.left + panel.width) * wide)),
+            )
+            for panel in self.panels
+        )
+
     def check(self, images: Mapping[str, np.ndarray]) -> None:
         """ValueError if a view is missing."""
         if missing := [view for view in self.views if view not in images]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from ...model.embodiment import Embodiment
+from ...model.embodiment.canvas import Canvas
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,6 +180,24 @@ def _clip(
     rows = [window_rows(episode, embodiment, int(start)) for start in starts]
     stacked = np.stack(rows) if rows else np.zeros((0, 1, 1))
     return Clip(frames, starts - first, stacked, episode.truth[starts], episode.instructions, whole)
+
+
+def shifted(clip: Clip, canvas: Canvas, share: float, seed: Sequence[int]) -> Clip:
+    """The clip as cameras a little aside would show it, for those who have few demonstrations.
+
+    Each view moves by whole pixels, at most `share` of its sides, the same in all frames; its edges
+    are repeated. Rows and places stay as they are. Random shifts as in DrQ, arXiv 2004.13649.
+    """
+    random, frames = np.random.default_rng(seed), clip.frames.copy()
+    for area in canvas.areas:
+        view = clip.frames[:, *area]
+        down, right = (
+            np.clip(np.arange(side) + random.integers(-most, most + 1), 0, side - 1)
+            for side in view.shape[1:3]
+            for most in [round(share * side)]
+        )
+        frames[:, *area] = view[:, down[:, None], right]
+    return dataclasses.replace(clip, frames=frames)
 
 
 def window_rows(episode: Episode, embodiment: Embodiment, start: int) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ...model.embodiment import Embodiment
 from ..data import clip_source
-from ..data.episodes import Clip, Episode, make_clip, resampled, window_begins
+from ..data.episodes import Clip, Episode, make_clip, resampled, shifted, window_begins
 from ..options import DataOptions, GroundTruthOptions
 from .catalog import make_world, open_world
 from .recording import WorldDemonstration, disturbed_steps, perform
@@ -46,10 +46,17 @@ def ground_truth_of(options: DataOptions) -> GroundTruthOptions | None:
 def make_clips(
     options: DataOptions, embodiment: Embodiment, rank: int = 0, size: int = 1
 ) -> Generator[Clip]:
-    """The clips for process `rank` of `size`, as they become ready.
+    """The clips for process `rank` of `size`, as they become ready, and their shifted copies.
 
     ValueError for a world that does not fit the embodiment, or has no such tasks.
     """
+    for number, clip in enumerate(_clips(options, embodiment, rank, size)):
+        yield clip
+        for copy in range(1, options.copies):
+            yield shifted(clip, embodiment.canvas, options.shift, (rank, number, copy))
+
+
+def _clips(options: DataOptions, embodiment: Embodiment, rank: int, size: int) -> Generator[Clip]:
     if not options.env:
         yield from clip_source.make_clips(options, embodiment, rank, size)
         return

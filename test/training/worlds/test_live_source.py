@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS
+from cosmos3_ros.training.data.episodes import Clip
 from cosmos3_ros.training.options import DataOptions
 from cosmos3_ros.training.worlds import live_source, recording
 from cosmos3_ros.training.worlds.live_source import (
@@ -32,6 +33,38 @@ def test_a_clip_has_the_rate_of_the_embodiment(ideal):
     wanted = ROBOT.model_rows(episode.states[2], episode.actions[[3, 5, *[7] * 14]])
     assert clip.rows[1][:3] == pytest.approx(wanted[:3], abs=1e-6)
     assert clip.truth[0][0] == pytest.approx(0.2)
+
+
+def test_copies_show_a_clip_again_with_every_view_shifted(monkeypatch):
+    areas = ROBOT.canvas.areas
+    heights = [area[0].stop - area[0].start for area in areas]
+    widths = [area[1].stop - area[1].start for area in areas]
+    assert sum(h * w for h, w in zip(heights, widths, strict=True)) == np.prod(ROBOT.canvas.content)
+    frames = np.zeros((2, *ROBOT.canvas.size, 3), np.uint8)
+    for number, area in enumerate(areas):  # a ramp in each, so that every pixel says where it was
+        ramp = np.add.outer(np.arange(heights[number]), np.arange(widths[number]))
+        frames[:, *area] = (ramp + 7 * number)[..., None] % 250
+    rows = np.ones((1, 17, 8), np.float32)
+    clip = Clip(frames, np.array([0]), rows, np.zeros((1, 9), np.float32), ("go",))
+    monkeypatch.setattr(live_source, "_clips", lambda *_: iter([clip, clip]))
+    options = dataclasses.replace(OPTIONS, copies=3, shift=0.05)
+    shown = [*make_clips(options, ROBOT)]
+    assert len(shown) == 6
+    assert shown[0] is clip and shown[3] is clip
+    moved = [each.frames for each in shown if each is not clip]
+    assert all(each.rows is rows for each in shown)
+    assert len({each.tobytes() for each in moved} | {frames.tobytes()}) == 5
+    for each in moved:
+        assert (each[0] == each[1]).all()  # of a clip, all frames alike
+        for number, area in enumerate(areas):
+            middle = (heights[number] // 2, widths[number] // 2)
+            steps = int(each[0, *area][middle][0]) - int(frames[0, *area][middle][0])
+            most = round(0.05 * heights[number]) + round(0.05 * widths[number])
+            assert abs((steps + 125) % 250 - 125) <= most
+    again = [*make_clips(options, ROBOT)]
+    assert all((one.frames == other.frames).all() for one, other in zip(shown, again, strict=True))
+    still = make_clips(dataclasses.replace(options, shift=0.0), ROBOT)
+    assert all((each.frames == frames).all() for each in still)
 
 
 def test_of_other_demonstrations_only_beginnings_of_windows_are_drawn(ideal):
