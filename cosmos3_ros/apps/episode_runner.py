@@ -116,10 +116,16 @@ class EpisodeRunner:
         return Track(title, commanded, measured, [*recorder.chunk_times])
 
     def _disarm(self, alive: Callable[[], None]) -> None:
-        """And wait until the arm stands, or a while, for a simulation that does not go on."""
-        self._recorder.call(SetBool, "commander/arm", data=False)
+        """And wait until the arm stands, or a while, for a simulation that does not go on.
+
+        An arm that rests in mid-episode is still told to: set points that come after a reset would
+        lead it back.
+        """
+        recorder = self._recorder
+        recorder.call(SetBool, "commander/arm", data=False)
+        since = recorder.newest
         with contextlib.suppress(TimeoutError):
-            wait_until(self._recorder.stands, REST, "the end of braking", alive)
+            wait_until(lambda: recorder.stands(since), REST, "the end of braking", alive)
 
     def _arm(self) -> bool:
         return self._recorder.call(SetBool, "commander/arm", data=True).success

@@ -6,6 +6,7 @@ And calls its services.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -107,12 +108,21 @@ class Recorder(Node):
         finally:
             self.destroy_client(client)
 
-    def stands(self) -> bool:
-        """Whether the joints have been measured at one place for a while, by their own clock."""
+    @property
+    def newest(self) -> float:
+        """When the joints were measured last, s, by their own clock since `begin`; -inf: never."""
+        return self.measured[-1][0] if self.measured else -math.inf
+
+    def stands(self, since: float) -> bool:
+        """Whether the joints have been measured at one place for a while after `since`.
+
+        since: a `newest` of before, s. What was measured until then says nothing about what the arm
+        has been told after it.
+        """
         rows = np.array(self.measured[-MOST:])
-        lately = rows[rows[:, 0] > rows[-1, 0] - STILL] if len(rows) else rows
-        if len(lately) < 2 or len(lately) == len(rows):  # not known for so long
+        if not len(rows) or rows[-1, 0] - STILL <= max(since, rows[0, 0]):  # not known for so long
             return False
+        lately = rows[rows[:, 0] > rows[-1, 0] - STILL]
         return bool((np.nan_to_num(np.ptp(lately[:, 1:], axis=0)) < MOVED).all())
 
     def predicted(self, stamp: int) -> tuple[np.ndarray, float] | None:

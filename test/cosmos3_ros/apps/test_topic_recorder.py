@@ -33,4 +33,14 @@ def test_an_arm_stands_that_was_at_one_place_for_a_while(
 ) -> None:
     from cosmos3_ros.apps.topic_recorder import Recorder
 
-    assert Recorder.stands(seen) is stands  # type: ignore[arg-type]
+    assert Recorder.stands(seen, -math.inf) is stands  # type: ignore[arg-type]
+
+
+def test_that_it_stood_before_says_nothing_about_what_it_was_told_since() -> None:
+    """Set points of a brake come for a few control periods after the arm is disarmed."""
+    from cosmos3_ros.apps.topic_recorder import Recorder
+
+    seen = rows(*[0.1] * 20)
+    seen.measured += [[1.0 + 0.05 * k, 0.1, math.nan] for k in range(8)]
+    told = [Recorder.stands(seen, since) for since in (0.9, 1.05, 1.15, 1.35)]  # type: ignore[arg-type]
+    assert told == [True, True, False, False]
