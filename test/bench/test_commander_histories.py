@@ -2,7 +2,6 @@
 """100 000 control periods of random histories of the whole commander: nothing is violated."""
 
 import importlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +9,12 @@ import pytest
 
 pytestmark = pytest.mark.ros
 
-BENCH = Path(__file__).resolve().parents[2] / "bench"
 STEPS = 25_000  # of each part, 1e5 in all
 
 
 @pytest.fixture(name="bench")
-def _bench(domain: int, monkeypatch: pytest.MonkeyPatch) -> Any:
+def _bench(domain: int) -> Any:
     """The bench's module; its world and its disturbances are modules beside it."""
-    monkeypatch.syspath_prepend(str(BENCH))
     return importlib.import_module("commander_histories")
 
 

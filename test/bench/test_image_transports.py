@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-import sys
-from pathlib import Path
 
 import pytest
 
 from cosmos3_ros.bringup.middleware import dds_profile
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 image_transports = pytest.importorskip("image_transports")
-sys.path.pop(0)
 
 pytestmark = pytest.mark.ros
 BY_UDP = "fastdds_udp.xml"

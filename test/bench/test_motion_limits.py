@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """10 000 random chunks, latencies, strategies, stops: no set point leaves a limit or jumps."""
 
-import importlib.util
-from pathlib import Path
-
+import motion_limits as bench
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,12 +10,6 @@ from hypothesis import strategies as st
 from cosmos3_ros.execution.chunk_player import ChunkPlayer
 from cosmos3_ros.execution.spline_motion import STEP, SplineMotion
 from cosmos3_ros.model.interface import NS
-
-spec = importlib.util.spec_from_file_location(
-    "motion_limits", Path(__file__).resolve().parents[2] / "bench/motion_limits.py"
-)
-bench = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-spec.loader.exec_module(bench)  # type: ignore[union-attr]
 
 EXAMPLES, CHUNKS = 50, 200
 seeds, sizes, lates = st.integers(0, 2**32 - 1), st.floats(-3.0, 0.3), st.floats(0.0, 1.1)

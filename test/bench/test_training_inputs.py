@@ -2,16 +2,12 @@
 """A thousand recipes and LeRobot folders that nobody should write: read, or refused in one line."""
 
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 bench = pytest.importorskip("training_inputs")
-sys.path.pop(0)
 
 MANNER = {"deadline": None, "suppress_health_check": [*HealthCheck]}
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The embedded checkpoint's chunks for recorded observations stay the same, to the last bit."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,7 @@ FOLDER = Path(__file__).parent / "golden"
 
 @pytest.fixture(scope="module")
 def record():
-    spec = importlib.util.spec_from_file_location("record_golden_chunks", FOLDER / "record.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("record")
 
 
 @pytest.mark.slow

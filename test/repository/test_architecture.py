@@ -2,7 +2,7 @@
 """The map of the repository is what the code is, and no import points the wrong way."""
 
 import collections
-import importlib.util
+import importlib
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def architecture():
-    path = ROOT / "tools" / "architecture.py"
-    spec = importlib.util.spec_from_file_location("architecture", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("architecture")
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,12 @@
 """Links to other servers, on a server of our own."""
 
 import http.server
-import importlib.util
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import check_links
 import pytest
-from shell_lines import ROOT
-
-SPEC = importlib.util.spec_from_file_location("check_links", ROOT / "tools" / "check_links.py")
-assert SPEC
-assert SPEC.loader
-check_links = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(check_links)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

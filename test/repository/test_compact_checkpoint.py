@@ -1,29 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compact copy of a policy's checkpoint is one that loads, and predicts nearly the same."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from compact_checkpoint import compact
 
 from cosmos3_ros.model.checkpoint_io.safetensors_io import read_headers
 from cosmos3_ros.model.checkpoint_io.summary import report
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.policy import load_policy
 
-FILE = Path(__file__).resolve().parents[2] / "tools" / "compact_checkpoint.py"
 
-
-@pytest.fixture(scope="module")
-def compact():
-    spec = importlib.util.spec_from_file_location("compact_checkpoint", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.compact
-
-
-def test_a_compact_copy_predicts_nearly_the_same(compact, smallest, tmp_path):
+def test_a_compact_copy_predicts_nearly_the_same(smallest, tmp_path):
     folder = tmp_path / "compact"
     compact(smallest, folder)
     assert report(folder).loads
@@ -41,7 +29,7 @@ def test_a_compact_copy_predicts_nearly_the_same(compact, smallest, tmp_path):
     assert np.abs(got - wanted).max() < 0.05 * np.abs(wanted - wanted.mean(0)).max() + 0.02
 
 
-def test_a_folder_in_use_stays_as_it_is(compact, smallest, tmp_path):
+def test_a_folder_in_use_stays_as_it_is(smallest, tmp_path):
     (tmp_path / "mine").write_text("kept")
     with pytest.raises(ValueError, match="expected an empty or new folder"):
         compact(smallest, tmp_path)

@@ -2,7 +2,6 @@
 """The robot description of the embedded arm is its MJCF: kinematics, linkage, visuals."""
 
 import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,13 +21,7 @@ from cosmos3_ros.sim.gl import mujoco  # noqa: E402  chooses the backend for all
 
 @pytest.fixture(scope="module")
 def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("mjcf_to_urdf", ROOT / "tools/mjcf_to_urdf.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look for it there
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("mjcf_to_urdf")
 
 
 class Both:

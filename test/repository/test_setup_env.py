@@ -3,7 +3,6 @@
 
 import functools
 import http.server
-import importlib.util
 import json
 import os
 import subprocess
@@ -12,21 +11,13 @@ import threading
 import zipfile
 from pathlib import Path
 
+import fix_ros_wheels
 import pytest
+import setup_env
 
 from cosmos3_ros.bringup.middleware import profile_variable
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def load(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-setup_env = load("setup_env")
 
 
 @pytest.fixture
@@ -204,7 +195,7 @@ def test_cmake_files_of_the_wheels_are_pointed_at_this_python():
     image = "/opt/python/cp311-cp311"
     text = f"{image}/include/python3.11;{image}/lib/python3.11/site-packages/numpy/_core/include"
     text += ";/opt/python/other"
-    assert load("fix_ros_wheels").point_at(text, "/P\\1", "/N") == "/P\\1;/N;/opt/python/other"
+    assert fix_ros_wheels.point_at(text, "/P\\1", "/N") == "/P\\1;/N;/opt/python/other"
 
 
 @pytest.mark.ros

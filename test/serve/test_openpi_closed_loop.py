@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Closed loop over the openpi socket: the arm goes exactly where it goes when driven in process."""
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpi_loop as bench
 import pytest
 
 pytestmark = pytest.mark.sim
-spec = importlib.util.spec_from_file_location(
-    "openpi_loop", Path(__file__).resolve().parents[2] / "bench" / "openpi_loop.py"
-)
-bench = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-spec.loader.exec_module(bench)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("task", "seed"), [("drawer", 1), ("reach", 0)])
