@@ -7,7 +7,7 @@ Judged on the steady clock: a node that waits for /clock must still be able to s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -28,10 +28,15 @@ CURE = (
 )
 
 
-def clock_fault(simulated: bool, now: int, still: int) -> str:
-    """Why the node's clock does not go; now: its time, still: for how long it was that (ns)."""
+def clock_fault(simulated: bool, now: int, still: int, publishers: Sequence[str]) -> str:
+    """Why the node's clock does not go; now: its time, still: for how long it was that (ns).
+
+    publishers: of /clock.
+    """
     if not simulated or still < (PAUSE if now else CLOCK_PATIENCE):
         return ""
+    if now == 0 and publishers:
+        return f"{', '.join(publishers)} publishes /clock, but none has come: still starting?"
     if now == 0:
         return "use_sim_time is true but no /clock comes: start the simulation, or set it to false"
     return f"use_sim_time is true and /clock stands still at {now / NS:.3f} s"
@@ -116,7 +121,8 @@ class InputWatch:
         steady = self._steady()
         if now != self._clock[0]:
             self._clock = now, steady
-        why = clock_fault(simulated, now, steady - self._clock[1])
+        who = [node_label(one) for one in self._node.get_publishers_info_by_topic("/clock")]
+        why = clock_fault(simulated, now, steady - self._clock[1], who)
         self.faults.set("clock", why)
         return why
 
@@ -129,7 +135,11 @@ class InputWatch:
         publishers = self._node.get_publishers_info_by_topic(watched.name)
         deaf = unheard(publishers, watched.topic.type, [watched.topic.qos])
         now = self._steady()
-        silent = watched.silence(now, [node_label(endpoint) for endpoint in publishers])
+        silent = ""
+        if self._clock[0] == 0:  # a simulation that has not begun, as `check_clock` says
+            watched.began, watched.matched = now, 0
+        else:
+            silent = watched.silence(now, [node_label(endpoint) for endpoint in publishers])
         self.faults.set(f"input {watched.name}", "; ".join(deaf) or silent)
         if watched.topic.continuous and (lost := watched.losses(now)) is not None:
             self.faults.set(f"losses of {watched.name}", lost)

@@ -160,3 +160,24 @@ def test_a_clock_that_does_not_come_or_stops_is_said_within_5_s(node: Node) -> N
     check(8 * NS, 1)
     check(8 * NS, 9, simulated=False)
     assert node.said == ["clock: good again"]
+
+
+def test_of_a_simulation_that_is_still_starting_only_its_clock_is_missed(
+    node: Node, endpoint: Any
+) -> None:
+    watch, _, _ = wrist(node)
+    node.publishers = [endpoint("sim", IMAGE)]
+
+    def at(now: int) -> Callable[[], None]:
+        return lambda: watch.check_clock(True, now)
+
+    run(node, watch, 30, at(0))
+    never = "clock: /sim publishes /clock, but none has come: still starting?"
+    assert [said for said in node.said if said.startswith("clock")] == [never]
+    assert not [said for said in node.said if "no complete message" in said]
+    node.said.clear()
+    run(node, watch, 3, at(NS))  # it begins: pictures have as long as ever to come
+    assert node.said[0] == "clock: good again"
+    assert not [said for said in node.said if "no complete message" in said]
+    run(node, watch, 7, at(NS))
+    assert any("no complete message" in said for said in node.said)
