@@ -73,7 +73,7 @@ from cosmos3_ros.training.worlds import metaworld_world
 from cosmos3_ros.training.worlds.metaworld_world import MetaWorld
 
 scenes = {task: metaworld.MT1(task, seed=4042).train_tasks for task in ("reach-v3", "soccer-v3")}
-metaworld_world.mt50_scenes = lambda seed: scenes  # as many; those of MT50 take half a minute
+metaworld_world.mt50_scenes = lambda seed: scenes  # as many
 same = []
 for task, tasks in scenes.items():
     env = metaworld._init_each_env(  # what gymnasium.make_vec makes of each task
@@ -90,6 +90,27 @@ print(json.dumps(same))
 """
 
 
+DRAWN = """
+import json
+import pickle
+import metaworld
+from cosmos3_ros.training.worlds.metaworld_world import mt50_scenes
+
+some = "hammer-v3", "lever-pull-v3", "pick-place-wall-v3", "push-v3", "soccer-v3", "stick-pull-v3"
+known = metaworld._env_dict
+for task in {*known.MT50_V3} - {*some}:
+    del known.MT50_V3[task], known.MT50_V3_ARGS_KWARGS[task]
+
+def numbers(scene):
+    said = pickle.loads(scene.data)
+    return [*map(float, said["rand_vec"])], said["partially_observable"]
+
+theirs = {task: [] for task in some}
+for scene in metaworld.MT50(seed=7).train_tasks:
+    theirs[scene.env_name].append(numbers(scene))
+ours = {task: [*map(numbers, scenes)] for task, scenes in mt50_scenes(7).items() if scenes}
+print(json.dumps([len(ours), ours == theirs, sum(map(len, ours.values()))]))
+"""
 SEVERAL = """
 import json
 from cosmos3_ros.training.worlds.catalog import make_world
@@ -192,6 +213,11 @@ def test_clips_for_a_training_come_from_processes_with_tasks_of_their_own(tmp_pa
 
 def test_scenes_are_those_of_the_vector_environment():
     assert run(SCENES) == [True] * 8
+
+
+def test_the_scenes_of_the_benchmark_are_those_that_meta_world_draws():
+    """After tasks that draw again what lies too close, each in the place that its turn gives it."""
+    assert run(DRAWN) == [6, True, 300]
 
 
 def test_a_checkpoint_of_another_robot_is_refused(tiny_small, tmp_path):
