@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -36,14 +36,17 @@ class GymWorld(ActsByCommands):
     ) -> None:
         """Raises ValueError for what cannot be made or does not show what the convention asks."""
         where, _, arguments = id_.partition("?")
-        if not where:
-            raise ValueError("env: expected gym:ID, as gym:gym_pusht:gym_pusht/PushT-v0")
+        if not where or where.count(":") > 1:
+            raise ValueError(
+                "env: expected gym:ID or gym:MODULE:ID, as gym:gym_pusht:gym_pusht/PushT-v0, got "
+                f"'gym:{id_}'"
+            )
         if protocol not in ("", "gym"):
             raise ValueError(f"protocol of gym:{where}: expected gym, got {protocol!r}")
         self.name = f"gym:{id_}"
         self.tasks: tuple[str, ...] = (where,)
         self.protocol = ExamProtocol("gym", "gymnasium", 10, 0, {"all": self.tasks})
-        self._env = _make(where, _values(arguments))
+        self._env = _make(where, _values(arguments, where))
         space = self._env.action_space
         if getattr(space, "shape", None) is None or len(space.shape) != 1:
             raise ValueError(
@@ -53,8 +56,9 @@ class GymWorld(ActsByCommands):
         self.fps = float(self._env.metadata.get("render_fps") or 0)
         if self.fps <= 0:
             raise ValueError(f"{self.name}: expected metadata['render_fps'], its steps per second")
-        self._seen: Any = self._env.reset(seed=0)[0]
-        state, self.views = self._state(), tuple(self._pictures())
+        with _in_one_line(where):
+            self._seen: Any = self._env.reset(seed=0)[0]
+            state, self.views = self._state(), tuple(self._pictures())
         self.state = tuple(Column(f"state_{number}", "fraction") for number in range(len(state)))
         self.commands = tuple(
             Column(f"action_{number}", "fraction") for number in range(len(self._low))
@@ -160,10 +164,16 @@ class GymWorld(ActsByCommands):
         self._env.close()
 
 
-def _values(text: str) -> dict[str, Any]:
+def _values(text: str, where: str) -> dict[str, Any]:
     """Arguments behind the question mark; numbers, true and false as JSON has them, else text."""
     values: dict[str, Any] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text)):
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
+    except ValueError:
+        raise ValueError(
+            f"gym:{where}: expected name=value&... behind the question mark, got {text!r}"
+        ) from None
+    for name, value in pairs:
         try:
             values[name] = json.loads(value)
         except ValueError:
@@ -177,9 +187,19 @@ def _make(where: str, arguments: dict[str, Any]) -> Any:
     try:
         import gymnasium
     except ImportError as error:
-        raise ImportError("gymnasium is not installed: pip install gymnasium") from error
-    try:
-        fixed = {"disable_env_checker": True}  # advice for authors; what is asked is checked here
+        raise ModuleNotFoundError("gymnasium is not installed: pip install gymnasium") from error
+    fixed = {"disable_env_checker": True}  # advice for authors; what is asked is checked here
+    with _in_one_line(where):
         return gymnasium.make(where, **{"render_mode": "rgb_array", **fixed, **arguments})
-    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
-        raise ValueError(f"gym:{where}: {error}") from error
+
+
+@contextlib.contextmanager
+def _in_one_line(where: str) -> Iterator[None]:
+    """ValueError that names the environment, for what gymnasium, it or its libraries raise."""
+    try:
+        yield
+    except Exception as error:  # of whatever package
+        if str(error).startswith("gym:"):
+            raise
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"gym:{where}: {words}") from error

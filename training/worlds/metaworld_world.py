@@ -195,7 +195,7 @@ def metaworld_package() -> Any:
     try:
         import metaworld
     except ImportError as error:
-        raise ImportError(NOT_INSTALLED) from error
+        raise ModuleNotFoundError(NOT_INSTALLED) from error
     # Its experts say so once in a process, of actions that are clipped here.
     warnings.filterwarnings("ignore", r"Constant\(s\) may be too high", UserWarning)
     return metaworld

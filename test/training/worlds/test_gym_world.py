@@ -34,6 +34,8 @@ class Point(gymnasium.Env):
             "pixels": {"pixels": picture},
             "picture": picture,
         }
+        if self.shows == "raises":
+            raise RuntimeError("no light\nin here")
         return cases[self.shows]
 
     def reset(self, *, seed=None, options=None):
@@ -91,7 +93,10 @@ def test_pictures_of_several_cameras_and_of_none():
 @pytest.mark.parametrize(
     ("id_", "words"),
     [
-        ("", "env: expected gym:ID"),
+        ("", "env: expected gym:ID or gym:MODULE:ID, .* got 'gym:'"),
+        ("a:b:c", "env: expected gym:ID or gym:MODULE:ID, .* got 'gym:a:b:c'"),
+        ("here/Point-v0?goal", "gym:here/Point-v0: expected name=value&.*, got 'goal'"),
+        ("here/Point-v0?shows=raises", "^gym:here/Point-v0: no light in here$"),
         ("Nowhere-v0", "gym:Nowhere-v0: .*Nowhere"),
         ("no_such_module:Env-v0", "gym:no_such_module:Env-v0: .*no_such_module"),
         ("here/Point-v0?speed=3", "gym:here/Point-v0: .*speed"),
