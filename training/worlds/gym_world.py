@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -48,14 +49,17 @@ class GymWorld(ActsByCommands):
         self.protocol = ExamProtocol("gym", "gymnasium", 10, 0, {"all": self.tasks})
         self._env = _make(where, _values(arguments, where))
         space = self._env.action_space
-        if getattr(space, "shape", None) is None or len(space.shape) != 1:
+        if len(getattr(space, "shape", None) or ()) != 1 or not hasattr(space, "low"):
             raise ValueError(
                 f"{self.name}: expected actions that are a row of numbers, got {space}"
             )
         self._low, self._high = np.asarray(space.low, float), np.asarray(space.high, float)
-        self.fps = float(self._env.metadata.get("render_fps") or 0)
-        if self.fps <= 0:
-            raise ValueError(f"{self.name}: expected metadata['render_fps'], its steps per second")
+        fps = self._env.metadata.get("render_fps")
+        if not isinstance(fps, int | float) or not 0 < fps < math.inf:
+            raise ValueError(
+                f"{self.name}: expected metadata['render_fps'], its steps per second, got {fps!r}"
+            )
+        self.fps = float(fps)
         with _in_one_line(where):
             self._seen: Any = self._env.reset(seed=0)[0]
             state, self.views = self._state(), tuple(self._pictures())
@@ -71,7 +75,8 @@ class GymWorld(ActsByCommands):
 
     def reset(self, task: str, seed: int) -> None:
         check_task(self.name, task, self.tasks)
-        self._seen, _ = self._env.reset(seed=seed)
+        with _in_one_line(self.tasks[0]):
+            self._seen, _ = self._env.reset(seed=seed)
         self._steps, self._solved, self._over = 0, False, False
         self._command = np.zeros(len(self._low))
 
@@ -82,7 +87,7 @@ class GymWorld(ActsByCommands):
             said = self._env.get_wrapper_attr("task_description")
         except AttributeError:
             said = ""
-        return str(said) or self.tasks[0].rpartition("/")[2].replace("-", " ")
+        return str(said or "") or self.tasks[0].rpartition("/")[2].replace("-", " ")
 
     @property
     def horizon(self) -> int:
@@ -141,7 +146,8 @@ class GymWorld(ActsByCommands):
         """One step; what is outside of the action space is clipped to it."""
         numbers = np.clip(check_action(self.name, action, len(self._low)), self._low, self._high)
         dtype = self._env.action_space.dtype
-        self._seen, _, terminated, truncated, info = self._env.step(numbers.astype(dtype))
+        with _in_one_line(self.tasks[0]):
+            self._seen, _, terminated, truncated, info = self._env.step(numbers.astype(dtype))
         said = [info[key] for key in SUCCESS if key in info]
         if not said:
             raise ValueError(
@@ -201,5 +207,7 @@ def _in_one_line(where: str) -> Iterator[None]:
     except Exception as error:  # of whatever package
         if str(error).startswith("gym:"):
             raise
-        words = " ".join(str(error).split()) or type(error).__name__
+        words = " ".join(str(error).split())
+        if isinstance(error, LookupError) or not words:  # as "KeyError: 'joint'"
+            words = f"{type(error).__name__}: {words}"
         raise ValueError(f"gym:{where}: {words}") from error

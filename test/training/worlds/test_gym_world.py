@@ -111,6 +111,28 @@ def test_what_cannot_be_played_is_refused_in_one_line(id_, words):
     assert "\n" not in str(refused.value)
 
 
+def test_actions_and_rates_of_other_kinds_are_refused(monkeypatch):
+    for space in (gymnasium.spaces.MultiDiscrete([3, 3]), gymnasium.spaces.MultiBinary(2)):
+        monkeypatch.setattr(Point, "action_space", space)
+        with pytest.raises(ValueError, match="expected actions that are a row of numbers, got M"):
+            GymWorld("here/Point-v0")
+    monkeypatch.undo()
+    for rate in ("fast", None, 0, float("nan")):
+        monkeypatch.setattr(Point, "metadata", {**Point.metadata, "render_fps": rate})
+        with pytest.raises(ValueError, match=rf"expected metadata\['render_fps'\].*, got {rate!r}"):
+            GymWorld("here/Point-v0")
+
+
+def test_what_an_environment_raises_in_mid_episode_names_it(monkeypatch):
+    world = GymWorld("here/Point-v0")
+    world.reset("here/Point-v0", 0)
+    monkeypatch.setattr(Point, "step", lambda self, action: {}["joint"])
+    with pytest.raises(ValueError, match=r"^gym:here/Point-v0: KeyError: 'joint'$"):
+        world.step(np.zeros(2))
+    monkeypatch.setattr(Point, "task_description", None)
+    assert world.instruction == "Point v0"
+
+
 def test_a_world_that_does_not_say_when_it_is_solved_is_refused():
     world = GymWorld("here/Point-v0?says=won")
     world.reset("here/Point-v0", 0)
