@@ -12,6 +12,7 @@ One environment at a time and no vector of them: a worker process plays one epis
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ import numpy as np
 from ...model.embodiment.units import Column
 from ...model.interface import NS, Observation
 from ..options import GroundTruthOptions
+from .own_environment import NAME, NOT_INSTALLED
 from .world import Act, ActsByCommands, ExamProtocol, check_action, check_task, close_at_exit
 
 SUCCESS = ("is_success", "success")
@@ -194,6 +196,8 @@ def _make(where: str, arguments: dict[str, Any]) -> Any:
         import gymnasium
     except ImportError as error:
         raise ModuleNotFoundError("gymnasium is not installed: pip install gymnasium") from error
+    if where.startswith(f"{NAME}:") and not importlib.util.find_spec(NAME):
+        raise ModuleNotFoundError(NOT_INSTALLED)
     fixed = {"disable_env_checker": True}  # advice for authors; what is asked is checked here
     with _in_one_line(where):
         return gymnasium.make(where, **{"render_mode": "rgb_array", **fixed, **arguments})

@@ -24,11 +24,11 @@ from ..data.ground_truth import TRUTH_FEATURE
 from ..options import GroundTruthOptions
 from .metaworld_hand import CommandedHand, clip
 from .metaworld_tasks import PROTOCOLS, TASKS, MetaWorldProtocol, expert_name, instruction
+from .own_environment import NOT_INSTALLED
 from .world import Act, check_action, check_task, close_at_exit
 
 SIDE = 480  # pixels of a picture of Meta-World, as both protocols take them
 FPS = 80.0  # steps of 5 x 2.5 ms
-NOT_INSTALLED = "Meta-World is not installed: make metaworld"
 
 
 class MetaWorld:

@@ -123,6 +123,12 @@ def test_actions_and_rates_of_other_kinds_are_refused(monkeypatch):
             GymWorld("here/Point-v0")
 
 
+def test_meta_world_through_gymnasium_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"^Meta-World is not installed: make metaworld$"):
+        GymWorld("metaworld:Meta-World/MT1")
+
+
 def test_what_an_environment_raises_in_mid_episode_names_it(monkeypatch):
     world = GymWorld("here/Point-v0")
     world.reset("here/Point-v0", 0)
