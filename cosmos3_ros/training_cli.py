@@ -13,7 +13,7 @@ from .bringup.graph_options import Options
 from .model.model_params import PolicyModelParams
 from .model.option_fields import add_arguments, argument_values, fields, finite_float
 from .model.policy_options import PolicyOptions
-from .serve.cli import add_sampling
+from .serve.cli import SAMPLING_FLAGS, add_sampling
 
 _TASK: dict[str, Any] = {
     "help": "tasks of the simulation, with commas, or a suite: basic, hard or all (default: "
@@ -26,6 +26,7 @@ RUNTIME = ("compile", "cuda_graphs", "weights", "attention", "text_weights", "pl
 GRAPH = ("strategy", "image_transport", "gpus", "tensor_parallel")
 
 
+_LARGEST_SEED = 2**32 - 1  # of numpy's global generator, which worlds may use
 # Options of `eval` and `collect` that only the simulation's own tasks have, with their defaults.
 OWN: dict[str, Any] = {
     "wording": 0,
@@ -105,6 +106,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
 
 def _check_world(chosen: argparse.Namespace) -> None:
     """ValueError for options of another world without --env, and for our own tasks' with it."""
+    _check_numbers(chosen)
     if not chosen.env:
         if given := [name for name in ("protocol", "rows", "robot") if getattr(chosen, name, None)]:
             raise ValueError(f"--{given[0]}: expected --env, which alone has it")
@@ -118,8 +120,33 @@ def _check_world(chosen: argparse.Namespace) -> None:
         raise ValueError("--robot: expected --through nodes, which alone has it")
     if getattr(chosen, "through", "process") not in ("process", "nodes"):
         raise ValueError(f"--through: expected process or nodes with --env, got {chosen.through!r}")
-    if chosen.episodes is not None and chosen.episodes < 1:
-        raise ValueError(f"--episodes: expected at least 1, got {chosen.episodes}")
+
+
+def _check_numbers(chosen: argparse.Namespace) -> None:
+    """ValueError for a number of episodes, a seed and so on that there cannot be."""
+    values = vars(chosen)
+    for name, least in (("episodes", 1), ("workers", 0), ("rows", 0), ("noise", 0), ("latency", 0)):
+        if (number := values.get(name)) is not None and number < least:
+            raise ValueError(f"--{name}: expected at least {least}, got {number}")
+    if (limit := values.get("limit")) is not None and limit <= 0:
+        raise ValueError(f"--limit: expected more than 0, got {limit}")
+    seed = values.get("scene", values.get("seed")) or 0
+    most = _LARGEST_SEED + 1 - (chosen.episodes or 1)
+    if not 0 <= seed <= most:
+        raise ValueError(f"--seed: expected 0 to {most}, got {seed}")
+
+
+def _check_expert(chosen: argparse.Namespace) -> None:
+    """ValueError for options of a policy, of which an expert has none."""
+    sampling = dict(sampling_options(chosen))
+    given = ["rows"] if chosen.rows else []
+    given += [name for name, value in sampling.items() if EVALUATED.get(name) != value]
+    given += [name for name, _ in _given(chosen, PolicyModelParams, RUNTIME)]
+    if given:
+        flag = SAMPLING_FLAGS.get(given[0], f"--{given[0].replace('_', '-')}")
+        raise ValueError(f"{flag}: expected a checkpoint; the expert has no policy")
+    if chosen.through != "process":
+        raise ValueError("--through: expected process for the expert, which sees no picture")
 
 
 def _collect_world(chosen: argparse.Namespace) -> int:
@@ -314,6 +341,8 @@ def _runtime(chosen: argparse.Namespace) -> dict[str, Any]:
 
 def _eval_world(chosen: argparse.Namespace) -> int:
     """`eval --env`: an expert or a checkpoint by a world's protocol."""
+    if chosen.checkpoint == "expert":
+        _check_expert(chosen)
     from .training.worlds.own_environment import enter
 
     enter(chosen.env, sys.argv[1:])
@@ -339,8 +368,6 @@ def _eval_world(chosen: argparse.Namespace) -> int:
             robot=chosen.robot,
             **_runtime(chosen),
         )
-    elif chosen.through != "process":
-        raise ValueError("--through: expected process for the expert, which sees no picture")
     print(examine(who, exam, world, chosen.workers, chosen.out))
     return 0
 

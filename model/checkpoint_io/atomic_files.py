@@ -8,6 +8,7 @@ takes two renames: `recover` finishes those between which the writer was stopped
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -29,7 +30,8 @@ def write_text(file: Path, text: str) -> None:
 def write_file(file: Path, write: Callable[[Path], object]) -> None:
     """Put the file that `write` writes in the place of what is there.
 
-    It is as readable as other files of the process, whatever `write` makes of it.
+    It is as readable as other files of the process, whatever `write` makes of it. An OSError names
+    the file, not its draft.
     """
     draft = _hidden(file, "draft")
     try:
@@ -38,8 +40,15 @@ def write_file(file: Path, write: Callable[[Path], object]) -> None:
         write(draft)
         draft.chmod(mode)
         put(draft, file)
-    except BaseException:
-        draft.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # of a folder that takes no files
+            draft.unlink(missing_ok=True)
+        if (
+            isinstance(error, OSError)
+            and error.errno
+            and error.filename in (None, str(draft), draft)
+        ):
+            raise type(error)(error.errno, error.strerror, str(file)) from None
         raise
 
 
@@ -147,6 +156,44 @@ def _link_weights(source: str, target: str) -> str:
             os.link(source, target)
             return target
     return str(shutil.copy2(source, target, follow_symlinks=False))
+
+
+@contextlib.contextmanager
+def alone(place: Path | None) -> Iterator[None]:
+    """Nobody else writes to this file meanwhile, who asks in this way too.
+
+    ValueError if somebody does. The sign is a hidden file beside it, which is gone afterwards, and
+    means nothing where a process was killed. OSError for a place that cannot be written to.
+    """
+    if place is None:
+        yield
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    sign = _hidden(place, "lock")
+    try:
+        handle = sign.open("w")
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(place)) from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_at(handle.fileno(), sign):  # who had it has just removed it
+                raise BlockingIOError
+        except BlockingIOError:
+            raise ValueError(
+                f"{place}: another process writes to it; expected to be alone, or another name"
+            ) from None
+        try:
+            yield
+        finally:
+            sign.unlink(missing_ok=True)
+
+
+def _is_at(handle: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _hidden(place: Path, kind: str) -> Path:

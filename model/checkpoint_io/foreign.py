@@ -95,9 +95,12 @@ def find_checkpoint(path: str | Path, download: bool = False) -> Path:
 
 
 def checkpoint_path(path: str | Path) -> Path:
-    """A path as a user writes it; without such a folder, one of SHIPPED by its name."""
+    """A path as a user writes it; without such a folder, one of SHIPPED by its name.
+
+    The pages call `droid_sim` the embedded one; it has that name, too.
+    """
     folder = Path(os.path.expanduser(path))
-    shipped = SHIPPED / folder.name
+    shipped = SHIPPED / ("droid_sim" if folder.name == "embedded" else folder.name)
     alone = folder.name == str(path)
     return shipped if alone and not folder.exists() and shipped.is_dir() else folder
 

@@ -20,7 +20,7 @@ from cosmos3_ros.training.data.video_io import write_video
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("eval {}/nobody --episodes 1", "checkpoint: missing file {}/nobody/checkpoint.json"),
+        ("eval {}/nobody --episodes 1", "checkpoint: no folder {}/nobody"),
         ("train --recipe {}/nobody.yaml", "recipe {}/nobody.yaml does not exist"),
         ("train --recipe {}/start.yaml --out {}/out", "start: no folder path/to/Cosmos3-Nano"),
         ("tiny /proc/tiny", "/proc/tiny: No such file or directory"),

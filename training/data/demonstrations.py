@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...model.checkpoint_io.atomic_files import alone
 from ...model.embodiment import EMBODIMENTS, Embodiment
 from ...sim.env import Env, shared_env
 from ...sim.expert import Expert
@@ -20,7 +20,7 @@ from ...sim.layout import COLORS
 from ...sim.tasks import find, instruction, robot_of
 from .episodes import Episode
 from .ground_truth import TURN_RADIUS, GroundTruth, cube
-from .lerobot_writer import finish, has_shard, write_shard
+from .lerobot_writer import RECORDED, finish, has_shard, remember, write_shard
 from .parallel import in_parallel
 
 LIMIT = 260  # actions after which an episode has failed
@@ -225,21 +225,21 @@ def collect(
     Raises ValueError if the folder holds a recording of something else.
     """
     _embodiment(wanted)
-    folder.mkdir(parents=True, exist_ok=True)
-    _remember(
-        folder / "collect.json", [dataclasses.asdict(demonstration) for demonstration in wanted]
-    )
-    parts = [tuple(wanted[begin : begin + per_shard]) for begin in range(0, len(wanted), per_shard)]
-    jobs = [
-        _Shard(folder, number, number * per_shard, part)
-        for number, part in enumerate(parts)
-        if not has_shard(folder, number)
-    ]
-    done, began = len(parts) - len(jobs), time.monotonic()
-    for ready, _ in enumerate(in_parallel(_write, jobs, workers), 1):
-        left = (time.monotonic() - began) / ready * (len(jobs) - ready)
-        tell(f"{done + ready}/{len(parts)} shards of {per_shard} episodes, {left:.0f} s left")
-    finish(folder, len(parts), _embodiment(wanted), "panda_robotiq_2f85")
+    with alone(folder / RECORDED):
+        remember(folder, [dataclasses.asdict(demonstration) for demonstration in wanted])
+        parts = [
+            tuple(wanted[begin : begin + per_shard]) for begin in range(0, len(wanted), per_shard)
+        ]
+        jobs = [
+            _Shard(folder, number, number * per_shard, part)
+            for number, part in enumerate(parts)
+            if not has_shard(folder, number)
+        ]
+        done, began = len(parts) - len(jobs), time.monotonic()
+        for ready, _ in enumerate(in_parallel(_write, jobs, workers), 1):
+            left = (time.monotonic() - began) / ready * (len(jobs) - ready)
+            tell(f"{done + ready}/{len(parts)} shards of {per_shard} episodes, {left:.0f} s left")
+        finish(folder, len(parts), _embodiment(wanted), "panda_robotiq_2f85")
 
 
 def _write(shard: _Shard) -> None:
@@ -262,13 +262,3 @@ def _surely(wanted: Demonstration) -> Episode:
         if episode is not None:
             return episode
     raise RuntimeError(f"the expert failed 10 times at {wanted}")
-
-
-def _remember(file: Path, fields: list[dict]) -> None:
-    text = json.dumps(fields) + "\n"
-    if file.exists() and file.read_text(encoding="utf-8") != text:
-        raise ValueError(
-            f"{file.parent}: holds a recording with other tasks, seeds or options; expected a "
-            "new folder"
-        )
-    file.write_text(text, encoding="utf-8")

@@ -24,6 +24,7 @@ from .lerobot.layout import Layout, camera_feature, number_features
 from .lerobot_reader import SEPARATOR
 from .video_io import video_shape, write_video
 
+RECORDED = "collect.json"  # what a folder is to hold
 _INDEX = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 _PER_CHUNK = 1000  # files in one folder
 _DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -55,6 +56,26 @@ def shard_file(folder: Path, pattern: str, shard: int, video_key: str = "") -> P
         "video_key": video_key,
     }
     return folder / pattern.format(**place)
+
+
+def remember(folder: Path, wanted: Sequence[Mapping[str, Any]]) -> None:
+    """Begin a recording in a new or empty folder, or go on with it: collect.json says what of.
+
+    ValueError, and nothing is changed, if the folder holds something else; of a recording of which
+    no shard is complete nothing is kept.
+    """
+    file, text = folder / RECORDED, json.dumps(wanted) + "\n"
+    if file.is_file():
+        begun = any((folder / "meta" / "episodes").rglob("*.parquet"))
+        if begun and file.read_text(encoding="utf-8") != text:
+            raise ValueError(
+                f"{folder}: holds a recording with other tasks, seeds or options; expected a new "
+                "folder"
+            )
+    elif folder.is_dir() and any(not part.name.startswith(".") for part in folder.iterdir()):
+        raise ValueError(f"{folder}: holds something else; expected an empty or new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(file, text)
 
 
 def has_shard(folder: Path, shard: int) -> bool:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Generator, Sequence
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 Job = TypeVar("Job")
@@ -20,11 +23,25 @@ def in_parallel(
     workers: processes, 0 for one per core. nice: how much their priority is lowered, so that they
     give way to the training that they work for; with it even a single worker is a process of its
     own, because a training has several such threads and a simulation belongs to one thread.
+    Ctrl-C reaches the asking process alone, which ends the others.
     """
     workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
     if not jobs or (workers <= 1 and not nice):
         yield from map(function, jobs)
         return
     # "spawn": a renderer's OpenGL context and torch's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers, os.nice, (nice,)) as pool:
+    with without_interrupts():
+        pool = multiprocessing.get_context("spawn").Pool(workers, os.nice, (nice,))
+    with pool:
         yield from pool.imap_unordered(function, jobs)
+
+
+@contextlib.contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Processes and threads that are begun meanwhile never get a Ctrl-C; this one gets it after."""
+    resource_tracker.ensure_running()  # it would let interrupts through again when it is started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

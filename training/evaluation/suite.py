@@ -30,6 +30,7 @@ from .image_metrics import averages
 from .plots import write_future
 from .reasoner_accuracy import quiz_table, reasoner_accuracy
 from .report_page import CLOSED, COMPARED, FUTURES, RANDOM, REASONER, ROS, UNHEARD, write_page
+from .results_file import results
 from .world_model import ActionErrors, Findings, WorldModelTrial, run_world_model_trial
 
 PROCESS, NODES = "process", "nodes"
@@ -65,23 +66,40 @@ def report(
     from ...model.checkpoint_io.json_file import write_json
 
     out = out or (page and page.with_suffix(".json"))
-    pictures = out and out.with_suffix("")
-    content = _begin(out, trials)
-    parts = _parts(trials, through, page is not None, workers, pictures, tell, settings)
+    with results(out, _what(trials), "parts") as content:
+        pictures = out and out.with_suffix("")
+        parts = _parts(trials, through, page is not None, workers, pictures, tell, settings)
+        _measure(parts, content, trials[0], out, tell)
+        if settings:
+            content["compared"] = plain(_compared(content["parts"], settings))
+            if out:
+                write_json(out, content)
+        if page and pictures:
+            write_page(page, content, pictures)
+    return _tables(content)
+
+
+def _measure(
+    parts: Mapping[str, Callable[[], dict[str, Any]]],
+    content: dict[str, Any],
+    first: Trial,
+    out: Path | None,
+    tell: Tell,
+) -> None:
+    """The parts that `content` lacks; each is written when it is there."""
+    from ...model.checkpoint_io.json_file import write_json
+
     for name, measure in parts.items():
         if name in content["parts"]:
             tell(f"{name}: has been measured before")
             continue
         began = datetime.datetime.now(datetime.UTC)
-        content["parts"][name] = plain({**measure(), "about": about(began, trials[0])})
+        content["parts"][name] = plain({**measure(), "about": about(began, first)})
         if out:
             write_json(out, content)
-    if settings:
-        content["compared"] = plain(_compared(content["parts"], settings))
-        if out:
-            write_json(out, content)
-    if page and pictures:
-        write_page(page, content, pictures)
+
+
+def _tables(content: Mapping[str, Any]) -> str:
     tables = [
         f"{name}\n{table(part['summary'])}"
         for name, part in content["parts"].items()
@@ -105,15 +123,14 @@ def _compared(
     return {one.text: compare(base, parts[one.text]["episodes"]) for one in settings}
 
 
-def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
-    """What has been measured before, if anything."""
-    from ...model.checkpoint_io.foreign import checkpoint_path
+def _what(trials: Sequence[Trial]) -> dict[str, Any]:
+    """What is measured, as it stands in the json."""
+    from ...model.checkpoint_io.foreign import check_layout, find_folder
     from ...model.checkpoint_io.json_file import read_json
 
-    if out is not None and out.suffix != ".json":
-        raise ValueError(f"out: expected a file named .json, got {out}")
     settings = dataclasses.asdict(trials[0])
-    checkpoint = checkpoint_path(settings.pop("checkpoint"))
+    checkpoint = find_folder(settings.pop("checkpoint"))
+    check_layout(checkpoint)
     del settings["device"], settings["dtype"]  # what is measured depends on neither
     for name in ("runtime", "graph"):
         if not settings[name]:  # as in what was measured before there were these
@@ -128,14 +145,8 @@ def _begin(out: Path | None, trials: Sequence[Trial]) -> dict[str, Any]:
             name: value for name, value in settings.items() if name not in ("task", "seed")
         },
     }
-    if out is None or not out.exists():
-        return {"what": plain(what), "parts": {}}
-    content = read_results(out)
-    if content.get("what") != plain(what):
-        raise ValueError(
-            f"{out}: holds results of other weights, seeds or settings; expected a new file"
-        )
-    return content
+    found: dict[str, Any] = json.loads(json.dumps(plain(what)))
+    return found
 
 
 def _parts(
@@ -181,17 +192,6 @@ def _run(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "summary": summarize(outcomes),
         "episodes": [dataclasses.asdict(outcome) for outcome in outcomes],
     }
-
-
-def read_results(file: Path) -> dict[str, Any]:
-    """Results that an earlier call wrote; ValueError for a file that holds something else."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: expected results, not readable as json ({error})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: expected results, got {type(content).__name__}")
-    return content
 
 
 def _with_random_weights(

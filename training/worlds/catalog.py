@@ -52,5 +52,12 @@ def _others(name: str, protocol: str, seed: int | None, exam: bool) -> World:
     if name not in found:
         known = ", ".join((*OWN, *sorted(found)))
         raise ValueError(f"env: expected {known} or {GYM}ID, got {name!r}")
-    made = found[name].load()(protocol=protocol, seed=seed, exam=exam)
-    return check_world(found[name].value, made)
+    maker = found[name].value
+    try:
+        made = found[name].load()(protocol=protocol, seed=seed, exam=exam)
+    except Exception as error:  # of whatever package
+        raise ValueError(f"env {name}: {maker}: {type(error).__name__}: {error}") from error
+    world = check_world(maker, made)
+    if protocol not in ("", world.protocol.name):
+        raise ValueError(f"protocol of {name}: expected {world.protocol.name}, got {protocol!r}")
+    return world

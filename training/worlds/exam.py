@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...model.checkpoint_io.foreign import checkpoint_path
+from ...model.checkpoint_io.foreign import check_layout, find_folder
 from ..data.parallel import in_parallel
 from ..evaluation.closed_loop import load_once
+from ..evaluation.results_file import results
 from ..evaluation.statistics import wilson
-from ..evaluation.suite import NODES, PROCESS, about, plain, read_results, weights_digest
+from ..evaluation.suite import NODES, PROCESS, about, plain, weights_digest
 from .catalog import open_world
 from .rollout import EpisodeResult, play_expert, play_policy
 from .world import World
@@ -51,30 +53,30 @@ class Exam:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Job:
-    """All episodes of one task: one simulation and one renderer at a time in each process."""
+    """One episode; task by task: a process has one simulation and one renderer at a time."""
 
     candidate: Candidate
     exam: Exam
     task: str
+    seed: int
 
 
-def _perform(job: _Job) -> list[EpisodeResult]:
+def _perform(job: _Job) -> EpisodeResult:
     candidate, exam = job.candidate, job.exam
     world = open_world(exam.env, exam.protocol, exam.seed)
-    seeds = range(exam.seed, exam.seed + exam.episodes)
     if candidate.name == EXPERT:
-        return [play_expert(world, job.task, seed) for seed in seeds]
+        return play_expert(world, job.task, job.seed)
     policy = load_once(
         candidate.name, candidate.options, candidate.device, candidate.dtype, candidate.runtime
     )
-    return [play_policy(policy, world, job.task, seed, candidate.rows) for seed in seeds]
+    return play_policy(policy, world, job.task, job.seed, candidate.rows)
 
 
-def _through_nodes(world: World, jobs: Sequence[_Job]) -> Iterator[list[EpisodeResult]]:
+def _through_nodes(world: World, jobs: Sequence[_Job]) -> Iterator[EpisodeResult]:
     """As `_perform`, of all jobs on one graph of nodes."""
     from .nodes.through_nodes import play_through_nodes
 
-    candidate, exam = jobs[0].candidate, jobs[0].exam
+    candidate = jobs[0].candidate
     settings = {
         **dict(candidate.options),
         **dict(candidate.runtime),
@@ -83,11 +85,8 @@ def _through_nodes(world: World, jobs: Sequence[_Job]) -> Iterator[list[EpisodeR
         "execution_horizon": candidate.rows or None,
     }
     policy = {name: value for name, value in plain(settings).items() if value is not None}
-    seeds = range(exam.seed, exam.seed + exam.episodes)
-    tasks = [job.task for job in jobs]
-    return play_through_nodes(
-        world, candidate.name, tasks, seeds, {"policy": policy}, candidate.robot
-    )
+    episodes = [(job.task, job.seed) for job in jobs]
+    return play_through_nodes(world, candidate.name, episodes, {"policy": policy}, candidate.robot)
 
 
 def examine(
@@ -98,28 +97,48 @@ def examine(
     out: Path | None = None,
     tell: Callable[[str], None] = print,
 ) -> str:
-    """Play all episodes, keep them in the json `out`, and return the table.
+    """Play all episodes, keep each in the json `out`, and return the table.
 
-    world: that of the exam, opened by whoever asks. Tasks that the json has already are not played
-    again. Raises ValueError if the json holds something else.
+    world: that of the exam, opened by whoever asks. Episodes that the json has already are not
+    played again. Raises ValueError if the json holds something else, or somebody else writes to it;
+    OSError, before anything is played, if it cannot be written.
     """
+    with results(out, _what(candidate, exam, world), "tasks") as content:
+        return table(_play(candidate, exam, world, workers, content, out, tell)["summary"])
+
+
+def _play(
+    candidate: Candidate,
+    exam: Exam,
+    world: World,
+    workers: int,
+    content: dict[str, Any],
+    out: Path | None,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """`content` with the episodes that it lacks."""
     from ...model.checkpoint_io.json_file import write_json
 
-    content = _begin(candidate, exam, world, out)
     done: dict[str, Any] = content["tasks"]
-    left = [_Job(candidate, exam, task) for task in exam.tasks if task not in done]
+    seeds = range(exam.seed, exam.seed + exam.episodes)
+    left = [
+        _Job(candidate, exam, task, seed)
+        for task, seed in itertools.product(exam.tasks, seeds)
+        if seed not in {row["seed"] for row in done.get(task, ())}
+    ]
     began = datetime.datetime.now(datetime.UTC)
     through_nodes = candidate.through == NODES and left
     played = _through_nodes(world, left) if through_nodes else in_parallel(_perform, left, workers)
-    for number, results in enumerate(played, 1):
-        task, solved = results[0].task, sum(result.success for result in results)
-        done[task] = [dataclasses.asdict(result) for result in results]
-        tell(f"{number}/{len(left)}  {task}: {solved} of {len(results)} solved")
+    for number, result in enumerate(played, 1):
+        rows = [*done.get(result.task, ()), dataclasses.asdict(result)]
+        done[result.task] = sorted(rows, key=lambda row: row["seed"])
+        said = "solved" if result.success else "failed"
+        tell(f"{number}/{len(left)}  {result.task} {result.seed}: {said}")
         content["summary"] = summarize(_results(done, exam), world.protocol.groups)
         content["about"] = _about(began)
         if out:
             write_json(out, plain(content))
-    return table(content["summary"])
+    return content
 
 
 def _results(done: Mapping[str, Sequence[Mapping[str, Any]]], exam: Exam) -> list[EpisodeResult]:
@@ -139,14 +158,14 @@ def _about(began: datetime.datetime) -> dict[str, Any]:
     return noted
 
 
-def _begin(candidate: Candidate, exam: Exam, world: World, out: Path | None) -> dict[str, Any]:
-    """What has been measured before, if anything."""
-    if out is not None and out.suffix != ".json":
-        raise ValueError(f"out: expected a file named .json, got {out}")
+def _what(candidate: Candidate, exam: Exam, world: World) -> dict[str, Any]:
+    """What is examined, as it stands in the json."""
     who = EXPERT
     if candidate.name != EXPERT:
-        who = f"weights {weights_digest(checkpoint_path(candidate.name))}"
-    what = {
+        folder = find_folder(candidate.name)
+        check_layout(folder)
+        who = f"weights {weights_digest(folder)}"
+    what: dict[str, Any] = {
         "who": who,
         "rows": candidate.rows,
         "options": dict(candidate.options),
@@ -159,16 +178,10 @@ def _begin(candidate: Candidate, exam: Exam, world: World, out: Path | None) -> 
     }
     if candidate.through != PROCESS:
         what["through"] = candidate.through
-    what = json.loads(json.dumps(plain(what)))
-    if out is None or not out.exists():
-        return {"what": what, "tasks": {}}
-    content = read_results(out)
-    if content.get("what") != what:
-        raise ValueError(
-            f"{out}: holds results of another candidate, world, protocol or other seeds; expected "
-            "a new file"
-        )
-    return content
+    if candidate.robot:
+        what["robot"] = candidate.robot
+    found: dict[str, Any] = json.loads(json.dumps(plain(what)))
+    return found
 
 
 def summarize(

@@ -12,8 +12,10 @@ One environment at a time and no vector of them: a worker process plays one epis
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,6 +24,7 @@ import numpy as np
 from ...model.embodiment.units import Column
 from ...model.interface import NS, Observation
 from ..options import GroundTruthOptions
+from .own_environment import NAME, NOT_INSTALLED
 from .world import Act, ActsByCommands, ExamProtocol, check_action, check_task, close_at_exit
 
 SUCCESS = ("is_success", "success")
@@ -36,25 +39,32 @@ class GymWorld(ActsByCommands):
     ) -> None:
         """Raises ValueError for what cannot be made or does not show what the convention asks."""
         where, _, arguments = id_.partition("?")
-        if not where:
-            raise ValueError("env: expected gym:ID, as gym:gym_pusht:gym_pusht/PushT-v0")
+        if not where or where.count(":") > 1:
+            raise ValueError(
+                "env: expected gym:ID or gym:MODULE:ID, as gym:gym_pusht:gym_pusht/PushT-v0, got "
+                f"'gym:{id_}'"
+            )
         if protocol not in ("", "gym"):
             raise ValueError(f"protocol of gym:{where}: expected gym, got {protocol!r}")
         self.name = f"gym:{id_}"
         self.tasks: tuple[str, ...] = (where,)
         self.protocol = ExamProtocol("gym", "gymnasium", 10, 0, {"all": self.tasks})
-        self._env = _make(where, _values(arguments))
+        self._env = _make(where, _values(arguments, where))
         space = self._env.action_space
-        if getattr(space, "shape", None) is None or len(space.shape) != 1:
+        if len(getattr(space, "shape", None) or ()) != 1 or not hasattr(space, "low"):
             raise ValueError(
                 f"{self.name}: expected actions that are a row of numbers, got {space}"
             )
         self._low, self._high = np.asarray(space.low, float), np.asarray(space.high, float)
-        self.fps = float(self._env.metadata.get("render_fps") or 0)
-        if self.fps <= 0:
-            raise ValueError(f"{self.name}: expected metadata['render_fps'], its steps per second")
-        self._seen: Any = self._env.reset(seed=0)[0]
-        state, self.views = self._state(), tuple(self._pictures())
+        fps = self._env.metadata.get("render_fps")
+        if not isinstance(fps, int | float) or not 0 < fps < math.inf:
+            raise ValueError(
+                f"{self.name}: expected metadata['render_fps'], its steps per second, got {fps!r}"
+            )
+        self.fps = float(fps)
+        with _in_one_line(where):
+            self._seen: Any = self._env.reset(seed=0)[0]
+            state, self.views = self._state(), tuple(self._pictures())
         self.state = tuple(Column(f"state_{number}", "fraction") for number in range(len(state)))
         self.commands = tuple(
             Column(f"action_{number}", "fraction") for number in range(len(self._low))
@@ -67,7 +77,8 @@ class GymWorld(ActsByCommands):
 
     def reset(self, task: str, seed: int) -> None:
         check_task(self.name, task, self.tasks)
-        self._seen, _ = self._env.reset(seed=seed)
+        with _in_one_line(self.tasks[0]):
+            self._seen, _ = self._env.reset(seed=seed)
         self._steps, self._solved, self._over = 0, False, False
         self._command = np.zeros(len(self._low))
 
@@ -78,7 +89,7 @@ class GymWorld(ActsByCommands):
             said = self._env.get_wrapper_attr("task_description")
         except AttributeError:
             said = ""
-        return str(said) or self.tasks[0].rpartition("/")[2].replace("-", " ")
+        return str(said or "") or self.tasks[0].rpartition("/")[2].replace("-", " ")
 
     @property
     def horizon(self) -> int:
@@ -137,7 +148,8 @@ class GymWorld(ActsByCommands):
         """One step; what is outside of the action space is clipped to it."""
         numbers = np.clip(check_action(self.name, action, len(self._low)), self._low, self._high)
         dtype = self._env.action_space.dtype
-        self._seen, _, terminated, truncated, info = self._env.step(numbers.astype(dtype))
+        with _in_one_line(self.tasks[0]):
+            self._seen, _, terminated, truncated, info = self._env.step(numbers.astype(dtype))
         said = [info[key] for key in SUCCESS if key in info]
         if not said:
             raise ValueError(
@@ -160,10 +172,16 @@ class GymWorld(ActsByCommands):
         self._env.close()
 
 
-def _values(text: str) -> dict[str, Any]:
+def _values(text: str, where: str) -> dict[str, Any]:
     """Arguments behind the question mark; numbers, true and false as JSON has them, else text."""
     values: dict[str, Any] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text)):
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
+    except ValueError:
+        raise ValueError(
+            f"gym:{where}: expected name=value&... behind the question mark, got {text!r}"
+        ) from None
+    for name, value in pairs:
         try:
             values[name] = json.loads(value)
         except ValueError:
@@ -177,9 +195,23 @@ def _make(where: str, arguments: dict[str, Any]) -> Any:
     try:
         import gymnasium
     except ImportError as error:
-        raise ImportError("gymnasium is not installed: pip install gymnasium") from error
-    try:
-        fixed = {"disable_env_checker": True}  # advice for authors; what is asked is checked here
+        raise ModuleNotFoundError("gymnasium is not installed: pip install gymnasium") from error
+    if where.startswith(f"{NAME}:") and not importlib.util.find_spec(NAME):
+        raise ModuleNotFoundError(NOT_INSTALLED)
+    fixed = {"disable_env_checker": True}  # advice for authors; what is asked is checked here
+    with _in_one_line(where):
         return gymnasium.make(where, **{"render_mode": "rgb_array", **fixed, **arguments})
-    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
-        raise ValueError(f"gym:{where}: {error}") from error
+
+
+@contextlib.contextmanager
+def _in_one_line(where: str) -> Iterator[None]:
+    """ValueError that names the environment, for what gymnasium, it or its libraries raise."""
+    try:
+        yield
+    except Exception as error:  # of whatever package
+        if str(error).startswith("gym:"):
+            raise
+        words = " ".join(str(error).split())
+        if isinstance(error, LookupError) or not words:  # as "KeyError: 'joint'"
+            words = f"{type(error).__name__}: {words}"
+        raise ValueError(f"gym:{where}: {words}") from error

@@ -20,6 +20,7 @@ import numpy as np
 from ...model.embodiment import Embodiment
 from ..data import clip_source
 from ..data.episodes import Clip, Episode, make_clip, resampled, shifted, window_begins
+from ..data.parallel import without_interrupts
 from ..options import DataOptions, GroundTruthOptions
 from .catalog import make_world, open_world
 from .recording import WorldDemonstration, disturbed_steps, perform
@@ -175,8 +176,9 @@ def _in_lanes(lanes: Sequence[_Lane], seconds: float) -> Generator[Clip]:
     context = multiprocessing.get_context("spawn")  # a renderer does not survive a fork
     made: Any = context.Queue(_WAITING)
     processes = [context.Process(target=_fill, args=(lane, made), daemon=True) for lane in lanes]
-    for process in processes:
-        process.start()
+    with without_interrupts():
+        for process in processes:
+            process.start()
     left, end = len(processes), time.monotonic() + seconds
     try:
         while left and time.monotonic() < end:

@@ -25,11 +25,11 @@ from ..data.ground_truth import TRUTH_FEATURE
 from ..options import GroundTruthOptions
 from .metaworld_hand import CommandedHand, clip
 from .metaworld_tasks import PROTOCOLS, TASKS, MetaWorldProtocol, expert_name, instruction
+from .own_environment import NOT_INSTALLED
 from .world import Act, check_action, check_task, close_at_exit
 
 SIDE = 480  # pixels of a picture of Meta-World, as both protocols take them
 FPS = 80.0  # steps of 5 x 2.5 ms
-NOT_INSTALLED = "Meta-World is not installed: make metaworld"
 
 
 class MetaWorld:
@@ -196,7 +196,7 @@ def metaworld_package() -> Any:
     try:
         import metaworld
     except ImportError as error:
-        raise ImportError(NOT_INSTALLED) from error
+        raise ModuleNotFoundError(NOT_INSTALLED) from error
     # Its experts say so once in a process, of actions that are clipped here.
     warnings.filterwarnings("ignore", r"Constant\(s\) may be too high", UserWarning)
     return metaworld

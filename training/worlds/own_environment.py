@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NAME = "metaworld"
+NOT_INSTALLED = "Meta-World is not installed: make metaworld"
 
 
 def environment_python(prefix: str = sys.prefix) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...model.checkpoint_io.atomic_files import alone
 from ...model.embodiment.canvas import Canvas, Panel
 from ...model.embodiment.spec import Embodiment
 from ...model.embodiment.units import Column
@@ -25,7 +25,7 @@ from ...model.interface import NS
 from ..data.episodes import Episode
 from ..data.ground_truth import SIMULATED
 from ..data.lerobot.layout import Layout
-from ..data.lerobot_writer import episode_seeds, finish, has_shard, write_shard
+from ..data.lerobot_writer import RECORDED, episode_seeds, finish, has_shard, remember, write_shard
 from ..data.parallel import in_parallel
 from .catalog import open_world
 from .world import Act, World, begin_expert
@@ -234,8 +234,18 @@ def collect(
     next one. Raises ValueError if the folder holds a recording of something else, or if an expert
     fails again and again.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _remember(folder / "collect.json", wanted)
+    with alone(folder / RECORDED):
+        return _collect(folder, wanted, workers, per_shard, tell)
+
+
+def _collect(
+    folder: Path,
+    wanted: Sequence[WorldDemonstration],
+    workers: int,
+    per_shard: int,
+    tell: Callable[[str], None],
+) -> dict[str, int]:
+    remember(folder, [dataclasses.asdict(one) for one in wanted])
     shards = list(_shards(folder, wanted, per_shard))
     jobs = [shard for shard in shards if not has_shard(folder, shard.number)]
     began, done = time.monotonic(), len(shards) - len(jobs)
@@ -300,14 +310,3 @@ def _surely(wanted: WorldDemonstration, world: World) -> Episode:
         f"{wanted.task}: the expert failed {_ATTEMPTS} times from seed {wanted.seed} on; expected "
         "less noise"
     )
-
-
-def _remember(file: Path, wanted: Sequence[WorldDemonstration]) -> None:
-    """Note what a folder is to hold. ValueError if that was something else."""
-    text = json.dumps([dataclasses.asdict(one) for one in wanted]) + "\n"
-    if file.exists() and file.read_text(encoding="utf-8") != text:
-        raise ValueError(
-            f"{file.parent}: holds a recording with other tasks, seeds or options; expected a "
-            "new folder"
-        )
-    file.write_text(text, encoding="utf-8")

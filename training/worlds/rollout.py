@@ -49,8 +49,7 @@ def play_policy(
     ValueError if the policy is for another robot.
     """
     view = match_views(policy.embodiment, world)
-    if not 0 <= rows <= policy.embodiment.horizon:
-        raise ValueError(f"rows: expected 0 to {policy.embodiment.horizon}, got {rows}")
+    check_rows(rows, policy.embodiment)
     world.reset(task, seed)
     policy.reset()
     steps, spent = 0, []
@@ -69,6 +68,12 @@ def play_policy(
             if world.success or steps >= world.horizon:
                 break
     return EpisodeResult(task, seed, world.success, steps, statistics.median(spent))
+
+
+def check_rows(rows: int, embodiment: Embodiment) -> None:
+    """ValueError unless a chunk has so many rows; 0 are all."""
+    if not 0 <= rows <= embodiment.horizon:
+        raise ValueError(f"rows: expected 0 to {embodiment.horizon}, got {rows}")
 
 
 def match_views(embodiment: Embodiment, world: World | type[World]) -> dict[str, str]:

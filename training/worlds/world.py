@@ -163,10 +163,10 @@ def check_action(world: str, action: np.ndarray, width: int) -> np.ndarray:
 def parse_tasks(world: World, text: str) -> list[str]:
     """Tasks and groups of the protocol, with commas, as tasks; "" or "all" for all of them.
 
-    Raises ValueError for a name that is neither.
+    Raises ValueError for a name that is neither, the empty one behind a comma too.
     """
-    groups = {"": world.tasks, "all": world.tasks, **world.protocol.groups}
-    names = [name.strip() for name in text.split(",")]
+    groups = {"all": world.tasks, **world.protocol.groups}
+    names = [name.strip() for name in (text.strip() or "all").split(",")]
     known = (*world.protocol.groups, *world.tasks)
     for name in names:
         if name not in groups and name not in world.tasks:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from cosmos3_ros.model.checkpoint_io import atomic_files
 from cosmos3_ros.model.checkpoint_io.atomic_files import (
+    alone,
     copy_tree,
     recover,
     rewritten,
@@ -170,3 +171,36 @@ def test_weights_are_as_readable_as_other_files(tmp_path):
     assert len(modes) == 1
     with pytest.raises(OSError, match=r"w\.safetensors"):
         write_safetensors(tmp_path / "no" / "w.safetensors", {"w": torch.zeros(2)})
+
+
+def test_an_error_names_the_file_and_not_its_draft(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileNotFoundError) as refused:
+        write_text(tmp_path / "no" / "x.json", "{}")
+    assert refused.value.filename == str(tmp_path / "no" / "x.json")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as refused:
+        write_text(tmp_path / "x.json", "{}")
+    assert refused.value.filename == str(tmp_path / "x.json")
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_one_at_a_time_writes_to_a_file(tmp_path):
+    file = tmp_path / "x.json"
+    with alone(file):
+        with pytest.raises(ValueError, match=r"x\.json: another process"), alone(file):
+            pass
+        with alone(tmp_path / "y.json"), alone(None):
+            pass
+    with alone(file):
+        pass
+    (tmp_path / ".x.json.lock").mkdir()  # what cannot be written
+    with pytest.raises(IsADirectoryError) as refused, alone(file):
+        pass
+    assert refused.value.filename == str(file)
+    (tmp_path / ".x.json.lock").rmdir()
+    assert not [*tmp_path.iterdir()]

@@ -178,7 +178,7 @@ def test_checkpoints_that_come_with_the_package_are_found_by_name(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert find_checkpoint("metaworld") == SHIPPED / "metaworld"
-    assert checkpoint_path("droid_sim") == embedded_checkpoint()
+    assert checkpoint_path("droid_sim") == checkpoint_path("embedded") == embedded_checkpoint()
     assert checkpoint_path("~/metaworld") == tmp_path / "home" / "metaworld"
     for other in ("./metaworld/", "out/metaworld", "metaworlds", "", ".", ".."):
         assert not checkpoint_path(other).is_relative_to(SHIPPED)

@@ -20,6 +20,7 @@ from cosmos3_ros.training.data.demonstrations import Demonstration, begin, colle
 from cosmos3_ros.training.data.episodes import make_clip, window_begins
 from cosmos3_ros.training.data.ground_truth import TURN_RADIUS, GroundTruth
 from cosmos3_ros.training.data.lerobot_reader import read_episodes, read_info
+from cosmos3_ros.training.data.lerobot_writer import remember
 from cosmos3_ros.training.evaluation.closed_loop import Trial, play
 
 DROID_SIM = EMBODIMENTS["droid_sim"]
@@ -124,6 +125,26 @@ def test_a_stopped_recording_goes_on_and_a_different_one_is_refused(tmp_path):
     assert video.stat().st_mtime_ns == when
     with pytest.raises(ValueError, match="other tasks, seeds or options"):
         collect(tmp_path, wanted(3), workers=1, per_shard=1)
+
+
+def test_nothing_is_recorded_over_what_is_there(tmp_path):
+    wanted = [Demonstration("reach", 0)]
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "info.json").write_text("{}")  # a dataset of somebody
+    with pytest.raises(ValueError, match="holds something else; expected an empty or new folder"):
+        collect(tmp_path, wanted, 1)
+    assert (tmp_path / "meta" / "info.json").read_text() == "{}"
+    assert [file.name for file in tmp_path.iterdir()] == ["meta"]
+
+
+def test_a_recording_without_a_shard_is_begun_anew(tmp_path):
+    remember(tmp_path, [{"task": "lift"}])
+    remember(tmp_path, [{"task": "reach"}])
+    (tmp_path / "meta" / "episodes" / "chunk-000").mkdir(parents=True)
+    (tmp_path / "meta" / "episodes" / "chunk-000" / "file-003.parquet").touch()
+    remember(tmp_path, [{"task": "reach"}])
+    with pytest.raises(ValueError, match="holds a recording with other tasks, seeds or options"):
+        remember(tmp_path, [{"task": "lift"}])
 
 
 def test_reading_names_what_is_missing(tmp_path):

@@ -170,7 +170,7 @@ def test_a_page_of_the_tiny_checkpoint(tmp_path, monkeypatch):
     report(trials, ["process"], page=page, tell=said.append, settings=settings)
     assert re.findall(r"\]\((.*?)\)", page.read_text()) == links
     assert said == [f"{name}: has been measured before" for name in parts]
-    with pytest.raises(ValueError, match="other weights, seeds or settings"):
+    with pytest.raises(ValueError, match=r"holds results of .*seeds \[0, \d+\], not \[1, 1\]"):
         report([dataclasses.replace(trials[0], seed=1)], ["process"], page=page)
 
 

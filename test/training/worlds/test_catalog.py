@@ -28,6 +28,19 @@ def test_what_is_no_world_is_refused(ideal, monkeypatch):
         open_world("ideal")
 
 
+def test_a_world_that_cannot_be_made_is_named(ideal, monkeypatch):
+    with pytest.raises(ValueError, match="protocol of ideal: expected plain, got 'fancy'"):
+        open_world("ideal", "fancy")
+
+    def cold(**given):
+        raise RuntimeError("the oven is cold")
+
+    for maker, words in ((cold, "RuntimeError: the oven is cold"), (lambda: 3, "TypeError: .*")):
+        monkeypatch.setattr(catalog, "entry_points", lambda group, maker=maker: [Point(maker)])
+        with pytest.raises(ValueError, match=rf"^env ideal: other_package:Ideal: {words}"):
+            open_world("ideal")
+
+
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
     with pytest.raises(ImportError, match=r"^gymnasium is not installed"):

@@ -41,7 +41,8 @@ def test_an_expert_is_examined_and_a_stopped_run_goes_on(ideal, tmp_path, monkey
     assert content["what"]["protocol"] == "plain"
     assert content["summary"]["score"] == 0.5
     assert [row["success"] for row in content["tasks"]["3"]] == [True, False, True, False]
-    del content["tasks"]["2"]
+    assert said[0] == "1/12  1 100: solved"
+    del content["tasks"]["2"], content["tasks"]["3"][1]
     out.write_text(json.dumps(content))
     played = []
     play = exams.play_expert
@@ -49,16 +50,53 @@ def test_an_expert_is_examined_and_a_stopped_run_goes_on(ideal, tmp_path, monkey
         exams, "play_expert", lambda *given: played.append(given[1:]) or play(*given)
     )
     assert examine(Candidate(EXPERT), EVEN, ideal, 1, out, said.append) == text
-    assert played == [("2", seed) for seed in range(100, 104)]
+    assert played == [*(("2", seed) for seed in range(100, 104)), ("3", 101)]
+    assert [row["seed"] for row in json.loads(out.read_text())["tasks"]["3"]] == [*range(100, 104)]
     assert examine(Candidate(EXPERT), EVEN, ideal, 1, out, said.append) == text
-    with pytest.raises(ValueError, match="holds results of another candidate"):
-        examine(Candidate(EXPERT), Exam("ideal", "", ("1",), 100, 4), ideal, 1, out)
+    less = Exam("ideal", "", ("1",), 100, 3)
+    with pytest.raises(
+        ValueError,
+        match=r"expert\.json: holds results of seeds \[100, 103\], not \[100, 102\], tasks "
+        r"\['1', '2', '3'\], not \['1'\]; expected a new file",
+    ):
+        examine(Candidate(EXPERT), less, ideal, 1, out)
     with pytest.raises(ValueError, match=r"out: expected a file named \.json"):
         examine(Candidate(EXPERT), EVEN, ideal, 1, tmp_path / "expert.txt")
     for cut in (out.read_bytes()[:50], b"[]", b"\xff"):
         out.write_bytes(cut)
         with pytest.raises(ValueError, match=r"expert\.json: expected results, "):
             examine(Candidate(EXPERT), EVEN, ideal, 1, out)
+
+
+def test_each_episode_is_kept_whenever_it_ends(ideal, tmp_path, monkeypatch):
+    """Ctrl-C in the fourth of four: three are there, and one is played by the next call."""
+    out, exam = tmp_path / "expert.json", Exam("ideal", "", ("1",), 100, 4)
+    play = exams.play_expert
+
+    def interrupted(world, task, seed):
+        if seed == 103:
+            raise KeyboardInterrupt
+        return play(world, task, seed)
+
+    monkeypatch.setattr(exams, "play_expert", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        examine(Candidate(EXPERT), exam, ideal, 1, out, lambda said: None)
+    assert [row["seed"] for row in json.loads(out.read_text())["tasks"]["1"]] == [100, 101, 102]
+    assert [file.name for file in tmp_path.iterdir()] == ["expert.json"]
+    monkeypatch.setattr(exams, "play_expert", play)
+    assert "2/4" in examine(Candidate(EXPERT), exam, ideal, 1, out, lambda said: None)
+
+
+def test_what_cannot_be_kept_is_said_before_anything_is_played(ideal, tmp_path, monkeypatch):
+    monkeypatch.setattr(exams, "play_expert", lambda *given: pytest.fail("played"))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"exists|directory"):
+        examine(Candidate(EXPERT), EVEN, ideal, 1, tmp_path / "file" / "expert.json")
+    with pytest.raises(ValueError, match="checkpoint: no folder nowhere"):
+        examine(Candidate("nowhere"), EVEN, ideal, 1, tmp_path / "x.json")
+    with pytest.raises(ValueError, match="has no transformer/"):
+        examine(Candidate(str(tmp_path)), EVEN, ideal, 1, tmp_path / "x.json")
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_checkpoint_is_examined(ideal, tiny_small, tmp_path):

@@ -34,6 +34,8 @@ class Point(gymnasium.Env):
             "pixels": {"pixels": picture},
             "picture": picture,
         }
+        if self.shows == "raises":
+            raise RuntimeError("no light\nin here")
         return cases[self.shows]
 
     def reset(self, *, seed=None, options=None):
@@ -91,7 +93,10 @@ def test_pictures_of_several_cameras_and_of_none():
 @pytest.mark.parametrize(
     ("id_", "words"),
     [
-        ("", "env: expected gym:ID"),
+        ("", "env: expected gym:ID or gym:MODULE:ID, .* got 'gym:'"),
+        ("a:b:c", "env: expected gym:ID or gym:MODULE:ID, .* got 'gym:a:b:c'"),
+        ("here/Point-v0?goal", "gym:here/Point-v0: expected name=value&.*, got 'goal'"),
+        ("here/Point-v0?shows=raises", "^gym:here/Point-v0: no light in here$"),
         ("Nowhere-v0", "gym:Nowhere-v0: .*Nowhere"),
         ("no_such_module:Env-v0", "gym:no_such_module:Env-v0: .*no_such_module"),
         ("here/Point-v0?speed=3", "gym:here/Point-v0: .*speed"),
@@ -104,6 +109,34 @@ def test_what_cannot_be_played_is_refused_in_one_line(id_, words):
     with pytest.raises(ValueError, match=words) as refused:
         GymWorld(id_)
     assert "\n" not in str(refused.value)
+
+
+def test_actions_and_rates_of_other_kinds_are_refused(monkeypatch):
+    for space in (gymnasium.spaces.MultiDiscrete([3, 3]), gymnasium.spaces.MultiBinary(2)):
+        monkeypatch.setattr(Point, "action_space", space)
+        with pytest.raises(ValueError, match="expected actions that are a row of numbers, got M"):
+            GymWorld("here/Point-v0")
+    monkeypatch.undo()
+    for rate in ("fast", None, 0, float("nan")):
+        monkeypatch.setattr(Point, "metadata", {**Point.metadata, "render_fps": rate})
+        with pytest.raises(ValueError, match=rf"expected metadata\['render_fps'\].*, got {rate!r}"):
+            GymWorld("here/Point-v0")
+
+
+def test_meta_world_through_gymnasium_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"^Meta-World is not installed: make metaworld$"):
+        GymWorld("metaworld:Meta-World/MT1")
+
+
+def test_what_an_environment_raises_in_mid_episode_names_it(monkeypatch):
+    world = GymWorld("here/Point-v0")
+    world.reset("here/Point-v0", 0)
+    monkeypatch.setattr(Point, "step", lambda self, action: {}["joint"])
+    with pytest.raises(ValueError, match=r"^gym:here/Point-v0: KeyError: 'joint'$"):
+        world.step(np.zeros(2))
+    monkeypatch.setattr(Point, "task_description", None)
+    assert world.instruction == "Point v0"
 
 
 def test_a_world_that_does_not_say_when_it_is_solved_is_refused():

@@ -17,6 +17,9 @@ def test_tasks_are_named_one_by_one_or_by_group(ideal):
     assert parse_tasks(ideal, "near,1") == ["1", "2"]
     with pytest.raises(ValueError, match=r"^task of ideal: expected all or .*near, far, 1, 2, 3"):
         parse_tasks(ideal, "1,4")
+    for text in ("1,", ",", "far,,2"):  # not all of them
+        with pytest.raises(ValueError, match=r"got ''$"):
+            parse_tasks(ideal, text)
     with pytest.raises(ValueError, match="expected one of 1, 2, 3, got '9'"):
         ideal.reset("9", 0)
 

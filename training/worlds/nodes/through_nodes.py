@@ -11,7 +11,7 @@ from ....robot.parameter_file import read_sections
 from ....robot.recorded_robot import read_robot
 from ....robot.robot_file import find_robot_file, world_of
 from ...evaluation.closed_loop_ros import running_episodes
-from ..rollout import EpisodeResult
+from ..rollout import EpisodeResult, check_rows
 from ..world import World
 
 if TYPE_CHECKING:
@@ -23,25 +23,26 @@ SLOWEST = 4.0  # times longer than it should that an episode may take before it 
 def play_through_nodes(
     world: World,
     checkpoint: str,
-    tasks: Sequence[str],
-    seeds: Sequence[int],
+    episodes: Sequence[tuple[str, int]],
     given: dict[str, dict[str, Any]],
     robot: str = "",
-) -> Iterator[list[EpisodeResult]]:
-    """The episodes of each task, one after the other, on one graph of nodes.
+) -> Iterator[EpisodeResult]:
+    """Episodes, one after the other, on one graph of nodes.
 
-    world: to ask; the nodes have their own. given: parameters of nodes in place of those of the
-    robot file. robot: that, "": of the world's name. ValueError if there is none, or it is for
-    another world.
+    episodes: task and seed of each. world: to ask; the nodes have their own. given: parameters of
+    nodes in place of those of the robot file. robot: that, "": of the world's name. ValueError if
+    there is none, it is for another world, or its chunks have fewer rows than are to be played.
     """
     from ....bringup.node_graph import parameter_of
 
-    first = {"protocol": world.protocol.name, "task": tasks[0], "seed": seeds[0]}
+    task, seed = episodes[0]
+    first = {"protocol": world.protocol.name, "task": task, "seed": seed}
     graph, options = nodes(world, checkpoint, given | {"sim": first}, robot or world.name)
     factor = parameter_of(options, "sim", "real_time_factor") or 1.0
     limit = SLOWEST * world.horizon / world.fps / factor
-    views = read_robot(options.robot).embodiment.views
-    with running_episodes(graph, options, views) as (runner, alive):
+    embodiment = read_robot(options.robot).embodiment
+    check_rows(given.get("policy", {}).get("execution_horizon", 0), embodiment)
+    with running_episodes(graph, options, embodiment.views) as (runner, alive):
 
         def steps() -> int:
             return round(runner.elapsed * world.fps)
@@ -54,8 +55,8 @@ def play_through_nodes(
             took = statistics.median(episode.latencies) if episode.latencies else None
             return EpisodeResult(task, seed, episode.success, min(world.horizon, steps()), took)
 
-        for task in tasks:
-            yield [play(task, seed) for seed in seeds]
+        for task, seed in episodes:
+            yield play(task, seed)
 
 
 def nodes(
