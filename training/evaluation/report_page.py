@@ -27,8 +27,11 @@ _KINDS = {
 }
 
 
+KEPT = "<!-- kept when this page is written again -->"
+
+
 def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
-    """Write Markdown to `file`.
+    """Write Markdown to `file`; of a page that is there what follows a line KEPT stays.
 
     content: of suite.report; folder: where it has put its images, and where one more goes.
     """
@@ -66,7 +69,15 @@ def write_page(file: Path, content: Mapping[str, Any], folder: Path) -> None:
         ]
         lines += ["", *_pictures(file, failures)]
     lines += ["## How it was measured", "", *_origins(parts)]
-    file.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    text = "\n".join(lines).rstrip() + "\n"
+    file.write_text(text + _kept(file), encoding="utf-8")
+
+
+def _kept(file: Path) -> str:
+    """What somebody has written behind the page that is there, and the line before it."""
+    there = file.read_text(encoding="utf-8") if file.is_file() else ""
+    _, mark, rest = there.partition(f"\n{KEPT}\n")
+    return mark + rest
 
 
 def _there(files: Iterable[Path]) -> list[Path]:
