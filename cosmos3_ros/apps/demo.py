@@ -28,6 +28,7 @@ from ..ros.spin_thread import spinning
 from ..sim.camera_table import VIEWS
 from ..sim.tasks import BASIC, TASKS, parse_names
 from .demonstration import simulated_scene
+from .domain_check import check_alone, check_nobody
 from .episode_report import Episode, busy, say, summarize, table
 from .episode_runner import RATE, EpisodeRunner
 from .film import Film, Layout
@@ -65,6 +66,16 @@ def watching(
         rclpy.try_shutdown()
 
 
+@contextlib.contextmanager
+def watching_alone(
+    options: Options, views: Sequence[str] | None = None, futures: bool = True
+) -> Iterator[Recorder]:
+    """As `watching`, for nodes that are still to be started; ValueError as of `check_nobody`."""
+    with watching(options, views, futures) as recorder:
+        check_nobody(recorder)
+        yield recorder
+
+
 def demo(
     options: Options,
     tasks: str,
@@ -98,12 +109,12 @@ def demo(
     done: list[Episode] = []
     tracks: list[Track] = []
     layout = Layout(shown_canvas(options))
-    with (out / "nodes.log").open("w") as log, RunningGraph(wanted, log) as graph:
+    with contextlib.ExitStack() as watch, contextlib.ExitStack() as nodes:
+        recorder = watch.enter_context(watching_alone(options))
+        log = nodes.enter_context((out / "nodes.log").open("w"))
+        graph = nodes.enter_context(RunningGraph(wanted, log))
         alive = lambda: check(graph, out)  # noqa: E731
-        with (
-            Film(out / "demo.mp4", RATE, layout.size) as film,
-            watching(options) as recorder,
-        ):
+        with Film(out / "demo.mp4", RATE, layout.size) as film:
             runner = EpisodeRunner(recorder, film, layout)
             wait_until(lambda: is_ready(recorder), START, "the nodes' start", alive)
             say(
@@ -114,6 +125,7 @@ def demo(
                 for name in names:
                     done.append(runner.episode(name, seed, time_limit, alive))
                     tracks.append(runner.track(done[-1]))
+        watch.close()
         joints = read_robot(options.robot).joints
         columns = dict(zip(joints.joints, joints.units, strict=True))
         plot_joints(out / "joints.png", columns, tracks)
@@ -164,19 +176,6 @@ def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
     elif not wanted:
         say(f"{who} was trained for {', '.join(names)}")
     return names
-
-
-def check_alone(recorder: Recorder) -> None:
-    """ValueError if another graph runs in the ROS domain: each would take the other's chunks."""
-    topic = recorder.resolve_topic_name(topics.ACTION_CHUNK.name)
-    found = recorder.get_publishers_info_by_topic(topic)
-    if len(found) > 1:
-        nodes = (f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found)
-        raise ValueError(
-            f"{len(found)} nodes publish {topic} ({', '.join(sorted(nodes))}): another graph runs "
-            f"in ROS domain {os.environ.get('ROS_DOMAIN_ID') or 0}; expected none: end it, or set "
-            "ROS_DOMAIN_ID to another number"
-        )
 
 
 def is_ready(recorder: Recorder) -> bool:

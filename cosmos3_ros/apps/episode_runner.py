@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool
 from ..model.interface import NS
 from ..ros.messages import to_ns
 from ..srv import ResetTask
+from .domain_check import check_alone
 from .episode_report import Episode, say, too_late
 from .film import Film, Layout
 from .joint_plot import Track
@@ -47,8 +48,12 @@ class EpisodeRunner:
         alive: Any,
         over: Callable[[], bool] = lambda: False,
     ) -> Episode:
-        """Reset, instruct, arm, watch until success, the time limit or `over`, disarm."""
+        """Reset, instruct, arm, watch until success, the time limit or `over`, disarm.
+
+        ValueError as of `check_alone`, before anything is called.
+        """
         recorder = self._recorder
+        check_alone(recorder)
         self._disarm(alive)
         last = recorder.status.episode if recorder.status else 0
         scene = recorder.call(ResetTask, "sim/reset_task", task=task, seed=seed)

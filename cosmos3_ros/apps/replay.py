@@ -29,7 +29,8 @@ from ..robot.recorded_robot import RecordedRobot, read_robot
 from ..ros import topics
 from ..ros.messages import command_message, header
 from ..sim.arm_constants import HOME
-from .demo import check, check_alone, watching
+from .demo import check, watching_alone
+from .domain_check import check_alone
 from .episode_report import milliseconds, percentile, say
 from .film import Film, Layout
 from .topic_recorder import Recorder, wait_until
@@ -163,10 +164,10 @@ def replay(
     layout = Layout(robot.embodiment.canvas)
     out.mkdir(parents=True, exist_ok=True)
     with (
+        watching_alone(options, views=()) as recorder,
         (out / "nodes.log").open("w") as output,
         Film(out / "replay.mp4", 15, layout.size) as film,
         RunningGraph(nodes, output) as graph,
-        watching(options, views=()) as recorder,
     ):
 
         def is_alive() -> None:

@@ -66,16 +66,16 @@ def running_episodes(
 
     options: those of the graph; views: of its cameras.
     """
-    from ...apps.demo import check, is_ready, watching
+    from ...apps.demo import check, is_ready, watching_alone
     from ...apps.episode_runner import EpisodeRunner
     from ...apps.topic_recorder import wait_until
     from ...bringup.process_runner import RunningGraph
 
     with (
         tempfile.TemporaryDirectory() as folder,
+        watching_alone(options, views, futures=False) as recorder,
         (Path(folder) / "nodes.log").open("w", encoding="utf-8") as log,
         RunningGraph(graph, log) as running,
-        watching(options, views, futures=False) as recorder,
     ):
 
         def alive() -> None:

@@ -101,28 +101,3 @@ def test_the_demo_sees_and_arms_the_simulation_as_any_robot(
             return recorder.call(SetBool, "commander/arm", data=True).success
 
         wait_until(is_armed, "arming")
-
-
-@pytest.mark.ros
-def test_another_graph_in_the_same_domain_is_told(
-    domain: int, wait_until: Callable[..., None]
-) -> None:
-    import rclpy
-
-    from cosmos3_ros.apps.demo import check_alone, watching
-    from cosmos3_ros.bringup.node_graph import Options
-    from cosmos3_ros.ros import topics
-
-    topic = topics.ACTION_CHUNK
-    with watching(Options(), ()) as recorder:
-        check_alone(recorder)
-        nodes = [rclpy.create_node("policy", namespace=name) for name in ("", "other")]
-        for number, node in enumerate(nodes, 1):
-            node.create_publisher(topic.type, f"/{topic.name}", topic.qos)
-            wait_until(lambda n=number: recorder.count_publishers(f"/{topic.name}") == n, "it")
-            if number == 1:
-                check_alone(recorder)
-        with pytest.raises(ValueError, match=rf"/other/policy, /policy.* domain {domain};"):
-            check_alone(recorder)
-        for node in nodes:
-            node.destroy_node()
