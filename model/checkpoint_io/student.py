@@ -55,4 +55,6 @@ def read_student(folder: Path) -> Student | None:
         return Student(**kept)
     except (TypeError, KeyError, IndexError, ValueError):
         known = ", ".join(field.name for field in dataclasses.fields(Student))
-        raise ValueError(f"{folder / _FILE}: {_ENTRY}: expected {known}, got {fields!r}") from None
+        raise ValueError(
+            f"{folder / _FILE}: {_ENTRY}: expected {known}, got {fields!r:.60}"
+        ) from None

@@ -116,5 +116,8 @@ def test_a_label_that_is_wrong_is_named(tmp_path):
     (tmp_path / "checkpoint.json").write_text(json.dumps({"student": {"teacher": "x"}}))
     with pytest.raises(ValueError, match=r"student: expected teacher, guidance, modes, size"):
         read_student(tmp_path)
+    (tmp_path / "checkpoint.json").write_text(json.dumps({"student": "y" * 5000}))
+    with pytest.raises(ValueError, match=r"got 'y{59}$"):
+        read_student(tmp_path)
     (tmp_path / "checkpoint.json").write_text("{}")
     assert read_student(tmp_path) is None
