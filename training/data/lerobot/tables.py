@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ....model.media.lfs_pointer import check_pointer
+from ....model.media.one_line import one_line
 
 
 def column_names(file: Path) -> list[str]:
@@ -26,11 +27,19 @@ def column_names(file: Path) -> list[str]:
         return list(pq.read_schema(file).names)
 
 
+def row_count(file: Path) -> int:
+    """How many rows a file has."""
+    import pyarrow.parquet as pq
+
+    with _readable(file):
+        return int(pq.read_metadata(file).num_rows)
+
+
 def parquet_rows(file: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The rows of a file, a few at a time in memory."""
     import pyarrow.parquet as pq
 
-    with _readable(file), pq.ParquetFile(file) as content:
+    with _readable(file), pq.ParquetFile(file, page_checksum_verification=True) as content:
         for batch in content.iter_batches(1024, columns=[*names]):
             yield from batch.to_pylist()
 
@@ -49,7 +58,7 @@ def read_table(
         raise ValueError(f"{file}: has the column {twice[0]!r} twice")
     chosen = None if episode is None else [("episode_index", "=", episode)]
     with _readable(file):
-        return pq.read_table(file, columns=wanted, filters=chosen)
+        return pq.read_table(file, columns=wanted, filters=chosen, page_checksum_verification=True)
 
 
 def feature_numbers(
@@ -125,5 +134,5 @@ def _readable(file: Path) -> Iterator[None]:
     check_pointer(file)
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{file}: not readable as parquet ({error})") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: not readable as parquet ({one_line(error)})") from None
