@@ -219,7 +219,8 @@ def _table(root: Path, info: dict[str, Any], row: dict[str, Any], layout: Layout
         if not np.array_equal(order, np.arange(len(order))):
             raise ValueError(f"{where}: expected frame_index to count from 0 in {file}")
     if "timestamp" in table.column_names:
-        _check_rate(feature_numbers(table, _TIME, [*_TIME], str(file)), info["fps"], where)
+        times = feature_numbers(table, _TIME, [*_TIME], str(file), np.float64)
+        _check_rate(times, info["fps"], where)
     return table
 
 

@@ -62,14 +62,18 @@ def read_table(
 
 
 def feature_numbers(
-    table: Any, features: Mapping[str, Any], names: Sequence[str], where: str
+    table: Any,
+    features: Mapping[str, Any],
+    names: Sequence[str],
+    where: str,
+    kind: type[np.floating] = np.float32,
 ) -> np.ndarray:
-    """The features side by side, float32 [rows, width], each as wide as its `shape` says."""
+    """The features side by side, `kind` [rows, width], each as wide as its `shape` says."""
     if not names:
-        return np.zeros((table.num_rows, 0), np.float32)
+        return np.zeros((table.num_rows, 0), kind)
     if not table.num_rows:
-        return np.zeros((0, sum(_width(features[name]) for name in names)), np.float32)
-    return np.concatenate([_column(table, features, name, where) for name in names], axis=1)
+        return np.zeros((0, sum(_width(features[name]) for name in names)), kind)
+    return np.concatenate([_column(table, features, name, where, kind) for name in names], axis=1)
 
 
 def indices(table: Any, name: str, where: str) -> np.ndarray:
@@ -97,20 +101,24 @@ def pictures(table: Any, name: str, where: str) -> list[bytes]:
     return [cell["bytes"] for cell in cells]
 
 
-def _column(table: Any, features: Mapping[str, Any], name: str, where: str) -> np.ndarray:
+def _column(
+    table: Any, features: Mapping[str, Any], name: str, where: str, kind: type[np.floating]
+) -> np.ndarray:
     import pyarrow as pa
 
     column = table[name]
-    kind = column.type
-    while pa.types.is_nested(kind) and hasattr(kind, "value_type"):
-        kind = kind.value_type
-    plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    stored = column.type
+    while pa.types.is_nested(stored) and hasattr(stored, "value_type"):
+        stored = stored.value_type
+    plain = (
+        pa.types.is_integer(stored) or pa.types.is_floating(stored) or pa.types.is_boolean(stored)
+    )
     if not plain:
         raise ValueError(f"{where}: {name}: expected numbers, got {column.type}")
     width = _width(features[name])
     try:
         with np.errstate(over="ignore"):  # what is too large is not finite, and refused as such
-            values = np.array(column.to_pylist(), np.float32).reshape(table.num_rows, -1)
+            values = np.array(column.to_pylist(), kind).reshape(table.num_rows, -1)
     except (ValueError, TypeError):
         raise ValueError(f"{where}: {name}: expected {width} numbers in each row") from None
     if values.shape[1] != width:

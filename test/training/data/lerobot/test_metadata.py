@@ -307,6 +307,13 @@ def test_pandas_may_call_the_sentence_its_index(tmp_path: Path) -> None:
     assert read(tmp_path)[0].instructions == ("place",)
 
 
+def test_stamps_may_begin_anywhere(tmp_path: Path) -> None:
+    write(tmp_path)
+    stamps = 1.7e9 + np.arange(8) / 15
+    in_table(DATA, lambda t: t.append_column("timestamp", pa.array(stamps)))(tmp_path)
+    assert len(read(tmp_path)) == 1
+
+
 def test_hidden_files_are_left_aside(tmp_path: Path) -> None:
     """Those that file managers and archives leave beside the others."""
     write(tmp_path)
