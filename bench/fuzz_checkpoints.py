@@ -26,6 +26,11 @@ from cosmos3_ros.model.checkpoint_io import loader, summary, tiny
 from cosmos3_ros.model.checkpoint_io.student import Student, write_student
 from cosmos3_ros.model.checkpoint_io.summary import report
 from cosmos3_ros.model.checkpoint_io.surfaces import problems
+from cosmos3_ros.model.checkpoint_io.trained_sampling import (
+    TrainedSampling,
+    write_trained_sampling,
+)
+from cosmos3_ros.model.checkpoint_io.trained_tasks import write_trained_tasks
 from cosmos3_ros.model.checkpoint_io.yes_temperature import write_yes_temperature
 from cosmos3_ros.model.language import vision_encoder
 from cosmos3_ros.model.network.config import TINY
@@ -51,6 +56,8 @@ def write_smallest(folder: Path) -> None:
         tiny.write_tiny(folder, config=_SMALLEST)
     write_student(folder, Student("teacher", 3.0, ("policy",)), (1.0, 0.5))
     write_yes_temperature(folder, 1.5)
+    write_trained_tasks(folder, ["lift"])
+    write_trained_sampling(folder, TrainedSampling(row_levels=True))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 2]}))
     towers = folder / "transformer"
     whole = towers / "diffusion_pytorch_model.safetensors"

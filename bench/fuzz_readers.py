@@ -25,7 +25,7 @@ from typing import Any
 
 import av
 import numpy as np
-from fuzz_damage import harm, harm_json, pick
+from fuzz_damage import harm, harm_header, harm_json, pick
 from fuzz_parts import add_options, in_parts
 from PIL import Image
 from result_file import report
@@ -144,7 +144,7 @@ def inputs(reader: str) -> Callable[[np.random.Generator], None]:
         made: Callable[[np.random.Generator], None] = getattr(import_module(module), name)()
         return made
     files, read = READERS[reader]()
-    change = harm_json if reader == "configs" else harm
+    change = {"configs": harm_json, "tensors": harm_header}.get(reader, harm)
 
     def once(rng: np.random.Generator) -> None:
         read(change(pick(rng, files), rng))

@@ -21,6 +21,7 @@ from ..embodiment.spec import BASE, POST_TRAINED
 from ..embodiment.table import MOST
 from ..network.config import ModelConfig
 from .json_file import read_json, write_json
+from .trained_tasks import tasks_of
 
 ABOUT = "checkpoint.json"
 SLOWEST, FASTEST = 0.01, 10_000  # Hz
@@ -50,6 +51,7 @@ def own_embodiment(folder: Path, policy: Mapping[str, Any]) -> Embodiment | None
 
 def _check_types(file: Path, policy: Mapping[str, Any]) -> None:
     """ValueError for an entry of the policy block that cannot be what it is called."""
+    tasks_of(file, policy)
     for name, value in policy.items():
         if name in ("embodiment", "domain_name"):
             right, expected = isinstance(value, str), "a name"

@@ -98,7 +98,7 @@ def read_header(file: Path) -> dict[str, Stored]:
             for name, entry in fields.items()
         }
         end = 8 + length + max((entry["data_offsets"][1] for entry in fields.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ValueError(f"{file}: not a safetensors file, its header is not readable") from None
     if end != size:
         raise ValueError(

@@ -133,6 +133,8 @@ def test_released_checkpoints_name_a_domain_rows_and_a_rate(tmp_path):
         ("action_chunk_size", 0.5, "1 to 16384 rows"),
         ("action_chunk_size", 10**30, "1 to 16384 rows"),
         ("domain_name", ["droid_lerobot"], "a name"),
+        ("tasks", "lift", "a list of names"),
+        ("tasks", [1], "a list of names"),
         ("embodiment", {"a": 1}, "a name"),
         ("embodiment", "y" * 5000 + "\n", None),
     ],
