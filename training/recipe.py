@@ -307,10 +307,13 @@ def _typed(hint: Any, value: Any, default: Any, where: str) -> Any:
 
 
 def _check_text(value: str, where: str) -> None:
-    """ValueError for a text of several lines, and for one that is too long to name a file."""
-    if not is_plain(value):
-        raise ValueError(f"{where}: expected one line that can be printed, got {short(value)}")
+    """ValueError for a text of several lines, and for one that is too long to name a file.
+
+    Sentences may have several, as YAML's folded ones do.
+    """
     sentence = where.endswith(_SENTENCES)
+    if not is_plain(" ".join(value.split()) if sentence else value):
+        raise ValueError(f"{where}: expected one line that can be printed, got {short(value)}")
     name = value if sentence else max(value.split("/"), key=len)
     if len(value) > _LONGEST or (not sentence and len(name.encode()) > _LONGEST_NAME):
         raise ValueError(f"{where}: expected a shorter text, got {len(value)} characters")

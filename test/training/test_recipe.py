@@ -174,6 +174,7 @@ def test_a_generator_learns_in_one_way_with_options_that_fit(tmp_path, text, mes
         ('data.features={"a\\nb": c}', r"expected names of options, got 'a\\nb'"),
         (f"start={'y' * 300}", "start: expected a shorter text, got 300 characters"),
         (f"embodiment=a/{'é' * 130}.yaml", "embodiment: expected a shorter text"),
+        ('data.instruction="a\\x1b[31m"', "instruction: expected one line that can be printed"),
         (f"data.instruction={'y ' * 2500}", "instruction: expected a shorter text"),
         ('policy.average={"a\\nb": .nan}', "policy.average: expected float"),
         ("{1: 2}=3", "unknown"),
@@ -192,6 +193,8 @@ def test_texts_of_any_language_are_read(tmp_path):
     said = "\u8d64\u3044\u7acb\u65b9\u4f53\u3092\u3000\u7f6e\u304f"
     file.write_text(f"data: {{instruction: {said}}}", encoding="utf-8")
     assert read_recipe(file).data.instruction == said
+    file.write_text("data:\n  instruction: >\n    put the cup\n    on the plate\n")
+    assert read_recipe(file).data.instruction == "put the cup on the plate\n"
 
 
 @pytest.mark.parametrize(
