@@ -15,16 +15,20 @@ from typing import Any
 from ..arrays import NS
 from ..embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from ..embodiment.agreement import joined
-from ..embodiment.embodiment_file import FILE, read_embodiment
+from ..embodiment.embodiment_file import (
+    FASTEST,
+    FILE,
+    MOST_ROWS,
+    SLOWEST,
+    read_embodiment,
+)
 from ..embodiment.embodiment_yaml import write_embodiment
 from ..embodiment.spec import BASE, POST_TRAINED
-from ..embodiment.table import MOST
 from ..network.config import ModelConfig
 from .json_file import read_json, write_json
 from .trained_tasks import tasks_of
 
 ABOUT = "checkpoint.json"
-SLOWEST, FASTEST = 0.01, 10_000  # Hz
 LOG = logging.getLogger("cosmos3_ros.model")
 
 
@@ -57,9 +61,12 @@ def _check_types(file: Path, policy: Mapping[str, Any]) -> None:
             right, expected = isinstance(value, str), "a name"
         elif name == "conditioning_fps":
             right = type(value) in (int, float) and SLOWEST <= value <= FASTEST
-            expected = f"{SLOWEST} to {FASTEST} Hz"
+            expected = f"{SLOWEST} to {FASTEST:g} Hz"
         elif name == "action_chunk_size":
-            right, expected = type(value) is int and 0 < value <= MOST, f"1 to {MOST} rows"
+            right, expected = (
+                type(value) is int and 0 < value <= MOST_ROWS,
+                f"1 to {MOST_ROWS} rows",
+            )
         else:
             continue
         if value is not None and not right:
