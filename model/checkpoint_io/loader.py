@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..runtime.process_group import InferenceGroup
 
 LOG = logging.getLogger("cosmos3_ros.model")
+_PANIC = "PanicException"  # what Rust's libraries end with, which is no Exception
 MAX_SIZE = 1 << 20  # of anything that a config.json counts: more is no network
 # Of parts of which modules are made one by one, before a header is compared with them.
 MAX_PARTS = {"depth": 256, "deepstack_visual_indexes": 256, "num_res_blocks": 16, "dim_mult": 16}
@@ -327,7 +328,9 @@ def load_tokenizer(folder: Path) -> Any:
     reader = PreTrainedTokenizerFast if fast else AutoTokenizer
     try:
         tokenizer = reader.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever the libraries' code does with files that do not fit
+    except BaseException as error:  # whatever the libraries' code does with files that do not fit
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
         raise ValueError(
             f"{folder}: transformers reads no tokenizer from it: {one_line(error)}"
         ) from None

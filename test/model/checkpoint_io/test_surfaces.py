@@ -64,6 +64,15 @@ def in_vision(**fields):
     return change
 
 
+def in_tokenizer(**fields):
+    def change(folder):
+        known = json.loads((folder / "text_tokenizer/tokenizer.json").read_text())
+        known["model"].update(fields)
+        put(folder, "text_tokenizer/tokenizer.json", json.dumps(known))
+
+    return change
+
+
 def tensors_with(name, change):
     def write(folder):
         tensors = change(load_file(folder / name))
@@ -89,6 +98,7 @@ def tensors_with(name, change):
             "transformers reads no tokenizer from it",
             ALL,
         ),
+        (in_tokenizer(continuing_subword_prefix="x" * 99), "reads no tokenizer from it", ALL),
         (
             lambda folder: put(folder, "text_tokenizer/chat_template.jinja", "{% for x %}"),
             "the chat template cannot be used",
