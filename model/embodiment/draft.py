@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from .canvas import Canvas, Panel
 from .checks import check_embodiment, free_heads
+from .embodiment_file import FASTEST, SLOWEST
 from .plausibility import TURNS
 from .spec import Embodiment, counts_from_state
 from .units import Column
@@ -46,8 +47,13 @@ def draft_embodiment(
     """An embodiment with joint targets and an action head that is free.
 
     cameras: height and width by view; small: a canvas for small networks; commands: what the action
-    consists of, (): of what the state does. ValueError if nothing was seen.
+    consists of, (): of what the state does. ValueError if nothing was seen, or at a rate that is
+    none.
     """
+    if not SLOWEST <= rate <= FASTEST:
+        raise ValueError(
+            f"embodiment {name}: expected {SLOWEST} to {FASTEST:g} rows a second, got {rate:g}"
+        )
     if not seen or not cameras:
         raise ValueError(
             f"embodiment {name}: expected joints and cameras, got {[each.name for each in seen]} "
