@@ -3,7 +3,6 @@
 
 import math
 
-
 import numpy as np
 import pytest
 
@@ -68,3 +67,8 @@ def test_nothing_seen_is_nothing_to_describe():
 def test_a_rate_that_no_robot_has_is_named(rate):
     with pytest.raises(ValueError, match=r"expected 0\.01 to 1000 rows a second, got"):
         draft_embodiment("mine", [Seen("joint", 0.0, 1.0)], {"front": (48, 64)}, rate)
+
+
+def test_a_unit_that_is_none_is_named():
+    with pytest.raises(ValueError, match=r"grip: expected a unit of \['rad', .*, got 'braction'"):
+        draft_columns([Seen("joint", 0.0, 1.0), Seen("grip", 0.0, 1.0, "braction")])
