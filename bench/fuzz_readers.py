@@ -231,7 +231,8 @@ def main() -> None:
 
         found[kind] = in_parts(kind, part, chosen)
     command = " ".join(["python bench/fuzz_readers.py", *sys.argv[1:]])
-    report(command, ("pillow", "av", "safetensors", "transformers"), chosen.out, readers=found)
+    packages = ("pillow", "av", "safetensors", "transformers", "pyarrow", "PyYAML")
+    report(command, packages, chosen.out, readers=found)
 
 
 if __name__ == "__main__":
