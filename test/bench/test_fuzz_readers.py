@@ -20,7 +20,7 @@ def bench(monkeypatch):
     ("reader", "count"),
     [
         *(("pictures", 1000), ("tensors", 500), ("configs", 1000), ("videos", 1000)),
-        *(("folders", 300), ("datasets", 700), ("recipes", 1000)),
+        *(("folders", 200), ("datasets", 500), ("recipes", 1000)),
     ],
 )
 def test_damaged_inputs(bench, reader, count):
