@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from unittest import mock
 
 import diffusers
 import torch
-from fuzz_damage import Draw, Tree
+from fuzz_damage import Draw, Tree, new_folder
 from safetensors.torch import load_file, save_file
 
 from cosmos3_ros.model.checkpoint_io import loader, summary, tiny
@@ -80,7 +79,7 @@ class Checkpoints:
     """Damages a folder, and has every surface's checks look at it."""
 
     def __init__(self) -> None:
-        folder = Path(tempfile.mkdtemp()) / "checkpoint"
+        folder = new_folder() / "checkpoint"
         write_smallest(folder)
         if not (found := report(folder, numbers=True)).loads:
             raise RuntimeError(f"the right folder is refused: {found.text}")

@@ -6,8 +6,10 @@ Everything is drawn from a generator, so that its seed gives the same damage aga
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,13 @@ VALUES: tuple[Any, ...] = (
     {"a": 1},
 )
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 11422654\n"
+
+
+def new_folder() -> Path:
+    """An empty folder that is removed when the program ends."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def pick(rng: Draw, entries: Any) -> Any:

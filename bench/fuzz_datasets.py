@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fuzz_damage import Draw, Tree, pick
+from fuzz_damage import Draw, Tree, new_folder, pick
 from PIL import Image
 
 from cosmos3_ros.model.embodiment import EMBODIMENTS
@@ -113,7 +113,7 @@ class Datasets:
     """Damages one of four folders, and has it read in one of the ways in which it is used."""
 
     def __init__(self) -> None:
-        place = Path(tempfile.mkdtemp())
+        place = new_folder()
         self._trees = [
             Tree(write(place / f"{write.__name__}{images}", images))
             for write in (write_v3, write_v21)

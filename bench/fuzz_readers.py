@@ -16,7 +16,6 @@ import json
 import resource
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -25,7 +24,7 @@ from typing import Any
 
 import av
 import numpy as np
-from fuzz_damage import harm, harm_header, harm_json, pick
+from fuzz_damage import harm, harm_header, harm_json, new_folder, pick
 from fuzz_parts import add_options, in_parts
 from PIL import Image
 from result_file import report
@@ -90,7 +89,7 @@ def videos() -> tuple[list[bytes], Callable[[bytes], object]]:
 
 def configs() -> tuple[list[bytes], Callable[[bytes], object]]:
     """transformer/config.json."""
-    file = Path(tempfile.mkdtemp()) / "config.json"
+    file = new_folder() / "config.json"
 
     def read(data: bytes) -> None:
         file.write_bytes(data)
@@ -112,7 +111,7 @@ def tensors() -> tuple[list[bytes], Callable[[bytes], object]]:
         "d.weight_scale": torch.ones(16, 2).to(torch.float8_e4m3fn),
         "d.weight_scale_2": torch.ones(()),
     }  # fmt: skip
-    folder = Path(tempfile.mkdtemp())
+    folder = new_folder()
 
     def read(data: bytes) -> None:
         (folder / "a.safetensors").write_bytes(data)

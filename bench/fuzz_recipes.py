@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import yaml
-from fuzz_damage import VALUES, Draw, harm, harm_yaml, pick
+from fuzz_damage import VALUES, Draw, harm, harm_yaml, new_folder, pick
 from fuzz_datasets import FEATURES, write_v3
 
 from cosmos3_ros.model.embodiment import find_embodiment
@@ -39,7 +38,7 @@ class Recipes:
     """Draws a recipe and changes to it, and has them read as `cosmos3 train` does."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp())
+        self._folder = new_folder()
         dataset = write_v3(self._folder / "dataset", images=True)
         clips = self._folder / "clips"
         clips.mkdir()
