@@ -3,9 +3,9 @@
 
 python bench/fuzz_readers.py [--inputs 100000] [--reader pictures] [--seed 0] [--out fuzz.json]
 
-Files are cut off, bytes and bits are changed, pieces are exchanged, JSON loses and changes fields.
-A refusal is a ValueError of one line. Inputs are numbered: --seed and the number give one again.
-What is done stands in --journal FILE, see fuzz_parts.py.
+Files are cut off, bytes and bits are changed, pieces are exchanged, tables lose and change fields,
+folders lose and change files. A refusal is a ValueError of one line. Inputs are numbered: --seed
+and the number give one again. What is done stands in --journal FILE, see fuzz_parts.py.
 """
 
 from __future__ import annotations
@@ -14,90 +14,36 @@ import argparse
 import io
 import json
 import resource
-import shutil
+import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+from fuzz_damage import harm, harm_header, harm_json, new_folder, pick
 from fuzz_parts import add_options, in_parts
 from PIL import Image
 from result_file import report
 
 from cosmos3_ros.model.checkpoint_io.json_file import read_json
 from cosmos3_ros.model.checkpoint_io.safetensors_io import read_headers
-from cosmos3_ros.model.checkpoint_io.surfaces import problems
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.checkpoint_io.weights.stored_weight import layout_of
 from cosmos3_ros.model.language.media_file import read_clip
 from cosmos3_ros.model.media.mp4 import H264, write_mp4
+from cosmos3_ros.model.media.one_line import is_plain
 from cosmos3_ros.model.media.picture import decode_picture
 from cosmos3_ros.model.network.config import config_from_json
 
 SLOWEST = 20.0  # seconds for one input, on a computer that does other things too
-# What JSON may hold where something else was expected.
-VALUES = (
-    None,
-    True,
-    -1,
-    0,
-    3,
-    10**30,
-    1e308,
-    float("nan"),
-    "",
-    "x" * 99,
-    [],
-    [1, "a"],
-    {},
-    {"a": 1},
-)
-
-
-def harm(data: bytes, rng: np.random.Generator) -> bytes:
-    """Some bytes, damaged as disks, networks and people do."""
-    held = bytearray(data)
-    for _ in range(rng.integers(1, 4)):
-        if not held:
-            break
-        place, kind = int(rng.integers(len(held))), rng.integers(5)
-        if kind == 0:
-            del held[place:]
-        elif kind == 1:
-            held[place] = int(rng.integers(256))
-        elif kind == 2:
-            held[place] ^= 1 << int(rng.integers(8))
-        elif kind == 3:
-            held[place : place + 64] = bytes(min(64, len(held) - place))
-        else:
-            other = int(rng.integers(len(held)))
-            held[place : place + 16] = held[other : other + 16]
-    return bytes(held)
-
-
-def harm_json(data: bytes, rng: np.random.Generator) -> bytes:
-    """JSON of which a field is gone or something else; one in four is damaged as bytes are."""
-    if rng.integers(4) == 0:
-        return harm(data, rng)
-    fields = json.loads(data)
-    place = fields
-    while True:
-        keys = [*place] if isinstance(place, dict) else [*range(len(place))]
-        if not keys:
-            return harm(data, rng)
-        key = keys[int(rng.integers(len(keys)))]
-        if not isinstance(place[key], dict | list) or rng.integers(2):
-            break
-        place = place[key]
-    if rng.integers(3) == 0:
-        del place[key]
-    else:
-        place[key] = VALUES[int(rng.integers(len(VALUES)))]
-    return json.dumps(fields).encode()
+HANG = 60  # seconds after which an input is given up
+LONGEST = 3000  # characters of a refusal
+# ValueErrors of libraries, which nobody worded.
+_NOT_WORDED = (UnicodeDecodeError, UnicodeEncodeError, json.JSONDecodeError)
 
 
 def pictures() -> tuple[list[bytes], Callable[[bytes], object]]:
@@ -143,7 +89,7 @@ def videos() -> tuple[list[bytes], Callable[[bytes], object]]:
 
 def configs() -> tuple[list[bytes], Callable[[bytes], object]]:
     """transformer/config.json."""
-    file = Path(tempfile.mkdtemp()) / "config.json"
+    file = new_folder() / "config.json"
 
     def read(data: bytes) -> None:
         file.write_bytes(data)
@@ -165,7 +111,7 @@ def tensors() -> tuple[list[bytes], Callable[[bytes], object]]:
         "d.weight_scale": torch.ones(16, 2).to(torch.float8_e4m3fn),
         "d.weight_scale_2": torch.ones(()),
     }  # fmt: skip
-    folder = Path(tempfile.mkdtemp())
+    folder = new_folder()
 
     def read(data: bytes) -> None:
         (folder / "a.safetensors").write_bytes(data)
@@ -177,75 +123,84 @@ def tensors() -> tuple[list[bytes], Callable[[bytes], object]]:
     return [save(held)], read
 
 
-class Folders:
-    """The tiny checkpoint, of which one file is damaged, gone or under another name."""
-
-    def __init__(self) -> None:
-        self._source, self._folder = tiny_checkpoint(), Path(tempfile.mkdtemp()) / "checkpoint"
-        self._files = [each for each in sorted(self._source.rglob("*")) if each.is_file()]
-
-    def __call__(self, rng: np.random.Generator) -> None:
-        """Damage one of the files, then have every surface's checks look at the folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        chosen = self._files[int(rng.integers(len(self._files)))]
-        for file in self._files:
-            copy = self._folder / file.relative_to(self._source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if file is not chosen:
-                copy.symlink_to(file)
-            elif (kind := rng.integers(4)) == 1:
-                copy.with_name(f"other-{copy.name}").symlink_to(file)
-            elif kind > 1:
-                data = file.read_bytes()
-                json_like = file.suffix == ".json" and len(data) < 1 << 20
-                copy.write_bytes(harm_json(data, rng) if json_like else harm(data[: 1 << 22], rng))
-        if found := problems(self._folder):
-            raise ValueError(next(iter(found)))
-
-
 READERS = {"pictures": pictures, "videos": videos, "configs": configs, "tensors": tensors}
+# What damages folders itself, imported where it is asked for.
+FOLDERS = {
+    "folders": ("fuzz_checkpoints", "Checkpoints"),
+    "datasets": ("fuzz_datasets", "Datasets"),
+    "recipes": ("fuzz_recipes", "Recipes"),
+}
+
+
+class HangError(BaseException):
+    """An input that took longer than `HANG`; nothing that reads it can take this for its own."""
 
 
 def inputs(reader: str) -> Callable[[np.random.Generator], None]:
     """What makes a damaged input of a kind and has it read."""
-    if reader == "folders":
-        return Folders()
+    if reader in FOLDERS:
+        module, name = FOLDERS[reader]
+        made: Callable[[np.random.Generator], None] = getattr(import_module(module), name)()
+        return made
     files, read = READERS[reader]()
-    change = harm_json if reader == "configs" else harm
+    change = {"configs": harm_json, "tensors": harm_header}.get(reader, harm)
 
     def once(rng: np.random.Generator) -> None:
-        read(change(files[int(rng.integers(len(files)))], rng))
+        read(change(pick(rng, files), rng))
 
     return once
 
 
 def run(reader: str, count: int, seed: int = 0) -> dict[str, Any]:
-    """Read `count` damaged inputs; an exception that is no refusal is a failure, with its number.
+    """Read `count` damaged inputs; AssertionError for one that was neither read nor refused.
 
-    Returns how many were read and refused, the slowest [s], and by how much memory grew [MiB].
+    Returns how many were, the slowest [s], and by how much memory grew [MiB].
     """
-    return read(reader, inputs(reader), range(count), seed)
+    found = read(reader, inputs(reader), range(count), seed)
+    assert not found["findings"], found["findings"]
+    return found
 
 
 def read(
     reader: str, once: Callable[[np.random.Generator], None], numbers: range, seed: int
 ) -> dict[str, Any]:
-    """As `run`, for the inputs of these numbers; once: of `inputs`."""
-    found = {"read": 0, "refused": 0, "slowest": 0.0}
+    """As `run`, for the inputs of these numbers, with what was neither; once: of `inputs`."""
+    found: dict[str, Any] = {"read": 0, "refused": 0, "slowest": 0.0, "findings": []}
     before = _peak()
+    usual = signal.signal(signal.SIGALRM, _hang)
     for number in numbers:
         since = time.perf_counter()
+        signal.alarm(HANG)
         try:
             once(np.random.default_rng([seed, number]))
             found["read"] += 1
-        except ValueError as error:
-            if type(error).__name__ in ("UnicodeDecodeError", "JSONDecodeError") or not str(error):
-                raise AssertionError(f"{reader}: input {number} of seed {seed}") from error
-            found["refused"] += 1
-        except Exception as error:
-            raise AssertionError(f"{reader}: input {number} of seed {seed}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # panics of Rust's libraries are no Exception
+            if wrong := why_no_refusal(error):
+                found["findings"].append(f"{reader}: input {number} of seed {seed}: {wrong}")
+            else:
+                found["refused"] += 1
+        finally:
+            signal.alarm(0)
         found["slowest"] = max(found["slowest"], time.perf_counter() - since)
+    signal.signal(signal.SIGALRM, usual)
     return {**found, "slowest": round(found["slowest"], 3), "grown": round(_peak() - before)}
+
+
+def why_no_refusal(error: BaseException) -> str:
+    """Why an error is no ValueError of one line that can be printed; "" if it is one."""
+    words = str(error)
+    what = f"{type(error).__name__}: {words[:300]!r}"
+    if not isinstance(error, ValueError) or isinstance(error, _NOT_WORDED):
+        return what
+    if len(words.splitlines()) != 1 or len(words) > LONGEST:
+        return f"{len(words)} characters in {len(words.splitlines())} lines: {what}"
+    return "" if is_plain(words) else f"not printable: {what}"
+
+
+def _hang(*_: Any) -> None:
+    raise HangError(f"more than {HANG} s")
 
 
 def _peak() -> float:
@@ -255,7 +210,7 @@ def _peak() -> float:
 
 def kinds() -> Iterator[str]:
     """The names of all readers."""
-    yield from (*READERS, "folders")
+    yield from (*READERS, *FOLDERS)
 
 
 def main() -> None:
@@ -275,7 +230,8 @@ def main() -> None:
 
         found[kind] = in_parts(kind, part, chosen)
     command = " ".join(["python bench/fuzz_readers.py", *sys.argv[1:]])
-    report(command, ("pillow", "av", "safetensors", "transformers"), chosen.out, readers=found)
+    packages = ("pillow", "av", "safetensors", "transformers", "pyarrow", "PyYAML")
+    report(command, packages, chosen.out, readers=found)
 
 
 if __name__ == "__main__":

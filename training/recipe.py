@@ -19,6 +19,7 @@ from ..model.checkpoint_io.atomic_files import write_text
 from ..model.checkpoint_io.foreign import checkpoint_path
 from ..model.checkpoint_io.trained_tasks import EMBEDDED
 from ..model.embodiment.checks import head_number
+from ..model.media.one_line import is_plain, one_line
 from ..model.network.config import TINY, ModelConfig
 from ..model.option_fields import check_finite
 from .distill_options import DistillOptions
@@ -36,6 +37,8 @@ from .options import (
 from .video_options import VideoOptions
 
 _LARGEST = 2**20  # bytes of a recipe
+_LONGEST, _LONGEST_NAME = 4000, 255  # characters of a text; bytes of a folder or file in a path
+_SENTENCES = (".instruction", ".negative")
 _LARGEST_INT = 2**31 - 1
 _MAY_BE_ZERO = ("action_width", "temporal_margin")  # of ModelConfig
 _DEVICE = re.compile(r"(cpu|cuda(:\d{1,3})?)?")
@@ -137,7 +140,7 @@ class Recipe:
             raise ValueError(f"{self.stage}: expected the start that it goes on from, and no size")
 
 
-_PARTS: dict[str, type] = {
+PARTS: dict[str, type] = {
     "data": DataOptions,
     "autoencoder": AutoencoderOptions,
     "objective": ObjectiveOptions,
@@ -166,10 +169,11 @@ def read_recipe(file: Path, changes: Sequence[str] = ()) -> Recipe:
     if fields.get("start") == "embedded":
         fields["start"] = str(EMBEDDED)
     elif isinstance(start := fields.get("start"), str) and start:
+        _check_text(start, f"{file}: start")
         fields["start"] = str(checkpoint_path(start))
     parts = {
         name: _fill(kind, fields.pop(name), f"{file}: {name}")
-        for name, kind in _PARTS.items()
+        for name, kind in PARTS.items()
         if name in fields
     }
     if "size" in fields:
@@ -191,7 +195,7 @@ def _change(fields: dict[str, Any], change: str) -> None:
     part, dot, name = key.partition(".")
     table = fields.setdefault(part, {}) if dot else fields
     if not (equals and key) or not isinstance(table, dict):
-        raise ValueError(f"expected KEY=VALUE as in policy.seconds=600, got {change!r}")
+        raise ValueError(f"expected KEY=VALUE as in policy.seconds=600, got {short(change)}")
     value = _yaml(text.encode(errors="replace"), change) if text else ""
     if value is None:
         table.pop(name if dot else part, None)
@@ -200,7 +204,19 @@ def _change(fields: dict[str, Any], change: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without references: with a few of them a small file stands for a boundless table."""
+    """YAML without references: with a few of them a small file stands for a boundless table.
+
+    Nor with a key that stands twice, of which YAML takes the last.
+    """
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key.value, str) and key.value in seen:
+                raise ValueError(f"line {key.start_mark.line + 1}: {short(key.value)} twice")
+            seen |= {key.value} if isinstance(key.value, str) else set()
+        fields: dict[Any, Any] = super().construct_mapping(node, deep)
+        return fields
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -212,7 +228,7 @@ def _yaml(text: bytes, where: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: not readable as YAML ({error})") from None
+        raise ValueError(f"{one_line(where)}: not readable as YAML ({one_line(error)})") from None
 
 
 def _table(fields: Any, where: str) -> dict[str, Any]:
@@ -220,7 +236,7 @@ def _table(fields: Any, where: str) -> dict[str, Any]:
         raise ValueError(
             f"{where}: expected a table of options, got {type(fields).__name__} {short(fields)}"
         )
-    if odd := [key for key in fields if not isinstance(key, str)]:
+    if odd := [key for key in fields if not (isinstance(key, str) and is_plain(key))]:
         raise ValueError(f"{where}: expected names of options, got {short(odd[0])}")
     return fields
 
@@ -270,8 +286,6 @@ def _typed(hint: Any, value: Any, default: Any, where: str) -> Any:
         return None if value is None else _fill(GroundTruthOptions, value, where)
     if isinstance(default, float) and isinstance(value, int | str) and type(value) is not bool:
         value = _number(value, where)
-    if not (default == value == math.inf):  # which says that there is no end
-        check_finite(where, value)
     if isinstance(default, tuple):
         items = typing.get_args(hint)
         fixed = Ellipsis not in items
@@ -281,17 +295,34 @@ def _typed(hint: Any, value: Any, default: Any, where: str) -> Any:
         return tuple(_typed(items[0], entry, items[0](), where) for entry in value)
     if isinstance(default, bool | int | float | str) and type(value) is not type(default):
         raise ValueError(f"{where}: expected {type(default).__name__}, got {short(value)}")
-    if isinstance(value, int) and abs(value) > _LARGEST_INT:
-        raise ValueError(f"{where}: expected at most {_LARGEST_INT}, got {short(value)}")
     if default is dataclasses.MISSING and where.endswith(".features"):
         return _features(value, where)
+    if not (default == value == math.inf):  # which says that there is no end
+        check_finite(where, value)
+    if isinstance(value, str):
+        _check_text(value, where)
+    if isinstance(value, int) and abs(value) > _LARGEST_INT:
+        raise ValueError(f"{where}: expected at most {_LARGEST_INT}, got {short(value)}")
     return value
+
+
+def _check_text(value: str, where: str) -> None:
+    """ValueError for a text of several lines, and for one that is too long to name a file.
+
+    Sentences may have several, as YAML's folded ones do.
+    """
+    sentence = where.endswith(_SENTENCES)
+    if not is_plain(" ".join(value.split()) if sentence else value):
+        raise ValueError(f"{where}: expected one line that can be printed, got {short(value)}")
+    name = value if sentence else max(value.split("/"), key=len)
+    if len(value) > _LONGEST or (not sentence and len(name.encode()) > _LONGEST_NAME):
+        raise ValueError(f"{where}: expected a shorter text, got {len(value)} characters")
 
 
 def _features(fields: Any, where: str) -> dict[str, Any]:
     for key, value in _table(fields, where).items():
         names = value if isinstance(value, list) else [value]
-        if not all(isinstance(name, str) for name in names):
+        if not all(isinstance(name, str) and is_plain(name) for name in names):
             raise ValueError(f"{where}.{key}: expected a name or several, got {short(value)}")
     return dict(fields)
 

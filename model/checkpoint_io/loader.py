@@ -24,6 +24,7 @@ from ..acceleration.tensor_parallel import split_of
 from ..language.chat import check_tokenizer
 from ..loaded_model import Model
 from ..media.lfs_pointer import check_pointer
+from ..media.one_line import one_line
 from ..network.config import ModelConfig, config_from_json
 from ..network.transformer import Transformer
 from ..runtime.device import default_dtype
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
     from ..runtime.process_group import InferenceGroup
 
 LOG = logging.getLogger("cosmos3_ros.model")
+_PANIC = "PanicException"  # what Rust's libraries end with, which is no Exception
 MAX_SIZE = 1 << 20  # of anything that a config.json counts: more is no network
+# Of parts of which modules are made one by one, before a header is compared with them.
+MAX_PARTS = {"depth": 256, "deepstack_visual_indexes": 256, "num_res_blocks": 16, "dim_mult": 16}
 
 
 def load_model(
@@ -168,7 +172,8 @@ def plan_transformer(
     config = config_from_json(read_json(folder / "config.json"))
     tensors = read_headers(folder)
     with torch.device("meta"):
-        module, whole = Transformer(config, reasoner, generator), Transformer(config)
+        module = Transformer(config, reasoner, generator)
+        whole = module if reasoner and generator and not split else Transformer(config)
     if split:
         split.apply(module)
     known = transformer_names(whole, tensors)
@@ -222,7 +227,7 @@ def plan_vae(folder: Path) -> ModulePlan:
         with torch.device("meta"):
             module: Any = AutoencoderKLWan(**fields)
     except Exception as error:  # whatever the library's code does with numbers that do not fit
-        raise ValueError(f"{file}: not the fields of AutoencoderKLWan: {error}") from None
+        raise ValueError(f"{file}: not the fields of AutoencoderKLWan: {one_line(error)}") from None
     return ModulePlan(
         folder, module, read_headers(folder), {name: name for name in module.state_dict()}
     )
@@ -260,7 +265,7 @@ def plan_vision(folder: Path) -> ModulePlan:
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
     except Exception as error:  # as above
-        raise ValueError(f"{file}: not the fields of a vision encoder: {error}") from None
+        raise ValueError(f"{file}: not the fields of a vision encoder: {one_line(error)}") from None
     tensors = read_headers(folder / "vision_encoder")
     # Edge keeps transformers' full names
     whole = any(name.startswith("model.") for name in tensors)
@@ -299,7 +304,10 @@ def _check_sizes(file: Path, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         sizes = value if isinstance(value, list) else [value]
         if any(isinstance(size, int) and abs(size) > MAX_SIZE for size in sizes):
-            raise ValueError(f"{file}: {name}: expected at most {MAX_SIZE}, got {value}")
+            raise ValueError(f"{file}: {name}: expected at most {MAX_SIZE}, got {value!r:.60}")
+        parts, most = len(value) if isinstance(value, list) else value, MAX_PARTS.get(name)
+        if most and isinstance(parts, int) and parts > most:
+            raise ValueError(f"{file}: {name}: expected at most {most} parts, got {parts}")
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -320,8 +328,12 @@ def load_tokenizer(folder: Path) -> Any:
     reader = PreTrainedTokenizerFast if fast else AutoTokenizer
     try:
         tokenizer = reader.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever the libraries' code does with files that do not fit
-        raise ValueError(f"{folder}: transformers reads no tokenizer from it: {error}") from None
+    except BaseException as error:  # whatever the libraries' code does with files that do not fit
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
+        raise ValueError(
+            f"{folder}: transformers reads no tokenizer from it: {one_line(error)}"
+        ) from None
     try:
         check_tokenizer(tokenizer)
     except ValueError as error:

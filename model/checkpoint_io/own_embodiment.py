@@ -15,11 +15,18 @@ from typing import Any
 from ..arrays import NS
 from ..embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from ..embodiment.agreement import joined
-from ..embodiment.embodiment_file import FILE, read_embodiment
+from ..embodiment.embodiment_file import (
+    FASTEST,
+    FILE,
+    MOST_ROWS,
+    SLOWEST,
+    read_embodiment,
+)
 from ..embodiment.embodiment_yaml import write_embodiment
 from ..embodiment.spec import BASE, POST_TRAINED
 from ..network.config import ModelConfig
 from .json_file import read_json, write_json
+from .trained_tasks import tasks_of
 
 ABOUT = "checkpoint.json"
 LOG = logging.getLogger("cosmos3_ros.model")
@@ -31,6 +38,7 @@ def own_embodiment(folder: Path, policy: Mapping[str, Any]) -> Embodiment | None
     policy: that block of checkpoint.json. ValueError if the two files contradict each other, or it
     names one that is not known.
     """
+    _check_types(folder / ABOUT, policy)
     file = folder / FILE
     if not file.is_file():
         name = policy.get("embodiment")
@@ -39,10 +47,30 @@ def own_embodiment(folder: Path, policy: Mapping[str, Any]) -> Embodiment | None
     for key, ours in policy_json(own).items():
         if (theirs := policy.get(key, ours)) != ours:
             raise ValueError(
-                f"{file}: contradicts {ABOUT} beside it: {key} is {ours!r} here and {theirs!r} "
-                "there"
+                f"{file}: contradicts {ABOUT} beside it: {key} is {ours!r:.60} here and "
+                f"{theirs!r:.60} there"
             )
     return own
+
+
+def _check_types(file: Path, policy: Mapping[str, Any]) -> None:
+    """ValueError for an entry of the policy block that cannot be what it is called."""
+    tasks_of(file, policy)
+    for name, value in policy.items():
+        if name in ("embodiment", "domain_name"):
+            right, expected = isinstance(value, str), "a name"
+        elif name == "conditioning_fps":
+            right = type(value) in (int, float) and SLOWEST <= value <= FASTEST
+            expected = f"{SLOWEST} to {FASTEST:g} Hz"
+        elif name == "action_chunk_size":
+            right, expected = (
+                type(value) is int and 0 < value <= MOST_ROWS,
+                f"1 to {MOST_ROWS} rows",
+            )
+        else:
+            continue
+        if value is not None and not right:
+            raise ValueError(f"{file}: policy.{name}: expected {expected}, got {value!r:.60}")
 
 
 def policy_json(embodiment: Embodiment) -> dict[str, Any]:
@@ -178,6 +206,6 @@ def _as_trained(embodiment: Embodiment, policy: Mapping[str, Any]) -> Embodiment
     rate = policy.get("conditioning_fps")
     return dataclasses.replace(
         embodiment,
-        horizon=policy.get("action_chunk_size", embodiment.horizon),
+        horizon=policy.get("action_chunk_size") or embodiment.horizon,
         step=round(NS / rate) if rate else embodiment.step,
     )

@@ -14,10 +14,12 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from ..media.lfs_pointer import check_pointer
+from ..media.one_line import is_plain, one_line
 from .json_file import read_json
 
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 MAX_HEADER = 100_000_000  # bytes, as the format has it
+MAX_NAME = 256  # characters
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,12 +68,17 @@ def read_headers(folder: Path) -> dict[str, Stored]:
 def _indexed(index: Path) -> list[Path]:
     """The files that an index names, beside it."""
     places = read_json(index).get("weight_map")
-    names = [*places.values()] if isinstance(places, dict) else []
-    if not names or any(Path(str(name)).name != name for name in names):
+    names = {str(name) for name in places.values()} if isinstance(places, dict) else set()
+    if not names or any(Path(name).name != name or not _plain(name) for name in names):
         raise ValueError(
             f"{index}: weight_map: expected the names of tensors and of their files beside it"
         )
-    return sorted(index.parent / name for name in set(names))
+    return sorted(index.parent / name for name in names)
+
+
+def _plain(name: str) -> bool:
+    """Whether a name of a file or of a tensor is one that systems and refusals can hold."""
+    return len(name) < MAX_NAME and is_plain(name)
 
 
 def read_header(file: Path) -> dict[str, Stored]:
@@ -84,12 +91,14 @@ def read_header(file: Path) -> dict[str, Stored]:
     try:
         fields = json.loads(text)
         fields.pop("__metadata__", None)
+        if not all(map(_plain, fields)):
+            raise ValueError
         stored = {
             name: Stored(file, str(entry["dtype"]), tuple(map(int, entry["shape"])))
             for name, entry in fields.items()
         }
         end = 8 + length + max((entry["data_offsets"][1] for entry in fields.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ValueError(f"{file}: not a safetensors file, its header is not readable") from None
     if end != size:
         raise ValueError(
@@ -107,7 +116,7 @@ def opened(file: Path, device: str = "cpu", framework: str = "pt") -> Iterator[A
         with safe_open(file, framework=framework, device=device) as content:
             yield content
     except SafetensorError as error:
-        raise ValueError(f"{file}: not a safetensors file ({error})") from None
+        raise ValueError(f"{file}: not a safetensors file ({one_line(error)})") from None
 
 
 def count(stored: Mapping[str, Stored]) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from .json_file import read_json, write_json
 
+_MOST = 1 << 20  # of anything that is counted or measured there
 LEVELS = "fixed_step_sampler_config"
 _FILE, _ENTRY = "checkpoint.json", "student"
 _SCHEDULER = Path("scheduler") / "scheduler_config.json"
@@ -32,6 +32,21 @@ class Student:
     fps: float = 0.0
 
 
+def _is_right(made: Student) -> bool:
+    """Whether the fields are what they are called; of a policy, size, frames and rate are 0."""
+    counts = (*made.size, made.frames)
+    return (
+        isinstance(made.teacher, str)
+        and all(isinstance(mode, str) for mode in made.modes)
+        and len(made.size) == 2
+        and all(type(count) is int and 0 <= count <= _MOST for count in counts)
+        and all(
+            type(number) in (int, float) and abs(number) <= _MOST
+            for number in (made.guidance, made.fps)
+        )
+    )
+
+
 def write_student(folder: Path, student: Student, levels: Sequence[float]) -> None:
     """Say in a checkpoint folder that it is this student, sampled straight on at these levels."""
     scheduler = read_json(folder / _SCHEDULER)
@@ -47,12 +62,12 @@ def read_student(folder: Path) -> Student | None:
     if fields is None:
         return None
     try:
-        kept: dict[str, Any] = {
-            **fields,
-            "modes": tuple(map(str, fields["modes"])),
-            "size": (int(fields["size"][0]), int(fields["size"][1])),
-        }
-        return Student(**kept)
-    except (TypeError, KeyError, IndexError, ValueError):
+        made = Student(**{**fields, "modes": tuple(fields["modes"]), "size": (*fields["size"],)})
+        if not _is_right(made):
+            raise ValueError
+        return made
+    except (TypeError, KeyError, ValueError):
         known = ", ".join(field.name for field in dataclasses.fields(Student))
-        raise ValueError(f"{folder / _FILE}: {_ENTRY}: expected {known}, got {fields!r}") from None
+        raise ValueError(
+            f"{folder / _FILE}: {_ENTRY}: expected {known}, got {fields!r:.60}"
+        ) from None

@@ -40,7 +40,7 @@ def trained_sampling(policy: Mapping[str, Any]) -> TrainedSampling:
     if not isinstance(entries, list) or not all(entry in known for entry in entries):
         raise ValueError(
             f"checkpoint.json: policy.{_ENTRY}: expected a list of {', '.join(known)}, "
-            f"got {entries!r}"
+            f"got {entries!r:.60}"
         )
     return TrainedSampling(**dict.fromkeys(entries, True))
 

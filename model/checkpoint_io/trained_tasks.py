@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,20 @@ _FILE = "checkpoint.json"
 def trained_tasks(checkpoint: str | Path) -> list[str]:
     """Names of tasks ("": of the embedded checkpoint); [] if it names none.
 
-    ValueError if there is no such folder.
+    ValueError if there is no such folder, or they are no names.
     """
     folder = checkpoint_path(checkpoint or EMBEDDED)
     if checkpoint and not folder.is_dir():
         raise ValueError(f"checkpoint: no folder {folder}")
-    policy = read_block(folder / _FILE, "policy")
-    return [*map(str, policy.get("tasks") or ())]
+    return tasks_of(folder / _FILE, read_block(folder / _FILE, "policy"))
+
+
+def tasks_of(file: Path, policy: Mapping[str, Any]) -> list[str]:
+    """Those of the policy block of a checkpoint.json; ValueError if they are no names."""
+    tasks = policy.get("tasks") or []
+    if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+        raise ValueError(f"{file}: policy.tasks: expected a list of names, got {tasks!r:.60}")
+    return tasks
 
 
 def write_trained_tasks(folder: Path, tasks: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ def yes_temperature(folder: Path) -> float:
     known = isinstance(value, int | float) and not isinstance(value, bool)
     if not known or not 0 < value < math.inf:
         raise ValueError(
-            f"{folder / _FILE}: {_BLOCK}.{_ENTRY}: expected a positive number, got {value!r}"
+            f"{folder / _FILE}: {_BLOCK}.{_ENTRY}: expected a positive number, got {value!r:.60}"
         )
     return float(value)
 

@@ -106,8 +106,8 @@ def checkpoint_schedule(scheduler: Mapping[str, Any], steps: int, native: bool =
     ):
         raise ValueError(
             "scheduler_config.json: expected use_flow_sigmas true and prediction_type "
-            f"flow_prediction, got {scheduler.get('use_flow_sigmas')} and "
-            f"{scheduler.get('prediction_type')}"
+            f"flow_prediction, got {scheduler.get('use_flow_sigmas')!r:.60} and "
+            f"{scheduler.get('prediction_type')!r:.60}"
         )
     return flow_schedule(steps, _positive(scheduler, "flow_shift", 1.0), native)
 

@@ -6,6 +6,7 @@ Those that come with it are the files in data/.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -34,9 +35,10 @@ def find_embodiment(name: str) -> Embodiment:
         return read_embodiment(path)
     if name in EMBODIMENTS:
         return EMBODIMENTS[name]
-    if name and (path / FILE).is_file():
-        return read_embodiment(path / FILE)
+    with contextlib.suppress(OSError):  # of a name that no file system has
+        if name and (path / FILE).is_file():
+            return read_embodiment(path / FILE)
     raise ValueError(
-        f"embodiment: unknown {name!r}{nearest(name, EMBODIMENTS)}, expected one of "
+        f"embodiment: unknown {name!r:.200}{nearest(name, EMBODIMENTS)}, expected one of "
         f"{sorted(EMBODIMENTS)}, a YAML file or the folder of a checkpoint"
     )

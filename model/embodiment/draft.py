@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 
 from .canvas import Canvas, Panel
 from .checks import check_embodiment, free_heads
+from .embodiment_file import FASTEST, SLOWEST
 from .plausibility import TURNS
 from .spec import Embodiment, counts_from_state
-from .units import Column
+from .units import UNITS, Column
 
 GRIPPER = re.compile(r"grip|finger|jaw|knuckle|claw", re.IGNORECASE)
 SECONDS = 2.1  # of a chunk, as DROID's 32 rows at 15 Hz
@@ -46,8 +47,13 @@ def draft_embodiment(
     """An embodiment with joint targets and an action head that is free.
 
     cameras: height and width by view; small: a canvas for small networks; commands: what the action
-    consists of, (): of what the state does. ValueError if nothing was seen.
+    consists of, (): of what the state does. ValueError if nothing was seen, or at a rate that is
+    none.
     """
+    if not SLOWEST <= rate <= FASTEST:
+        raise ValueError(
+            f"embodiment {name}: expected {SLOWEST} to {FASTEST:g} rows a second, got {rate:g}"
+        )
     if not seen or not cameras:
         raise ValueError(
             f"embodiment {name}: expected joints and cameras, got {[each.name for each in seen]} "
@@ -80,8 +86,11 @@ def draft_columns(seen: Sequence[Seen]) -> tuple[Column, ...]:
     """Columns with units that their source says, or else their ranges.
 
     One gripper is put last; of several each is behind its arm, if they come so. The joints of one
-    robot count alike: one that hardly moved says nothing of its unit.
+    robot count alike: one that hardly moved says nothing of its unit. ValueError for another unit.
     """
+    for each in seen:
+        if each.unit and each.unit not in UNITS:
+            raise ValueError(f"{each.name}: expected a unit of {[*UNITS]}, got {each.unit!r:.60}")
     joints = [each for each in seen if not GRIPPER.search(each.name)]
     largest = max((max(abs(each.low), abs(each.high)) for each in joints), default=0.0)
     guess = "ticks" if largest > 360 else "deg" if largest > TURNS else "rad"

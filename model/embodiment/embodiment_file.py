@@ -50,6 +50,7 @@ VIEWPOINTS = (
     "top_down_2d_view",
     "video_game_view",
 )
+SLOWEST = 0.01  # rows a second: a step of 100 s
 FASTEST = 1000.0  # rows a second, more than any robot takes
 MOST_ROWS = 1000  # of a chunk: the commander plays no longer ones
 VIEW = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # a part of the name of a topic
@@ -95,8 +96,8 @@ def embodiment_from(fields: Any, where: str) -> Embodiment:
     turn = tool.numbers("rotation", 9, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     prompt = table.table("prompt", ("viewpoint", "view_description", "idle_frames"))
     rate = table.number("rate")
-    if not 0 < rate <= FASTEST:
-        raise table.fail("rate", f"rows a second, above 0 and at most {FASTEST:.0f}")
+    if not SLOWEST <= rate <= FASTEST:
+        raise table.fail("rate", f"rows a second, {SLOWEST} or more and at most {FASTEST:.0f}")
     x, y, z = tool.numbers("offset", 3, (0.0, 0.0, 0.0))
     embodiment = Embodiment(
         name=table.text("name"),

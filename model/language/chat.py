@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..interface import Clip
+from ..media.one_line import one_line
 
 ROLES = ("system", "user", "assistant")
 PICTURE_START = "<|vision_start|>"
@@ -49,7 +50,7 @@ def check_tokenizer(tokenizer: Any) -> None:
     try:
         text = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
     except Exception as error:  # whatever the template does
-        raise ValueError(f"the chat template cannot be used: {error}") from None
+        raise ValueError(f"the chat template cannot be used: {one_line(error)}") from None
     if lost := [turn["content"] for turn in said if turn["content"] not in text]:
         raise ValueError(f"the chat template: expected it to keep {lost[0]!r}, got {text!r:.200}")
     start = tokenizer.convert_tokens_to_ids(PICTURE_START)

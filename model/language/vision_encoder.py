@@ -56,13 +56,15 @@ def pixels_from_json(image: Mapping[str, Any], video: Mapping[str, Any], edge: b
         except (KeyError, TypeError, ValueError, OverflowError):
             raise ValueError(
                 f"{name}: expected size.shortest_edge and size.longest_edge, "
-                f"got {fields.get('size')}"
+                f"got {fields.get('size')!r:.60}"
             ) from None
 
     def count(name: str, usual: int) -> int:
         value = image.get(name, usual)
         if type(value) is not int or not 0 < value <= 1024:
-            raise ValueError(f"preprocessor_config.json: {name}: expected 1 to 1024, got {value!r}")
+            raise ValueError(
+                f"preprocessor_config.json: {name}: expected 1 to 1024, got {value!r:.60}"
+            )
         return value
 
     def colors(name: str) -> tuple[float, ...]:

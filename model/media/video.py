@@ -164,6 +164,15 @@ def read_frames(
     return [found[index] for index in indices.tolist()]
 
 
+def check_whole(frame: av.VideoFrame, name: str) -> None:
+    """ValueError for a frame of which the decoder made up what is damaged in the file.
+
+    For pictures that something is learned from: it looks like any other.
+    """
+    if frame.is_corrupt:
+        raise ValueError(f"{name} is damaged: the picture at {frame.time or 0:.3f} s is not whole")
+
+
 def upright(frame: av.VideoFrame) -> np.ndarray:
     """A decoded frame as uint8 [H, W, 3] RGB, turned as the file says."""
     pixels = frame.to_ndarray(format="rgb24")

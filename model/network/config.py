@@ -44,7 +44,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.activation not in ("silu", "relu2"):
             raise ValueError(
-                f"ModelConfig.activation: expected 'silu' or 'relu2', got {self.activation!r}"
+                f"ModelConfig.activation: expected 'silu' or 'relu2', got {self.activation!r:.60}"
             )
         if self.heads % self.kv_heads:
             raise ValueError(
@@ -101,7 +101,7 @@ _JSON_NAMES = {
 _FILE = "transformer/config.json"
 _DEFAULTS = ModelConfig()
 MAX_SIZE = 1 << 24  # of anything that is counted there; more is no network
-_MOST = {"num_hidden_layers": 1024}
+_MOST = {"num_hidden_layers": 256}
 _MAY_BE_ZERO = ("action_dim", "unified_3d_mrope_temporal_modality_margin")
 
 
@@ -124,7 +124,9 @@ def config_from_json(fields: Mapping[str, Any]) -> ModelConfig:
     sections = fields.get("rope_axes_dim") or inner or (24, 20, 20)
     known = isinstance(sections, list | tuple) and len(sections) == 3
     if not known or not all(type(part) is int and part > 0 for part in sections):
-        raise ValueError(f"{_FILE}: rope_axes_dim: expected three positive numbers, got {sections}")
+        raise ValueError(
+            f"{_FILE}: rope_axes_dim: expected three positive numbers, got {sections!r:.60}"
+        )
     # As the released code reads it: the extra norm exists only where the text tower has no key
     # norm.
     extra = bool(ours.get("text_key_norm_for_generator")) and not ours.get("text_qk_norm", True)

@@ -64,14 +64,14 @@ def test_recipes_are_readable_and_mistakes_are_named(tmp_path):
     [
         *("policy.rate=.nan", "policy.rate=nan", "policy.rate=inf", "policy.rate=1e999"),
         *("policy.seconds=.nan", "policy.seconds=-.inf", "objective.modes=[0.8, .nan, 0.1]"),
-        *("policy.betas=[.inf, 0.9]", "size={layers: .nan}", "data.features={a: {b: [.inf]}}"),
+        *("policy.betas=[.inf, 0.9]", "size={layers: .nan}"),
         f"policy.rate={10**400}",
     ],
 )
 def test_numbers_that_are_not_finite_are_refused(tmp_path, change):
     file = tmp_path / "r.yaml"
     file.write_text("start: somewhere")
-    with pytest.raises(ValueError, match=r"expected a (finite )?number") as caught:
+    with pytest.raises(ValueError, match=r"expected (a (finite )?number|int)") as caught:
         read_recipe(file, [change])
     assert change.partition("=")[0] in str(caught.value)
 
@@ -158,6 +158,8 @@ def test_a_generator_learns_in_one_way_with_options_that_fit(tmp_path, text, mes
         ("device=tpu", "device: expected cpu, cuda or cuda:N, got 'tpu'"),
         ("seed=-1", "seed: expected 0 or more"),
         (f"seed={2**40}", "seed: expected at most 2147483647"),
+        ("data.features={a: {b: [.inf]}}", "features.a: expected a name or several"),
+        ('data.features={"\\x85": 1}', r"expected names of options, got '\\x85'"),
         ("size.foo=7", r"size: unknown \['foo'\]"),
         ("size.hidden=many", "size.hidden: expected int, got 'many'"),
         ("size.kv_heads=0", "size.kv_heads: expected more than 0"),
@@ -165,14 +167,34 @@ def test_a_generator_learns_in_one_way_with_options_that_fit(tmp_path, text, mes
         ("autoencoder.frames=-3", "autoencoder.frames: expected 1 or more, got -3"),
         ("reasoner={looks: 0, stills: 0}", "reasoner: expected looks, stills or endings"),
         ("start=&a [*a]", "not readable as YAML .a reference"),
+        ("policy={steps: 1, steps: 2}", "line 1: 'steps' twice"),
+        ('start="a\\nb"', r"start: expected one line that can be printed, got 'a\\nb'"),
+        ('data.dataset="\\0"', r"data.dataset: expected one line"),
+        ('"a\\u2028b"=1', "unknown|expected names of options"),
+        ('data.features={"a\\nb": c}', r"expected names of options, got 'a\\nb'"),
+        (f"start={'y' * 300}", "start: expected a shorter text, got 300 characters"),
+        (f"embodiment=a/{'é' * 130}.yaml", "embodiment: expected a shorter text"),
+        ('data.instruction="a\\x1b[31m"', "instruction: expected one line that can be printed"),
+        (f"data.instruction={'y ' * 2500}", "instruction: expected a shorter text"),
+        ('policy.average={"a\\nb": .nan}', "policy.average: expected float"),
         ("{1: 2}=3", "unknown"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(tmp_path, change, message):
     file = tmp_path / "r.yaml"
     file.write_text("start: somewhere")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         read_recipe(file, [change])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_texts_of_any_language_are_read(tmp_path):
+    file = tmp_path / "r.yaml"
+    said = "\u8d64\u3044\u7acb\u65b9\u4f53\u3092\u3000\u7f6e\u304f"
+    file.write_text(f"data: {{instruction: {said}}}", encoding="utf-8")
+    assert read_recipe(file).data.instruction == said
+    file.write_text("data:\n  instruction: >\n    put the cup\n    on the plate\n")
+    assert read_recipe(file).data.instruction == "put the cup on the plate\n"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...model.embodiment.canvas import cover
-from ...model.media.video import open_video, upright
+from ...model.media.video import check_whole, open_video, upright
 from ..video_options import MOST_FRAMES, VideoOptions
 
 _FASTEST = 30.0  # frames a second, above which every n-th frame is taken
@@ -78,6 +78,7 @@ def read_frames(
                 break
             if number < first or (number - first) % step:
                 continue
+            check_whole(frame, str(file))
             picture = upright(frame)
             size = size or options.size_of(*picture.shape[:2])
             found.append(cover(picture, size))

@@ -35,7 +35,7 @@ from .lerobot.metadata import (
     video_file,
 )
 from .lerobot.tables import feature_numbers, indices, pictures, read_table
-from .video_io import read_video
+from .video_io import read_video, stacked
 
 __all__ = [
     "SEPARATOR",
@@ -52,6 +52,8 @@ __all__ = [
 ]
 
 SEPARATOR = " | "  # between several ways to say the same, in what `collect` writes
+_TIME = {"timestamp": {"shape": [1]}}  # s, since the episode began
+_LATE, _OFF = 0.5, 0.01  # steps by which a recording may be longer or shorter, and share of them
 _COLLECTED = "simulation/task"  # of an episode that `collect` wrote
 
 
@@ -206,7 +208,7 @@ def _table(root: Path, info: dict[str, Any], row: dict[str, Any], layout: Layout
     number, features = row["episode_index"], info["features"]
     where, file = f"{root}: episode {number}", data_file(root, info, row)
     images = [key for key in layout.cameras.values() if features[key]["dtype"] == "image"]
-    optional = (layout.truth, "task_index", "frame_index")
+    optional = (layout.truth, "task_index", "frame_index", "timestamp")
     table = read_table(file, (*layout.state, *layout.action, *images), optional, number)
     if not table.num_rows:
         raise ValueError(f"{where}: no rows in {file}")
@@ -216,7 +218,21 @@ def _table(root: Path, info: dict[str, Any], row: dict[str, Any], layout: Layout
         order = indices(table, "frame_index", str(file))
         if not np.array_equal(order, np.arange(len(order))):
             raise ValueError(f"{where}: expected frame_index to count from 0 in {file}")
+    if "timestamp" in table.column_names:
+        times = feature_numbers(table, _TIME, [*_TIME], str(file), np.float64)
+        _check_rate(times, info["fps"], where)
     return table
+
+
+def _check_rate(times: np.ndarray, fps: float, where: str) -> None:
+    """ValueError if frames, [T, 1] in s, do not follow each other as `fps` of info.json says."""
+    steps = len(times) - 1
+    seconds = float(times[-1, 0]) - float(times[0, 0])
+    if not abs(seconds * fps - steps) <= _LATE + _OFF * steps:
+        raise ValueError(
+            f"{where}: timestamp: expected {steps + 1} frames in {steps / fps:.3f} s at {fps} Hz "
+            f"as info.json says, got {seconds:.3f} s"
+        )
 
 
 def _states_and_actions(
@@ -291,9 +307,7 @@ def _pictures(
     where = f"{root}: episode {row['episode_index']}"
     if info["features"][key]["dtype"] == "image":
         shown = [decode_bytes(cell, f"{where}: {key}") for cell in pictures(table, key, where)]
-        if len(sizes := {picture.shape for picture in shown}) > 1:
-            raise ValueError(f"{where}: {key}: expected one size, got {sorted(sizes)}")
-        return np.stack(shown)
+        return stacked(shown, f"{where}: {key}")
     begin = video_begin(root, row, key)
     return read_video(video_file(root, info, row, key), begin, table.num_rows, info["fps"])
 

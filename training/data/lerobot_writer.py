@@ -96,7 +96,6 @@ def write_shard(
     layout: other names of the features, one each for state, action and a camera.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     lengths, fps = [len(episode) for episode in episodes], round(embodiment.fps)
     ends = np.cumsum(lengths)
@@ -120,7 +119,7 @@ def write_shard(
         write_video(
             _parent(file), (picture for episode in episodes for picture in episode.views[view]), fps
         )
-    pq.write_table(pa.table(columns), _parent(shard_file(folder, _DATA, shard)))
+    _write_table(_parent(shard_file(folder, _DATA, shard)), pa.table(columns))
     rows = []
     place = {"chunk_index": shard // _PER_CHUNK, "file_index": shard % _PER_CHUNK}
     for number, episode in enumerate(episodes):
@@ -141,7 +140,7 @@ def write_shard(
         row |= {"simulation/task": episode.task, "simulation/seed": episode.seed}
         rows.append(row | _statistics(episode, embodiment, layout))
     file = _parent(shard_file(folder, _EPISODES, shard))
-    write_file(file, lambda draft: pq.write_table(pa.Table.from_pylist(rows), draft))
+    _write_table(file, pa.Table.from_pylist(rows))
 
 
 def finish(
@@ -172,7 +171,7 @@ def finish(
         begin = _number_frames(folder, shard, rows, begin, tasks)
     labels = pa.table({"task_index": pa.array(range(len(tasks)), pa.int64()), "task": tasks})
     labels = labels.replace_schema_metadata({"pandas": json.dumps(_TASK_INDEX)})
-    write_file(folder / "meta/tasks.parquet", lambda draft: pq.write_table(labels, draft))
+    _write_table(folder / "meta/tasks.parquet", labels)
     everything = [row for rows in lists for row in rows]
     _write_json(folder / "meta/stats.json", _join_statistics(everything, embodiment, layout))
     known = TRUTH_FEATURE in pq.read_schema(shard_file(folder, _DATA, 0)).names
@@ -220,9 +219,9 @@ def _number_frames(
     )
     table = table.append_column("index", pa.array(np.arange(first, begin)))
     numbered = table.append_column("task_index", pa.array(task, pa.int64()))
-    write_file(data, lambda draft: pq.write_table(numbered, draft))
+    _write_table(data, numbered)
     listed = pa.Table.from_pylist(rows)
-    write_file(shard_file(folder, _EPISODES, shard), lambda draft: pq.write_table(listed, draft))
+    _write_table(shard_file(folder, _EPISODES, shard), listed)
     return begin
 
 
@@ -358,6 +357,13 @@ def _join_statistics(
             "count": [int(count.sum())]
         }
     return joined
+
+
+def _write_table(file: Path, table: Any) -> None:
+    """As a whole or not at all; with checksums, by which damaged numbers are refused."""
+    import pyarrow.parquet as pq
+
+    write_file(file, lambda draft: pq.write_table(table, draft, write_page_checksum=True))
 
 
 def _write_json(file: Path, fields: dict[str, Any]) -> None:

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ...model.media.mp4 import H264, write_mp4
+from ...model.media.video import check_whole, open_video, upright
 from ...model.media.video import frames as frames_of
-from ...model.media.video import open_video, upright
 
 _LATE = 0.1  # share of a step by which a picture may be late and counts as in time
 _GAP = 2.1  # steps without a picture that are a hole
@@ -28,7 +28,7 @@ def write_video(file: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 def read_video(file: Path, begin: float, count: int, fps: float) -> np.ndarray:
     """Frames from `begin` (s) on, one every 1 / fps s, as uint8 [count, H, W, 3].
 
-    ValueError if one is missing.
+    ValueError if one is missing, damaged, or of another size.
     """
     frames: list[np.ndarray] = []
     for seconds, frame in frames_of(file, str(file), begin):
@@ -38,10 +38,18 @@ def read_video(file: Path, begin: float, count: int, fps: float) -> np.ndarray:
                 f"{file}: no frame at {begin + len(frames) / fps:.3f} s, at {fps} frames per second"
             )
         if number >= 0:
+            check_whole(frame, str(file))
             frames.append(upright(frame))
         if len(frames) == count:
-            return np.stack(frames)
+            return stacked(frames, str(file))
     raise ValueError(f"{file}: expected {count} frames from {begin:.3f} s on, it has {len(frames)}")
+
+
+def stacked(pictures: Sequence[np.ndarray], where: str) -> np.ndarray:
+    """Pictures of one size, uint8 [H, W, 3] each, as [T, H, W, 3]; ValueError for several sizes."""
+    if len(sizes := {picture.shape for picture in pictures}) > 1:
+        raise ValueError(f"{where}: expected pictures of one size, got {sorted(sizes)}")
+    return np.stack(pictures)
 
 
 def video_shape(file: Path) -> tuple[int, int, int]:
@@ -63,6 +71,7 @@ def at_rate(file: Path, fps: float, height: int = 0) -> np.ndarray:
     newest = None
     for seconds, frame in frames_of(file, str(file)):
         times.append(seconds)
+        check_whole(frame, str(file))
         while newest is not None and (len(found) + _LATE) / fps < times[-1] - times[0]:
             found.append(newest)
         newest = fit(upright(frame), height)
@@ -82,7 +91,7 @@ def at_rate(file: Path, fps: float, height: int = 0) -> np.ndarray:
         )
     if (len(found) - _LATE) / fps <= times[-1] - times[0]:
         found.append(newest)
-    return np.stack(found)
+    return stacked(found, str(file))
 
 
 def fit(picture: np.ndarray, height: int) -> np.ndarray:

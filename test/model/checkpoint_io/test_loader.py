@@ -161,6 +161,15 @@ def garble(copy):
     (copy / "transformer" / FILE).write_bytes(b"\xff" * 1000)
 
 
+def endless(copy):
+    file = copy / "transformer" / FILE
+    data = file.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    header["norm.weight"]["shape"] = [float("inf")]
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+
+
 def pickle(copy):
     (copy / "transformer" / FILE).rename(copy / "transformer" / "pytorch_model.bin")
 
@@ -182,6 +191,7 @@ def remove(name):
         (reshape, r"norm.weight has shape \[7\], expected \[192\]"),
         (truncate, "not a complete safetensors file, expected .* bytes, got"),
         (garble, "not a safetensors file, its header is not readable"),
+        (endless, "not a safetensors file, its header is not readable"),
         (pickle, "pytorch_model.bin is a pickle, which is never opened"),
         (shard, "missing file .*part-1.safetensors, which"),
         (remove(f"vae/{FILE}"), r"missing file .*vae/\*.safetensors"),

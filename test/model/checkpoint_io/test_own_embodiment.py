@@ -124,6 +124,30 @@ def test_released_checkpoints_name_a_domain_rows_and_a_rate(tmp_path):
         choose_embodiment(tmp_path, policy, "umi")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("conditioning_fps", 1e-300, "0.01 to 1000 Hz"),
+        ("conditioning_fps", "fast", "0.01 to 1000 Hz"),
+        ("conditioning_fps", True, "0.01 to 1000 Hz"),
+        ("action_chunk_size", 0.5, "1 to 1000 rows"),
+        ("action_chunk_size", 10**30, "1 to 1000 rows"),
+        ("domain_name", ["droid_lerobot"], "a name"),
+        ("tasks", "lift", "a list of names"),
+        ("tasks", [1], "a list of names"),
+        ("embodiment", {"a": 1}, "a name"),
+        ("embodiment", "y" * 5000 + "\n", None),
+    ],
+)
+def test_what_cannot_be_in_checkpoint_json_is_named(tmp_path, name, value, expected):
+    policy = {"domain_name": "droid_lerobot", name: value}
+    words = f"checkpoint.json: policy.{name}: expected {expected}, got" if expected else "unknown"
+    with pytest.raises(ValueError, match=words) as caught:
+        choose_embodiment(tmp_path, policy, None)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 1000
+
+
 def test_the_numbers_of_base_weights_and_of_policies_are_told_apart(tmp_path, caplog):
     policy = {"domain_name": "droid_lerobot"}
     with pytest.raises(

@@ -55,6 +55,24 @@ def json_with(name, **fields):
     return change
 
 
+def in_vision(**fields):
+    def change(folder):
+        known = json.loads((folder / "config.json").read_text())
+        known["vision_config"].update(fields)
+        put(folder, "config.json", json.dumps(known))
+
+    return change
+
+
+def in_tokenizer(**fields):
+    def change(folder):
+        known = json.loads((folder / "text_tokenizer/tokenizer.json").read_text())
+        known["model"].update(fields)
+        put(folder, "text_tokenizer/tokenizer.json", json.dumps(known))
+
+    return change
+
+
 def tensors_with(name, change):
     def write(folder):
         tensors = change(load_file(folder / name))
@@ -80,6 +98,7 @@ def tensors_with(name, change):
             "transformers reads no tokenizer from it",
             ALL,
         ),
+        (in_tokenizer(continuing_subword_prefix="x" * 99), "reads no tokenizer from it", ALL),
         (
             lambda folder: put(folder, "text_tokenizer/chat_template.jinja", "{% for x %}"),
             "the chat template cannot be used",
@@ -93,7 +112,7 @@ def tensors_with(name, change):
         (json_with("transformer/config.json", hidden_size="192"), "hidden_size: expected int", ALL),
         (
             json_with("transformer/config.json", num_hidden_layers=10**9),
-            "num_hidden_layers: expected 1 to 1024, got 1000000000",
+            "num_hidden_layers: expected 1 to 256, got 1000000000",
             ALL,
         ),
         (
@@ -110,6 +129,41 @@ def tensors_with(name, change):
             json_with("config.json", vision_config={"depth": 4, "hidden_size": 10**12}),
             "hidden_size: expected at most",
             ["reasoner"],
+        ),
+        (
+            json_with("config.json", vision_config={"depth": 2**20}),
+            "config.json: depth: expected at most 256 parts, got 1048576",
+            ["reasoner"],
+        ),
+        (
+            json_with("config.json", vision_config={"deepstack_visual_indexes": [0] * 300}),
+            "config.json: deepstack_visual_indexes: expected at most 256 parts, got 300",
+            ["reasoner"],
+        ),
+        (
+            json_with("vae/config.json", num_res_blocks=2**20),
+            "vae/config.json: num_res_blocks: expected at most 16 parts, got 1048576",
+            ["policy", "generate"],
+        ),
+        (
+            in_vision(intermediate_size=[1, "a"]),
+            "not the fields of a vision encoder",
+            ["reasoner"],
+        ),
+        (
+            tensors_with(VAE, lambda held: {**held, "a\nb": torch.zeros(1)}),
+            "vae/.*safetensors: not a safetensors file, its header is not readable",
+            ["policy", "generate"],
+        ),
+        *(
+            (
+                lambda folder, name=name: (folder / f"{TOWERS}.index.json").write_text(
+                    json.dumps({"weight_map": {"a": name}})
+                ),
+                "index.json: weight_map: expected the names of tensors and of their files",
+                ALL,
+            )
+            for name in ("a\nb", "y" * 5000)
         ),
         (
             tensors_with(VAE, lambda held: dict([*held.items()][1:])),
@@ -190,6 +244,7 @@ def test_the_loader_says_the_same(folder, damage, message, concerns):
     found = problems(folder)
     with pytest.raises(ValueError, match=message) as caught:
         load(folder, concerns)
+    assert len(str(caught.value).splitlines()) == 1
     assert found[str(caught.value)] == concerns
 
 

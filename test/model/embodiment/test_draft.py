@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A first embodiment from what is seen of a robot: it is one that may be written and read."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -59,3 +61,14 @@ def test_a_gripper_that_did_not_move_keeps_the_unit_of_where_it_is():
 def test_nothing_seen_is_nothing_to_describe():
     with pytest.raises(ValueError, match=r"expected joints and cameras, got \[\] and \['front'\]"):
         draft_embodiment("mine", [], {"front": (48, 64)}, 15.0)
+
+
+@pytest.mark.parametrize("rate", [1e-300, 0.0, math.nan, 5000.0])
+def test_a_rate_that_no_robot_has_is_named(rate):
+    with pytest.raises(ValueError, match=r"expected 0\.01 to 1000 rows a second, got"):
+        draft_embodiment("mine", [Seen("joint", 0.0, 1.0)], {"front": (48, 64)}, rate)
+
+
+def test_a_unit_that_is_none_is_named():
+    with pytest.raises(ValueError, match=r"grip: expected a unit of \['rad', .*, got 'braction'"):
+        draft_columns([Seen("joint", 0.0, 1.0), Seen("grip", 0.0, 1.0, "braction")])

@@ -171,6 +171,7 @@ WRONG = {
     "missing key": (changed("rate", None), ("lacks 'rate'", "expected a finite number")),
     "no action": (changed("state", None), ("lacks 'action'", "a table of columns")),
     "rate of nothing": (changed("rate", 0), ("rate: expected rows a second", "got 0")),
+    "rate of ages": (changed("rate", 1e-300), ("0.01 or more", "got 1e-300")),
     "rate in ns": (changed("rate", 66666667), ("at most 1000", "got 66666667")),
     "rate as text": (changed("rate", "fast"), ("rate: expected a finite number", "'fast'")),
     "rate is NaN": (changed("rate", math.nan), ("rate: expected a finite number", "got nan")),

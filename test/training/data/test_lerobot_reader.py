@@ -18,7 +18,9 @@ import pytest
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.training.data import lerobot_reader
 from cosmos3_ros.training.data.clip_source import make_clips
+from cosmos3_ros.training.data.episodes import Episode
 from cosmos3_ros.training.data.lerobot_reader import Layout, make_layout, read_episodes
+from cosmos3_ros.training.data.lerobot_writer import finish, write_shard
 from cosmos3_ros.training.options import DataOptions
 
 BRIDGE = EMBODIMENTS["bridge"]
@@ -300,3 +302,33 @@ def test_a_film_that_is_too_short_is_named(tmp_path: Path) -> None:
     write_film(tmp_path / f"videos/{CAMERA}/chunk-000/file-000.mp4", shades(0, 50), "libx264", 30)
     with pytest.raises(ValueError, match=r"expected 31 frames from 1\.500 s on, it has 5"):
         list(read_episodes(tmp_path, DROID_SINGLE_VIEW, layout()))
+
+
+def test_an_episode_of_the_third_version_says_where_it_begins_in_its_film(tmp_path: Path) -> None:
+    write_v3(tmp_path)
+    rows = tmp_path / "meta/episodes/chunk-000/file-000.parquet"
+    pq.write_table(pq.read_table(rows).drop([f"videos/{CAMERA}/from_timestamp"]), rows)
+    with pytest.raises(ValueError, match=r"from_timestamp: expected seconds, got None"):
+        list(read_episodes(tmp_path, DROID_SINGLE_VIEW, layout()))
+
+
+def test_numbers_that_a_disk_changed_are_refused(tmp_path: Path) -> None:
+    """Those of datasets that this package wrote: they have checksums."""
+    droid = make_layout(DROID_SINGLE_VIEW, {})
+    frames = np.linspace(0.1, 0.2, 7, dtype=np.float32)[:, None] + np.zeros(8, np.float32)
+    episode = Episode(
+        {"exterior_1": np.zeros((6, 48, 64, 3), np.uint8)},
+        frames[:-1],
+        frames[1:],
+        ("pick",),
+        np.zeros((6, 0), np.float32),
+    )
+    write_shard(tmp_path, 0, 0, [episode], DROID_SINGLE_VIEW)
+    finish(tmp_path, 1, DROID_SINGLE_VIEW, "arm")
+    file = tmp_path / "data/chunk-000/file-000.parquet"
+    data, number = bytearray(file.read_bytes()), frames[2, :1].tobytes()
+    assert len(list(read_episodes(tmp_path, DROID_SINGLE_VIEW, droid))) == 1
+    data[data.index(number)] ^= 0x10
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=r"file-000\.parquet: not readable as parquet .*CRC"):
+        list(read_episodes(tmp_path, DROID_SINGLE_VIEW, droid))

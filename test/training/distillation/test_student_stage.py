@@ -116,5 +116,18 @@ def test_a_label_that_is_wrong_is_named(tmp_path):
     (tmp_path / "checkpoint.json").write_text(json.dumps({"student": {"teacher": "x"}}))
     with pytest.raises(ValueError, match=r"student: expected teacher, guidance, modes, size"):
         read_student(tmp_path)
+    (tmp_path / "checkpoint.json").write_text(json.dumps({"student": "y" * 5000}))
+    with pytest.raises(ValueError, match=r"got 'y{59}$"):
+        read_student(tmp_path)
+    right = {"teacher": "x", "guidance": 1, "modes": ["policy"], "size": [8, 8]}
+    for wrong in (
+        *({"guidance": {"a": 1}}, {"guidance": 10**30}, {"teacher": 3}, {"modes": [1]}),
+        *({"size": [8]}, {"size": [8, 0.5]}, {"frames": True}, {"fps": "fast"}),
+    ):
+        (tmp_path / "checkpoint.json").write_text(json.dumps({"student": {**right, **wrong}}))
+        with pytest.raises(ValueError, match=r"student: expected teacher"):
+            read_student(tmp_path)
+    (tmp_path / "checkpoint.json").write_text(json.dumps({"student": right}))
+    assert read_student(tmp_path) == Student("x", 1, ("policy",), (8, 8))
     (tmp_path / "checkpoint.json").write_text("{}")
     assert read_student(tmp_path) is None

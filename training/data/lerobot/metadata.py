@@ -13,12 +13,15 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
-from .tables import column_names, parquet_rows
+from ....model.media.lfs_pointer import check_pointer
+from ....model.media.one_line import is_plain
+from .tables import column_names, parquet_rows, row_count
 
 PICTURES = ("video", "image")
 _UNITS = "units"
 _PLACED = ".place"  # of an episode of v2.x, by its number
 _MOST = 2**31  # of an index, a side or a count
+_LONGEST = 256  # bytes of a folder's or file's name
 _FASTEST = 10_000  # Hz
 _PLACE = re.compile(r"\{(\w+)(?::(0?\d?)d)?\}")  # {chunk_index:03d} of a path
 _TASK_COLUMNS = ("task", "__index_level_0__")  # of meta/tasks.parquet, as pandas calls its index
@@ -54,7 +57,11 @@ def read_info(root: Path) -> dict[str, Any]:
 
 
 def read_rows(root: Path, info: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What is said of each episode, in the terms of v3.0; without its statistics."""
+    """What is said of each episode, in the terms of v3.0; without its statistics.
+
+    ValueError before the first one if there are none, or fewer than info.json says.
+    """
+    _check_count(root, info)
     seen: set[int] = set()
     for where, row in _rows_v3(root) if info["codebase_version"] == "v3.0" else _rows_v2(root):
         number = row.get("episode_index")
@@ -83,7 +90,9 @@ def read_tasks(root: Path, info: Mapping[str, Any]) -> dict[int, str]:
     for where, row in rows:
         _expect(_is_count(row.get("task_index")), where, row, "task_index", "0 or more")
         _expect(isinstance(row.get("task"), str), where, row, "task", "a text")
-        tasks[row["task_index"]] = row["task"].strip()
+        number, task = row["task_index"], row["task"].strip()
+        if tasks.setdefault(number, task) != task:
+            raise ValueError(f"{where}: expected each task once, got task_index {number} twice")
     return tasks
 
 
@@ -100,7 +109,7 @@ def video_file(root: Path, info: Mapping[str, Any], row: Mapping[str, Any], key:
 def video_begin(root: Path, row: Mapping[str, Any], key: str) -> float:
     """When an episode begins in the file of its pictures, s."""
     name = f"videos/{key}/from_timestamp"
-    begin = row.get(name, 0.0)
+    begin = row.get(name, 0.0 if _PLACED in row else None)
     known = isinstance(begin, int | float) and not isinstance(begin, bool)
     if not known or not 0 <= begin < 1e7:
         raise ValueError(
@@ -130,21 +139,45 @@ def _check_feature(feature: Any, where: str) -> None:
     _expect(units is None or isinstance(units, list), where, info or {}, _UNITS, "a list")
 
 
+def _check_count(root: Path, info: Mapping[str, Any]) -> None:
+    """A file of the lists that is gone or cut off at the end of a line is seen by it alone."""
+    if info["codebase_version"] == "v3.0":
+        listed = sum(map(row_count, _lists_v3(root)))
+    else:
+        listed = sum(bool(line.strip()) for line in _text(_list_v2(root)).split("\n"))
+    said = info.get("total_episodes")
+    expected = said if said is not None and _is_count(said, 1) else 1
+    if listed < expected:
+        raise ValueError(f"{root}: expected {expected} or more episodes, its lists have {listed}")
+
+
 def _rows_v3(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for file in _lists_v3(root):
+        names = [name for name in column_names(file) if not name.startswith("stats/")]
+        yield from ((str(file), row) for row in parquet_rows(file, names))
+
+
+def _lists_v3(root: Path) -> list[Path]:
     folder = root / "meta/episodes"
     if not folder.is_dir():
         raise ValueError(f"dataset: missing folder {folder}")
-    for file in sorted(folder.glob("*/*.parquet")):
-        if not any(part.startswith(".") for part in file.relative_to(folder).parts):
-            names = [name for name in column_names(file) if not name.startswith("stats/")]
-            yield from ((str(file), row) for row in parquet_rows(file, names))
+    files = sorted(folder.glob("*/*.parquet"))
+    return [
+        file
+        for file in files
+        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
 
 
 def _rows_v2(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from _json_lines(_list_v2(root))
+
+
+def _list_v2(root: Path) -> Path:
     file = root / "meta/episodes.jsonl"
     if not file.is_file():
         raise ValueError(f"dataset: missing file {file}")
-    yield from _json_lines(file)
+    return file
 
 
 def _task_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -165,6 +198,7 @@ def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _text(file: Path) -> str:
+    check_pointer(file)
     try:
         return file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -229,6 +263,7 @@ def _place(
         return format(value, f"{found[2]}d") if found[2] and isinstance(value, int) else str(value)
 
     below = Path(_PLACE.sub(written, template))
-    if below.is_absolute() or ".." in below.parts:
+    plain = all(is_plain(part) and len(part.encode()) < _LONGEST for part in below.parts)
+    if below.is_absolute() or ".." in below.parts or not plain:
         raise ValueError(f"{where}: expected a path below the dataset, got {short(str(below))}")
     return root / below

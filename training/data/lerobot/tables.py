@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ....model.media.lfs_pointer import check_pointer
+from ....model.media.one_line import one_line
 
 
 def column_names(file: Path) -> list[str]:
@@ -26,11 +27,19 @@ def column_names(file: Path) -> list[str]:
         return list(pq.read_schema(file).names)
 
 
+def row_count(file: Path) -> int:
+    """How many rows a file has."""
+    import pyarrow.parquet as pq
+
+    with _readable(file):
+        return int(pq.read_metadata(file).num_rows)
+
+
 def parquet_rows(file: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The rows of a file, a few at a time in memory."""
     import pyarrow.parquet as pq
 
-    with _readable(file), pq.ParquetFile(file) as content:
+    with _readable(file), pq.ParquetFile(file, page_checksum_verification=True) as content:
         for batch in content.iter_batches(1024, columns=[*names]):
             yield from batch.to_pylist()
 
@@ -49,18 +58,22 @@ def read_table(
         raise ValueError(f"{file}: has the column {twice[0]!r} twice")
     chosen = None if episode is None else [("episode_index", "=", episode)]
     with _readable(file):
-        return pq.read_table(file, columns=wanted, filters=chosen)
+        return pq.read_table(file, columns=wanted, filters=chosen, page_checksum_verification=True)
 
 
 def feature_numbers(
-    table: Any, features: Mapping[str, Any], names: Sequence[str], where: str
+    table: Any,
+    features: Mapping[str, Any],
+    names: Sequence[str],
+    where: str,
+    kind: type[np.floating] = np.float32,
 ) -> np.ndarray:
-    """The features side by side, float32 [rows, width], each as wide as its `shape` says."""
+    """The features side by side, `kind` [rows, width], each as wide as its `shape` says."""
     if not names:
-        return np.zeros((table.num_rows, 0), np.float32)
+        return np.zeros((table.num_rows, 0), kind)
     if not table.num_rows:
-        return np.zeros((0, sum(_width(features[name]) for name in names)), np.float32)
-    return np.concatenate([_column(table, features, name, where) for name in names], axis=1)
+        return np.zeros((0, sum(_width(features[name]) for name in names)), kind)
+    return np.concatenate([_column(table, features, name, where, kind) for name in names], axis=1)
 
 
 def indices(table: Any, name: str, where: str) -> np.ndarray:
@@ -88,20 +101,24 @@ def pictures(table: Any, name: str, where: str) -> list[bytes]:
     return [cell["bytes"] for cell in cells]
 
 
-def _column(table: Any, features: Mapping[str, Any], name: str, where: str) -> np.ndarray:
+def _column(
+    table: Any, features: Mapping[str, Any], name: str, where: str, kind: type[np.floating]
+) -> np.ndarray:
     import pyarrow as pa
 
     column = table[name]
-    kind = column.type
-    while pa.types.is_nested(kind) and hasattr(kind, "value_type"):
-        kind = kind.value_type
-    plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    stored = column.type
+    while pa.types.is_nested(stored) and hasattr(stored, "value_type"):
+        stored = stored.value_type
+    plain = (
+        pa.types.is_integer(stored) or pa.types.is_floating(stored) or pa.types.is_boolean(stored)
+    )
     if not plain:
         raise ValueError(f"{where}: {name}: expected numbers, got {column.type}")
     width = _width(features[name])
     try:
         with np.errstate(over="ignore"):  # what is too large is not finite, and refused as such
-            values = np.array(column.to_pylist(), np.float32).reshape(table.num_rows, -1)
+            values = np.array(column.to_pylist(), kind).reshape(table.num_rows, -1)
     except (ValueError, TypeError):
         raise ValueError(f"{where}: {name}: expected {width} numbers in each row") from None
     if values.shape[1] != width:
@@ -125,5 +142,5 @@ def _readable(file: Path) -> Iterator[None]:
     check_pointer(file)
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{file}: not readable as parquet ({error})") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: not readable as parquet ({one_line(error)})") from None
