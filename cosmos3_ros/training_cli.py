@@ -244,7 +244,10 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     )
 
     add_arguments(
-        parser, PolicyModelParams, ("device", "dtype", *RUNTIME), defaults={"device": "cpu"}
+        parser,
+        PolicyModelParams,
+        ("download", "device", "dtype", *RUNTIME),
+        defaults={"device": "cpu"},
     )
     nodes = parser.add_argument_group("with --through nodes")
     add_arguments(nodes, Options, GRAPH)
@@ -292,8 +295,18 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def fetch(chosen: argparse.Namespace) -> None:
+    """With --download, `checkpoint` may be a name on the Hugging Face Hub: here it is a folder."""
+    from .model.checkpoint_io.foreign import find_folder
+
+    if chosen.download:
+        chosen.checkpoint = str(find_folder(chosen.checkpoint, download=True))
+
+
 def _eval(chosen: argparse.Namespace) -> int:
     _check_world(chosen)
+    if not chosen.env:
+        fetch(chosen)
     if chosen.env:
         return _eval_world(chosen)
     from .sim.tasks import parse_names
@@ -343,6 +356,8 @@ def _eval_world(chosen: argparse.Namespace) -> int:
     """`eval --env`: an expert or a checkpoint by a world's protocol."""
     if chosen.checkpoint == "expert":
         _check_expert(chosen)
+    else:
+        fetch(chosen)
     from .training.worlds.own_environment import enter
 
     enter(chosen.env, sys.argv[1:])
