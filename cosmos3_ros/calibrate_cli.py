@@ -55,6 +55,11 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
 def _calibrate(chosen: argparse.Namespace) -> int:
     if chosen.episodes < 1:
         raise ValueError(f"--episodes: expected 1 or more, got {chosen.episodes}")
+    if chosen.limit <= 0 or chosen.workers < 0:
+        raise ValueError(
+            "--limit, --workers: expected more than 0 and 0 or more, got "
+            f"{chosen.limit} and {chosen.workers}"
+        )
     fetch(chosen)
     options = sampling_options(chosen)
     from .training.evaluation.surprise import calibration
