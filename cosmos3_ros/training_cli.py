@@ -137,10 +137,9 @@ def _check_numbers(chosen: argparse.Namespace) -> None:
     """ValueError for a number of episodes, a seed and so on that there cannot be."""
     values = vars(chosen)
     for name, (least, most) in _RANGES.items():
-        if name == "noise" and chosen.env:
-            most = _MOST_NOISE
-        if (number := values.get(name)) is not None and not least <= number <= most:
-            raise ValueError(f"--{name}: expected {least} to {most}, got {number}")
+        high = _MOST_NOISE if name == "noise" and chosen.env else most
+        if (number := values.get(name)) is not None and not least <= number <= high:
+            raise ValueError(f"--{name}: expected {least} to {high}, got {number}")
     if (latency := values.get("latency", 0)) > (limit := values.get("limit", latency)):
         raise ValueError(f"--latency: expected at most --limit, {limit}, got {latency}")
     seed = values.get("scene", values.get("seed")) or 0

@@ -15,7 +15,10 @@ from cosmos3_ros.cli import main
         ("eval expert --env sim --episodes 0", "--episodes: expected 1 to 1000000, got 0"),
         ("eval expert --protocol evo1", "--protocol: expected --env, which alone has it"),
         ("eval expert --rows 4", "--rows: expected --env, which alone has it"),
-        ("eval expert --env nosuchworld", "env: expected sim, metaworld or gym:ID, got 'nosuchworld'"),
+        (
+            "eval expert --env nosuchworld",
+            "env: expected sim, metaworld or gym:ID, got 'nosuchworld'",
+        ),
         ("eval expert --env sim --task fly", "task of sim: expected all or some of basic, hard,"),
         ("eval expert --env sim --protocol evo1", "protocol of sim: expected suite, got 'evo1'"),
         (
@@ -32,6 +35,10 @@ from cosmos3_ros.cli import main
         ("eval expert --env sim --rows 4", "--rows: expected a checkpoint; the expert has no"),
         ("eval expert --env sim --steps 9", "--steps: expected a checkpoint; the expert has no"),
         ("eval expert --env sim --weights int8", "--weights: expected a checkpoint; the expert"),
+        ("eval x --task reech", "unknown task reech, did you mean 'reach'? expected basic, hard"),
+        ("eval expert --env sim --task reech", "got 'reech', did you mean 'reach'?"),
+        ("eval expert --env metawrld", "got 'metawrld', did you mean 'metaworld'?"),
+        ("demo --robot droid_sin", "unknown robot 'droid_sin', did you mean 'droid_sim'? expected"),
         ("eval x --episodes 0", "--episodes: expected 1 to 1000000, got 0"),
         ("eval x --limit 0", "--limit: expected 0.01 to 3600, got 0.0"),
         ("eval x --latency -1", "--latency: expected 0 to 3600, got -1.0"),

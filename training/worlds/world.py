@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...model.embodiment.table import nearest
 from ...model.embodiment.units import Column
 from ...model.interface import Observation
 from ..options import GroundTruthOptions
@@ -149,7 +150,10 @@ def close_at_exit(world: World) -> None:
 def check_task(world: str, task: str, tasks: Sequence[str]) -> None:
     """ValueError with the known ones unless `task` is among them."""
     if task not in tasks:
-        raise ValueError(f"task of {world}: expected one of {', '.join(tasks)}, got {task!r}")
+        raise ValueError(
+            f"task of {world}: expected one of {', '.join(tasks)}, got {task!r}"
+            f"{nearest(task, tasks)}"
+        )
 
 
 def check_action(world: str, action: np.ndarray, width: int) -> np.ndarray:
@@ -172,5 +176,6 @@ def parse_tasks(world: World, text: str) -> list[str]:
         if name not in groups and name not in world.tasks:
             raise ValueError(
                 f"task of {world.name}: expected all or some of {', '.join(known)}, got {name!r}"
+                f"{nearest(name, known)}"
             )
     return list(dict.fromkeys(task for name in names for task in groups.get(name, (name,))))
