@@ -8,9 +8,10 @@ imports a simulator.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -115,9 +116,32 @@ class ActsByCommands:
         return np.asarray(command, float)
 
 
+@contextlib.contextmanager
+def named(world: World, task: str, seed: int) -> Iterator[None]:
+    """What a world raises in an episode becomes a ValueError of one line that says which world."""
+    try:
+        yield
+    except Exception as error:  # of whatever package
+        if isinstance(error, ValueError) and world.name in str(error):
+            raise
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{world.name}: {task}, seed {seed}: {said}") from error
+
+
+def begin(world: World, task: str, seed: int) -> None:
+    """Begin an episode; ValueError if what is observed then is not what the world says it has."""
+    world.reset(task, seed)
+    state = np.asarray(world.observe(look=False).state)
+    if state.shape != (len(world.state),):
+        raise ValueError(
+            f"{world.name}: expected a state of {len(world.state)} numbers of observe(), one for "
+            f"each column of `state`, got {list(state.shape)}"
+        )
+
+
 def begin_expert(world: World, task: str, seed: int) -> Act:
     """Begin an episode, and what solves it; ValueError if the world has no expert."""
-    world.reset(task, seed)
+    begin(world, task, seed)
     act = world.expert()
     if act is None:
         raise ValueError(f"{world.name}: has no expert; expected a world with one, or a checkpoint")
