@@ -140,7 +140,8 @@ def _check_numbers(chosen: argparse.Namespace) -> None:
         high = _MOST_NOISE if name == "noise" and chosen.env else most
         if (number := values.get(name)) is not None and not least <= number <= high:
             raise ValueError(f"--{name}: expected {least} to {high}, got {number}")
-    if (latency := values.get("latency", 0)) > (limit := values.get("limit", latency)):
+    latency = values.get("latency", OWN["latency"])  # its default goes with any limit
+    if latency != OWN["latency"] and latency > (limit := values.get("limit", latency)):
         raise ValueError(f"--latency: expected at most --limit, {limit}, got {latency}")
     seed = values.get("scene", values.get("seed")) or 0
     last = _LARGEST_SEED + 1 - (chosen.episodes or 1)

@@ -96,7 +96,10 @@ class _Kept(Played):
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
     """As it stands in the json, where None is a number that is not finite."""
-    return Outcome(**{name: math.nan if value is None else value for name, value in row.items()})
+    fields: dict[str, Any] = {
+        name: math.nan if value is None else value for name, value in row.items()
+    }
+    return Outcome(**fields)
 
 
 def _finished(content: Mapping[str, Any]) -> dict[str, Any]:
