@@ -6,9 +6,10 @@ from __future__ import annotations
 import argparse
 import pathlib
 
-from .model.option_fields import finite_float
+from .model.model_params import ModelParams
+from .model.option_fields import add_arguments, finite_float
 from .serve.cli import add_sampling
-from .training_cli import EVALUATED, sampling_options
+from .training_cli import EVALUATED, fetch, sampling_options
 
 
 def add_calibrate(commands: argparse._SubParsersAction) -> None:
@@ -45,6 +46,7 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
     )
+    add_arguments(parser, ModelParams, ("download",))
     # seeds are those of the calibration
     add_sampling(parser, EVALUATED, {"seed": "--noise-seed"})
     parser.set_defaults(function=_calibrate)
@@ -53,6 +55,12 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
 def _calibrate(chosen: argparse.Namespace) -> int:
     if chosen.episodes < 1:
         raise ValueError(f"--episodes: expected 1 or more, got {chosen.episodes}")
+    if chosen.limit <= 0 or chosen.workers < 0:
+        raise ValueError(
+            "--limit, --workers: expected more than 0 and 0 or more, got "
+            f"{chosen.limit} and {chosen.workers}"
+        )
+    fetch(chosen)
     options = sampling_options(chosen)
     from .training.evaluation.surprise import calibration
 

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from .training.dynamics.sources import SourceClip
     from .training.options import DataOptions
 
-MODEL = ("device", "dtype", "compile", "weights", "text_weights", "threads", "embodiment")
+MODEL = (
+    "download",
+    "device",
+    "dtype",
+    "compile",
+    "weights",
+    "text_weights",
+    "threads",
+    "embodiment",
+)
 SAMPLING = ("num_steps", "guidance", "shift", "seed", "prompt_format", "schedule", "horizon")
 
 

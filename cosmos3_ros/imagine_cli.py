@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from .model.embodiment import Embodiment
     from .training.dynamics.sources import SourceClip
 
-MODEL = ("device", "dtype", "weights", "text_weights", "threads", "embodiment", "prompt_format")
+MODEL = (
+    "download",
+    "device",
+    "dtype",
+    "weights",
+    "text_weights",
+    "threads",
+    "embodiment",
+    "prompt_format",
+)
 SHOWN = ("picture", "episode", "bag")  # what a checkpoint is shown in place of live cameras
 OFFLINE = (*SHOWN, "robot", "frame", "state", "at", *MODEL)
 

@@ -26,6 +26,17 @@ RUNTIME = ("compile", "cuda_graphs", "weights", "attention", "text_weights", "pl
 GRAPH = ("strategy", "image_transport", "gpus", "tensor_parallel")
 
 
+# Numbers of `eval` and `collect`: the least and the most that mean something.
+_RANGES: dict[str, tuple[float, float]] = {
+    "episodes": (1, 1_000_000),
+    "workers": (0, 1024),
+    "rows": (0, 1024),  # the chunk's own number is known when the checkpoint is loaded
+    "distractors": (0, 2),
+    "noise": (0, 1),  # rad
+    "limit": (0.01, 3600),  # s
+    "latency": (0, 3600),  # s
+}
+_MOST_NOISE = 100  # with --env, where it is a factor
 _LARGEST_SEED = 2**32 - 1  # of numpy's global generator, which worlds may use
 # Options of `eval` and `collect` that only the simulation's own tasks have, with their defaults.
 OWN: dict[str, Any] = {
@@ -125,15 +136,26 @@ def _check_world(chosen: argparse.Namespace) -> None:
 def _check_numbers(chosen: argparse.Namespace) -> None:
     """ValueError for a number of episodes, a seed and so on that there cannot be."""
     values = vars(chosen)
-    for name, least in (("episodes", 1), ("workers", 0), ("rows", 0), ("noise", 0), ("latency", 0)):
-        if (number := values.get(name)) is not None and number < least:
-            raise ValueError(f"--{name}: expected at least {least}, got {number}")
-    if (limit := values.get("limit")) is not None and limit <= 0:
-        raise ValueError(f"--limit: expected more than 0, got {limit}")
+    for name, (least, most) in _RANGES.items():
+        high = _MOST_NOISE if name == "noise" and chosen.env else most
+        if (number := values.get(name)) is not None and not least <= number <= high:
+            raise ValueError(f"--{name}: expected {least} to {high}, got {number}")
+    latency = values.get("latency", OWN["latency"])  # its default goes with any limit
+    if latency != OWN["latency"] and latency > (limit := values.get("limit", latency)):
+        raise ValueError(f"--latency: expected at most --limit, {limit}, got {latency}")
     seed = values.get("scene", values.get("seed")) or 0
-    most = _LARGEST_SEED + 1 - (chosen.episodes or 1)
-    if not 0 <= seed <= most:
-        raise ValueError(f"--seed: expected 0 to {most}, got {seed}")
+    last = _LARGEST_SEED + 1 - (chosen.episodes or 1)
+    if not 0 <= seed <= last:
+        raise ValueError(f"--seed: expected 0 to {last}, got {seed}")
+
+
+def _check_wording(wording: int, tasks: Iterable[str]) -> None:
+    """ValueError unless all tasks have so many wordings; -1 is the last one."""
+    from .sim.tasks import find
+
+    most = min(len(find(task).wordings) for task in tasks) - 1
+    if not -1 <= wording <= most:
+        raise ValueError(f"--wording: expected -1 to {most}, got {wording}")
 
 
 def _check_expert(chosen: argparse.Namespace) -> None:
@@ -244,7 +266,10 @@ def _add_eval(commands: argparse._SubParsersAction) -> None:
     )
 
     add_arguments(
-        parser, PolicyModelParams, ("device", "dtype", *RUNTIME), defaults={"device": "cpu"}
+        parser,
+        PolicyModelParams,
+        ("download", "device", "dtype", *RUNTIME),
+        defaults={"device": "cpu"},
     )
     nodes = parser.add_argument_group("with --through nodes")
     add_arguments(nodes, Options, GRAPH)
@@ -292,14 +317,25 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def fetch(chosen: argparse.Namespace) -> None:
+    """With --download, `checkpoint` may be a name on the Hugging Face Hub: here it is a folder."""
+    from .model.checkpoint_io.foreign import find_folder
+
+    if chosen.download:
+        chosen.checkpoint = str(find_folder(chosen.checkpoint, download=True))
+
+
 def _eval(chosen: argparse.Namespace) -> int:
     _check_world(chosen)
+    if not chosen.env:
+        fetch(chosen)
     if chosen.env:
         return _eval_world(chosen)
     from .sim.tasks import parse_names
 
     first, count = chosen.scene or 0, 20 if chosen.episodes is None else chosen.episodes
     tasks, seeds = parse_names(chosen.task or "basic"), range(first, first + count)
+    _check_wording(chosen.wording, tasks)
     if chosen.questions:
         from .training.evaluation.reasoner_accuracy import quiz_table, reasoner_accuracy
 
@@ -343,6 +379,8 @@ def _eval_world(chosen: argparse.Namespace) -> int:
     """`eval --env`: an expert or a checkpoint by a world's protocol."""
     if chosen.checkpoint == "expert":
         _check_expert(chosen)
+    else:
+        fetch(chosen)
     from .training.worlds.own_environment import enter
 
     enter(chosen.env, sys.argv[1:])

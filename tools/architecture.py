@@ -64,6 +64,7 @@ ORDER = (
     "training/video_options",
     "training/distill_options",
     "training/recipe",
+    "training/start",
     "training/log",
     "training/data",
     "training/clips",

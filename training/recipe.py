@@ -19,6 +19,7 @@ from ..model.checkpoint_io.atomic_files import write_text
 from ..model.checkpoint_io.foreign import checkpoint_path
 from ..model.checkpoint_io.trained_tasks import EMBEDDED
 from ..model.embodiment.checks import head_number
+from ..model.embodiment.table import nearest
 from ..model.media.one_line import is_plain, one_line
 from ..model.network.config import TINY, ModelConfig
 from ..model.option_fields import check_finite
@@ -268,7 +269,8 @@ def _values(kind: type, fields: Any, where: str) -> dict[str, Any]:
     """Checked values of fields of a dataclass; lists become tuples, integers stand for floats."""
     known = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := sorted(set(_table(fields, where)) - set(known)):
-        raise ValueError(f"{where}: unknown {unknown}, expected some of {sorted(known)}")
+        close = nearest(unknown[0], known)
+        raise ValueError(f"{where}: unknown {unknown}{close}, expected some of {sorted(known)}")
     hints = typing.get_type_hints(kind)
     values = {}
     for name, value in fields.items():

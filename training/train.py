@@ -6,9 +6,11 @@ Resumes where it was stopped.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -17,12 +19,12 @@ from ..model.autoencoder.vae import VideoAutoencoder
 from ..model.checkpoint_io.atomic_files import recover, rewritten, write_text
 from ..model.checkpoint_io.json_file import read_json
 from ..model.checkpoint_io.loader import load_model, load_vae
-from ..model.checkpoint_io.own_embodiment import own_embodiment, write_own
+from ..model.checkpoint_io.own_embodiment import write_own
 from ..model.checkpoint_io.tiny import write_tiny
 from ..model.checkpoint_io.trained_sampling import write_trained_sampling
 from ..model.checkpoint_io.trained_tasks import write_trained_tasks
 from ..model.checkpoint_io.yes_temperature import write_yes_temperature
-from ..model.embodiment import Embodiment, find_embodiment
+from ..model.embodiment import find_embodiment
 from ..model.loaded_model import Model
 from ..model.network.config import TINY
 from ..model.policy import fit_embodiment, load_policy
@@ -44,6 +46,7 @@ from .stages.forward_dynamics import ForwardDynamics
 from .stages.latent_encoder import Encoder
 from .stages.policy import train_policy
 from .stages.reasoner import ReasonerTrainer, train_reasoner
+from .start import check_start, embodiment_of
 from .video.video_stage import train_video
 from .worlds.live_source import ground_truth_of, make_clips
 
@@ -61,24 +64,18 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     weights that are not finite.
     """
     group = join(recipe.device)
-    if recipe.generator.shard and group.size == 1:
-        raise ValueError(
-            f"{recipe.stage}.shard: expected several processes (start them with torchrun), got one"
-        )
-    if recipe.video is not None:
-        read_clips(recipe.video)  # says what is wrong with the captions before anything is copied
-    if recipe.policy.steps:
-        check_truth(recipe.objective, ground_truth_of(recipe.data))
+    _check(recipe, out, group)
     _seed(recipe, group)
     torch.set_float32_matmul_precision("high")
     folder = out / "checkpoint"
-    log: Log = JsonLog(out / "log.jsonl", tell) if group.leads else lambda _: None
-    if group.leads:
-        begin(recipe, folder)
-    group.wait()
-    model = load(recipe, folder, group)
-    if recipe.decoder is not None:
-        check_decoder(recipe.decoder, model, recipe.embodiment)
+    with _nothing_left(out, group):
+        log: Log = JsonLog(out / "log.jsonl", tell) if group.leads else lambda _: None
+        if group.leads:
+            begin(recipe, folder)
+        group.wait()
+        model = load(recipe, folder, group)
+        if recipe.decoder is not None:
+            check_decoder(recipe.decoder, model, recipe.embodiment)
     redraw = recipe.decoder is not None and not _done(folder, "decoder", group)
     clips: Sequence[Clip] = ()
     if recipe.video is None:
@@ -94,6 +91,35 @@ def train(recipe: Recipe, out: Path, tell: Callable[[str], None] = print) -> Pat
     if group.leads:
         tell(f"wrote {folder}")
     return folder
+
+
+def _check(recipe: Recipe, out: Path, group: TrainingGroup) -> None:
+    """ValueError for what cannot be trained, before anything is copied."""
+    if recipe.lora or not (out / "checkpoint" / "transformer").is_dir():  # else it was copied
+        check_start(recipe)
+    if recipe.generator.shard and group.size == 1:
+        raise ValueError(
+            f"{recipe.stage}.shard: expected several processes (start them with torchrun), got one"
+        )
+    if recipe.video is not None:
+        read_clips(recipe.video)
+    if recipe.policy.steps:
+        check_truth(recipe.objective, ground_truth_of(recipe.data))
+
+
+@contextlib.contextmanager
+def _nothing_left(out: Path, group: TrainingGroup) -> Iterator[None]:
+    """After a ValueError, remove what was not there before: it is no training that can go on."""
+    before = {*out.iterdir()} if out.is_dir() else None
+    try:
+        yield
+    except ValueError:
+        if group.leads and out.is_dir():
+            for made in {*out.iterdir()} - (before or set()):
+                shutil.rmtree(made) if made.is_dir() else made.unlink()
+            if before is None:
+                out.rmdir()
+        raise
 
 
 def _done(folder: Path, stage: str, group: TrainingGroup) -> bool:
@@ -274,6 +300,9 @@ def _write_start(recipe: Recipe, folder: Path) -> None:
             write_tiny(Path(fresh) / "towers", recipe.seed, config, recipe.embodiment)
             for part in ("transformer", "vision_encoder", "config.json"):
                 replace(Path(fresh) / "towers" / part, folder / part)
+            for part in ("preprocessor_config.json", "video_preprocessor_config.json"):
+                if not (folder / part).exists():  # of a start that cannot see
+                    replace(Path(fresh) / "towers" / part, folder / part)
 
 
 def _describe(recipe: Recipe, folder: Path) -> None:
@@ -296,11 +325,3 @@ def _describe_again(recipe: Recipe, folder: Path) -> None:
         _describe(recipe, Path(place))
         if said.exists() and (not file.exists() or said.read_bytes() != file.read_bytes()):
             write_text(file, said.read_text(encoding="utf-8"))
-
-
-def embodiment_of(recipe: Recipe) -> Embodiment:
-    """What the recipe trains for; that of `start`, with its statistics, if it is the one named."""
-    about = read_json(Path(recipe.start) / "checkpoint.json", optional=True)
-    if (name := recipe.embodiment) == (about.get("policy") or {}).get("embodiment"):
-        return own_embodiment(Path(recipe.start), about["policy"]) or find_embodiment(name)
-    return find_embodiment(name)

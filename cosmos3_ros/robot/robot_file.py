@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import Any
 
+from ..model.embodiment.table import nearest
 from ..model.option_fields import coerce
 from .parameter_file import Sections, in_force, read_sections
 
@@ -42,8 +43,9 @@ def find_robot_file(robot: str) -> pathlib.Path:
         return path.resolve()
     known = sorted(file.stem for file in config_folder().glob("*.yaml"))
     if robot not in known:
+        close = nearest(robot, known) or ":"
         raise ValueError(
-            f"unknown robot {robot!r}: expected one of {known} or the path of a YAML file"
+            f"unknown robot {robot!r}{close} expected one of {known} or the path of a YAML file"
         )
     return config_folder() / f"{robot}.yaml"
 

@@ -121,7 +121,10 @@ def find_folder(path: str | Path, download: bool = False) -> Path:
     if folder.exists():
         about = f" but a file; {_LAYOUT}"
     elif named and not download:
-        about = "; if that is its name on the Hugging Face Hub, --download fetches it"
+        about = (
+            "; if that is its name on the Hugging Face Hub, fetch it: "
+            f"hf download {path} --local-dir {folder.name}, or --download where a command has that"
+        )
     raise ValueError(f"checkpoint: no folder {folder}{about}")
 
 

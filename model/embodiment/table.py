@@ -176,7 +176,10 @@ def as_number(value: Any) -> float | None:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """ ", did you mean 'X'?" with the most similar name; empty if none is similar."""
+    """ ", did you mean 'X'?" with the most similar name; empty if none is similar.
+
+    Put behind the wrong name, before the list of the known ones. One rule for all such errors.
+    """
     close = difflib.get_close_matches(str(name), [*known], 1)
     return f", did you mean {close[0]!r}?" if close else ""
 

@@ -11,6 +11,7 @@ import zlib
 
 import numpy as np
 
+from ...model.embodiment.table import nearest
 from ..arm_constants import HOME
 from ..layout import COLORS, Layout, cameras_of, mounts_of, random_look
 from .hard import HARD
@@ -48,8 +49,9 @@ def parse_names(text: str) -> list[str]:
     """Names with commas, or a name of SUITES, as a list. Raises ValueError for an unknown one."""
     names = list(SUITES.get(text) or text.split(","))
     if unknown := [name for name in names if name not in (*TASKS, *TWO_ARMS)]:
+        close = nearest(unknown[0], (*SUITES, *TASKS, *TWO_ARMS)) or ":"
         raise ValueError(
-            f"unknown task {', '.join(unknown)}: expected {', '.join(SUITES)} or some of "
+            f"unknown task {', '.join(unknown)}{close} expected {', '.join(SUITES)} or some of "
             f"{', '.join((*TASKS, *TWO_ARMS))}"
         )
     return names
@@ -60,8 +62,10 @@ def find(name: str) -> Task:
     try:
         return TASKS.get(name) or TWO_ARMS[name]
     except KeyError:
-        known = ", ".join((*TASKS, *TWO_ARMS))
-        raise ValueError(f"task: expected one of {known}, got {name!r}") from None
+        known = (*TASKS, *TWO_ARMS)
+        raise ValueError(
+            f"task: expected one of {', '.join(known)}, got {name!r}{nearest(name, known)}"
+        ) from None
 
 
 def robot_of(name: str) -> str:

@@ -146,6 +146,7 @@ def test_a_generator_learns_in_one_way_with_options_that_fit(tmp_path, text, mes
         ("policy.betas=[0.9]", r"policy.betas: expected 2 of float, got \[0.9\]"),
         ("policy.betas=[0.9, 1.0]", "policy.betas: expected 0 to"),
         ("policy.betas=[0.9, x]", "policy.betas: expected a number, got 'x'"),
+        ("autoencodr.steps=1", "unknown .'autoencodr'., did you mean 'autoencoder'., expected"),
         ("policy.compile=fast", "policy.compile: expected one of"),
         ("policy.accumulate=0", "policy.accumulate: expected 1 or more"),
         ("data.episodes=-1", "data.episodes: expected 1 to"),

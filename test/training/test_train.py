@@ -38,7 +38,8 @@ from cosmos3_ros.training.options import (
 from cosmos3_ros.training.recipe import Recipe, read_recipe
 from cosmos3_ros.training.stages import reasoner
 from cosmos3_ros.training.stages.policy import prepare
-from cosmos3_ros.training.train import begin, embodiment_of
+from cosmos3_ros.training.start import embodiment_of
+from cosmos3_ros.training.train import begin
 from cosmos3_ros.training.vqa.questions import Lesson
 from cosmos3_ros.training.vqa.samples import Scene
 

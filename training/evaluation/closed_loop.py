@@ -71,6 +71,24 @@ class Outcome:
     real_time: float = math.nan  # simulated seconds per second
 
 
+class Played:
+    """Outcomes of earlier calls, and what keeps those of this one. This one has and keeps none."""
+
+    def __init__(self, outcomes: Sequence[Outcome] = ()) -> None:
+        self._outcomes = {(outcome.task, outcome.seed): outcome for outcome in outcomes}
+
+    def split(self, trials: Sequence[Trial]) -> tuple[list[Outcome], list[Trial]]:
+        """The outcomes of the trials that were played before, and the trials that are left."""
+        keys = [(trial.task, trial.seed) for trial in trials]
+        return (
+            [self._outcomes[key] for key in keys if key in self._outcomes],
+            [trial for key, trial in zip(keys, trials, strict=True) if key not in self._outcomes],
+        )
+
+    def keep(self, outcome: Outcome) -> None:
+        """An episode has ended."""
+
+
 class Probe:
     """Looks on while an episode is played, and may interfere. This one does neither."""
 
@@ -220,14 +238,20 @@ def evaluate(
     tell: Callable[[str], None] = print,
     strips: Path | None = None,
     most: int = 3,
+    played: Played | None = None,
 ) -> list[Outcome]:
     """Run all trials in parallel; they come back in the order given.
 
-    strips: folder for a picture of each failure, at most `most` of a task.
+    strips: folder for a picture of each failure, at most `most` of a task. played: trials that it
+    has already are not run again, and it gets each of the others when it has ended.
     """
-    outcomes: list[Outcome] = []
-    for number, (outcome, seen) in enumerate(in_parallel(run_trial, trials, workers), 1):
+    played = played or Played()
+    outcomes, left = played.split(trials)
+    for number, (outcome, seen) in enumerate(
+        in_parallel(run_trial, left, workers), len(outcomes) + 1
+    ):
         outcomes.append(outcome)
+        played.keep(outcome)
         tell(
             f"{number}/{len(trials)}  {outcome.task} {outcome.seed}: "
             f"{'solved' if outcome.success else 'failed'}"
@@ -239,6 +263,11 @@ def evaluate(
         ):
             title = f"{outcome.task}, seed {outcome.seed}: {outcome.instruction}"
             write_strip(strips / f"{outcome.task}_{outcome.seed}.png", seen, title)
+    return in_order(outcomes, trials)
+
+
+def in_order(outcomes: Sequence[Outcome], trials: Sequence[Trial]) -> list[Outcome]:
+    """The outcomes, in the order of their trials."""
     order = {(trial.task, trial.seed): number for number, trial in enumerate(trials)}
     return sorted(outcomes, key=lambda outcome: order[outcome.task, outcome.seed])
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ...model.embodiment import find_embodiment
 from ...sim.tasks import robot_of
-from .closed_loop import Outcome, Trial
+from .closed_loop import Outcome, Played, Trial, in_order
 
 if TYPE_CHECKING:
     from ...apps.episode_report import Episode
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 START = 120.0  # s that the nodes may take
 
 
-def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
+def through_nodes(trials: Sequence[Trial], played: Played | None = None) -> list[Outcome]:
     """One after the other; what a chunk took is from capture to receipt.
 
-    Raises ValueError unless the nodes can do it.
+    played: as of `evaluate`. Raises ValueError unless the nodes can do it.
 
     The nodes have the robot file's settings but for `runtime` and `graph`, so latency and options
     of the trials do not count, and wordings and distractors are the usual ones.
@@ -39,6 +39,10 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
         )
     if len({robot_of(trial.task) for trial in trials}) > 1:
         raise ValueError("through nodes: expected tasks of one robot, one arm or two")
+    played = played or Played()
+    outcomes, left = played.split(trials)
+    if not left:
+        return outcomes
     from ...bringup.node_graph import Options, processes
 
     options = Options(
@@ -53,9 +57,10 @@ def through_nodes(trials: Sequence[Trial]) -> list[Outcome]:
     )
     views = find_embodiment(options.robot).views
     with running_episodes(processes(options), options, views) as (runner, alive):
-        return [
-            _outcome(runner.episode(trial.task, trial.seed, trial.limit, alive)) for trial in trials
-        ]
+        for trial in left:
+            outcomes.append(_outcome(runner.episode(trial.task, trial.seed, trial.limit, alive)))
+            played.keep(outcomes[-1])
+    return in_order(outcomes, trials)
 
 
 @contextlib.contextmanager

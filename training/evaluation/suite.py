@@ -23,7 +23,7 @@ from typing import Any
 from ..data.demonstrations import Demonstration
 from ..data.parallel import in_parallel
 from ..vqa.scene_state import ASKED
-from .closed_loop import Outcome, Trial, evaluate, summarize, table
+from .closed_loop import Outcome, Played, Trial, evaluate, summarize, table
 from .closed_loop_ros import through_nodes
 from .comparison import Setting, compare, compared_table
 from .image_metrics import averages
@@ -36,6 +36,7 @@ from .world_model import ActionErrors, Findings, WorldModelTrial, run_world_mode
 PROCESS, NODES = "process", "nodes"
 FEW = 20  # seeds of each task for what needs no narrow interval
 Tell = Callable[[str], None]
+Measure = Callable[[Played], dict[str, Any]]  # of a part, from what was played of it before
 
 
 def report(
@@ -53,9 +54,9 @@ def report(
     to sample, each measured in process on the same trials and compared. For a page also the
     controls (another wording, random weights), the futures and the reasoner; then all but the first
     and the wording have FEW seeds. Pictures go into a folder named as the json. What the json has
-    already, of the same weights and trials, is not measured again: a run that was stopped goes on,
-    also on another machine. Raises ValueError if the json holds something else, or if the nodes
-    cannot be asked for that.
+    already, of the same weights and trials, is not measured again, and every episode stands there
+    when it has ended: a run that was stopped goes on, also on another machine. Raises ValueError if
+    the json holds something else, or if the nodes cannot be asked for that.
     """
     if not through or set(through) - {PROCESS, NODES}:
         raise ValueError(
@@ -75,38 +76,69 @@ def report(
             if out:
                 write_json(out, content)
         if page and pictures:
-            write_page(page, content, pictures)
+            write_page(page, {**content, "parts": _finished(content)}, pictures)
     return _tables(content)
 
 
+class _Kept(Played):
+    """The episodes of a part that has begun: in the results, until it is measured."""
+
+    def __init__(self, parts: dict[str, Any], name: str, write: Callable[[], None]) -> None:
+        super().__init__([_outcome(row) for row in parts.get(name, {}).get("episodes", ())])
+        self._parts, self._name, self._write = parts, name, write
+
+    def keep(self, outcome: Outcome) -> None:
+        """Write it into the json."""
+        part = self._parts.setdefault(self._name, {"episodes": []})
+        part["episodes"].append(plain(dataclasses.asdict(outcome)))
+        self._write()
+
+
+def _outcome(row: Mapping[str, Any]) -> Outcome:
+    """As it stands in the json, where None is a number that is not finite."""
+    fields: dict[str, Any] = {
+        name: math.nan if value is None else value for name, value in row.items()
+    }
+    return Outcome(**fields)
+
+
+def _finished(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts that are measured: of the others there are only episodes."""
+    return {name: part for name, part in content["parts"].items() if "about" in part}
+
+
 def _measure(
-    parts: Mapping[str, Callable[[], dict[str, Any]]],
+    parts: Mapping[str, Measure],
     content: dict[str, Any],
     first: Trial,
     out: Path | None,
     tell: Tell,
 ) -> None:
-    """The parts that `content` lacks; each is written when it is there."""
+    """The parts that `content` lacks; each is written when it is there, and its episodes before."""
     from ...model.checkpoint_io.json_file import write_json
 
+    def write() -> None:
+        if out:
+            write_json(out, content)
+
     for name, measure in parts.items():
-        if name in content["parts"]:
+        if name in _finished(content):
             tell(f"{name}: has been measured before")
             continue
         began = datetime.datetime.now(datetime.UTC)
-        content["parts"][name] = plain({**measure(), "about": about(began, first)})
-        if out:
-            write_json(out, content)
+        found = measure(_Kept(content["parts"], name, write))
+        content["parts"][name] = plain({**found, "about": about(began, first)})
+        write()
 
 
 def _tables(content: Mapping[str, Any]) -> str:
     tables = [
         f"{name}\n{table(part['summary'])}"
-        for name, part in content["parts"].items()
+        for name, part in _finished(content).items()
         if "summary" in part
     ]
     tables += [
-        quiz_table(part["grades"]) for name, part in content["parts"].items() if name == REASONER
+        quiz_table(part["grades"]) for name, part in _finished(content).items() if name == REASONER
     ]
     tables += [
         f"{COMPARED}: {name}\n{compared_table(rows)}"
@@ -157,28 +189,32 @@ def _parts(
     pictures: Path | None,
     tell: Tell,
     settings: Sequence[Setting],
-) -> dict[str, Callable[[], dict[str, Any]]]:
+) -> dict[str, Measure]:
     """What is to be measured, by name."""
 
-    def closed(name: str, some: Sequence[Trial], strips: Path | None = None) -> dict[str, Any]:
-        return _run(evaluate(some, workers, lambda text: tell(f"{name} {text}"), strips))
+    def closed(
+        name: str, some: Sequence[Trial], played: Played, strips: Path | None = None
+    ) -> dict[str, Any]:
+        said = lambda text: tell(f"{name} {text}")  # noqa: E731
+        return _run(evaluate(some, workers, said, strips, played=played))
 
-    parts: dict[str, Callable[[], dict[str, Any]]] = {}
+    parts: dict[str, Measure] = {}
     if PROCESS in through:
-        parts[CLOSED] = lambda: closed(CLOSED, trials, pictures and pictures / "failures")
+        failures = pictures and pictures / "failures"
+        parts[CLOSED] = lambda played: closed(CLOSED, trials, played, failures)
     for setting in settings:
         parts[setting.text] = functools.partial(closed, setting.text, setting.of(trials))
     if NODES in through:
-        parts[ROS] = lambda: _run(through_nodes(_few(trials) if whole else trials))
+        parts[ROS] = lambda played: _run(through_nodes(_few(trials) if whole else trials, played))
     if whole:
         unheard = [dataclasses.replace(trial, wording=-1) for trial in trials]
-        parts[UNHEARD] = lambda: closed(UNHEARD, unheard)
-        parts[RANDOM] = lambda: _with_random_weights(
-            _few(trials), functools.partial(closed, RANDOM)
+        parts[UNHEARD] = functools.partial(closed, UNHEARD, unheard)
+        parts[RANDOM] = lambda played: _with_random_weights(
+            _few(trials), lambda some: closed(RANDOM, some, played)
         )
-        parts[FUTURES] = lambda: _futures(_few(trials), workers, pictures, tell)
+        parts[FUTURES] = lambda _: _futures(_few(trials), workers, pictures, tell)
         if asked := [trial for trial in _few(trials) if trial.task in ASKED]:
-            parts[REASONER] = lambda: {"grades": _reasoner(asked, workers, tell)}
+            parts[REASONER] = lambda _: {"grades": _reasoner(asked, workers, tell)}
     return parts
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from importlib.metadata import EntryPoint, entry_points
 
+from ...model.embodiment.table import nearest
 from .world import World, check_world, close_at_exit
 
 GROUP = "cosmos3_ros.worlds"
@@ -50,8 +51,10 @@ def make_world(name: str, protocol: str, seed: int | None, exam: bool) -> World:
 def _others(name: str, protocol: str, seed: int | None, exam: bool) -> World:
     found: dict[str, EntryPoint] = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:
-        known = ", ".join((*OWN, *sorted(found)))
-        raise ValueError(f"env: expected {known} or {GYM}ID, got {name!r}")
+        known = (*OWN, *sorted(found))
+        raise ValueError(
+            f"env: expected {', '.join(known)} or {GYM}ID, got {name!r}{nearest(name, known)}"
+        )
     maker = found[name].value
     try:
         made = found[name].load()(protocol=protocol, seed=seed, exam=exam)

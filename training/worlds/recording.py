@@ -28,7 +28,7 @@ from ..data.lerobot.layout import Layout
 from ..data.lerobot_writer import RECORDED, episode_seeds, finish, has_shard, remember, write_shard
 from ..data.parallel import in_parallel
 from .catalog import open_world
-from .world import Act, World, begin_expert
+from .world import Act, World, begin_expert, named
 
 _AFTERWARDS = 0.2  # s that are recorded after the task is solved
 _DISTURBED = 0.7  # of the episodes, as in the own simulation's demonstrations
@@ -79,6 +79,13 @@ def perform(
 
     look: at which steps to take pictures (they cost most of the time), by default at all.
     """
+    with named(world, wanted.task, wanted.seed):
+        return _perform(wanted, world, look)
+
+
+def _perform(
+    wanted: WorldDemonstration, world: World, look: Callable[[int], bool] | None
+) -> Episode | None:
     random = _random(wanted)
     scale = wanted.noise * np.array(world.noise) * (random.random() < _DISTURBED)
     act = _begin(world, wanted, random)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...model.embodiment import Embodiment
 from ...model.interface import NS, ActionChunk, Observation, Policy
-from .world import World, begin_expert
+from .world import World, begin, begin_expert, named
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,12 +27,13 @@ class EpisodeResult:
 
 def play_expert(world: World, task: str, seed: int) -> EpisodeResult:
     """An episode by the world's expert. Raises ValueError if there is none."""
-    act = begin_expert(world, task, seed)
     steps = 0
-    while steps < world.horizon and not world.success:
-        world.step(act())
-        steps += 1
-    return EpisodeResult(task, seed, world.success, steps)
+    with named(world, task, seed):
+        act = begin_expert(world, task, seed)
+        while steps < world.horizon and not world.success:
+            world.step(act())
+            steps += 1
+        return EpisodeResult(task, seed, world.success, steps)
 
 
 def play_policy(
@@ -50,11 +51,13 @@ def play_policy(
     """
     view = match_views(policy.embodiment, world)
     check_rows(rows, policy.embodiment)
-    world.reset(task, seed)
+    with named(world, task, seed):
+        begin(world, task, seed)
     policy.reset()
     steps, spent = 0, []
     while steps < world.horizon and not world.success:
-        seen = world.observe()
+        with named(world, task, seed):
+            seen = world.observe()
         observation = dataclasses.replace(
             seen, images={ours: seen.images[theirs] for ours, theirs in view.items()}
         )
@@ -63,7 +66,8 @@ def play_policy(
         prediction = policy.infer(observation)
         spent.append(sum(prediction.seconds.values()))
         for command in commands(prediction.chunk, world.command, world.fps, rows):
-            world.step(world.to_action(command))
+            with named(world, task, seed):
+                world.step(world.to_action(command))
             steps += 1
             if world.success or steps >= world.horizon:
                 break

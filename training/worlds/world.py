@@ -8,13 +8,15 @@ imports a simulator.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from ...model.embodiment.table import nearest
 from ...model.embodiment.units import Column
 from ...model.interface import Observation
 from ..options import GroundTruthOptions
@@ -114,9 +116,32 @@ class ActsByCommands:
         return np.asarray(command, float)
 
 
+@contextlib.contextmanager
+def named(world: World, task: str, seed: int) -> Iterator[None]:
+    """What a world raises in an episode becomes a ValueError of one line that says which world."""
+    try:
+        yield
+    except Exception as error:  # of whatever package
+        if isinstance(error, ValueError) and world.name in str(error):
+            raise
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{world.name}: {task}, seed {seed}: {said}") from error
+
+
+def begin(world: World, task: str, seed: int) -> None:
+    """Begin an episode; ValueError if what is observed then is not what the world says it has."""
+    world.reset(task, seed)
+    state = np.asarray(world.observe(look=False).state)
+    if state.shape != (len(world.state),):
+        raise ValueError(
+            f"{world.name}: expected a state of {len(world.state)} numbers of observe(), one for "
+            f"each column of `state`, got {list(state.shape)}"
+        )
+
+
 def begin_expert(world: World, task: str, seed: int) -> Act:
     """Begin an episode, and what solves it; ValueError if the world has no expert."""
-    world.reset(task, seed)
+    begin(world, task, seed)
     act = world.expert()
     if act is None:
         raise ValueError(f"{world.name}: has no expert; expected a world with one, or a checkpoint")
@@ -149,7 +174,10 @@ def close_at_exit(world: World) -> None:
 def check_task(world: str, task: str, tasks: Sequence[str]) -> None:
     """ValueError with the known ones unless `task` is among them."""
     if task not in tasks:
-        raise ValueError(f"task of {world}: expected one of {', '.join(tasks)}, got {task!r}")
+        raise ValueError(
+            f"task of {world}: expected one of {', '.join(tasks)}, got {task!r}"
+            f"{nearest(task, tasks)}"
+        )
 
 
 def check_action(world: str, action: np.ndarray, width: int) -> np.ndarray:
@@ -172,5 +200,6 @@ def parse_tasks(world: World, text: str) -> list[str]:
         if name not in groups and name not in world.tasks:
             raise ValueError(
                 f"task of {world.name}: expected all or some of {', '.join(known)}, got {name!r}"
+                f"{nearest(name, known)}"
             )
     return list(dict.fromkeys(task for name in names for task in groups.get(name, (name,))))

@@ -153,7 +153,10 @@ def test_other_folders_say_what_they_are(tmp_path, make, message):
 
 
 def test_names_of_the_hub_are_told_from_folders(monkeypatch):
-    with pytest.raises(ValueError, match="no folder nvidia/Cosmos3-Nano; if that is its name"):
+    with pytest.raises(
+        ValueError,
+        match=r"no folder nvidia/Cosmos3-Nano; if .* hf download nvidia/Cosmos3-Nano --local-dir C",
+    ):
         find_checkpoint("nvidia/Cosmos3-Nano")
     with pytest.raises(ValueError, match=r"no folder /does/not/exist$"):
         find_checkpoint("/does/not/exist", download=True)

@@ -18,8 +18,8 @@ from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.model.registry import embedded_checkpoint
 from cosmos3_ros.training.data.demonstrations import Demonstration, record
-from cosmos3_ros.training.evaluation import world_model
-from cosmos3_ros.training.evaluation.closed_loop import Trial, evaluate
+from cosmos3_ros.training.evaluation import closed_loop, suite, world_model
+from cosmos3_ros.training.evaluation.closed_loop import Outcome, Trial, evaluate
 from cosmos3_ros.training.evaluation.comparison import parse_setting
 from cosmos3_ros.training.evaluation.image_metrics import averages, compare, psnr, ssim_map
 from cosmos3_ros.training.evaluation.smoothness_metrics import (
@@ -184,6 +184,82 @@ def test_what_cannot_be_done_is_refused_at_once(tmp_path):
         report(trials, ["nodes"], settings=[parse_setting("num_steps=2", {})])
     with pytest.raises(ValueError, match="through: expected process, nodes or both"):
         report(trials, ["processes"])
+
+
+def played(trial):
+    """An outcome with numbers that are not finite; even seeds are solved."""
+    solved = trial.seed % 2 == 0
+    return Outcome(
+        trial.task, trial.seed, "do", solved, 1 / 3, 0.1, np.inf, 0, 0, 1, np.nan, np.nan
+    )
+
+
+def stopping(calls, at):
+    """One that plays trials, notes them in `calls`, and is stopped at the `at`-th."""
+
+    def play(trial):
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        calls.append((trial.options, trial.task, trial.seed))
+        return played(trial), []
+
+    return play
+
+
+def without_headers(file):
+    content = json.loads(file.read_text())
+    for part in content["parts"].values():
+        del part["about"]
+    return json.dumps(content)
+
+
+def test_an_evaluation_that_is_stopped_keeps_its_episodes(tmp_path, monkeypatch):
+    trials = [Trial(str(tiny_checkpoint()), task, n) for task in ("reach", "lift") for n in (0, 1)]
+    settings = [parse_setting("num_steps=2", {})]
+
+    file, calls = tmp_path / "parts.json", []
+
+    def measure(file, at):
+        monkeypatch.setattr(closed_loop, "run_trial", stopping(calls, at))
+        report(trials, ["process"], 1, file, settings=settings, tell=lambda _: None)
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(file, 0)
+    assert not file.exists()
+    for stop in (2, 4, 7):  # within the first part, between the two, within the second
+        with pytest.raises(KeyboardInterrupt):
+            measure(file, stop)
+    measure(file, 99)
+    in_parts = calls.copy()
+    calls.clear()
+    measure(tmp_path / "whole.json", 99)
+    assert in_parts == calls
+    assert len(calls) == 8
+    assert without_headers(file) == without_headers(tmp_path / "whole.json")
+
+
+def test_a_part_that_was_stopped_is_not_taken_for_measured(tmp_path, monkeypatch):
+    trials = [Trial(str(tiny_checkpoint()), "reach", seed) for seed in range(3)]
+    file, calls = tmp_path / "some.json", []
+    monkeypatch.setattr(closed_loop, "run_trial", stopping(calls, 2))
+    with pytest.raises(KeyboardInterrupt):
+        report(trials, ["process"], 1, file, tell=lambda _: None)
+    asked = []
+
+    def nodes(trials, kept):
+        asked.append(kept.split(trials))
+        kept.keep(played(trials[0]))
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return [played(trial) for trial in trials]
+
+    monkeypatch.setattr(suite, "through_nodes", nodes)
+    with pytest.raises(KeyboardInterrupt):
+        report(trials, ["nodes"], 1, file, tell=lambda _: None)
+    text = report(trials, ["nodes"], 1, file, tell=lambda _: None)
+    assert [(len(before), len(left)) for before, left in asked] == [(0, 3), (1, 2)]
+    assert "through the ROS nodes" in text
+    assert "in process" not in text
 
 
 @pytest.mark.sim

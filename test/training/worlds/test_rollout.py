@@ -106,6 +106,23 @@ def test_what_does_not_fit_is_refused(ideal):
         play_expert(ideal, "1", 0)
 
 
+def test_what_a_world_raises_in_an_episode_is_said_with_its_name(ideal, monkeypatch):
+    def cold(action):
+        raise RuntimeError("the oven\nis cold")
+
+    monkeypatch.setattr(ideal, "step", cold)
+    said = "^ideal: 1, seed 0: RuntimeError: the oven is cold$"
+    for played in (play_expert, lambda *of: play_policy(Straight(), *of)):
+        with pytest.raises(ValueError, match=said):
+            played(ideal, "1", 0)
+
+
+def test_a_state_that_is_not_what_the_world_says_is_refused(ideal, monkeypatch):
+    monkeypatch.setattr(ideal, "state", ROBOT.state[:7])
+    with pytest.raises(ValueError, match=r"^ideal: expected a state of 7 numbers .*, got \[8\]$"):
+        play_expert(ideal, "1", 0)
+
+
 def test_the_only_camera_serves_the_only_view(ideal):
     panel = ROBOT.canvas.panels[0]
     policy = Straight()
