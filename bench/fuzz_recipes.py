@@ -109,7 +109,7 @@ def _there(fields: dict[str, Any], dataset: Path, clips: Path, start: Path) -> d
 
 
 def _begin(recipe: Recipe, out: Path) -> None:
-    """What `train` does before it copies or writes weights."""
+    """What `train` does before it copies or writes weights, but for a look at those of `start`."""
 
     def stop(*_: Any, **__: Any) -> None:
         raise WorkError
@@ -119,6 +119,7 @@ def _begin(recipe: Recipe, out: Path) -> None:
         stop()
 
     with (
+        mock.patch.object(training, "check_start"),  # of a folder that is no whole checkpoint
         mock.patch.object(checkpoint_writer, "copy_tree", stop),
         mock.patch.object(training, "write_tiny", tiny),
     ):
