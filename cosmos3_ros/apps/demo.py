@@ -114,7 +114,8 @@ def demo(
         log = nodes.enter_context((out / "nodes.log").open("w"))
         graph = nodes.enter_context(RunningGraph(wanted, log))
         alive = lambda: check(graph, out)  # noqa: E731
-        with Film(out / "demo.mp4", RATE, layout.size) as film:
+        # the film last: pictures come by a thread of the recorder
+        with Film(out / "demo.mp4", RATE, layout.size) as film, watch:
             runner = EpisodeRunner(recorder, film, layout)
             wait_until(lambda: is_ready(recorder), START, "the nodes' start", alive)
             say(
@@ -125,7 +126,6 @@ def demo(
                 for name in names:
                     done.append(runner.episode(name, seed, time_limit, alive))
                     tracks.append(runner.track(done[-1]))
-        watch.close()
         joints = read_robot(options.robot).joints
         columns = dict(zip(joints.joints, joints.units, strict=True))
         plot_joints(out / "joints.png", columns, tracks)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pathlib
+import threading
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -127,8 +128,22 @@ def write(
 
 
 class Film(Mp4Writer):
-    """An mp4 that grows picture by picture: uint8 [*size, 3]; a context manager."""
+    """An mp4 that grows picture by picture: uint8 [*size, 3]; a context manager.
+
+    Pictures may come from another thread; those that come when it is closed are left out.
+    """
 
     def __init__(self, path: pathlib.Path, rate: int, size: tuple[int, int]) -> None:
         # one thread: the robot and the network need the other cores
         super().__init__(path, rate, size, H264(crf=23, threads=1))
+        self._lock, self._is_open = threading.Lock(), True
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._is_open = False
+            super().__exit__(*error)
+
+    def add(self, picture: np.ndarray) -> None:
+        with self._lock:
+            if self._is_open:
+                super().add(picture)

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of a run: seen and predicted lie at the same place; what is written can be read."""
 
+import threading
+import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -67,3 +70,25 @@ def test_long_words_are_wrapped_within_the_column() -> None:
     picture = layout.picture({}, None, [("last rejected", text)])
     assert picture[:, -COLUMN:].any()
     assert not picture[:, -8:].any(), "nothing is cut off at the right"
+
+
+def test_pictures_of_another_thread_may_come_while_the_film_is_closed(tmp_path: Path) -> None:
+    """An encoder that two threads use, or one after its end, takes the process down."""
+    for number in range(20):
+        path, stopped = tmp_path / f"{number}.mp4", threading.Event()
+        with Film(path, 15, (160, 240)) as film:
+
+            def feed(film: Film = film, stopped: threading.Event = stopped) -> None:
+                shade = 0
+                while not stopped.is_set():
+                    film.add(np.full((160, 240, 3), shade % 256, np.uint8))
+                    shade += 1
+
+            thread = threading.Thread(target=feed)
+            thread.start()
+            time.sleep(0.02)
+        time.sleep(0.01)
+        stopped.set()
+        thread.join()
+        with av.open(str(path)) as shown:
+            assert len([*shown.decode(video=0)]) == film.frames
