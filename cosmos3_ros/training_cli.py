@@ -327,10 +327,9 @@ def fetch(chosen: argparse.Namespace) -> None:
 
 def _eval(chosen: argparse.Namespace) -> int:
     _check_world(chosen)
-    if not chosen.env:
-        fetch(chosen)
     if chosen.env:
         return _eval_world(chosen)
+    fetch(chosen)
     from .sim.tasks import parse_names
 
     first, count = chosen.scene or 0, 20 if chosen.episodes is None else chosen.episodes

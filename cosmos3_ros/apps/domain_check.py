@@ -22,9 +22,7 @@ def check_nobody(recorder: Recorder) -> None:
 
     To be asked before nodes are started that are to be alone; takes `DISCOVERY`.
     """
-    end = time.monotonic() + DISCOVERY
-    while time.monotonic() < end:
-        time.sleep(0.05)
+    time.sleep(DISCOVERY)
     for topic in (*OURS, topics.JOINT_STATES):
         _check(recorder, topic, 0)
 

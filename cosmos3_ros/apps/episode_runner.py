@@ -14,6 +14,7 @@ import numpy as np
 from std_srvs.srv import SetBool
 
 from ..model.interface import NS
+from ..msg import CommanderStatus
 from ..ros.messages import to_ns
 from ..srv import ResetTask
 from .domain_check import check_alone
@@ -77,15 +78,27 @@ class EpisodeRunner:
             time.sleep(0.1)
         self._filming = False
         seconds = time.monotonic() - start
+        print(end="\n" if sys.stdout.isatty() else "")
+        episode = self._result(task, seed, scene.instruction, seconds, before)
+        outcome = "solved" if episode.success else "not solved"
+        say(f"{self._title}: {outcome} after {seconds:.1f} s, {episode.chunks} chunks")
+        if why := too_late(episode):
+            say(why)
+        return episode
+
+    def _result(
+        self, task: str, seed: int, instruction: str, seconds: float, before: CommanderStatus | None
+    ) -> Episode:
+        """What the recorder has of the episode; before: what the commander said as it began."""
+        recorder = self._recorder
         status, after = recorder.status, recorder.commander
         assert status is not None
         assert before is not None
         assert after is not None
-        print(end="\n" if sys.stdout.isatty() else "")
-        episode = Episode(
+        return Episode(
             task=task,
             seed=seed,
-            instruction=scene.instruction,
+            instruction=instruction,
             success=bool(status.success),
             seconds=seconds,
             chunks=len(recorder.latencies),
@@ -98,11 +111,6 @@ class EpisodeRunner:
             rejected=int(after.rejected - before.rejected),
             limited=int(after.limited - before.limited),
         )
-        outcome = "solved" if episode.success else "not solved"
-        say(f"{self._title}: {outcome} after {seconds:.1f} s, {episode.chunks} chunks")
-        if why := too_late(episode):
-            say(why)
-        return episode
 
     @property
     def elapsed(self) -> float:

@@ -121,7 +121,8 @@ class InputWatch:
         steady = self._steady()
         if now != self._clock[0]:
             self._clock = now, steady
-        who = [node_label(one) for one in self._node.get_publishers_info_by_topic("/clock")]
+        found = [] if now else self._node.get_publishers_info_by_topic("/clock")
+        who = [node_label(one) for one in found]
         why = clock_fault(simulated, now, steady - self._clock[1], who)
         self.faults.set("clock", why)
         return why
