@@ -28,8 +28,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from cosmos3_ros.model.acceleration.canvas_cuda import GpuComposer
-from cosmos3_ros.model.acceleration.optimize import fuse_gates, optimize, round_attention
+from cosmos3_ros.model.acceleration.optimize import fuse_rounding, optimize, round_attention
 from cosmos3_ros.model.acceleration.options import RuntimeOptions
+from cosmos3_ros.model.network.layers import RMSNorm
 from cosmos3_ros.model.network.layers import attention as attend
 
 VIDEO_TOKENS, TEXT_TOKENS = 3093, 182  # of the DROID setting, see docs/performance.md
@@ -46,7 +47,7 @@ class Kernels:
 
     def gate(self) -> dict[str, Any]:
         """The gate and its rounding for both branches of guidance, all layers."""
-        from cosmos3_ros.model.runtime.gate_kernel import gate_rounded
+        from cosmos3_ros.model.runtime.rounding_kernels import gate_rounded
 
         config = self.full.config
         both = torch.randn(2 * VIDEO_TOKENS, 2 * config.mlp, device="cuda", dtype=torch.bfloat16)
@@ -58,6 +59,31 @@ class Kernels:
             found[f"{name}, error"] = relative(small.float() * scale, wanted)
             call = functools.partial(way, both)
             found[f"{name}_ms"] = config.layers * graph_ms(call, both, 8)
+        return found
+
+    def norm(self) -> dict[str, Any]:
+        """A sum, its norm and the rounding, for both branches of guidance, all layers once."""
+        from cosmos3_ros.model.runtime.rounding_kernels import norm_rounded
+
+        config = self.full.config
+        shape = (2 * VIDEO_TOKENS, config.hidden)
+        x, more = torch.randn(2, *shape, device="cuda", dtype=torch.bfloat16)
+        norm = RMSNorm(config.hidden, config.norm_eps, False).to("cuda", torch.bfloat16)
+        norm.requires_grad_(False)
+
+        def plain(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            total = x + more
+            return *_rounded_in_torch(norm(total)), total
+
+        def kernel(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            return norm_rounded(x, norm.weight, norm.eps, False, more)
+
+        wanted = norm(x.float() + more.float())
+        found: dict[str, Any] = {}
+        for name, way in (("compiled", torch.compile(plain, dynamic=False)), ("kernel", kernel)):
+            small, scale, _ = way(x)
+            found[f"{name}, error"] = relative(small.float() * scale, wanted)
+            found[f"{name}_ms"] = config.layers * graph_ms(functools.partial(way, x), x, 8)
         return found
 
     def attention(self) -> dict[str, Any]:
@@ -133,11 +159,11 @@ class Kernels:
                 layer.attend = attend
 
     def fp8_before(self) -> dict[str, Any]:
-        """Without the gate's kernel, and how far its chunks are from those with it."""
+        """Without the kernels that round, and how far its chunks are from those with them."""
         model = self.bench._fast()
         exact = self.bench._prediction(model)
-        fuse_gates(model.transformer.generator.layers, False)
-        found = self.bench._errors("gate's kernel", exact, self.bench._prediction(model))
+        fuse_rounding(model.transformer.generator.layers, False)
+        found = self.bench._errors("kernels", exact, self.bench._prediction(model))
         return found | self.chunks(("exact",), (SCALE,))
 
     def profile(self) -> dict[str, Any]:
@@ -155,7 +181,10 @@ class Kernels:
 
 def _gate_in_torch(both: Tensor) -> tuple[Tensor, Tensor]:
     gate, up = both.chunk(2, -1)
-    found = functional.silu(gate) * up
+    return _rounded_in_torch(functional.silu(gate) * up)
+
+
+def _rounded_in_torch(found: Tensor) -> tuple[Tensor, Tensor]:
     scale = found.abs().amax(1, keepdim=True).float().clamp(min=1e-12) / 448
     return (found.float() / scale).clamp(-448, 448).to(torch.float8_e4m3fn), scale
 
@@ -183,7 +212,8 @@ def main() -> None:
     with torch.inference_mode():
         dtype = torch.bfloat16 if gpu else torch.float32
         each = Kernels(make(chosen.preset, chosen.device, dtype), chosen.runs)
-        alone = {"gate": (3.0, each.gate), "attention": (15.0, each.attention)}
+        alone = {"gate": (3.0, each.gate), "norm": (3.0, each.norm)}
+        alone["attention"] = (15.0, each.attention)
         stages = {
             **(alone if gpu else {}),  # they are Triton's
             "picture": (1.0, each.picture),

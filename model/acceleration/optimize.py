@@ -47,7 +47,7 @@ def optimize(
         layers = transformer.generator.layers
         _prepare(layers, runtime.generator, compiled, device, split)
         if split is None and device.type == "cuda":
-            fuse_gates(layers)
+            fuse_rounding(layers)
         _compile(layers, compiled, dynamic=False)
         if runtime.attention == "fp8" and device.type == "cuda":
             round_attention(layers, device)
@@ -138,11 +138,11 @@ def round_attention(layers: Iterable[nn.Module], device: torch.device) -> None:
         layer.attend = attend
 
 
-def fuse_gates(layers: Iterable[nn.Module], fused: bool = True) -> None:
-    """Let MLPs in FP8 round what their gate gives in the gate's kernel, in place; on a GPU only."""
+def fuse_rounding(layers: Iterable[nn.Module], fused: bool = True) -> None:
+    """Let layers in FP8 round what they multiply where it is made, in place; on a GPU only."""
     for layer in layers:
         assert isinstance(layer, Layer)
-        layer.mlp.fused = fused and layer.mlp.gated and isinstance(layer.mlp.down, FP8)
+        layer.fused = fused and layer.mlp.gated and isinstance(layer.mlp.down, FP8)
 
 
 def head(weight: Tensor, weight_format: str) -> nn.Module:

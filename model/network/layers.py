@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,14 +63,9 @@ class MLP(nn.Module):
         self.down = nn.Linear(config.mlp, config.hidden, bias=False)
         # gate and up as one product, after `optimize.join_projections`
         self.gate_up: nn.Module | None = None
-        # whether `down` takes gate and up as one tensor too, see `optimize.fuse_gates`
-        self.fused = False
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gated:
-            if self.gate_up is not None and self.fused:
-                down: Any = self.down
-                return down.gated_matmul(self.gate_up(x))
             if self.gate_up is None:
                 gate, up = self.gate(x), self.up(x)
             else:

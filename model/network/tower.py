@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +40,13 @@ class Attention(nn.Module):
         Each is [B, N, heads, head_dim], the keys and values with kv_heads.
         """
         if self.qkv is None:
-            parts = self.q(x), self.k(x), self.v(x)
-        else:
-            parts = self.qkv(x).split(self.widths, -1)
+            return self.rotated((self.q(x), self.k(x), self.v(x)), rope)
+        return self.rotated(self.qkv(x).split(self.widths, -1), rope)
+
+    def rotated(
+        self, parts: Sequence[Tensor], rope: Rope
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """`project` from the three products on: normed by head, and rotated."""
         query, key, value = (part.unflatten(-1, (-1, self.head_dim)) for part in parts)
         norm = self.generator_k_norm
         generator_key = None if norm is None else rotate(norm(key), rope)
@@ -62,17 +67,34 @@ class Layer(nn.Module):
         self.mlp = MLP(config)
         # the product of the attention in `generate`; `optimize` may put a faster one here
         self.attend: Callable[..., Tensor] = attention
+        # whether FP8 products read what was rounded where it was made, see `optimize.fuse_rounding`
+        self.fused = False
 
     def before_attention(
         self, x: Tensor, rope: Rope
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Norm and `Attention.project`."""
-        return self.attention.project(self.attention_norm(x), rope)
+        if not self.fused:
+            return self.attention.project(self.attention_norm(x), rope)
+        qkv: Any = self.attention.qkv
+        product, _ = qkv.normed_matmul(x, self.attention_norm)
+        query, key, value, other = self.attention.rotated(
+            product.split(self.attention.widths, -1), rope
+        )
+        return query, key, value.contiguous(), other  # joined to the text's four times as fast
 
     def after_attention(self, x: Tensor, *attended: Tensor) -> Tensor:
         """Output projection and MLP; `attended` is one tensor, or one for each row of the batch."""
-        x = x + self.attention.out(torch.cat(attended) if len(attended) > 1 else attended[0])
-        return x + self.mlp(self.mlp_norm(x))
+        if not self.fused:
+            x = x + self.attention.out(torch.cat(attended) if len(attended) > 1 else attended[0])
+            return x + self.mlp(self.mlp_norm(x))
+        out, gate_up, down = self._products()
+        both, x = gate_up.normed_matmul(out.joined_matmul(attended), self.mlp_norm, x)
+        return x + down.gated_matmul(both)
+
+    def _products(self) -> Any:
+        """Those after the attention."""
+        return self.attention.out, self.mlp.gate_up, self.mlp.down
 
     def text(self, x: Tensor, rope: Rope, cache: KVCache, number: int) -> Tensor:
         """Causal attention over the cache and x; the new keys and values join the cache."""

@@ -18,7 +18,7 @@ from torch.nn import functional
 from ..network.layers import RMSNorm
 
 if torch.version.cuda:  # other builds of torch come without Triton
-    from .gate_kernel import gate_rounded
+    from .rounding_kernels import gate_rounded, norm_rounded, rows_rounded
     from .triton_kernels import matvec
 
 E4M3, LARGEST = torch.float8_e4m3fn, 448.0
@@ -107,6 +107,36 @@ class FP8(QuantizedLinear):
             gate, up = both.chunk(2, -1)
             return self(functional.silu(gate) * up)
         return self._multiply(*gate_rounded(flat), both.dtype).view(*both.shape[:-1], -1)
+
+    def normed_matmul(
+        self, x: Tensor, norm: RMSNorm, more: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`matmul` of the norm of x, or of x + more, and that sum; all [..., in] -> [..., out]."""
+        flat = x.reshape(-1, x.shape[-1]).contiguous()
+        if not x.is_cuda or len(flat) <= FEW_ROWS:
+            total = x if more is None else x + more
+            return self(norm(total)), total
+        *rounded, total = norm_rounded(
+            flat,
+            norm.weight,
+            norm.eps,
+            norm.round_last,
+            None if more is None else more.reshape(flat.shape).contiguous(),
+        )
+        return self._multiply(*rounded, x.dtype).view(*x.shape[:-1], -1), total.view(x.shape)
+
+    def joined_matmul(self, parts: Sequence[Tensor]) -> Tensor:
+        """`matmul` of [1, tokens, in] each, one after the other: [parts, tokens, out].
+
+        Or of a single part of any shape.
+        """
+        if len(parts) == 1:
+            return self(parts[0])
+        if not parts[0].is_cuda or len(parts) * parts[0].shape[1] <= FEW_ROWS:
+            return self(torch.cat([*parts]))
+        rounded = rows_rounded([part.reshape(-1, part.shape[-1]).contiguous() for part in parts])
+        shape = (len(parts), parts[0].shape[1], -1)
+        return self._multiply(*rounded, parts[0].dtype).view(shape)
 
     def _multiply(self, rounded: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
         """The product of rounded rows and their scales."""

@@ -184,6 +184,24 @@ def test_fp8_products_of_few_rows_have_one_scale(far):
     assert far(few.cpu().float(), product.cpu()(x.cpu()).float()) < 0.01
 
 
+@pytest.mark.parametrize("round_last", [False, True])
+def test_what_fp8_products_read_is_rounded_where_it_is_made(round_last, far):
+    torch.manual_seed(0)
+    make = {"device": "cuda", "dtype": torch.bfloat16}
+    product = FORMATS["fp8"].from_weight(torch.randn(192, 320, device="cuda") / 16)
+    norm = RMSNorm(320, 1e-6, round_last).to(**make).requires_grad_(False)
+    norm.weight += torch.randn(320, **make) / 8
+    x, more = torch.randn(2, 1, 300, 320, **make)
+    for summand in (None, more):
+        total = x if summand is None else x + summand
+        got, summed = product.normed_matmul(x, norm, summand)
+        assert torch.equal(summed, total)
+        assert far(got.float(), product(norm(total)).float()) < 0.005
+    joined = product.joined_matmul((x, more))
+    assert torch.equal(joined, product(torch.cat([x, more])))
+    assert torch.equal(product.joined_matmul((x,)), product(x))
+
+
 @pytest.mark.parametrize(
     "speed",
     [
