@@ -9,6 +9,8 @@ import threading
 from types import TracebackType
 from typing import Any
 
+import torch
+
 PERIOD = 0.02  # s between two readings
 
 
@@ -32,7 +34,9 @@ class PowerMeter:
                 return
             pynvml.nvmlInit()
             self._nvml = pynvml
-            handle = pynvml.nvmlDeviceGetHandleByIndex(int(device.partition(":")[2] or 0))
+            # by its own name: CUDA_VISIBLE_DEVICES renumbers GPUs for CUDA, not for NVML
+            uuid = torch.cuda.get_device_properties(device).uuid
+            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
             with contextlib.suppress(pynvml.NVMLError):  # not every GPU counts its energy
                 pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
                 self._handle = handle
