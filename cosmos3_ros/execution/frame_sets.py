@@ -95,8 +95,11 @@ class Rhythm:
 
     @property
     def patience(self) -> int:
-        """How late a message may be and still be waited for."""
-        return max(self.period // 4, min(self.lateness, self.period))
+        """How late a message may be and still be waited for.
+
+        Half a period at least: given up too soon, what is inferred from is a whole period older.
+        """
+        return max(self.period // 2, min(self.lateness, self.period))
 
     def expected(self, now: int, count: int) -> list[tuple[int, int, int]]:
         """Of the next messages: stamp, reception, and until when to wait for it.
