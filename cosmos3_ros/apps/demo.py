@@ -172,7 +172,7 @@ def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
     if trained and (unseen := [name for name in names if name not in trained]):
         say(f"{who} knows the words of {', '.join(unseen)}, but not such scenes")
     if not trained:
-        say(f"{who} does not say whether it was trained for {', '.join(names)}")
+        say(f"{who} names no tasks that it was trained for; tries {', '.join(names)}")
     elif not wanted:
         say(f"{who} was trained for {', '.join(names)}")
     return names

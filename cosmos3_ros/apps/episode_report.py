@@ -52,7 +52,10 @@ def busy() -> str:
     """A line that says so, if others use this machine; else empty."""
     if os.getloadavg()[0] <= BUSY * (os.cpu_count() or 1):
         return ""
-    return f"this machine is busy ({load()}): chunks may come too late; {END}"
+    return (
+        f"this machine is busy ({load()}): chunks may take long, and come too late where the arm does "
+        f"not wait for them; {END}"
+    )
 
 
 def too_late(episode: Episode) -> str:

@@ -235,16 +235,19 @@ def collect(
             for number, part in enumerate(parts)
             if not has_shard(folder, number)
         ]
-        done, began = len(parts) - len(jobs), time.monotonic()
-        for ready, _ in enumerate(in_parallel(_write, jobs, workers), 1):
+        written, began = len(wanted) - sum(len(job.wanted) for job in jobs), time.monotonic()
+        for ready, count in enumerate(in_parallel(_write, jobs, workers), 1):
+            written += count
             left = (time.monotonic() - began) / ready * (len(jobs) - ready)
-            tell(f"{done + ready}/{len(parts)} shards of {per_shard} episodes, {left:.0f} s left")
+            tell(f"{written} of {len(wanted)} episodes written, {left:.0f} s left")
         finish(folder, len(parts), _embodiment(wanted), "panda_robotiq_2f85")
 
 
-def _write(shard: _Shard) -> None:
+def _write(shard: _Shard) -> int:
+    """Record a shard and write it; how many episodes it has."""
     episodes = [_surely(demonstration) for demonstration in shard.wanted]
     write_shard(shard.folder, shard.number, shard.first, episodes, _embodiment(shard.wanted))
+    return len(episodes)
 
 
 def _embodiment(wanted: Sequence[Demonstration]) -> Embodiment:

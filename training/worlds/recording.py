@@ -255,10 +255,11 @@ def _collect(
     remember(folder, [dataclasses.asdict(one) for one in wanted])
     shards = list(_shards(folder, wanted, per_shard))
     jobs = [shard for shard in shards if not has_shard(folder, shard.number)]
-    began, done = time.monotonic(), len(shards) - len(jobs)
-    for ready, _ in enumerate(in_parallel(_write, jobs, workers), 1):
+    written, began = len(wanted) - sum(len(job.wanted) for job in jobs), time.monotonic()
+    for ready, count in enumerate(in_parallel(_write, jobs, workers), 1):
+        written += count
         left = (time.monotonic() - began) / ready * (len(jobs) - ready)
-        tell(f"{done + ready}/{len(shards)} shards of {per_shard} episodes, {left:.0f} s left")
+        tell(f"{written} of {len(wanted)} episodes written, {left:.0f} s left")
     world = _open(wanted[0])
     world.reset(wanted[0].task, wanted[0].seed)
     shape = next(iter(world.observe().images.values())).shape
@@ -294,7 +295,8 @@ def _open(wanted: WorldDemonstration) -> World:
     return open_world(wanted.env, wanted.protocol, exam=False)
 
 
-def _write(shard: _Shard) -> None:
+def _write(shard: _Shard) -> int:
+    """Record a shard and write it; how many episodes it has."""
     world = _open(shard.wanted[0])
     episodes = [_surely(one, world) for one in shard.wanted]
     shape = next(iter(episodes[0].views.values())).shape[1:]
@@ -306,6 +308,7 @@ def _write(shard: _Shard) -> None:
         recorded_embodiment(world, shape),
         recorded_layout(world),
     )
+    return len(episodes)
 
 
 def _surely(wanted: WorldDemonstration, world: World) -> Episode:
