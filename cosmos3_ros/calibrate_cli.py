@@ -9,7 +9,7 @@ import pathlib
 from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, finite_float
 from .serve.cli import add_sampling
-from .training_cli import EVALUATED, fetch, sampling_options
+from .training_cli import EVALUATED, check_ranges, fetch, sampling_options
 
 
 def add_calibrate(commands: argparse._SubParsersAction) -> None:
@@ -53,13 +53,7 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
 
 
 def _calibrate(chosen: argparse.Namespace) -> int:
-    if chosen.episodes < 1:
-        raise ValueError(f"--episodes: expected 1 or more, got {chosen.episodes}")
-    if chosen.limit <= 0 or chosen.workers < 0:
-        raise ValueError(
-            "--limit, --workers: expected more than 0 and 0 or more, got "
-            f"{chosen.limit} and {chosen.workers}"
-        )
+    check_ranges(chosen)
     fetch(chosen)
     options = sampling_options(chosen)
     from .training.evaluation.surprise import calibration

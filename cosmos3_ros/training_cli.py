@@ -26,7 +26,7 @@ RUNTIME = ("compile", "cuda_graphs", "weights", "attention", "text_weights", "pl
 GRAPH = ("strategy", "image_transport", "gpus", "tensor_parallel")
 
 
-# Numbers of `eval` and `collect`: the least and the most that mean something.
+# Numbers of `eval`, `collect` and `calibrate`: the least and the most that mean something.
 _RANGES: dict[str, tuple[float, float]] = {
     "episodes": (1, 1_000_000),
     "workers": (0, 1024),
@@ -135,11 +135,8 @@ def _check_world(chosen: argparse.Namespace) -> None:
 
 def _check_numbers(chosen: argparse.Namespace) -> None:
     """ValueError for a number of episodes, a seed and so on that there cannot be."""
+    check_ranges(chosen)
     values = vars(chosen)
-    for name, (least, most) in _RANGES.items():
-        high = _MOST_NOISE if name == "noise" and chosen.env else most
-        if (number := values.get(name)) is not None and not least <= number <= high:
-            raise ValueError(f"--{name}: expected {least} to {high}, got {number}")
     latency = values.get("latency", OWN["latency"])  # its default goes with any limit
     if latency != OWN["latency"] and latency > (limit := values.get("limit", latency)):
         raise ValueError(f"--latency: expected at most --limit, {limit}, got {latency}")
@@ -147,6 +144,15 @@ def _check_numbers(chosen: argparse.Namespace) -> None:
     last = _LARGEST_SEED + 1 - (chosen.episodes or 1)
     if not 0 <= seed <= last:
         raise ValueError(f"--seed: expected 0 to {last}, got {seed}")
+
+
+def check_ranges(chosen: argparse.Namespace) -> None:
+    """ValueError for a number of episodes, seconds and so on that is too small or too large."""
+    values = vars(chosen)
+    for name, (least, most) in _RANGES.items():
+        high = _MOST_NOISE if name == "noise" and values.get("env") else most
+        if (number := values.get(name)) is not None and not least <= number <= high:
+            raise ValueError(f"--{name}: expected {least} to {high}, got {number}")
 
 
 def _check_wording(wording: int, tasks: Iterable[str]) -> None:

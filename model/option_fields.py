@@ -18,6 +18,8 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from .embodiment.table import nearest
+
 AUTO = "auto"  # None, where a plain type has to stand for it
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -78,13 +80,23 @@ def check(options: Any) -> None:
         choices = field.metadata.get("choices")
         if choices and value not in choices:
             expected = " or ".join(repr(choice) for choice in choices)
-            raise ValueError(f"{field.name}: expected {expected}, got {value!r}")
+            close = nearest(value, choices)
+            raise ValueError(f"{field.name}: expected {expected}, got {value!r}{close}")
         if minimum is not None and value < minimum:
             bound = f"{minimum} or more" if minimum == 0 else f"at least {minimum}"
             raise ValueError(f"{field.name}: expected {bound}, got {value}")
         most = field.metadata.get("maximum")
         if most is not None and value > most:
             raise ValueError(f"{field.name}: expected at most {most}, got {value}")
+
+
+def check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    """ValueError unless the parameter `name` has one of the `choices`."""
+    if value not in choices:
+        raise ValueError(
+            f"parameter {name!r}: expected {' or '.join(choices)}, got {value!r}"
+            f"{nearest(value, choices)}"
+        )
 
 
 def check_finite(name: str, value: Any) -> None:

@@ -58,9 +58,10 @@ def compact(source: Path, folder: Path) -> None:
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    for name, file in sorted(find_tensors(folder).items()):
+    for file in sorted(set(find_tensors(folder).values())):
         with opened(file) as content:
-            yield name, content.get_tensor(name)
+            for name in content.keys():  # noqa: SIM118  (no dict)
+                yield name, content.get_tensor(name)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..model.checkpoint_io.trained_sampling import TrainedSampling
+from ..model.embodiment.table import nearest
 from ..sim.tasks import BASIC, TASKS, TWO_ARMS
 
 _TASKS = (*TASKS, *TWO_ARMS)
@@ -137,7 +138,8 @@ class DataOptions:
             raise ValueError("data: expected env with protocol or seconds, which alone has them")
         for task in () if self.env else self.tasks:
             if task not in _TASKS:
-                raise ValueError(f"data.tasks: expected one of {[*_TASKS]}, got {task!r}")
+                close = nearest(task, _TASKS)
+                raise ValueError(f"data.tasks: expected one of {[*_TASKS]}, got {task!r}{close}")
 
     @property
     def own_tasks(self) -> tuple[str, ...]:

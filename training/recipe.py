@@ -333,7 +333,8 @@ def _check_bounds(bounds: Mapping[str, Any], value: Any, where: str) -> None:
     """ValueError for a number, or one of several, that is out of the field's range."""
     for entry in value if isinstance(value, tuple) else (value,):
         if (choices := bounds.get("choices")) and entry not in choices:
-            raise ValueError(f"{where}: expected one of {[*choices]}, got {short(entry)}")
+            close = nearest(entry, choices)
+            raise ValueError(f"{where}: expected one of {[*choices]}, got {short(entry)}{close}")
         if isinstance(entry, str) or not bounds:
             continue
         least, most, above = bounds["least"], bounds["most"], bounds["above"]

@@ -109,13 +109,14 @@ def demo(
     done: list[Episode] = []
     tracks: list[Track] = []
     layout = Layout(shown_canvas(options))
-    with contextlib.ExitStack() as watch, contextlib.ExitStack() as nodes:
-        recorder = watch.enter_context(watching_alone(options))
-        log = nodes.enter_context((out / "nodes.log").open("w"))
-        graph = nodes.enter_context(RunningGraph(wanted, log))
-        alive = lambda: check(graph, out)  # noqa: E731
-        # the film last: pictures come by a thread of the recorder
-        with Film(out / "demo.mp4", RATE, layout.size) as film, watch:
+    with contextlib.ExitStack() as nodes:
+        with (
+            watching_alone(options) as recorder,
+            Film(out / "demo.mp4", RATE, layout.size) as film,
+        ):
+            log = nodes.enter_context((out / "nodes.log").open("w"))
+            graph = nodes.enter_context(RunningGraph(wanted, log))
+            alive = lambda: check(graph, out)  # noqa: E731
             runner = EpisodeRunner(recorder, film, layout)
             wait_until(lambda: is_ready(recorder), START, "the nodes' start", alive)
             say(

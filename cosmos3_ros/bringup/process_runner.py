@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import IO
 
-from ..ros.shutdown_signal import Stop
+from ..ros.shutdown_signal import GRACE, PARENT, Stop
 from .middleware import environment
 from .node_graph import MODULES, Process
 
-GRACE = 5.0  # seconds a process has to end after SIGINT before it is killed
-
 
 class RunningGraph:
-    """The running processes of a graph; a context manager that leaves none of them behind."""
+    """The running processes of a graph; a context manager that leaves none of them behind.
+
+    Where this process is killed, they notice by themselves.
+    """
 
     def __init__(self, processes: Sequence[Process], output: IO[str] | None = None) -> None:
         self._processes, self._output = processes, output
@@ -101,7 +102,7 @@ class RunningGraph:
             stderr=output,
             text=True,
             process_group=0,
-            env={**os.environ, **environment()},
+            env={**os.environ, **environment(), PARENT: str(os.getpid())},
         )
 
 

@@ -11,7 +11,7 @@ from ..execution.chunk_player import PlaybackRules
 from ..execution.spline_motion import Limits
 from ..execution.workspace import ToolLimits, workspace
 from ..model.embodiment.units import ANGLE, LENGTH, UNITS
-from ..model.option_fields import check, param
+from ..model.option_fields import check, check_choice, param
 from ..robot.joint_limits import DESCRIBED, tighter
 from ..robot.joint_map import JointGroup, joint_groups
 from ..robot.kinematics.tool_frame import ToolFrame
@@ -202,11 +202,7 @@ class Params(ToolParams, MobileBaseParams):
                 f"parameter 'realtime_priority': expected 0 to 99, got {self.realtime_priority}"
             )
         for name, choices in (("sink", tuple(SINKS)), ("recovery", ("automatic", "explicit"))):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"parameter {name!r}: expected {' or '.join(choices)}, "
-                    f"got {getattr(self, name)!r}"
-                )
+            check_choice(name, getattr(self, name), choices)
         self._check_groups()
         self._check_gripper()
         self._check_tool()

@@ -9,7 +9,7 @@ from ..execution.replanner import ReplanRules
 from ..execution.strategies import CHOICES, DEFAULT, STRATEGIES, find_strategy
 from ..model.embodiment import find_embodiment
 from ..model.model_params import PolicyModelParams
-from ..model.option_fields import param
+from ..model.option_fields import check_choice, param
 from ..robot.joint_map import of_grippers
 from ..robot.kinematics.tool_params import ToolActionParams
 from ..ros.lifecycle import LifecycleParams
@@ -148,11 +148,7 @@ class Params(PolicyModelParams, LifecycleParams, ToolActionParams, SurpriseParam
             ("strategy", STRATEGIES),
             ("policy_dialect", DIALECTS),
         ):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"parameter {name!r}: expected {' or '.join(choices)}, "
-                    f"got {getattr(self, name)!r}"
-                )
+            check_choice(name, getattr(self, name), choices)
         for name in ("max_age", "max_skew", "future_rate", "imagine_patience", "policy_timeout"):
             if getattr(self, name) <= 0:
                 raise ValueError(

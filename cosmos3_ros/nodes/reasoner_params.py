@@ -7,7 +7,7 @@ import dataclasses
 
 from ..model.embodiment import SIMULATED
 from ..model.model_params import MediaReasonerParams
-from ..model.option_fields import param
+from ..model.option_fields import check_choice, param
 from ..ros.lifecycle import LifecycleParams
 from ..ros.topics import IMAGE_RELIABILITY, RELIABILITIES
 from ..serve.auth import read_token
@@ -59,11 +59,7 @@ class Params(MediaReasonerParams, LifecycleParams):
             ("image_transport", ("raw", "compressed")),
             ("image_reliability", tuple(RELIABILITIES)),
         ):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"parameter {name!r}: expected {' or '.join(choices)}, "
-                    f"got {getattr(self, name)!r}"
-                )
+            check_choice(name, getattr(self, name), choices)
         if not self.views:
             raise ValueError("parameter 'views': expected at least one camera view")
         if self.max_age <= 0 or self.rate < 0 or self.max_tokens < 1:

@@ -93,7 +93,7 @@ def run(
     code 1, as does an unexpected error later. Arguments that `check` refuses, and wrong parameters,
     end it with code 2.
     """
-    ended = Stop().on_signals()
+    ended = Stop().on_signals().on_parent_end()
     hosts: list[Host] = []
     failed = threading.Event()
 

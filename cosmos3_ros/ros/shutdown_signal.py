@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import signal
+import threading
+import time
 
+GRACE = 5.0  # seconds a process has to end after it was told to, before it is killed
+PARENT = "COSMOS3_PARENT"  # in the environment: the id of the process whose end is to end this one
 # may come twice, from a terminal and from a launcher
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -27,6 +32,23 @@ class Stop:
         for number in (*STOP_SIGNALS, *others):
             signal.signal(number, lambda *_: self.set())
         return self
+
+    def on_parent_end(self) -> Stop:
+        """Be set, too, when the parent that PARENT names has ended, however; returns itself.
+
+        A parent that is killed cannot end its processes. This one then has GRACE seconds, too.
+        """
+        if parent := os.environ.pop(PARENT, ""):
+            watch = threading.Thread(target=self._outlive, args=(int(parent),), daemon=True)
+            watch.start()
+        return self
+
+    def _outlive(self, parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        self.set()
+        time.sleep(GRACE)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def set(self) -> None:
         """Say that it is time to end."""

@@ -18,18 +18,16 @@ def read_json(file: Path, optional: bool = False) -> dict[str, Any]:
         return {}
     try:
         check_pointer(file)
-        fields = json.loads(file.read_text(encoding="utf-8-sig"))
+        data = file.read_bytes()
     except FileNotFoundError:
         raise ValueError(f"checkpoint: missing file {file}") from None
     except OSError as error:
         raise ValueError(f"{file}: not readable ({error.strerror})") from None
+    try:
+        fields = json.loads(data.decode("utf-8-sig"))
     except RecursionError:
         raise ValueError(f"{file}: not readable as json (nested too deeply)") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file}: not readable as json ({error})") from None
     except ValueError as error:
-        if str(file) in str(error):
-            raise
         raise ValueError(f"{file}: not readable as json ({error})") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{file}: expected a json object, got {type(fields).__name__}")

@@ -120,7 +120,10 @@ class GenerateOptions:
         for name, choices in (("mode", MODES), ("tier", tuple(TIERS)), ("aspect", ASPECTS)):
             value = getattr(self, name)
             if value is not None and value not in choices:
-                raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+                raise ValueError(
+                    f"{name}: expected one of {', '.join(choices)}, got {value!r}"
+                    f"{nearest(value, choices)}"
+                )
         if self.tier and self.aspect and self.aspect not in TIERS[self.tier]:
             raise ValueError(
                 f"aspect: expected one of {', '.join(TIERS[self.tier])} in tier {self.tier}, "

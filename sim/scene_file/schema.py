@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...model.embodiment.embodiment_file import read_column
-from ...model.embodiment.table import Table, read_yaml
+from ...model.embodiment.table import Table, nearest, read_yaml
 from ...model.embodiment.units import ANGLE, LENGTH, Column
 from .motion import Motion, Waypoint
 
@@ -82,7 +82,10 @@ class Scene:
     def task(self, name: str) -> Motion:
         """ValueError lists the tasks."""
         if name not in self.tasks:
-            raise ValueError(f"task: expected one of {', '.join(self.tasks)}, got {name!r}")
+            raise ValueError(
+                f"task: expected one of {', '.join(self.tasks)}, got {name!r}"
+                f"{nearest(name, self.tasks)}"
+            )
         return self.tasks[name]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cosmos3 eval` and `collect` of worlds: which options go together, and what errors say."""
+"""`cosmos3 eval`, `collect` and `calibrate`: which options go together, and what errors say."""
 
 import pytest
 
@@ -13,6 +13,9 @@ from cosmos3_ros.cli import main
         ("eval expert --env sim --expert-error", "--expert-error: not known of --env sim"),
         ("eval expert --env sim --strategy sync", "--strategy: not known of --env sim"),
         ("eval expert --env sim --episodes 0", "--episodes: expected 1 to 1000000, got 0"),
+        ("calibrate a --episodes 0", "--episodes: expected 1 to 1000000, got 0"),
+        ("calibrate a --limit 0", "--limit: expected 0.01 to 3600, got 0.0"),
+        ("calibrate a --workers 2000", "--workers: expected 0 to 1024, got 2000"),
         ("eval expert --protocol evo1", "--protocol: expected --env, which alone has it"),
         ("eval expert --rows 4", "--rows: expected --env, which alone has it"),
         (

@@ -115,6 +115,8 @@ def test_no_number_is_too_small_or_large_to_be_checked() -> None:
             check(wrong)
     with pytest.raises(ValueError, match="share: expected 0 or more, got -1"):
         check(Some(share=-1.0))
+    with pytest.raises(ValueError, match=r"preset: .*got 'twosteps', did you mean 'two_steps'\?"):
+        PolicyOptions(preset="twosteps")
     with pytest.raises(ValueError, match="guidance"):
         PolicyOptions(guidance_interval=(0.0, float("inf")))
 

@@ -37,7 +37,7 @@ _RESTED = 0.3  # of the others begin after a rest, as a robot does that waits fo
 _REST = 0.6  # s, at most
 _LEAD = (10, 60)  # steps that the expert takes before, from and to
 _PULL = 12  # random steps of a pull
-_CALM = (24, 48)  # steps between two bursts of noise, from and to
+_BETWEEN_BURSTS = (24, 48)  # steps of no noise, from and to
 _STRONGER = 1.6  # factor of the noise in bursts: about as far off as noise in every step leads
 _ATTEMPTS = 20
 _FAR = 1_000_000_007  # from a seed to the one that replaces it
@@ -115,7 +115,7 @@ def _perform(
         seed=wanted.seed,
         looks=None
         if look is None
-        else np.array([step for step in range(len(rows)) if look(step)], int),
+        else np.array([step for step, images in enumerate(pictures) if images], int),
     )
 
 
@@ -143,10 +143,10 @@ def disturbed_steps(wanted: WorldDemonstration, count: int) -> np.ndarray:
     factors, random = np.zeros(count), _random(wanted)
     if random.random() >= _DISTURBED or not wanted.noise:
         return factors
-    step = int(random.integers(_CALM[1]))
+    step = int(random.integers(_BETWEEN_BURSTS[1]))
     while step < count:
         factors[step : step + wanted.burst] = _STRONGER
-        step += wanted.burst + int(random.integers(*_CALM))
+        step += wanted.burst + int(random.integers(*_BETWEEN_BURSTS))
     return factors
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 
 from ...execution.surprise.alarm import OFF, REACTIONS, AlarmRules
-from ...model.option_fields import param
+from ...model.option_fields import check_choice, param
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +36,7 @@ class SurpriseParams:
 
     def check_surprise(self) -> None:
         """ValueError names a parameter that cannot be."""
-        if self.surprise not in REACTIONS:
-            raise ValueError(
-                f"parameter 'surprise': expected {' or '.join(REACTIONS)}, got {self.surprise!r}"
-            )
+        check_choice("surprise", self.surprise, REACTIONS)
         if not self.surprise_threshold > 0:
             raise ValueError(
                 "parameter 'surprise_threshold': expected a positive number, got "

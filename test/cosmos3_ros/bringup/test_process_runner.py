@@ -72,6 +72,53 @@ def test_ctrl_c_ends_everything_and_leaves_the_arm_held(
     assert list(sent[-1].points[-1].velocities) == [0.0] * 7
 
 
+def test_a_killed_demo_leaves_no_node_behind_and_the_arm_held(
+    start: Any, wait_until: Any, watcher: Any, tmp_path: Path
+) -> None:
+    from cosmos3_ros.ros import topics
+
+    status: list[Any] = []
+    sent: list[Any] = []
+    for topic, heard in ((topics.COMMANDER_STATUS, status), (topics.TRAJECTORY, sent)):
+        watcher.create_subscription(topic.type, topic.name, heard.append, topic.qos)
+    words = ("--task", "reach", "--no-reasoner", "--out", str(tmp_path / "demo"))
+    started = start(*cosmos3("demo", *words))
+    wait_until(lambda: sent and status and status[-1].mode == "playing", "a motion", 90)
+    before = len(sent)
+    started.process.kill()
+    wait_until(lambda: not started.running(), "the nodes to end", 10)
+    wait_until(lambda: len(sent) > before, "the last trajectory", 5)
+    time.sleep(0.5)
+    assert sent[-1].points[-1].time_from_start.sec < 1
+    assert list(sent[-1].points[-1].velocities) == [0.0] * 7
+
+
+def test_a_killed_evaluation_leaves_no_node_behind(
+    start: Any, wait_until: Any, smallest: Path
+) -> None:
+    started = start(*cosmos3("eval", str(smallest), "--through", "nodes", "--task", "reach"))
+    wait_until(lambda: _nodes(started) >= 3, "the nodes", 60)
+    started.process.kill()
+    wait_until(lambda: not started.running(), "the nodes to end", 20)
+
+
+def test_a_killed_replay_leaves_no_node_behind(start: Any, wait_until: Any, tmp_path: Path) -> None:
+    from cosmos3_ros.apps.film import Film
+
+    with Film(tmp_path / "clip.mp4", 15, (64, 64)) as film:
+        for _ in range(15):
+            film.add(np.zeros((64, 64, 3), np.uint8))
+    words = (str(tmp_path / "clip.mp4"), "--instruction", "go", "--out", str(tmp_path / "out"))
+    started = start(*cosmos3("replay", *words))
+    wait_until(lambda: _nodes(started) >= 1, "the nodes", 60)
+    started.process.kill()
+    wait_until(lambda: not started.running(), "the nodes to end", 20)
+
+
+def _nodes(started: Any) -> int:
+    return sum("--ros-args" in words_of(pid) for pid in started.running())
+
+
 def test_when_one_process_dies_the_others_end(start: Any, wait_until: Any) -> None:
     started = start(*cosmos3("run", "--no-reasoner"))
     started.wait_for("ready after", 90)

@@ -72,6 +72,7 @@ def test_a_robot_description_gives_positions_and_speeds(tmp_path: Path) -> None:
         ),
         ({"units": ["deg"]}, "for each of the 2 'joints', got"),
         ({"recovery": "hope"}, "'recovery': expected automatic or explicit, got 'hope'"),
+        ({"recovery": "explict"}, "got 'explict', did you mean 'explicit'"),
         ({"max_jump": 0.0}, "'max_jump': expected a positive number"),
         ({"watchdog_rows": -1}, "'watchdog_rows': expected 0 or more"),
         ({"realtime_priority": 100}, "'realtime_priority': expected 0 to 99, got 100"),

@@ -55,4 +55,4 @@ def test_the_command_writes_what_a_meter_reads(tmp_path: Path, capsys) -> None:
 def test_too_few_episodes_are_refused(tmp_path: Path, capsys) -> None:
     arguments = ["calibrate", str(tiny_checkpoint()), "--episodes", "0"]
     assert main(arguments) == 1
-    assert capsys.readouterr().err == "error: --episodes: expected 1 or more, got 0\n"
+    assert capsys.readouterr().err == "error: --episodes: expected 1 to 1000000, got 0\n"
