@@ -53,8 +53,8 @@ def busy() -> str:
     if os.getloadavg()[0] <= BUSY * (os.cpu_count() or 1):
         return ""
     return (
-        f"this machine is busy ({load()}): chunks may take long, and come too late where the arm does "
-        f"not wait for them; {END}"
+        f"this machine is busy ({load()}): chunks may take long, and come too late where the arm "
+        f"does not wait for them; {END}"
     )
 
 

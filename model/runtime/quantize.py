@@ -116,14 +116,15 @@ class FP8(QuantizedLinear):
         if not x.is_cuda or len(flat) <= FEW_ROWS:
             total = x if more is None else x + more
             return self(norm(total)), total
-        *rounded, total = norm_rounded(
+        small, scale, total = norm_rounded(
             flat,
             norm.weight,
             norm.eps,
             norm.round_last,
             None if more is None else more.reshape(flat.shape).contiguous(),
         )
-        return self._multiply(*rounded, x.dtype).view(*x.shape[:-1], -1), total.view(x.shape)
+        product = self._multiply(small, scale, x.dtype).view(*x.shape[:-1], -1)
+        return product, total.view(x.shape)
 
     def joined_matmul(self, parts: Sequence[Tensor]) -> Tensor:
         """`matmul` of [1, tokens, in] each, one after the other: [parts, tokens, out].
