@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes into docs/installation.md which GPU each released model needs, as the loader counts it.
 
-    tools/run.sh .venv python tools/gpu_memory.py
+tools/run.sh .venv python tools/gpu_memory.py
 """
 
 from __future__ import annotations

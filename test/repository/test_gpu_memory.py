@@ -11,5 +11,5 @@ def test_the_page_has_what_the_loader_counts() -> None:
 
 
 def test_a_page_without_a_place_for_it_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected .* once, got 0"):
+    with pytest.raises(ValueError, match=r"expected .* once, got 0"):
         gpu_memory.with_table("no table here")
