@@ -162,14 +162,23 @@ def check_distribution(folder: Path, distribution: str) -> None:
             )
 
 
+# Lines that do not tell how far pip, cmake or a compiler is: what pip replaces, warnings, and the
+# lines of source below a compiler's.
+PASSING = re.compile(
+    r"Attempting uninstall|Found existing installation|Uninstalling|Successfully uninstalled|"
+    r"WARNING|DEPRECATION|\[notice\]|\d*\s*\||.*: (warning|note):"
+)
+
+
 class Progress:
     """Runs commands; shows what happens and for how long.
 
     Keeps their whole output in a log file.
     """
 
-    def __init__(self, log: Path) -> None:
-        self.log = log
+    def __init__(self, log: Path, period: float = 10.0) -> None:
+        """log: a file that is added to; period: seconds between two lines."""
+        self.log, self.period = log, period
         self._start = time.monotonic()
         self._newest = ""
 
@@ -178,14 +187,18 @@ class Progress:
         print(f"[{time.monotonic() - self._start:4.0f} s] {text}", flush=True)
 
     def _show(self, done: threading.Event) -> None:
-        while not done.wait(10):
-            self.say(f"    {self._newest[:100]}")
+        shown = ""
+        while not done.wait(self.period):
+            still = "still: " if self._newest == shown else ""
+            shown = self._newest
+            self.say(f"    {still}{shown[:100]}")
 
     def run(self, *command: str | Path) -> None:
-        """Run the command, showing its newest line every 10 s.
+        """Run the command, showing its newest line that tells how far it is every 10 s.
 
         Raises SetupError, after its last lines, if it fails.
         """
+        self._newest = "..."  # of this command nothing yet
         done = threading.Event()
         shower = threading.Thread(target=self._show, args=(done,))
         shower.start()
@@ -200,7 +213,8 @@ class Progress:
                 errors="replace",
             ) as process:
                 for line in process.stdout or ():
-                    self._newest = line.strip() or self._newest
+                    if line.strip() and not PASSING.match(line.strip()):
+                        self._newest = line.strip()
                     lines.append(line)
         finally:
             done.set()

@@ -9,6 +9,10 @@ import yaml
 from line_checks import ELSEWHERE, check, field_names, is_elsewhere
 from shell_lines import ROOT, Line, blocks, read_lines
 
+from cosmos3_ros.execution.strategies import STRATEGIES
+from cosmos3_ros.model.acceleration.options import PLACEMENTS, WEIGHT_FORMATS
+from cosmos3_ros.model.policy_options import PRESETS
+
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
@@ -138,3 +142,44 @@ def test_the_settings_on_a_page_exist(page: Path, tmp_path: Path) -> None:
         for section, values in content.items():
             known = field_names(NODES[section.rpartition("/")[2]][1])
             assert {*values["ros__parameters"]} <= known
+
+
+GLOSSARY = ROOT / "docs" / "glossary.md"
+OTHERS = {
+    page: page.read_text()
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    if page != GLOSSARY
+}
+TERMS = re.findall(r"^\| ([^|]+) \|", GLOSSARY.read_text().partition("| --- |")[2], re.MULTILINE)
+# "An *embodiment* says", "A *task* is": a page explains a word
+EXPLAINED = re.compile(r"\b(?:An?|The)\s+\*([a-z][a-z ]*)\*\s+(?:is|says|means)\b")
+
+
+def test_terms_are_in_order_and_there_once() -> None:
+    assert sorted(TERMS, key=str.lower) == TERMS
+    assert len(TERMS) == len({*TERMS}) > 35
+
+
+def test_what_is_chosen_by_name_is_in_the_glossary() -> None:
+    names = [*PRESETS, *STRATEGIES, *PLACEMENTS, *WEIGHT_FORMATS]
+    text = GLOSSARY.read_text()
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_what_a_page_explains_has_an_entry() -> None:
+    found = {word for text in OTHERS.values() for word in EXPLAINED.findall(text)}
+    entries = {name for term in TERMS for name in re.sub(r" \(.*\)", "", term).split(", ")}
+    assert {"embodiment", "task"} <= found
+    assert sorted(found - entries - {"step"}) == []  # a step is told at "row"
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_term_is_used_on_the_pages(term: str) -> None:
+    text = "\n".join(OTHERS.values()).lower()
+    names = re.sub(r" \(.*\)", "", term).lower().split(", ")
+    assert [name for name in names if not re.search(rf"\b{name.replace(' ', '[ _]')}", text)] == []
+
+
+def test_a_newcomer_is_led_to_the_glossary() -> None:
+    assert "(docs/glossary.md)" in OTHERS[ROOT / "README.md"]
+    assert "(glossary.md)" in OTHERS[ROOT / "docs" / "start.md"]

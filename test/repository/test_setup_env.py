@@ -157,6 +157,25 @@ def test_failing_command_shows_its_end_and_names_the_log(tmp_path, capsys):
     assert "the reason" in (tmp_path / "setup.log").read_text()
 
 
+def test_a_waiting_person_is_told_how_far_it_is(tmp_path, capsys):
+    """Not what pip replaces in a new environment, nor a compiler's remarks."""
+    lines = (
+        "Installing collected packages: torch",
+        "  Found existing installation: setuptools 65.5.0",
+        "    Successfully uninstalled setuptools-65.5.0",
+        "  WARNING: The script wheel is not on PATH.",
+        "a.cpp:7:1: warning: unused variable",
+        "    7 | int unused;",
+        "      | ^~~~~~~~~~~",
+    )
+    progress = setup_env.Progress(tmp_path / "setup.log", period=0.2)
+    progress.run("sh", "-c", "printf '%s\\n' \"$@\"; sleep 1", "sh", *lines)
+    shown = [line.partition("]")[2].strip() for line in capsys.readouterr().out.splitlines()]
+    assert shown[:2] == [lines[0], f"still: {lines[0]}"]
+    assert {*shown} == {*shown[:2]}
+    assert all(line in (tmp_path / "setup.log").read_text() for line in lines)
+
+
 def test_a_folder_that_is_no_environment_is_kept(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(
