@@ -2,20 +2,21 @@
 """How soon disturbances are noticed by comparing predicted futures with what comes.
 
 python bench/surprise.py FOLDER [--undisturbed 100] [--moved 100] [--others 20] [--workers 0]
-[--seen | --cost] [--out surprise.json]
+[--steps 450] [--networks 4] [--alone] [--seen | --cost] [--reference FILE] [--out surprise.json]
 
 Episodes of the embedded checkpoint in closed loop, without ROS, some of them disturbed: the cube of
 the task is moved by a hand, slips out of the gripper, a camera is bumped, the light changes, the
-arm is blocked. FOLDER keeps them; a second call plays only what is missing. Each episode is judged
-by a reference made of the others' undisturbed parts, in folds. An alarm within a second after a
-disturbance began is right, one before it or in an undisturbed episode is false; alarms of one
-second count as one.
+arm is blocked. FOLDER keeps them; a second call plays only what is missing. Three of four are
+trained with, as `cosmos3 calibrate` does (--alone: of the undisturbed alone), and every fourth one
+is judged. An alarm within a second after a disturbance began is right, one before it or in an
+undisturbed episode is false; alarms of one second count as one. --reference keeps what was trained.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
 import functools
 import math
 import statistics
@@ -27,11 +28,19 @@ from typing import Any
 import numpy as np
 from result_file import report
 
+from cosmos3_ros.model.checkpoint_io.foreign import checkpoint_path
 from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.surprise.comparison import ClipComparer
-from cosmos3_ros.model.surprise.reference import places_of
+from cosmos3_ros.model.surprise.reference import (
+    FILE,
+    Reference,
+    places_of,
+    read_reference,
+    weights_mark,
+    write_reference,
+)
 from cosmos3_ros.sim.disturbances import KINDS
 from cosmos3_ros.training.evaluation.closed_loop import Trial, load_once
 from cosmos3_ros.training.evaluation.statistics import wilson
@@ -41,18 +50,15 @@ from cosmos3_ros.training.evaluation.surprise.episodes import (
     read,
     record,
 )
-from cosmos3_ros.training.evaluation.surprise.fit import usual
+from cosmos3_ros.training.evaluation.surprise.fit import NETWORKS, STEPS, fit, split
 
 OPTIONS = (("num_steps", 4), ("guidance", 1.0), ("future_steps", 1))
 TASKS = ("reach", "lift", "push", "bowl", "drawer")
 WITH_CUBE = TASKS[:4]
 FIRST = 510_000  # seed of the first disturbed episode
 SOON = 1.0  # s after a disturbance
-FOLDS = 4
 RATES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # false alarms in ten minutes
 TEN_MINUTES = 600.0
-
-Scored = list[tuple[float, np.ndarray]]  # s, and the excess of every place
 
 
 def trials(args: argparse.Namespace) -> list[tuple[Trial, str]]:
@@ -71,22 +77,12 @@ def trials(args: argparse.Namespace) -> list[tuple[Trial, str]]:
     return [(trial, kind) for _, trial, kind in sorted(found, key=lambda one: one[0])]
 
 
-def scored(episodes: Sequence[WatchedEpisode]) -> list[Scored]:
-    """Every comparison of every episode, judged by the other folds."""
-    places = places_of(
-        EMBODIMENTS["droid_sim"].canvas, episodes[0].seen[0].comparison.seen.shape[1:]
-    )
-    views = EMBODIMENTS["droid_sim"].views
-    found: list[Scored] = [[] for _ in episodes]
-    for fold in range(FOLDS):
-        rest = [e for number, e in enumerate(episodes) if number % FOLDS != fold]
-        reference = usual(
-            [[seen.comparison for seen in episode.before()] for episode in rest], views, places
-        )
-        for number in range(fold, len(episodes), FOLDS):
-            found[number] = [
-                (seen.seconds, reference.excess(seen.comparison)) for seen in episodes[number].seen
-            ]
+def scored(reference: Reference, episodes: Sequence[WatchedEpisode]) -> list[np.ndarray]:
+    """Of every comparison of every episode s, and how surprising it is in nats: [n, 2] each."""
+    found = []
+    for episode in episodes:
+        _, of_view = reference.nats([seen.comparison for seen in episode.seen])
+        found.append(np.column_stack([[s.seconds for s in episode.seen], of_view.max(1)]))
     return found
 
 
@@ -98,43 +94,6 @@ def period(episodes: Sequence[WatchedEpisode]) -> float:
 def undisturbed_seconds(episode: WatchedEpisode) -> float:
     """How long nothing was the matter."""
     return episode.seconds if math.isnan(episode.began) else episode.began
-
-
-def largest(parts: Sequence[np.ndarray]) -> float:
-    """Of the last comparison's places."""
-    return float(parts[-1].max())
-
-
-def mean(parts: Sequence[np.ndarray]) -> float:
-    """Of the last comparison's places."""
-    return float(parts[-1].mean())
-
-
-def twice(parts: Sequence[np.ndarray]) -> float:
-    """What two comparisons in a row reach."""
-    return min(largest(parts[:1]), largest(parts)) if len(parts) > 1 else 0.0
-
-
-def two_views(parts: Sequence[np.ndarray]) -> float:
-    """What two of the three views reach."""
-    places = places_of(EMBODIMENTS["droid_sim"].canvas, parts[-1].shape)
-    views = sorted(float(parts[-1][places == view].max()) for view in range(places.max() + 1))
-    return views[-2]
-
-
-STATISTICS: dict[str, Callable[[Sequence[np.ndarray]], float]] = {
-    "largest of all places": largest,
-    "mean of all places": mean,
-    "largest, two in a row": twice,
-    "largest, in two views": two_views,
-}
-
-
-def series(found: Scored, statistic: Callable[[Sequence[np.ndarray]], float]) -> np.ndarray:
-    """Times and values: [n, 2]."""
-    grids = [grid for _, grid in found]
-    values = [statistic(grids[max(0, end - 2) : end]) for end in range(1, len(grids) + 1)]
-    return np.array([(one[0], value) for one, value in zip(found, values, strict=True)])
 
 
 def alarms(times: np.ndarray) -> int:
@@ -200,6 +159,7 @@ def roc(
 def cost(checkpoint: Path, times: int = 5) -> dict[str, float]:
     """What comparing takes on one thread, ms of processor time, medians."""
     policy: Any = load_once(str(checkpoint), OPTIONS)
+    reference = read_reference(checkpoint / FILE)
     random = np.random.default_rng(0)
     moments = [
         {view: random.integers(0, 256, (180, 320, 3), np.uint8) for view in policy.embodiment.views}
@@ -224,7 +184,8 @@ def cost(checkpoint: Path, times: int = 5) -> dict[str, float]:
         )
         played = dataclasses.replace(prediction.chunk, values=prediction.chunk.values[:12])
         last = functools.partial(comparer.add, moments[9:13], played)
-        timed("four pictures, as commanded", last)
+        found = timed("four pictures, as commanded", last)
+        timed("how surprising", functools.partial(reference.surprise, found, 0))
     return {name: statistics.median(values) for name, values in spent.items()}
 
 
@@ -236,6 +197,10 @@ def main() -> None:
     parser.add_argument("--moved", type=int, default=100)
     parser.add_argument("--others", type=int, default=20, help="of each other kind")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of training each network")
+    parser.add_argument("--networks", type=int, default=NETWORKS)
+    parser.add_argument("--alone", action="store_true", help="train with nothing disturbed")
+    parser.add_argument("--reference", type=Path, help="file to keep what was trained in")
     parser.add_argument("--seen", action="store_true", help="judge what FOLDER has, play nothing")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--cost", action="store_true", help="only what comparing takes")
@@ -247,21 +212,51 @@ def main() -> None:
         return
     files = [] if args.seen else record(args.folder, trials(args), args.workers)
     episodes = [read(file) for file in files or sorted(args.folder.glob("*.npz"))]
-    episodes = [episode for episode in episodes if episode.seen]
-    found, seconds = scored(episodes), sum(map(undisturbed_seconds, episodes))
-    curves = {
-        name: roc(episodes, [series(one, statistic) for one in found], seconds / 60)
-        for name, statistic in STATISTICS.items()
-    }
+    began = time.monotonic()
+    reference = trained(args, episodes)
+    _, judged = split(episodes)
+    seconds = sum(map(undisturbed_seconds, judged))
     report(
         f"python bench/surprise.py FOLDER --undisturbed {args.undisturbed} --moved {args.moved} "
-        f"--others {args.others}",
+        f"--others {args.others}{' --alone' * args.alone}",
         packages,
         args.out,
         episodes=len(episodes),
+        judged=len(judged),
         undisturbed_minutes=seconds / 60,
-        comparisons_per_second=1 / period(episodes),
-        roc=curves,
+        comparisons_per_second=1 / period(judged),
+        trained_in_s=time.monotonic() - began,
+        once=reference.once,
+        roc=roc(judged, scored(reference, judged), seconds / 60),
+    )
+
+
+def trained(args: argparse.Namespace, episodes: Sequence[WatchedEpisode]) -> Reference:
+    """As `calibrate` does it; kept if that is asked for."""
+    body, policy = EMBODIMENTS["droid_sim"], checkpoint_path(str(args.checkpoint))
+    shape = next(e.seen[0].comparison.seen.shape[1:] for e in episodes if e.seen)
+    about = {
+        "source": "closed loop in the simulation, by bench/surprise.py",
+        "weights": weights_mark(policy),
+        "episodes": len(episodes),
+        "disturbed": sum(not math.isnan(episode.began) for episode in episodes),
+        "minutes": round(sum(episode.seconds for episode in episodes) / 60, 1),
+        "comparisons": sum(len(episode.seen) for episode in episodes),
+        "date": datetime.date.today().isoformat(),
+    }
+    learned = [quiet(episode) for episode in episodes] if args.alone else episodes
+    reference = fit(
+        learned, body.views, places_of(body.canvas, shape), about, args.steps, args.networks, print
+    )
+    if args.reference:
+        write_reference(args.reference, reference)
+    return reference
+
+
+def quiet(episode: WatchedEpisode) -> WatchedEpisode:
+    """What was seen of it before anything happened."""
+    return dataclasses.replace(
+        episode, seen=episode.before(), began=math.nan, seconds=undisturbed_seconds(episode)
     )
 
 

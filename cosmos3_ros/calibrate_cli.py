@@ -16,8 +16,8 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
     """Add `calibrate`."""
     parser = commands.add_parser(
         "calibrate",
-        help="measure how far undisturbed episodes are from what a checkpoint predicts, and keep "
-        "it in its folder: the surprise of the policy node is judged by it",
+        help="learn what undisturbed episodes look like beside what a checkpoint predicts, and "
+        "keep it in its folder: the surprise of the policy node is judged by it",
     )
     parser.add_argument("checkpoint")
     parser.add_argument(
@@ -31,6 +31,19 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--episodes", type=int, default=20, help="of each task, or of the dataset (default: 20)"
+    )
+    parser.add_argument(
+        "--disturbed",
+        type=int,
+        default=None,
+        help="episodes of each task of the simulation in which something happens, in turn of every "
+        "kind; without any, disturbances are made up (default: 10, with --dataset none)",
+    )
+    parser.add_argument(
+        "--training-steps",
+        type=int,
+        default=450,
+        help="of each of four small networks, about a second each (default: 450)",
     )
     parser.add_argument(
         "--limit", type=finite_float, default=8.0, help="s per episode (default: 8)"
@@ -54,6 +67,8 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
 
 def _calibrate(chosen: argparse.Namespace) -> int:
     check_ranges(chosen)
+    if chosen.dataset and chosen.disturbed:
+        raise ValueError("--disturbed: expected none with --dataset, where nobody knows when")
     fetch(chosen)
     options = sampling_options(chosen)
     from .training.evaluation.surprise import calibration
@@ -62,24 +77,22 @@ def _calibrate(chosen: argparse.Namespace) -> int:
         from .model.policy import load_policy
 
         policy = load_policy(chosen.checkpoint, **dict(options))
-        reference = calibration.calibrate_on_dataset(policy, chosen.dataset, chosen.episodes)
+        reference = calibration.calibrate_on_dataset(
+            policy, chosen.dataset, chosen.episodes, chosen.training_steps
+        )
     else:
         from .sim.tasks import parse_names
         from .training.evaluation.closed_loop import Trial
-        from .training.evaluation.surprise.episodes import CALIBRATION
 
         tasks = parse_names(chosen.task)
+        disturbed = 10 if chosen.disturbed is None else chosen.disturbed
         trials = [
-            Trial(
-                chosen.checkpoint,
-                tasks[number % len(tasks)],
-                CALIBRATION + number,
-                options=options,
-                limit=chosen.limit,
-            )
-            for number in range(chosen.episodes * len(tasks))
+            (Trial(chosen.checkpoint, task, seed, options=options, limit=chosen.limit), kind)
+            for task, seed, kind in calibration.plan(tasks, chosen.episodes, disturbed)
         ]
-        reference = calibration.calibrate_in_simulation(trials, chosen.keep, chosen.workers)
+        reference = calibration.calibrate_in_simulation(
+            trials, chosen.keep, chosen.workers, chosen.training_steps
+        )
     file = calibration.write(reference, chosen.checkpoint, chosen.out)
     about = reference.about
     print(

@@ -29,6 +29,8 @@ GRAPH = ("strategy", "image_transport", "gpus", "tensor_parallel")
 # Numbers of `eval`, `collect` and `calibrate`: the least and the most that mean something.
 _RANGES: dict[str, tuple[float, float]] = {
     "episodes": (1, 1_000_000),
+    "disturbed": (0, 1_000_000),
+    "training_steps": (1, 1_000_000),
     "workers": (0, 1024),
     "rows": (0, 1024),  # the chunk's own number is known when the checkpoint is loaded
     "distractors": (0, 2),
@@ -152,7 +154,8 @@ def check_ranges(chosen: argparse.Namespace) -> None:
     for name, (least, most) in _RANGES.items():
         high = _MOST_NOISE if name == "noise" and values.get("env") else most
         if (number := values.get(name)) is not None and not least <= number <= high:
-            raise ValueError(f"--{name}: expected {least} to {high}, got {number}")
+            flag = name.replace("_", "-")
+            raise ValueError(f"--{flag}: expected {least} to {high}, got {number}")
 
 
 def _check_wording(wording: int, tasks: Iterable[str]) -> None:

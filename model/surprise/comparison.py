@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +12,7 @@ import torch
 
 from ..autoencoder.clip_encoder import ClipEncoder
 from ..autoencoder.vae import video_from_frames
-from ..interface import ActionChunk, Observation, Prediction
+from ..interface import NS, ActionChunk, Observation, Prediction
 from ..policy import Cosmos3Policy
 
 
@@ -19,13 +20,36 @@ from ..policy import Cosmos3Policy
 class Comparison:
     """One latent of a future: float32 [C, h, w] each.
 
-    index: of the latent, from 1; begin: that of the observed moment.
+    index: of the latent, from 1; begin: that of the observed moment; before: the comparison of a
+    moment before, of this or an earlier future, see `Preceding`.
     """
 
     index: int
     begin: np.ndarray
     predicted: np.ndarray
     seen: np.ndarray
+    before: Comparison | None = None
+
+
+class Preceding:
+    """Gives comparisons, as they come, the newest one that is NEAREST to FARTHEST earlier."""
+
+    NEAREST, FARTHEST = NS // 10, 6 * NS // 10
+
+    def __init__(self) -> None:
+        self._kept: collections.deque[tuple[int, Comparison]] = collections.deque(maxlen=8)
+
+    def add(self, stamp: int, comparison: Comparison) -> Comparison:
+        """With the one before, if there is one; stamp: of its last picture, ns."""
+        earlier = [
+            (since, one)
+            for since, one in self._kept
+            if self.NEAREST < stamp - since < self.FARTHEST
+        ]
+        self._kept.append((stamp, comparison))
+        if not earlier:
+            return comparison
+        return dataclasses.replace(comparison, before=max(earlier, key=lambda one: one[0])[1])
 
 
 class ClipComparer:

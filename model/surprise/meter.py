@@ -10,7 +10,7 @@ import numpy as np
 
 from ..interface import ActionChunk, Observation, Prediction, Surprise
 from ..policy import Cosmos3Policy
-from .comparison import ClipComparer
+from .comparison import ClipComparer, Preceding
 from .reference import FILE, Reference, places_of, read_reference, weights_mark
 
 
@@ -27,7 +27,7 @@ class SurpriseMeter:
         self._policy, self._reference = policy, reference
         channels, _, *shape = policy.latent_shape
         places = places_of(policy.embodiment.canvas, (shape[0], shape[1]))
-        got = (reference.views, reference.whitening.shape[-1], reference.places.tolist())
+        got = (reference.views, len(reference.scale), reference.places.tolist())
         if got != (policy.embodiment.views, channels, places.tolist()):
             raise ValueError(
                 f"surprise: the reference is of views {list(reference.views)} on "
@@ -36,17 +36,23 @@ class SurpriseMeter:
                 "`cosmos3 calibrate`"
             )
         self.piece = policy.model.vae.temporal  # moments of each latent after the first
+        self._preceding = Preceding()
 
     def begin(self, observation: Observation, prediction: Prediction) -> ClipMeter:
         """Compare what comes with this prediction, the answer to `observation`."""
-        return ClipMeter(ClipComparer(self._policy, observation, prediction), self._reference)
+        comparer = ClipComparer(self._policy, observation, prediction)
+        return ClipMeter(comparer, self._reference, self._preceding)
+
+    def forget(self) -> None:
+        """A new episode: what came before says nothing about it."""
+        self._preceding = Preceding()
 
 
 class ClipMeter:
     """One prediction that is being compared."""
 
-    def __init__(self, comparer: ClipComparer, reference: Reference) -> None:
-        self._comparer, self._reference = comparer, reference
+    def __init__(self, comparer: ClipComparer, reference: Reference, preceding: Preceding) -> None:
+        self._comparer, self._reference, self._preceding = comparer, reference, preceding
 
     def add(
         self,
@@ -56,7 +62,9 @@ class ClipMeter:
     ) -> Surprise | None:
         """See `ClipComparer.add`; stamp: of the last picture, ns."""
         comparison = self._comparer.add(pictures, played)
-        return self._reference.surprise(comparison, stamp) if comparison else None
+        if comparison is None:
+            return None
+        return self._reference.surprise(self._preceding.add(stamp, comparison), stamp)
 
 
 def load_meter(policy: Cosmos3Policy, file: Path | None = None) -> SurpriseMeter:

@@ -40,6 +40,8 @@ class Moved(Act):
     """A hand takes the cube of the task and puts it down 6 to 15 cm away."""
 
     def can_begin(self, world: World, layout: Layout) -> bool:
+        if layout.target not in layout.cubes:
+            return False
         place = world.position(layout.target)
         far = np.linalg.norm(world.tool() - place) > _CLEAR
         if not far or place[2] > layout.half + 0.005:
@@ -67,6 +69,8 @@ class Slip(Act):
     """The cube that is held slides down out of the gripper, and falls."""
 
     def can_begin(self, world: World, layout: Layout) -> bool:
+        if layout.target not in layout.cubes:
+            return False
         self._cube = layout.target
         self._from = world.position(layout.target)
         return bool(self._from[2] > layout.half + _LIFTED + SLIDE)

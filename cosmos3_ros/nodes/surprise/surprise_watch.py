@@ -38,6 +38,8 @@ class Meter(Protocol):
 
     def begin(self, observation: Observation, prediction: Prediction) -> Clip: ...
 
+    def forget(self) -> None: ...
+
 
 class SurpriseWatch:
     """See the module.
@@ -75,6 +77,7 @@ class SurpriseWatch:
         """A new episode."""
         with self._lock:
             self._episode += 1
+            self._meter.forget()
             self._keeper.clear()
             self._played.clear()
             self._clips.clear()

@@ -998,6 +998,9 @@ class Startled:
     def begin(self, observation: Observation, prediction: Prediction) -> "Startled":
         return self
 
+    def forget(self) -> None:
+        """It remembers nothing."""
+
     def add(self, pictures: Any, stamp: int, played: ActionChunk | None = None) -> Surprise | None:
         assert all(set(views) == set(DROID_SIM.views) for views in pictures)
         self.pieces.append((len(pictures), stamp, played is not None))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cosmos3_ros.model.autoencoder.vae import video_from_frames
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
@@ -14,6 +15,7 @@ from cosmos3_ros.model.interface import NS, Observation, Prediction
 from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.model.surprise.comparison import ClipComparer
 from cosmos3_ros.model.surprise.meter import SurpriseMeter, load_meter
+from cosmos3_ros.model.surprise.network import SurpriseNetwork
 from cosmos3_ros.model.surprise.reference import (
     Reference,
     places_of,
@@ -46,17 +48,15 @@ def case(policy: Cosmos3Policy) -> tuple[Observation, Prediction, list[dict[str,
 
 
 def usual(policy: Cosmos3Policy) -> Reference:
-    """A reference by which a residual of 1 everywhere is not unusual."""
+    """A reference that nothing has taught anything yet."""
     channels, _, rows, columns = policy.latent_shape
-    views = policy.embodiment.views
+    torch.manual_seed(0)
     return Reference(
-        views,
+        policy.embodiment.views,
         places_of(policy.embodiment.canvas, (rows, columns)),
-        np.zeros((1, len(views), 0), np.float32),
-        np.broadcast_to(np.eye(channels, dtype=np.float32), (1, len(views), 1, channels, channels)),
-        np.zeros((1, len(views), 1), np.float32),
-        np.ones((1, len(views), 1), np.float32),
-        np.ones(len(views), np.float32),
+        np.ones(channels, np.float32),
+        (SurpriseNetwork(channels, (rows, columns)).eval(),),
+        0.5,
         {},
     )
 
@@ -116,7 +116,26 @@ def test_a_meter_says_how_surprising_and_where(policy: Cosmos3Policy, case: Any)
     assert surprise.stamp == 2 * NS
     assert tuple(surprise.values) == policy.embodiment.views
     assert surprise.grid.shape == policy.latent_shape[2:]
-    assert surprise.value == surprise.grid.max()
+    assert surprise.value == max(surprise.values.values()) > surprise.grid.max() > 0
+
+
+def test_a_new_episode_has_nothing_before_it(policy: Cosmos3Policy, case: Any) -> None:
+    observation, prediction, moments = case
+    meter = SurpriseMeter(policy, usual(policy))
+
+    def values(stamp: int) -> list[float]:
+        clip, found = meter.begin(observation, prediction), []
+        clip.add(moments[:1], stamp)
+        for number in (1, 5):
+            surprise = clip.add(moments[number : number + 4], stamp + number * NS // 15)
+            assert surprise is not None
+            found.append(surprise.value)
+        return found
+
+    first = values(NS)
+    assert values(NS + NS // 2)[0] != first[0]  # something came half a second before
+    meter.forget()
+    assert values(2 * NS) == first
 
 
 def test_a_missing_or_another_reference_is_refused_in_one_line(

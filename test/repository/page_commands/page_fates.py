@@ -134,8 +134,10 @@ RUNS = {
     # presets have steps of their own
     r"cosmos3 eval .*--compare": Run("--suite reach --episodes 1 --limit 0.5 --workers 1"),
     r"cosmos3 eval ": Run("--suite reach --episodes 1 --limit 0.5 --workers 1 --steps 1"),
-    r"cosmos3 calibrate .*--dataset": Run("--episodes 4 --steps 1"),
-    r"cosmos3 calibrate ": Run("--episodes 2 --limit 1 --workers 1 --steps 1"),
+    r"cosmos3 calibrate .*--dataset": Run("--episodes 4 --steps 1 --training-steps 2"),
+    r"cosmos3 calibrate ": Run(
+        "--episodes 2 --disturbed 1 --limit 1 --workers 1 --steps 1 --training-steps 2"
+    ),
     r"cosmos3 collect ": Run("--episodes 1 --workers 1"),
     r"cosmos3 dynamics ": Run("--steps 1"),
     r"cosmos3 (stats|convert|tiny|inspect) ": Run(),

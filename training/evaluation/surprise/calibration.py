@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any
 
 from ....model.checkpoint_io.foreign import checkpoint_path
 from ....model.checkpoint_io.trained_tasks import EMBEDDED
-from ....model.interface import ActionChunk, Observation
+from ....model.interface import NS, ActionChunk, Observation
 from ....model.policy import Cosmos3Policy
-from ....model.surprise.comparison import ClipComparer, Comparison
+from ....model.surprise.comparison import ClipComparer, Preceding
 from ....model.surprise.reference import (
     FILE,
     Reference,
@@ -22,36 +23,60 @@ from ....model.surprise.reference import (
     weights_mark,
     write_reference,
 )
+from ....sim.disturbances import KINDS
 from ...data.clip_source import layout_of
 from ...data.episodes import Episode
 from ...data.lerobot_reader import read_episodes
 from ...options import DataOptions
 from ..closed_loop import Trial, load_once
-from .episodes import read, record
-from .fit import fit
+from .episodes import CALIBRATION, DISTURBED, WatchedEpisode, read, record
+from .fit import STEPS, fit
+from .probe import Seen
+
+
+def plan(tasks: Sequence[str], undisturbed: int, disturbed: int) -> list[tuple[str, int, str]]:
+    """Task, seed and disturbance of so many episodes of each task, evenly mixed."""
+    kinds = list(KINDS)
+    count = disturbed * len(tasks)
+    found = []
+    for number in range(undisturbed * len(tasks)):
+        found.append((tasks[number % len(tasks)], CALIBRATION + number, ""))
+        before, until = (
+            done * count // (undisturbed * len(tasks)) for done in (number, number + 1)
+        )
+        found += [
+            (tasks[one % len(tasks)], DISTURBED + one, kinds[one // len(tasks) % len(kinds)])
+            for one in range(before, until)
+        ]
+    return found
 
 
 def calibrate_in_simulation(
-    trials: Sequence[Trial],
+    trials: Sequence[tuple[Trial, str]],
     folder: Path | None = None,
     workers: int = 0,
+    steps: int = STEPS,
     tell: Callable[[str], None] = print,
 ) -> Reference:
-    """The reference of undisturbed episodes of the simulation.
+    """The reference of episodes of the simulation, each with a kind of disturbance or "".
 
     folder: keeps what was seen, so that a second call goes on where it stopped.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        files = record(folder or Path(temporary), [(trial, "") for trial in trials], workers, tell)
+        files = record(folder or Path(temporary), trials, workers, tell)
         episodes = [read(file) for file in files]
-    parts = [[seen.comparison for seen in episode.seen] for episode in episodes if episode.seen]
-    seconds = sum(episode.seconds for episode in episodes)
-    policy: Any = load_once(trials[0].checkpoint, trials[0].options)
-    tasks = ", ".join(dict.fromkeys(trial.task for trial in trials))
-    return _fit(policy, parts, seconds, f"closed loop in the simulation: {tasks}")
+    policy: Any = load_once(trials[0][0].checkpoint, trials[0][0].options)
+    tasks = ", ".join(dict.fromkeys(trial.task for trial, _ in trials))
+    return _fit(policy, episodes, f"closed loop in the simulation: {tasks}", steps, tell)
 
 
-def calibrate_on_dataset(policy: Cosmos3Policy, dataset: Path, most: int) -> Reference:
+def calibrate_on_dataset(
+    policy: Cosmos3Policy,
+    dataset: Path,
+    most: int,
+    steps: int = STEPS,
+    tell: Callable[[str], None] = print,
+) -> Reference:
     """The reference of a LeRobotDataset: what is predicted for the rows that were played.
 
     Its episodes have to be undisturbed, and none that the checkpoint was trained with. ValueError
@@ -59,14 +84,17 @@ def calibrate_on_dataset(policy: Cosmos3Policy, dataset: Path, most: int) -> Ref
     """
     layout = layout_of(dataset, policy.embodiment, DataOptions(dataset=str(dataset)))
     episodes = [*itertools.islice(read_episodes(dataset, policy.embodiment, layout), most)]
-    parts = [_windows(policy, episode) for episode in episodes]
-    seconds = sum(len(episode) for episode in episodes) / policy.embodiment.fps
-    return _fit(policy, [part for part in parts if part], seconds, f"dataset {dataset.name}")
+    fps = policy.embodiment.fps
+    watched = [
+        WatchedEpisode("", "", number, math.nan, len(episode) / fps, _windows(policy, episode))
+        for number, episode in enumerate(episodes)
+    ]
+    return _fit(policy, watched, f"dataset {dataset.name}", steps, tell)
 
 
-def _windows(policy: Cosmos3Policy, episode: Episode) -> list[Comparison]:
+def _windows(policy: Cosmos3Policy, episode: Episode) -> list[Seen]:
     """One chunk after the other, as long as they fit."""
-    embodiment, found = policy.embodiment, []
+    embodiment, found, preceding = policy.embodiment, [], Preceding()
     assert policy.model.vae is not None  # a policy has one
     piece = policy.model.vae.temporal
     for start in range(0, len(episode) - embodiment.horizon, embodiment.horizon):
@@ -81,26 +109,32 @@ def _windows(policy: Cosmos3Policy, episode: Episode) -> list[Comparison]:
         comparer.add(views[:1])
         for begin in range(1, embodiment.horizon + 2 - piece, piece):
             if comparison := comparer.add(views[begin : begin + piece]):
-                found.append(comparison)
+                seconds = (start + begin + piece - 1) / embodiment.fps
+                comparison = preceding.add(round(seconds * NS), comparison)
+                found.append(Seen(seconds, comparison))
     return found
 
 
 def _fit(
-    policy: Cosmos3Policy, parts: Sequence[Sequence[Comparison]], seconds: float, source: str
+    policy: Cosmos3Policy,
+    episodes: Sequence[WatchedEpisode],
+    source: str,
+    steps: int,
+    tell: Callable[[str], None],
 ) -> Reference:
     shape = policy.latent_shape[2:]
+    happened = sum(not math.isnan(episode.began) for episode in episodes)
     about = {
         "source": source,
         "weights": weights_mark(policy.model.path),
-        "episodes": len(parts),
-        "minutes": round(seconds / 60, 1),
-        "comparisons": sum(map(len, parts)),
+        "episodes": len(episodes),
+        "disturbed": happened,
+        "minutes": round(sum(episode.seconds for episode in episodes) / 60, 1),
+        "comparisons": sum(len(episode.seen) for episode in episodes),
         "date": datetime.date.today().isoformat(),
     }
     places = places_of(policy.embodiment.canvas, (shape[0], shape[1]))
-    count = sum(map(len, parts))
-    period = seconds / max(1, count)
-    return fit(parts, policy.embodiment.views, places, period, about)
+    return fit(episodes, policy.embodiment.views, places, about, steps, tell=tell)
 
 
 def write(reference: Reference, checkpoint: str, out: Path | None) -> Path:

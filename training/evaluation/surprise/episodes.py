@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from ....model.surprise.comparison import Comparison
+from ....model.interface import NS
+from ....model.surprise.comparison import Comparison, Preceding
 from ....sim.disturbances import Disturbance
 from ....sim.env import shared_env
 from ...data.parallel import in_parallel
 from ..closed_loop import Trial, load_once, play
 from .probe import Seen, SurpriseProbe
 
-CALIBRATION = 500_000  # the first seed by default: none of the evaluation, nor of a training
+# First seeds: none of the evaluation, nor of a training.
+CALIBRATION, DISTURBED = 500_000, 520_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,10 +113,10 @@ def read(file: Path) -> WatchedEpisode:
     """What `record` has kept of an episode."""
     with np.load(file, allow_pickle=False) as kept:
         latents = [kept[name].astype(np.float32) for name in ("begin", "predicted", "seen")]
-        seen = [
-            Seen(float(time), Comparison(int(index), *parts))
-            for time, index, *parts in zip(kept["times"], kept["index"], *latents, strict=True)
-        ]
+        preceding, seen = Preceding(), []
+        for time, index, *parts in zip(kept["times"], kept["index"], *latents, strict=True):
+            comparison = preceding.add(round(float(time) * NS), Comparison(int(index), *parts))
+            seen.append(Seen(float(time), comparison))
         numbers = float(kept["began"]), float(kept["lasted"])
         return WatchedEpisode(
             str(kept["kind"]), str(kept["task"]), int(kept["seed"]), *numbers, seen

@@ -1,109 +1,181 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statistics of undisturbed episodes: which residuals are usual where, and how rare others are."""
+"""Training of the networks that tell a disturbance, and what undisturbed episodes make them say.
+
+They learn of undisturbed comparisons, of the same with a disturbance made up (`synthetic`), and, if
+there are some, of episodes that were disturbed. Of these it is known when it happened, not where:
+within a second something somewhere is to be noticed (multiple-instance learning).
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 from ....model.surprise.comparison import Comparison
-from ....model.surprise.reference import TAIL, Reference, change_of, residual_of
+from ....model.surprise.network import SurpriseNetwork, evidence
+from ....model.surprise.reference import Reference
+from .episodes import WatchedEpisode
+from .synthetic import Region, disturb
 
-SORTS = 3  # of places, by how much the prediction changes around them
-SHRINKAGE = 0.02  # of covariances, towards a sphere
-FOLDS = 4  # of the episodes: a threshold is of episodes that the rest was not made of
-TOP = 0.05  # share of the comparisons whose values tell how often a larger one comes
+NETWORKS, STEPS = 4, 450
+UNDISTURBED, MADE_UP, DISTURBED = 160, 160, 24  # comparisons of a batch, and disturbed episodes
+RATE, DECAY, NOISE = 3e-3, 0.1, 0.2
+LEAST, SOON = 0.05, 1.0  # s after a disturbance began in which it is to be noticed
+FOLDS = 4  # every fourth episode is kept from the training: the threshold is theirs
+TOP, FEWEST = 0.01, 8  # share and number of the values that tell how often a larger one comes
 RARE = 600.0  # s in which an undisturbed episode is to reach 1 once
-
-Episode = Sequence[Comparison]
+NEVER = -30.0  # a logit
 
 
 def fit(
-    episodes: Sequence[Episode],
+    episodes: Sequence[WatchedEpisode],
     views: tuple[str, ...],
     places: np.ndarray,
-    period: float,
     about: Mapping[str, Any] | None = None,
+    steps: int = STEPS,
+    networks: int = NETWORKS,
+    tell: Callable[[str], None] = lambda words: None,
 ) -> Reference:
-    """The reference of undisturbed episodes.
+    """The reference of episodes, most of them undisturbed.
 
-    period: s between two comparisons. ValueError if there are too few of them.
+    ValueError if there are too few of them.
     """
-    if len(episodes) < FOLDS:
-        raise ValueError(f"episodes: expected at least {FOLDS}, got {len(episodes)}")
-    draft = usual(episodes, views, places)
-    once = _once(episodes, views, places, period)
-    return dataclasses.replace(draft, once=once, about=dict(about or {}))
+    if sum(bool(episode.before()) for episode in episodes) < FOLDS:
+        raise ValueError(
+            f"episodes: expected at least {FOLDS} with something undisturbed to compare, got "
+            f"{sum(bool(episode.before()) for episode in episodes)}"
+        )
+    taught, kept = split(episodes)
+    scale = np.array(
+        [seen.comparison.seen.std((1, 2)) for episode in taught for seen in episode.before()]
+    ).mean(0)
+    scale = np.maximum(scale, 1e-6).astype(np.float32)
+    trained = []
+    for number in range(networks):
+        trained.append(train(taught, places, scale, steps, number))
+        tell(f"network {number + 1}/{networks}")
+    draft = Reference(views, places, scale, tuple(trained), 1.0, dict(about or {}))
+    return dataclasses.replace(draft, once=_once(draft, kept))
 
 
-def _once(
-    episodes: Sequence[Episode], views: tuple[str, ...], places: np.ndarray, period: float
-) -> np.ndarray:
-    """The excess of each view that comes once in RARE s times the number of views."""
-    largest = []
-    for fold in range(FOLDS):
-        rest = [episode for number, episode in enumerate(episodes) if number % FOLDS != fold]
-        reference = usual(rest, views, places)
-        for comparison in (c for episode in episodes[fold::FOLDS] for c in episode):
-            grid = reference.excess(comparison)
-            largest.append([grid[places == view].max(initial=0.0) for view in range(len(views))])
-    chance = period / (RARE * len(views))
-    return np.array([_exceeded(values, chance) for values in np.array(largest).T], np.float32)
+def split(
+    episodes: Sequence[WatchedEpisode],
+) -> tuple[list[WatchedEpisode], list[WatchedEpisode]]:
+    """Those that are trained with, and every fourth one that has something undisturbed."""
+    useful = [episode for episode in episodes if episode.seen and episode.before()]
+    taught = [episode for number, episode in enumerate(useful) if number % FOLDS != FOLDS - 1]
+    return taught, useful[FOLDS - 1 :: FOLDS]
+
+
+def _once(reference: Reference, kept: Sequence[WatchedEpisode]) -> float:
+    """What undisturbed episodes exceed once in RARE seconds, nats."""
+    values, seconds = [], 0.0
+    for episode in kept:
+        before = [seen.comparison for seen in episode.before()]
+        values += [*reference.nats(before)[1].max(1)]
+        seconds += episode.seconds if math.isnan(episode.began) else episode.began
+    chance = seconds / len(values) / RARE
+    return max(_exceeded(np.array(values), chance), 1e-3)
 
 
 def _exceeded(values: np.ndarray, chance: float) -> float:
-    """What a value exceeds by this chance: the largest of them go on as an exponential."""
-    count = max(4, round(TOP * len(values)))
-    top = np.sort(values)[-count:]
+    """What a value exceeds by this chance: the largest of them go on as an exponential.
+
+    Or what so many of these values do exceed, if that is more: a few are far above the others.
+    """
+    values = np.sort(values)
+    top = values[-max(FEWEST, round(TOP * len(values))) :]
     slope = max(float((top - top[0]).mean()), 1e-3)
-    return float(top[0]) + slope * max(0.0, float(np.log(count / len(values) / chance)))
+    extrapolated = top[0] + slope * max(0.0, np.log(len(top) / len(values) / chance))
+    return float(max(extrapolated, values[-1 - min(int(chance * len(values)), len(values) - 1)]))
 
 
-def usual(episodes: Sequence[Episode], views: tuple[str, ...], places: np.ndarray) -> Reference:
-    """Whitening and tails, without the threshold."""
-    found = [comparison for episode in episodes for comparison in episode]
-    last = max((comparison.index for comparison in found), default=0)
-    by_latent = [[c for c in found if c.index == index] for index in range(1, last + 1)]
-    if not by_latent or min(map(len, by_latent)) < FOLDS:
-        raise ValueError("episodes: expected some comparisons of each latent, got too few")
-    parts = []
-    for comparisons in by_latent:
-        residuals = np.array([residual_of(comparison) for comparison in comparisons])
-        changes = np.array([change_of(comparison) for comparison in comparisons])
-        mine = [places == view for view in range(len(views))]
-        parts.append([_of_view(residuals[:, here], changes[:, here]) for here in mine])
-    edges, whitening, level, slope = (
-        np.array([[part[field] for part in row] for row in parts], np.float32) for field in range(4)
-    )
-    return Reference(views, places, edges, whitening, level, slope, np.ones(len(views)), {})
+def train(
+    episodes: Sequence[WatchedEpisode], places: np.ndarray, scale: np.ndarray, steps: int, seed: int
+) -> SurpriseNetwork:
+    """One network; the seed is that of its beginning and of what it is shown."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _Training(episodes, places, scale, seed).run(steps)
 
 
-def _of_view(
-    residuals: np.ndarray, changes: np.ndarray
-) -> tuple[np.ndarray, list[np.ndarray], list[float], list[float]]:
-    """Edges, whitening, level and slope of a latent of a view: [n, places, C], [n, places]."""
-    residuals, changes = residuals.reshape(-1, residuals.shape[-1]), changes.ravel()
-    edges = np.quantile(changes, np.linspace(0, 1, SORTS + 1)[1:-1])
-    sorts = np.digitize(changes, edges)
-    whitening, level, slope = [], [], []
-    for sort in range(SORTS):
-        rows = residuals[sorts == sort] if (sorts == sort).any() else residuals
-        matrix = _whitening(rows)
-        energies = np.sort(np.log(((rows @ matrix) ** 2).mean(-1) + 1e-12))
-        tail = energies[-max(2, round(TAIL * len(energies))) :]
-        whitening.append(matrix)
-        level.append(float(tail[0]))
-        slope.append(max(float((tail - tail[0]).mean()), 1e-3))
-    return edges, whitening, level, slope
+class _Training:
+    """What is drawn from, and what is learned of it."""
+
+    def __init__(
+        self, episodes: Sequence[WatchedEpisode], places: np.ndarray, scale: np.ndarray, seed: int
+    ) -> None:
+        self.random = np.random.default_rng(seed)
+        self.scale, self.regions = scale, Region.all_of(places)
+        self.undisturbed = [seen.comparison for one in episodes for seen in one.before()]
+        soon = [
+            [s.comparison for s in one.seen if LEAST < s.seconds - one.began <= SOON]
+            for one in episodes
+        ]
+        self.disturbed = [comparisons for comparisons in soon if comparisons]
+        self.inside = torch.from_numpy(places >= 0)
+        self.network = SurpriseNetwork(len(scale), places.shape)
+
+    def run(self, steps: int) -> SurpriseNetwork:
+        """All steps."""
+        optimizer = torch.optim.AdamW(self.network.parameters(), RATE, weight_decay=DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, RATE, total_steps=steps, pct_start=0.15
+        )
+        for _ in range(steps):
+            optimizer.zero_grad()
+            self._loss().backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+        return self.network.eval()
+
+    def _loss(self) -> Tensor:
+        quiet = evidence(self._drawn(UNDISTURBED), self.scale)
+        made_up, where = disturb(
+            evidence(self._drawn(MADE_UP), self.scale), len(self.scale), self.regions, self.random
+        )
+        groups = self._some_disturbed()
+        really = [evidence(group, self.scale) for group in groups]
+        told = torch.cat([quiet, made_up, *really])
+        logits = self.network(told + NOISE * torch.randn_like(told))
+        logits = logits.masked_fill(~self.inside, NEVER)
+        sizes = [len(quiet), len(made_up), sum(map(len, really))]
+        of_quiet, of_made_up, of_really = logits.split(sizes)
+        loss = 2 * functional.softplus(_any(of_quiet)).mean()
+        loss = loss + 0.5 * self._made_up_loss(of_made_up, where)
+        if really:
+            groups_of = of_really.split([*map(len, really)])
+            noticed = torch.cat([_any(part[None]) for part in groups_of])
+            loss = loss + functional.softplus(-noticed).mean()
+        return loss
+
+    @staticmethod
+    def _made_up_loss(logits: Tensor, where: Tensor) -> Tensor:
+        """The places that are disturbed are to be noticed, and none that are not beside them."""
+        there = where.flatten(1).any(1)
+        noticed = _any(logits.masked_fill(~where, NEVER)[there])
+        near = functional.max_pool2d(where[:, None].float(), 3, 1, 1)[:, 0] > 0
+        elsewhere = functional.softplus(_any(logits.masked_fill(near, NEVER))).mean()
+        return functional.softplus(-noticed).sum() / len(logits) + elsewhere
+
+    def _drawn(self, count: int) -> list[Comparison]:
+        chosen = self.random.integers(0, len(self.undisturbed), count)
+        return [self.undisturbed[number] for number in chosen]
+
+    def _some_disturbed(self) -> list[list[Comparison]]:
+        count = min(DISTURBED, len(self.disturbed))
+        chosen = self.random.permutation(len(self.disturbed))[:count]
+        return [self.disturbed[number] for number in chosen]
 
 
-def _whitening(rows: np.ndarray) -> np.ndarray:
-    """[C, C] by which residuals [n, C] get unit variance in all directions."""
-    channels = rows.shape[1]
-    covariance = rows.T @ rows / len(rows)
-    covariance += (SHRINKAGE * np.trace(covariance) / channels + 1e-12) * np.eye(channels)
-    variances, directions = np.linalg.eigh(covariance)
-    return (directions / np.sqrt(variances)).astype(np.float32)
+def _any(logits: Tensor) -> Tensor:
+    """The logit that at least one of the places is disturbed: [N, ...] -> [N]."""
+    return logits.flatten(1).logsumexp(1)

@@ -22,10 +22,13 @@ class Says:
     piece = 4
 
     def __init__(self) -> None:
-        self.value, self.shown = 0.5, []
+        self.value, self.shown, self.episodes = 0.5, [], 0
 
     def begin(self, observation: Observation, prediction: Prediction) -> "Says":
         return self
+
+    def forget(self) -> None:
+        self.episodes += 1
 
     def add(self, pictures: Any, stamp: int, played: ActionChunk | None = None) -> Surprise | None:
         self.shown.append((pictures, stamp, played))
@@ -175,6 +178,7 @@ def test_what_fails_is_told_and_the_next_chunk_is_compared(scene: Scene) -> None
 def test_nothing_is_told_of_an_episode_that_is_over(scene: Scene) -> None:
     begin(scene)
     scene.watch.forget()
+    assert scene.meter.episodes == 1
     scene.shows(1.5)
     time.sleep(0.05)
     assert not scene.said
