@@ -103,7 +103,7 @@ def demo(
     wanted = processes(dataclasses.replace(options, task=names[0]))
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    if hint := busy():
+    if hint := busy(options.strategy):
         say(hint)
     say(f"starting simulation, policy, reasoner and commander (log: {out / 'nodes.log'})")
     done: list[Episode] = []

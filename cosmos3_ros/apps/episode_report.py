@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from ..bringup.graph_options import Options
+from ..execution.strategies import STRATEGIES
 
 BUSY = 1.5  # load for each core above which the simulation and the network get too little time
 END = "end what else runs on it"
@@ -48,14 +49,17 @@ def load() -> str:
     return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 
-def busy() -> str:
-    """A line that says so, if others use this machine; else empty."""
+def busy(strategy: str | None = None) -> str:
+    """A line that says so, if others use this machine; else empty.
+
+    strategy: how chunks follow one another; None: as the robot file says.
+    """
     if os.getloadavg()[0] <= BUSY * (os.cpu_count() or 1):
         return ""
-    return (
-        f"this machine is busy ({load()}): chunks may take long, and come too late where the arm "
-        f"does not wait for them; {END}"
-    )
+    known = STRATEGIES.get(strategy or "")
+    waits = known is not None and known.pauses_between_chunks
+    what = "the arm may wait long for its chunks" if waits else "chunks may come too late"
+    return f"this machine is busy ({load()}): {what}; {END}"
 
 
 def too_late(episode: Episode) -> str:

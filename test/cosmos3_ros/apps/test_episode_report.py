@@ -62,7 +62,9 @@ def test_a_machine_that_others_use_is_said_before(monkeypatch: pytest.MonkeyPatc
     for load, says in ((1.9, False), (2.9, False), (10.0, True)):
         monkeypatch.setattr(episode_report.os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
         assert bool(episode_report.busy()) == says
-    assert "load 10.0 on 2 cores" in episode_report.busy()
+    assert "load 10.0 on 2 cores): chunks may come too late;" in episode_report.busy()
+    assert "chunks may come too late;" in episode_report.busy("replace")
+    assert "the arm may wait long for its chunks;" in episode_report.busy("sync")
 
 
 def test_without_a_chunk_the_table_and_the_summary_are_made_all_the_same() -> None:
