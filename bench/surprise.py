@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
 import functools
 import math
 import statistics
@@ -28,35 +27,26 @@ from typing import Any
 import numpy as np
 from result_file import report
 
-from cosmos3_ros.model.checkpoint_io.foreign import checkpoint_path
 from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
-from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.surprise.comparison import ClipComparer
-from cosmos3_ros.model.surprise.reference import (
-    FILE,
-    Reference,
-    places_of,
-    read_reference,
-    weights_mark,
-    write_reference,
-)
+from cosmos3_ros.model.surprise.reference import FILE, Reference, read_reference, write_reference
 from cosmos3_ros.sim.disturbances import KINDS
 from cosmos3_ros.training.evaluation.closed_loop import Trial, load_once
 from cosmos3_ros.training.evaluation.statistics import wilson
+from cosmos3_ros.training.evaluation.surprise.calibration import fit_to
 from cosmos3_ros.training.evaluation.surprise.episodes import (
     CALIBRATION,
     WatchedEpisode,
     read,
     record,
 )
-from cosmos3_ros.training.evaluation.surprise.fit import NETWORKS, STEPS, fit, split
+from cosmos3_ros.training.evaluation.surprise.fit import NETWORKS, SOON, STEPS, split
 
 OPTIONS = (("num_steps", 4), ("guidance", 1.0), ("future_steps", 1))
 TASKS = ("reach", "lift", "push", "bowl", "drawer")
 WITH_CUBE = TASKS[:4]
 FIRST = 510_000  # seed of the first disturbed episode
-SOON = 1.0  # s after a disturbance
 RATES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # false alarms in ten minutes
 TEN_MINUTES = 600.0
 
@@ -88,12 +78,9 @@ def scored(reference: Reference, episodes: Sequence[WatchedEpisode]) -> list[np.
 
 def period(episodes: Sequence[WatchedEpisode]) -> float:
     """Seconds of undisturbed time for each comparison."""
-    return sum(map(undisturbed_seconds, episodes)) / sum(len(e.before()) for e in episodes)
-
-
-def undisturbed_seconds(episode: WatchedEpisode) -> float:
-    """How long nothing was the matter."""
-    return episode.seconds if math.isnan(episode.began) else episode.began
+    return sum(episode.undisturbed_seconds for episode in episodes) / sum(
+        len(e.before()) for e in episodes
+    )
 
 
 def alarms(times: np.ndarray) -> int:
@@ -129,7 +116,7 @@ def roc(
 ) -> list[dict[str, Any]]:
     """For each rate of false alarms: the threshold, and how much of each kind is noticed."""
     quiet = [
-        curve[curve[:, 0] <= undisturbed_seconds(episode)]
+        curve[curve[:, 0] <= episode.undisturbed_seconds]
         for episode, curve in zip(episodes, curves, strict=True)
     ]
     rows = []
@@ -215,7 +202,7 @@ def main() -> None:
     began = time.monotonic()
     reference = trained(args, episodes)
     _, judged = split(episodes)
-    seconds = sum(map(undisturbed_seconds, judged))
+    seconds = sum(episode.undisturbed_seconds for episode in judged)
     report(
         f"python bench/surprise.py FOLDER --undisturbed {args.undisturbed} --moved {args.moved} "
         f"--others {args.others}{' --alone' * args.alone}",
@@ -233,21 +220,10 @@ def main() -> None:
 
 def trained(args: argparse.Namespace, episodes: Sequence[WatchedEpisode]) -> Reference:
     """As `calibrate` does it; kept if that is asked for."""
-    body, policy = EMBODIMENTS["droid_sim"], checkpoint_path(str(args.checkpoint))
-    shape = next(e.seen[0].comparison.seen.shape[1:] for e in episodes if e.seen)
-    about = {
-        "source": "closed loop in the simulation, by bench/surprise.py",
-        "weights": weights_mark(policy),
-        "episodes": len(episodes),
-        "disturbed": sum(not math.isnan(episode.began) for episode in episodes),
-        "minutes": round(sum(episode.seconds for episode in episodes) / 60, 1),
-        "comparisons": sum(len(episode.seen) for episode in episodes),
-        "date": datetime.date.today().isoformat(),
-    }
+    policy: Any = load_once(str(args.checkpoint), OPTIONS)
     learned = [quiet(episode) for episode in episodes] if args.alone else episodes
-    reference = fit(
-        learned, body.views, places_of(body.canvas, shape), about, args.steps, args.networks, print
-    )
+    source = "closed loop in the simulation, by bench/surprise.py"
+    reference = fit_to(policy, learned, source, args.steps, args.networks)
     if args.reference:
         write_reference(args.reference, reference)
     return reference
@@ -256,7 +232,7 @@ def trained(args: argparse.Namespace, episodes: Sequence[WatchedEpisode]) -> Ref
 def quiet(episode: WatchedEpisode) -> WatchedEpisode:
     """What was seen of it before anything happened."""
     return dataclasses.replace(
-        episode, seen=episode.before(), began=math.nan, seconds=undisturbed_seconds(episode)
+        episode, seen=episode.before(), began=math.nan, seconds=episode.undisturbed_seconds
     )
 
 

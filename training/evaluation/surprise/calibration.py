@@ -30,7 +30,7 @@ from ...data.lerobot_reader import read_episodes
 from ...options import DataOptions
 from ..closed_loop import Trial, load_once
 from .episodes import CALIBRATION, DISTURBED, WatchedEpisode, read, record
-from .fit import STEPS, fit
+from .fit import NETWORKS, STEPS, fit
 from .probe import Seen
 
 
@@ -67,7 +67,7 @@ def calibrate_in_simulation(
         episodes = [read(file) for file in files]
     policy: Any = load_once(trials[0][0].checkpoint, trials[0][0].options)
     tasks = ", ".join(dict.fromkeys(trial.task for trial, _ in trials))
-    return _fit(policy, episodes, f"closed loop in the simulation: {tasks}", steps, tell)
+    return fit_to(policy, episodes, f"closed loop in the simulation: {tasks}", steps, tell=tell)
 
 
 def calibrate_on_dataset(
@@ -89,7 +89,7 @@ def calibrate_on_dataset(
         WatchedEpisode("", "", number, math.nan, len(episode) / fps, _windows(policy, episode))
         for number, episode in enumerate(episodes)
     ]
-    return _fit(policy, watched, f"dataset {dataset.name}", steps, tell)
+    return fit_to(policy, watched, f"dataset {dataset.name}", steps, tell=tell)
 
 
 def _windows(policy: Cosmos3Policy, episode: Episode) -> list[Seen]:
@@ -115,13 +115,15 @@ def _windows(policy: Cosmos3Policy, episode: Episode) -> list[Seen]:
     return found
 
 
-def _fit(
+def fit_to(
     policy: Cosmos3Policy,
     episodes: Sequence[WatchedEpisode],
     source: str,
-    steps: int,
-    tell: Callable[[str], None],
+    steps: int = STEPS,
+    networks: int = NETWORKS,
+    tell: Callable[[str], None] = print,
 ) -> Reference:
+    """The reference of a policy's episodes, with what it was made of; source: in words."""
     shape = policy.latent_shape[2:]
     happened = sum(not math.isnan(episode.began) for episode in episodes)
     about = {
@@ -134,7 +136,7 @@ def _fit(
         "date": datetime.date.today().isoformat(),
     }
     places = places_of(policy.embodiment.canvas, (shape[0], shape[1]))
-    return fit(episodes, policy.embodiment.views, places, about, steps, tell=tell)
+    return fit(episodes, policy.embodiment.views, places, about, steps, networks, tell)
 
 
 def write(reference: Reference, checkpoint: str, out: Path | None) -> Path:

@@ -46,6 +46,11 @@ class WatchedEpisode:
     seconds: float
     seen: list[Seen]
 
+    @property
+    def undisturbed_seconds(self) -> float:
+        """How long nothing was the matter."""
+        return self.seconds if math.isnan(self.began) else self.began
+
     def before(self) -> list[Seen]:
         """What was seen before anything happened."""
         began = math.inf if math.isnan(self.began) else self.began

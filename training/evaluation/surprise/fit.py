@@ -9,7 +9,6 @@ within a second something somewhere is to be noticed (multiple-instance learning
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -47,12 +46,12 @@ def fit(
 
     ValueError if there are too few of them.
     """
-    if sum(bool(episode.before()) for episode in episodes) < FOLDS:
+    taught, kept = split(episodes)
+    if not kept:
         raise ValueError(
             f"episodes: expected at least {FOLDS} with something undisturbed to compare, got "
-            f"{sum(bool(episode.before()) for episode in episodes)}"
+            f"{len(taught)}"
         )
-    taught, kept = split(episodes)
     scale = np.array(
         [seen.comparison.seen.std((1, 2)) for episode in taught for seen in episode.before()]
     ).mean(0)
@@ -69,7 +68,7 @@ def split(
     episodes: Sequence[WatchedEpisode],
 ) -> tuple[list[WatchedEpisode], list[WatchedEpisode]]:
     """Those that are trained with, and every fourth one that has something undisturbed."""
-    useful = [episode for episode in episodes if episode.seen and episode.before()]
+    useful = [episode for episode in episodes if episode.before()]
     taught = [episode for number, episode in enumerate(useful) if number % FOLDS != FOLDS - 1]
     return taught, useful[FOLDS - 1 :: FOLDS]
 
@@ -80,7 +79,7 @@ def _once(reference: Reference, kept: Sequence[WatchedEpisode]) -> float:
     for episode in kept:
         before = [seen.comparison for seen in episode.before()]
         values += [*reference.nats(before)[1].max(1)]
-        seconds += episode.seconds if math.isnan(episode.began) else episode.began
+        seconds += episode.undisturbed_seconds
     chance = seconds / len(values) / RARE
     return max(_exceeded(np.array(values), chance), 1e-3)
 
@@ -142,18 +141,15 @@ class _Training:
         made_up, where = disturb(
             evidence(self._drawn(MADE_UP), self.scale), len(self.scale), self.regions, self.random
         )
-        groups = self._some_disturbed()
-        really = [evidence(group, self.scale) for group in groups]
+        really = [evidence(group, self.scale) for group in self._some_disturbed()]
         told = torch.cat([quiet, made_up, *really])
         logits = self.network(told + NOISE * torch.randn_like(told))
         logits = logits.masked_fill(~self.inside, NEVER)
-        sizes = [len(quiet), len(made_up), sum(map(len, really))]
-        of_quiet, of_made_up, of_really = logits.split(sizes)
+        of_quiet, of_made_up, *of_really = logits.split([*map(len, (quiet, made_up, *really))])
         loss = 2 * functional.softplus(_any(of_quiet)).mean()
         loss = loss + 0.5 * self._made_up_loss(of_made_up, where)
-        if really:
-            groups_of = of_really.split([*map(len, really)])
-            noticed = torch.cat([_any(part[None]) for part in groups_of])
+        if of_really:
+            noticed = torch.cat([_any(group[None]) for group in of_really])
             loss = loss + functional.softplus(-noticed).mean()
         return loss
 
