@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from ...sim.tasks import find, instruction, robot_of
 from .episodes import Episode
 from .ground_truth import TURN_RADIUS, GroundTruth, cube
 from .lerobot_writer import RECORDED, finish, has_shard, remember, write_shard
-from .parallel import in_parallel
+from .parallel import write_missing
 
 LIMIT = 260  # actions after which an episode has failed
 MISTAKEN = 0.5  # of the experts that are interrupted
@@ -235,11 +234,8 @@ def collect(
             for number, part in enumerate(parts)
             if not has_shard(folder, number)
         ]
-        written, began = len(wanted) - sum(len(job.wanted) for job in jobs), time.monotonic()
-        for ready, count in enumerate(in_parallel(_write, jobs, workers), 1):
-            written += count
-            left = (time.monotonic() - began) / ready * (len(jobs) - ready)
-            tell(f"{written} of {len(wanted)} episodes written, {left:.0f} s left")
+        written = len(wanted) - sum(len(job.wanted) for job in jobs)
+        write_missing(_write, jobs, written, len(wanted), workers, tell)
         finish(folder, len(parts), _embodiment(wanted), "panda_robotiq_2f85")
 
 

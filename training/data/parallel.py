@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing import resource_tracker
 from typing import TypeVar
@@ -34,6 +35,25 @@ def in_parallel(
         pool = multiprocessing.get_context("spawn").Pool(workers, os.nice, (nice,))
     with pool:
         yield from pool.imap_unordered(function, jobs)
+
+
+def write_missing(
+    write: Callable[[Job], int],
+    jobs: Sequence[Job],
+    written: int,
+    total: int,
+    workers: int,
+    tell: Callable[[str], None],
+) -> None:
+    """Do the jobs, each of which writes some episodes and returns how many, and tell how far it is.
+
+    written: episodes that are there; total: those that are then.
+    """
+    began = time.monotonic()
+    for ready, count in enumerate(in_parallel(write, jobs, workers), 1):
+        written += count
+        left = (time.monotonic() - began) / ready * (len(jobs) - ready)
+        tell(f"{written} of {total} episodes written, {left:.0f} s left")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from ..data.episodes import Episode
 from ..data.ground_truth import SIMULATED
 from ..data.lerobot.layout import Layout
 from ..data.lerobot_writer import RECORDED, episode_seeds, finish, has_shard, remember, write_shard
-from ..data.parallel import in_parallel
+from ..data.parallel import write_missing
 from .catalog import open_world
 from .world import Act, World, begin_expert, named
 
@@ -255,11 +254,8 @@ def _collect(
     remember(folder, [dataclasses.asdict(one) for one in wanted])
     shards = list(_shards(folder, wanted, per_shard))
     jobs = [shard for shard in shards if not has_shard(folder, shard.number)]
-    written, began = len(wanted) - sum(len(job.wanted) for job in jobs), time.monotonic()
-    for ready, count in enumerate(in_parallel(_write, jobs, workers), 1):
-        written += count
-        left = (time.monotonic() - began) / ready * (len(jobs) - ready)
-        tell(f"{written} of {len(wanted)} episodes written, {left:.0f} s left")
+    written = len(wanted) - sum(len(job.wanted) for job in jobs)
+    write_missing(_write, jobs, written, len(wanted), workers, tell)
     world = _open(wanted[0])
     world.reset(wanted[0].task, wanted[0].seed)
     shape = next(iter(world.observe().images.values())).shape
