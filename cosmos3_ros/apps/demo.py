@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -123,10 +124,10 @@ def demo(
                 f"ready after {time.monotonic() - began:.1f} s; episodes of up to "
                 f"{time_limit:.0f} s each"
             )
-            for seed in range(options.seed or 0, (options.seed or 0) + episodes):
-                for name in names:
-                    done.append(runner.episode(name, seed, time_limit, alive))
-                    tracks.append(runner.track(done[-1]))
+            first = options.seed or 0
+            for seed, name in itertools.product(range(first, first + episodes), names):
+                done.append(runner.episode(name, seed, time_limit, alive))
+                tracks.append(runner.track(done[-1]))
         joints = read_robot(options.robot).joints
         columns = dict(zip(joints.joints, joints.units, strict=True))
         plot_joints(out / "joints.png", columns, tracks)
