@@ -30,8 +30,7 @@ from torch.nn import functional
 from cosmos3_ros.model.acceleration.canvas_cuda import GpuComposer
 from cosmos3_ros.model.acceleration.optimize import fuse_rounding, optimize, round_attention
 from cosmos3_ros.model.acceleration.options import RuntimeOptions
-from cosmos3_ros.model.network.layers import RMSNorm
-from cosmos3_ros.model.network.layers import attention as attend
+from cosmos3_ros.model.network.layers import RMSNorm, attend_to
 
 VIDEO_TOKENS, TEXT_TOKENS = 3093, 182  # of the DROID setting, see docs/performance.md
 
@@ -47,14 +46,19 @@ class Kernels:
 
     def gate(self) -> dict[str, Any]:
         """The gate and its rounding for both branches of guidance, all layers."""
-        from cosmos3_ros.model.runtime.rounding_kernels import gate_rounded
+        from cosmos3_ros.model.runtime.rounding_kernels import Product, gate_rounded
 
         config = self.full.config
-        both = torch.randn(2 * VIDEO_TOKENS, 2 * config.mlp, device="cuda", dtype=torch.bfloat16)
+        shape = (2 * VIDEO_TOKENS, 2 * config.mlp)
+        both = torch.randn(*shape, device="cuda", dtype=torch.bfloat16)
         plain = torch.compile(_gate_in_torch, dynamic=False)
         wanted = functional.silu(both[:, : config.mlp].float()) * both[:, config.mlp :].float()
         found: dict[str, Any] = {}
-        for name, way in (("compiled", plain), ("kernel", gate_rounded)):
+
+        def kernel(both: Tensor) -> tuple[Tensor, Tensor]:
+            return gate_rounded(Product(both))
+
+        for name, way in (("compiled", plain), ("kernel", kernel)):
             small, scale = way(both)
             found[f"{name}, error"] = relative(small.float() * scale, wanted)
             call = functools.partial(way, both)
@@ -63,7 +67,7 @@ class Kernels:
 
     def norm(self) -> dict[str, Any]:
         """A sum, its norm and the rounding, for both branches of guidance, all layers once."""
-        from cosmos3_ros.model.runtime.rounding_kernels import norm_rounded
+        from cosmos3_ros.model.runtime.rounding_kernels import Product, norm_rounded
 
         config = self.full.config
         shape = (2 * VIDEO_TOKENS, config.hidden)
@@ -76,7 +80,7 @@ class Kernels:
             return *_rounded_in_torch(norm(total)), total
 
         def kernel(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            return norm_rounded(x, norm.weight, norm.eps, False, more)
+            return norm_rounded(x, norm.weight, norm.eps, False, Product(more))
 
         wanted = norm(x.float() + more.float())
         found: dict[str, Any] = {}
@@ -96,7 +100,7 @@ class Kernels:
         make: dict[str, Any] = {"device": "cuda", "dtype": torch.bfloat16}
         query = torch.randn(VIDEO_TOKENS, config.heads, config.head_dim, **make)
         key, value = torch.randn(2, keys, config.kv_heads, config.head_dim, **make)
-        small = attention_kernels.rounded(query, key, value)
+        small = attention_kernels.rounded(query, [(key, value)])
         for blocks in attention_kernels.BLOCKS:
             call = functools.partial(
                 attention_kernels.attend_in_blocks, *small, keys, query.dtype, blocks
@@ -156,7 +160,7 @@ class Kernels:
             return self.chunks(("exact", "fast", "faster"), (SCALE,))
         finally:
             for layer in layers:
-                layer.attend = attend
+                layer.attend = attend_to
 
     def fp8_before(self) -> dict[str, Any]:
         """Without the kernels that round, and how far its chunks are from those with them."""

@@ -42,7 +42,7 @@ from cosmos3_ros.model.checkpoint_io.tiny import SCHEDULER
 from cosmos3_ros.model.diffusion.guidance import Guidance
 from cosmos3_ros.model.generator import ActionRequest, Generator, Request
 from cosmos3_ros.model.loaded_model import Model
-from cosmos3_ros.model.network.layers import attention as attend
+from cosmos3_ros.model.network.layers import attend_to
 from cosmos3_ros.model.policy import Cosmos3Policy
 from cosmos3_ros.model.policy_options import PRESETS
 from cosmos3_ros.model.runtime.quantize import quantize
@@ -209,7 +209,7 @@ class Bench:
             return found | self.presets(("exact", "fast", "faster"))
         finally:
             for layer in layers:
-                layer.attend = attend
+                layer.attend = attend_to
 
     def profile(self) -> dict[str, Any]:
         """Where a guided step's time on the GPU goes: ms of each kernel, longest first."""

@@ -119,12 +119,14 @@ def attention(config: ModelConfig, queries: int, keys: int, device: str) -> dict
         wanted = functional.scaled_dot_product_attention(
             *(x.float() for x in (query, key, value)), enable_gqa=True
         )
-        got = fp8_attention(*parts).unflatten(2, (config.heads, -1)).transpose(1, 2)
+        asked, *pair = parts
+        got = fp8_attention(asked, [(pair[0], pair[1])])
+        got = got.unflatten(2, (config.heads, -1)).transpose(1, 2)
         found[f"{queries} queries, fp8 error"] = relative(got, wanted)
         found[f"{queries} queries, fp8_ms"] = config.layers * graph_ms(
-            lambda: fp8_attention(*parts), query, config.layers
+            lambda: fp8_attention(asked, [(pair[0], pair[1])]), query, config.layers
         )
-        small = rounded(*(x[0] for x in parts))
+        small = rounded(asked[0], [(pair[0][0], pair[1][0])])
         found[f"{queries} queries, fp8, already rounded_ms"] = config.layers * graph_ms(
             lambda: attend_to_rounded(*small, keys, query.dtype), query, config.layers
         )

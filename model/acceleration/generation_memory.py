@@ -18,9 +18,9 @@ from .options import RuntimeOptions
 
 # GiB of a GPU's context, the workspaces of its libraries, and keys and values of two prompts.
 CONTEXT = 1.0
-# Tensors in the shape of the picture's hidden states beside those of the MLP, and of the latents in
-# float32: solver, guidance and noise.
-HIDDEN_STATES, LATENT_STATES = 8, 10
+# Tensors in the shape of the picture's hidden states beside those of the MLP, of its queries and of
+# its keys, and of the latents in float32: solver, guidance and noise.
+HIDDEN_STATES, QUERY_STATES, KEY_STATES, LATENT_STATES = 4, 2, 2, 10
 # Numbers alive in the decoder, for each pixel and each channel of `decoder_base_dim`, by the pixels
 # of its first patch, when four latents are decoded at a time.
 DECODER_STATES = 214
@@ -62,7 +62,9 @@ def denoise_bytes(config: ModelConfig, latents: tuple[int, int, int], number: in
     tokens = frames * -(-height // config.patch) * -(-width // config.patch)
     mlp = (4 if config.activation == "silu" else 2) * config.mlp
     states = LATENT_STATES * 4 * config.latent_channels * frames * height * width
-    return tokens * number * (mlp + HIDDEN_STATES * config.hidden) + states
+    heads = QUERY_STATES * config.heads + KEY_STATES * config.kv_heads
+    width = mlp + HIDDEN_STATES * config.hidden + heads * config.head_dim
+    return tokens * number * width + states
 
 
 def decode_bytes(vae: Mapping[str, Any], tile: tuple[int, int], number: int) -> float:

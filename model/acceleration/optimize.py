@@ -8,14 +8,15 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..loaded_model import Model
-from ..network.layers import FEW_QUERIES, attention
+from ..network.kv_cache import Pair
+from ..network.layers import FEW_QUERIES, attend_to
 from ..network.tower import Layer
 from ..runtime.quantize import FORMATS, FP8, join, quantize
 from .offload import offloaded, tensors
@@ -48,6 +49,8 @@ def optimize(
         _prepare(layers, runtime.generator, compiled, device, split)
         if split is None and device.type == "cuda":
             fuse_rounding(layers)
+        if compiled and device.type == "cuda":
+            split_keys(layers)
         _compile(layers, compiled, dynamic=False)
         if runtime.attention == "fp8" and device.type == "cuda":
             round_attention(layers, device)
@@ -127,15 +130,24 @@ def round_attention(layers: Iterable[nn.Module], device: torch.device) -> None:
         )
     from ..runtime.attention_kernels import fp8_attention
 
-    def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    def attend(query: Tensor, pairs: Sequence[Pair], mask: Tensor | None = None) -> Tensor:
         few = len(query) > 1 or query.shape[1] <= FEW_QUERIES
         if few or mask is not None or torch.is_grad_enabled():
-            return attention(query, key, value, mask=mask)
-        return fp8_attention(query, key, value)
+            return attend_to(query, pairs, mask)
+        return fp8_attention(query, pairs)
 
     for layer in layers:
         assert isinstance(layer, Layer)
         layer.attend = attend
+
+
+def split_keys(layers: Iterable[nn.Module]) -> None:
+    """Let steps of the rows alone attend by kernels for few queries and many keys, in place."""
+    from ..runtime.few_queries import attend_beside
+
+    for layer in layers:
+        assert isinstance(layer, Layer)
+        layer.attend_beside = attend_beside
 
 
 def fuse_rounding(layers: Iterable[nn.Module], fused: bool = True) -> None:

@@ -207,7 +207,7 @@ def _decode(
     length: int | None,
 ) -> Tensor:
     """One layer for one token, which joins the cache at `index` (int64 [1])."""
-    query, key, value, _ = layer.before_attention(x, rope)
+    x, query, key, value, _ = layer.before_attention(x, rope)
     if length is None:
         return layer.after_attention(x, flash_decode(query, key, value, *cache, index))
     for store, new in zip(cache, (key, value), strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .config import ModelConfig
+from .kv_cache import Pair
 
 # Attention kernels for the generator on a GPU, fastest first; each is used where it can be.
 BACKENDS = [
@@ -169,6 +171,35 @@ def attention(
             enable_gqa=query.shape[2] != key.shape[2],
         )
     return out.transpose(1, 2).flatten(2)
+
+
+def joined(pairs: Sequence[Pair]) -> Pair:
+    """Keys and values [B, K, kv_heads, d] one after the other."""
+    if len(pairs) == 1:
+        return pairs[0]
+    keys, values = zip(*pairs, strict=True)
+    return torch.cat(keys, dim=1), torch.cat(values, dim=1)
+
+
+def attend_to(query: Tensor, pairs: Sequence[Pair], mask: Tensor | None = None) -> Tensor:
+    """`attention` to the keys and values of all pairs."""
+    return attention(query, *joined(pairs), mask=mask)
+
+
+def attend_beside(query: Tensor, key: Tensor, value: Tensor, kept: Sequence[Pair]) -> Tensor:
+    """`attention` of few queries to what was kept of all tokens, one pair for each row, whose last
+    keys and values are replaced by `key` and `value`, those of the queries' own tokens.
+
+    query [B, Q, heads, d]; key, value [B, Q, kv_heads, d]; kept: B pairs [1, K, kv_heads, d], which
+    may be changed. Returns [B, Q, heads * d].
+    """
+    count, found = query.shape[1], []
+    rows = zip(kept, query.split(1), key.split(1), value.split(1), strict=True)
+    for (keys, values), q, k, v in rows:
+        keys[:, -count:] = k
+        values[:, -count:] = v
+        found.append(attention(q, keys, values))
+    return torch.cat(found)
 
 
 def patchify(latents: Tensor, patch: int) -> Tensor:

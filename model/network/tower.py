@@ -11,7 +11,11 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .kv_cache import KVCache, Pair
-from .layers import MLP, RMSNorm, Rope, attention, rotate
+from .layers import MLP, RMSNorm, Rope, attend_beside, attend_to, attention, joined, rotate
+
+# A residual that a layer gives to the next one: the tensor, or in FP8 on a GPU two summands, the
+# second a `rounding_kernels.Product`, that the next norm adds.
+Residual = Any
 
 
 class Attention(nn.Module):
@@ -52,7 +56,8 @@ class Attention(nn.Module):
         generator_key = None if norm is None else rotate(norm(key), rope)
         if self.q_norm is not None and self.k_norm is not None:
             query, key = self.q_norm(query), self.k_norm(key)
-        return rotate(query, rope), rotate(key, rope), value, generator_key
+        # contiguous values are joined to others four times as fast
+        return rotate(query, rope), rotate(key, rope), value.contiguous(), generator_key
 
 
 class Layer(nn.Module):
@@ -65,32 +70,32 @@ class Layer(nn.Module):
         self.attention = Attention(config, qk_norm, generator_norm)
         self.mlp_norm = RMSNorm(config.hidden, config.norm_eps, round_last)
         self.mlp = MLP(config)
-        # the product of the attention in `generate`; `optimize` may put a faster one here
-        self.attend: Callable[..., Tensor] = attention
+        # the products of the attention in `generate` and `generate_last`; `optimize` may put faster
+        # ones here
+        self.attend: Callable[..., Tensor] = attend_to
+        self.attend_beside: Callable[..., Tensor] = attend_beside
         # whether FP8 products read what was rounded where it was made, see `optimize.fuse_rounding`
         self.fused = False
 
     def before_attention(
-        self, x: Tensor, rope: Rope
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Norm and `Attention.project`."""
+        self, x: Residual, rope: Rope
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        """The residual as one tensor; norm and `Attention.project`."""
         if not self.fused:
-            return self.attention.project(self.attention_norm(x), rope)
+            return x, *self.attention.project(self.attention_norm(x), rope)
         qkv: Any = self.attention.qkv
-        product, _ = qkv.normed_matmul(x, self.attention_norm)
-        query, key, value, other = self.attention.rotated(
-            product.split(self.attention.widths, -1), rope
-        )
-        return query, key, value.contiguous(), other  # joined to the text's four times as fast
+        product, x = qkv.normed_matmul(x, self.attention_norm)
+        found = product.tensor().to(x.dtype).view(*x.shape[:-1], -1)
+        return x, *self.attention.rotated(found.split(self.attention.widths, -1), rope)
 
-    def after_attention(self, x: Tensor, *attended: Tensor) -> Tensor:
+    def after_attention(self, x: Tensor, *attended: Tensor) -> Residual:
         """Output projection and MLP; `attended` is one tensor, or one for each row of the batch."""
         if not self.fused:
             x = x + self.attention.out(torch.cat(attended) if len(attended) > 1 else attended[0])
             return x + self.mlp(self.mlp_norm(x))
         out, gate_up, down = self._products()
-        both, x = gate_up.normed_matmul(out.joined_matmul(attended), self.mlp_norm, x)
-        return x + down.gated_matmul(both)
+        both, x = gate_up.normed_matmul((x, out.joined_matmul(attended)), self.mlp_norm)
+        return x, down.gated_matmul(both)
 
     def _products(self) -> Any:
         """Those after the attention."""
@@ -98,68 +103,69 @@ class Layer(nn.Module):
 
     def text(self, x: Tensor, rope: Rope, cache: KVCache, number: int) -> Tensor:
         """Causal attention over the cache and x; the new keys and values join the cache."""
-        query, key, value, generator_key = self.before_attention(x, rope)
+        x, query, key, value, generator_key = self.before_attention(x, rope)
         keys, values = cache.append(number, key, value, generator_key)
         return self.after_attention(x, attention(query, keys, values, causal=True))
 
     def generate(
         self,
-        x: Tensor,
+        x: Residual,
         rope: Rope,
         text: Pair | list[Pair],
         mask: Tensor | None,
         hidden: int = 0,
         kept: list[list[Pair]] | None = None,
-    ) -> Tensor:
+    ) -> Residual:
         """Every token of x attends to the text's keys and values and to all of x.
 
         text: keys and values for all rows, or a list with those of each row. hidden: so many tokens
         at the end of x are not attended to by those before them. kept: with a list of texts, gets
         for each row what was attended to: keys and values of its text, then of x.
         """
-        query, key, value, _ = self.before_attention(x, rope)
+        x, query, key, value, _ = self.before_attention(x, rope)
         if not isinstance(text, list):
-            seen = _join(text, key, value)
-            return self.after_attention(x, self._attend(query, seen, hidden, mask))
+            pairs = [_expanded(text, len(key)), (key, value)]
+            return self.after_attention(x, self._attend(query, pairs, hidden, mask))
         rows = zip(text, key.split(1), value.split(1), strict=True)
-        joined = [_join(pair, k, v) for pair, k, v in rows]
+        seen = [[pair, (k, v)] for pair, k, v in rows]
         if kept is not None:
-            kept.append(joined)
-        each = zip(query.split(1), joined, strict=True)
-        return self.after_attention(x, *(self._attend(q, pair, hidden) for q, pair in each))
+            seen = [[joined(pairs)] for pairs in seen]
+            kept.append([pairs[0] for pairs in seen])
+        each = zip(query.split(1), seen, strict=True)
+        return self.after_attention(x, *(self._attend(q, pairs, hidden) for q, pairs in each))
 
     forward = generate  # what torch.compile and checkpointing wrap
 
-    def generate_last(self, x: Tensor, rope: Rope, kept: list[Pair]) -> Tensor:
+    def generate_last(self, x: Residual, rope: Rope, kept: list[Pair]) -> Residual:
         """The last tokens alone, beside keys and values that `generate` kept, one pair per row.
 
         Their own keys and values take the place of those kept for them.
         """
-        query, key, value, _ = self.before_attention(x, rope)
-        count, attended = x.shape[1], []
-        rows = zip(kept, query.split(1), key.split(1), value.split(1), strict=True)
-        for (keys, values), q, k, v in rows:
-            keys[:, -count:] = k
-            values[:, -count:] = v
-            attended.append(self.attend(q, keys, values))
-        return self.after_attention(x, *attended)
+        x, query, key, value, _ = self.before_attention(x, rope)
+        return self.after_attention(x, self.attend_beside(query, key, value, kept))
 
-    def _attend(self, query: Tensor, seen: Pair, hidden: int, mask: Tensor | None = None) -> Tensor:
+    def _attend(
+        self, query: Tensor, pairs: list[Pair], hidden: int, mask: Tensor | None = None
+    ) -> Tensor:
         """To keys and values, the last `hidden` of which only the last queries attend to."""
         if not hidden:
-            return self.attend(query, *seen, mask=mask)
+            return self.attend(query, pairs, mask=mask)
         less = None if mask is None else mask[..., :-hidden]
-        before = [part[:, :-hidden] for part in (query, *seen)]
-        last = self.attend(query[:, -hidden:], *seen, mask=mask)
-        return torch.cat([self.attend(*before, mask=less), last], dim=1)
+        keys, values = pairs[-1]
+        before = [*pairs[:-1], (keys[:, :-hidden], values[:, :-hidden])]
+        last = self.attend(query[:, -hidden:], pairs, mask=mask)
+        return torch.cat([self.attend(query[:, :-hidden], before, mask=less), last], dim=1)
 
 
-def _join(text: Pair, key: Tensor, value: Tensor) -> Pair:
-    """Keys and values of the text, followed by those of the generator's tokens."""
-    rows = (key.shape[0], -1, -1, -1)
-    return torch.cat([text[0].expand(rows), key], dim=1), torch.cat(
-        [text[1].expand(rows), value], dim=1
-    )
+def summed(x: Residual) -> Tensor:
+    """What a layer gave, as one tensor."""
+    return x if isinstance(x, Tensor) else x[0] + x[1].tensor().view(x[0].shape)
+
+
+def _expanded(pair: Pair, rows: int) -> Pair:
+    """Keys and values for so many rows."""
+    shape = (rows, -1, -1, -1)
+    return pair[0].expand(shape), pair[1].expand(shape)
 
 
 class Tower(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .config import ModelConfig
 from .kv_cache import KVCache, Pair, Prompts
 from .layers import DomainLinear, Rope, TimeEmbedding, patchify, rope_table, unpatchify
-from .tower import Layer, Tower
+from .tower import Layer, Tower, summed
 
 
 class Transformer(nn.Module):
@@ -142,7 +142,7 @@ class Transformer(nn.Module):
         hidden = count if hide_rows is True else 0
         for number, layer in enumerate(self.generator.layers):
             x = layer(x, rope, text.for_generator(number), mask, hidden, kept)
-        x = self.generator.norm(x)
+        x = self.generator.norm(summed(x))
         velocity = self.vision_out(x[:, :visual]) * noisy[:, :, None]
         vision = unpatchify(velocity, latents.shape, self.config.patch)
         if actions is None or noisy_rows is None:
@@ -167,7 +167,7 @@ class Transformer(nn.Module):
         for layer, pairs in zip(self.generator.layers, kept, strict=True):
             assert isinstance(layer, Layer)
             x = layer.generate_last(x, rope, pairs)
-        return self._read_rows(self.generator.norm(x), noisy_rows, domain)
+        return self._read_rows(self.generator.norm(summed(x)), noisy_rows, domain)
 
     def _embed_time(self, time: Tensor) -> Tensor:
         """[B] -> [B, 1, hidden]."""

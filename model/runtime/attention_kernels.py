@@ -9,12 +9,15 @@ with the softmax in base 2 and its weights scaled by 2^8 as in FlashAttention-3 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 from torch.nn import functional
+
+from ..network.kv_cache import Pair
 
 E4M3, LARGEST = torch.float8_e4m3fn, 448.0
 PAD = 128  # keys are padded to a multiple of this, the largest block of keys
@@ -112,8 +115,9 @@ def _attend(  # type: ignore[no-untyped-def]
     tl.store(place, result.to(out.dtype.element_ty), live)
 
 
-def rounded(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def rounded(query: Tensor, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What the kernel reads, from [N, heads, width] each; see `_attend` for the layouts."""
+    key, value = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     more = -len(key) % PAD
     scale = value.abs().amax((0, 2)).float().clamp(min=1e-12) / LARGEST
     small = value.float() / scale[:, None]
@@ -133,11 +137,12 @@ def _to_fp8(x: Tensor) -> Tensor:
 _compiled = torch.compile(rounded, dynamic=False)
 
 
-def fp8_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """`layers.attention` for one sample without a mask: bfloat16 [1, Q, heads * width] from [1, Q,
-    heads, width] and [1, K, kv_heads, width], on a GPU that multiplies in FP8.
+def fp8_attention(query: Tensor, pairs: Sequence[Pair]) -> Tensor:
+    """`layers.attend_to` for one sample without a mask: bfloat16 [1, Q, heads * width] from [1, Q,
+    heads, width] and pairs of [1, K, kv_heads, width], on a GPU that multiplies in FP8.
     """
-    return attend_to_rounded(*_compiled(query[0], key[0], value[0]), len(key[0]), query.dtype)
+    small = _compiled(query[0], [(key[0], value[0]) for key, value in pairs])
+    return attend_to_rounded(*small, sum(key.shape[1] for key, _ in pairs), query.dtype)
 
 
 def attend_to_rounded(

@@ -18,7 +18,7 @@ from torch.nn import functional
 from ..network.layers import RMSNorm
 
 if torch.version.cuda:  # other builds of torch come without Triton
-    from .rounding_kernels import gate_rounded, norm_rounded, rows_rounded
+    from .rounding_kernels import Product, gate_rounded, norm_rounded, rows_rounded
     from .triton_kernels import matvec
 
 E4M3, LARGEST = torch.float8_e4m3fn, 448.0
@@ -98,72 +98,47 @@ class FP8(QuantizedLinear):
 
     def matmul(self, x: Tensor) -> Tensor:
         rounded, scale = _round(x.reshape(-1, x.shape[-1]))
-        return self._multiply(rounded, scale, x.dtype).view(*x.shape[:-1], -1)
+        assert self.scale is not None  # see `from_weight`
+        if not x.is_cuda:  # the same numbers without FP8 arithmetic
+            out = functional.linear(rounded.float(), self.weight.float()) * scale * self.scale.T
+        else:
+            out = self._product(rounded, scale).tensor()
+        return out.to(x.dtype).view(*x.shape[:-1], -1)
 
-    def gated_matmul(self, both: Tensor) -> Tensor:
-        """`matmul` of silu(gate) * up: [..., 2 * in], the gate first, -> [..., out]."""
-        flat = both.reshape(-1, both.shape[-1])
-        if not both.is_cuda or len(flat) <= FEW_ROWS:
-            gate, up = both.chunk(2, -1)
-            return self(functional.silu(gate) * up)
-        return self._multiply(*gate_rounded(flat), both.dtype).view(*both.shape[:-1], -1)
+    def gated_matmul(self, both: Product) -> Product:
+        """The product of silu(gate) * up: [rows, 2 * in], gate first, -> [rows, out]; on a GPU."""
+        return self._product(*gate_rounded(both))
 
     def normed_matmul(
-        self, x: Tensor, norm: RMSNorm, more: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """`matmul` of the norm of x, or of x + more, and that sum; all [..., in] -> [..., out]."""
-        flat = x.reshape(-1, x.shape[-1]).contiguous()
-        if not x.is_cuda or len(flat) <= FEW_ROWS:
-            total = x if more is None else x + more
-            return self(norm(total)), total
-        small, scale, total = norm_rounded(
-            flat,
-            norm.weight,
-            norm.eps,
-            norm.round_last,
-            None if more is None else more.reshape(flat.shape).contiguous(),
-        )
-        product = self._multiply(small, scale, x.dtype).view(*x.shape[:-1], -1)
-        return product, total.view(x.shape)
+        self, x: Tensor | tuple[Tensor, Product], norm: RMSNorm
+    ) -> tuple[Product, Tensor]:
+        """The product of the norm of x, or of both summands, and their sum; on a GPU.
 
-    def joined_matmul(self, parts: Sequence[Tensor]) -> Tensor:
-        """`matmul` of [1, tokens, in] each, one after the other: [parts, tokens, out].
-
-        Or of a single part of any shape.
+        x [..., in]; the second summand and the product have as many rows as x has tokens.
         """
-        if len(parts) == 1:
-            return self(parts[0])
-        if not parts[0].is_cuda or len(parts) * parts[0].shape[1] <= FEW_ROWS:
-            return self(torch.cat([*parts]))
-        rounded = rows_rounded([part.reshape(-1, part.shape[-1]).contiguous() for part in parts])
-        shape = (len(parts), parts[0].shape[1], -1)
-        return self._multiply(*rounded, parts[0].dtype).view(shape)
+        x, more = (x, None) if isinstance(x, Tensor) else x
+        flat = x.reshape(-1, x.shape[-1]).contiguous()
+        small, scale, total = norm_rounded(flat, norm.weight, norm.eps, norm.round_last, more)
+        return self._product(small, scale), total.view(x.shape)
 
-    def _multiply(self, rounded: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-        """The product of rounded rows and their scales."""
+    def joined_matmul(self, parts: Sequence[Tensor]) -> Product:
+        """The product of [..., in] each, one after the other: [all tokens, out]; on a GPU."""
+        flat = [part.reshape(-1, part.shape[-1]).contiguous() for part in parts]
+        return self._product(*rows_rounded(flat))
+
+    def _product(self, rounded: Tensor, scale: Tensor) -> Product:
+        """The product of rounded rows and their scales, in bfloat16, on a GPU."""
         assert self.scale is not None  # see `from_weight`
-        if not rounded.is_cuda:  # the same numbers without FP8 arithmetic
-            out = functional.linear(rounded.float(), self.weight.float()) * scale * self.scale.T
-        elif len(rounded) <= FEW_ROWS:
-            out = torch._scaled_mm(  # noqa: SLF001 has no public name
-                rounded,
-                self.weight.T,
-                self.one,
-                self.one,
-                out_dtype=torch.bfloat16,
-                use_fast_accum=True,
-            )
-            out = out.float() * scale * self.scale.T
-        else:
-            out = torch._scaled_mm(  # noqa: SLF001 has no public name
-                rounded,
-                self.weight.T,
-                scale,
-                self.scale.T,
-                out_dtype=torch.bfloat16,
-                use_fast_accum=True,
-            )
-        return out.to(dtype)
+        few = len(rounded) <= FEW_ROWS
+        out = torch._scaled_mm(  # noqa: SLF001 has no public name
+            rounded,
+            self.weight.T,
+            self.one if few else scale,
+            self.one if few else self.scale.T,
+            out_dtype=torch.bfloat16,
+            use_fast_accum=True,
+        )
+        return Product(out, scale, self.scale) if few else Product(out)
 
 
 class Int8(QuantizedLinear):

@@ -8,6 +8,7 @@ is that of the rounded numbers; another one is for tests without FP8.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import triton
@@ -29,23 +30,36 @@ def _store(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _gate(  # type: ignore[no-untyped-def]
-    both, out, scale, width, most: tl.constexpr, part: tl.constexpr
+def _scaled(  # type: ignore[no-untyped-def]
+    numbers, rows, channels, row, width, column, live, scaled: tl.constexpr
 ):
+    """Numbers `column` of a row of a `Product`, in its dtype."""
+    found = tl.load(numbers + row * width + column, live, 0.0)
+    if scaled:
+        factors = tl.load(rows + row) * tl.load(channels + column, live, 0.0)
+        found = (found.to(tl.float32) * factors).to(numbers.dtype.element_ty)
+    return found
+
+
+@triton.jit
+def _gate(  # type: ignore[no-untyped-def]
+    both, rows, channels, out, scale, width,
+    scaled: tl.constexpr, most: tl.constexpr, part: tl.constexpr
+):  # fmt: skip
     """A row: silu of its first `width` numbers times the others."""
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, part)
     live = column < width
-    place = both + row * 2 * width + column
-    gate = tl.load(place, live, 0.0).to(tl.float32)
-    found = gate / (1.0 + tl.exp(-gate)) * tl.load(place + width, live, 0.0).to(tl.float32)
+    gate = _scaled(both, rows, channels, row, 2 * width, column, live, scaled).to(tl.float32)
+    up = _scaled(both, rows, channels, row, 2 * width, width + column, live, scaled)
+    found = gate / (1.0 + tl.exp(-gate)) * up.to(tl.float32)
     _store(found, out, scale, row, width, column, live, most)
 
 
 @triton.jit
 def _norm(  # type: ignore[no-untyped-def]
-    x, more, weight, total, out, scale, width, eps,
-    added: tl.constexpr, last: tl.constexpr, most: tl.constexpr, part: tl.constexpr
+    x, more, rows, channels, weight, total, out, scale, width, eps, added: tl.constexpr,
+    scaled: tl.constexpr, last: tl.constexpr, most: tl.constexpr, part: tl.constexpr
 ):  # fmt: skip
     """A row of x, and of `more` if it is added, through an RMSNorm; every dtype as in `RMSNorm`."""
     row = tl.program_id(0).to(tl.int64)
@@ -54,9 +68,8 @@ def _norm(  # type: ignore[no-untyped-def]
     place = row * width + column
     found = tl.load(x + place, live, 0.0)
     if added:
-        found = (found.to(tl.float32) + tl.load(more + place, live, 0.0).to(tl.float32)).to(
-            total.dtype.element_ty
-        )
+        summand = _scaled(more, rows, channels, row, width, column, live, scaled)
+        found = (found.to(tl.float32) + summand.to(tl.float32)).to(total.dtype.element_ty)
         tl.store(total + place, found, live)
     wide = found.to(tl.float32)
     wide = wide * (1.0 / tl.sqrt(tl.sum(wide * wide, 0) / width + eps))
@@ -80,11 +93,34 @@ def _rows(  # type: ignore[no-untyped-def]
     _store(found, out, scale, first + row, width, column, live, most)
 
 
-def gate_rounded(both: Tensor, dtype: torch.dtype = E4M3) -> tuple[Tensor, Tensor]:
+class Product(NamedTuple):
+    """What a matrix product gave, [rows, n], and the float32 scales that it lacks, if it does."""
+
+    numbers: Tensor
+    rows: Tensor | None = None  # [rows, 1]
+    channels: Tensor | None = None  # [n, 1]
+
+    def tensor(self) -> Tensor:
+        """The numbers times their scales."""
+        if self.rows is None or self.channels is None:
+            return self.numbers
+        return (self.numbers.float() * self.rows * self.channels.T).to(self.numbers.dtype)
+
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, bool]:
+        """What `_scaled` is given: three tensors, and whether the last two are scales."""
+        if self.rows is None or self.channels is None:
+            return self.numbers, self.numbers, self.numbers, False
+        return *self, True
+
+
+def gate_rounded(both: Product, dtype: torch.dtype = E4M3) -> tuple[Tensor, Tensor]:
     """silu(gate) * up of [rows, 2 * n], gate first: rounded [rows, n], float32 scales [rows, 1]."""
-    rows, width = both.shape[0], both.shape[1] // 2
-    out, scale = _rounded(rows, width, both.device, dtype)
-    _gate[(rows,)](both, out, scale, width, LARGEST, _part(width), num_warps=_warps(width))
+    *parts, scaled = both.parts()
+    rows, width = both.numbers.shape[0], both.numbers.shape[1] // 2
+    out, scale = _rounded(rows, width, both.numbers.device, dtype)
+    _gate[(rows,)](
+        *parts, out, scale, width, scaled, LARGEST, _part(width), num_warps=_warps(width)
+    )
     return out, scale
 
 
@@ -93,16 +129,17 @@ def norm_rounded(
     weight: Tensor,
     eps: float,
     round_last: bool,
-    more: Tensor | None = None,
+    more: Product | None = None,
     dtype: torch.dtype = E4M3,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """RMSNorm of x [rows, n], or of x + more: rounded [rows, n], scales [rows, 1], and the sum."""
     rows, width = x.shape
+    *parts, scaled = (more or Product(x)).parts()
     out, scale = _rounded(rows, width, x.device, dtype)
     total = x if more is None else torch.empty_like(x)
     _norm[(rows,)](
-        x, x if more is None else more, weight, total, out, scale, width, eps,
-        more is not None, round_last, LARGEST, _part(width), num_warps=_warps(width),
+        x, *parts, weight, total, out, scale, width, eps,
+        more is not None, scaled, round_last, LARGEST, _part(width), num_warps=_warps(width),
     )  # fmt: skip
     return out, scale, total
 

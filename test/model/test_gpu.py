@@ -14,6 +14,7 @@ from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.language import decode_loop
+from cosmos3_ros.model.network import layers
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.layers import RMSNorm, attention, rope_table, rotate
 from cosmos3_ros.model.policy import Cosmos3Policy
@@ -157,9 +158,13 @@ def test_attention_in_fp8_is_near(queries, keys, far):
         query, key = torch.randn(1, queries, 8, 128), torch.randn(1, keys, 2, 128)
         value = torch.randn(1, keys, 2, 128)
     parts = [part.bfloat16() for part in (query, key, value)]
-    got, wanted = fp8_attention(*parts).float(), attention(*(part.float() for part in parts))
+    query, *pair = parts
+    got = fp8_attention(query, [pair]).float()
+    wanted = attention(*(part.float() for part in parts))
     assert far(got, wanted) < 0.1
-    other = fp8_attention(*parts[:2], parts[2].flip(1)).float()
+    other = fp8_attention(query, [(pair[0], pair[1].flip(1))]).float()
+    text = [[part[:, :70] for part in pair], [part[:, 70:] for part in pair]]
+    assert torch.equal(fp8_attention(query, text).float(), got)
     assert far(other, wanted) > 2 * far(got, wanted)
 
 
@@ -184,22 +189,48 @@ def test_fp8_products_of_few_rows_have_one_scale(far):
     assert far(few.cpu().float(), product.cpu()(x.cpu()).float()) < 0.01
 
 
+@pytest.mark.parametrize("lengths", [(300, 257), (40, 300), (700,)])
+def test_few_queries_attend_to_many_keys_in_parts(lengths, far):
+    from cosmos3_ros.model.runtime.few_queries import attend_beside
+
+    torch.manual_seed(0)
+    make = {"device": "cuda", "dtype": torch.bfloat16}
+    query = torch.randn(len(lengths), 33, 8, 128, **make)
+    key, value = torch.randn(2, len(lengths), 33, 2, 128, **make)
+    kept = [torch.randn(2, 1, length, 2, 128, **make) for length in lengths]
+    wanted = layers.attend_beside(
+        query.float(), key.float(), value.float(), [pair.float() for pair in kept]
+    )
+    assert far(attend_beside(query, key, value, [(*pair,) for pair in kept]).float(), wanted) < 0.01
+
+
 @pytest.mark.parametrize("round_last", [False, True])
 def test_what_fp8_products_read_is_rounded_where_it_is_made(round_last, far):
+    from cosmos3_ros.model.runtime.rounding_kernels import Product
+
     torch.manual_seed(0)
     make = {"device": "cuda", "dtype": torch.bfloat16}
     product = FORMATS["fp8"].from_weight(torch.randn(192, 320, device="cuda") / 16)
     norm = RMSNorm(320, 1e-6, round_last).to(**make).requires_grad_(False)
     norm.weight += torch.randn(320, **make) / 8
-    x, more = torch.randn(2, 1, 300, 320, **make)
-    for summand in (None, more):
-        total = x if summand is None else x + summand
-        got, summed = product.normed_matmul(x, norm, summand)
-        assert torch.equal(summed, total)
-        assert far(got.float(), product(norm(total)).float()) < 0.005
-    joined = product.joined_matmul((x, more))
-    assert torch.equal(joined, product(torch.cat([x, more])))
-    assert torch.equal(product.joined_matmul((x,)), product(x))
+    wide, narrow = (
+        FORMATS["fp8"].from_weight(torch.randn(*shape, device="cuda") / 16)
+        for shape in ((384, 320), (320, 192))
+    )
+    for tokens in (300, 40, 1):  # few of them are multiplied otherwise
+        x, more = torch.randn(2, 1, tokens, 320, **make)
+        for summand in (None, more):
+            total = x if summand is None else x + summand
+            residual = x if summand is None else (x, Product(summand[0]))
+            got, summed = product.normed_matmul(residual, norm)
+            assert torch.equal(summed, total)
+            assert far(got.tensor().float(), product.matmul(norm(total))[0].float()) < 0.005
+        joined = product.joined_matmul((x, more)).tensor()
+        assert torch.equal(joined, product.matmul(torch.cat([x, more])).flatten(0, 1))
+        gated = wide.normed_matmul(x, norm)[0]
+        gate, up = gated.tensor().chunk(2, -1)
+        wanted = narrow.matmul(functional.silu(gate.float()) * up.float())
+        assert far(narrow.gated_matmul(gated).tensor().float(), wanted.float()) < 0.005
 
 
 @pytest.mark.parametrize(
