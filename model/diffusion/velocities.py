@@ -163,7 +163,8 @@ class Velocities:
         return self._transformer.row_velocity(
             actions,
             torch.full((count,), step.time, device=actions.device),
-            (cosines[:, -last:], sines[:, -last:]),
+            # once for all layers
+            (cosines[:, -last:].contiguous(), sines[:, -last:].contiguous()),
             ~inputs.clean_rows,
             torch.full((count,), inputs.domain, device=actions.device),
             kept,

@@ -16,6 +16,8 @@ from .layers import MLP, RMSNorm, Rope, attend_beside, attend_to, attention, joi
 # A residual that a layer gives to the next one: the tensor, or in FP8 on a GPU two summands, the
 # second a `rounding_kernels.Product`, that the next norm adds.
 Residual = Any
+# Query, key, value and, if it differs, the generator's key, each [B, N, heads, head_dim].
+HeadParts = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 class Attention(nn.Module):
@@ -38,18 +40,13 @@ class Attention(nn.Module):
             RMSNorm(config.head_dim, config.norm_eps, round_last) if generator_norm else None
         )
 
-    def project(self, x: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """x [B, N, hidden] -> query, key, value and, if it differs, the generator's key.
-
-        Each is [B, N, heads, head_dim], the keys and values with kv_heads.
-        """
+    def project(self, x: Tensor, rope: Rope) -> HeadParts:
+        """x [B, N, hidden] -> its parts; keys and values have kv_heads."""
         if self.qkv is None:
             return self.rotated((self.q(x), self.k(x), self.v(x)), rope)
         return self.rotated(self.qkv(x).split(self.widths, -1), rope)
 
-    def rotated(
-        self, parts: Sequence[Tensor], rope: Rope
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def rotated(self, parts: Sequence[Tensor], rope: Rope) -> HeadParts:
         """`project` from the three products on: normed by head, and rotated."""
         query, key, value = (part.unflatten(-1, (-1, self.head_dim)) for part in parts)
         norm = self.generator_k_norm
@@ -85,8 +82,7 @@ class Layer(nn.Module):
             return x, *self.attention.project(self.attention_norm(x), rope)
         qkv: Any = self.attention.qkv
         product, x = qkv.normed_matmul(x, self.attention_norm)
-        found = product.tensor().to(x.dtype).view(*x.shape[:-1], -1)
-        return x, *self.attention.rotated(found.split(self.attention.widths, -1), rope)
+        return x, *product.heads(self.attention, x, rope)
 
     def after_attention(self, x: Tensor, *attended: Tensor) -> Residual:
         """Output projection and MLP; `attended` is one tensor, or one for each row of the batch."""

@@ -19,53 +19,66 @@ from torch import Tensor
 from ..network import layers
 from ..network.kv_cache import Pair
 
-# Rows and keys of a block, keys of a program, warps, stages.
-BLOCKS = (64, 64, 576, 4, 3)
+# Rows and keys of a block, warps, stages; keys of a program, by how many there are at most.
+BLOCKS, PARTS = (64, 32, 4, 3), ((1024, 128), (1 << 31, 256))
+
+
+@triton.jit
+def _attend_block(  # type: ignore[no-untyped-def]
+    asked, key, value, live, factor, top, total, sums
+):
+    """Highest scores, sums of the weights and weighted sums, with the `live` of a block of keys."""
+    score = tl.dot(asked, tl.trans(tl.load(key, live[:, None], 0.0))) * factor
+    score = tl.where(live[None, :], score, -float("inf"))
+    higher = tl.maximum(top, tl.max(score, 1))
+    weight = tl.exp2(score - higher[:, None])
+    old = tl.exp2(top - higher)
+    total = total * old + tl.sum(weight, 1)
+    seen = tl.load(value, live[:, None], 0.0)
+    return higher, total, tl.dot(weight.to(seen.dtype), seen, sums * old[:, None])
 
 
 @triton.jit
 def _attend_part(  # type: ignore[no-untyped-def]
     query, kept_key, kept_value, key, value, sums, tops, totals,
-    rows, first, keys, length, factor,
+    rows, kept, new, length, factor,
     group: tl.constexpr, kv_heads: tl.constexpr, width: tl.constexpr,
     many: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """`many` rows (query, head of the group) of one key head, and `length` of the keys.
+    """`many` rows (query, head of the group) of one key head, and `length` of the kept keys.
 
-    query [Q, kv_heads * group, width]; kept_key, kept_value [>= first, kv_heads, width]; key, value
-    [keys - first, kv_heads, width], which follow the first ones; sums float32 [parts, kv_heads,
-    rows, width]; tops and totals [parts, kv_heads, rows]: highest score, in base 2, and sum of the
-    weights.
+    The first program of these takes the new keys too. query [Q, kv_heads * group, width]; kept_key,
+    kept_value [>= kept, kv_heads, width]; key, value [new, kv_heads, width]; sums float32 [parts,
+    kv_heads, rows, width]; tops and totals [parts, kv_heads, rows]: highest score, in base 2, and
+    sum of the weights.
     """
     source, part = tl.program_id(1), tl.program_id(2)
     row = tl.program_id(0) * many + tl.arange(0, many)
-    column = tl.arange(0, width)
-    live = row < rows
+    column, place = tl.arange(0, width), tl.arange(0, block)
+    within = row < rows
     head = (row // group) * kv_heads * group + source * group + row % group
-    asked = tl.load(query + head[:, None] * width + column[None, :], live[:, None], 0.0)
+    asked = tl.load(query + head[:, None] * width + column[None, :], within[:, None], 0.0)
+    stride = kv_heads * width
+    offset = place[:, None] * stride + source * width + column[None, :]
     top = tl.full((many,), -float("inf"), tl.float32)
     total, found = tl.zeros((many,), tl.float32), tl.zeros((many, width), tl.float32)
-    last = tl.minimum(keys, (part + 1) * length)
+    last = tl.minimum(kept, (part + 1) * length)
     for start in range(part * length, last, block):
-        place = start + tl.arange(0, block)
-        old, new = (place < first)[:, None], ((place >= first) & (place < last))[:, None]
-        there = (place[:, None] * kv_heads + source) * width + column[None, :]
-        here = there - first * kv_heads * width
-        # of the two one is 0
-        seen = tl.load(kept_key + there, old, 0.0) + tl.load(key + here, new, 0.0)
-        score = tl.dot(asked, tl.trans(seen)) * factor
-        score = tl.where((place < last)[None, :], score, -float("inf"))
-        higher = tl.maximum(top, tl.max(score, 1))
-        weight = tl.exp2(score - higher[:, None])
-        less = tl.exp2(top - higher)
-        total = total * less + tl.sum(weight, 1)
-        seen = tl.load(kept_value + there, old, 0.0) + tl.load(value + here, new, 0.0)
-        found = tl.dot(weight.to(seen.dtype), seen, found * less[:, None])
-        top = higher
+        there = start * stride + offset
+        top, total, found = _attend_block(
+            asked, kept_key + there, kept_value + there, place < last - start, factor, top, total,
+            found,
+        )  # fmt: skip
+    if part == 0:
+        for start in range(0, new, block):
+            there = start * stride + offset
+            top, total, found = _attend_block(
+                asked, key + there, value + there, place < new - start, factor, top, total, found
+            )
     out = (part * kv_heads + source) * rows + row
-    tl.store(sums + out[:, None] * width + column[None, :], found, live[:, None])
-    tl.store(tops + out, top, live)
-    tl.store(totals + out, total, live)
+    tl.store(sums + out[:, None] * width + column[None, :], found, within[:, None])
+    tl.store(tops + out, top, within)
+    tl.store(totals + out, total, within)
 
 
 @triton.jit
@@ -96,9 +109,13 @@ def attend_beside(
     key: Tensor,
     value: Tensor,
     kept: Sequence[Pair],
-    blocks: tuple[int, int, int, int, int] = BLOCKS,
+    blocks: tuple[int, int, int, int] = BLOCKS,
+    length: int | None = None,
 ) -> Tensor:
-    """`layers.attend_beside` on a GPU for 16-bit numbers; the kept keys and values stay."""
+    """`layers.attend_beside` on a GPU for 16-bit numbers; the kept keys and values stay.
+
+    length: keys of a program, by default as PARTS has them.
+    """
     width = query.shape[3]
     usual = query.dtype == torch.float32 or width & (width - 1) or width < 16
     if usual or torch.is_grad_enabled():
@@ -106,8 +123,9 @@ def attend_beside(
     samples, queries, heads, _ = query.shape
     kv_heads = key.shape[2]
     group = heads // kv_heads
-    rows, (many, block, length, warps, stages) = queries * group, blocks
+    rows, (many, block, warps, stages) = queries * group, blocks
     most = max(keys.shape[1] for keys, _ in kept)
+    length = length or next(each for limit, each in PARTS if most <= limit)
     parts = triton.cdiv(most, length)
     make = {"device": query.device, "dtype": torch.float32}
     sums = torch.empty(samples, parts, kv_heads, rows, width, **make)
@@ -116,9 +134,8 @@ def attend_beside(
     each = zip(query, key, value, kept, sums, tops, totals, strict=True)
     for asked, k, v, (keys, values), *found in each:
         tensors = [part.contiguous() for part in (asked, keys[0], values[0], k, v)]
-        count = keys.shape[1]
         _attend_part[(triton.cdiv(rows, many), kv_heads, parts)](
-            *tensors, *found, rows, count - queries, count, length, factor,
+            *tensors, *found, rows, keys.shape[1] - queries, queries, length, factor,
             group, kv_heads, width, many, block, num_warps=warps, num_stages=stages,
         )  # fmt: skip
     out = torch.empty(samples, queries, heads * width, device=query.device, dtype=query.dtype)

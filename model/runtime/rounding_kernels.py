@@ -15,6 +15,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..network.layers import Rope
+from ..network.tower import Attention, HeadParts
+
 E4M3, LARGEST = torch.float8_e4m3fn, 448.0
 
 
@@ -93,6 +96,48 @@ def _rows(  # type: ignore[no-untyped-def]
     _store(found, out, scale, first + row, width, column, live, most)
 
 
+@triton.jit
+def _heads(  # type: ignore[no-untyped-def]
+    numbers, rows, channels, query_gain, key_gain, cosine, sine, query, key, value, tokens, eps,
+    heads: tl.constexpr, kv_heads: tl.constexpr, half: tl.constexpr, repeated: tl.constexpr,
+    last: tl.constexpr,
+):  # fmt: skip
+    """One head of one row of the product of query, key and value: normed and rotated, or a value.
+
+    As `Attention.rotated`; every dtype as in `RMSNorm`. repeated: the cosines and sines are those
+    of one sample of `tokens` rows, for all.
+    """
+    row, head = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    first, second, total = tl.arange(0, half), half + tl.arange(0, half), heads + 2 * kv_heads
+    place = head * 2 * half
+    x = _scaled(numbers, rows, channels, row, total * 2 * half, place + first, first >= 0, True)
+    y = _scaled(numbers, rows, channels, row, total * 2 * half, place + second, first >= 0, True)
+    kind = x.dtype
+    if head >= heads + kv_heads:
+        out = value + (row * kv_heads + head - heads - kv_heads) * 2 * half
+    else:
+        if head >= heads:
+            gain, out = key_gain, key + (row * kv_heads + head - heads) * 2 * half
+        else:
+            gain, out = query_gain, query + (row * heads + head) * 2 * half
+        x, y = x.to(tl.float32), y.to(tl.float32)
+        mean = (tl.sum(x * x, 0) + tl.sum(y * y, 0)) / (2 * half)
+        scale = 1.0 / tl.sqrt(mean + eps)
+        x, y = x * scale, y * scale
+        if not last:
+            x, y = x.to(kind).to(tl.float32), y.to(kind).to(tl.float32)
+        x = (x * tl.load(gain + first).to(tl.float32)).to(kind).to(tl.float32)
+        y = (y * tl.load(gain + second).to(tl.float32)).to(kind).to(tl.float32)
+        angle = (row % tokens if repeated else row) * 2 * half
+        cosine_x = tl.load(cosine + angle + first).to(tl.float32)
+        cosine_y = tl.load(cosine + angle + second).to(tl.float32)
+        sine_x = tl.load(sine + angle + first).to(tl.float32)
+        sine_y = tl.load(sine + angle + second).to(tl.float32)
+        x, y = (x * cosine_x - y * sine_x).to(kind), (y * cosine_y + x * sine_y).to(kind)
+    tl.store(out + first, x)
+    tl.store(out + second, y)
+
+
 class Product(NamedTuple):
     """What a matrix product gave, [rows, n], and the float32 scales that it lacks, if it does."""
 
@@ -111,6 +156,23 @@ class Product(NamedTuple):
         if self.rows is None or self.channels is None:
             return self.numbers, self.numbers, self.numbers, False
         return *self, True
+
+    def heads(self, attention: Attention, like: Tensor, rope: Rope) -> HeadParts:
+        """`Attention.project` of `like` [B, N, hidden] from the product on, in its dtype."""
+        query_norm, key_norm = attention.q_norm, attention.k_norm
+        width, usual = attention.head_dim, self.rows is None or attention.generator_k_norm
+        if usual or query_norm is None or key_norm is None or width & (width - 1):
+            parts = self.tensor().to(like.dtype).view(*like.shape[:-1], -1)
+            return attention.rotated(parts.split(attention.widths, -1), rope)
+        count, kv_count, _ = (each // width for each in attention.widths)
+        query = like.new_empty(*like.shape[:-1], count, width)
+        key, value = (like.new_empty(*like.shape[:-1], kv_count, width) for _ in range(2))
+        _heads[(len(self.numbers), count + 2 * kv_count)](
+            *self, query_norm.weight, key_norm.weight, *(part.contiguous() for part in rope),
+            query, key, value, like.shape[1], query_norm.eps, count, kv_count, width // 2,
+            len(rope[0]) == 1, query_norm.round_last, num_warps=1,
+        )  # fmt: skip
+        return query, key, value, None
 
 
 def gate_rounded(both: Product, dtype: torch.dtype = E4M3) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.language import decode_loop
-from cosmos3_ros.model.network import layers
+from cosmos3_ros.model.network import layers, tower
 from cosmos3_ros.model.network.config import TINY
 from cosmos3_ros.model.network.layers import RMSNorm, attention, rope_table, rotate
 from cosmos3_ros.model.policy import Cosmos3Policy
@@ -230,7 +230,30 @@ def test_what_fp8_products_read_is_rounded_where_it_is_made(round_last, far):
         gated = wide.normed_matmul(x, norm)[0]
         gate, up = gated.tensor().chunk(2, -1)
         wanted = narrow.matmul(functional.silu(gate.float()) * up.float())
-        assert far(narrow.gated_matmul(gated).tensor().float(), wanted.float()) < 0.005
+        # of a single row some numbers that are rounded to the other side are much
+        assert far(narrow.gated_matmul(gated).tensor().float(), wanted.float()) < 0.02
+
+
+@pytest.mark.parametrize("activation", ["silu", "relu2"])
+def test_heads_of_a_product_of_few_rows_have_a_kernel(activation, far):
+    from cosmos3_ros.model.runtime.rounding_kernels import Product
+
+    torch.manual_seed(0)
+    config = dataclasses.replace(TINY, activation=activation)
+    make = {"device": "cuda", "dtype": torch.bfloat16}
+    attention = tower.Attention(config, True, False).to(**make).requires_grad_(False)
+    for norm in (attention.q_norm, attention.k_norm):
+        norm.weight += torch.randn(config.head_dim, **make) / 4
+    attention.widths = [n * config.head_dim for n in (config.heads, *[config.kv_heads] * 2)]
+    width = sum(attention.widths)
+    scales = torch.rand(66, 1, device="cuda"), torch.rand(width, 1, device="cuda")
+    product = Product(torch.randn(66, width, **make), *scales)
+    rope = [part.expand(2, -1, -1) for part in torch.randn(2, 1, 33, config.head_dim, **make)]
+    for some in (rope, [part[:1] for part in rope]):
+        got = product.heads(attention, torch.empty(2, 33, 1, **make), some)
+        parts = product.tensor().view(2, 33, -1).split(attention.widths, -1)
+        for mine, plain in zip(got[:3], attention.rotated(parts, some)[:3], strict=True):
+            assert far(mine.float(), plain.float()) < 0.01
 
 
 @pytest.mark.parametrize(
