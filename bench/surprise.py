@@ -2,7 +2,8 @@
 """How soon disturbances are noticed by comparing predicted futures with what comes.
 
 python bench/surprise.py FOLDER [--undisturbed 100] [--moved 100] [--others 20] [--workers 0]
-[--steps 450] [--networks 4] [--alone] [--seen | --cost] [--reference FILE] [--out surprise.json]
+[--steps 450] [--networks 4] [--device cpu] [--alone] [--seen | --cost] [--reference FILE]
+[--out surprise.json]
 
 Episodes of the embedded checkpoint in closed loop, without ROS, some of them disturbed: the cube of
 the task is moved by a hand, slips out of the gripper, a camera is bumped, the light changes, the
@@ -186,6 +187,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help="of training each network")
     parser.add_argument("--networks", type=int, default=NETWORKS)
+    parser.add_argument("--device", default="cpu", help="what the networks are trained on")
     parser.add_argument("--alone", action="store_true", help="train with nothing disturbed")
     parser.add_argument("--reference", type=Path, help="file to keep what was trained in")
     parser.add_argument("--seen", action="store_true", help="judge what FOLDER has, play nothing")
@@ -220,7 +222,7 @@ def main() -> None:
 
 def trained(args: argparse.Namespace, episodes: Sequence[WatchedEpisode]) -> Reference:
     """As `calibrate` does it; kept if that is asked for."""
-    policy: Any = load_once(str(args.checkpoint), OPTIONS)
+    policy: Any = load_once(str(args.checkpoint), OPTIONS, args.device)
     learned = [quiet(episode) for episode in episodes] if args.alone else episodes
     source = "closed loop in the simulation, by bench/surprise.py"
     reference = fit_to(policy, learned, source, args.steps, args.networks)

@@ -136,7 +136,8 @@ def fit_to(
         "date": datetime.date.today().isoformat(),
     }
     places = places_of(policy.embodiment.canvas, (shape[0], shape[1]))
-    return fit(episodes, policy.embodiment.views, places, about, steps, networks, tell)
+    views, device = policy.embodiment.views, policy.model.device
+    return fit(episodes, views, places, about, steps, networks, tell, device)
 
 
 def write(reference: Reference, checkpoint: str, out: Path | None) -> Path:

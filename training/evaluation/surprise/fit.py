@@ -41,8 +41,9 @@ def fit(
     steps: int = STEPS,
     networks: int = NETWORKS,
     tell: Callable[[str], None] = lambda words: None,
+    device: torch.device | str = "cpu",
 ) -> Reference:
-    """The reference of episodes, most of them undisturbed.
+    """The reference of episodes, most of them undisturbed; the networks are trained on `device`.
 
     ValueError if there are too few of them.
     """
@@ -58,7 +59,7 @@ def fit(
     scale = np.maximum(scale, 1e-6).astype(np.float32)
     trained = []
     for number in range(networks):
-        trained.append(train(taught, places, scale, steps, number))
+        trained.append(train(taught, places, scale, steps, number, device))
         tell(f"network {number + 1}/{networks}")
     draft = Reference(views, places, scale, tuple(trained), 1.0, dict(about or {}))
     return dataclasses.replace(draft, once=_once(draft, kept))
@@ -97,19 +98,30 @@ def _exceeded(values: np.ndarray, chance: float) -> float:
 
 
 def train(
-    episodes: Sequence[WatchedEpisode], places: np.ndarray, scale: np.ndarray, steps: int, seed: int
+    episodes: Sequence[WatchedEpisode],
+    places: np.ndarray,
+    scale: np.ndarray,
+    steps: int,
+    seed: int,
+    device: torch.device | str = "cpu",
 ) -> SurpriseNetwork:
-    """One network; the seed is that of its beginning and of what it is shown."""
-    with torch.random.fork_rng(devices=[]):
+    """One network, on a CPU; the seed is that of its beginning and of what it is shown."""
+    device = torch.device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        return _Training(episodes, places, scale, seed).run(steps)
+        return _Training(episodes, places, scale, seed, device).run(steps).cpu()
 
 
 class _Training:
     """What is drawn from, and what is learned of it."""
 
     def __init__(
-        self, episodes: Sequence[WatchedEpisode], places: np.ndarray, scale: np.ndarray, seed: int
+        self,
+        episodes: Sequence[WatchedEpisode],
+        places: np.ndarray,
+        scale: np.ndarray,
+        seed: int,
+        device: torch.device,
     ) -> None:
         self.random = np.random.default_rng(seed)
         self.scale, self.regions = scale, Region.all_of(places)
@@ -119,8 +131,8 @@ class _Training:
             for one in episodes
         ]
         self.disturbed = [comparisons for comparisons in soon if comparisons]
-        self.inside = torch.from_numpy(places >= 0)
-        self.network = SurpriseNetwork(len(scale), places.shape)
+        self.inside = torch.from_numpy(places >= 0).to(device)
+        self.network = SurpriseNetwork(len(scale), places.shape).to(device)
 
     def run(self, steps: int) -> SurpriseNetwork:
         """All steps."""
@@ -142,12 +154,12 @@ class _Training:
             evidence(self._drawn(MADE_UP), self.scale), len(self.scale), self.regions, self.random
         )
         really = [evidence(group, self.scale) for group in self._some_disturbed()]
-        told = torch.cat([quiet, made_up, *really])
+        told = torch.cat([quiet, made_up, *really]).to(self.inside.device)
         logits = self.network(told + NOISE * torch.randn_like(told))
         logits = logits.masked_fill(~self.inside, NEVER)
         of_quiet, of_made_up, *of_really = logits.split([*map(len, (quiet, made_up, *really))])
         loss = 2 * functional.softplus(_any(of_quiet)).mean()
-        loss = loss + 0.5 * self._made_up_loss(of_made_up, where)
+        loss = loss + 0.5 * self._made_up_loss(of_made_up, where.to(told.device))
         if of_really:
             noticed = torch.cat([_any(group[None]) for group in of_really])
             loss = loss + functional.softplus(-noticed).mean()
