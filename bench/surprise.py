@@ -30,7 +30,8 @@ from result_file import report
 from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.surprise.comparison import ClipComparer
-from cosmos3_ros.model.surprise.reference import FILE, Reference, read_reference, write_reference
+from cosmos3_ros.model.surprise.reference import Reference
+from cosmos3_ros.model.surprise.reference_file import FILE, read_reference, write_reference
 from cosmos3_ros.sim.disturbances import KINDS
 from cosmos3_ros.training.evaluation.closed_loop import Trial, load_once
 from cosmos3_ros.training.evaluation.statistics import wilson

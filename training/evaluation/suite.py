@@ -330,7 +330,7 @@ def _processor() -> str:
 
 def weights_digest(checkpoint: Path) -> str:
     """The beginning of a checksum over all weights; what surprise is judged by is none."""
-    from ...model.surprise.reference import FILE
+    from ...model.surprise.reference_file import FILE
 
     total = hashlib.sha256()
     for file in sorted(checkpoint.rglob("*.safetensors")):

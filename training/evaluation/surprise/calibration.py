@@ -16,13 +16,8 @@ from ....model.checkpoint_io.trained_tasks import EMBEDDED
 from ....model.interface import NS, ActionChunk, Observation
 from ....model.policy import Cosmos3Policy
 from ....model.surprise.comparison import ClipComparer, Preceding
-from ....model.surprise.reference import (
-    FILE,
-    Reference,
-    places_of,
-    weights_mark,
-    write_reference,
-)
+from ....model.surprise.reference import Reference, places_of, weights_mark
+from ....model.surprise.reference_file import FILE, write_reference
 from ....sim.disturbances import KINDS
 from ...data.clip_source import layout_of
 from ...data.episodes import Episode
