@@ -42,7 +42,8 @@ from cosmos3_ros.training.evaluation.surprise.episodes import (
     read,
     record,
 )
-from cosmos3_ros.training.evaluation.surprise.fit import NETWORKS, SOON, STEPS, split
+from cosmos3_ros.training.evaluation.surprise.fit import SOON, split
+from cosmos3_ros.training.evaluation.surprise.training_size import NETWORKS, STEPS
 
 OPTIONS = (("num_steps", 4), ("guidance", 1.0), ("future_steps", 1))
 TASKS = ("reach", "lift", "push", "bowl", "drawer")

@@ -25,8 +25,9 @@ from ...data.lerobot_reader import read_episodes, read_info
 from ...options import DataOptions
 from ..closed_loop import Trial, load_once
 from .episodes import CALIBRATION, DISTURBED, WatchedEpisode, read, record
-from .fit import NETWORKS, STEPS, fit
+from .fit import fit
 from .probe import Seen
+from .training_size import NETWORKS, STEPS
 
 
 def plan(tasks: Sequence[str], undisturbed: int, disturbed: int) -> list[tuple[str, int, str]]:
