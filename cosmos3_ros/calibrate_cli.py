@@ -10,7 +10,8 @@ from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, finite_float
 from .serve.cli import add_sampling
 from .training.evaluation.surprise.training_size import NETWORKS, STEPS
-from .training_cli import EVALUATED, check_ranges, fetch, sampling_options
+from .training_cli.checks import check_ranges
+from .training_cli.options import EVALUATED, fetch, sampling_options
 
 
 def add_calibrate(commands: argparse._SubParsersAction) -> None:

@@ -31,7 +31,9 @@ from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, finite_float
 from .serve.cli import add_reasoner_options, add_serve, reasoner_params
 from .task_cli import add_task
-from .training_cli import add_training
+from .training_cli.collect import add_collect
+from .training_cli.evaluate import add_eval
+from .training_cli.train import add_train
 
 ROS = (
     "rclpy",
@@ -103,7 +105,9 @@ def command_parser() -> argparse.ArgumentParser:
     add_live(commands)
     _add_inspect(commands)
     _add_tiny(commands)
-    add_training(commands)
+    add_collect(commands)
+    add_train(commands)
+    add_eval(commands)
     add_dynamics(commands)
     add_calibrate(commands)
     add_demonstrate(commands)
