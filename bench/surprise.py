@@ -31,7 +31,8 @@ from result_file import report
 from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
 from cosmos3_ros.model.interface import Observation
 from cosmos3_ros.model.surprise.comparison import ClipComparer
-from cosmos3_ros.model.surprise.reference import FILE, Reference, read_reference, write_reference
+from cosmos3_ros.model.surprise.reference import Reference
+from cosmos3_ros.model.surprise.reference_file import FILE, read_reference, write_reference
 from cosmos3_ros.sim.disturbances import KINDS
 from cosmos3_ros.training.evaluation.closed_loop import Trial, load_once
 from cosmos3_ros.training.evaluation.statistics import wilson
@@ -42,7 +43,8 @@ from cosmos3_ros.training.evaluation.surprise.episodes import (
     read,
     record,
 )
-from cosmos3_ros.training.evaluation.surprise.fit import NETWORKS, SOON, STEPS, split
+from cosmos3_ros.training.evaluation.surprise.fit import SOON, split
+from cosmos3_ros.training.evaluation.surprise.training_size import NETWORKS, STEPS
 
 OPTIONS = (("num_steps", 4), ("guidance", 1.0), ("future_steps", 1))
 TASKS = ("reach", "lift", "push", "bowl", "drawer")

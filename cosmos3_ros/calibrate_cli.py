@@ -9,7 +9,9 @@ import pathlib
 from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, finite_float
 from .serve.cli import add_sampling
-from .training_cli import EVALUATED, check_ranges, fetch, sampling_options
+from .training.evaluation.surprise.training_size import NETWORKS, STEPS
+from .training_cli.checks import check_ranges
+from .training_cli.options import EVALUATED, fetch, sampling_options
 
 
 def add_calibrate(commands: argparse._SubParsersAction) -> None:
@@ -42,8 +44,8 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--training-steps",
         type=int,
-        default=450,
-        help="of each of four small networks, about a second each (default: 450)",
+        default=STEPS,
+        help=f"of each of {NETWORKS} small networks (default: {STEPS})",
     )
     parser.add_argument(
         "--limit", type=finite_float, default=8.0, help="s per episode (default: 8)"

@@ -11,6 +11,7 @@ import dataclasses
 import os
 import pathlib
 import sys
+from typing import Any
 
 from . import __version__
 from .benchmark_cli import add_benchmark
@@ -25,11 +26,14 @@ from .judge_cli import add_judge
 from .live_cli import add_live
 from .messages_cli import add_messages
 from .model.embodiment import EMBODIMENTS, SIMULATED
+from .model.embodiment.table import nearest
 from .model.model_params import ModelParams
 from .model.option_fields import add_arguments, finite_float
 from .serve.cli import add_reasoner_options, add_serve, reasoner_params
 from .task_cli import add_task
-from .training_cli import add_training
+from .training_cli.collect import add_collect
+from .training_cli.evaluate import add_eval
+from .training_cli.train import add_train
 
 ROS = (
     "rclpy",
@@ -66,9 +70,22 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """Answers an unknown option with the nearest of its own; so do the subcommands' parsers."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but options have to be known."""
+        chosen, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            name = word.partition("=")[0]
+            if name.startswith("--") and (close := nearest(name, self._option_string_actions)):
+                self.error(f"unrecognized arguments: {word}{close}")
+        return chosen, unknown
+
+
 def command_parser() -> argparse.ArgumentParser:
     """All subcommands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         "cosmos3",
         description=__doc__.splitlines()[0] if __doc__ else None,
         epilog="--debug, anywhere: show where an error was raised, not only its line",
@@ -88,7 +105,9 @@ def command_parser() -> argparse.ArgumentParser:
     add_live(commands)
     _add_inspect(commands)
     _add_tiny(commands)
-    add_training(commands)
+    add_collect(commands)
+    add_train(commands)
+    add_eval(commands)
     add_dynamics(commands)
     add_calibrate(commands)
     add_demonstrate(commands)

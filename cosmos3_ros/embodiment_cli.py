@@ -190,10 +190,11 @@ def _find(text: str) -> Embodiment:
 
 def _layout(embodiment: Embodiment, chosen: argparse.Namespace) -> Layout:
     from .training.data.clip_source import layout_of
+    from .training.data.lerobot.metadata import read_info
     from .training.options import DataOptions
 
     data = _recipe(chosen.recipe).data if chosen.recipe else DataOptions()
-    return layout_of(chosen.dataset, embodiment, data)
+    return layout_of(read_info(chosen.dataset), embodiment, data)
 
 
 def _recipe(file: pathlib.Path | None) -> Any:

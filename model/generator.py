@@ -25,6 +25,7 @@ from .diffusion.denoiser import Denoiser, Progress, numpy_noise
 from .diffusion.guidance import Guidance
 from .diffusion.sampler import Schedule, checkpoint_schedule, flow_schedule
 from .embodiment.canvas import cover, pad, shrink
+from .embodiment.table import nearest
 from .interface import check_image
 from .language.captions import (
     SYSTEM_IMAGE,
@@ -60,7 +61,10 @@ class ActionRequest:
 
     def __post_init__(self) -> None:
         if self.mode not in ACTION_MODES:
-            raise ValueError(f"action.mode: expected one of {ACTION_MODES}, got {self.mode!r}")
+            raise ValueError(
+                f"action.mode: expected one of {ACTION_MODES}, got {self.mode!r}"
+                f"{nearest(self.mode, ACTION_MODES)}"
+            )
         if self.tier not in TIERS:
             raise ValueError(f"action.tier: expected one of {sorted(TIERS)}, got {self.tier!r}")
         if self.rows < 1:

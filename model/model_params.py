@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from .acceleration.options import ATTENTIONS, WEIGHT_FORMATS, WEIGHT_FORMATS_TEXT
+from .embodiment.table import nearest
 from .option_fields import check, param, select
 from .policy_options import PolicyOptions
 
@@ -82,6 +83,7 @@ class PolicyModelParams(PolicyOptions, ModelParams):
         if self.placement not in ("both", "policy"):
             raise ValueError(
                 f"parameter 'placement': expected both or policy, got {self.placement!r}"
+                f"{nearest(self.placement, ('both', 'policy'))}"
             )
 
 

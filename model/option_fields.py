@@ -73,9 +73,14 @@ def select(cls: Any, source: object, **changes: Any) -> Any:
 
 
 def check(options: Any) -> None:
-    """ValueError names the first option that is not finite, no choice, too small or too large."""
+    """ValueError names the first option that is not finite, no choice, too small or too large.
+
+    None is an option that is left out.
+    """
     for field in dataclasses.fields(options):
         value, minimum = getattr(options, field.name), field.metadata.get("minimum")
+        if value is None:
+            continue
         check_finite(field.name, value)
         choices = field.metadata.get("choices")
         if choices and value not in choices:

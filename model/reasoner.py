@@ -21,6 +21,7 @@ from torch import Tensor
 from .checkpoint_io.loader import load_model
 from .checkpoint_io.surfaces import end_tokens
 from .checkpoint_io.yes_temperature import yes_temperature
+from .embodiment.table import nearest
 from .interface import Answer, Clip, check_image
 from .language.chat import Turn
 from .language.decode_loop import DecodeLoopPool
@@ -132,7 +133,8 @@ class Cosmos3Reasoner:
         Returns its parsed result and the whole answer.
         """
         if task not in TASKS:
-            raise ValueError(f"task: unknown {task!r}, expected one of {sorted(TASKS)}")
+            close = nearest(task, TASKS) or ","
+            raise ValueError(f"task: unknown {task!r}{close} expected one of {sorted(TASKS)}")
         answer = self.ask(TASKS[task].question(subject, think), images)
         return TASKS[task].parse(answer.text), answer
 

@@ -28,7 +28,7 @@ from ..model.embodiment import find_embodiment
 from ..model.loaded_model import Model
 from ..model.network.config import TINY
 from ..model.policy import fit_embodiment, load_policy
-from ..model.surprise.reference import FILE as SURPRISE
+from ..model.surprise.reference_file import FILE as SURPRISE
 from .clips.clip_reader import read_clips
 from .data.background_loader import BackgroundLoader
 from .data.episodes import Clip

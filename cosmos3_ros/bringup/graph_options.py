@@ -6,9 +6,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ..execution.strategies import CHOICES
+from ..execution.strategies import CHOICES, STRATEGIES
 from ..model.model_params import ModelParams, PolicyModelParams
-from ..model.option_fields import fields, param, parse, same_as
+from ..model.option_fields import check, check_choice, fields, param, parse, same_as
 from ..model.policy_options import PolicyOptions
 from ..serve.clients.policy_dialects import CHOICES as DIALECTS
 
@@ -58,12 +58,15 @@ SETS: dict[str, dict[str, str]] = {
     },
 }
 
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What a person chooses when starting the graph: launch arguments and command line options.
 
     One that is a parameter of a node, too, is None unless it is given: the robot file's holds.
+    ValueError names one that cannot be.
     """
 
     robot: str = param("droid_sim", "robot file: a name in config/ or the path of a YAML file")
@@ -79,10 +82,16 @@ class Options:
     tensor_parallel: int | None = same_as(ModelParams, "tensor_parallel", FILE)
     placement: str | None = same_as(PolicyModelParams, "placement", FILE)
     strategy: str | None = param(
-        None, f"how one chunk of the policy follows another: {CHOICES}", omitted=FILE
+        None,
+        f"how one chunk of the policy follows another: {CHOICES}",
+        choices=tuple(STRATEGIES),
+        omitted=FILE,
     )
     image_transport: str | None = param(
-        None, "how pictures come to policy and reasoner: raw or compressed", omitted=FILE
+        None,
+        "how pictures come to policy and reasoner: raw or compressed",
+        choices=("raw", "compressed"),
+        omitted=FILE,
     )
     instruction: str | None = param(
         None, "what to do, in words; empty: wait for the topic cosmos3/instruction", omitted=FILE
@@ -95,6 +104,7 @@ class Options:
     policy_dialect: str | None = param(
         None,
         f"how the policy server is asked: {', '.join(DIALECTS[1:])}; auto: as it greets",
+        choices=tuple(DIALECTS),
         omitted=FILE,
     )
     policy_token_file: str | None = param(
@@ -158,6 +168,11 @@ class Options:
         omitted=FILE,
     )
     log_level: str = param("info", "debug, info, warn or error")
+
+    def __post_init__(self) -> None:
+        check(self)
+        level = self.log_level.rpartition(":=")[2]  # ROS takes NAME:=LEVEL, too
+        check_choice("log_level", level.lower(), LOG_LEVELS)
 
 
 def argument_text(name: str, value: Any, fallback: Any = None) -> str:

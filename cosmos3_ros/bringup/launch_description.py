@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node graph for `ros2 launch`: the same processes as `cosmos3 run`, as launch actions."""
+"""The node graph for `ros2 launch`: the same processes as `cosmos3 run`, as launch actions.
+
+Where the launch itself is killed, they notice by themselves.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +29,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from ..model.option_fields import fields, parse
 from ..ros.apt_packages import apt_install
+from ..ros.shutdown_signal import PARENT
 from .graph_options import Options, argument_text, parse_argument
 from .middleware import environment
 from .node_graph import Process, processes
@@ -71,7 +76,7 @@ def _actions(process: Process) -> list[Any]:
         output="screen",
         emulate_tty=True,
         arguments=process.arguments(),
-        additional_env=environment(),
+        additional_env={**environment(), PARENT: str(os.getpid())},
     )
 
     def ended(event: ProcessExited, context: LaunchContext) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ..model.embodiment.table import nearest
 from ..model.interface import ActionChunk
 
 
@@ -70,7 +71,8 @@ CHOICES = f"{', '.join(_FIRST)} or {_LAST}"  # for the text of a parameter
 def find_strategy(name: str) -> Strategy:
     """The strategy of this name; ValueError lists those that exist."""
     if name not in STRATEGIES:
-        raise ValueError(f"strategy {name!r}, expected one of {', '.join(STRATEGIES)}")
+        close = nearest(name, STRATEGIES) or ","
+        raise ValueError(f"strategy {name!r}{close} expected one of {', '.join(STRATEGIES)}")
     return STRATEGIES[name]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..execution.chunk_player import PlaybackRules
 from ..execution.spline_motion import Limits
 from ..execution.workspace import ToolLimits, workspace
+from ..model.embodiment.table import nearest
 from ..model.embodiment.units import ANGLE, LENGTH, UNITS
 from ..model.option_fields import check, check_choice, param
 from ..robot.joint_limits import DESCRIBED, tighter
@@ -220,6 +221,7 @@ class Params(ToolParams, MobileBaseParams):
         if unknown := sorted({*self.sinks} - {*SINKS}):
             raise ValueError(
                 f"parameter 'sinks': expected {' or '.join(SINKS)}, got {unknown[0]!r}"
+                f"{nearest(unknown[0], SINKS)}"
             )
         if len({sink == "joint_trajectory" for sink in self.sinks}) > 1:
             raise ValueError(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
+from ..model.embodiment.table import nearest
 from ..model.option_fields import check_finite
 from ..robot.parameter_file import (
     EVERYWHERE,
@@ -123,7 +123,7 @@ def check_sections(where: str, sections: Sections, known: Known) -> None:
         if node in (REMAPPINGS, EMBODIMENT):
             continue
         if node.strip("*") and node not in known:
-            wrong.append(f"{where}: there is no node {node!r}{_nearest(node, known)}")
+            wrong.append(f"{where}: there is no node {node!r}{nearest(node, known)}")
             continue
         names = known.get(node, every)
         wrong += [
@@ -175,7 +175,7 @@ def _fault(name: str, value: Any, names: Collection[str], known: Known, node: st
     others = [other for other, theirs in known.items() if name in theirs]
     if others:
         return f"unknown parameter {name!r}{of}; it is one of {', '.join(others)}"
-    hint = _nearest(name, [*names, *OF_ROS]) or _nearest(name.rpartition(".")[2], names)
+    hint = nearest(name, [*names, *OF_ROS]) or nearest(name.rpartition(".")[2], names)
     return f"unknown parameter {name!r}{of}{hint}"
 
 
@@ -185,11 +185,6 @@ def _finite_fault(name: str, value: Any) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, [*names], 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _reached(section: str, setting: Setting, full: Mapping[str, str], known: Known) -> list[str]:

@@ -9,9 +9,11 @@ import queue
 import signal
 import threading
 import time
+from pathlib import Path
 
 GRACE = 5.0  # seconds a process has to end after it was told to, before it is killed
 PARENT = "COSMOS3_PARENT"  # in the environment: the id of the process whose end is to end this one
+WATCH = 0.5  # seconds between two looks at it
 # may come twice, from a terminal and from a launcher
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -34,9 +36,10 @@ class Stop:
         return self
 
     def on_parent_end(self) -> Stop:
-        """Be set, too, when the parent that PARENT names has ended, however; returns itself.
+        """Be set, too, when the process that PARENT names has ended, however; returns itself.
 
-        A parent that is killed cannot end its processes. This one then has GRACE seconds, too.
+        One that is killed cannot end the processes that it started. This one then has GRACE
+        seconds, too. What may stand between the two (`ros2 launch --launch-prefix`) counts as well.
         """
         if parent := os.environ.pop(PARENT, ""):
             watch = threading.Thread(target=self._outlive, args=(int(parent),), daemon=True)
@@ -44,8 +47,9 @@ class Stop:
         return self
 
     def _outlive(self, parent: int) -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        own = os.getppid()  # the parent, what stands between, or who takes in orphans
+        while os.getppid() == own and (own == parent or _runs(parent)):
+            time.sleep(WATCH)
         self.set()
         time.sleep(GRACE)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -65,6 +69,15 @@ class Stop:
             with contextlib.suppress(queue.Empty):
                 self._wakes.get(timeout=seconds)
         return self._set
+
+
+def _runs(process: int) -> bool:
+    """Whether it has not ended yet; one that nobody waited for (a zombie) has."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in ("Z", "X")
 
 
 def ignore_stop_signals() -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..embodiment.table import nearest
 from .chat import PICTURE_START
 from .plain_words import PromptError, check_words
 
@@ -75,7 +76,10 @@ _FACTS = ("resolution", "aspect_ratio", "duration", "fps")
 def framing(viewpoint: str, view_description: str = "") -> str:
     """The sentence(s) about the cameras; ValueError for a viewpoint the model does not know."""
     if viewpoint not in VIEWPOINTS:
-        raise ValueError(f"viewpoint: unknown {viewpoint!r}, expected one of {sorted(VIEWPOINTS)}")
+        close = nearest(viewpoint, VIEWPOINTS) or ","
+        raise ValueError(
+            f"viewpoint: unknown {viewpoint!r}{close} expected one of {sorted(VIEWPOINTS)}"
+        )
     return f"{VIEWPOINTS[viewpoint]} {view_description.rstrip()}".rstrip()
 
 

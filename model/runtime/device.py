@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import torch
 
+from ..embodiment.table import nearest
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -13,7 +15,10 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device.split(":", maxsplit=1)[0] not in ("cpu", "cuda"):
-        raise ValueError(f"parameter 'device': expected auto, cpu, cuda or cuda:N, got {device!r}")
+        close = nearest(device, ("auto", "cpu", "cuda"))
+        raise ValueError(
+            f"parameter 'device': expected auto, cpu, cuda or cuda:N, got {device!r}{close}"
+        )
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
             f"parameter 'device' is {device!r}, but torch sees no CUDA GPU here; expected cpu or "
@@ -33,5 +38,8 @@ def resolve(device: str, dtype: str) -> tuple[str, str]:
     if dtype == "auto":
         return device, next(name for name in DTYPES if DTYPES[name] is default_dtype(device))
     if dtype not in DTYPES:
-        raise ValueError(f"parameter 'dtype': expected auto, {' or '.join(DTYPES)}, got {dtype!r}")
+        raise ValueError(
+            f"parameter 'dtype': expected auto, {' or '.join(DTYPES)}, got {dtype!r}"
+            f"{nearest(dtype, ('auto', *DTYPES))}"
+        )
     return device, dtype

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..embodiment.table import nearest
 from ..network.layers import RMSNorm
 
 if torch.version.cuda:  # other builds of torch come without Triton
@@ -230,7 +231,10 @@ def quantize(layers: Iterable[nn.Module], weight_format: str) -> None:
     weight_format: a name of FORMATS; "none" does not round. ValueError for parts that are rounded.
     """
     if weight_format not in FORMATS:
-        raise ValueError(f"quantization: expected one of {sorted(FORMATS)}, got {weight_format!r}")
+        raise ValueError(
+            f"quantization: expected one of {sorted(FORMATS)}, got {weight_format!r}"
+            f"{nearest(weight_format, FORMATS)}"
+        )
     for layer in layers:
         for module in [*layer.modules()]:
             for name, part in [*module.named_children()]:

@@ -11,7 +11,8 @@ import numpy as np
 from ..interface import ActionChunk, Observation, Prediction, Surprise
 from ..policy import Cosmos3Policy
 from .comparison import ClipComparer, Preceding
-from .reference import FILE, Reference, places_of, read_reference, weights_mark
+from .reference import Reference, places_of, weights_mark
+from .reference_file import FILE, read_reference
 
 
 class SurpriseMeter:

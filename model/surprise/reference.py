@@ -10,25 +10,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch.nn import functional
 
-from ..checkpoint_io.atomic_files import write_file
 from ..embodiment.canvas import Canvas
 from ..interface import Surprise
 from .comparison import Comparison
 from .network import SurpriseNetwork, evidence
 
-FILE = "surprise.safetensors"  # in a checkpoint folder
-LAYOUT = "2"  # of the file; read by no other
 MARKED = 1 << 16  # bytes at the end of a file of weights that tell it from others
 
 
@@ -98,51 +92,3 @@ def weights_mark(checkpoint: Path) -> str:
             content.seek(max(0, size - MARKED))
             mark.update(f"{file.parent.name}/{file.name} {size}".encode() + content.read())
     return mark.hexdigest()[:16]
-
-
-def write_reference(file: Path, reference: Reference) -> None:
-    """Write it beside a checkpoint; the networks' weights as float16."""
-    tensors = {
-        f"{number}.{name}": weight.half().contiguous()
-        for number, network in enumerate(reference.networks)
-        for name, weight in network.state_dict().items()
-    }
-    tensors["places"] = torch.from_numpy(np.ascontiguousarray(reference.places))
-    tensors["scale"] = torch.from_numpy(np.ascontiguousarray(reference.scale))
-    metadata = {
-        "layout": LAYOUT,
-        "views": json.dumps(reference.views),
-        "networks": str(len(reference.networks)),
-        "once": repr(reference.once),
-        "about": json.dumps(dict(reference.about)),
-    }
-    write_file(file, lambda draft: save_file(tensors, draft, metadata))
-
-
-def read_reference(file: Path) -> Reference:
-    """Read it; ValueError says in one line what is missing or wrong."""
-    if not file.is_file():
-        raise ValueError(f"surprise: missing file {file}: make it with `cosmos3 calibrate`")
-    try:
-        with safe_open(file, framework="pt") as content:
-            metadata = content.metadata() or {}
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{file}: not a safetensors file ({error})") from None
-    if metadata.get("layout") != LAYOUT:
-        raise ValueError(
-            f"{file}: expected layout {LAYOUT}, got {metadata.get('layout')}: make it again with "
-            "`cosmos3 calibrate`"
-        )
-    places, scale = (tensors.pop(name).numpy() for name in ("places", "scale"))
-    networks = []
-    for number in range(int(metadata["networks"])):
-        mark = f"{number}."
-        network = SurpriseNetwork(len(scale), places.shape)
-        network.load_state_dict(
-            {name[len(mark) :]: tensors[name].float() for name in tensors if name.startswith(mark)}
-        )
-        networks.append(network.eval())
-    views, about = json.loads(metadata["views"]), json.loads(metadata["about"])
-    once = float(metadata["once"])
-    return Reference(tuple(views), places, scale, tuple(networks), once, about)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...model.embodiment import Embodiment
+from ...model.embodiment.table import nearest
 from ...model.interface import ActionChunk, Future, Observation, Prediction, committed_rows
 from ..openpi_messages import AHEAD, COMMITTED, DESCRIBE
 from .policy_connection import Connection, split_url
@@ -64,7 +65,10 @@ class RemotePolicy:
         soft_rows: int = 0,
     ) -> None:
         if dialect not in CHOICES:
-            raise ValueError(f"dialect: expected one of {', '.join(CHOICES)}, got {dialect!r}")
+            raise ValueError(
+                f"dialect: expected one of {', '.join(CHOICES)}, got {dialect!r}"
+                f"{nearest(dialect, CHOICES)}"
+            )
         split_url(url)  # ValueError
         self.embodiment = dataclasses.replace(embodiment, horizon=rows or embodiment.horizon)
         self._address = (url, token, timeout)

@@ -40,6 +40,23 @@ def test_what_is_wrong_is_said_in_one_line(
     assert line.startswith(f"error: {said.replace('{}', str(tmp_path))}")
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("eval x --guidanse 2", "cosmos3 eval: error: .* --guidanse, did you mean '--guidance'?"),
+        ("run --strategi=sync", "cosmos3 run: error: .*=sync, did you mean '--strategy'?"),
+        ("serve openpi --pord 1", "cosmos3 serve openpi: error: .*, did you mean '--port'?"),
+        ("tiny x --zzzzzz", "cosmos3: error: unrecognized arguments: --zzzzzz"),
+    ],
+)
+def test_an_unknown_option_is_answered_with_the_nearest(
+    command: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(command.split())
+    assert re.fullmatch(said.replace("?", r"\?"), capfd.readouterr().err.splitlines()[-1])
+
+
 def test_an_error_of_any_library_is_one_line_unless_asked_for_more(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,6 +86,20 @@ def test_policy_launch_brings_every_node_to_active_and_ctrl_c_ends_it(
     assert not launched.running()
 
 
+@pytest.mark.sim
+@pytest.mark.parametrize("prefix", [(), ("--launch-prefix", "timeout 600")])
+def test_a_killed_launch_leaves_no_node_behind(
+    start: Any, wait_until: Any, prefix: tuple[str, ...]
+) -> None:
+    words = ("launch", *prefix, "cosmos3_ros", "policy.launch.py")
+    launched = start(shutil.which("ros2"), *words)
+    launched.wait_for("reasoner ready", 90)
+    assert len(launched.running()) >= 4
+    launched.process.kill()
+    launched.process.wait()
+    wait_until(lambda: not launched.running(), "the nodes to end", 20)
+
+
 def test_the_server_launch_serves(start: Any) -> None:
     launched = start(shutil.which("ros2"), "launch", "cosmos3_ros", "server.launch.py", "port:=0")
     launched.wait_for("ready: ws://127.0.0.1:", 60)

@@ -243,6 +243,7 @@ def test_bad_requests_are_refused(change, message):
     ("change", "message"),
     [
         ({"mode": "wam"}, "action.mode: expected one of"),
+        ({"mode": "polcy"}, r"got 'polcy', did you mean 'policy'\?"),
         ({"rows": 0}, "action.rows: expected at least 1"),
         ({"tier": "300"}, "action.tier: expected one of"),
         ({"mode": "forward_dynamics"}, "action.values: expected for forward_dynamics"),

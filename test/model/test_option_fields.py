@@ -110,6 +110,7 @@ def test_a_tuple_of_any_length_is_a_list() -> None:
 
 def test_no_number_is_too_small_or_large_to_be_checked() -> None:
     check(Some())
+    assert Some().armed is None  # which is left out
     for wrong in (Some(share=float("nan")), Some(sizes=[1.0, float("inf")])):
         with pytest.raises(ValueError, match=r"(share|sizes): expected a finite number"):
             check(wrong)

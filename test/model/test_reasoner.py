@@ -397,6 +397,8 @@ def test_an_answer_is_read(both, monkeypatch):
     assert boxes == answer.boxes != ()
     with pytest.raises(ValueError, match=r"task: unknown 'dance', expected one of \['boxes', "):
         both.ours.solve("dance")
+    with pytest.raises(ValueError, match=r"unknown 'boxs', did you mean 'boxes'\? expected"):
+        both.ours.solve("boxs")
 
 
 def test_sampling_follows_its_seed(both):

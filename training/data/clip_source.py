@@ -7,7 +7,7 @@ import dataclasses
 import math
 import os
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,15 +74,14 @@ def _spans(job: _Job) -> list[range]:
     return [span for span in spans if len(span) > job.embodiment.horizon]
 
 
-def layout_of(dataset: Path, embodiment: Embodiment, options: DataOptions) -> Layout:
-    """How a LeRobot dataset is read: by the options, else by our names, else by LeRobot's own."""
-    from .lerobot.metadata import read_info
+def layout_of(info: Mapping[str, Any], embodiment: Embodiment, options: DataOptions) -> Layout:
+    """How a LeRobot dataset is read: by the options, else by our names, else by LeRobot's own.
+
+    info: what `read_info` says of it.
+    """
     from .lerobot_reader import make_layout, usual_features
 
-    usual: dict[str, Any] = {}
-    if (dataset / "meta/info.json").is_file():  # else `read_episodes` says what is missing
-        usual = usual_features(read_info(dataset)["features"], embodiment)
-    features = {**usual, **options.features}
+    features = {**usual_features(info["features"], embodiment), **options.features}
     layout = make_layout(embodiment, features, options.gripper, options.instruction, options.units)
     truth = options.ground_truth
     return dataclasses.replace(layout, truth=truth.feature) if truth else layout
@@ -120,10 +119,12 @@ def make_clips(
     Raises ValueError for spans that hold no window.
     """
     if options.dataset:
+        from .lerobot.metadata import read_info
         from .lerobot_reader import read_episodes
 
-        layout = layout_of(Path(options.dataset), embodiment, options)
-        for episode in read_episodes(options.dataset, embodiment, layout, rank, size):
+        info = read_info(Path(options.dataset))
+        layout = layout_of(info, embodiment, options)
+        for episode in read_episodes(options.dataset, embodiment, layout, rank, size, info=info):
             yield make_clip(episode, embodiment, options.stride, options.opening)
         return
     demonstrations = (

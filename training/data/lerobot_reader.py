@@ -66,6 +66,7 @@ def read_episodes(
     partial: bool = False,
     numbers: Collection[int] | None = None,
     whole: bool = False,
+    info: dict[str, Any] | None = None,
 ) -> Iterator[Episode]:
     """The episodes of a folder at the embodiment's rate: the share of process `rank` of `size`.
 
@@ -73,10 +74,11 @@ def read_episodes(
 
     partial: a dataset without states, without actions or without tasks is read too, states and
     actions are NaN then; numbers: only these episodes; whole: as they were recorded, with the first
-    of their tasks. ValueError names what is missing or differs.
+    of their tasks; info: what `read_info` says of it, if that is known. ValueError names what is
+    missing or differs.
     """
     root, layout = Path(folder), layout or make_layout(embodiment, {})
-    info = read_info(root)
+    info = read_info(root) if info is None else info
     if partial:
         layout = _present(layout, info["features"])
     check_dataset(root, info, embodiment, layout, partial)

@@ -201,10 +201,13 @@ def of_dataset(
     folder, number = split_place(place)
     if instruction:
         data = dataclasses.replace(data, instruction=instruction)
-    layout = layout_of(folder, embodiment, data)
-    robot = str(read_info(folder).get("robot_type") or embodiment.name)
+    info = read_info(folder)
+    layout = layout_of(info, embodiment, data)
+    robot = str(info.get("robot_type") or embodiment.name)
     numbers = None if number is None else (number,)
-    found = read_episodes(folder, embodiment, layout, partial=True, numbers=numbers, whole=True)
+    found = read_episodes(
+        folder, embodiment, layout, partial=True, numbers=numbers, whole=True, info=info
+    )
     for count, read in enumerate(found):
         words = (instruction,) if instruction else read.instructions
         episode = _begun(dataclasses.replace(read, instructions=words), state)

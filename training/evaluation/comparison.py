@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...model.embodiment.table import nearest
 from ...model.option_fields import fields, parse
 from ...model.policy_options import PolicyOptions
 from .closed_loop import Trial
@@ -54,9 +55,10 @@ def parse_setting(text: str, base: Mapping[str, Any]) -> Setting:
         if not equals and "preset" in known:
             name, value = "preset", name
         if name not in known or not value:
+            close = "" if name in known else nearest(name, known)
             raise ValueError(
                 f"compare: expected NAME=VALUE with commas, of {', '.join(sorted(known))}, got "
-                f"{item!r}"
+                f"{item!r}{close}"
             )
         if name in _TIMES:
             times[name] = _seconds(name, value)

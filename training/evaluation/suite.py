@@ -30,7 +30,7 @@ from .image_metrics import averages
 from .plots import write_future
 from .reasoner_accuracy import quiz_table, reasoner_accuracy
 from .report_page import CLOSED, COMPARED, FUTURES, RANDOM, REASONER, ROS, UNHEARD, write_page
-from .results_file import results
+from .results_file import Results, results
 from .world_model import ActionErrors, Findings, WorldModelTrial, run_world_model_trial
 
 PROCESS, NODES = "process", "nodes"
@@ -54,9 +54,9 @@ def report(
     to sample, each measured in process on the same trials and compared. For a page also the
     controls (another wording, random weights), the futures and the reasoner; then all but the first
     and the wording have FEW seeds. Pictures go into a folder named as the json. What the json has
-    already, of the same weights and trials, is not measured again, and every episode stands there
-    when it has ended: a run that was stopped goes on, also on another machine. Raises ValueError if
-    the json holds something else, or if the nodes cannot be asked for that.
+    already, of the same weights and trials, is not measured again, and every episode is kept
+    when it has ended, see `Results`: a run that was stopped goes on, also on another machine.
+    Raises ValueError if the json holds something else, or if the nodes cannot be asked for that.
     """
     if not through or set(through) - {PROCESS, NODES}:
         raise ValueError(
@@ -64,17 +64,13 @@ def report(
         )
     if settings and PROCESS not in through:
         raise ValueError(f"compare: expected {PROCESS} among through, got {','.join(through)}")
-    from ...model.checkpoint_io.json_file import write_json
-
     out = out or (page and page.with_suffix(".json"))
-    with results(out, _what(trials), "parts") as content:
-        pictures = out and out.with_suffix("")
+    with results(out, _what(trials), "parts", _episodes) as kept:
+        content, pictures = kept.content, out and out.with_suffix("")
         parts = _parts(trials, through, page is not None, workers, pictures, tell, settings)
-        _measure(parts, content, trials[0], out, tell)
+        _measure(parts, kept, trials[0], tell)
         if settings:
             content["compared"] = plain(_compared(content["parts"], settings))
-            if out:
-                write_json(out, content)
         if page and pictures:
             write_page(page, {**content, "parts": _finished(content)}, pictures)
     return _tables(content)
@@ -83,15 +79,19 @@ def report(
 class _Kept(Played):
     """The episodes of a part that has begun: in the results, until it is measured."""
 
-    def __init__(self, parts: dict[str, Any], name: str, write: Callable[[], None]) -> None:
+    def __init__(self, kept: Results, name: str) -> None:
+        parts = kept.content["parts"]
         super().__init__([_outcome(row) for row in parts.get(name, {}).get("episodes", ())])
-        self._parts, self._name, self._write = parts, name, write
+        self._kept, self._name = kept, name
 
     def keep(self, outcome: Outcome) -> None:
-        """Write it into the json."""
-        part = self._parts.setdefault(self._name, {"episodes": []})
-        part["episodes"].append(plain(dataclasses.asdict(outcome)))
-        self._write()
+        """Add it to the results."""
+        self._kept.keep(self._name, plain(dataclasses.asdict(outcome)))
+
+
+def _episodes(content: dict[str, Any], name: str) -> list[Any]:
+    rows: list[Any] = content["parts"].setdefault(name, {"episodes": []})["episodes"]
+    return rows
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:
@@ -107,28 +107,17 @@ def _finished(content: Mapping[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in content["parts"].items() if "about" in part}
 
 
-def _measure(
-    parts: Mapping[str, Measure],
-    content: dict[str, Any],
-    first: Trial,
-    out: Path | None,
-    tell: Tell,
-) -> None:
-    """The parts that `content` lacks; each is written when it is there, and its episodes before."""
-    from ...model.checkpoint_io.json_file import write_json
-
-    def write() -> None:
-        if out:
-            write_json(out, content)
-
+def _measure(parts: Mapping[str, Measure], kept: Results, first: Trial, tell: Tell) -> None:
+    """The parts that are not there yet: each is written, and its episodes are kept before."""
+    content = kept.content
     for name, measure in parts.items():
         if name in _finished(content):
             tell(f"{name}: has been measured before")
             continue
         began = datetime.datetime.now(datetime.UTC)
-        found = measure(_Kept(content["parts"], name, write))
+        found = measure(_Kept(kept, name))
         content["parts"][name] = plain({**found, "about": about(began, first)})
-        write()
+        kept.write()
 
 
 def _tables(content: Mapping[str, Any]) -> str:
@@ -330,7 +319,7 @@ def _processor() -> str:
 
 def weights_digest(checkpoint: Path) -> str:
     """The beginning of a checksum over all weights; what surprise is judged by is none."""
-    from ...model.surprise.reference import FILE
+    from ...model.surprise.reference_file import FILE
 
     total = hashlib.sha256()
     for file in sorted(checkpoint.rglob("*.safetensors")):

@@ -15,7 +15,7 @@ from typing import Any
 from ...model.checkpoint_io.foreign import check_layout, find_folder
 from ..data.parallel import in_parallel
 from ..evaluation.closed_loop import load_once
-from ..evaluation.results_file import results
+from ..evaluation.results_file import Results, results
 from ..evaluation.statistics import wilson
 from ..evaluation.suite import NODES, PROCESS, about, plain, weights_digest
 from .catalog import open_world
@@ -103,8 +103,14 @@ def examine(
     played again. Raises ValueError if the json holds something else, or somebody else writes to it;
     OSError, before anything is played, if it cannot be written.
     """
-    with results(out, _what(candidate, exam, world), "tasks") as content:
-        return table(_play(candidate, exam, world, workers, content, out, tell)["summary"])
+    with results(out, _what(candidate, exam, world), "tasks", _rows) as kept:
+        _play(candidate, exam, world, workers, kept, tell)
+        return table(kept.content["summary"])
+
+
+def _rows(content: dict[str, Any], task: str) -> list[Any]:
+    rows: list[Any] = content["tasks"].setdefault(task, [])
+    return rows
 
 
 def _play(
@@ -112,37 +118,41 @@ def _play(
     exam: Exam,
     world: World,
     workers: int,
-    content: dict[str, Any],
-    out: Path | None,
+    kept: Results,
     tell: Callable[[str], None],
-) -> dict[str, Any]:
-    """`content` with the episodes that it lacks."""
-    from ...model.checkpoint_io.json_file import write_json
-
-    done: dict[str, Any] = content["tasks"]
+) -> None:
+    """The episodes that are not kept yet, and what all come to, however far it gets."""
+    done = {(task, row["seed"]) for task, rows in kept.content["tasks"].items() for row in rows}
     seeds = range(exam.seed, exam.seed + exam.episodes)
     left = [
         _Job(candidate, exam, task, seed)
         for task, seed in itertools.product(exam.tasks, seeds)
-        if seed not in {row["seed"] for row in done.get(task, ())}
+        if (task, seed) not in done
     ]
     began = datetime.datetime.now(datetime.UTC)
     through_nodes = candidate.through == NODES and left
     played = _through_nodes(world, left) if through_nodes else in_parallel(_perform, left, workers)
-    for number, result in enumerate(played, 1):
-        rows = [*done.get(result.task, ()), dataclasses.asdict(result)]
-        done[result.task] = sorted(rows, key=lambda row: row["seed"])
-        said = "solved" if result.success else "failed"
-        tell(f"{number}/{len(left)}  {result.task} {result.seed}: {said}")
-        content["summary"] = summarize(_results(done, exam), world.protocol.groups)
-        content["about"] = _about(began)
-        if out:
-            write_json(out, plain(content))
-    return content
+    try:
+        for number, result in enumerate(played, 1):
+            kept.keep(result.task, plain(dataclasses.asdict(result)))
+            said = "solved" if result.success else "failed"
+            tell(f"{number}/{len(left)}  {result.task} {result.seed}: {said}")
+    finally:
+        if kept.content["tasks"]:
+            _sum_up(kept.content, exam, world)
+            if left or "about" not in kept.content:
+                kept.content["about"] = _about(began)
 
 
-def _results(done: Mapping[str, Sequence[Mapping[str, Any]]], exam: Exam) -> list[EpisodeResult]:
-    return [EpisodeResult(**row) for task in exam.tasks if task in done for row in done[task]]
+def _sum_up(content: dict[str, Any], exam: Exam, world: World) -> None:
+    """Episodes in the order of tasks and seeds, and their rates."""
+    done = content["tasks"]
+    content["tasks"] = {
+        task: sorted(done[task], key=lambda row: row["seed"]) for task in exam.tasks if task in done
+    }
+    rows = itertools.chain.from_iterable(content["tasks"].values())
+    found = [EpisodeResult(**row) for row in rows]
+    content["summary"] = plain(summarize(found, world.protocol.groups))
 
 
 def _about(began: datetime.datetime) -> dict[str, Any]:

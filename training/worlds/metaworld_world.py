@@ -18,6 +18,7 @@ from unittest import mock
 
 import numpy as np
 
+from ...model.embodiment.table import nearest
 from ...model.embodiment.units import Column
 from ...model.interface import NS, Observation
 from ...sim.gl import NO_GL
@@ -76,7 +77,10 @@ class MetaWorld:
     def __init__(self, protocol: str = "evo1", seed: int | None = None, exam: bool = True) -> None:
         """seed: of the protocol's first episode. exam: its scenes; else any that a seed draws."""
         if protocol not in PROTOCOLS:
-            raise ValueError(f"protocol: expected {' or '.join(PROTOCOLS)}, got {protocol!r}")
+            raise ValueError(
+                f"protocol: expected {' or '.join(PROTOCOLS)}, got {protocol!r}"
+                f"{nearest(protocol, PROTOCOLS)}"
+            )
         metaworld_package()
         self._rules: MetaWorldProtocol = PROTOCOLS[protocol]
         self.protocol = self._rules.exam

@@ -208,6 +208,8 @@ def test_sync_plays_all_rows_from_when_the_chunk_arrives(player: ChunkPlayer) ->
 def test_an_unknown_strategy_is_rejected(player: ChunkPlayer) -> None:
     assert not player.load(0, chunk_at(0), 1, "hope")
     assert "strategy 'hope', expected one of replace, crossfade, rtc, sync" in player.last_rejection
+    assert not player.load(0, chunk_at(0), 1, "replce")
+    assert "strategy 'replce', did you mean 'replace'? expected one of" in player.last_rejection
 
 
 def test_what_is_under_way_goes_on_when_the_clock_is_set(player: ChunkPlayer) -> None:

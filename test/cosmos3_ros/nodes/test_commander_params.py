@@ -196,6 +196,10 @@ def test_groups_have_their_sinks_and_grippers() -> None:
             "'sinks': expected joint_trajectory for all groups or for none",
         ),
         ({"groups": ["l", "r"], "sinks": ["joint_trajectory", "x"]}, "'sinks': .*got 'x'"),
+        (
+            {"groups": ["l", "r"], "sinks": ["joint_trajectory", "joint_trajectry"]},
+            "'sinks': .*got 'joint_trajectry', did you mean 'joint_trajectory'",
+        ),
         ({"groups": ["l", "r"], "gripper_joints": ["g", "g"]}, "distinct names.*got 'g'"),
         ({"groups": ["l", "r"], "gripper_joints": ["a", ""]}, "none of them of 'joints', got 'a'"),
         ({"groups": ["l", "r"], "grippers_open": [0.1]}, "'grippers_open': expected one of each"),

@@ -43,7 +43,7 @@ def test_a_misspelt_parameter_is_refused_by_every_node(node: str) -> None:
 def test_the_process_ends_with_one_line(start: Any) -> None:
     robot = config_folder() / "droid_sim.yaml"
     for rule, words in (
-        ("commander:recovry:=explicit", "unknown parameter 'recovry' of commander; did you mean "),
+        ("commander:recovry:=explicit", "unknown parameter 'recovry' of commander, did you mean "),
         ("max_jump:=.nan", "parameter 'max_jump': expected a finite number, got nan"),
     ):
         commander = start("commander", "--ros-args", "--params-file", robot, "-p", rule)
@@ -61,7 +61,7 @@ def test_a_node_that_is_made_without_a_command_line_refuses_it(domain: int) -> N
     rclpy.init(args=["--ros-args", "-p", "instruction:=go"])  # the policy's, in a section for all
     try:
         CommanderNode().destroy_node()
-        with pytest.raises(ValueError, match="'recovry'; did you mean 'recovery'"):
+        with pytest.raises(ValueError, match="'recovry', did you mean 'recovery'"):
             CommanderNode(parameter_overrides=[Parameter("recovry", value="explicit")])
     finally:
         rclpy.shutdown()

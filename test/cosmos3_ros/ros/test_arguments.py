@@ -54,17 +54,17 @@ def test_what_nodes_have_is_taken(check: Any, text: str) -> None:
     [
         (
             section("commander", "max_jum: 1.0"),
-            "line 3: unknown parameter 'max_jum' of commander; did you mean 'max_jump'?",
+            "line 3: unknown parameter 'max_jum' of commander, did you mean 'max_jump'?",
         ),
         (
             section("/**/commander", "instruction: go"),
             "'instruction' of commander; it is one of policy",
         ),
-        (section("/*", "max_jum: 1.0"), "unknown parameter 'max_jum'; did you mean 'max_jump'?"),
+        (section("/*", "max_jum: 1.0"), "unknown parameter 'max_jum', did you mean 'max_jump'?"),
         (section("/ns/**", "colour: 1.0"), "unknown parameter 'colour'"),
         (
             section("commander", "limits:", "  velocity: [1.0]"),
-            "unknown parameter 'limits.velocity' of commander; did you mean 'velocity'?",
+            "unknown parameter 'limits.velocity' of commander, did you mean 'velocity'?",
         ),
         (section("commander", "use_sim_tim: true"), "did you mean 'use_sim_time'?"),
         (
@@ -73,7 +73,7 @@ def test_what_nodes_have_is_taken(check: Any, text: str) -> None:
         ),
         (
             section("comander", "max_jump: 1.0"),
-            "there is no node 'comander'; did you mean 'commander'?",
+            "there is no node 'comander', did you mean 'commander'?",
         ),
         (section("/ns/gripper", "max_jump: 1.0"), "there is no node 'gripper'"),
         (section("policy", "max_jump: 1.0"), "'max_jump' of policy; it is one of commander"),
@@ -100,7 +100,7 @@ def test_what_no_node_has_is_refused_with_the_nearest_name(
         (
             "",
             ["-p", "max_jum:=1.0"],
-            "-p max_jum:=1.0: unknown parameter 'max_jum'; did you mean 'max_jump'?",
+            "-p max_jum:=1.0: unknown parameter 'max_jum', did you mean 'max_jump'?",
         ),
         ("", ["-p", "comander:max_jump:=1.0"], "there is no node 'comander'"),
         ("", ["-p", "device:=cpu"], "'device' of /commander; it is one of policy"),

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process ends when it is told to, wherever the signal finds it."""
 
+import os
 import subprocess
 import sys
 import time
 
-from cosmos3_ros.ros.shutdown_signal import Stop
+import pytest
+
+from cosmos3_ros.ros.shutdown_signal import PARENT, Stop
 
 INTERRUPTED_EVERYWHERE = """
 import signal
@@ -20,6 +23,52 @@ for _ in range(3000):
         pass
 signal.setitimer(signal.ITIMER_REAL, 0)
 """
+
+STARTED = """
+from cosmos3_ros.ros.shutdown_signal import WATCH, Stop
+
+stop = Stop().on_parent_end()
+print(stop.wait(3 * WATCH), flush=True)
+print(stop.wait())
+"""
+STARTING = """
+import os, subprocess, sys, time
+from cosmos3_ros.ros.shutdown_signal import PARENT
+
+subprocess.Popen(sys.argv[1:], env={**os.environ, PARENT: str(os.getpid())})
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("between", [[], ["timeout", "60"]])
+def test_the_end_of_who_started_a_process_ends_it(between: list[str]) -> None:
+    """However it ended, and also where a program stands between the two, but not before."""
+    words = [sys.executable, "-c", STARTING, *between, sys.executable, "-c", STARTED]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as starting:
+        assert starting.stdout is not None
+        assert starting.stdout.readline() == "False\n"
+        starting.kill()
+        starting.wait()
+        begin = time.monotonic()
+        assert starting.stdout.read() == "True\n"  # to the end of both
+        assert time.monotonic() - begin < 4
+
+
+@pytest.mark.parametrize("waited_for", [True, False])
+def test_who_started_a_process_may_have_ended_before_that_looks(waited_for: bool) -> None:
+    gone = subprocess.Popen(["sleep", "0"])
+    time.sleep(0.5)
+    if waited_for:
+        gone.wait()
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED],
+        env={**os.environ, PARENT: str(gone.pid)},
+        stdout=subprocess.PIPE,
+        timeout=20,
+        check=True,
+    )
+    assert done.stdout == b"True\nTrue\n"
+    gone.wait()
 
 
 def test_a_signal_may_come_at_any_moment_of_a_wait() -> None:

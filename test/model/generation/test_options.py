@@ -56,6 +56,10 @@ from cosmos3_ros.model.generation.worker import Worker
         (["a", "--name", "x", "--batch", "b.jsonl"], "name: expected none beside a batch"),
         (["a", "--device", "tpu"], "parameter 'device': expected auto, cpu, cuda"),
         (["a", "--placement", "reasoner"], "parameter 'placement': expected both or policy"),
+        (
+            ["a", "--placement", "polcy"],
+            "parameter 'placement': expected both or policy, got 'polcy', did you mean 'policy'",
+        ),
         (["a", "--upsample", "--placement", "policy"], "upsample: expected placement 'both'"),
         (["a", "--frames", "3001", "--tier", "768"], "3001 frames of"),
     ],

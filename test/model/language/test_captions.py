@@ -114,3 +114,5 @@ def test_too_long_prompts_and_unknown_cameras_are_refused(model):
         tokenize(model.tokenizer, "a" * 300, limit=30)
     with pytest.raises(ValueError, match="viewpoint: unknown 'drone', expected one of"):
         framing("drone")
+    with pytest.raises(ValueError, match=r"unknown 'egoview', did you mean 'ego_view'\?"):
+        framing("egoview")

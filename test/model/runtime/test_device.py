@@ -20,6 +20,10 @@ def test_what_does_not_exist_is_named(monkeypatch):
         resolve_device("tpu")
     with pytest.raises(ValueError, match="'dtype': expected auto, float32 or bfloat16, got 'x'"):
         resolve("cpu", "x")
+    with pytest.raises(ValueError, match=r"got 'bfloat', did you mean 'bfloat16'\?"):
+        resolve("cpu", "bfloat")
+    with pytest.raises(ValueError, match=r"got 'cude', did you mean 'cuda'\?"):
+        resolve_device("cude")
 
 
 def test_a_cpu_computes_in_float32_by_default():

@@ -98,5 +98,7 @@ def test_every_linear_part_becomes_a_product():
     plain = [torch.nn.Sequential(QuantizedLinear.from_weight(torch.randn(16, 16)))]
     quantize(plain, "fp8")
     assert isinstance(plain[0][0], FP8)
-    with pytest.raises(ValueError, match=r"quantization: expected one of .*, got 'int2'"):
+    with pytest.raises(
+        ValueError, match=r"quantization: expected one of .*, got 'int2', did you mean 'int8'\?"
+    ):
         quantize(layers, "int2")

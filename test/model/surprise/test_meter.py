@@ -16,12 +16,8 @@ from cosmos3_ros.model.policy import Cosmos3Policy, load_policy
 from cosmos3_ros.model.surprise.comparison import ClipComparer
 from cosmos3_ros.model.surprise.meter import SurpriseMeter, load_meter
 from cosmos3_ros.model.surprise.network import SurpriseNetwork
-from cosmos3_ros.model.surprise.reference import (
-    Reference,
-    places_of,
-    weights_mark,
-    write_reference,
-)
+from cosmos3_ros.model.surprise.reference import Reference, places_of, weights_mark
+from cosmos3_ros.model.surprise.reference_file import write_reference
 
 
 @pytest.fixture(scope="module")

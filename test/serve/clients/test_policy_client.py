@@ -617,5 +617,7 @@ def test_what_is_wrong_here_is_not_the_servers_fault() -> None:
         assert policy.status()["policy connections"] == 1
         with pytest.raises(ValueError, match="dialect: expected one of auto, openpi"):
             RemotePolicy(url, SIM, "morse")
+        with pytest.raises(ValueError, match="got 'openpy', did you mean 'openpi'"):
+            RemotePolicy(url, SIM, "openpy")
         with pytest.raises(ValueError, match="the server sent no video"):
             policy.decode(policy.infer(SEEN))

@@ -2,6 +2,7 @@
 """Clips for a training: which frames are rendered, where windows begin."""
 
 import dataclasses
+import io
 import json
 
 import numpy as np
@@ -16,6 +17,7 @@ from cosmos3_ros.training.data.clip_source import (
 )
 from cosmos3_ros.training.data.episodes import make_clip, part
 from cosmos3_ros.training.data.ground_truth import SIMULATED, to_info
+from cosmos3_ros.training.data.lerobot_reader import read_info
 from cosmos3_ros.training.data.lerobot_writer import finish, write_shard
 from cosmos3_ros.training.options import DataOptions, GroundTruthOptions
 
@@ -98,7 +100,7 @@ PLACES = GroundTruthOptions(
 def test_commanded_positions_are_interpolated_to_the_embodiments_rate(hand_dataset):
     """From 80 to 20 Hz: a row says where the hand is commanded to be one row later."""
     options = DataOptions(dataset=str(hand_dataset), stride=5, ground_truth=PLACES)
-    layout = layout_of(hand_dataset, METAWORLD, options)
+    layout = layout_of(read_info(hand_dataset), METAWORLD, options)
     assert (layout.state, layout.action) == (("observation.state",), ("action",))
     assert layout.cameras == {"corner2": "observation.image"}
     first, second = make_clips(options, METAWORLD)
@@ -118,6 +120,15 @@ def test_commanded_positions_are_interpolated_to_the_embodiments_rate(hand_datas
     )
     expected = [-0.01, 0.59, 0.19, 0.5, 0.0, 0.6, 0.2]
     np.testing.assert_allclose(METAWORLD.state_normalization.inverse(state), expected, atol=1e-6)
+
+
+def test_what_a_dataset_says_of_itself_is_read_once(hand_dataset, monkeypatch):
+    opened, opens = [], io.open
+    monkeypatch.setattr(
+        io, "open", lambda file, *a, **k: opened.append(file) or opens(file, *a, **k)
+    )
+    assert len([*make_clips(DataOptions(dataset=str(hand_dataset)), METAWORLD)]) == 2
+    assert opened.count(hand_dataset / "meta/info.json") == 1
 
 
 def test_a_dataset_says_itself_what_it_knows_or_the_recipe_does(hand_dataset, tmp_path):

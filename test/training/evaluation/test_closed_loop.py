@@ -16,7 +16,7 @@ from cosmos3_ros.model.option_fields import fields
 from cosmos3_ros.model.runtime.quantize import QuantizedLinear
 from cosmos3_ros.training.evaluation.closed_loop import Trial, load_once, play
 from cosmos3_ros.training.evaluation.comparison import parse_setting
-from cosmos3_ros.training_cli import GRAPH, RUNTIME
+from cosmos3_ros.training_cli.options import GRAPH, RUNTIME
 
 TINY = str(tiny_checkpoint())
 

@@ -39,6 +39,7 @@ def test_a_setting_replaces_options_and_times_and_keeps_the_rest():
     [
         ("", "compare: expected NAME=VALUE with commas, of "),
         ("steps=2", "compare: expected NAME=VALUE with commas, of .*num_steps.*, got 'steps=2'"),
+        ("num_step=2", r"got 'num_step=2', did you mean 'num_steps'\?"),
         ("num_steps=", "got 'num_steps='"),
         ("num_steps=two", "num_steps: expected int, got 'two'"),
         ("num_steps=0", "num_steps: expected at least 1, got 0"),

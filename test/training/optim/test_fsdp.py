@@ -94,7 +94,7 @@ def write_clips(folder):
     (folder / "captions.jsonl").write_text("\n".join(lines))
 
 
-def make_episodes(folder="made up", embodiment=DROID_SIM, layout=None, rank=0, size=1):
+def make_episodes(folder="made up", embodiment=DROID_SIM, layout=None, rank=0, size=1, info=None):
     for seed in range(4)[rank::size]:
         random = np.random.default_rng(seed)
         state = np.array([0.0, -0.6, 0.0, -2.5, 0.0, 1.9, 0.0, 0.0])
@@ -333,6 +333,7 @@ def test_of_an_adapted_model_only_little_is_trained_and_saved(trained):
 
 
 def test_every_process_reads_its_share(monkeypatch):
+    monkeypatch.setattr(metadata, "read_info", read_info)
     monkeypatch.setattr(lerobot_reader, "read_episodes", make_episodes)
     options = DataOptions(dataset="made up")
     shares = [

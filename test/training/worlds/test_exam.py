@@ -2,6 +2,10 @@
 """Examinations: rates by task and group, averages, and a json that goes on."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +89,32 @@ def test_each_episode_is_kept_whenever_it_ends(ideal, tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["expert.json"]
     monkeypatch.setattr(exams, "play_expert", play)
     assert "2/4" in examine(Candidate(EXPERT), exam, ideal, 1, out, lambda said: None)
+
+
+def test_the_json_is_that_of_a_run_that_was_not_killed(ideal, tmp_path):
+    """SIGKILL after two of four episodes, then the same command: the same json."""
+    code = (
+        "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from conftest import Ideal, Point, catalog\n"
+        "from cosmos3_ros.training.worlds.exam import EXPERT, Candidate, Exam, examine\n"
+        "catalog.entry_points = lambda group: [Point(Ideal)]\n"
+        "tell = lambda said: said[0] == '2' and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "exam = Exam('ideal', '', ('1', '3'), 100, 2)\n"
+        "examine(Candidate(EXPERT), exam, Ideal(), 1, Path(sys.argv[2]), tell)\n"
+    )
+    out, exam = tmp_path / "killed.json", Exam("ideal", "", ("1", "3"), 100, 2)
+    words = [sys.executable, "-c", code, str(Path(__file__).parent), str(out)]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    said, whole = [], tmp_path / "whole.json"
+    text = examine(Candidate(EXPERT), exam, ideal, 1, out, said.append)
+    assert said == ["1/2  3 100: solved", "2/2  3 101: failed"]
+    assert examine(Candidate(EXPERT), exam, ideal, 1, whole, said.append) == text
+    killed, other = (json.loads(file.read_text()) for file in (out, whole))
+    assert [*killed] == [*other] == ["what", "tasks", "summary", "about"]
+    assert [killed[name] for name in ("what", "tasks", "summary")] == [
+        other[name] for name in ("what", "tasks", "summary")
+    ]
 
 
 def test_what_cannot_be_kept_is_said_before_anything_is_played(ideal, tmp_path, monkeypatch):

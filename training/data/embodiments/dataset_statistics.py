@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,8 @@ def measure(
     raw = dataclasses.replace(embodiment, normalization=RAW, state_normalization=RAW, observed=None)
     rows, states, frames = [], [], 0
     blind = dataclasses.replace(layout, cameras={})
-    for episode in read_episodes(dataset, raw, blind, whole=True):
+    info = read_info(Path(dataset))
+    for episode in read_episodes(dataset, raw, blind, whole=True, info=info):
         states.append(episode.states)
         rows += [*_windows(episode, raw)]
         frames += len(episode)
@@ -78,7 +80,7 @@ def measure(
         own = normalize(inside, kind, grippers, raw.gripper_values)
         found = dataclasses.replace(found, state_normalization=own)
     if embodiment.state:
-        found = dataclasses.replace(found, observed=_observed(dataset, raw, layout, states))
+        found = dataclasses.replace(found, observed=_observed(dataset, info, raw, layout, states))
     spans = np.ptp(all_states, axis=0)
     still = [c.name for c, span in zip(embodiment.state, spans, strict=True) if span < LEAST]
     return Measured(found, len(states), frames, tuple(still))
@@ -140,9 +142,14 @@ def _windows(episode: Episode, raw: Embodiment) -> Iterator[np.ndarray]:
 
 
 def _observed(
-    dataset: str | Path, raw: Embodiment, layout: Layout, states: list[np.ndarray]
+    dataset: str | Path,
+    info: dict[str, Any],
+    raw: Embodiment,
+    layout: Layout,
+    states: list[np.ndarray],
 ) -> Observed:
-    shown = [*itertools.islice(read_episodes(dataset, raw, layout, whole=True), LOOKED_AT)]
+    read = read_episodes(dataset, raw, layout, whole=True, info=info)
+    shown = [*itertools.islice(read, LOOKED_AT)]
     pictures = {
         view: [picture for episode in shown for picture in episode.views[view][::8]]
         for view in raw.views

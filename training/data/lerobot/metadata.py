@@ -13,7 +13,7 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
-from ....model.media.lfs_pointer import check_pointer
+from ....model.media.lfs_pointer import POINTER, is_pointer
 from ....model.media.one_line import is_plain
 from .tables import column_names, parquet_rows, row_count
 
@@ -198,9 +198,11 @@ def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _text(file: Path) -> str:
-    check_pointer(file)
+    data = file.read_bytes()
+    if is_pointer(data):
+        raise ValueError(f"{file}: {POINTER}")
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: expected UTF-8 ({error.reason} at {error.start})") from None
 

@@ -16,22 +16,18 @@ from ....model.checkpoint_io.trained_tasks import EMBEDDED
 from ....model.interface import NS, ActionChunk, Observation
 from ....model.policy import Cosmos3Policy
 from ....model.surprise.comparison import ClipComparer, Preceding
-from ....model.surprise.reference import (
-    FILE,
-    Reference,
-    places_of,
-    weights_mark,
-    write_reference,
-)
+from ....model.surprise.reference import Reference, places_of, weights_mark
+from ....model.surprise.reference_file import FILE, write_reference
 from ....sim.disturbances import KINDS
 from ...data.clip_source import layout_of
 from ...data.episodes import Episode
-from ...data.lerobot_reader import read_episodes
+from ...data.lerobot_reader import read_episodes, read_info
 from ...options import DataOptions
 from ..closed_loop import Trial, load_once
 from .episodes import CALIBRATION, DISTURBED, WatchedEpisode, read, record
-from .fit import NETWORKS, STEPS, fit
+from .fit import fit
 from .probe import Seen
+from .training_size import NETWORKS, STEPS
 
 
 def plan(tasks: Sequence[str], undisturbed: int, disturbed: int) -> list[tuple[str, int, str]]:
@@ -82,8 +78,10 @@ def calibrate_on_dataset(
     Its episodes have to be undisturbed, and none that the checkpoint was trained with. ValueError
     names what is missing or differs.
     """
-    layout = layout_of(dataset, policy.embodiment, DataOptions(dataset=str(dataset)))
-    episodes = [*itertools.islice(read_episodes(dataset, policy.embodiment, layout), most)]
+    info = read_info(dataset)
+    layout = layout_of(info, policy.embodiment, DataOptions(dataset=str(dataset)))
+    found = read_episodes(dataset, policy.embodiment, layout, info=info)
+    episodes = [*itertools.islice(found, most)]
     fps = policy.embodiment.fps
     watched = [
         WatchedEpisode("", "", number, math.nan, len(episode) / fps, _windows(policy, episode))

@@ -22,8 +22,8 @@ from ....model.surprise.network import SurpriseNetwork, evidence
 from ....model.surprise.reference import Reference
 from .episodes import WatchedEpisode
 from .synthetic import Region, disturb
+from .training_size import NETWORKS, STEPS
 
-NETWORKS, STEPS = 4, 450
 UNDISTURBED, MADE_UP, DISTURBED = 160, 160, 24  # comparisons of a batch, and disturbed episodes
 RATE, DECAY, NOISE = 3e-3, 0.1, 0.2
 LEAST, SOON = 0.05, 1.0  # s after a disturbance began in which it is to be noticed

@@ -14,7 +14,7 @@ from cosmos3_ros.training.data.embodiments.dataset_embodiment import embodiment_
 from cosmos3_ros.training.data.embodiments.dataset_statistics import check_numbers, measure
 from cosmos3_ros.training.data.episodes import Episode
 from cosmos3_ros.training.data.ground_truth import GroundTruth
-from cosmos3_ros.training.data.lerobot_reader import make_layout, read_episodes
+from cosmos3_ros.training.data.lerobot_reader import make_layout, read_episodes, read_info
 from cosmos3_ros.training.data.lerobot_writer import finish, write_shard
 from cosmos3_ros.training.options import DataOptions
 
@@ -174,9 +174,11 @@ def test_what_a_recipe_says_of_units_holds(so101):
 def test_lerobots_own_names_need_no_recipe(so101):
     folder = so101()
     drafted = embodiment_of_dataset(folder, "so101", small=True)
-    assert layout_of(folder, drafted.embodiment, DataOptions()) == drafted.layout
+    assert layout_of(read_info(folder), drafted.embodiment, DataOptions()) == drafted.layout
     named = DataOptions(features={"front": "observation.images.wrist"})
-    assert layout_of(folder, drafted.embodiment, named).cameras["front"].endswith("wrist")
+    assert (
+        layout_of(read_info(folder), drafted.embodiment, named).cameras["front"].endswith("wrist")
+    )
 
 
 @pytest.mark.parametrize("name", ["libero", "bridge", "av"])
@@ -210,7 +212,7 @@ def test_a_state_of_other_columns_is_drafted_and_measured(hand_dataset):
     assert len(body.state) == 7
     assert not body.relative  # nothing in the state is called effort
     known = EMBODIMENTS["metaworld"]
-    layout = layout_of(hand_dataset, known, DataOptions())
+    layout = layout_of(read_info(hand_dataset), known, DataOptions())
     found = measure(hand_dataset, known, layout, "min_max").embodiment
     assert found.normalization.low[3] == -1.0
     assert found.normalization.high[3] == 0.6

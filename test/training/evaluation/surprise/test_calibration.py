@@ -14,7 +14,7 @@ from cosmos3_ros.cli import main
 from cosmos3_ros.model.checkpoint_io.tiny import tiny_checkpoint
 from cosmos3_ros.model.policy import load_policy
 from cosmos3_ros.model.surprise.meter import load_meter
-from cosmos3_ros.model.surprise.reference import read_reference
+from cosmos3_ros.model.surprise.reference_file import read_reference
 from cosmos3_ros.sim.disturbances import KINDS
 from cosmos3_ros.training.evaluation.closed_loop import Trial
 from cosmos3_ros.training.evaluation.surprise.calibration import plan

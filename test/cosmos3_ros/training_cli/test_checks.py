@@ -67,37 +67,3 @@ def test_one_line_says_what_does_not_fit(words, said, capsys, tmp_path, monkeypa
     assert said in error
     assert error.count("\n") == 1
     assert not [*tmp_path.iterdir()]
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "eval a/b",
-        "eval a/b --env sim",
-        "calibrate a/b",
-        "dynamics forward a/b --picture x.png --actions x.csv --out x.mp4",
-        "inspect a/b",
-        "ask what? --checkpoint a/b",
-    ],
-)
-def test_a_name_on_the_hub_is_fetched_where_a_checkpoint_is_loaded(words, capsys, monkeypatch):
-    asked = []
-
-    def fetched(name, **_):
-        asked.append(name)
-        return "/nowhere/fetched"
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
-    assert main(words.split()) == 1
-    assert "hf download a/b --local-dir b" in capsys.readouterr().err
-    assert main([*words.split(), "--download"]) == 1
-    assert asked == ["a/b"]
-    assert "no folder /nowhere/fetched" in capsys.readouterr().err
-
-
-def test_an_expert_of_the_simulation_is_examined(capsys, tmp_path):
-    out = tmp_path / "reach.json"
-    words = ["--env", "sim", "--task", "reach", "--episodes", "1", "--workers", "1"]
-    assert main(["eval", "expert", *words, "--out", str(out)]) == 0
-    assert "1/1" in capsys.readouterr().out
-    assert out.is_file()
