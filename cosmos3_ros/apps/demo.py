@@ -176,7 +176,8 @@ def choose_tasks(wanted: str, checkpoint: str) -> list[str]:
     if not trained:
         say(f"{who} names no tasks that it was trained for; tries {', '.join(names)}")
     elif not wanted:
-        say(f"{who} was trained for {', '.join(names)}")
+        rest = f"; here {', '.join(names)}" if len(names) < len(trained) else ""
+        say(f"{who} was trained for {', '.join(trained)}{rest}")
     return names
 
 

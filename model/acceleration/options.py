@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from ..embodiment.table import nearest
+
 # Names of `quantize.FORMATS`, which torch is needed for; a test compares the two.
 WEIGHT_FORMATS = ("none", "fp8", "int8", "nvfp4")
 # For help texts: "none, fp8, int8 or nvfp4".
@@ -37,17 +39,15 @@ class RuntimeOptions:
     kept: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("generator", "text"):
-            if getattr(self, name) not in WEIGHT_FORMATS:
+        choices = {
+            "generator": WEIGHT_FORMATS,
+            "text": WEIGHT_FORMATS,
+            "attention": ATTENTIONS,
+            "placement": PLACEMENTS,
+        }
+        for name, known in choices.items():
+            if (value := getattr(self, name)) not in known:
                 raise ValueError(
-                    f"RuntimeOptions.{name}: expected one of {WEIGHT_FORMATS}, "
-                    f"got {getattr(self, name)!r}"
+                    f"RuntimeOptions.{name}: expected one of {known}, got {value!r}"
+                    f"{nearest(value, known)}"
                 )
-        if self.attention not in ATTENTIONS:
-            raise ValueError(
-                f"RuntimeOptions.attention: expected one of {ATTENTIONS}, got {self.attention!r}"
-            )
-        if self.placement not in PLACEMENTS:
-            raise ValueError(
-                f"RuntimeOptions.placement: expected one of {PLACEMENTS}, got {self.placement!r}"
-            )

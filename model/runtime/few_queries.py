@@ -127,9 +127,9 @@ def attend_beside(
     most = max(keys.shape[1] for keys, _ in kept)
     length = length or next(each for limit, each in PARTS if most <= limit)
     parts = triton.cdiv(most, length)
-    make = {"device": query.device, "dtype": torch.float32}
-    sums = torch.empty(samples, parts, kv_heads, rows, width, **make)
-    tops, totals = torch.empty(2, samples, parts, kv_heads, rows, **make)
+    shape = (samples, parts, kv_heads, rows)
+    sums = query.new_empty(*shape, width, dtype=torch.float32)
+    tops, totals = query.new_empty(2, *shape, dtype=torch.float32)
     factor = math.log2(math.e) / math.sqrt(width)
     each = zip(query, key, value, kept, sums, tops, totals, strict=True)
     for asked, k, v, (keys, values), *found in each:

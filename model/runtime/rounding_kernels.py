@@ -155,13 +155,14 @@ class Product(NamedTuple):
         """What `_scaled` is given: three tensors, and whether the last two are scales."""
         if self.rows is None or self.channels is None:
             return self.numbers, self.numbers, self.numbers, False
-        return *self, True
+        return self.numbers, self.rows, self.channels, True
 
     def heads(self, attention: Attention, like: Tensor, rope: Rope) -> HeadParts:
         """`Attention.project` of `like` [B, N, hidden] from the product on, in its dtype."""
         query_norm, key_norm = attention.q_norm, attention.k_norm
-        width, usual = attention.head_dim, self.rows is None or attention.generator_k_norm
-        if usual or query_norm is None or key_norm is None or width & (width - 1):
+        width = attention.head_dim
+        many = self.rows is None or width & (width - 1) or attention.generator_k_norm is not None
+        if many or query_norm is None or key_norm is None:
             parts = self.tensor().to(like.dtype).view(*like.shape[:-1], -1)
             return attention.rotated(parts.split(attention.widths, -1), rope)
         count, kv_count, _ = (each // width for each in attention.widths)
