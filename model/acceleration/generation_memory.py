@@ -18,8 +18,8 @@ from .options import RuntimeOptions
 
 # GiB of a GPU's context, the workspaces of its libraries, and keys and values of two prompts.
 CONTEXT = 1.0
-# Tensors in the shape of the picture's hidden states beside those of the MLP (one of them is for the
-# libraries), of its queries and of its keys, and of the latents in float32: solver, guidance, noise.
+# Tensors in the shape of the picture's hidden states beside those of the MLP (one for libraries),
+# of its queries and of its keys, and of the latents in float32: solver, guidance and noise.
 HIDDEN_STATES, QUERY_STATES, KEY_STATES, LATENT_STATES = 5, 2, 2, 10
 # Numbers alive in the decoder, for each pixel and each channel of `decoder_base_dim`, by the pixels
 # of its first patch, when four latents are decoded at a time.
