@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import IO
 
-from ..ros.shutdown_signal import GRACE, PARENT, Stop
+from ..ros.shutdown_signal import GRACE, PARENT, Stop, held_back
 from .middleware import environment
 from .node_graph import MODULES, Process
 
@@ -96,14 +96,15 @@ class RunningGraph:
         output = self._output if process.essential else None
         command = [sys.executable, "-m", *MODULES[process.executable], *process.arguments()]
         # a group of its own: Ctrl-C in a terminal reaches only us, and we end the others in order
-        self._running[process.executable] = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=output,
-            text=True,
-            process_group=0,
-            env={**os.environ, **environment(), PARENT: str(os.getpid())},
-        )
+        with held_back():
+            self._running[process.executable] = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                text=True,
+                process_group=0,
+                env={**os.environ, **environment(), PARENT: str(os.getpid())},
+            )
 
 
 def _wait(popen: subprocess.Popen[str]) -> None:

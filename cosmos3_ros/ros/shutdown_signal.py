@@ -9,6 +9,7 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 GRACE = 5.0  # seconds a process has to end after it was told to, before it is killed
@@ -30,9 +31,13 @@ class Stop:
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def on_signals(self, *others: signal.Signals) -> Stop:
-        """Be set by SIGINT, SIGTERM and others from now on; returns itself."""
+        """Be set by SIGINT, SIGTERM and others from now on; returns itself.
+
+        By one that came before, too, if who started the process held them back: see `held_back`.
+        """
         for number in (*STOP_SIGNALS, *others):
             signal.signal(number, lambda *_: self.set())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         return self
 
     def on_parent_end(self) -> Stop:
@@ -78,6 +83,20 @@ def _runs(process: int) -> bool:
     except OSError:
         return False
     return state not in ("Z", "X")
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Hold stop signals back: here until the context ends, in processes that it starts for longer.
+
+    They get theirs in `Stop.on_signals`, which each of them has to call: a Ctrl-C while they still
+    import would print a traceback (the mask is inherited: signal(7)).
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def ignore_stop_signals() -> None:

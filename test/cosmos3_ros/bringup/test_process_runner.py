@@ -164,7 +164,9 @@ with run.RunningGraph([Process(name, (), pathlib.Path(), {}, ()) for name in ("s
 """
 STUBBORN_MODULE = """
 import signal, time
+from cosmos3_ros.ros.shutdown_signal import Stop
 
+Stop().on_signals()
 signal.signal(signal.SIGINT, lambda *_: print("asked to end", flush=True))
 print("up", flush=True)
 end = time.monotonic() + 60
@@ -190,6 +192,31 @@ def test_a_second_ctrl_c_kills_what_a_first_signal_has_not_ended(
     os.kill(started.process.pid, signal.SIGINT)
     assert started.process.wait(20) == -signal.SIGINT
     wait_until(lambda: not started.running(), "the others to end")
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_nodes_import_ends_them_without_a_word(
+    start: Any, wait_until: Any, first: signal.Signals
+) -> None:
+    started = start(*cosmos3("run", "--no-policy", "--no-reasoner", "--view", "--view-port", "0"))
+    wait_until(lambda: _nodes(started) == 3, "the processes of the nodes")
+    os.kill(started.process.pid, first)
+    assert started.process.wait(20) == 0
+    assert not started.running()
+    assert "Traceback" not in started.output
+
+
+def test_the_end_of_one_node_ends_those_that_import_in_one_line(
+    start: Any, wait_until: Any
+) -> None:
+    started = start(*cosmos3("run", "--no-sim", "--no-policy", "--no-reasoner", "--view"))
+    wait_until(lambda: _nodes(started) == 2, "the processes of the nodes")
+    (commander,) = (p for p in started.running() if "commander_node" in words_of(p))
+    os.kill(commander, signal.SIGKILL)
+    assert started.process.wait(20) != 0
+    assert started.output.splitlines() == [
+        "error: commander (exit code -9) ended; ending the others"
+    ]
 
 
 def test_what_was_imagined_in_one_episode_is_not_shown_in_the_next(

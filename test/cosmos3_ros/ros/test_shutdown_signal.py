@@ -2,13 +2,14 @@
 """A process ends when it is told to, wherever the signal finds it."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
-from cosmos3_ros.ros.shutdown_signal import PARENT, Stop
+from cosmos3_ros.ros.shutdown_signal import PARENT, STOP_SIGNALS, Stop, held_back
 
 INTERRUPTED_EVERYWHERE = """
 import signal
@@ -38,6 +39,35 @@ from cosmos3_ros.ros.shutdown_signal import PARENT
 subprocess.Popen(sys.argv[1:], env={**os.environ, PARENT: str(os.getpid())})
 time.sleep(60)
 """
+
+IMPORTING = """
+import sys, time
+
+print("up", flush=True)
+time.sleep(0.5)  # as long imports
+from cosmos3_ros.ros.shutdown_signal import Stop
+
+print(Stop().on_signals().is_set(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_during_the_imports_is_heard_after_them(number: signal.Signals) -> None:
+    with held_back():
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) >= {*STOP_SIGNALS}
+        importing = subprocess.Popen(
+            [sys.executable, "-c", IMPORTING],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {*STOP_SIGNALS}
+    with importing:
+        assert importing.stdout is not None
+        assert importing.stdout.readline() == "up\n"
+        importing.send_signal(number)
+        assert importing.stdout.read() == "True\n"
+    assert importing.returncode == 0
 
 
 @pytest.mark.parametrize("between", [[], ["timeout", "60"]])
