@@ -391,6 +391,8 @@ def _views_of(simulation: Simulation | OneArm, task: str) -> tuple[str, ...]:
 def main(args: list[str] | None = None, make_node: Callable[[], SimNode] = SimNode) -> int:
     """Run the node until SIGINT or SIGTERM (exit code 0); 2: a wrong parameter; 1: no OpenGL."""
     stopped = Stop().on_signals().on_parent_end()
+    if stopped.is_set():  # during the imports
+        return 0
     try:
         init(args, checker("sim"))
         node = make_node()

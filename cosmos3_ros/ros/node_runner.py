@@ -47,10 +47,15 @@ class Host:
     def call(self, function: Callable[[], Any], ended: Stop | None = None) -> Any:
         """Run `function` in the node's thread and return its result.
 
-        None if `ended` or the thread's end is first.
+        None if `ended` or the thread's end is first; what has not begun then never does.
         """
         results: list[Any] = []
-        self._executor.create_task(lambda: results.append(function()))
+
+        def task() -> None:
+            if not (ended and ended.is_set()):
+                results.append(function())
+
+        self._executor.create_task(task)
         while not results and self._thread.is_alive() and not (ended and ended.is_set()):
             time.sleep(0.01)
         return results[0] if results else None
@@ -94,6 +99,8 @@ def run(
     end it with code 2.
     """
     ended = Stop().on_signals().on_parent_end()
+    if ended.is_set():  # during the imports
+        return 0
     hosts: list[Host] = []
     failed = threading.Event()
 

@@ -204,6 +204,7 @@ def test_a_signal_while_the_nodes_import_ends_them_without_a_word(
     assert started.process.wait(20) == 0
     assert not started.running()
     assert "Traceback" not in started.output
+    assert "refused" not in started.output
 
 
 def test_the_end_of_one_node_ends_those_that_import_in_one_line(
