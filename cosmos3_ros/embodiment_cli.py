@@ -8,6 +8,7 @@ import pathlib
 import re
 from typing import TYPE_CHECKING, Any
 
+from .bringup.middleware import require_environment
 from .model.embodiment import EMBODIMENTS, Embodiment, find_embodiment
 from .model.embodiment.embodiment_file import is_robot_file, section_of
 from .model.embodiment.embodiment_yaml import to_yaml, write_embodiment
@@ -146,6 +147,7 @@ def _of_dataset(chosen: argparse.Namespace) -> tuple[Embodiment, list[str]]:
 
 
 def _of_topics(chosen: argparse.Namespace) -> tuple[Embodiment, list[str]]:
+    require_environment()
     import rclpy  # noqa: F401  # without it there is nothing to listen to
 
     from .apps.topic_survey import survey

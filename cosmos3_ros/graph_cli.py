@@ -10,6 +10,7 @@ import argparse
 import pathlib
 
 from .bringup.graph_options import Options
+from .bringup.middleware import require_environment
 from .model.option_fields import add_arguments, argument_values, finite_float
 
 # Options of the graph that demo and replay leave to the user; `run` has all of them.
@@ -35,6 +36,7 @@ def add_run(commands: argparse._SubParsersAction) -> None:
     _add_options(parser)
 
     def function(chosen: argparse.Namespace) -> int:
+        require_environment()
         import rclpy  # noqa: F401  # without it nothing would start
 
         from .bringup.node_graph import processes
@@ -51,6 +53,7 @@ def add_view(commands: argparse._SubParsersAction) -> None:
     _add_options(parser, "robot", *VIEW, "use_sim_time", "log_level")
 
     def function(chosen: argparse.Namespace) -> int:
+        require_environment()
         import rclpy  # noqa: F401  # without it nothing would start
 
         from .bringup.node_graph import processes
@@ -84,6 +87,7 @@ def add_demo(commands: argparse._SubParsersAction) -> None:
     _add_options(parser, *SHARED, "strategy", "seed", "view", *VIEW)
 
     def function(chosen: argparse.Namespace) -> int:
+        require_environment()
         from .apps.demo import demo
 
         options = _options(chosen, task="reach", log_level="warn")
@@ -123,6 +127,7 @@ def add_replay(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(robot="droid_single_view")
 
     def function(chosen: argparse.Namespace) -> int:
+        require_environment()
         from .apps.replay import replay
 
         options = _options(chosen, sim=False, commander=False)
@@ -144,6 +149,7 @@ def add_demonstrate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first episode (default: 0)")
 
     def function(chosen: argparse.Namespace) -> int:
+        require_environment()
         from .apps.demonstration import demonstrate
 
         return demonstrate(chosen.robot, chosen.task, chosen.episodes, chosen.seed)
@@ -169,6 +175,7 @@ def add_record(commands: argparse._SubParsersAction) -> None:
     )
 
     def function(chosen: argparse.Namespace) -> int:
+        require_environment()
         from .apps.bag_recorder import record
 
         return record(chosen.folder, chosen.robot, chosen.transport, chosen.future)

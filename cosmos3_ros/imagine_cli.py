@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .bringup.middleware import require_environment
 from .execution.candidates.candidate import Candidate
 from .execution.candidates.candidate_file import read_candidate
 from .model.model_params import PolicyModelParams
@@ -158,6 +159,7 @@ def _imagine(chosen: argparse.Namespace) -> int:
     if chosen.checkpoint:
         assert candidate  # a topic was refused
         return _offline(chosen, candidate)
+    require_environment()
     from .apps.imagine import imagine
 
     return imagine(candidate or chosen.topic, chosen.instruction, chosen.out)

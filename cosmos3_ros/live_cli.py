@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from .bringup.middleware import require_environment
 from .imagine_cli import add_out, check_out
 from .model.option_fields import finite_float
 
@@ -54,6 +55,7 @@ def _video(chosen: argparse.Namespace) -> int:
             raise ValueError(
                 f"--{name}: expected 0 or more, less than 2^32, got {getattr(chosen, name)}"
             )
+    require_environment()
     from .apps.live import generate_video
 
     names = ("prompt", "frames", "steps", "guidance", "shift", "seed")
@@ -62,6 +64,7 @@ def _video(chosen: argparse.Namespace) -> int:
 
 def _actions(chosen: argparse.Namespace) -> int:
     check_out(chosen.out, ".csv")
+    require_environment()
     from .apps.live import infer_actions
 
     return infer_actions(chosen.seconds, chosen.instruction, chosen.out)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import math
 
+from .bringup.middleware import require_environment
 from .model.option_fields import finite_float
 
 
@@ -28,6 +29,7 @@ def add_task(commands: argparse._SubParsersAction) -> None:
 
 
 def _task(chosen: argparse.Namespace) -> int:
+    require_environment()
     from .action import ExecuteTask
     from .apps.task import perform
 

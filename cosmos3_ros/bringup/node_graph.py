@@ -28,6 +28,7 @@ from ..sim.scene_file.schema import read_scene
 from ..sim.tasks import find
 from .graph_options import SETS, Options, flag
 from .graph_settings import Settings
+from .middleware import check_environment
 
 # Executable in lib/cosmos3_ros: the module, and its first argument, for `python -m`.
 MODULES = {
@@ -124,7 +125,7 @@ def _check_simulated(options: Options, path: pathlib.Path, sections: Sections, s
 def processes(
     options: Options, fallback: Mapping[str, Any] = types.MappingProxyType({})
 ) -> list[Process]:
-    """What to start, in order; ValueError names an option that cannot be.
+    """What to start, in order; ValueError names an option, or a variable, that cannot be.
 
     fallback: options for which neither `options` nor the robot file has a value.
     """
@@ -132,6 +133,7 @@ def processes(
     from ..nodes.known_parameters import KNOWN
     from ..ros.arguments import check_arguments, check_sections
 
+    check_environment()
     path = find_robot_file(options.robot)
     sections = read_sections(path)
     check_sections(str(path), sections, KNOWN)

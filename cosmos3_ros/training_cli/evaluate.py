@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..bringup.graph_options import Options
+from ..bringup.middleware import require_environment
 from ..model.model_params import PolicyModelParams
 from ..model.option_fields import add_arguments, finite_float
 from ..serve.cli import add_sampling
@@ -121,6 +122,8 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
 
 
 def _eval(chosen: argparse.Namespace) -> int:
+    if "nodes" in chosen.through.split(","):
+        require_environment()
     check_world(chosen)
     if chosen.env:
         return _eval_world(chosen)
