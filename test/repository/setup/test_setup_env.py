@@ -17,7 +17,7 @@ import setup_env
 
 from cosmos3_ros.bringup.middleware import profile_variable
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
