@@ -29,7 +29,7 @@ LINT = $(RUN) ruff check . && $(RUN) ruff format --check . && cd $(SITE) && \
 LICENSES = $(abspath $(VENV))/licenses/bin
 SITE = $(abspath $(VENV))/ws/install/cosmos3_ros/lib/python3*/site-packages
 
-.PHONY: demo train docs docs-commands links test lint build setup client lerobot metaworld licenses audit clean
+.PHONY: demo train docs docs-commands links found test lint build setup client lerobot metaworld licenses audit clean
 
 demo: build  ## the simulated arm, driven over ROS 2 topics
 	@$(RUN) cosmos3 demo --episodes $(EPISODES) $(if $(TASK),--task "$(TASK)") $(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(VIEW),--view)
@@ -50,10 +50,14 @@ docs-commands: metaworld  ## every command on the pages, run small: 20 minutes o
 links:  ## the pages' links to other servers, asked for one by one
 	@$(PYTHON) tools/check_links.py
 
-test: client metaworld  ## all checks; TEST=test/model/test_policy.py for some of the tests
+found:  # paths of TEST, before anything is installed for them
+	@for path in $(filter test/%,$(TEST)); do test -e "$${path%%::*}" || { echo "error: TEST: no $${path%%::*}" >&2; exit 2; }; done
+
+test: found client metaworld  ## all checks; TEST=test/model/test_policy.py for some of the tests
 	@{ $(LINT); } > "$(VENV)/lint.log" 2>&1 & lint=$$!; \
 	$(RUN) pytest -n 2 --dist loadscope --no-loadscope-reorder $(TEST); code=$$?; \
 	test $$code != 1 || { $(AGAIN); code=$$?; }; \
+	! kill -0 $$lint 2>/dev/null || echo "Waiting for lint and types, which are checked meanwhile"; \
 	wait $$lint || { cat "$(VENV)/lint.log"; exit 1; }; exit $$code
 
 lint: build
@@ -86,4 +90,4 @@ audit: build  ## known vulnerabilities of what the environment holds, as PyPI kn
 	@$(LICENSES)/pip-audit --path $(abspath $(VENV))/lib/python3*/site-packages
 
 clean:  ## remove everything that was made
-	rm -rf "$(VENV)" build install log out .mypy_cache .pytest_cache .ruff_cache
+	rm -rf "$(VENV)" build dist install log out .mypy_cache .pytest_cache .ruff_cache

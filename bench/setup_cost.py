@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ RESULT = ROOT / "bench" / "results" / "setup_cost.json"
 _spec = importlib.util.spec_from_file_location("setup_env", ROOT / "tools" / "setup_env.py")
 assert _spec
 assert _spec.loader
+sys.path.append(str(ROOT / "tools"))  # for what it imports
 setup_env = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(setup_env)
 

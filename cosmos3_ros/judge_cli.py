@@ -87,10 +87,9 @@ def _judge(chosen: argparse.Namespace) -> int:
     from .training.judge.question_file import pairs, read_questions
     from .training.judge.report import report
 
-    if chosen.fps <= 0 or chosen.timeout <= 0:
-        raise ValueError(
-            f"--fps, --timeout: expected positive numbers, got {chosen.fps} and {chosen.timeout}"
-        )
+    for name in ("fps", "timeout"):
+        if (value := getattr(chosen, name)) <= 0:
+            raise ValueError(f"--{name}: expected a positive number, got {value}")
     if chosen.calibrate and (chosen.url or not chosen.checkpoint):
         raise ValueError("--calibrate: expected --checkpoint, into which it writes, and no --url")
     clips, questions = find_clips(chosen.folder), read_questions(chosen.questions)

@@ -26,6 +26,8 @@ import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from pip_failure import plain_cause
+
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "tools"
 PYTHONS = ((3, 11), (3, 12))
@@ -224,8 +226,10 @@ class Progress:
                     log.writelines([f"$ {' '.join(map(str, command))}\n", *lines])
         if process.returncode:
             print("".join(lines[-20:]), end="")
+            cause = plain_cause("".join(lines))
+            what = cause or f"exit code {process.returncode}"
             raise SetupError(
-                f"exit code {process.returncode} from {Path(command[0]).name};"
+                f"{what}{', says' if cause else ' from'} {Path(command[0]).name};"
                 f" its output is in {self.log}"
             )
 
@@ -442,6 +446,9 @@ def main() -> int:
         set_up(folder, ros, arguments.torch_index, build, apart, *more)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"error: {error.filename or folder}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

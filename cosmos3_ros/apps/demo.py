@@ -94,13 +94,13 @@ def demo(
             f"robot {options.robot}: plays the world {world}, whose tasks demo does not have; "
             f"expected cosmos3 eval CHECKPOINT --env {world} --through nodes"
         )
+    if episodes < 1:
+        raise ValueError(f"--episodes: expected 1 or more, got {episodes}")
+    if time_limit <= 0:
+        raise ValueError(f"--time-limit: expected more than 0 seconds, got {time_limit:g}")
     scene = simulated_scene(options.robot)
+    processes(options)  # refuses what cannot be, such as a folder that is no checkpoint
     names = scene.choose(tasks) if scene else choose_tasks(tasks, checkpoint)
-    if episodes < 1 or time_limit <= 0:
-        raise ValueError(
-            f"expected at least one episode and a positive time limit, got {episodes} and "
-            f"{time_limit}"
-        )
     wanted = processes(dataclasses.replace(options, task=names[0]))
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()

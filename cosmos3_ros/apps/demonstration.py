@@ -109,10 +109,10 @@ def demonstrate(robot: str, task: str, episodes: int, seed: int) -> int:
             f"robot file {path}: expected a scene file (scene of sim), whose motions are shown; "
             "DROID's robot in the simulation: cosmos3 collect"
         )
-    if episodes < 1 or seed < 0:
-        raise ValueError(
-            f"expected 1 episode or more and a seed of 0 or more, got {episodes}, {seed}"
-        )
+    if episodes < 1:
+        raise ValueError(f"--episodes: expected 1 or more, got {episodes}")
+    if seed < 0:
+        raise ValueError(f"--seed: expected 0 or more, got {seed}")
     wanted = [(name, seed + k) for k in range(episodes) for name in scene.choose(task)]
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = Demonstrator(scene, read_remappings(path))

@@ -77,7 +77,7 @@ def _prefixes() -> list[pathlib.Path]:
 
 
 def profile_variable() -> str:
-    """The variable that names a profile to the Fast DDS of this ROS 2; tools/run.sh asks alike.
+    """The variable that names a profile to the Fast DDS of this ROS 2; tools/ros_env.sh asks alike.
 
     Kilted's Fast DDS 3 takes the one of Jazzy's Fast DDS 2 too, with a warning in every process.
     """
@@ -88,7 +88,7 @@ def profile_variable() -> str:
 
 
 def dds_profile(allowed: pathlib.Path = _ALLOWED) -> str:
-    """The file of config/ with the transports for images; tools/run.sh chooses alike.
+    """The file of config/ with the transports for images; tools/ros_env.sh chooses alike.
 
     allowed: the file in which the kernel says how much a socket may buffer. If that is a lot,
     images are asked for by UDP, which loses least whoever sends them; otherwise shared memory is

@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
+from ..model.checkpoint_io.foreign import checkpoint_path, find_checkpoint
 from ..robot.parameter_file import Sections, in_force, read_sections
 from ..robot.robot_file import (
     find_robot_file,
@@ -169,6 +170,7 @@ def processes(
             brain.remove(node)
             add(node, node)
     if brain:
+        _check_checkpoints(graph, brain)
         add("brain" if len(brain) > 1 else brain[0], *brain)
     _check_console(options, graph)
     for option, node in SINGLE.items():
@@ -180,6 +182,17 @@ def processes(
             "view are all false"
         )
     return found
+
+
+def _check_checkpoints(graph: Settings, nodes: Iterable[str]) -> None:
+    """ValueError says what a folder is that is no checkpoint run here.
+
+    One that is not there may be a name on the Hub, which its node fetches or refuses.
+    """
+    for node in nodes:
+        checkpoint = graph.value(node, "checkpoint")
+        if checkpoint and checkpoint_path(checkpoint).is_dir():
+            find_checkpoint(checkpoint)
 
 
 def _check_console(options: Options, graph: Settings) -> None:

@@ -85,7 +85,7 @@ def test_calibration_is_kept_with_the_checkpoint(
     ("more", "words"),
     [
         (("--questions", "/nowhere.jsonl"), "/nowhere.jsonl: No such file or directory"),
-        (("--fps", "0"), "--fps, --timeout: expected positive numbers, got 0.0 and 60.0"),
+        (("--fps", "0"), "--fps: expected a positive number, got 0.0"),
         (("--url", "ftp://x"), "remote_url: expected http(s)://HOST[:PORT]/v1, got 'ftp://x'"),
         (
             ("--url", "http://127.0.0.1:9/v1", "--video-pruning-rate", "0.5"),

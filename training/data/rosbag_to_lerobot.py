@@ -51,10 +51,9 @@ class ConvertOptions:
         known = ("", MEASURED, *COMMANDS)
         if self.actions not in known:
             raise ValueError(f"actions: expected one of {list(known)}, got {self.actions!r}")
-        if self.gap <= 0 or self.shortest <= 0:
-            raise ValueError(
-                f"gap, shortest: expected more than 0 s, got {self.gap} and {self.shortest}"
-            )
+        for name, seconds in (("gap", self.gap), ("shortest", self.shortest)):
+            if seconds <= 0:
+                raise ValueError(f"{name}: expected more than 0 s, got {seconds}")
         if self.height < 0 or self.height % 2:
             raise ValueError(f"height: expected an even number of pixels, or 0, got {self.height}")
 

@@ -33,6 +33,30 @@ def test_a_robot_file_of_a_world_is_refused_with_what_plays_it(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--episodes", "0"), "--episodes: expected 1 or more, got 0"),
+        (("--time-limit", "0"), "--time-limit: expected more than 0 seconds, got 0"),
+        (("--checkpoint", "FOLDER"), "checkpoint: FOLDER has no transformer/: expected a checkpoi"),
+        (("--checkpoint", "FOLDER", "--task", "lift"), "checkpoint: FOLDER has no transformer/: "),
+    ],
+)
+def test_the_one_option_that_cannot_be_is_named_before_anything_starts(
+    words: tuple[str, ...], said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from cosmos3_ros.cli import main
+
+    dataset = tmp_path / "data"
+    (dataset / "meta").mkdir(parents=True)
+    words = tuple(word.replace("FOLDER", str(dataset)) for word in words)
+    assert main(["demo", "--out", str(tmp_path / "out"), *words]) == 1
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("error: " + said.replace("FOLDER", str(dataset)))
+    assert not (tmp_path / "out").exists()
+
+
 OTHERS = [path.stem for path in ROBOTS if path.stem not in (*SIMULATED, "metaworld")]
 
 

@@ -52,7 +52,8 @@ def test_the_expert_moves_the_robot_by_its_topics(robot: Path, start, watcher, w
     [
         (("--robot", "droid_sim"), "expected a scene file (scene of sim)"),
         (("--task", "dance"), "task: expected one of bow, got 'dance'"),
-        (("--episodes", "0"), "expected 1 episode or more"),
+        (("--episodes", "0"), "error: --episodes: expected 1 or more, got 0\n"),
+        (("--seed", "-1"), "error: --seed: expected 0 or more, got -1\n"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(

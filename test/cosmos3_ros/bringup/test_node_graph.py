@@ -137,6 +137,16 @@ def test_the_embedded_checkpoint_moves_the_embedded_simulation_as_any_robot(
     assert brain.parameters["policy"].get("embodiment") == ("" if own else None)
 
 
+def test_a_folder_that_is_no_checkpoint_is_refused_before_anything_is_started(
+    tmp_path: pathlib.Path,
+) -> None:
+    with pytest.raises(ValueError, match=r"^checkpoint: .* has no transformer/: it is empty, exp"):
+        processes(Options(checkpoint=str(tmp_path)))
+    # a server on another computer has the weights
+    url = "ws://gpu:8000"
+    processes(Options(checkpoint=str(tmp_path), policy_url=url, reasoner=False))
+
+
 def test_how_the_network_runs_is_said_to_all_who_share_its_weights() -> None:
     runs: dict[str, Any] = {"compile": True, "cuda_graphs": True, "weights": "fp8"}
     runs |= {"attention": "fp8", "text_weights": "int8"}

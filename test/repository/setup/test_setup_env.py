@@ -17,7 +17,7 @@ import setup_env
 
 from cosmos3_ros.bringup.middleware import profile_variable
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -208,6 +208,33 @@ def test_make_and_the_script_agree_about_the_folder_of_a_distribution():
         path.stem.removeprefix("requirements-ros-")
         for path in (ROOT / "tools").glob("requirements-ros-*.txt")
     }
+
+
+def test_make_says_first_that_there_is_no_such_test():
+    for words in ("test/nope.py", "test/serve test/nope.py::test_x"):
+        command = ["make", "-n", "test", f"TEST={words}", "PYTHON=sh"]
+        assert (
+            "test -e"
+            in subprocess.run(
+                command, cwd=ROOT, check=True, capture_output=True, text=True
+            ).stdout.splitlines()[0]
+        )
+        command = ["make", "found", f"TEST={words}"]
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+        assert done.stderr.splitlines()[0] == "error: TEST: no test/nope.py"
+        assert done.returncode == 2
+    command = ["make", "found", "TEST=test/serve test/conftest.py::test_x -k 'some thing'"]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def test_what_is_built_is_ignored_and_removed():
+    """The wheel, too: 57 MB of it and as much of the source distribution."""
+    command = ["make", "-n", "clean"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    for folder in ("build", "dist", "install", "log", "out"):
+        assert folder in done.stdout.split()
+        assert f"/{folder}/" in (ROOT / ".gitignore").read_text().splitlines()
+        assert folder in (ROOT / ".dockerignore").read_text().splitlines()
 
 
 def test_cmake_files_of_the_wheels_are_pointed_at_this_python():
