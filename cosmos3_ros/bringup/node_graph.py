@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -22,6 +22,7 @@ from ..robot.robot_file import (
     scene_of,
 )
 from ..serve.console.address import check_usable
+from ..serve.http.address import check_free
 from ..sim.arm_constants import ALONE
 from ..sim.layout import mounts_of
 from ..sim.scene_file.schema import read_scene
@@ -168,7 +169,7 @@ def processes(
             add(node, node)
     if brain:
         add("brain" if len(brain) > 1 else brain[0], *brain)
-    _check_console(options, graph)
+    _check_addresses(options, graph)
     for option, node in SINGLE.items():
         if getattr(options, option):
             add(node, node)
@@ -180,10 +181,11 @@ def processes(
     return found
 
 
-def _check_console(options: Options, graph: Settings) -> None:
-    """ValueError names an option of the console that cannot be, before anything is started."""
-    from ..nodes.known_parameters import PARAMS
-
+def _check_addresses(options: Options, graph: Settings) -> None:
+    """ValueError names where server or console cannot listen, before anything is started."""
+    if options.server:
+        host, port = _chosen(graph, "server", "host", "port")
+        check_free(host, port, _named(graph, "server"))
     given = [name for name in SETS["console"].values() if name.startswith("view_")]
     given = [name for name in given if getattr(options, name) is not None]
     if not options.view:
@@ -193,14 +195,21 @@ def _check_console(options: Options, graph: Settings) -> None:
                 f"{flag('view')}, too"
             )
         return
-    default = PARAMS["console"]()
-    values = {}
-    for name in ("host", "port", "token_file"):
-        value = graph.value("console", name)
-        values[name] = getattr(default, name) if value is None else value
-    check_usable(
-        **values, name=lambda name: graph.place("console", name) or flag(SETS["console"][name])
-    )
+    host, port, token_file = _chosen(graph, "console", "host", "port", "token_file")
+    check_usable(host, port, token_file, _named(graph, "console"))
+
+
+def _chosen(graph: Settings, node: str, *names: str) -> list[Any]:
+    """What a node will have as these parameters, its own defaults among them."""
+    from ..nodes.known_parameters import PARAMS
+
+    default, given = PARAMS[node](), {name: graph.value(node, name) for name in names}
+    return [getattr(default, name) if value is None else value for name, value in given.items()]
+
+
+def _named(graph: Settings, node: str) -> Callable[[str], str]:
+    """What a parameter of a node is called where it was given."""
+    return lambda name: graph.place(node, name) or flag(SETS[node][name])
 
 
 def parameter_of(options: Options, node: str, name: str) -> Any:
