@@ -132,6 +132,7 @@ def processes(
     # which needs ROS
     from ..nodes.known_parameters import KNOWN
     from ..ros.arguments import check_arguments, check_sections
+    from .remapped_names import check_remappings
 
     path = find_robot_file(options.robot)
     sections = read_sections(path)
@@ -139,6 +140,7 @@ def processes(
     remappings = remappings_of(sections)
     # whatever a node's default is: nothing moves unless somebody says so
     graph = Settings(options, path, sections, {"armed": False, **fallback})
+    check_remappings(path, sections, options.sim)
     found = []
 
     def add(executable: str, *nodes: str) -> None:

@@ -214,6 +214,18 @@ def test_unknown_robots_and_files_are_named() -> None:
         processes(Options(policy=False, reasoner=False, commander=False, sim=False))
 
 
+@pytest.mark.parametrize("node", ["policy", "server"])
+@pytest.mark.parametrize("sim", [True, False])
+def test_an_unknown_embodiment_is_refused_also_where_another_would_be_used(
+    node: str, sim: bool, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"/**/{node}:\n  ros__parameters:\n    embodiment: droid_smi\n")
+    said = r"mine.yaml, line 3: embodiment: unknown 'droid_smi', did you mean 'droid_sim'\?"
+    with pytest.raises(ValueError, match=said):
+        processes(Options(str(path), sim=sim))
+
+
 def test_remappings_come_from_the_robot_file(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("remappings:\n  ros__parameters:\n    camera/wrist/image_raw: /wrist/rgb\n")
