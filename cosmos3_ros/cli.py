@@ -199,6 +199,8 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
 
         # a single question is answered before the compiler is done
         params = reasoner_params(chosen, compiled=False)
+        if not chosen.file:
+            print("no picture: answered from the words alone", file=sys.stderr)
         print(ask(chosen.question, chosen.file, params))
         return 0
 
@@ -217,8 +219,11 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
 
     def function(chosen: argparse.Namespace) -> int:
         from .model.checkpoint_io.summary import report
+        from .model.checkpoint_io.surfaces import SURFACES
+        from .model.surprise.reference_file import check_reference
 
-        found = report(chosen.checkpoint, chosen.download, numbers=not chosen.headers)
+        surfaces = SURFACES | {"surprise": (check_reference,)}
+        found = report(chosen.checkpoint, chosen.download, not chosen.headers, surfaces)
         print(found.text)
         return int(not found.loads)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `cosmos3`: help that is true, and one line for what is wrong."""
 
+import argparse
 import ast
 import os
 import re
@@ -13,9 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
-from cosmos3_ros.cli import EXTRAS, ROS, main
+from cosmos3_ros.cli import EXTRAS, ROS, command_parser, main
 from cosmos3_ros.model.embodiment import EMBODIMENTS
 from cosmos3_ros.model.interface import Observation
+from cosmos3_ros.model.surprise.network import SurpriseNetwork
+from cosmos3_ros.model.surprise.reference import Reference
+from cosmos3_ros.model.surprise.reference_file import FILE, write_reference
 from cosmos3_ros.training.data.video_io import write_video
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +28,7 @@ IMPORTED = {"pin": "pinocchio", "pyyaml": "yaml", "pillow": "PIL", "opencv-pytho
 # Runs commands as where neither ROS 2 nor an extra is installed; a line for each.
 BARE = """
 import importlib.abc, sys
-from cosmos3_ros.cli import EXTRAS, ROS, main
+from cosmos3_ros.cli import EXTRAS, ROS, command_parser, main
 
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
@@ -153,7 +157,8 @@ def test_the_reasoner_is_asked_about_pictures_and_videos(
     assert cv2.imwrite(str(picture), gray)
     write_video(clip, [gray] * 30, 15)
     assert main(["ask", "What is on the table?", str(picture), str(clip), "--max-tokens", "6"]) == 0
-    assert capsys.readouterr().out.strip()
+    out, err = capsys.readouterr()
+    assert (bool(out.strip()), err) == (True, "")
     (tmp_path / "words.mp4").write_text("no video")
     assert main(["ask", "What is on the table?", str(tmp_path / "words.mp4")]) == 1
     assert "words.mp4 is neither image nor video: expected" in capsys.readouterr().err
@@ -167,6 +172,41 @@ def test_ask_runs_where_the_other_commands_do(monkeypatch: pytest.MonkeyPatch) -
     )
     assert main(["ask", "What is there?"]) == main(["ask", "What is there?", "--device", "cpu"])
     assert devices == ["auto", "cpu"]
+
+
+def test_an_answer_without_a_picture_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "Which cubes are there?", "--max-tokens", "4"]) == 0
+    out, err = capfd.readouterr()
+    assert out.strip()
+    assert "no picture: answered from the words alone" in err.splitlines()
+
+
+def test_inspect_reads_the_calibration_of_surprise_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "checkpoint"
+    assert main(["tiny", str(folder)]) == 0
+    network = SurpriseNetwork(2, (2, 3)).eval()
+    places, scale = np.zeros((2, 3), np.int64), np.ones(2, np.float32)
+    write_reference(folder / FILE, Reference(("wrist",), places, scale, (network,), 1.0, {}))
+    assert main(["inspect", str(folder)]) == 0
+    assert capsys.readouterr().out.endswith("complete\n")
+    whole = (folder / FILE).read_bytes()
+    for damaged in (whole[:-40], whole[:20], whole.replace(b"layout", b"layers")):
+        (folder / FILE).write_bytes(damaged)
+        assert main(["inspect", str(folder)]) == 1
+        line = capsys.readouterr().out.splitlines()[-1]
+        assert line.startswith(f"refused     (surprise) {folder / FILE}: ")
+
+
+def test_help_says_which_commands_need_ros() -> None:
+    (commands,) = (
+        action
+        for action in command_parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    marked = {each.dest for each in commands._choices_actions if str(each.help).endswith("(ROS)")}
+    assert marked == {command.split()[0] for command in NEEDS_ROS}
 
 
 def test_ctrl_c_is_no_traceback(
