@@ -35,14 +35,44 @@ from .training_cli.collect import add_collect
 from .training_cli.evaluate import add_eval
 from .training_cli.train import add_train
 
-ROS = (
-    "rclpy",
-    "sensor_msgs",
-    "std_srvs",
-    "cosmos3_ros.msg",
-    "cosmos3_ros.srv",
-    "ament_index_python",
+# Import names of what this package uses of ROS 2, and of its own messages.
+ROS = frozenset(
+    (
+        "action_msgs",
+        "ament_index_python",
+        "builtin_interfaces",
+        "control_msgs",
+        "cv_bridge",
+        "diagnostic_msgs",
+        "geometry_msgs",
+        "launch",
+        "launch_ros",
+        "lifecycle_msgs",
+        "nav_msgs",
+        "rcl_interfaces",
+        "rclpy",
+        "rosgraph_msgs",
+        "sensor_msgs",
+        "simulation_interfaces",
+        "std_msgs",
+        "std_srvs",
+        "trajectory_msgs",
+        "cosmos3_ros.action",
+        "cosmos3_ros.msg",
+        "cosmos3_ros.srv",
+    )
 )
+# Import name of what an extra of setup.py brings -> the extra.
+EXTRAS = {
+    "pyarrow": "train",
+    "rosbags": "train",
+    "pinocchio": "poses",
+    "mujoco": "sim",
+    "matplotlib": "sim",
+    "gymnasium": "worlds",
+    "metaworld": "metaworld",
+    "lerobot": "lerobot",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -131,13 +161,24 @@ def _expanded(value: object) -> object:
 def _words(error: Exception) -> str:
     """What an error says; of one that nobody here has worded, its kind too."""
     if isinstance(error, ModuleNotFoundError):
-        ros = "this needs ROS 2: source its setup.bash, or use `make`, or `cosmos3 messages`"
-        return f"{error}; {ros}" if error.name in ROS else str(error)
+        return _remedy(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, ValueError | OSError) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+def _remedy(error: ModuleNotFoundError) -> str:
+    """What is missing, and how it is had."""
+    name = error.name or ""
+    top = name.partition(".")[0]
+    if not ROS.isdisjoint((name, top)):
+        ros = "this needs ROS 2: source its setup.bash, or use `make`, or `cosmos3 messages`"
+        return f"{error}; {ros}"
+    if top in EXTRAS:
+        return f"this needs {top}: pip install 'cosmos3_ros[{EXTRAS[top]}]'"
+    return str(error)
 
 
 def _add_ask(commands: argparse._SubParsersAction) -> None:
@@ -158,6 +199,8 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
 
         # a single question is answered before the compiler is done
         params = reasoner_params(chosen, compiled=False)
+        if not chosen.file:
+            print("no picture: answered from the words alone", file=sys.stderr)
         print(ask(chosen.question, chosen.file, params))
         return 0
 
@@ -176,8 +219,11 @@ def _add_inspect(commands: argparse._SubParsersAction) -> None:
 
     def function(chosen: argparse.Namespace) -> int:
         from .model.checkpoint_io.summary import report
+        from .model.checkpoint_io.surfaces import SURFACES
+        from .model.surprise.reference_file import check_reference
 
-        found = report(chosen.checkpoint, chosen.download, numbers=not chosen.headers)
+        surfaces = SURFACES | {"surprise": (check_reference,)}
+        found = report(chosen.checkpoint, chosen.download, not chosen.headers, surfaces)
         print(found.text)
         return int(not found.loads)
 

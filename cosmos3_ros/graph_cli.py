@@ -32,7 +32,9 @@ VIEW = ("view_port", "view_host", "view_token_file", "view_control")
 
 def add_run(commands: argparse._SubParsersAction) -> None:
     """Add `run`."""
-    parser = commands.add_parser("run", help="start the node graph without the ROS command line")
+    parser = commands.add_parser(
+        "run", help="start the node graph without the ROS command line (ROS)"
+    )
     _add_options(parser)
 
     def function(chosen: argparse.Namespace) -> int:
@@ -49,7 +51,9 @@ def add_run(commands: argparse._SubParsersAction) -> None:
 
 def add_view(commands: argparse._SubParsersAction) -> None:
     """Add `view`."""
-    parser = commands.add_parser("view", help="show a running graph in the browser: the console")
+    parser = commands.add_parser(
+        "view", help="show a running graph in the browser: the console (ROS)"
+    )
     _add_options(parser, "robot", *VIEW, "use_sim_time", "log_level")
 
     def function(chosen: argparse.Namespace) -> int:
@@ -67,7 +71,9 @@ def add_view(commands: argparse._SubParsersAction) -> None:
 
 def add_demo(commands: argparse._SubParsersAction) -> None:
     """Add `demo`."""
-    parser = commands.add_parser("demo", help="drive the simulated arm and show what happened")
+    parser = commands.add_parser(
+        "demo", help="drive the simulated arm and show what happened (ROS)"
+    )
     parser.add_argument("--episodes", type=int, default=3, help="episodes per task (default: 3)")
     parser.add_argument(
         "--task",
@@ -99,7 +105,7 @@ def add_demo(commands: argparse._SubParsersAction) -> None:
 def add_replay(commands: argparse._SubParsersAction) -> None:
     """Add `replay`."""
     parser = commands.add_parser(
-        "replay", help="feed a recorded clip with a joint log through the nodes"
+        "replay", help="feed a recorded clip with a joint log through the nodes (ROS)"
     )
     parser.add_argument(
         "video",
@@ -139,7 +145,8 @@ def add_replay(commands: argparse._SubParsersAction) -> None:
 def add_demonstrate(commands: argparse._SubParsersAction) -> None:
     """Add `demonstrate`."""
     parser = commands.add_parser(
-        "demonstrate", help="a scripted expert moves the simulated robot of a scene file, over ROS"
+        "demonstrate",
+        help="a scripted expert moves the simulated robot of a scene file, over its topics (ROS)",
     )
     _add_options(parser, "robot")
     parser.add_argument(
@@ -160,7 +167,7 @@ def add_demonstrate(commands: argparse._SubParsersAction) -> None:
 def add_record(commands: argparse._SubParsersAction) -> None:
     """Add `record`."""
     parser = commands.add_parser(
-        "record", help="record a robot's topics into a bag, as `ros2 bag record` does"
+        "record", help="record a robot's topics into a bag, as `ros2 bag record` does (ROS)"
     )
     parser.add_argument("folder", type=pathlib.Path, help="new folder of the recording")
     _add_options(parser, "robot")

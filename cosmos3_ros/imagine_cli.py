@@ -38,8 +38,8 @@ def add_imagine(commands: argparse._SubParsersAction) -> None:
     """Add `imagine`."""
     parser = commands.add_parser(
         "imagine",
-        help="predict what is seen if a candidate is played, by a running policy or of files; "
-        "nothing moves",
+        help="predict what is seen if a candidate is played, by a running policy (ROS) or of "
+        "files; nothing moves",
     )
     _add_candidate(parser)
     parser.add_argument(

@@ -13,7 +13,7 @@ from .model.option_fields import finite_float
 def add_live(commands: argparse._SubParsersAction) -> None:
     """Add `live`."""
     parser = commands.add_parser(
-        "live", help="ask a running policy about what its cameras show; nothing moves"
+        "live", help="ask a running policy about what its cameras show; nothing moves (ROS)"
     )
     modes = parser.add_subparsers(required=True, metavar="MODE")
     _add_video(modes)

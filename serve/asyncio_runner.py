@@ -7,7 +7,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import signal
-import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -44,15 +43,12 @@ def until_interrupted(run: Run, ready: Callable[[int], None]) -> int:
 
 
 def serve_until_interrupted(host: str, port: int, serve: Serve, scheme: str) -> int:
-    """Serve until Ctrl-C, and say when it begins; ValueError for a host that nobody knows."""
+    """Serve until Ctrl-C, and say when it begins."""
 
     def ready(number: int) -> None:
         print(f"ready: {scheme}://{host}:{number}", flush=True)
 
-    try:
-        return until_interrupted(lambda ready, ended: serve(host, port, ready, ended), ready)
-    except socket.gaierror as error:
-        raise ValueError(f"--host {host}: {error.strerror}") from None
+    return until_interrupted(lambda ready, ended: serve(host, port, ready, ended), ready)
 
 
 @contextlib.contextmanager

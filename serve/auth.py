@@ -7,6 +7,8 @@ import argparse
 import hmac
 from pathlib import Path
 
+from .http.address import check_free
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SCHEMES = ("bearer", "api-key")
 MOST_PORT = 65535
@@ -56,10 +58,11 @@ def port(text: str) -> int:
 
 
 def chosen_token(chosen: argparse.Namespace) -> str:
-    """The token to ask for.
+    """The token to ask for; ValueError if the server could not listen at its address.
 
     A warning if nobody has to know one and more than this machine can connect.
     """
+    check_free(chosen.host, chosen.port, "--{}".format)
     if chosen.token_file:
         return read_token(chosen.token_file)
     if chosen.host not in LOOPBACK:

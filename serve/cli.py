@@ -209,7 +209,7 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
         from ..model.policy_batch import infer_batch
         from .libero_server import LiberoOptions, LiberoServer
 
-        params = _params(chosen, LIBERO_STEPS)
+        params, token = _params(chosen, LIBERO_STEPS), chosen_token(chosen)
         if params.best_of > 1:
             raise ValueError("best_of: expected 1, several environments are one batch already")
         from ..model.registry import Models
@@ -231,7 +231,7 @@ def _add_libero(kinds: argparse._SubParsersAction) -> None:
 
         server = LiberoServer(
             load_both,
-            LiberoOptions(chosen_token(chosen), chosen.video, chosen.http_400_on_error, about),
+            LiberoOptions(token, chosen.video, chosen.http_400_on_error, about),
         )
         return serve_until_interrupted(chosen.host, chosen.port, server.run, "http")
 

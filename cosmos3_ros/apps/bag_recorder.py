@@ -20,8 +20,11 @@ from rclpy.signals import SignalHandlerOptions
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from ..bringup.remapped_names import check_remappings
 from ..robot import topic_names
+from ..robot.parameter_file import read_sections
 from ..robot.recorded_robot import RecordedRobot, read_robot
+from ..robot.robot_file import find_robot_file
 from ..ros import topics
 from ..ros.shutdown_signal import Stop, ignore_stop_signals
 
@@ -90,10 +93,15 @@ class BagRecorder(Node):
 
 
 def record(folder: Path, robot: str, transport: str, future: bool = True) -> int:
-    """Record until Ctrl-C and say what came; ValueError if the folder exists. The exit code."""
+    """Record until Ctrl-C and say what came; the exit code.
+
+    ValueError if the folder exists, or if the robot file is wrong.
+    """
     if folder.exists():
         raise ValueError(f"{folder} exists: expected a new folder")
-    about, ended = read_robot(robot), Stop().on_signals()
+    about, path = read_robot(robot), find_robot_file(robot)
+    check_remappings(path, read_sections(path), simulated=True)
+    ended = Stop().on_signals()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         node: Any = BagRecorder(writer, about, transport, future)

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..model.embodiment import SIMULATED
+from ..model.embodiment import SIMULATED, find_embodiment
 from ..robot.parameter_file import Sections, Setting, in_force
 from ..robot.robot_file import embodiment_of, scene_of, urdf_of, world_of
 from .graph_options import SETS, Options
@@ -28,6 +28,8 @@ class Settings:
         self._options, self._fallback = options, fallback
         self._path, self._sections = path, sections
         self._file = {node: in_force(sections, f"/{node}") for node in SETS}
+        for node in EMBODIED:
+            self._check_embodiment(node)
 
     def given(self, node: str) -> dict[str, Any]:
         """The parameters that are set for a node, beside those of the robot file."""
@@ -51,6 +53,16 @@ class Settings:
         if node in EMBODIED:
             values |= self._embodiment(node, values)
         return values
+
+    def _check_embodiment(self, node: str) -> None:
+        """ValueError for an embodiment of the robot file that nobody knows, also if unused."""
+        wanted = embodiment_of(self._path, self._sections, node)
+        said = self._file[node].get("embodiment")
+        try:
+            if wanted:
+                find_embodiment(wanted)
+        except ValueError as error:
+            raise ValueError(f"{said.place}: {error}" if said else str(error)) from None
 
     def _embodiment(self, node: str, values: Mapping[str, Any]) -> dict[str, str]:
         """That of a node in place of the robot file's, if it is another.

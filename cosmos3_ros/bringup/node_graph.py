@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -23,6 +23,7 @@ from ..robot.robot_file import (
     scene_of,
 )
 from ..serve.console.address import check_usable
+from ..serve.http.address import check_free
 from ..sim.arm_constants import ALONE
 from ..sim.layout import mounts_of
 from ..sim.scene_file.schema import read_scene
@@ -133,6 +134,7 @@ def processes(
     # which needs ROS
     from ..nodes.known_parameters import KNOWN
     from ..ros.arguments import check_arguments, check_sections
+    from .remapped_names import check_remappings
 
     check_environment()
     path = find_robot_file(options.robot)
@@ -141,6 +143,7 @@ def processes(
     remappings = remappings_of(sections)
     # whatever a node's default is: nothing moves unless somebody says so
     graph = Settings(options, path, sections, {"armed": False, **fallback})
+    check_remappings(path, sections, options.sim)
     found = []
 
     def add(executable: str, *nodes: str) -> None:
@@ -172,7 +175,7 @@ def processes(
     if brain:
         _check_checkpoints(graph, brain)
         add("brain" if len(brain) > 1 else brain[0], *brain)
-    _check_console(options, graph)
+    _check_addresses(options, graph)
     for option, node in SINGLE.items():
         if getattr(options, option):
             add(node, node)
@@ -195,10 +198,11 @@ def _check_checkpoints(graph: Settings, nodes: Iterable[str]) -> None:
             find_checkpoint(checkpoint)
 
 
-def _check_console(options: Options, graph: Settings) -> None:
-    """ValueError names an option of the console that cannot be, before anything is started."""
-    from ..nodes.known_parameters import PARAMS
-
+def _check_addresses(options: Options, graph: Settings) -> None:
+    """ValueError names where server or console cannot listen, before anything is started."""
+    if options.server:
+        host, port = _chosen(graph, "server", "host", "port")
+        check_free(host, port, _named(graph, "server"))
     given = [name for name in SETS["console"].values() if name.startswith("view_")]
     given = [name for name in given if getattr(options, name) is not None]
     if not options.view:
@@ -208,14 +212,21 @@ def _check_console(options: Options, graph: Settings) -> None:
                 f"{flag('view')}, too"
             )
         return
-    default = PARAMS["console"]()
-    values = {}
-    for name in ("host", "port", "token_file"):
-        value = graph.value("console", name)
-        values[name] = getattr(default, name) if value is None else value
-    check_usable(
-        **values, name=lambda name: graph.place("console", name) or flag(SETS["console"][name])
-    )
+    host, port, token_file = _chosen(graph, "console", "host", "port", "token_file")
+    check_usable(host, port, token_file, _named(graph, "console"))
+
+
+def _chosen(graph: Settings, node: str, *names: str) -> list[Any]:
+    """What a node will have as these parameters, its own defaults among them."""
+    from ..nodes.known_parameters import PARAMS
+
+    default, given = PARAMS[node](), {name: graph.value(node, name) for name in names}
+    return [getattr(default, name) if value is None else value for name, value in given.items()]
+
+
+def _named(graph: Settings, node: str) -> Callable[[str], str]:
+    """What a parameter of a node is called where it was given."""
+    return lambda name: graph.place(node, name) or flag(SETS[node][name])
 
 
 def parameter_of(options: Options, node: str, name: str) -> Any:

@@ -15,6 +15,7 @@ from ..model.model_params import PolicyModelParams
 from ..ros.lifecycle import ManagedNode
 from ..serve.asyncio_runner import in_background
 from ..serve.auth import read_token
+from ..serve.http.address import check_free
 from ..serve.openpi_server import OpenPiOptions, OpenPiServer
 from .known_parameters import KNOWN
 from .server_params import Params
@@ -33,6 +34,7 @@ class ServerNode(ManagedNode[Params]):
 
     def setup(self) -> None:
         p = self.params
+        check_free(p.host, p.port, "parameter '{}'".format)
         self._options = OpenPiOptions(
             read_token(p.token_file) if p.token_file else "",
             p.horizon,

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..model.embodiment.table import nearest
 from ..model.option_fields import coerce
-from .parameter_file import Sections, in_force, read_sections
+from .parameter_file import Sections, Setting, in_force, read_sections
 
 REMAPPINGS = "remappings"  # sections of a robot file that are for no node
 EMBODIMENT = "embodiment"
@@ -65,14 +65,19 @@ def read_remappings(path: pathlib.Path) -> tuple[tuple[str, str], ...]:
     return remappings_of(read_sections(path))
 
 
+def remapping_settings(sections: Sections) -> dict[str, Setting]:
+    """What stands in the section `remappings`, and where."""
+    own = {name: found for name, found in sections.items() if name.endswith(REMAPPINGS)}
+    return in_force(own, f"/{REMAPPINGS}")
+
+
 def remappings_of(sections: Sections) -> tuple[tuple[str, str], ...]:
     """The section `remappings`: pairs of a name here and the name on the robot.
 
     A compressed image topic follows its raw one, unless the section names it too.
     """
-    own = {name: found for name, found in sections.items() if name.endswith(REMAPPINGS)}
     found = {}
-    for name, setting in in_force(own, f"/{REMAPPINGS}").items():
+    for name, setting in remapping_settings(sections).items():
         if not isinstance(setting.value, str) or not setting.value:
             raise ValueError(
                 f"{setting.place}: {name}: expected the name of a topic, got {setting.value!r}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from .names import SOUND, transformer_names
 from .own_embodiment import own_embodiment, row_scaling
 from .safetensors_io import count, read_headers
 from .student import LEVELS, read_student
-from .surfaces import SURFACES, find_damage, problems
+from .surfaces import SURFACES, Check, find_damage, problems
 from .trained_sampling import trained_sampling
 
 # Prefixes of our parameters -> the part they belong to; the first prefix that fits counts.
@@ -53,12 +54,18 @@ class Report:
     loads: bool
 
 
-def report(path: str | Path, download: bool = False, numbers: bool = False) -> Report:
+def report(
+    path: str | Path,
+    download: bool = False,
+    numbers: bool = False,
+    surfaces: Mapping[str, Sequence[Check]] = SURFACES,
+) -> Report:
     """A table for people: sizes, embodiments, schedule, what is wrong, memory of each placement.
 
     ValueError if there is no such folder, or none of a checkpoint; whatever else is wrong is a line
     of the table. download: see `find_folder`; numbers: read all weights, and look for what is not
-    finite in them, rather than the headers of their files alone.
+    finite in them, rather than the headers of their files alone; surfaces: what is checked, for
+    whom.
     """
     folder = find_folder(path, download)
     foreign = None
@@ -69,7 +76,7 @@ def report(path: str | Path, download: bool = False, numbers: bool = False) -> R
         return Report(f"checkpoint  {folder}\n{line}", loads=False)
     check_layout(folder)
     lines, sizes = [f"checkpoint  {folder}"], dict[str, int]()
-    wrong = problems(folder) | (find_damage(folder) if numbers else {})
+    wrong = problems(folder, surfaces) | (find_damage(folder) if numbers else {})
     with contextlib.suppress(ValueError):  # as above
         config = config_from_json(read_json(folder / "transformer" / "config.json"))
         lines.append(f"network     {_describe(config)}")

@@ -7,7 +7,7 @@ The checks are the loader's own: `problems` by headers alone, `find_damage` read
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -123,11 +123,13 @@ SURFACES = MappingProxyType(
 )
 
 
-def problems(folder: Path) -> dict[str, list[str]]:
+def problems(
+    folder: Path, surfaces: Mapping[str, Sequence[Check]] = SURFACES
+) -> dict[str, list[str]]:
     """Why a checkpoint cannot be loaded, as the loader says it, and the surfaces it concerns."""
     found: dict[str, list[str]] = {}
     said: dict[Check, str] = {}
-    for surface, checks in SURFACES.items():
+    for surface, checks in surfaces.items():
         for check in checks:
             if check not in said:
                 said[check] = _words(check, folder)

@@ -62,6 +62,12 @@ def write_reference(file: Path, reference: Reference) -> None:
     write_file(file, lambda draft: save_file(tensors, draft, metadata))
 
 
+def check_reference(folder: Path) -> None:
+    """ValueError if the reference beside a checkpoint, which may have none, cannot be read."""
+    if (folder / FILE).is_file():
+        read_reference(folder / FILE)
+
+
 def read_reference(file: Path) -> Reference:
     """Read it; ValueError says in one line what is missing or wrong, and what was expected."""
     if not file.is_file():

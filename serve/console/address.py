@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable
 
 from ..auth import LOOPBACK, read_token
+from ..http.address import check_free, check_port
 
 
 def check_address(host: str, port: int, token_file: str, name: Callable[[str], str]) -> None:
@@ -15,8 +15,7 @@ def check_address(host: str, port: int, token_file: str, name: Callable[[str], s
 
     name: what "host", "port" and "token_file" are called where they were given.
     """
-    if type(port) is not int or not 0 <= port < 2**16:
-        raise ValueError(f"{name('port')}: expected 0 to 65535, got {port!r}")
+    check_port(port, name)
     if host not in LOOPBACK and not token_file:
         raise ValueError(
             f"{name('host')} is {host!r}: expected {name('token_file')}, too, or one of "
@@ -47,20 +46,4 @@ def check_usable(host: str, port: int, token_file: str, name: Callable[[str], st
             raise ValueError(f"{name('token_file')}: {token_file}: {error.strerror}") from None
         except ValueError as error:
             raise ValueError(f"{name('token_file')}: {error}") from None
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except (OSError, UnicodeError) as error:
-        raise ValueError(f"{name('host')}: {host!r} is no address: {error}") from None
-    try:
-        with socket.socket(family, kind) as tried:
-            # as the server does: a port whose last connections are just ending is free
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ValueError(
-                f"{name('port')}: {port} of {host} is in use; expected another one, or 0 for any "
-                "that is free"
-            ) from None
-        which = "port" if error.errno == errno.EACCES else "host"
-        raise ValueError(f"{name(which)}: {host}:{port}: {error.strerror}") from None
+    check_free(host, port, name)

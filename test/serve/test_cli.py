@@ -6,6 +6,7 @@ openpi-client from PyPI, which wants numpy 1, from an environment of its own.
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,7 +136,7 @@ def test_two_processes_serve_what_one_says(tensor: str) -> None:
         (["openpi", "--token-file", "/nowhere"], "/nowhere"),
         (["openpi", "--steps", "0"], "num_steps: expected at least 1, got 0"),
         (["openpi", "--horizon", "-1"], "horizon: expected 0 or more, got -1"),
-        (["openpi", "--host", "256.0.0.1"], "256.0.0.1"),
+        (["openpi", "--host", "256.0.0.1"], "--host: '256.0.0.1' is no address"),
         (
             ["libero", "--checkpoint", EMBEDDED],
             "embodiment droid_sim needs a state, which LIBERO clients do not send",
@@ -154,12 +155,30 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_1(
     assert said in lines[0]
 
 
+@pytest.mark.parametrize("kind", ["openpi", "libero", "reasoner", "generator"])
+def test_a_port_in_use_is_said_before_anything_is_loaded(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cosmos3_ros.cli import main
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        words = ["serve", kind, "--checkpoint", str(tiny_checkpoint()), "--port", str(port)]
+        assert main(words) == 1
+    out, err = capsys.readouterr()
+    said = f"error: --port: {port} of 127.0.0.1 is in use; expected another one, or 0 for any that"
+    assert err == f"{said} is free\n"
+    assert "loading" not in out
+
+
 def test_a_server_without_a_token_for_all_of_the_network_warns(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from cosmos3_ros.cli import main
 
-    assert main(["serve", "openpi", "--host", "0.0.0.0", "--checkpoint", "/nowhere"]) == 1
+    assert main(["serve", "openpi", "--host", "0.0.0.0", "--port", "0", "--checkpoint", "/no"]) == 1
     assert "warning: whoever reaches 0.0.0.0 may use this server" in capsys.readouterr().out
 
 

@@ -46,9 +46,8 @@ def opened(path: Path) -> Iterator[Any]:
     with contextlib.ExitStack() as open_until_left:
         try:
             bag = open_until_left.enter_context(Reader(path))
-        except FileNotFoundError as error:
-            hint = "; `ros2 bag reindex` writes it anew" * path.exists()
-            raise ValueError(f"{path}: not a rosbag2 recording ({error}){hint}") from None
+        except FileNotFoundError:
+            raise ValueError(f"{path}: not a rosbag2 recording: {_expected(path)}") from None
         except Exception as error:  # whatever a parser meets in a damaged file
             raise _damaged(path, error) from None
         yield bag
@@ -166,6 +165,20 @@ def _store(path: Path, connections: list[Any]) -> Any:
         except Exception as error:
             raise ValueError(f"{path}: the definition of {kind}: {_line(error)}") from None
     return store
+
+
+def _expected(path: Path) -> str:
+    """What a recording would have to be, in the place of what is there."""
+    if not path.is_dir():
+        return "there is no such file"
+    if (path / "meta/info.json").is_file():
+        return "it is a LeRobot dataset, which `cosmos3 train` reads as it is"
+    if any(file.suffix in (".mcap", ".db3") for file in path.iterdir()):
+        return (
+            "expected metadata.yaml beside its files: `ros2 bag reindex` writes it anew; one .mcap "
+            "or .db3 file is read without"
+        )
+    return "expected a folder with metadata.yaml, or one .mcap or .db3 file"
 
 
 def _damaged(path: Path, error: Exception, where: str = "") -> ValueError:

@@ -41,7 +41,7 @@ def test_the_arm_does_not_move_unless_it_is_asked_for() -> None:
         (Options(sim=False, policy=False, commander=False), ["reasoner"]),
         (Options(policy=False, reasoner=False, commander=False), ["sim"]),
         (
-            Options(sim=False, policy=False, reasoner=False, commander=False, server=True),
+            Options(sim=False, policy=False, reasoner=False, commander=False, server=True, port=0),
             ["server"],
         ),
     ],
@@ -114,11 +114,37 @@ def test_a_console_that_cannot_listen_is_said_before_anything_starts(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "70000"], "port (--port): expected 0 to 65535, got 70000"),
+        (["--port", "{taken}"], "port (--port): {taken} of 127.0.0.1 is in use; expected another"),
+        (["--host", "192.0.2.1"], "host (--host): 192.0.2.1:8000: Cannot assign requested address"),
+        (["--robot", "{robot}"], "{robot}, line 3: port: {taken} of 127.0.0.1 is in use"),
+    ],
+)
+def test_a_server_that_cannot_listen_is_said_before_anything_starts(
+    arguments: list[str], words: str, tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from cosmos3_ros.cli import main
+
+    robot = tmp_path / "robot.yaml"
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        places = {"taken": other.getsockname()[1], "robot": robot}
+        own = f"/**/server:\n  ros__parameters:\n    port: {places['taken']}\n"
+        robot.write_text(own + find_robot_file("droid_sim").read_text())
+        assert main(["run", "--server", *(word.format(**places) for word in arguments)]) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {words.format(**places)}")
+
+
 def test_the_server_runs_in_the_process_of_the_policy() -> None:
-    (brain,) = processes(Options(sim=False, commander=False, reasoner=False, server=True, port=9))
+    (brain,) = processes(Options(sim=False, commander=False, reasoner=False, server=True, port=0))
     assert (brain.executable, brain.nodes) == ("brain", ("policy", "server"))
     assert brain.arguments()[:3] == ["policy", "server", "--ros-args"]
-    assert "server:port:=9" in brain.arguments()
+    assert "server:port:=0" in brain.arguments()
 
 
 @pytest.mark.parametrize(
@@ -151,13 +177,15 @@ def test_how_the_network_runs_is_said_to_all_who_share_its_weights() -> None:
     runs: dict[str, Any] = {"compile": True, "cuda_graphs": True, "weights": "fp8"}
     runs |= {"attention": "fp8", "text_weights": "int8"}
     found = processes(
-        Options(server=True, placement="policy", strategy="rtc", image_transport="raw", **runs)
+        Options(
+            server=True, port=0, placement="policy", strategy="rtc", image_transport="raw", **runs
+        )
     )
     brain = next(process for process in found if process.executable == "brain")
     for node, own in (
         ("policy", {"placement": "policy", "strategy": "rtc", "image_transport": "raw"}),
         ("reasoner", {"image_transport": "raw"}),
-        ("server", {"placement": "policy"}),
+        ("server", {"placement": "policy", "port": 0}),
     ):
         assert brain.parameters[node] == runs | own
     assert not any(runs.keys() & process.parameters.get("commander", {}) for process in found)
@@ -194,6 +222,18 @@ def test_unknown_robots_and_files_are_named() -> None:
         find_robot_file("/nowhere/x.yaml")
     with pytest.raises(ValueError, match="nothing to start"):
         processes(Options(policy=False, reasoner=False, commander=False, sim=False))
+
+
+@pytest.mark.parametrize("node", ["policy", "server"])
+@pytest.mark.parametrize("sim", [True, False])
+def test_an_unknown_embodiment_is_refused_also_where_another_would_be_used(
+    node: str, sim: bool, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"/**/{node}:\n  ros__parameters:\n    embodiment: droid_smi\n")
+    said = r"mine.yaml, line 3: embodiment: unknown 'droid_smi', did you mean 'droid_sim'\?"
+    with pytest.raises(ValueError, match=said):
+        processes(Options(str(path), sim=sim))
 
 
 def test_remappings_come_from_the_robot_file(tmp_path: pathlib.Path) -> None:
@@ -245,7 +285,7 @@ def test_every_robot_file_fits_the_nodes(path: pathlib.Path) -> None:
 
 def test_a_remote_policy_is_a_process_of_its_own_for_the_robots_embodiment() -> None:
     url = "ws://gpu:8000"
-    found = processes(Options(policy_url=url, server=True))
+    found = processes(Options(policy_url=url, server=True, port=0))
     assert [p.executable for p in found] == ["sim", "policy", "brain", "commander"]
     policy = in_nodes(found)["policy"]
     assert (policy["policy_url"], policy["embodiment"]) == (url, "droid_sim")
@@ -258,7 +298,7 @@ SAID: dict[str, dict[str, Any]] = {
     "policy": {"instruction": "fold", "device": "cpu", "checkpoint": "/mine", "threads": 3}
     | {"compile": True, "weights": "fp8", "placement": "policy", "image_transport": "compressed"},
     "reasoner": {"device": "cpu", "checkpoint": "/mine", "remote_url": "http://gpu:1/v1"},
-    "server": {"device": "cpu", "checkpoint": "/mine", "host": "0.0.0.0", "port": 9},
+    "server": {"device": "cpu", "checkpoint": "/mine", "host": "0.0.0.0", "port": 47109},
     "commander": {"armed": True},
     "sim": {"task": "drawer", "seed": 5},
 }
@@ -398,7 +438,7 @@ def test_a_robot_file_may_hold_its_embodiment_or_name_a_file_beside_it(
 
     def given(sections: dict[str, Any], **changes: Any) -> dict[str, Any]:
         robot.write_text(yaml.safe_dump(sections, sort_keys=False))
-        options = Options(str(robot), sim=False, server=True, checkpoint="/x", **changes)
+        options = Options(str(robot), sim=False, server=True, port=0, checkpoint="/x", **changes)
         brain = next(p for p in processes(options) if "policy" in p.parameters)
         return {node: brain.parameters[node].get("embodiment") for node in ("policy", "server")}
 

@@ -114,7 +114,9 @@ def test_deactivate_hangs_up_and_activate_listens_again(
 def test_what_cannot_be_is_refused_in_one_line(bring_up: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         taken_port = taken.getsockname()[1]
-        assert "address already in use" in bring_up(port=taken_port).node.failure
+        said = f"parameter 'port': {taken_port} of 127.0.0.1 is in use; expected another one"
+        # said before the checkpoint is looked at
+        assert said in bring_up(port=taken_port, checkpoint="/nowhere").node.failure
     assert "/nowhere/token" in bring_up(token_file="/nowhere/token").node.failure
     assert "/nowhere/checkpoint" in bring_up(checkpoint="/nowhere/checkpoint").node.failure
     with pytest.raises(ValueError, match="parameter 'port': expected 0 to 65535, got 70000"):

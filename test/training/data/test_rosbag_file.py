@@ -143,3 +143,23 @@ def test_a_picture_of_another_size_or_damaged_is_named_with_its_time(tmp_path: P
     path = write(tmp_path / "broken", [(CAMERA, kind, broken)])
     with pytest.raises(ValueError, match=r"at 2\.000 s: compressed image .* is damaged"):
         list(read_pictures(path, CAMERA, [0], [2 * NS]))
+
+
+@pytest.mark.parametrize(
+    ("holds", "said"),
+    [
+        ("", "there is no such file"),
+        ("notes.txt", "expected a folder with metadata.yaml, or one .mcap or .db3 file"),
+        ("bag_0.mcap", "expected metadata.yaml beside its files: `ros2 bag reindex` writes it"),
+        ("meta/info.json", "it is a LeRobot dataset, which `cosmos3 train` reads as it is"),
+    ],
+)
+def test_what_is_no_recording_is_told_what_was_expected(
+    holds: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "bag"
+    if holds:
+        (path / holds).parent.mkdir(parents=True)
+        (path / holds).touch()
+    with pytest.raises(ValueError, match=f"^{path}: not a rosbag2 recording: {said}"), opened(path):
+        pass
