@@ -210,27 +210,30 @@ def test_make_and_the_script_agree_about_the_folder_of_a_distribution():
     }
 
 
+def make(*words: str) -> subprocess.CompletedProcess[str]:
+    """`make`, not as a part of the `make test` that may run the tests."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ["make", *words], cwd=ROOT, env=env, check=False, capture_output=True, text=True
+    )
+
+
 def test_make_says_first_that_there_is_no_such_test():
     for words in ("test/nope.py", "test/serve test/nope.py::test_x"):
-        command = ["make", "-n", "test", f"TEST={words}", "PYTHON=sh"]
-        assert (
-            "test -e"
-            in subprocess.run(
-                command, cwd=ROOT, check=True, capture_output=True, text=True
-            ).stdout.splitlines()[0]
-        )
-        command = ["make", "found", f"TEST={words}"]
-        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+        planned = make("-n", "test", f"TEST={words}", "PYTHON=sh")
+        assert planned.returncode == 0
+        assert "test -e" in planned.stdout.splitlines()[0]
+        done = make("found", f"TEST={words}")
         assert done.stderr.splitlines()[0] == "error: TEST: no test/nope.py"
         assert done.returncode == 2
-    command = ["make", "found", "TEST=test/serve test/conftest.py::test_x -k 'some thing'"]
-    subprocess.run(command, cwd=ROOT, check=True)
+    done = make("found", "TEST=test/serve test/conftest.py::test_x -k 'some thing'")
+    assert done.returncode == 0
 
 
 def test_what_is_built_is_ignored_and_removed():
     """The wheel, too: 57 MB of it and as much of the source distribution."""
-    command = ["make", "-n", "clean"]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    done = make("-n", "clean")
+    assert done.returncode == 0
     for folder in ("build", "dist", "install", "log", "out"):
         assert folder in done.stdout.split()
         assert f"/{folder}/" in (ROOT / ".gitignore").read_text().splitlines()
