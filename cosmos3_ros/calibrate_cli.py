@@ -11,7 +11,7 @@ from .model.option_fields import add_arguments, finite_float
 from .serve.cli import add_sampling
 from .training.evaluation.surprise.training_size import NETWORKS, STEPS
 from .training_cli.checks import check_ranges
-from .training_cli.options import EVALUATED, fetch, sampling_options
+from .training_cli.options import EVALUATED, WORKERS, fetch, sampling_options
 
 
 def add_calibrate(commands: argparse._SubParsersAction) -> None:
@@ -58,9 +58,7 @@ def add_calibrate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--out", type=pathlib.Path, help="file to write (default: in the checkpoint's folder)"
     )
-    parser.add_argument(
-        "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
-    )
+    parser.add_argument("--workers", **WORKERS)
     add_arguments(parser, ModelParams, ("download",))
     # seeds are those of the calibration
     add_sampling(parser, EVALUATED, {"seed": "--noise-seed"})

@@ -9,7 +9,7 @@ import sys
 
 from ..model.option_fields import finite_float
 from .checks import check_world
-from .options import TASK, add_world
+from .options import DISTRACTORS, TASK, WORKERS, add_world
 
 
 def add_collect(commands: argparse._SubParsersAction) -> None:
@@ -24,18 +24,14 @@ def add_collect(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--seed", type=int, default=1_000_000, help="of the first episode (default: 1000000)"
     )
-    parser.add_argument(
-        "--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)"
-    )
+    parser.add_argument("--distractors", **DISTRACTORS)
     parser.add_argument(
         "--noise",
         type=finite_float,
         help="on the executed arm positions [rad] (default: 0.01); with --env a factor of that "
         "world's own (default: 1)",
     )
-    parser.add_argument(
-        "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
-    )
+    parser.add_argument("--workers", **WORKERS)
 
     def function(chosen: argparse.Namespace) -> int:
         check_world(chosen)

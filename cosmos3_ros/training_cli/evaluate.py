@@ -16,10 +16,12 @@ from ..model.option_fields import add_arguments, finite_float
 from ..serve.cli import add_sampling
 from .checks import check_expert, check_wording, check_world
 from .options import (
+    DISTRACTORS,
     EVALUATED,
     GRAPH,
     RUNTIME,
     TASK,
+    WORKERS,
     add_world,
     fetch,
     given_options,
@@ -99,9 +101,7 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="of the first episode (default: 0; with --env its protocol's)",
     )
-    parser.add_argument(
-        "--distractors", type=int, default=2, help="the most cubes that take no part (default: 2)"
-    )
+    parser.add_argument("--distractors", **DISTRACTORS)
     parser.add_argument(
         "--wording", type=int, default=0, help="which way to ask; -1: the one never trained on"
     )
@@ -111,9 +111,7 @@ def _add_episodes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=finite_float, default=10.0, help="s per episode (default: 10)"
     )
-    parser.add_argument(
-        "--workers", type=int, default=0, help="processes, 0 for one per core (default: 0)"
-    )
+    parser.add_argument("--workers", **WORKERS)
     parser.add_argument(
         "--through",
         default="process",

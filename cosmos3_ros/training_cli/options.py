@@ -14,6 +14,16 @@ TASK: dict[str, Any] = {
     "help": "tasks of the simulation, with commas, or a suite: basic, hard or all (default: "
     "basic); with --env tasks and groups of that world (default: all)",
 }
+WORKERS: dict[str, Any] = {
+    "type": int,
+    "default": 0,
+    "help": "processes, 0 for one per core (default: 0)",
+}
+DISTRACTORS: dict[str, Any] = {
+    "type": int,
+    "default": 2,
+    "help": "the most cubes that take no part (default: 2)",
+}
 # Defaults of the sampling options of `eval`; they are always written to what it measured.
 EVALUATED = {"num_steps": 4, "guidance": 1.0, "future_steps": 1}
 # How `eval` runs the policy, and how the nodes do if it goes through them.

@@ -4,7 +4,6 @@
 import http.server
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,16 +15,10 @@ CLOSED = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def server(serving) -> Iterator[str]:
     """Host and port of an HTTP server that has no packages and is no proxy."""
-    handler = http.server.BaseHTTPRequestHandler
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(http.server.BaseHTTPRequestHandler) as place:
+        yield place
 
 
 @pytest.mark.parametrize(

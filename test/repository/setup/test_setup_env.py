@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import zipfile
 from pathlib import Path
 
@@ -21,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def cpu_index(tmp_path):
+def cpu_index(serving, tmp_path):
     """URL of a package index that has nothing but a tiny torch 0.0.1+cpu."""
     folder = tmp_path / "cpu" / "torch"
     folder.mkdir(parents=True)
@@ -39,13 +38,8 @@ def cpu_index(tmp_path):
         wheel.writestr(f"{info}/RECORD", "")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
     handler.log_message = None
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/cpu"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(handler) as place:
+        yield f"http://{place}/cpu"
 
 
 def test_cpu_build_of_torch_where_there_is_no_gpu(cpu_index, monkeypatch, tmp_path):
