@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from students_recordings import ROBOT, Taken
-from students_training import NO_END, curve, make_recipe, run
+from students_training import curve, limits, make_recipe, run
 
 from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
 from cosmos3_ros.model.policy import load_policy
@@ -42,13 +42,8 @@ def policy_student(
             substeps=4 if len(levels) > 1 else 8,
             ahead=8,
             guidance=chosen.policy_guidance,
-            steps=NO_END,
             seconds=chosen.policy,
-            batch=chosen.batch,
-            rate=chosen.rate,
-            warmup=50,
-            refresh=NO_END,
-            save=NO_END,
+            **limits(chosen),
         ),
     )
     folder, log = run(recipe, chosen.work / name, name)

@@ -24,6 +24,12 @@ def make_recipe(chosen: argparse.Namespace, **parts: Any) -> Recipe:
     return Recipe(device=chosen.device, embodiment="droid_sim", policy=idle, **parts)
 
 
+def limits(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What every training of the bench has: its seconds end it, and nothing else does."""
+    ends = {"steps": NO_END, "refresh": NO_END, "save": NO_END}
+    return {**ends, "batch": chosen.batch, "rate": chosen.rate, "warmup": 50}
+
+
 def run(recipe: Recipe, out: Path, name: str) -> tuple[Path, list[dict[str, Any]]]:
     """Train as `cosmos3 train` does; the checkpoint and the lines of the log."""
     began = time.monotonic()

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 from students_recordings import FRAMES, SIZE, Taken
-from students_training import NO_END, curve, make_recipe, run
+from students_training import curve, limits, make_recipe, run
 
 from cosmos3_ros.model.checkpoint_io.loader import load_model
 from cosmos3_ros.model.checkpoint_io.trained_tasks import EMBEDDED
@@ -100,9 +100,8 @@ def video_part(
     found: dict[str, Any] = {"loss_before": held_loss(chosen, EMBEDDED, held_clips)}
     sampling = {"steps": chosen.teacher_steps, "guidance": Guidance(chosen.guidance)}
     found["before"], first = generate(chosen, EMBEDDED, held, **sampling)
-    limits = {"steps": NO_END, "warmup": 50, "refresh": NO_END, "save": NO_END, "warm_up": count}
-    limits |= {"rate": chosen.rate, "batch": chosen.batch}
-    video = video_options(chosen, clips, **limits | {"seconds": chosen.video})
+    own = {"seconds": chosen.video, "warm_up": count}
+    video = video_options(chosen, clips, **limits(chosen) | own)
     folder, log = run(
         make_recipe(chosen, start=str(EMBEDDED), video=video), chosen.work / "video", "video"
     )
@@ -112,13 +111,8 @@ def video_part(
     found["after_4_steps"], few = generate(chosen, folder, held, **sampling | {"steps": 4})
     distill = DistillOptions(
         guidance=chosen.guidance,
-        steps=NO_END,
         seconds=chosen.student,
-        batch=chosen.batch,
-        rate=chosen.rate,
-        warmup=50,
-        refresh=NO_END,
-        save=NO_END,
+        **limits(chosen),
     )
     student, log = run(
         make_recipe(chosen, start=str(folder), video=video, distill=distill),
